@@ -1,0 +1,168 @@
+#include "handlers/api.h"
+
+#include "handlers/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct route {
+    enum method method;
+    const char *path; /* segments that are {…} match anything but nothing, and become request->params in order */
+    enum body_use body;
+    parse_fn *parse;
+};
+
+static const struct route routes[] = {
+    {METHOD_POST, "/v1/tasks", BODY_JSON, parse_tasks},
+    {METHOD_POST, "/v1/run/{function}", BODY_JSON, parse_run},
+    {METHOD_POST, "/v1/gather", BODY_JSON, parse_gather},
+    {METHOD_GET, "/v1/functions", BODY_NONE, parse_functions},
+    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, parse_function},
+    {METHOD_GET, "/v1/limits", BODY_NONE, parse_limits},
+    {METHOD_GET, "/livez", BODY_NONE, parse_livez},
+    {METHOD_GET, "/readyz", BODY_NONE, parse_readyz},
+    {METHOD_GET, "/openapi.yaml", BODY_NONE, parse_openapi},
+};
+
+static const char *const allow_names[] = {
+    [METHOD_GET] = "GET, HEAD", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
+
+int api_new(const struct api_config *config, struct api **out, struct err *e)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the handlers");
+    api->config = *config;
+    int rc = ids_init(&api->ids, e);
+    if (rc != 0) {
+        free(api);
+        return rc;
+    }
+    *out = api;
+    return 0;
+}
+
+void api_free(struct api *api)
+{
+    free(api);
+}
+
+void api_drain(struct api *api)
+{
+    api->draining = true;
+}
+
+void api_issue_id(struct api *api, int64_t now_us, char out[ID_SIZE])
+{
+    ids_issue(&api->ids, now_us, out);
+}
+
+/* Takes the next segment off *path, which begins with a '/'. */
+static struct text next_segment(struct text *path)
+{
+    const char *at = path->at + 1;
+    const char *slash = memchr(at, '/', path->len - 1);
+    size_t len = slash == NULL ? path->len - 1 : (size_t)(slash - at);
+    *path = (struct text){at + len, path->len - 1 - len};
+    return (struct text){at, len};
+}
+
+enum { SEGMENTS = 4 }; /* no route has more */
+
+/* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
+static int split(struct request *request, struct text segments[SEGMENTS], struct reply *refusal)
+{
+    struct text path = request->path;
+    int count = 0;
+    if (path.len == 0 || path.at[0] != '/')
+        return -1;
+    while (path.len > 0) {
+        if (count == SEGMENTS)
+            return -1;
+        bool out_of_memory = false;
+        if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
+            reply_problem(refusal, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
+                          out_of_memory ? "There is no memory for the path"
+                                        : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
+                          count + 1);
+            return -2;
+        }
+        count++;
+    }
+    return count;
+}
+
+static bool matches(const struct route *route, const struct text *segments, int count, struct text params[PATH_PARAMS])
+{
+    struct text path = text_of(route->path);
+    int param = 0;
+    for (int i = 0; i < count; i++) {
+        if (path.len == 0)
+            return false;
+        struct text segment = next_segment(&path);
+        if (segment.at[0] == '{') {
+            if (segments[i].len == 0)
+                return false;
+            PRE(param < PATH_PARAMS);
+            params[param++] = segments[i];
+        } else if (segment.len != segments[i].len || memcmp(segment.at, segments[i].at, segment.len) != 0) {
+            return false;
+        }
+    }
+    return path.len == 0;
+}
+
+static bool is_json(struct text content_type)
+{
+    static const char json[] = "application/json";
+    size_t len = sizeof json - 1;
+    if (content_type.len < len || strncasecmp(content_type.at, json, len) != 0)
+        return false;
+    const char *rest = content_type.at + len + strspn(content_type.at + len, " \t");
+    return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameter; a charset is harmless */
+}
+
+const struct route *api_route(struct api *api, struct request *request, struct reply *refusal)
+{
+    (void)api;
+    struct text segments[SEGMENTS];
+    int count = split(request, segments, refusal);
+    if (count == -2)
+        return NULL;
+    const struct route *other = NULL;
+    for (size_t i = 0; count > 0 && i < COUNT_OF(routes); i++) {
+        if (!matches(&routes[i], segments, count, request->params))
+            continue;
+        other = &routes[i];
+        if (other->method != request->method)
+            continue;
+        if (other->body == BODY_JSON && !is_json(request->content_type)) {
+            reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                          "The body must be application/json, not %s; curl sends that with --json in place of -d",
+                          request->content_type.at == NULL ? "without a Content-Type" : "of another Content-Type");
+            return NULL;
+        }
+        return other;
+    }
+    if (other == NULL) {
+        reply_problem(refusal, request->id, ERR_UNKNOWN_PATH,
+                      "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
+        return NULL;
+    }
+    reply_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow_names[other->method]);
+    reply_header(refusal, "Allow", "%s", allow_names[other->method]);
+    return NULL;
+}
+
+enum body_use route_body(const struct route *route)
+{
+    return route->body;
+}
+
+void api_parse(struct api *api, const struct route *route, const struct request *request, struct outcome *out)
+{
+    *out = (struct outcome){.kind = OUTCOME_REPLY};
+    route->parse(api, request, out);
+}

@@ -1,0 +1,109 @@
+/* catalogue - what there is to be asked for: functions, limits, the contract, and whether the service is there at all. */
+#include "handlers/openapi_embed.h"
+#include "handlers/render.h"
+#include "handlers/routes.h"
+#include "handlers/schema.h"
+
+#include <stdio.h>
+
+void refuse_function(const struct request *request, struct outcome *out)
+{
+    char names[256] = "";
+    size_t used = 0;
+    for (const struct function *const *f = functions; *f != NULL && used < sizeof names; f++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", f == functions ? "" : ", ", (*f)->name);
+    refuse(request, out, ERR_UNKNOWN_FUNCTION, "The functions are: %s", names);
+}
+
+static void write_function(struct writer *w, const struct function *function, const struct limits *limits)
+{
+    writer_raw(w, "{\"name\":");
+    writer_string(w, text_of(function->name));
+    writer_raw(w, ",\"description\":");
+    writer_string(w, text_of(function->doc));
+    writer_raw(w, ",\"executor\":");
+    writer_string(w, text_of(executor_names[function->executor]));
+    writer_raw(w, ",\"cancel_effect\":");
+    writer_string(w, text_of(effect_names[function->cancel_effect]));
+    writer_raw(w, ",\"input\":");
+    schema_write(w, function->input, limits);
+    writer_raw(w, ",\"result\":");
+    schema_write(w, function->output, limits);
+    writer_raw(w, "}");
+}
+
+void parse_functions(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    struct writer w = {0};
+    writer_raw(&w, "{\"functions\":[");
+    for (const struct function *const *f = functions; *f != NULL; f++) {
+        writer_raw(&w, f == functions ? "" : ",");
+        write_function(&w, *f, runtime_limits(api->config.runtime));
+    }
+    writer_raw(&w, "]}");
+    reply_json(&out->reply, 200, &w);
+}
+
+void parse_function(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    const struct function *function = function_find(request->params[0]);
+    if (function == NULL) {
+        refuse_function(request, out);
+        return;
+    }
+    struct writer w = {0};
+    write_function(&w, function, runtime_limits(api->config.runtime));
+    reply_json(&out->reply, 200, &w);
+}
+
+void parse_limits(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    struct writer w = {0};
+    bool first = true;
+    writer_raw(&w, "{");
+    for (size_t i = 0; i < api->config.limits_count; i++)
+        render_members(&w, api->config.limits[i].type, api->config.limits[i].value, &first);
+    writer_raw(&w, "}");
+    reply_json(&out->reply, 200, &w);
+}
+
+void parse_livez(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    struct writer w = {0};
+    writer_raw(&w, "{\"status\":\"live\"}");
+    reply_json(&out->reply, 200, &w);
+}
+
+void parse_readyz(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    if (api->draining) {
+        refuse(request, out, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+        return;
+    }
+    struct writer w = {0};
+    writer_raw(&w, "{\"status\":\"ready\"}");
+    reply_json(&out->reply, 200, &w);
+}
+
+void parse_openapi(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out))
+        return;
+    out->reply = (struct reply){
+        .status = 200,
+        .content_type = "application/yaml",
+        .body = (char *)(uintptr_t)openapi_yaml, /* never written to: it is static */
+        .body_len = openapi_yaml_len,
+        .body_is_static = true,
+    };
+}

@@ -1,0 +1,46 @@
+/* reply - an answer on its way out: status, headers, body; and the problems that all refusals are made of.
+ *
+ * Owns:     a reply's body, until the service takes it or reply_free().
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_HANDLERS_REPLY_H
+#define GATHERD_HANDLERS_REPLY_H
+
+#include "handlers/decode.h"
+#include "handlers/writer.h"
+
+enum { REPLY_HEADERS = 3 };
+
+struct header {
+    const char *name; /* static */
+    char value[64];
+};
+
+struct reply {
+    int status;
+    const char *content_type;  /* static */
+    char *body;                /* malloc'd and owned, unless body_is_static */
+    size_t body_len;
+    bool body_is_static;
+    size_t header_count;
+    struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
+};
+
+void reply_header(struct reply *reply, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A JSON answer from what was written, with a newline behind it. When the writer failed it is the out_of_memory problem. */
+void reply_json(struct reply *reply, int status, struct writer *w);
+
+/* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
+void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues, const struct limits *limits);
+
+void reply_free(struct reply *reply);
+
+/* For problems with members of their own: the opening up to `instance`, to be followed by members, "}" and problem_end(). */
+void problem_open(struct writer *w, struct text request_id, int rc, const char *detail);
+void problem_close(struct reply *reply, int rc, struct writer *w);
+
+#endif

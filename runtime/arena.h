@@ -1,0 +1,24 @@
+/* arena - the memory of one request: many small allocations, freed together.
+ *
+ * Owns:     its blocks. Who holds a reference may use everything allocated from it.
+ * Threads:  one thread at a time; references are counted on the loop thread only.
+ * Promise:  memory comes zeroed and aligned for any type; NULL means that there is none, and changes nothing.
+ */
+#ifndef GATHERD_RUNTIME_ARENA_H
+#define GATHERD_RUNTIME_ARENA_H
+
+#include "runtime/base.h"
+
+struct arena;
+
+struct arena *arena_new(void); /* one reference, the caller's */
+struct arena *arena_ref(struct arena *arena);
+void arena_unref(struct arena *arena); /* the last one frees it; NULL is allowed */
+
+void *arena_alloc(struct arena *arena, size_t size);
+void *arena_calloc(struct arena *arena, size_t count, size_t size); /* NULL on overflow too */
+
+/* Copies `len` bytes and puts a NUL behind them. Returns false, with *out unchanged, when there is no memory. */
+bool arena_text(struct arena *arena, const char *bytes, size_t len, struct text *out);
+
+#endif

@@ -1,0 +1,252 @@
+#include "runtime/core.h"
+
+#include <stdalign.h>
+
+/* -- memory: struct task, then the state, then the output, each aligned for any type ------------------------------- */
+
+#define ALIGNED(size) (((size) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1))
+
+void *task_state(struct task *task)
+{
+    return (char *)task + ALIGNED(sizeof *task);
+}
+
+struct task *task_of_state(void *state)
+{
+    return (struct task *)(void *)((char *)state - ALIGNED(sizeof(struct task)));
+}
+
+size_t task_output_offset(const struct function *function)
+{
+    return ALIGNED(sizeof(struct task)) + ALIGNED(function->state_size);
+}
+
+void *task_output(struct task *task)
+{
+    return (char *)task + task_output_offset(task->spec->function);
+}
+
+/* -- the two clocks --------------------------------------------------------------------------------------------------- */
+
+static uint64_t deadline_at(const struct task *task)
+{
+    uint64_t deadline_ns = task->spec->options.deadline_ns;
+    if (deadline_ns != SECONDS_ABSENT)
+        return task->received_ns + deadline_ns;
+    return task->root == NULL ? UINT64_MAX : task->received_ns + task->runtime->limits.default_deadline_seconds;
+}
+
+static uint64_t timeout_at(const struct task *task)
+{
+    uint64_t timeout_ns = task->spec->options.timeout_ns;
+    if (timeout_ns != SECONDS_ABSENT)
+        return task->started_ns + timeout_ns;
+    return task->root == NULL ? UINT64_MAX : task->started_ns + task->runtime->limits.default_timeout_seconds;
+}
+
+static void watch_limit(struct task *task, uint64_t at_ns)
+{
+    if (at_ns != UINT64_MAX)
+        timers_start(&task->runtime->timers, &task->limit, at_ns);
+}
+
+static void on_limit(struct timer *timer);
+
+void task_watch_deadlines(struct task *task)
+{
+    task->limit.fire = on_limit;
+    watch_limit(task, deadline_at(task));
+    if (task->spec->function->children != NULL) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            task_watch_deadlines(family->children[i]);
+    }
+}
+
+/* -- the way of a task --------------------------------------------------------------------------------------------- */
+
+static const uint16_t moves[TASK_STATES] = { /* to which states each may go */
+    [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+    [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+    [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,
+    [TASK_CANCELING] = 1 << TASK_SUCCEEDED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+};
+
+static void move(struct task *task, enum task_state to)
+{
+    PRE((moves[task->state] & 1 << to) != 0);
+    task->state = (uint8_t)to;
+}
+
+bool task_ended(const struct task *task)
+{
+    return task->state >= TASK_SUCCEEDED;
+}
+
+static void make_ready(struct task *task)
+{
+    task->next_ready = NULL;
+    *task->runtime->ready_end = task;
+    task->runtime->ready_end = &task->next_ready;
+}
+
+void task_queue(struct task *task)
+{
+    move(task, TASK_QUEUED);
+    task->was_queued = true;
+    make_ready(task);
+}
+
+static void start(struct task *task)
+{
+    move(task, TASK_RUNNING);
+    task->started_ns = uv_hrtime();
+    uint64_t deadline = deadline_at(task), timeout = timeout_at(task);
+    watch_limit(task, deadline < timeout ? deadline : timeout);
+    task->spec->function->start(task);
+}
+
+/* The one place where a task ends. */
+static void finish(struct task *task, enum task_state state, int rc)
+{
+    move(task, state);
+    task->rc = (int16_t)rc;
+    task->ended_ns = uv_hrtime();
+    timers_stop(&task->runtime->timers, &task->limit);
+    timers_unreserve(&task->runtime->timers, TIMERS_PER_TASK);
+    task->runtime->unfinished--;
+}
+
+static void finish_canceled(struct task *task, enum cancel_effect effect)
+{
+    task->effect = (uint8_t)effect;
+    task->cancel_settled = true;
+    switch ((enum cancel_reason)task->reason) {
+    case CANCEL_TIMEOUT:
+        finish(task, TASK_FAILED, ERR_TIMEOUT);
+        break;
+    case CANCEL_DEADLINE:
+        finish(task, TASK_FAILED, ERR_DEADLINE);
+        break;
+    case CANCEL_SHUTDOWN:
+        finish(task, TASK_CANCELED, ERR_SHUTTING_DOWN);
+        break;
+    case CANCEL_CLIENT:
+    case CANCEL_PARENT:
+    case CANCEL_SIBLING:
+    case CANCEL_REASONS:
+        finish(task, TASK_CANCELED, ERR_CANCELED);
+        break;
+    }
+}
+
+void task_end(struct task *task, int rc)
+{
+    if (task->cancel_asked) {
+        task->effect = EFFECT_TOO_LATE;
+        task->cancel_settled = true;
+    }
+    if (rc == 0)
+        task->has_output = true;
+    finish(task, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
+    make_ready(task);
+}
+
+void task_end_canceled(struct task *task, enum cancel_effect effect)
+{
+    PRE(task->state == TASK_CANCELING);
+    finish_canceled(task, effect);
+    make_ready(task);
+}
+
+static void ask_cancel(struct task *task, enum cancel_reason reason)
+{
+    task->cancel_asked = true;
+    task->reason = (uint8_t)reason;
+}
+
+/* A task that never starts ends together with all below it, and nobody needs to be told of those. */
+static void prevent(struct task *task, enum cancel_reason reason)
+{
+    ask_cancel(task, reason);
+    finish_canceled(task, EFFECT_PREVENTED);
+    if (task->spec->function->children == NULL)
+        return;
+    struct family *family = task_state(task);
+    for (size_t i = 0; i < family->count; i++)
+        prevent(family->children[i], CANCEL_PARENT);
+}
+
+void task_cancel(struct task *task, enum cancel_reason reason)
+{
+    switch ((enum task_state)task->state) {
+    case TASK_SUBMITTED:
+        prevent(task, reason);
+        make_ready(task);
+        break;
+    case TASK_QUEUED: /* in the ready queue already: what was to be started there will be delivered */
+        prevent(task, reason);
+        break;
+    case TASK_RUNNING:
+        ask_cancel(task, reason);
+        move(task, TASK_CANCELING);
+        timers_stop(&task->runtime->timers, &task->limit);
+        task->spec->function->cancel(task);
+        break;
+    case TASK_CANCELING:
+    case TASK_SUCCEEDED:
+    case TASK_FAILED:
+    case TASK_CANCELED:
+    case TASK_STATES:
+        break;
+    }
+}
+
+static void on_limit(struct timer *timer)
+{
+    struct task *task = container_of(timer, struct task, limit);
+    bool started = task->started_ns != 0;
+    task_cancel(task, started && timeout_at(task) <= deadline_at(task) ? CANCEL_TIMEOUT : CANCEL_DEADLINE);
+}
+
+static void deliver(struct task *task)
+{
+    if (task->parent != NULL)
+        task->parent->spec->function->child_ended(task->parent, task);
+    else
+        task->root->done(task, task->root->user);
+}
+
+static struct task *take_ready(struct runtime *runtime)
+{
+    struct task *task = runtime->ready;
+    if (task == NULL)
+        return NULL;
+    runtime->ready = task->next_ready;
+    if (runtime->ready == NULL)
+        runtime->ready_end = &runtime->ready;
+    return task;
+}
+
+/* Its deadline passed while it was queued, and the loop was too busy to notice. */
+static void expire(struct task *task)
+{
+    prevent(task, CANCEL_DEADLINE);
+    deliver(task);
+}
+
+void runtime_drain(struct runtime *runtime)
+{
+    if (runtime->draining)
+        return;
+    runtime->draining = true;
+    for (struct task *task; (task = take_ready(runtime)) != NULL;) {
+        if (task_ended(task))
+            deliver(task);
+        else if (deadline_at(task) <= uv_hrtime())
+            expire(task);
+        else
+            start(task);
+    }
+    runtime->draining = false;
+}

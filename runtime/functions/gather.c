@@ -1,0 +1,261 @@
+/* gather - runs tasks concurrently and ends when enough of them have, and every one of them.
+ *
+ * Promise:  it ends after its last child has ended, whatever the mode: a decided gather cancels the rest and waits.
+ *           Everything is decided on the loop thread, one ended child at a time, so there is exactly one winner.
+ */
+#include "runtime/core.h"
+
+#include <stdio.h>
+
+enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
+static const char *const mode_names[] = {"all", "all_settled", "any", "race", "quorum", NULL};
+
+struct gather_input {
+    struct list tasks; /* of struct task_spec */
+    int mode;          /* enum mode */
+    int64_t quorum;
+    int64_t max_concurrency;
+    int64_t tolerated_failures;
+};
+
+struct counts {
+    int64_t total, succeeded, failed, canceled;
+};
+
+struct gather_output {
+    int mode;
+    int64_t quorum;
+    struct counts counts;
+    int64_t winner;
+    uint64_t serial_ns;
+    struct list tasks; /* of struct task *: the family's */
+};
+
+enum verdict { UNDECIDED, WON, LOST };
+
+struct gather {
+    struct family family; /* first, as function.h says */
+    size_t next;          /* the first child whose turn has not come */
+    size_t active;        /* children that were queued and have not ended */
+    size_t ended;
+    enum verdict verdict;
+    char detail[160]; /* of a lost gather */
+};
+
+static const struct type tasks_type = {
+    .kind = TYPE_LIST, .item = &task_spec_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+static const struct type positive_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
+static const struct type serial_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type child_type = {.kind = TYPE_CHILD};
+static const struct type children_type = {
+    .kind = TYPE_LIST, .item = &child_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+
+static const struct field input_fields[] = {
+    {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
+     "The tasks to run; the results come in the same order", NULL},
+    {"mode", &mode_type, offsetof(struct gather_input, mode), FIELD_DEFAULTED, "all",
+     "When the gather is decided: all (a failure cancels the rest), all_settled (when all have ended, however), "
+     "any (the first success), race (the first end), quorum (that many successes)",
+     NULL},
+    {"quorum", &positive_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
+     "How many successes decide it; with mode quorum, and only there", NULL},
+    {"max_concurrency", &positive_type, offsetof(struct gather_input, max_concurrency), FIELD_OPTIONAL, NULL,
+     "How many of the tasks may run at the same time; absent: all", NULL},
+    {"tolerated_failures", &count_type, offsetof(struct gather_input, tolerated_failures), FIELD_DEFAULTED, "0",
+     "How many failures mode all accepts", NULL},
+    {0},
+};
+
+static const struct field counts_fields[] = {
+    {"total", &count_type, offsetof(struct counts, total), FIELD_REQUIRED, NULL, "Tasks", NULL},
+    {"succeeded", &count_type, offsetof(struct counts, succeeded), FIELD_REQUIRED, NULL, "Tasks that succeeded", NULL},
+    {"failed", &count_type, offsetof(struct counts, failed), FIELD_REQUIRED, NULL, "Tasks that failed", NULL},
+    {"canceled", &count_type, offsetof(struct counts, canceled), FIELD_REQUIRED, NULL, "Tasks that were canceled", NULL},
+    {0},
+};
+static const struct type counts_type = {
+    .kind = TYPE_RECORD, .name = "GatherCounts", .fields = counts_fields, .size = sizeof(struct counts)};
+
+static const struct field output_fields[] = {
+    {"mode", &mode_type, offsetof(struct gather_output, mode), FIELD_REQUIRED, NULL, "As asked", NULL},
+    {"quorum", &positive_type, offsetof(struct gather_output, quorum), FIELD_OPTIONAL, NULL,
+     "As asked; only in mode quorum", NULL},
+    {"counts", &counts_type, offsetof(struct gather_output, counts), FIELD_REQUIRED, NULL, "How the tasks ended", NULL},
+    {"winner", &count_type, offsetof(struct gather_output, winner), FIELD_OPTIONAL, NULL,
+     "The index of the task that decided it; only in modes any and race", NULL},
+    {"serial_seconds", &serial_type, offsetof(struct gather_output, serial_ns), FIELD_REQUIRED, NULL,
+     "The sum of the tasks' durations: what running them one after the other would have taken", NULL},
+    {"tasks", &children_type, offsetof(struct gather_output, tasks), FIELD_REQUIRED, NULL,
+     "The tasks, in the order they were given", NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "GatherInput", .fields = input_fields, .size = sizeof(struct gather_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "GatherResult", .fields = output_fields, .size = sizeof(struct gather_output)};
+
+#define FAULT(where, ...) \
+    (snprintf(fault->pointer, sizeof fault->pointer, "%s", where), \
+     snprintf(fault->detail, sizeof fault->detail, __VA_ARGS__), false)
+
+static bool gather_check(const void *data, struct fault *fault)
+{
+    const struct gather_input *input = data;
+    bool has_quorum = !type_is_absent(&positive_type, &input->quorum);
+    const char *mode = mode_names[input->mode];
+    if (input->mode == MODE_QUORUM && !has_quorum)
+        return FAULT("/quorum", "mode quorum needs a quorum");
+    if (input->mode != MODE_QUORUM && has_quorum)
+        return FAULT("/quorum", "a quorum goes with mode quorum, not with mode %s", mode);
+    if (input->mode != MODE_ALL && input->tolerated_failures > 0)
+        return FAULT("/tolerated_failures", "tolerated failures go with mode all, not with mode %s", mode);
+    if (input->tasks.count == 0 && input->mode != MODE_ALL && input->mode != MODE_ALL_SETTLED)
+        return FAULT("/tasks", "mode %s needs at least one task", mode);
+    if (has_quorum && (uint64_t)input->quorum > input->tasks.count)
+        return FAULT("/quorum", "the quorum is %lld, but there are %zu tasks", (long long)input->quorum,
+                     input->tasks.count);
+    return true;
+}
+
+static const struct list *gather_children(const void *input)
+{
+    return &((const struct gather_input *)input)->tasks;
+}
+
+static enum verdict judge(const struct gather_input *input, const struct counts *counts, bool all_ended)
+{
+    int64_t failed = counts->failed + counts->canceled; /* until the verdict, nobody but a client cancels a child */
+    switch ((enum mode)input->mode) {
+    case MODE_ALL:
+        return failed > input->tolerated_failures ? LOST : all_ended ? WON : UNDECIDED;
+    case MODE_ALL_SETTLED:
+        return all_ended ? WON : UNDECIDED;
+    case MODE_ANY:
+        return counts->succeeded > 0 ? WON : all_ended ? LOST : UNDECIDED;
+    case MODE_RACE:
+        return counts->succeeded > 0 ? WON : failed > 0 ? LOST : UNDECIDED;
+    case MODE_QUORUM:
+        return counts->succeeded >= input->quorum           ? WON
+               : failed > counts->total - input->quorum ? LOST
+                                                            : UNDECIDED;
+    }
+    return UNDECIDED;
+}
+
+static void start_children(struct gather *gather, size_t most)
+{
+    while (gather->next < gather->family.count && gather->active < most) {
+        struct task *child = gather->family.children[gather->next++];
+        if (task_ended(child)) /* its deadline passed before its turn came */
+            continue;
+        task_queue(child);
+        gather->active++;
+    }
+}
+
+static size_t concurrency(const struct gather_input *input)
+{
+    return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
+}
+
+static void end(struct task *task)
+{
+    const struct gather_input *input = task->spec->input;
+    struct gather *gather = task_state(task);
+    const struct gather_output *output = task_output(task);
+    task->has_output = true;
+    if (task->state == TASK_CANCELING) {
+        task_end_canceled(task, EFFECT_STOPPED);
+        return;
+    }
+    if (gather->verdict == LOST) {
+        const struct counts *c = &output->counts;
+        snprintf(gather->detail, sizeof gather->detail,
+                 "Mode %s was lost: of %lld tasks %lld succeeded, %lld failed and %lld were canceled",
+                 mode_names[input->mode], (long long)c->total, (long long)c->succeeded, (long long)c->failed,
+                 (long long)c->canceled);
+        task->detail = gather->detail;
+    }
+    task_end(task, gather->verdict == WON ? 0 : ERR_CHILD_FAILED);
+}
+
+static void gather_start(struct task *task)
+{
+    const struct gather_input *input = task->spec->input;
+    struct gather *gather = task_state(task);
+    struct gather_output *output = task_output(task);
+    *output = (struct gather_output){
+        .mode = input->mode,
+        .quorum = input->quorum,
+        .counts.total = (int64_t)gather->family.count,
+        .tasks = {gather->family.children, gather->family.count},
+    };
+    type_set_absent(&count_type, &output->winner);
+    gather->verdict = judge(input, &output->counts, gather->family.count == 0);
+    if (gather->family.count == 0)
+        end(task);
+    else
+        start_children(gather, concurrency(input));
+}
+
+static void cancel_children(struct gather *gather, enum cancel_reason reason)
+{
+    gather->next = gather->family.count; /* nothing more is to start */
+    for (size_t i = 0; i < gather->family.count; i++)
+        task_cancel(gather->family.children[i], reason);
+}
+
+static void gather_child_ended(struct task *task, struct task *child)
+{
+    const struct gather_input *input = task->spec->input;
+    struct gather *gather = task_state(task);
+    struct gather_output *output = task_output(task);
+    if (child->started_ns != 0)
+        output->serial_ns += child->ended_ns - child->started_ns;
+    if (child->state == TASK_SUCCEEDED)
+        output->counts.succeeded++;
+    else if (child->state == TASK_FAILED)
+        output->counts.failed++;
+    else
+        output->counts.canceled++;
+    gather->ended++;
+    if (child->was_queued)
+        gather->active--;
+
+    bool all_ended = gather->ended == gather->family.count;
+    if (gather->verdict == UNDECIDED && task->state == TASK_RUNNING) {
+        gather->verdict = judge(input, &output->counts, all_ended);
+        if (gather->verdict != UNDECIDED) {
+            if (input->mode == MODE_RACE || (input->mode == MODE_ANY && gather->verdict == WON))
+                output->winner = child->index;
+            cancel_children(gather, CANCEL_SIBLING);
+        }
+    }
+    if (all_ended)
+        end(task);
+    else if (task->state == TASK_RUNNING)
+        start_children(gather, concurrency(input));
+}
+
+static void gather_cancel(struct task *task)
+{
+    cancel_children(task_state(task), CANCEL_PARENT);
+}
+
+const struct function function_gather = {
+    .name = "gather",
+    .doc = "Runs tasks concurrently, and ends when its mode is decided and all of them have ended",
+    .executor = EXECUTOR_LOOP,
+    .cancel_effect = EFFECT_STOPPED,
+    .input = &input_type,
+    .output = &output_type,
+    .state_size = sizeof(struct gather),
+    .check = gather_check,
+    .start = gather_start,
+    .cancel = gather_cancel,
+    .children = gather_children,
+    .child_ended = gather_child_ended,
+};

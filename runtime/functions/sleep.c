@@ -1,0 +1,78 @@
+/* sleep - a task that ends after a while, and holds nothing but a place in the heap until then. */
+#include "runtime/core.h"
+
+struct sleep_input {
+    uint64_t duration_ns;
+};
+
+struct sleep_output {
+    uint64_t slept_ns;
+};
+
+static const struct type sleep_duration_type = {
+    .kind = TYPE_SECONDS, .min = 0, .max = INT64_C(86400) * (int64_t)NS_PER_SECOND};
+static const struct type slept_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+
+static const struct field input_fields[] = {
+    {"seconds", &sleep_duration_type, offsetof(struct sleep_input, duration_ns), FIELD_REQUIRED, NULL,
+     "How long to sleep; the task never ends earlier", "1.5"},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"slept_seconds", &slept_type, offsetof(struct sleep_output, slept_ns), FIELD_REQUIRED, NULL,
+     "How long it slept, measured; never less than asked", "1.500213"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "SleepInput", .fields = input_fields, .size = sizeof(struct sleep_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "SleepResult", .fields = output_fields, .size = sizeof(struct sleep_output)};
+
+struct sleep {
+    struct timer wake;
+};
+
+static void end(struct task *task)
+{
+    struct sleep_output *output = task_output(task);
+    output->slept_ns = uv_hrtime() - task->started_ns;
+    task_end(task, 0);
+}
+
+static void on_wake(struct timer *wake)
+{
+    end(task_of_state(container_of(wake, struct sleep, wake)));
+}
+
+static void sleep_start(struct task *task)
+{
+    const struct sleep_input *input = task->spec->input;
+    struct sleep *sleep = task_state(task);
+    if (input->duration_ns == 0) {
+        end(task);
+        return;
+    }
+    sleep->wake.fire = on_wake;
+    timers_start(&task->runtime->timers, &sleep->wake, task->started_ns + input->duration_ns);
+}
+
+static void sleep_cancel(struct task *task)
+{
+    struct sleep *sleep = task_state(task);
+    timers_stop(&task->runtime->timers, &sleep->wake);
+    task_end_canceled(task, EFFECT_STOPPED);
+}
+
+const struct function function_sleep = {
+    .name = "sleep",
+    .doc = "Waits without blocking anything",
+    .executor = EXECUTOR_LOOP,
+    .cancel_effect = EFFECT_STOPPED,
+    .input = &input_type,
+    .output = &output_type,
+    .state_size = sizeof(struct sleep),
+    .start = sleep_start,
+    .cancel = sleep_cancel,
+};

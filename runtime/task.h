@@ -1,0 +1,96 @@
+/* task - the unit of work: submitted, run on an executor, ended exactly once.
+ *
+ *     submitted -> queued -> running --+-> succeeded | failed
+ *         |          |          +-> canceling -> canceled | failed | succeeded (it ended first: effect too_late)
+ *         +----------+------------> canceled | failed (its deadline passed: effect prevented)
+ *
+ * "submitted" is a child whose turn has not come (max_concurrency); a task of its own is queued at once.
+ *
+ * Owns:     a reference to the arena that holds its spec, its children and their outputs, until task_release().
+ * Threads:  all on the loop thread.
+ * Promise:  when task_submit() returned 0, `done` runs exactly once, later, on the loop thread, from runtime_drain() or a
+ *           callback of the loop, never from inside task_submit() or task_cancel().
+ */
+#ifndef GATHERD_RUNTIME_TASK_H
+#define GATHERD_RUNTIME_TASK_H
+
+#include "runtime/function.h"
+#include "runtime/runtime.h"
+
+/* What may be said of any task, whatever its function. */
+struct task_options {
+    struct text name;    /* absent: none */
+    uint64_t timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
+    uint64_t deadline_ns; /* counts from receipt, queueing included; absent: likewise */
+};
+extern const struct type task_options_type; /* the RECORD of it */
+
+struct task_spec {
+    const struct function *function;
+    void *input; /* of function->input's type */
+    struct task_options options;
+};
+extern const struct type task_spec_type; /* the RECORD of it: `function`, `input`, and the options beside them */
+
+enum task_state {
+    TASK_SUBMITTED,
+    TASK_QUEUED,
+    TASK_RUNNING,
+    TASK_CANCELING,
+    TASK_SUCCEEDED,
+    TASK_FAILED,
+    TASK_CANCELED,
+    TASK_STATES
+};
+extern const char *const task_state_names[TASK_STATES + 1]; /* ends with NULL */
+
+/* Who asked for the end. */
+enum cancel_reason {
+    CANCEL_CLIENT,   /* a client said so, or hung up */
+    CANCEL_PARENT,   /* the gather it is part of was canceled, timed out or passed its deadline */
+    CANCEL_SIBLING,  /* the gather it is part of was decided without it */
+    CANCEL_SHUTDOWN, /* the service goes */
+    CANCEL_TIMEOUT,
+    CANCEL_DEADLINE,
+    CANCEL_REASONS
+};
+extern const char *const cancel_reason_names[CANCEL_REASONS + 1]; /* ends with NULL */
+
+/* Runs once for a task that was submitted. The task may be looked at until task_release(). */
+typedef void task_done_fn(struct task *task, void *user);
+
+/* Submits a task: everything it and its children will ever need is allocated here, so that a gather never stops half-way
+ * for want of memory. `spec` and all it points to live in `arena`. received_ns: uv_hrtime() when the request came; the
+ * deadline counts from it. 0 with *out set; or ERR_TOO_MANY_TASKS, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN with nothing started,
+ * `done` never called and the arena as it was. */
+int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
+                task_done_fn *done, void *user, struct task **out, struct err *e);
+
+/* Asks for the end of a task and all its children. Without effect on one that ended or is already ending. */
+void task_cancel(struct task *task, enum cancel_reason reason);
+
+/* Gives back a task that is done. */
+void task_release(struct task *task);
+
+/* What can be said of a task at this moment. Times are absent (type_is_absent) where they have not come yet. Pointers
+ * borrow from the task. */
+struct task_view {
+    const struct task_spec *spec;
+    enum task_state state;
+    bool done;            /* state is one of the last three */
+    int rc;               /* why it failed or was canceled: an ERR_ code; 0 otherwise */
+    const char *detail;   /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
+    const void *output;   /* of function->output's type; NULL until there is one */
+    int pid, tid;         /* where it ran; 0 when it never started */
+    bool cancel_asked;    /* then cancel_reason is set */
+    bool cancel_settled;  /* then cancel_effect is set */
+    enum cancel_reason cancel_reason;
+    enum cancel_effect cancel_effect;
+    uint64_t received_ns; /* uv_hrtime() */
+    uint64_t queued_ns;   /* from receipt to the start, or to the end of one that never started; absent before */
+    uint64_t duration_ns; /* from the start to the end; absent before, and when it never started */
+    uint32_t index;       /* among its siblings, from 0 */
+};
+void task_look(const struct task *task, struct task_view *out);
+
+#endif

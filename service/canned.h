@@ -1,0 +1,15 @@
+/* canned - an answer written to a connection by hand, where libmicrohttpd has no say or can't give one.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_SERVICE_CANNED_H
+#define GATHERD_SERVICE_CANNED_H
+
+#include "handlers/reply.h"
+
+/* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
+ * be lingered on and closed. */
+void canned_send(int fd, const struct reply *reply, struct text request_id);
+
+#endif

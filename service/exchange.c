@@ -1,0 +1,273 @@
+#include "service/exchange.h"
+
+#include "runtime/task.h"
+#include "service/guard.h"
+
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+enum { REQUEST_ID_MOST = 128 };
+
+/* A body that has been refused is read on and thrown away, so that the client gets to read why, but not for ever. */
+#define DISCARD_MOST (INT64_C(64) * 1024 * 1024)
+
+enum stage { STAGE_BODY, STAGE_SUBMITTING, STAGE_WAITING, STAGE_READY };
+
+struct exchange {
+    struct exchange_context *context; /* borrowed */
+    void *user;                       /* borrowed */
+    enum stage stage;
+    struct request request;    /* its arena is owned, and holds this struct too */
+    const struct route *route; /* NULL: refused, and reply says why */
+    struct writer body;        /* owned */
+    int64_t discarded;         /* bytes of the body that nobody will read */
+    bool expects_body;
+    struct reply reply; /* owned */
+    struct ticket ticket;
+    struct task *task; /* owned while it runs */
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now); /* can't fail: it is there on every Linux */
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* The path of a target in origin form, or in absolute form, which servers have to take (RFC 9112 section 3.2.2). */
+static void split_target(struct request *request, struct text target)
+{
+    static const char scheme[] = "http://";
+    if (target.len >= sizeof scheme - 1 && memcmp(target.at, scheme, sizeof scheme - 1) == 0) {
+        size_t authority = strcspn(target.at + sizeof scheme - 1, "/?");
+        target.at += sizeof scheme - 1 + authority;
+        target.len -= sizeof scheme - 1 + authority;
+    }
+    const char *question = memchr(target.at, '?', target.len);
+    request->path = target;
+    if (question != NULL) {
+        request->path.len = (size_t)(question - target.at);
+        request->query = (struct text){question + 1, target.len - request->path.len - 1};
+    }
+    if (request->path.len == 0)
+        request->path = TEXT("/");
+}
+
+struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user)
+{
+    struct arena *arena = arena_new();
+    if (arena == NULL)
+        return NULL;
+    struct exchange *exchange = arena_alloc(arena, sizeof *exchange);
+    struct text copy;
+    if (exchange == NULL || !arena_text(arena, target, strlen(target), &copy)) {
+        arena_unref(arena);
+        return NULL;
+    }
+    *exchange = (struct exchange){
+        .context = context,
+        .user = user,
+        .request = {.arena = arena, .received_ns = uv_hrtime(), .received_us = now_us()},
+    };
+    split_target(&exchange->request, copy);
+    return exchange;
+}
+
+void *exchange_user(const struct exchange *exchange)
+{
+    return exchange->user;
+}
+
+struct reply *exchange_reply(struct exchange *exchange)
+{
+    return &exchange->reply;
+}
+
+struct text exchange_request_id(const struct exchange *exchange)
+{
+    return exchange->request.id;
+}
+
+bool exchange_expects_body(const struct exchange *exchange)
+{
+    return exchange->expects_body;
+}
+
+static enum method method_of(struct text name)
+{
+    if (text_is(name, "GET") || text_is(name, "HEAD"))
+        return METHOD_GET;
+    if (text_is(name, "POST"))
+        return METHOD_POST;
+    if (text_is(name, "PUT"))
+        return METHOD_PUT;
+    return text_is(name, "DELETE") ? METHOD_DELETE : METHOD_OTHER;
+}
+
+/* A client's own id is taken over when it can stand in a header, a log line and a URN as it is. */
+static bool request_id_is_sound(struct text id)
+{
+    if (id.len == 0 || id.len > REQUEST_ID_MOST)
+        return false;
+    return strspn(id.at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
+}
+
+static bool name_request(struct exchange *exchange, struct text wanted)
+{
+    struct request *request = &exchange->request;
+    if (request_id_is_sound(wanted))
+        return arena_text(request->arena, wanted.at, wanted.len, &request->id);
+    char id[ID_SIZE];
+    api_issue_id(exchange->context->api, request->received_us, id);
+    return arena_text(request->arena, id, ID_LEN, &request->id);
+}
+
+static void refuse_size(struct exchange *exchange)
+{
+    reply_problem(&exchange->reply, exchange->request.id, ERR_BODY_TOO_LARGE,
+                  "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
+                  (long long)exchange->context->limits->max_body_bytes);
+    exchange->route = NULL;
+}
+
+enum exchange_step exchange_head(struct exchange *exchange, const struct head *head)
+{
+    struct request *request = &exchange->request;
+    struct reply *reply = &exchange->reply;
+    struct err e;
+    request->method = method_of(head->method);
+    exchange->expects_body = head->chunked || head->content_length > 0;
+    if (!name_request(exchange, head->request_id) ||
+        (head->content_type.at != NULL &&
+         !arena_text(request->arena, head->content_type.at, head->content_type.len, &request->content_type))) {
+        reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
+        return EXCHANGE_BREAKS;
+    }
+    if (head->malformed != NULL) {
+        reply_problem(reply, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
+        return EXCHANGE_BREAKS;
+    }
+    if (exchange->context->check_hosts && guard_check(head, request->path, &e) != 0)
+        reply_problem(reply, request->id, e.rc, "%s", e.msg);
+    else
+        exchange->route = api_route(exchange->context->api, request, reply);
+    if (head->content_length > exchange->context->limits->max_body_bytes) {
+        if (exchange->route != NULL)
+            refuse_size(exchange);
+        return EXCHANGE_BREAKS;
+    }
+    return exchange->route == NULL && head->expects_continue ? EXCHANGE_BREAKS : EXCHANGE_GOES_ON;
+}
+
+enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t len)
+{
+    if (exchange->route != NULL && exchange->body.len + len > (size_t)exchange->context->limits->max_body_bytes)
+        refuse_size(exchange);
+    if (exchange->route != NULL && route_body(exchange->route) != BODY_NONE) {
+        writer_bytes(&exchange->body, bytes, len);
+        return EXCHANGE_GOES_ON;
+    }
+    exchange->discarded += (int64_t)len;
+    if (exchange->discarded <= DISCARD_MOST)
+        return EXCHANGE_GOES_ON;
+    if (exchange->route != NULL)
+        refuse_size(exchange);
+    return EXCHANGE_BREAKS;
+}
+
+static void log_task(struct exchange *exchange, const struct task *task)
+{
+    struct log *log = exchange->context->log;
+    struct task_view view;
+    task_look(task, &view);
+    enum log_level level = view.state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
+    if (!log_enabled(log, level))
+        return;
+    const char *event = view.state == TASK_SUCCEEDED ? "task_done"
+                        : view.state == TASK_FAILED  ? "task_failed"
+                                                     : "task_canceled";
+    const struct log_field fields[] = {
+        log_text("id", text_of(exchange->ticket.id)),
+        log_text("request_id", exchange->request.id),
+        log_text("function", text_of(view.spec->function->name)),
+        log_text("name", view.spec->options.name),
+        log_text("state", text_of(task_state_names[view.state])),
+        log_seconds("queued_seconds", view.queued_ns),
+        log_seconds("duration_seconds", view.duration_ns),
+        log_text("error", text_of(view.rc == 0 ? NULL : error_code(view.rc))),
+        log_text("cancel_reason", text_of(view.cancel_asked ? cancel_reason_names[view.cancel_reason] : NULL)),
+        log_text("cancel_effect", text_of(view.cancel_settled ? effect_names[view.cancel_effect] : NULL)),
+    };
+    log_event(log, level, event, fields, COUNT_OF(fields));
+}
+
+static void on_done(struct task *task, void *user)
+{
+    struct exchange *exchange = user;
+    bool waited = exchange->stage == STAGE_WAITING;
+    log_task(exchange, task);
+    api_task_reply(&exchange->request, task, &exchange->ticket, &exchange->reply);
+    task_release(task);
+    exchange->task = NULL;
+    exchange->stage = STAGE_READY;
+    if (waited)
+        exchange->context->ready(exchange, exchange->user);
+}
+
+static enum exchange_step submit(struct exchange *exchange, const struct task_spec *spec)
+{
+    struct exchange_context *context = exchange->context;
+    struct request *request = &exchange->request;
+    struct err e;
+    exchange->stage = STAGE_SUBMITTING;
+    if (task_submit(context->runtime, spec, request->arena, request->received_ns, on_done, exchange, &exchange->task,
+                    &e) != 0) {
+        reply_problem(&exchange->reply, request->id, e.rc, "%s", e.msg);
+        return EXCHANGE_ANSWERS;
+    }
+    runtime_drain(context->runtime);
+    if (exchange->stage == STAGE_READY)
+        return EXCHANGE_ANSWERS;
+    exchange->stage = STAGE_WAITING;
+    return EXCHANGE_WAITS;
+}
+
+enum exchange_step exchange_finish(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    if (exchange->route == NULL)
+        return EXCHANGE_ANSWERS;
+    if (exchange->body.failed) {
+        reply_problem(&exchange->reply, request->id, ERR_OUT_OF_MEMORY,
+                      "There is no memory for the body; try again later");
+        return EXCHANGE_ANSWERS;
+    }
+    request->body = (struct text){exchange->body.at, exchange->body.len};
+    struct outcome outcome;
+    api_parse(exchange->context->api, exchange->route, request, &outcome);
+    request->body = (struct text){0};
+    writer_free(&exchange->body);
+    if (outcome.kind == OUTCOME_REPLY) {
+        exchange->reply = outcome.reply;
+        return EXCHANGE_ANSWERS;
+    }
+    exchange->ticket = outcome.ticket;
+    return submit(exchange, outcome.spec);
+}
+
+void exchange_hangup(struct exchange *exchange)
+{
+    if (exchange->task == NULL)
+        return;
+    task_cancel(exchange->task, CANCEL_CLIENT);
+    runtime_drain(exchange->context->runtime);
+}
+
+void exchange_end(struct exchange *exchange)
+{
+    PRE(exchange->task == NULL);
+    writer_free(&exchange->body);
+    reply_free(&exchange->reply);
+    arena_unref(exchange->request.arena);
+}

@@ -1,0 +1,56 @@
+/* exchange - one request and its answer, from the first line to the last byte; knows nothing of libmicrohttpd.
+ *
+ *     begin -> head -> body* -> finish -+-> answer -> end
+ *                                       +-> (waits for its task) -> ready() -> answer -> end
+ *
+ * Owns:     the request's arena, the body, the reply until it is taken, and a task from its submission to its end.
+ * Threads:  the loop thread.
+ * Promise:  when exchange_finish() says EXCHANGE_WAITS, ready() is called exactly once, later.
+ */
+#ifndef GATHERD_SERVICE_EXCHANGE_H
+#define GATHERD_SERVICE_EXCHANGE_H
+
+#include "handlers/api.h"
+#include "service/head.h"
+#include "service/http_limits.h"
+#include "service/log.h"
+
+struct exchange;
+struct runtime;
+
+/* What all exchanges share; borrowed from the service. */
+struct exchange_context {
+    struct api *api;
+    struct runtime *runtime;
+    struct log *log;
+    const struct http_limits *limits;
+    bool check_hosts; /* refuse foreign hosts and origins (service/guard.h) */
+    void (*ready)(struct exchange *exchange, void *user);
+};
+
+enum exchange_step {
+    EXCHANGE_GOES_ON, /* feed it the body, if any, and finish it */
+    EXCHANGE_ANSWERS, /* exchange_reply() is there */
+    EXCHANGE_WAITS,   /* for its task */
+    EXCHANGE_BREAKS,  /* answer with exchange_reply() at once, not waiting for the rest of the body, and close */
+};
+
+/* `target` is the request target as it came. NULL when there is no memory. */
+struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user);
+void *exchange_user(const struct exchange *exchange);
+
+enum exchange_step exchange_head(struct exchange *exchange, const struct head *head);       /* goes on, or breaks */
+enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t len); /* goes on, or breaks */
+enum exchange_step exchange_finish(struct exchange *exchange);                              /* answers, or waits */
+
+/* The client has left: cancels what it waits for. ready() follows, if exchange_finish() said that it waits. */
+void exchange_hangup(struct exchange *exchange);
+
+bool exchange_expects_body(const struct exchange *exchange); /* after head */
+struct reply *exchange_reply(struct exchange *exchange);     /* the caller may take its body out */
+struct text exchange_request_id(const struct exchange *exchange);
+
+/* The answer is out, or never will be. No task of it runs any more. */
+void exchange_end(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,21 @@
+/* guard - keeps other people's web pages out: which hosts and origins a request may name.
+ *
+ * A page from elsewhere can make a browser send requests to a loopback address (cross-site request forgery), or have its
+ * own name resolve to one (DNS rebinding). Both are told by headers that a page can't forge.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_SERVICE_GUARD_H
+#define GATHERD_SERVICE_GUARD_H
+
+#include "runtime/base.h"
+
+struct head;
+
+/* 0, or with *e filled: ERR_MISDIRECTED when Host is neither an IP address nor localhost (nor came by a Unix socket, which no
+ * page can reach), ERR_FOREIGN_ORIGIN when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
+ * same-site. The probes /livez and /readyz are exempt. */
+int guard_check(const struct head *head, struct text path, struct err *e);
+
+#endif

@@ -1,0 +1,29 @@
+/* head - the head of a request, and the rules of HTTP that it has to keep before anything is done for it.
+ *
+ * Two readers that take an ambiguous message for different ones can be played against each other (request smuggling), so what is
+ * ambiguous is refused, also where the HTTP library would let it pass: RFC 9112 sections 3.2, 5.1, 6.1 and 6.3.
+ *
+ * Owns:     nothing; texts are borrowed from the HTTP library for the call, and NUL-terminated.
+ * Threads:  any.
+ */
+#ifndef GATHERD_SERVICE_HEAD_H
+#define GATHERD_SERVICE_HEAD_H
+
+#include "runtime/base.h"
+
+struct head {
+    struct text method, version;
+    const char *malformed;  /* the rule it breaks, a sentence; NULL when it is sound */
+    int64_t content_length; /* -1: none */
+    bool chunked;           /* Transfer-Encoding: chunked */
+    bool expects_continue;  /* Expect: 100-continue */
+    bool local_socket;      /* came in by a Unix socket; set by the caller */
+    struct text host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
+    int hosts, lengths, codings; /* how many there are of each */
+};
+
+void head_begin(struct head *head, struct text method, struct text version);
+void head_field(struct head *head, struct text name, struct text value);
+void head_end(struct head *head);
+
+#endif

@@ -1,0 +1,36 @@
+/* listener - one address that the service listens on, from its text to accepted connections.
+ *
+ * Addresses: HOST:PORT, [IPV6]:PORT (RFC 3986 brackets; port 0: the kernel picks one), unix:/path. A Unix socket that nobody
+ *           listens on any more is replaced; its file is removed at the close.
+ * Owns:     the listening descriptor and its place in the loop.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_SERVICE_LISTENER_H
+#define GATHERD_SERVICE_LISTENER_H
+
+#include "runtime/base.h"
+
+#include <sys/socket.h>
+#include <uv.h>
+
+struct listener;
+
+/* Takes the descriptor over: non-blocking, closed on exec. */
+typedef void accept_fn(void *user, int fd, const struct sockaddr_storage *peer, socklen_t peer_len);
+
+enum { LISTENER_NAME = 160 };
+
+/* Binds and listens; accepts nothing before listener_start(). ERR_INVALID when the text is no address, ERR_INTERNAL when the
+ * system refuses. */
+int listener_open(uv_loop_t *loop, struct text address, struct listener **out, struct err *e);
+void listener_start(struct listener *listener, accept_fn *accept, void *user);
+
+bool listener_is_local(const struct listener *listener); /* loopback or a Unix socket: unreachable from elsewhere */
+
+/* Where it is reached: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
+const char *listener_name(const struct listener *listener);
+
+/* Freed when the loop has run its close callbacks. */
+void listener_close(struct listener *listener);
+
+#endif

@@ -1,0 +1,297 @@
+#include "service/service.h"
+
+#include "gatherd_version.h"
+#include "handlers/api.h"
+#include "runtime/runtime.h"
+#include "service/config_print.h"
+#include "service/http.h"
+#include "service/linger.h"
+#include "service/listener.h"
+#include "service/log.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+    GRACE_MS = 1000,         /* for answers to canceled tasks to leave, before their connections are cut */
+    LOG_RETRY_MS = 20,       /* how long a reader of our log that is behind is left alone */
+    OTHER_DESCRIPTORS = 64,  /* beside connections and lingering ones: the loop's, listeners, standard streams */
+};
+
+enum stage { SERVING, DRAINING, CANCELING, CUTTING, ENDED };
+
+struct service {
+    struct config *config; /* borrowed */
+    uv_loop_t loop;
+    struct log *log;          /* owned, as all below */
+    struct runtime *runtime;
+    struct api *api;
+    struct http *http;
+    struct listener **listeners;
+    size_t listeners_count;
+    enum stage stage;
+    uv_prepare_t turn;        /* runs once a turn of the loop, before it blocks */
+    uv_signal_t term, interrupt;
+    uv_timer_t stage_clock;   /* ends the current stage of the drain */
+    uv_timer_t log_clock;     /* runs while the log has lines that could not be written */
+    struct part limits[CONFIG_PARTS];
+};
+
+/* -- the drain ----------------------------------------------------------------------------------------------------- */
+
+static void close_listeners(struct service *service)
+{
+    for (size_t i = 0; i < service->listeners_count; i++)
+        listener_close(service->listeners[i]);
+    service->listeners_count = 0;
+}
+
+static void on_stage_over(uv_timer_t *clock);
+
+static void enter(struct service *service, enum stage stage, uint64_t ms)
+{
+    service->stage = stage;
+    uv_timer_start(&service->stage_clock, on_stage_over, ms, 0);
+}
+
+static void drain(struct service *service)
+{
+    uint64_t drain_ns = service->config->service.drain_seconds;
+    log_event(service->log, LOG_INFO, "draining",
+              LOG_FIELDS(log_integer("connections", (int64_t)http_connections(service->http)),
+                         log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime)),
+                         log_seconds("drain_seconds", drain_ns)));
+    close_listeners(service);
+    api_drain(service->api);
+    runtime_refuse(service->runtime);
+    enter(service, DRAINING, drain_ns / NS_PER_MS);
+    http_drain(service->http);
+}
+
+static void cancel(struct service *service)
+{
+    if (runtime_unfinished(service->runtime) > 0)
+        log_event(service->log, LOG_WARN, "canceling",
+                  LOG_FIELDS(log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime))));
+    enter(service, CANCELING, GRACE_MS);
+    runtime_cancel_all(service->runtime);
+    runtime_drain(service->runtime);
+}
+
+static void cut(struct service *service)
+{
+    log_event(service->log, LOG_WARN, "cutting",
+              LOG_FIELDS(log_integer("connections", (int64_t)http_connections(service->http))));
+    service->stage = CUTTING;
+    http_cut(service->http);
+}
+
+static void on_stage_over(uv_timer_t *clock)
+{
+    struct service *service = container_of(clock, struct service, stage_clock);
+    if (service->stage == DRAINING)
+        cancel(service);
+    else if (service->stage == CANCELING)
+        cut(service);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    struct service *service = handle->data;
+    if (service->stage == SERVING)
+        drain(service);
+    else if (service->stage == DRAINING)
+        cancel(service); /* who asks twice is in a hurry */
+}
+
+static void on_drained(void *user)
+{
+    struct service *service = user;
+    service->stage = ENDED;
+    log_event(service->log, LOG_INFO, "ended", NULL, 0);
+    uv_stop(&service->loop);
+}
+
+/* -- the loop ------------------------------------------------------------------------------------------------------ */
+
+static void on_log_clock(uv_timer_t *clock)
+{
+    (void)clock; /* that the loop has a turn is all it is for */
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+    struct service *service = container_of(turn, struct service, turn);
+    http_turn(service->http);
+    log_flush(service->log);
+    if (log_pending(service->log))
+        uv_timer_start(&service->log_clock, on_log_clock, LOG_RETRY_MS, 0);
+}
+
+static void on_accept(void *user, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+{
+    struct service *service = user;
+    http_accept(service->http, fd, peer, peer_len);
+}
+
+/* -- the start ----------------------------------------------------------------------------------------------------- */
+
+/* Connections need descriptors: takes all that the hard limit allows, and lowers max_connections to what there is room for. */
+static void fit_descriptors(struct service *service)
+{
+    int64_t *most = &service->config->http.max_connections;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* raising the soft limit to the hard one is always allowed */
+    if (limit.rlim_cur == RLIM_INFINITY || (uint64_t)*most + LINGERS_MOST + OTHER_DESCRIPTORS <= limit.rlim_cur)
+        return;
+    int64_t asked = *most, room = (int64_t)limit.rlim_cur - LINGERS_MOST - OTHER_DESCRIPTORS;
+    *most = room > 1 ? room : 1;
+    log_event(service->log, LOG_WARN, "max_connections_lowered",
+              LOG_FIELDS(log_integer("asked", asked), log_integer("max_connections", *most),
+                         log_integer("hard_limit_nofile", (int64_t)limit.rlim_cur)));
+}
+
+static int complain(FILE *err, const struct err *e)
+{
+    fprintf(err, "gatherd: %s\n", e->msg);
+    return e->rc == ERR_INVALID ? EXIT_USAGE : EXIT_TROUBLE;
+}
+
+static int open_listeners(struct service *service, struct err *e)
+{
+    const struct list *addresses = &service->config->service.listen;
+    service->listeners = calloc(addresses->count, sizeof(struct listener *));
+    if (service->listeners == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listeners");
+    for (size_t i = 0; i < addresses->count; i++) {
+        struct text address = ((const struct text *)addresses->items)[i];
+        struct listener *listener;
+        int rc = listener_open(&service->loop, address, &listener, e);
+        if (rc != 0)
+            return rc;
+        service->listeners[service->listeners_count++] = listener;
+        if (!listener_is_local(listener) && !service->config->service.insecure)
+            return err_set(e, ERR_INVALID,
+                           "%s can be reached from elsewhere, and there is no protection but the network's: "
+                           "listen on a loopback address, or say --insecure",
+                           address.at);
+    }
+    return 0;
+}
+
+static void announce(struct service *service, FILE *out)
+{
+    for (size_t i = 0; i < service->listeners_count; i++) {
+        const char *name = listener_name(service->listeners[i]);
+        listener_start(service->listeners[i], on_accept, service);
+        fprintf(out, "gatherd %s listening on %s\n", GATHERD_VERSION, name);
+        log_event(service->log, LOG_INFO, "listening",
+                  LOG_FIELDS(log_text("address", text_of(name)), log_text("version", text_of(GATHERD_VERSION)),
+                             log_integer("pid", getpid())));
+    }
+    fflush(out);
+}
+
+static int start(struct service *service, struct err *e)
+{
+    int rc = open_listeners(service, e);
+    if (rc != 0)
+        return rc;
+    rc = runtime_new(&service->loop, &service->config->limits, &service->runtime, e);
+    if (rc != 0)
+        return rc;
+    struct api_config api = {
+        .runtime = service->runtime,
+        .limits = service->limits,
+        .limits_count = 2,
+    };
+    rc = api_new(&api, &service->api, e);
+    if (rc != 0)
+        return rc;
+    struct http_config http = {
+        .loop = &service->loop,
+        .api = service->api,
+        .runtime = service->runtime,
+        .log = service->log,
+        .limits = &service->config->http,
+        .check_hosts = !service->config->service.insecure,
+        .drained = on_drained,
+        .user = service,
+    };
+    return http_new(&http, &service->http, e);
+}
+
+static void watch_signals(struct service *service)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&service->loop, &service->term);
+    uv_signal_init(&service->loop, &service->interrupt);
+    service->term.data = service->interrupt.data = service;
+    uv_signal_start(&service->term, on_signal, SIGTERM);
+    uv_signal_start(&service->interrupt, on_signal, SIGINT);
+}
+
+static void init_handles(struct service *service)
+{
+    uv_prepare_init(&service->loop, &service->turn);
+    uv_timer_init(&service->loop, &service->stage_clock);
+    uv_timer_init(&service->loop, &service->log_clock);
+    watch_signals(service);
+}
+
+static void close_everything(struct service *service)
+{
+    uv_close((uv_handle_t *)&service->turn, NULL);
+    uv_close((uv_handle_t *)&service->stage_clock, NULL);
+    uv_close((uv_handle_t *)&service->log_clock, NULL);
+    uv_close((uv_handle_t *)&service->term, NULL);
+    uv_close((uv_handle_t *)&service->interrupt, NULL);
+    close_listeners(service);
+    if (service->http != NULL)
+        http_close(service->http);
+    api_free(service->api);
+    if (service->runtime != NULL)
+        runtime_close(service->runtime);
+    free(service->listeners);
+    uv_run(&service->loop, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&service->loop);
+    POST(rc == 0);
+    log_close(service->log);
+    free(service->log);
+}
+
+int service_run(struct config *config, FILE *out, FILE *err)
+{
+    struct service service = {.config = config};
+    struct err e;
+    service.log = malloc(sizeof *service.log);
+    if (service.log == NULL || uv_loop_init(&service.loop) != 0) {
+        free(service.log);
+        fprintf(err, "gatherd: there is no memory for the service\n");
+        return EXIT_TROUBLE;
+    }
+    log_open(service.log, STDERR_FILENO, (enum log_format)config->service.log_format,
+             (enum log_level)config->service.log_level);
+    service.limits[0] = (struct part){.type = &limits_type, .value = &config->limits};
+    service.limits[1] = (struct part){.type = &http_limits_type, .value = &config->http};
+    init_handles(&service);
+    fit_descriptors(&service);
+    int rc = start(&service, &e);
+    if (rc == 0) {
+        announce(&service, out);
+        uv_prepare_start(&service.turn, on_turn);
+        uv_run(&service.loop, UV_RUN_DEFAULT);
+        rc = EXIT_SUCCESS;
+    } else {
+        rc = complain(err, &e);
+    }
+    close_everything(&service);
+    return rc;
+}

@@ -1,0 +1,179 @@
+"""judge - holds every answer to the contract: status, headers, media type, schema, and what no schema can say."""
+
+import json
+import re
+from datetime import datetime
+
+import spec
+from server import ROOT
+
+# Headers of HTTP itself, not of an operation.
+PLAIN_HEADERS = {"date", "content-length", "content-type", "connection"}
+# Answers that are possible on any path, listed or not.
+ANYWHERE = ("MalformedHttp", "ForeignOrigin", "Misdirected", "Unavailable")
+CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
+
+ERRORS = {code: (int(status), title) for code, status, title in re.findall(
+    r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "base.h").read_text(encoding="utf-8"))}
+
+
+def parse_json(data):
+    """Strict JSON: no member twice, no NaN."""
+    def members(pairs):
+        assert len({name for name, _ in pairs}) == len(pairs), f"a member twice in {pairs}"
+        return dict(pairs)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} in JSON")
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=members, parse_constant=refuse)
+    except ValueError as error:
+        raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
+
+
+def documented(method, target, status):
+    """What openapi.yaml says of an answer with this status to this request."""
+    path, operation = spec.operation_for(method, target)
+    if operation is not None:
+        found = operation.responses.get(status)
+    else:
+        name = "MethodNotAllowed" if path is not None else "UnknownPath"
+        shared = spec.DOCUMENT["components"]["responses"]
+        by_status = {spec_status(shared[n]): shared[n] for n in (*ANYWHERE, name)}
+        if path is None and target.startswith("/v1/run/"):
+            by_status[404] = shared["UnknownFunction"]
+        found = by_status.get(status)
+    assert found is not None, f"{method} {target}: status {status} is not documented"
+    return found
+
+
+def spec_status(response):
+    """The status of a shared response: that of the first error code its description names."""
+    code = re.search(r"\(`([a-z-]+)`", response["description"]).group(1)
+    return ERRORS[code.replace("-", "_")][0]
+
+
+def check_headers(response, node):
+    names = [name.lower() for name, _ in response.headers]
+    assert len(names) == len(set(names)), f"a header twice: {response.headers}"
+    known = {name.lower(): spec.resolve(header) for name, header in node.get("headers", {}).items()}
+    for name, header in known.items():
+        value = response.header(name)
+        assert value is not None or not header["required"], f"no {name}"
+        if value is not None:
+            spec.check_value(value, header["schema"], name)
+    strangers = set(names) - set(known) - PLAIN_HEADERS
+    assert not strangers, f"headers that are not documented: {strangers}"
+
+
+def check(method, target, response, sent_id=None):
+    """Asserts that the response is a documented answer to the request; sent_id is the X-Request-Id that was sent."""
+    what = f"{method} {target[:80]} -> {response.status}"
+    node = documented(method, target, response.status)
+    check_headers(response, node)
+    if sent_id is not None and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", sent_id):
+        assert response.header("x-request-id") == sent_id
+    media_type = response.header("content-type")
+    assert media_type in node["content"], f"{what}: the media type is {media_type}"
+    if method == "HEAD":
+        assert response.body == b""
+        return None
+    if media_type == "application/yaml":
+        return None
+    assert response.body.endswith(b"\n") and response.body.count(b"\n") == 1, f"{what}: no newline at the end, or more"
+    value = parse_json(response.body)
+    spec.check_value(value, node["content"][media_type]["schema"], what)
+    timing = response.header("server-timing")
+    if media_type == "application/problem+json":
+        check_problem(value, response, timing)
+    elif "state" in value:
+        check_task(value)
+        check_timing(timing, value)
+    return value
+
+
+def check_problem(value, response, timing):
+    code = value["type"].rsplit(":", 1)[1].replace("-", "_")
+    assert (value["status"], value["title"]) == ERRORS[code]
+    assert value["status"] == response.status
+    assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")
+    if code in ("malformed_json",):
+        assert re.search(r"line \d+", value["detail"]) and re.search(r"column \d+", value["detail"]), value["detail"]
+    if code in ("invalid", "limit_exceeded"):
+        assert value.get("errors"), value
+    if code == "limit_exceeded":
+        assert "limit" in value, value
+    task = value.get("task")
+    assert (task is not None) == (timing is not None), "Server-Timing goes with a task"
+    if task is not None:
+        check_task(task)
+        check_timing(timing, task)
+        assert task["state"] in ("failed", "canceled")
+        assert task["error"]["code"] == code
+
+
+def check_timing(timing, task):
+    """Server-Timing tells what the task object does, in milliseconds."""
+    queue, ran = map(float, re.findall(r"dur=([0-9.]+)", timing))
+    assert abs(queue - task["queued_seconds"] * 1e3) < 0.01, (timing, task["queued_seconds"])
+    assert abs(ran - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
+
+
+def check_task(task):
+    """A task of its own that is done: what its members say of one another."""
+    assert task["done"] is True
+    check_end(task)
+    created, started, finished = (
+        text and datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ") for text in
+        (task["created_at"], task["started_at"], task["finished_at"]))
+    assert finished is not None and created <= finished
+    if started is not None:
+        assert created <= started <= finished
+        assert abs((started - created).total_seconds() - task["queued_seconds"]) < CLOCK_SLACK
+        assert abs((finished - started).total_seconds() - task["duration_seconds"]) < CLOCK_SLACK
+
+
+def check_end(task):
+    """What is true of any task that has ended, child or not; absent members are as good as null."""
+    state, error, cancel = task["state"], task.get("error"), task.get("cancel")
+    assert state in ("succeeded", "failed", "canceled"), state
+    assert (error is None) == (state == "succeeded")
+    ran = task.get("duration_seconds") is not None
+    assert ran == (task.get("pid") is not None) == (task.get("tid") is not None)
+    assert ran or task.get("result") is None
+    if state == "succeeded":
+        assert ran and task["result"] is not None
+    if cancel is not None:
+        assert (cancel["effect"] == "prevented") == (not ran), task
+    if error is not None:
+        assert error["status"] == ERRORS[error["code"]][0]
+        if error["code"] in ("timeout", "deadline"):
+            assert state == "failed" and cancel["reason"] == error["code"]
+        if state == "canceled":
+            assert cancel is not None
+    if task["function"] == "sleep" and state == "succeeded":
+        assert task["result"]["slept_seconds"] <= task["duration_seconds"] + 1e-9
+    if task["function"] == "gather" and task.get("result") is not None:
+        check_gather(task["result"], task)
+
+
+def check_gather(result, task):
+    children, counts, mode = result["tasks"], result["counts"], result["mode"]
+    assert [c["index"] for c in children] == list(range(len(children)))
+    for child in children:
+        check_end(child)
+        if child.get("duration_seconds") is not None:
+            assert child["duration_seconds"] <= task["duration_seconds"] + 1e-9
+    states = [c["state"] for c in children]
+    assert counts == {"total": len(children), **{s: states.count(s) for s in ("succeeded", "failed", "canceled")}}
+    serial = sum(c.get("duration_seconds", 0) for c in children)
+    assert abs(result["serial_seconds"] - serial) < 1e-6, (result["serial_seconds"], serial)
+    assert ("quorum" in result) == (mode == "quorum")
+    if "winner" in result:
+        winner = children[result["winner"]]
+        assert mode in ("any", "race")
+        assert winner["state"] == "succeeded" or (mode == "race" and winner["state"] == "failed")
+    if task["state"] == "succeeded":
+        assert mode not in ("any", "race") or winner["state"] == "succeeded"
+        assert mode != "quorum" or counts["succeeded"] >= result["quorum"]

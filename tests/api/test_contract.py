@@ -1,0 +1,280 @@
+"""The service holds to openapi.yaml: what the schemas allow is taken, what they don't is refused with its place named."""
+
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import judge
+import spec
+from client import Client
+from same_schema import differences
+from strategies import spoiled, texts, valid
+
+RUNS = [o for o in spec.OPERATIONS if o.body_schema() is not None]
+READS = [o for o in spec.OPERATIONS if o.method == "GET"]
+WITH_QUERY = [o for o in RUNS if o.query_parameters()]
+VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance"}  # and seconds that are measured
+MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds"}
+
+by_operation = {"argnames": "operation", "ids": str}
+
+
+def members(node, name):
+    """Every value that a member of this name has, anywhere in the JSON."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == name:
+                yield value
+            yield from members(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from members(value, name)
+
+
+def hurried(value):
+    return any(True for name in ("timeout_seconds", "deadline_seconds") for _ in members(value, name))
+
+
+@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
+def test_what_fits_the_schema_is_taken(operation, client):
+    @given(valid(operation.body_schema()), st.sampled_from(["r-1", "a" * 128, "._-9", None, "", "a" * 129, "a b"]))
+    def run(body, request_id):
+        spec.check_value(body, operation.body_schema(), "generated")
+        response = client.post(operation.path, body, **{"X-Request-Id": request_id})
+        if not hurried(body):
+            assert response.status == 200, response.value
+        assert response.status in (200, 500, 504), response.value
+        if response.status == 500:
+            assert response.value["type"].endswith(":child-failed")
+        check_echo(operation, body, response.value if response.status == 200 else response.value["task"])
+
+    run()
+
+
+def check_echo(operation, body, task):
+    """The answer is about what was asked."""
+    if operation.path == "/v1/tasks":
+        assert task["function"] == body["function"]
+        asked = body["input"]
+    else:
+        asked = body
+    if operation.path in ("/v1/tasks", "/v1/gather"):
+        assert task["name"] == body.get("name")
+    if task["result"] is not None:
+        check_result(asked, task["result"])
+
+
+def check_result(asked, result):
+    if "slept_seconds" in result:
+        assert result["slept_seconds"] >= asked["seconds"]
+        return
+    assert result["mode"] == asked.get("mode", "all")
+    assert result.get("quorum") == asked.get("quorum")
+    assert len(result["tasks"]) == len(asked["tasks"])
+    for spec_of, child in zip(asked["tasks"], result["tasks"]):
+        assert child["function"] == spec_of["function"] and child.get("name") == spec_of.get("name")
+        if child.get("result") is not None:
+            check_result(spec_of["input"], child["result"])
+
+
+def check_refusal(response, slip, what):
+    """It is refused for the slip, and for nothing else."""
+    assert response.status == slip.status, (what, response.value)
+    pointers = [e.get("pointer") for e in response.value["errors"]]
+    if slip.what.startswith("no ") and slip.status == 422:  # what is missing, or what it would have to have
+        right = all(p == slip.pointer or p.startswith(slip.pointer + "/") for p in pointers)
+    else:
+        right = pointers == [slip.pointer]
+    assert right, (what, slip.pointer, response.value)
+
+
+@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
+def test_what_does_not_fit_is_refused(operation, client):
+    @given(st.data())
+    def run(data):
+        body = data.draw(valid(operation.body_schema()))
+        for slip in data.draw(st.lists(st.sampled_from(spoiled(operation.body_schema(), body)), min_size=1, max_size=8)):
+            check_refusal(client.post(operation.path, slip.value), slip, (slip.what, slip.value))
+
+    run()
+
+
+@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
+def test_every_slip_in_the_examples_is_refused(operation, client):
+    for name, body in operation.request_examples().items():
+        for slip in spoiled(operation.body_schema(), body):
+            check_refusal(client.post(operation.path, slip.value), slip, (name, slip.what))
+
+
+@pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
+@settings(max_examples=100)
+@given(data=st.data())
+def test_options_in_the_query_are_taken(operation, server, data):
+    body = next(iter(operation.request_examples().values()))
+    known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
+    options = data.draw(st.fixed_dictionaries({}, optional=known))
+    encode = data.draw(st.sampled_from([quote, quote_plus, lambda s: "".join(f"%{b:02x}" for b in s.encode())]))
+    query = "&".join(f"{name}={encode(str(value))}" for name, value in options.items())
+    with Client(server.urls()[0]) as client:
+        response = client.post(f"{operation.path}?{query}", body)
+    task = response.value if response.status == 200 else response.value["task"]
+    assert task["name"] == options.get("name")
+    assert response.status == 200 or (response.status == 504 and hurried(options))
+
+
+BAD_OPTIONS = [
+    ("name=", "name"), ("name", "name"), ("name=" + "x" * 129, "name"), ("name=" + "%C3%A9" * 65, "name"),
+    ("name=a%00b", "name"), ("name=%FF", "name"), ("name=%C0%80", "name"), ("name=%ED%A0%80", "name"),
+    ("name=%4", "name"), ("name=%zz", "name"), ("name=a&name=b", "name"), ("name=a&name=a", "name"),
+    ("n%61me=a&name=b", "name"),
+    ("timeout_seconds=0", "timeout_seconds"), ("timeout_seconds=", "timeout_seconds"),
+    ("timeout_seconds=-1", "timeout_seconds"), ("timeout_seconds=nan", "timeout_seconds"),
+    ("timeout_seconds=inf", "timeout_seconds"), ("timeout_seconds=0x1p3", "timeout_seconds"),
+    ("timeout_seconds=1,5", "timeout_seconds"), ("timeout_seconds=1s", "timeout_seconds"),
+    ("timeout_seconds=%201", "timeout_seconds"), ("timeout_seconds=1e999", "timeout_seconds"),
+    ("timeout_seconds=86400.000000001", "timeout_seconds"), ("timeout_seconds=9223372036854775808", "timeout_seconds"),
+    ("deadline_seconds=0", "deadline_seconds"), ("deadline_seconds=86401", "deadline_seconds"),
+    ("deadline_seconds=true", "deadline_seconds"),
+    ("seconds=1", "seconds"), ("Name=a", "Name"), ("=1", ""), ("mode=all", "mode"), ("timeout=1", "timeout"),
+]
+
+
+@pytest.mark.parametrize("query, parameter", BAD_OPTIONS)
+@pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
+def test_bad_options_in_the_query_are_refused(operation, query, parameter, client):
+    body = next(iter(operation.request_examples().values()))
+    response = client.post(f"{operation.path}?{query}", body)
+    assert response.status == 422, response.value
+    assert [e.get("parameter") for e in response.value["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize(argvalues=spec.OPERATIONS, **by_operation)
+def test_unknown_parameters_are_refused(operation, client):
+    body = next(iter(operation.request_examples().values()), None)
+    response = client.ask(operation.method, operation.example_target() + "?no_such_parameter=1", body)
+    assert response.status == 422
+    assert [e.get("parameter") for e in response.value["errors"]] == ["no_such_parameter"]
+
+
+def steady(value, key=None):
+    """Without what differs each time."""
+    if isinstance(value, dict):
+        return {k: steady(v, k) for k, v in value.items() if k not in VOLATILE}
+    if isinstance(value, list):
+        return [steady(v) for v in value]
+    return None if key in MEASURED else value
+
+
+@pytest.mark.parametrize("operation, name", [(o, name) for o in RUNS for name in o.request_examples()], ids=str)
+def test_examples_are_answered_as_documented(operation, name, client):
+    response = client.post(operation.path, operation.request_examples()[name])
+    status, value = operation.response_examples().get(name, (200, None))
+    assert response.status == status, response.value
+    assert value is None or steady(response.value) == steady(value)
+
+
+@pytest.mark.parametrize(argvalues=READS, **by_operation)
+def test_reads_are_answered_as_documented(operation, client):
+    response = client.get(operation.example_target())
+    assert response.status == 200
+    for status, value in operation.response_examples().values():
+        if status == 200:
+            assert same_kind(response.value, value)
+    head = client.ask("HEAD", operation.example_target())
+    drop = {"date", "x-request-id"}
+    assert [h for h in head.headers if h[0].lower() not in drop] == [
+        h for h in response.headers if h[0].lower() not in drop]
+
+
+def same_kind(value, example):
+    """The example is the very answer; schemas are compared elsewhere, more closely."""
+    def without(node):
+        return {k: v for k, v in node.items() if k not in ("input", "result")}
+    return without(value) == without(example)
+
+
+def test_functions_have_the_documented_schemas(client):
+    functions = client.get("/v1/functions").value["functions"]
+    names = [f["name"] for f in functions]
+    assert names == sorted(names) == spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
+    for function in functions:
+        assert client.get(f"/v1/functions/{function['name']}").value == function
+        title = function["name"].capitalize()
+        for kind, of in (("input", "Input"), ("result", "Result")):
+            found = differences(function[kind], function[kind], spec.schema(title + of), spec.DOCUMENT)
+            assert not found, f"{function['name']}: {kind}: " + "; ".join(found)
+        assert f"/v1/run/{function['name']}" in spec.DOCUMENT["paths"]
+
+
+def test_there_is_no_other_function(client):
+    for name in ("nothing", "Sleep", "sleep%20", "sleep%2F", "%C3%A9", "a" * 300):
+        assert client.get(f"/v1/functions/{name}").status == 404
+        assert client.post(f"/v1/run/{name}", {}).status == 404
+
+
+def test_limits_have_the_documented_defaults(client):
+    documented = next(o for o in READS if o.path == "/v1/limits").response_examples()["defaults"][1]
+    assert client.get("/v1/limits").value == documented
+
+
+def test_schemas_name_the_limits(client):
+    """Where the contract has a default limit as a number, it is the limit's own."""
+    limits, schemas = client.get("/v1/limits").value, spec.DOCUMENT["components"]["schemas"]
+    assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
+    assert schemas["TimeoutSeconds"]["maximum"] == limits["max_timeout_seconds"]
+    assert schemas["DeadlineSeconds"]["maximum"] == limits["max_deadline_seconds"]
+
+
+def test_the_contract_itself_is_served(client):
+    assert client.get("/openapi.yaml").body == spec.FILE.read_bytes()
+
+
+def test_catalogues_follow_the_configuration(start):
+    own = start("--max-gather-children", "7", "--max-timeout-seconds", "12.5", "--default-timeout-seconds", "2")
+    with Client(own.urls()[0]) as client:
+        limits = client.get("/v1/limits").value
+        schema = client.get("/v1/functions/gather").value["input"]
+    assert (limits["max_gather_children"], limits["max_timeout_seconds"], limits["default_timeout_seconds"]) == (7, 12.5, 2)
+    assert schema["properties"]["tasks"]["maxItems"] == 7
+    assert 12.5 in [m for m in members(schema, "maximum")]
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "post")
+
+
+@pytest.mark.parametrize("path", spec.DOCUMENT["paths"])
+def test_other_methods_are_refused(path, client):
+    operations = [o for o in spec.OPERATIONS if o.path == path]
+    allowed = {o.method for o in operations} | ({"HEAD"} if "GET" in [o.method for o in operations] else set())
+    for method in METHODS:
+        if method not in allowed:
+            response = client.ask(method, operations[0].example_target())
+            assert response.status == 405, (method, response.status)
+            assert set(response.header("allow").split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1//tasks", "/V1/tasks", "/v1/run",
+                                  "/v1/run/", "/v1/functions/", "/v1/functions/sleep/x", "/livez/", "/openapi.yml",
+                                  "/v1/tasks/01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", "/metrics", "/v1/%67ather/x", "/a" * 500])
+def test_other_paths_are_unknown(path, client):
+    for method in ("GET", "POST", "DELETE"):
+        assert client.ask(method, path).value["type"] == "urn:gatherd:error:unknown-path"
+    assert client.ask("HEAD", path).status == 404
+
+
+def test_percent_encoded_paths_are_the_same_paths(client):
+    assert client.get("/v1/%66unctions/sl%65ep").value["name"] == "sleep"
+    assert client.post("/v1/%67ather", {"tasks": []}).status == 200
+
+
+def test_each_error_title_is_the_tables(client):
+    """The judge compares all titles; here is one that surely comes."""
+    assert client.get("/nothing").value["title"] == judge.ERRORS["unknown_path"][1]
+
+
+@given(name=texts(1, 128))
+def test_names_come_back_as_they_were(server, name):
+    with Client(server.urls()[0]) as client:
+        assert client.post("/v1/tasks", {"function": "sleep", "input": {"seconds": 0}, "name": name}).value["name"] == name

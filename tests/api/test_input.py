@@ -1,0 +1,274 @@
+"""Bad input gets an answer that says which field and why, and starts nothing."""
+
+import json
+import re
+
+import pytest
+
+from client import Client
+
+LIMIT = 10000  # children of a gather, by default
+SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}
+
+
+@pytest.fixture
+def nothing_starts(server):
+    """After the test, the log has no more tasks than before: refused requests left no trace."""
+    def ended():
+        return sum(len(server.events(event=f"task_{how}")) for how in ("done", "failed", "canceled"))
+
+    def marker(seconds):
+        with Client(server.urls()[0]) as client:
+            done = client.post("/v1/run/sleep", {"seconds": seconds}).value
+        server.wait_event(event="task_done", id=done["id"])
+
+    marker(0)
+    before = ended()
+    yield
+    marker(2 * SLEEP["input"]["seconds"])  # what was started by mistake has ended by then
+    assert ended() == before + 1, "something was run"
+
+
+# -- not JSON ------------------------------------------------------------------------------------
+
+DEEP = 5000  # more than jansson's 2048
+NOT_JSON = {
+    "empty": b"", "blank": b" \n", "cut": b'{"seconds": 1', "cut in a string": b'{"secon', "trailing": b'{"seconds": 0} x',
+    "two": b'{"seconds": 0}{"seconds": 0}', "comma": b'{"seconds": 0,}', "single quotes": b"{'seconds': 0}",
+    "no quotes": b"{seconds: 0}", "comment": b'{"seconds": 0} // nothing', "plus": b'{"seconds": +1}',
+    "leading zero": b'{"seconds": 01}', "no digits": b'{"seconds": 1.}', "NaN": b'{"seconds": NaN}',
+    "Infinity": b'{"seconds": Infinity}', "hexadecimal": b'{"seconds": 0x1}', "form": b"seconds=0",
+    "byte order mark": b'\xef\xbb\xbf{"seconds": 0}', "UTF-16": '{"seconds": 0}'.encode("utf-16"),
+    "Latin-1": b'{"seconds": 0, "x": "\xe9"}', "overlong UTF-8": b'{"\xc0\x80": 0}', "surrogate": b'{"\xed\xa0\x80": 0}',
+    "beyond Unicode": b'{"\xf4\x90\x80\x80": 0}', "half a surrogate": b'{"\\ud800": 0}', "NUL": b'{"seconds": 0}\0',
+    "control character": b'{"a\nb": 0}', "bad escape": b'{"\\x": 0}',
+    "too large a number": b'{"seconds": 1e999}', "too large an integer": b'{"seconds": 9223372036854775808}',
+    "far too large an integer": b'{"seconds": 1' + b"0" * 400 + b"}",
+    "too small an integer": b'{"seconds": -9223372036854775809}',
+    "deep arrays": b"[" * DEEP + b"]" * DEEP, "deep objects": b'{"a":' * DEEP + b"0" + b"}" * DEEP, "open arrays": b"[" * DEEP,
+}
+
+
+@pytest.mark.parametrize("what", NOT_JSON)
+def test_what_is_not_json_is_told_its_line_and_column(what, client, nothing_starts):
+    for path in ("/v1/run/sleep", "/v1/tasks", "/v1/gather"):
+        response = client.post(path, NOT_JSON[what])
+        assert response.status == 400, response.value
+        assert response.value["type"] == "urn:gatherd:error:malformed-json"
+
+
+def test_line_and_column_are_the_right_ones(client):
+    detail = client.post("/v1/run/sleep", b'{\n  "seconds": 1,\n  "seconds" 2\n}').value["detail"]
+    line, column = map(int, re.search(r"line (\d+),? (?:and )?column (\d+)", detail).groups())
+    assert line == 3 and 11 <= column <= 13, detail
+
+
+# -- JSON, but of another shape ------------------------------------------------------------------
+
+def task(**changes):
+    return {**SLEEP, **changes}
+
+
+def children(*tasks, **options):
+    return {"tasks": list(tasks), **options}
+
+
+WRONG = [
+    ("/v1/run/sleep", [], ""), ("/v1/run/sleep", None, ""), ("/v1/run/sleep", 5, ""), ("/v1/run/sleep", "a", ""),
+    ("/v1/run/sleep", True, ""), ("/v1/run/sleep", {}, "/seconds"), ("/v1/run/sleep", {"seconds": -1}, "/seconds"),
+    ("/v1/run/sleep", {"seconds": -1e-300}, "/seconds"), ("/v1/run/sleep", {"seconds": "1"}, "/seconds"),
+    ("/v1/run/sleep", {"seconds": None}, "/seconds"), ("/v1/run/sleep", {"seconds": False}, "/seconds"),
+    ("/v1/run/sleep", {"seconds": [1]}, "/seconds"), ("/v1/run/sleep", {"seconds": 86400.5}, "/seconds"),
+    ("/v1/run/sleep", {"seconds": 86400.000000001}, "/seconds"), ("/v1/run/sleep", {"seconds": 1e300}, "/seconds"),
+    ("/v1/run/sleep", {"seconds": 0, "Seconds": 0}, "/Seconds"), ("/v1/run/sleep", {"seconds": 0, "name": "a"}, "/name"),
+    ("/v1/tasks", {}, "/function"), ("/v1/tasks", task(name=""), "/name"), ("/v1/tasks", task(name="a\0"), "/name"),
+    ("/v1/tasks", task(name="\0"), "/name"), ("/v1/tasks", task(name="x" * 129), "/name"),
+    ("/v1/tasks", task(name=5), "/name"), ("/v1/tasks", task(name=None), "/name"),
+    ("/v1/tasks", task(timeout_seconds=0), "/timeout_seconds"), ("/v1/tasks", task(timeout_seconds=None), "/timeout_seconds"),
+    ("/v1/tasks", task(deadline_seconds=0.0), "/deadline_seconds"), ("/v1/tasks", task(labels={}), "/labels"),
+    ("/v1/tasks", task(function=None), "/function"), ("/v1/tasks", task(function=["sleep"]), "/function"),
+    ("/v1/tasks", {"function": "sleep", "input": []}, "/input"), ("/v1/tasks", {"function": "sleep", "input": None}, "/input"),
+    ("/v1/tasks", {"input": {"seconds": 1}, "function": "sleep", "seconds": 1}, "/seconds"),
+    ("/v1/tasks", {"input": {"tasks": []}, "function": "sleep"}, "/input/tasks"),
+    ("/v1/gather", {}, "/tasks"), ("/v1/gather", {"tasks": {}}, "/tasks"), ("/v1/gather", {"tasks": None}, "/tasks"),
+    ("/v1/gather", children(SLEEP, 5), "/tasks/1"), ("/v1/gather", children(None), "/tasks/0"),
+    ("/v1/gather", children(SLEEP, task(input={"seconds": -1})), "/tasks/1/input/seconds"),
+    ("/v1/gather", children(task(**{"a/b~c": 1})), "/tasks/0/a~1b~0c"), ("/v1/gather", children(task(**{"": 1})), "/tasks/0/"),
+    ("/v1/gather", children(SLEEP, mode="ALL"), "/mode"), ("/v1/gather", children(SLEEP, mode=1), "/mode"),
+    ("/v1/gather", children(SLEEP, mode=None), "/mode"), ("/v1/gather", children(SLEEP, max_concurrency=0), "/max_concurrency"),
+    ("/v1/gather", children(SLEEP, max_concurrency=1.5), "/max_concurrency"),
+    ("/v1/gather", children(SLEEP, max_concurrency="1"), "/max_concurrency"),
+    ("/v1/gather", children(SLEEP, tolerated_failures=-1), "/tolerated_failures"),
+    ("/v1/gather", children(SLEEP, input={}), "/input"),
+    # What no single member is guilty of.
+    ("/v1/gather", children(mode="any"), "/tasks"), ("/v1/gather", children(mode="race"), "/tasks"),
+    ("/v1/gather", children(SLEEP, mode="quorum"), "/quorum"), ("/v1/gather", children(SLEEP, quorum=1), "/quorum"),
+    ("/v1/gather", children(SLEEP, mode="any", quorum=1), "/quorum"),
+    ("/v1/gather", children(SLEEP, mode="quorum", quorum=2), "/quorum"),
+    ("/v1/gather", children(SLEEP, mode="quorum", quorum=0), "/quorum"),
+    ("/v1/gather", children(SLEEP, mode="race", tolerated_failures=1), "/tolerated_failures"),
+    ("/v1/run/gather", children(SLEEP, mode="quorum", quorum=2), "/quorum"),
+    ("/v1/run/gather", children(SLEEP, name="a"), "/name"),
+    ("/v1/tasks", {"function": "gather", "input": children(SLEEP, quorum=1)}, "/input/quorum"),
+    ("/v1/gather", children({"function": "gather", "input": children(mode="any")}), "/tasks/0/input/tasks"),
+]
+
+
+@pytest.mark.parametrize("path, body, pointer", WRONG)
+def test_wrong_shapes_are_told_their_place(path, body, pointer, client, nothing_starts):
+    response = client.post(path, json.dumps(body).encode())
+    assert response.status == 422, response.value
+    assert [e["pointer"] for e in response.value["errors"]] == [pointer]
+    assert response.value["errors"][0]["detail"] in response.value["detail"]
+
+
+def test_an_empty_quorum_is_refused(client, nothing_starts):
+    response = client.post("/v1/gather", {"tasks": [], "mode": "quorum", "quorum": 1})
+    assert response.status == 422
+    assert {e["pointer"] for e in response.value["errors"]} <= {"/tasks", "/quorum"}
+
+
+@pytest.mark.parametrize("path, body, pointer", [
+    ("/v1/run/sleep", b'{"seconds": 0, "seconds": 0}', "/seconds"),
+    ("/v1/run/sleep", b'{"seconds": 0, "s\\u0065conds": 0}', "/seconds"),
+    ("/v1/run/sleep", b'{"x": 1, "x": 1}', "/x"),
+    ("/v1/tasks", b'{"function": "sleep", "input": {"seconds": 0, "seconds": 5}}', "/input/seconds"),
+    ("/v1/gather", b'{"tasks": [], "name": "a,]}\\"", "tasks": []}', "/tasks"),
+    ("/v1/gather", b'{"tasks": [{"function":"sleep","input":{"seconds":0}},\n'
+                   b'{"function":"sleep","input":{"seconds":0,"seconds":1}}]}', "/tasks/1/input/seconds"),
+])
+def test_a_member_given_twice_is_refused(path, body, pointer, client, nothing_starts):
+    response = client.post(path, body)
+    assert response.status == 422, response.value
+    assert [e["pointer"] for e in response.value["errors"]] == [pointer]
+
+
+def test_of_many_mistakes_some_are_listed(client, nothing_starts):
+    response = client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": -i - 1}} for i in range(500)]})
+    assert response.status == 422
+    assert [e["pointer"] for e in response.value["errors"]] == [f"/tasks/{i}/input/seconds" for i in range(8)]
+    assert "492" in response.value["detail"] or "499" in response.value["detail"]
+
+
+def test_pointers_into_hostile_names_stay_json(client, nothing_starts):
+    for name in ("\u0000", "a\u0000b", '"', "\\", "\u202e\n\x1b[31m", "x" * 5000, "\U0001f40c" * 1000, "/" * 300):
+        response = client.post("/v1/run/sleep", {"seconds": 0, name: 1})
+        assert response.status == 422, response.value
+        assert response.value["errors"][0]["pointer"].startswith("/")
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+def nested(depth):
+    """The input of a gather that has so many gathers inside one another, itself included."""
+    inner = {"tasks": []}
+    for _ in range(depth - 1):
+        inner = {"tasks": [{"function": "gather", "input": inner}]}
+    return inner
+
+
+def test_gathers_may_be_nested_up_to_the_limit(client):
+    assert client.post("/v1/gather", nested(8)).status == 200
+    assert client.post("/v1/run/gather", nested(8)).status == 200
+    assert client.post("/v1/tasks", {"function": "gather", "input": nested(8)}).status == 200
+
+
+@pytest.mark.parametrize("depth", [9, 10, 500])
+def test_gathers_may_not_be_nested_deeper(depth, client, nothing_starts):
+    for path, body in (("/v1/gather", nested(depth)), ("/v1/run/gather", nested(depth)),
+                       ("/v1/tasks", {"function": "gather", "input": nested(depth)})):
+        response = client.post(path, body)
+        assert response.status == 422
+        assert response.value["type"] == "urn:gatherd:error:limit-exceeded"
+        assert response.value["limit"] == {"name": "max_gather_depth", "value": 8}
+        pointer = response.value["errors"][0]["pointer"]
+        assert pointer.startswith("/tasks/0/input/tasks/0/input" if path != "/v1/tasks" else "/input/tasks/0/input")
+
+
+def test_a_gather_may_have_so_many_tasks_and_no_more(client, nothing_starts):
+    body = {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * (LIMIT + 1)}
+    response = client.post("/v1/gather", body)
+    assert response.status == 422
+    assert response.value["type"] == "urn:gatherd:error:limit-exceeded"
+    assert response.value["limit"] == {"name": "max_gather_children", "value": LIMIT}
+    assert [e["pointer"] for e in response.value["errors"]] == ["/tasks"]
+
+
+def test_a_gather_may_have_as_many_as_the_limit(client):
+    response = client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * LIMIT})
+    assert response.status == 200
+    assert response.value["result"]["counts"]["succeeded"] == LIMIT
+
+
+@pytest.mark.parametrize("member, limit", [("timeout_seconds", "max_timeout_seconds"),
+                                           ("deadline_seconds", "max_deadline_seconds")])
+def test_clocks_are_refused_and_never_clamped(member, limit, client, nothing_starts):
+    for path, body, where in (
+            ("/v1/tasks", task(**{member: 86400.5}), {"pointer": "/" + member}),
+            ("/v1/gather", children(task(**{member: 1e9})), {"pointer": f"/tasks/0/{member}"}),
+            ("/v1/gather", children(**{member: 86401}), {"pointer": "/" + member}),
+            (f"/v1/run/sleep?{member}=86401", {"seconds": 0}, {"parameter": member})):
+        response = client.post(path, body)
+        assert response.status == 422, response.value
+        assert response.value["limit"] == {"name": limit, "value": 86400}
+        assert where.items() <= response.value["errors"][0].items()
+
+
+def test_too_many_unfinished_tasks_are_refused(start):
+    own = start("--max-tasks", "3")
+    with Client(own.urls()[0]) as client:
+        assert client.post("/v1/gather", {"tasks": [SLEEP, SLEEP]}).status == 200
+        response = client.post("/v1/gather", {"tasks": [SLEEP, SLEEP, SLEEP]})
+        assert response.status == 503
+        assert response.value["type"] == "urn:gatherd:error:too-many-tasks"
+        assert client.post("/v1/gather", {"tasks": [SLEEP, SLEEP]}).status == 200
+
+
+# -- what can't be found, or not be taken ---------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["nothing", "", "Sleep", "sleep ", "sleep\u0000", "\u00e9", "x" * 10000])
+def test_unknown_functions(name, client, nothing_starts):
+    for path, body, pointer in (("/v1/tasks", {"function": name, "input": {}}, "/function"),
+                                ("/v1/gather", children(SLEEP, {"function": name, "input": 5}), "/tasks/1/function")):
+        response = client.post(path, body)
+        assert response.status == 404, response.value
+        assert response.value["type"] == "urn:gatherd:error:unknown-function"
+        assert [e["pointer"] for e in response.value["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonx",
+                                        "application/json-patch+json", "application/octet-stream", "*/*", "", None])
+def test_only_json_is_taken(media_type, client, nothing_starts):
+    for path in ("/v1/run/sleep", "/v1/run/gather", "/v1/tasks", "/v1/gather"):
+        response = client.post(path, b'{"seconds": 0}', **{"Content-Type": media_type})
+        assert response.status == 415, response.value
+        assert "--json" in response.value["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON",
+                                        "application/json;charset=UTF-8", "application/json ;a=b"])
+def test_json_by_all_its_names_is_taken(media_type, client):
+    assert client.post("/v1/run/sleep", b'{"seconds": 0}', **{"Content-Type": media_type}).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/run/sleep", "/v1/run/gather", "/v1/gather"])
+def test_get_on_what_is_posted_to(path, client, nothing_starts):
+    response = client.get(path)
+    assert response.status == 405
+    assert response.header("allow") == "POST"
+
+
+@pytest.mark.parametrize("text, least", [("1e-9", 1e-9), ("0.1", 0.1), ("1E-2", 0.01), ("0e999", 0), ("-0", 0), ("-0.0", 0),
+                                         ("1e-400", 0), ("0.0000000001", 1e-9), ("0.012345678901234567890", 0.0123456789)])
+def test_numbers_in_all_their_forms(text, least, client):
+    response = client.post("/v1/run/sleep", b'{"seconds": ' + text.encode() + b"}")
+    assert response.status == 200, response.value
+    assert response.value["result"]["slept_seconds"] >= least
+
+
+def test_integers_may_be_written_with_a_point(client):
+    """As JSON Schema has it: 2.0 is an integer."""
+    response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], "mode": "quorum", '
+                                         b'"quorum": 1.0, "max_concurrency": 1e3}')
+    assert response.status == 200
+    assert response.value["result"]["quorum"] == 1
