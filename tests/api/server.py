@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("GATHERD_BINARY") or str(ROOT / "build" / "gatherd")
+# The tests' own variables are none of the service's options.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GATHERD_")}
 RELEASE = os.environ.get("GATHERD_BUILD", "release") == "release"
 
 LISTENING = re.compile(r"^gatherd \d+\.\d+\.\d+ listening on (\S+)$")
@@ -35,12 +37,12 @@ def wait_until(condition, what, patience=PATIENCE):
 
 
 class Server:
-    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug"):
+    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", env=()):
         argv = [BINARY, "--log-format", "json", "--log-level", log_level]
         for address in listen:
             argv += ["--listen", address]
         self.process = subprocess.Popen([*argv, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, env={**ENVIRONMENT, **dict(env)})
         self.pid = self.process.pid
         self.lines = {"stdout": [], "stderr": []}
         self._events = []
@@ -124,7 +126,7 @@ class Server:
         self.wait()
 
 
-def run(*flags, patience=PATIENCE):
+def run(*flags, patience=PATIENCE, env=()):
     """Runs gatherd to its end: for flags that don't start a service."""
     return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=patience, check=False, text=True)
+                          timeout=patience, check=False, text=True, env={**ENVIRONMENT, **dict(env)})

@@ -93,9 +93,9 @@ bool run_until_idle(struct fixture *f)
 
 /* -- submitting ------------------------------------------------------------------------------------------------------ */
 
-static void on_done(struct task *task, void *user)
+void watch_done(struct task *task, void *watch)
 {
-    struct watch *w = user;
+    struct watch *w = watch;
     w->done++;
     w->place = ++w->fixture->done_calls;
     w->inside_call = w->inside_call || w->fixture->calling;
@@ -117,7 +117,7 @@ int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t re
         return ERR_OUT_OF_MEMORY;
     *copy = *spec;
     f->calling = true;
-    int rc = task_submit(f->runtime, copy, f->arena, received_ns, on_done, w, &w->task, NULL);
+    int rc = task_submit(f->runtime, copy, f->arena, received_ns, watch_done, w, &w->task, NULL);
     f->calling = false;
     if (rc == 0) {
         arena_unref(f->arena);

@@ -50,6 +50,7 @@ struct watch {
     void *user;                    /* for `then` */
 };
 bool watch_is_done(const void *watch);
+void watch_done(struct task *task, void *watch); /* the `done` of tasks that are submitted without submit() */
 
 /* Submits a copy of `spec`, which was built in f->arena, received now or at received_ns. The result is task_submit()'s. */
 int submit(struct fixture *f, const struct task_spec *spec, struct watch *w);
