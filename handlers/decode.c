@@ -127,7 +127,7 @@ static bool decode_fields(struct decoder *d, const struct place *at, const struc
         if (!more)
             return false;
         if (f->type->kind == TYPE_FUNCTION)
-            memcpy(&function, value, sizeof function);
+            memcpy(&function, value, sizeof(void *));
     }
     return true;
 }
@@ -195,7 +195,7 @@ static bool decode_value(struct decoder *d, const struct place *at, const struct
 static bool is_blank(struct text body)
 {
     for (size_t i = 0; i < body.len; i++)
-        if (memchr(" \t\r\n", body.at[i], 4) == NULL)
+        if (body.at[i] != ' ' && body.at[i] != '\t' && body.at[i] != '\r' && body.at[i] != '\n')
             return false;
     return true;
 }
@@ -233,8 +233,8 @@ static void refused(struct text body, const json_error_t *error, struct issues *
     issue_add(issues, ERR_MALFORMED_JSON, NULL, "", "line %d, column %d: %s", error->line, error->column, why);
 }
 
-/* Where memory runs out, jansson says so, or nothing, or takes its own truncated token for a syntax error, or even goes on
- * without the bytes it had no room for. What remains is errno. */
+/* Where memory runs out, jansson says so, or nothing at all, or takes its own truncated token for a syntax error, or even
+ * goes on without the bytes it had no room for. Then errno tells, unless a number came afterwards, which resets it. */
 static bool ran_out(const json_t *json, const json_error_t *error)
 {
     return errno == ENOMEM ||
@@ -247,7 +247,8 @@ int decode_body(struct text body, const struct part *parts, size_t part_count, s
     *issues = (struct issues){0};
     struct decoder d = {arena, limits, issues};
     for (size_t i = 0; i < part_count; i++)
-        memset(parts[i].value, 0, parts[i].type->size);
+        if (parts[i].type->size > 0) /* a record without fields needs no memory */
+            memset(parts[i].value, 0, parts[i].type->size);
     if (is_blank(body)) {
         issue_add(issues, ERR_MALFORMED_JSON, NULL, "", "the body is empty; it must be a JSON object");
         return issues->rc;

@@ -40,7 +40,8 @@ struct part {
     const struct function *function; /* whose input it is, for its check() and the depth of gathers; NULL for none */
 };
 
-/* Parses `body` as one JSON object and decodes it into the parts. 0, or issues->rc with at least one issue:
+/* Parses `body` as one JSON object and decodes it into the parts. *issues is emptied first. 0, or issues->rc with at least
+ * one issue:
  *   ERR_MALFORMED_JSON    not JSON (RFC 8259), no UTF-8, a number out of all range, too deep: with line and column
  *   ERR_INVALID           JSON, but not of the type: wrong type, null, out of range, unknown or missing or duplicate member
  *   ERR_LIMIT_EXCEEDED    beyond a configured limit, and issues->limit says which

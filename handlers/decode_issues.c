@@ -32,14 +32,16 @@ void issue_add(struct issues *issues, int rc, const struct field *limit, const c
     }
 
     struct issue *issue = &issues->items[issues->count++];
-    issue->parameter = false;
-    if (snprintf(issue->where, sizeof issue->where, "%s", where) >= (int)sizeof issue->where)
-        cut(issue->where, sizeof issue->where);
     va_list args;
     va_start(args, format);
-    if (vsnprintf(issue->detail, sizeof issue->detail, format, args) >= (int)sizeof issue->detail)
-        cut(issue->detail, sizeof issue->detail);
+    int where_len = snprintf(issue->where, sizeof issue->where, "%s", where);
+    int detail_len = vsnprintf(issue->detail, sizeof issue->detail, format, args);
     va_end(args);
+    if (where_len >= (int)sizeof issue->where)
+        cut(issue->where, sizeof issue->where);
+    if (detail_len >= (int)sizeof issue->detail)
+        cut(issue->detail, sizeof issue->detail);
+    issue->parameter = false;
 }
 
 /* The length of the character that `text` begins with; 0 when it is no UTF-8. */

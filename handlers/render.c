@@ -18,14 +18,16 @@ static void render_integer(struct writer *w, int64_t value)
 
 static void render_time(struct writer *w, int64_t us)
 {
-    int64_t rest = us % 1000000;
-    if (rest < 0)
+    time_t seconds = us / 1000000;
+    int rest = (int)(us % 1000000);
+    if (rest < 0) { /* before 1970; C rounds towards 0 */
+        seconds--;
         rest += 1000000;
-    time_t seconds = (time_t)((us - rest) / 1000000);
+    }
     struct tm tm;
     POST(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
     writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                  tm.tm_hour, tm.tm_min, tm.tm_sec, (int)rest);
+                  tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
 }
 
 static void render_list(struct writer *w, const struct type *item_type, const struct list *list)

@@ -48,9 +48,11 @@ static void collect_type(struct schema *s, const struct type *type)
     if (type->kind != TYPE_RECORD)
         return;
     if (type->name != NULL) {
-        for (size_t i = 0; i < s->definition_count; i++)
+        for (size_t i = 0; i < s->definition_count; i++) {
             if (s->definitions[i] == type)
                 return;
+            PRE(strcmp(s->definitions[i]->name, type->name) != 0);
+        }
         PRE(s->definition_count < DEFINITIONS_MOST);
         s->definitions[s->definition_count++] = type;
     }

@@ -52,15 +52,10 @@ static void watch_limit(struct task *task, uint64_t at_ns)
 
 static void on_limit(struct timer *timer);
 
-void task_watch_deadlines(struct task *task)
+void task_watch_deadline(struct task *task)
 {
     task->limit.fire = on_limit;
     watch_limit(task, deadline_at(task));
-    if (task->spec->function->children != NULL) {
-        struct family *family = task_state(task);
-        for (size_t i = 0; i < family->count; i++)
-            task_watch_deadlines(family->children[i]);
-    }
 }
 
 /* -- the way of a task --------------------------------------------------------------------------------------------- */
@@ -97,12 +92,17 @@ void task_queue(struct task *task)
     make_ready(task);
 }
 
-static void start(struct task *task)
+static void start(struct task *task, uint64_t now)
 {
     move(task, TASK_RUNNING);
-    task->started_ns = uv_hrtime();
+    task->started_ns = now;
     uint64_t deadline = deadline_at(task), timeout = timeout_at(task);
     watch_limit(task, deadline < timeout ? deadline : timeout);
+    if (task->spec->function->children != NULL) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            task_watch_deadline(family->children[i]);
+    }
     task->spec->function->start(task);
 }
 
@@ -168,13 +168,13 @@ static void ask_cancel(struct task *task, enum cancel_reason reason)
 /* A task that never starts ends together with all below it, and nobody needs to be told of those. */
 static void prevent(struct task *task, enum cancel_reason reason)
 {
+    if (task->spec->function->children != NULL) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            prevent(family->children[i], CANCEL_PARENT);
+    }
     ask_cancel(task, reason);
     finish_canceled(task, EFFECT_PREVENTED);
-    if (task->spec->function->children == NULL)
-        return;
-    struct family *family = task_state(task);
-    for (size_t i = 0; i < family->count; i++)
-        prevent(family->children[i], CANCEL_PARENT);
 }
 
 void task_cancel(struct task *task, enum cancel_reason reason)
@@ -228,11 +228,12 @@ static struct task *take_ready(struct runtime *runtime)
     return task;
 }
 
-/* Its deadline passed while it was queued, and the loop was too busy to notice. */
+/* Its deadline passed while it was queued, and the loop was too busy to notice. It is delivered in its turn: others ended
+ * before it. */
 static void expire(struct task *task)
 {
     prevent(task, CANCEL_DEADLINE);
-    deliver(task);
+    make_ready(task);
 }
 
 void runtime_drain(struct runtime *runtime)
@@ -241,12 +242,15 @@ void runtime_drain(struct runtime *runtime)
         return;
     runtime->draining = true;
     for (struct task *task; (task = take_ready(runtime)) != NULL;) {
-        if (task_ended(task))
+        if (task_ended(task)) {
             deliver(task);
-        else if (deadline_at(task) <= uv_hrtime())
+            continue;
+        }
+        uint64_t now = uv_hrtime();
+        if (deadline_at(task) <= now)
             expire(task);
         else
-            start(task);
+            start(task, now);
     }
     runtime->draining = false;
 }

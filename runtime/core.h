@@ -64,8 +64,9 @@ size_t task_output_offset(const struct function *function);
 
 enum { TIMERS_PER_TASK = 2 }; /* that admission reserves: its limit, and one for its function */
 
-/* Starts the clocks of deadlines, also those of all children, which have theirs from the beginning. */
-void task_watch_deadlines(struct task *task);
+/* Starts the clock of its deadline. A child's is watched from its parent's start on (it counts from receipt all the same):
+ * before that there is nobody to be told, and children of a parent that never starts end with it. */
+void task_watch_deadline(struct task *task);
 
 /* Its turn has come: it goes from submitted to queued. */
 void task_queue(struct task *task);

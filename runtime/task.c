@@ -118,7 +118,7 @@ int task_submit(struct runtime *runtime, const struct task_spec *spec, struct ar
     ring_append(&runtime->roots, &root->link);
     task->root = root;
     runtime->unfinished += count;
-    task_watch_deadlines(task);
+    task_watch_deadline(task);
     task_queue(task);
     *out = task;
     return 0;

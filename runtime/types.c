@@ -41,7 +41,7 @@ void type_set_absent(const struct type *type, void *value)
         *(int64_t *)value = INT64_MIN;
         return;
     case TYPE_SECONDS:
-        *(uint64_t *)value = UINT64_MAX;
+        *(uint64_t *)value = SECONDS_ABSENT;
         return;
     case TYPE_ENUM:
         *(int *)value = -1;
@@ -74,7 +74,7 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_TIME:
         return *(const int64_t *)value == INT64_MIN;
     case TYPE_SECONDS:
-        return *(const uint64_t *)value == UINT64_MAX;
+        return *(const uint64_t *)value == SECONDS_ABSENT;
     case TYPE_ENUM:
         return *(const int *)value == -1;
     case TYPE_STRING:

@@ -15,30 +15,30 @@
 struct limits; /* runtime/limits.h */
 struct field;
 
-enum type_kind {      /* in memory */
-    TYPE_BOOLEAN,     /* bool */
-    TYPE_INTEGER,     /* int64_t */
-    TYPE_SECONDS,     /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
-    TYPE_ENUM,        /* int, an index into .names; outside the name */
-    TYPE_STRING,      /* struct text, UTF-8; a NUL is refused in each */
-    TYPE_TIME,        /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
-    TYPE_LIST,        /* struct list of .item */
-    TYPE_RECORD,      /* the struct itself, inline, described by .fields */
-    TYPE_FUNCTION,    /* const struct function *; outside its name */
-    TYPE_INPUT,       /* void *, a value of the input type of the function named earlier in the same record */
-    TYPE_OUTPUT,      /* const void *, a value of that function's output type. Only in outputs. */
-    TYPE_CHILD,       /* const struct task *, rendered as a gather's child. Only in outputs. */
-    TYPE_REFERENCE,   /* const void *, to a value of .item, a RECORD; NULL is absent. Only in outputs. */
+enum type_kind {               /* in memory */
+                 TYPE_BOOLEAN, /* bool */
+                 TYPE_INTEGER, /* int64_t */
+                 TYPE_SECONDS, /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
+                 TYPE_ENUM,    /* int, an index into .names; outside the name */
+                 TYPE_STRING,   /* struct text, UTF-8; a NUL is refused in each */
+                 TYPE_TIME,     /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
+                 TYPE_LIST,     /* struct list of .item */
+                 TYPE_RECORD,   /* the struct itself, inline, described by .fields */
+                 TYPE_FUNCTION, /* const struct function *; outside its name */
+                 TYPE_INPUT,    /* void *, a value of the input type of the function named earlier in the same record */
+                 TYPE_OUTPUT,   /* const void *, a value of that function's output type. Only in outputs. */
+                 TYPE_CHILD,    /* const struct task *, rendered as a gather's child. Only in outputs. */
+                 TYPE_REFERENCE, /* const void *, to a value of .item, a RECORD; NULL is absent. Only in outputs. */
 };
 
 struct type {
     enum type_kind kind;
-    const char *name;          /* what JSON Schema's $defs call a record that has a name of its own; may be NULL */
-    int64_t min, max;          /* INTEGER: the value, above INT64_MIN; STRING: bytes; LIST: items; SECONDS: nanoseconds,
+    const char *name; /* what a RECORD is called in JSON Schema's $defs, or a flag's value in help; may be NULL */
+    int64_t min, max; /* INTEGER: the value, above INT64_MIN; STRING: bytes; LIST: items; SECONDS: nanoseconds,
                                 * where a min of 1 reads "more than 0" */
-    const struct field *limit; /* if set, that configured limit (runtime/limits.h) is the maximum, and .max unused */
-    const char *const *names;  /* ENUM: ends with NULL */
-    const struct type *item;   /* LIST, REFERENCE */
+    const struct field *limit;  /* if set, that configured limit (runtime/limits.h) is the maximum, and .max unused */
+    const char *const *names;   /* ENUM: ends with NULL */
+    const struct type *item;    /* LIST, REFERENCE */
     const struct field *fields; /* RECORD: ends with a row whose name is NULL */
     size_t size;                /* RECORD: sizeof its struct */
     bool render_nulls;          /* RECORD: absent fields are rendered as null instead of left out */

@@ -120,7 +120,7 @@ static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
     if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
         return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help", quoted(arg, quote));
 
-    *flag = (struct flag){.source = arg};
+    flag->source = arg;
     const char *equals = memchr(arg.at, '=', arg.len);
     if (equals != NULL) {
         flag->source.len = (size_t)(equals - arg.at);
@@ -138,6 +138,7 @@ static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
 /* Takes the flag at argv[*i] and its value, with *i behind them afterwards. 0 or an exit code. */
 static int take_flag(const struct loader *l, int *i, struct flag *flag)
 {
+    *flag = (struct flag){.action = 0};
     int code = read_flag(l, text_of(l->argv[(*i)++]), flag);
     if (code != 0)
         return code;

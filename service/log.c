@@ -125,7 +125,7 @@ static bool field_is_absent(const struct log_field *field)
     case LOG_FIELD_INTEGER:
         return field->value.integer == INT64_MIN;
     case LOG_FIELD_SECONDS:
-        return field->value.seconds == UINT64_MAX;
+        return field->value.seconds == SECONDS_ABSENT;
     }
     return true;
 }

@@ -43,7 +43,7 @@ struct log {
     char ring[LOG_BUFFER];
 };
 
-/* A value in a line. What is absent (types.h: no text, INT64_MIN, UINT64_MAX) is left out. Text may be any bytes: what is
+/* A value in a line. What is absent (types.h: no text, INT64_MIN, SECONDS_ABSENT) is left out. Text may be any bytes: what is
  * no UTF-8 or would move a terminal is replaced by U+FFFD. */
 struct log_field {
     const char *key; /* a word of our own: [a-z_]+ */

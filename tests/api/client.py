@@ -57,9 +57,8 @@ class Client(http.client.HTTPConnection):
         self.close()
 
     def send_request(self, method, target, body=None, headers=None):
+        """The body is bytes; None for a request without one. A header that is None is not sent."""
         headers = dict(headers or {})
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
         if body is not None and "Content-Type" not in headers:
             headers["Content-Type"] = "application/json"
         self.putrequest(method, target, skip_accept_encoding=True, skip_host="Host" in headers)
@@ -73,8 +72,7 @@ class Client(http.client.HTTPConnection):
         self.endheaders(body)
 
     def ask(self, method, target, body=None, headers=None):
-        """Sends the request, and returns the judged answer. A body that isn't bytes is sent as JSON; a header that is
-        None is not sent."""
+        """Sends the request, and returns the judged answer."""
         self.send_request(method, target, body, headers)
         return self.answer(method, target, (headers or {}).get("X-Request-Id"))
 
@@ -88,7 +86,8 @@ class Client(http.client.HTTPConnection):
         return self.ask("GET", target, headers=headers)
 
     def post(self, target, body, **headers):
-        return self.ask("POST", target, body, headers)
+        """A body that isn't bytes is sent as JSON."""
+        return self.ask("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
 
 
 class Raw:

@@ -32,7 +32,7 @@ def kind(node, root):
 
 
 def differences(a, root_a, b, root_b, where="", seen=None):
-    """A list of sentences; empty for schemas that are the same."""
+    """A list of sentences; empty for schemas that are the same. A word in one of them alone is "only in" it."""
     seen = set() if seen is None else seen
     if (id(a), id(b)) in seen:
         return []

@@ -516,7 +516,9 @@ static void test_no_memory(void **state)
     write_file(l, json, sizeof json - 1);
     size_t len = (size_t)snprintf(flags, sizeof flags, "--print-config --config %s --listen ", l->path);
     memset(flags + len, 'x', 255);
-    memcpy(flags + len + 255, " --listen y", sizeof " --listen y");
+    len += 255;
+    for (size_t i = 1; i < 16; i++)
+        len += (size_t)snprintf(flags + len, sizeof flags - len, " --listen y");
     len = (size_t)snprintf(variables, sizeof variables, "GATHERD_LISTEN=");
     for (size_t i = 0; i < 6; i++) { /* enough to fill the arena's first block */
         memset(variables + len, 'z', 250);

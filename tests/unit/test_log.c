@@ -1,4 +1,5 @@
 /* log - one line an event whatever it holds, and a writer that nobody can keep waiting. */
+#include "runtime/types.h"
 #include "service/log.h"
 #include "tests/unit/support/alloc.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -147,7 +149,7 @@ static void test_text(void **state)
     log_event(&f->log, LOG_ERROR, "bare", NULL, 0);
     log_event(&f->log, LOG_WARN, "empty",
               LOG_FIELDS(log_text("none", text_of(NULL)), log_integer("no_number", INT64_MIN),
-                         log_seconds("no_time", UINT64_MAX)));
+                         log_seconds("no_time", SECONDS_ABSENT)));
     read_all(f);
     matches(f->read,
             "^" TIME " info task_failed id=01ABC function=sleep error=\"timed out\" pid=-12 duration_seconds=1.5\n" TIME
@@ -157,6 +159,7 @@ static void test_text(void **state)
 
 static void test_text_is_quoted(void **state)
 {
+    static const char right_to_left[] = {'\xE2', '\x80', '\xAE', '\0'}; /* U+202E */
     static const struct {
         const char *value, *line;
     } rows[] = {
@@ -175,7 +178,7 @@ static void test_text_is_quoted(void **state)
          "\xEF\xBF\xBD"
          "31m"},                          /* a terminal's CSI in one character */
         {"\xE2\x80\xA8", "\xEF\xBF\xBD"}, /* a separator of lines */
-        {"\xE2\x80\xAE", "\xEF\xBF\xBD"}, /* from right to left */
+        {right_to_left, "\xEF\xBF\xBD"},
         {"\xE2\x80\xA7", "\xE2\x80\xA7"},
         {"\xFF\xC3", "\xEF\xBF\xBD\xEF\xBF\xBD"},
         {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD"},
@@ -203,7 +206,7 @@ static void test_long_values_are_cut(void **state)
     assert_string_equal(cut + LOG_VALUE_MOST - 1, "x...");
 
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
-        memcpy(text + i, "\xC3\xA4", 2);
+        text[i] = '\xC3', text[i + 1] = '\xA4';
     cut = value_as_text(f, (struct text){text, sizeof text}); /* not inside a character */
     assert_int_equal(strlen(cut), LOG_VALUE_MOST - 1 + 3);
     assert_true(text_is(text_of(cut + LOG_VALUE_MOST - 3), "\xC3\xA4..."));
@@ -419,6 +422,35 @@ static void test_close_writes_the_rest(void **state)
     assert_int_equal(end, 1900);
 }
 
+/* A FIFO without a reader can't be opened again; and what is written to it is lost. */
+static void test_fifo_without_reader(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/gatherd_test_log_XXXXXX";
+    close(f->ends[0]);
+    close(f->ends[1]);
+    f->ends[0] = f->ends[1] = -1;
+    assert_non_null(mkdtemp(path));
+    char fifo[sizeof path + 2];
+    snprintf(fifo, sizeof fifo, "%s/f", path);
+    if (mkfifo(fifo, 0600) == 0) {
+        f->ends[0] = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        f->ends[1] = open(fifo, O_WRONLY | O_CLOEXEC);
+        unlink(fifo);
+    }
+    rmdir(path);
+    assert_true(f->ends[0] >= 0 && f->ends[1] >= 0);
+    close(f->ends[0]);
+    f->ends[0] = -1;
+    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    assert_int_equal(f->log.sink, LOG_SINK_POLLED);
+    assert_false(f->log.owns_fd);
+    log_numbers(f, 0, 10);
+    log_flush(&f->log);
+    assert_true(log_pending(&f->log));
+    log_close(&f->log);
+}
+
 /* Nobody reads: it returns all the same. */
 static void test_close_gives_up(void **state)
 {
@@ -480,6 +512,20 @@ static void test_no_memory(void **state)
         log_close(&f->log);
     } while (failed);
     assert_true(n > 1);
+
+    forget(f);
+    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    for (int i = 0; i < 3; i++) { /* the second time it is the line about the gap that fails */
+        alloc_fail_at(1);
+        log_numbers(f, i, 1);
+    }
+    alloc_fail_at(0);
+    log_numbers(f, 3, 1);
+    read_all(f);
+    int64_t end;
+    assert_int_equal(check_numbers(f, &end), 1);
+    assert_int_equal(end, 4);
+    log_close(&f->log);
 }
 
 int main(void)
@@ -498,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_close_writes_the_rest, setup_pipe, teardown),
         cmocka_unit_test_setup_teardown(test_close_gives_up, setup_pipe, teardown),
         cmocka_unit_test_setup_teardown(test_broken_sinks, setup_pipe, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_without_reader, setup_pipe, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup_pipe, teardown),
     };
     signal(SIGPIPE, SIG_IGN);

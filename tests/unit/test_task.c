@@ -614,7 +614,7 @@ static void a_refusing_runtime_lets_the_rest_go_on(void **state)
 static void without_memory_nothing_has_started(void **state)
 {
     (void)state;
-    enum { PROBES = 2 + 20 + 20 };
+    enum { COPIES = 300, PROBES = 2 + 2 * COPIES };
     unsigned long n = 0, failures = 0;
     bool failed;
     do {
@@ -622,7 +622,7 @@ static void without_memory_nothing_has_started(void **state)
         assert_non_null(f);
         struct tally tally = {0};
         struct task_spec probe = probe_after(f, &tally, 0, 0);
-        struct task_spec inner = gather_of_copies(f, "all", 20, &probe);
+        struct task_spec inner = gather_of_copies(f, "all", COPIES, &probe);
         inner.options.deadline_ns = NS_PER_SECOND * 60;
         struct task_spec children[] = {probe, inner, inner, probe};
         struct task_spec *spec = arena_alloc(f->arena, sizeof *spec);

@@ -152,14 +152,10 @@ static void a_failure_is_remembered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strings_are_escaped),
-        cmocka_unit_test(integers_have_all_their_digits),
-        cmocka_unit_test(seconds_are_short_and_exact),
-        cmocka_unit_test(format_grows),
-        cmocka_unit_test(long_text_stays_whole),
-        cmocka_unit_test(an_empty_text_is_no_failure),
-        cmocka_unit_test(sizes_beyond_all_memory_fail),
-        cmocka_unit_test(a_failure_is_remembered),
+        cmocka_unit_test(strings_are_escaped),          cmocka_unit_test(integers_have_all_their_digits),
+        cmocka_unit_test(seconds_are_short_and_exact),  cmocka_unit_test(format_grows),
+        cmocka_unit_test(long_text_stays_whole),        cmocka_unit_test(an_empty_text_is_no_failure),
+        cmocka_unit_test(sizes_beyond_all_memory_fail), cmocka_unit_test(a_failure_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

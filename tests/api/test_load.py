@@ -1,0 +1,230 @@
+"""Many at once: nobody is refused, nobody is early, and what is said of speed, memory and system calls is so.
+
+What has the mark `release` is run for the release build alone: a sanitizer's build is slow and large by itself.
+"""
+
+import re
+import resource
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+import judge
+from client import Client, Raw, Response, request_bytes
+
+SEED = {"tasks": [{"name": "task1", "function": "sleep", "input": {"seconds": 1}},
+                  {"name": "task2", "function": "sleep", "input": {"seconds": 2}}]}
+SLEEP = "/v1/run/sleep"
+
+
+def gather_of(count, seconds):
+    return {"tasks": [{"function": "sleep", "input": {"seconds": seconds}}] * count}
+
+
+def timed(call):
+    since = time.monotonic()
+    value = call()
+    return time.monotonic() - since, value
+
+
+@pytest.mark.release
+def test_two_tasks_take_as_long_as_the_longer(client):
+    for _ in range(3):
+        took, response = timed(lambda: client.post("/v1/gather", SEED))
+        assert response.status == 200
+        assert 2.0 <= took < 2.2
+        assert 3.0 <= response.value["result"]["serial_seconds"] < 3.2
+
+
+@pytest.mark.release
+def test_ten_thousand_sleeps_in_one_gather(start):
+    own = start(log_level="info")
+    with Client(own.urls()[0]) as client:
+        client.send_request("POST", "/v1/gather", judge.json.dumps(gather_of(10000, 1)).encode())
+        took, raw = timed(lambda: client.getresponse().read())
+    assert 1.0 <= took < 1.6
+    peak = own.memory("VmHWM")
+    assert peak < 40 * 1024 * 1024, f"{peak / 1024 / 1024:.1f} MiB"
+    task = judge.parse_json(raw)
+    assert task["result"]["counts"] == {"total": 10000, "succeeded": 10000, "failed": 0, "canceled": 0}
+    assert min(c["result"]["slept_seconds"] for c in task["result"]["tasks"]) >= 1
+
+
+@pytest.mark.release
+def test_what_a_large_gather_took_is_given_back(start):
+    own = start(log_level="info")
+    with Client(own.urls()[0]) as client:
+        for _ in range(3):
+            assert client.post("/v1/gather", gather_of(10000, 0)).status == 200
+        before = own.memory("VmRSS")
+        for _ in range(10):
+            assert client.post("/v1/gather", gather_of(10000, 0)).status == 200
+        assert own.memory("VmRSS") < before + 4 * 1024 * 1024
+
+
+# -- many connections ------------------------------------------------------------------------------
+
+class Crowd:
+    """Many connections of one thread: each sends one request and reads one answer."""
+
+    def __init__(self, url, count):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < count + 100 <= hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, hard))
+        self.address = (urlsplit(url).hostname, urlsplit(url).port)
+        self.selector = selectors.DefaultSelector()
+        self.answers = []  # (seconds, bytes)
+        self.count = count
+
+    def run(self, data, patience):
+        for _ in range(self.count):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(self.address)
+            self.selector.register(sock, selectors.EVENT_WRITE, [None, b""])
+        end = time.monotonic() + patience
+        while len(self.answers) < self.count:
+            assert time.monotonic() < end, f"{len(self.answers)} of {self.count} were answered within {patience} s"
+            for key, _ in self.selector.select(1):
+                self.step(key, data)
+        return self.answers
+
+    def step(self, key, data):
+        state, sock = key.data, key.fileobj
+        if state[0] is None:
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            assert error == 0, f"refused: {error}"
+            state[0] = time.monotonic()
+            assert sock.send(data) == len(data)
+            self.selector.modify(sock, selectors.EVENT_READ, state)
+            return
+        got = sock.recv(65536)
+        assert got, f"cut off after {state[1]!r}"
+        state[1] += got
+        head, mark, body = state[1].partition(b"\r\n\r\n")
+        if mark and len(body) >= int(re.search(rb"(?i)content-length: (\d+)", head).group(1)):
+            self.answers.append((time.monotonic() - state[0], state[1]))
+            self.selector.unregister(sock)
+            sock.close()
+
+
+def check_crowd(url, count, seconds, patience):
+    answers = Crowd(url, count).run(request_bytes("POST", SLEEP, {"seconds": seconds}), patience)
+    ids = set()
+    for took, data in answers:
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.decode("ascii").split("\r\n")
+        headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
+        response = Response(int(lines[0].split()[1]), headers, body)
+        assert response.status == 200, data
+        task = judge.check("POST", SLEEP, response)
+        assert took >= seconds and task["result"]["slept_seconds"] >= seconds
+        ids.add(task["id"])
+    assert len(ids) == count
+    return max(took for took, _ in answers)
+
+
+def test_a_crowd_is_served(start):
+    check_crowd(start(log_level="info").urls()[0], 300, 0.5, 60)
+
+
+@pytest.mark.release
+def test_five_thousand_connections_sleep(start):
+    own = start(log_level="info")
+    slowest = check_crowd(own.urls()[0], 5000, 2, 30)
+    assert slowest < 4
+    assert own.process.poll() is None
+
+
+def test_a_thousand_tasks_in_a_gather(client):
+    response = client.post("/v1/gather", gather_of(1000, 0.2))
+    assert response.status == 200 and response.value["result"]["counts"]["succeeded"] == 1000
+
+
+# -- system calls --------------------------------------------------------------------------------
+
+class Trace:
+    """strace on a running process: counts its system calls."""
+
+    def __init__(self, pid, path):
+        self.path = path
+        self.process = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls", "-o", str(path), "-p", str(pid)],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert b"attached" in line, line
+
+    def end(self):
+        """{system call: how many}"""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        text = self.path.read_text(encoding="ascii")
+        return {name: int(calls) for name, calls in re.findall(r"^(\w+)\s+(\d+)$", text, re.MULTILINE) if name != "total"}
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@pytest.mark.release
+@needs_strace
+def test_an_idle_service_does_nothing(start, tmp_path):
+    own = start(log_level="info")
+    held = [Raw(own.urls()[0]) for _ in range(20)]
+    for raw in held[:10]:
+        raw.send(request_bytes("POST", SLEEP, {"seconds": 0.05}))
+        assert raw.answer("POST", SLEEP).status == 200
+    held[0].send(request_bytes("POST", SLEEP, {"seconds": 600}))
+    time.sleep(0.5)  # until what follows a request has followed
+    trace = Trace(own.pid, tmp_path / "trace")
+    time.sleep(5)
+    calls = trace.end()
+    # Attaching and letting go interrupt the one wait that is under way.
+    assert set(calls) <= {"epoll_wait", "epoll_pwait", "restart_syscall"} and sum(calls.values()) <= 2, calls
+
+
+@pytest.mark.release
+@needs_strace
+def test_a_request_on_a_kept_connection_takes_two_system_calls(start, tmp_path):
+    own = start(log_level="info")
+    clients = [Raw(own.urls()[0]) for _ in range(8)]
+    data = request_bytes("POST", SLEEP, {"seconds": 0})
+
+    def rounds(count):
+        for _ in range(count):
+            for raw in clients:
+                raw.send(data)
+            for raw in clients:
+                assert raw.read().status == 200
+
+    rounds(5)
+    trace = Trace(own.pid, tmp_path / "trace")
+    rounds(250)
+    calls = trace.end()
+    requests = 250 * len(clients)
+    assert calls["recvfrom"] + calls["sendmsg"] <= 2.1 * requests, calls
+    waits = sum(calls.pop(name, 0) for name in ("epoll_wait", "epoll_pwait"))
+    assert waits <= requests, calls
+    others = {name: n for name, n in calls.items() if name not in ("recvfrom", "sendmsg")}
+    # Random bytes for ids come in stocks of some hundreds.
+    assert set(others) <= {"getrandom"} and sum(others.values()) <= requests / 100, calls
+
+
+@pytest.mark.release
+def test_the_loop_answers_while_a_large_gather_is_decoded(start):
+    """Ten thousand children take the loop some tens of milliseconds: others wait that long, not longer."""
+    own = start(log_level="info")
+    with Client(own.urls()[0]) as large, Client(own.urls()[0]) as probe:
+        body = judge.json.dumps(gather_of(10000, 0.5)).encode()
+        probe.get("/livez")
+        large.send_request("POST", "/v1/gather", body)
+        slowest = 0
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            slowest = max(slowest, timed(lambda: probe.get("/livez"))[0])
+        assert slowest < 0.25
+        assert large.getresponse().status == 200
