@@ -211,10 +211,12 @@ static void on_limit(struct timer *timer)
 
 static void deliver(struct task *task)
 {
-    if (task->parent != NULL)
+    if (task->parent != NULL) {
         task->parent->spec->function->child_ended(task->parent, task);
-    else
-        task->root->done(task, task->root->user);
+        return;
+    }
+    task->root->delivered = true;
+    task->root->done(task, task->root->user);
 }
 
 static struct task *take_ready(struct runtime *runtime)

@@ -29,6 +29,7 @@ struct root {
     struct arena *arena;  /* a reference */
     task_done_fn *done;
     void *user;
+    bool delivered;       /* done was called: only then may the task be released */
 };
 
 struct task {

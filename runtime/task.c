@@ -131,7 +131,7 @@ err_memory:
 
 void task_release(struct task *task)
 {
-    PRE(task->root != NULL && task_ended(task));
+    PRE(task->root != NULL && task->root->delivered);
     struct arena *arena = task->root->arena;
     ring_remove(&task->root->link);
     arena_unref(arena);

@@ -69,7 +69,7 @@ int task_submit(struct runtime *runtime, const struct task_spec *spec, struct ar
 /* Asks for the end of a task and all its children. Without effect on one that ended or is already ending. */
 void task_cancel(struct task *task, enum cancel_reason reason);
 
-/* Gives back a task that is done. */
+/* Gives back a task whose `done` was called, from inside it or later. */
 void task_release(struct task *task);
 
 /* What can be said of a task at this moment. Times are absent (type_is_absent) where they have not come yet. Pointers

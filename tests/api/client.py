@@ -1,4 +1,4 @@
-"""client - two ways to speak to the service: Client, by http.client, and Raw, byte for byte. Both judge each answer."""
+"""client - two ways to speak to the service, Client by http.client and Raw byte for byte; both judge each answer."""
 
 import http.client
 import json

@@ -82,7 +82,7 @@ def check(method, target, response, sent_id=None):
         return None
     if media_type == "application/yaml":
         return None
-    assert response.body.endswith(b"\n") and response.body.count(b"\n") == 1, f"{what}: no newline at the end, or more"
+    assert response.body.endswith(b"\n") and response.body.count(b"\n") == 1, f"{what}: not one line"
     value = parse_json(response.body)
     spec.check_value(value, node["content"][media_type]["schema"], what)
     timing = response.header("server-timing")

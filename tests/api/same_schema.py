@@ -1,8 +1,8 @@
-"""same_schema - compares two JSON Schemas by what they allow, each with the document that its references point into."""
+"""same_schema - compares two JSON Schemas by what they allow, each with the document that it refers into."""
 
 # What explains and does not constrain; and rules between members, which a function's table has no words for.
-NOT_COMPARED = {"description", "title", "example", "examples", "default", "discriminator", "format", "$schema", "$id",
-                "$defs", "$comment", "if", "then", "else", "dependentSchemas"}
+NOT_COMPARED = {"description", "title", "example", "examples", "default", "discriminator", "format", "$schema",
+                "$id", "$defs", "$comment", "if", "then", "else", "dependentSchemas"}
 
 
 def follow(node, root):
@@ -42,7 +42,8 @@ def differences(a, root_a, b, root_b, where="", seen=None):
     for word in sorted(set(a) | set(b)):
         at = f"{where}/{word}"
         if word not in a or word not in b:
-            found.append(f"{at} is only in {'the second' if word not in a else 'the first'}: {a.get(word, b.get(word))}")
+            only = "the second" if word not in a else "the first"
+            found.append(f"{at} is only in {only}: {a.get(word, b.get(word))}")
         elif word == "properties":
             if set(a[word]) != set(b[word]):
                 found.append(f"{at}: {sorted(a[word])} and {sorted(b[word])}")

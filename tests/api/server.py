@@ -128,5 +128,6 @@ class Server:
 
 def run(*flags, patience=PATIENCE, env=()):
     """Runs gatherd to its end: for flags that don't start a service."""
-    return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=patience, check=False, text=True, env={**ENVIRONMENT, **dict(env)})
+    return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=patience, check=False, text=True,
+                          env={**ENVIRONMENT, **dict(env)})

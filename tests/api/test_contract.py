@@ -1,6 +1,8 @@
-"""The service holds to openapi.yaml: what the schemas allow is taken, what they don't is refused with its place named."""
+"""The service holds to openapi.yaml: what its schemas allow is taken, what they don't is refused by its place."""
 
 import json
+import shutil
+import subprocess
 from urllib.parse import quote, quote_plus
 
 import jsonschema
@@ -98,7 +100,8 @@ def test_what_does_not_fit_is_refused(operation, client):
     @given(st.data())
     def run(data):
         body = data.draw(valid(operation.body_schema()))
-        for slip in data.draw(st.lists(st.sampled_from(spoiled(operation.body_schema(), body)), min_size=1, max_size=8)):
+        slips = st.sampled_from(spoiled(operation.body_schema(), body))
+        for slip in data.draw(st.lists(slips, min_size=1, max_size=8)):
             check_refusal(client.post(operation.path, slip.value), slip, (slip.what, slip.value))
 
     run()
@@ -137,7 +140,8 @@ BAD_OPTIONS = [
     ("timeout_seconds=inf", "timeout_seconds"), ("timeout_seconds=0x1p3", "timeout_seconds"),
     ("timeout_seconds=1,5", "timeout_seconds"), ("timeout_seconds=1s", "timeout_seconds"),
     ("timeout_seconds=%201", "timeout_seconds"), ("timeout_seconds=1e999", "timeout_seconds"),
-    ("timeout_seconds=86400.000000001", "timeout_seconds"), ("timeout_seconds=9223372036854775808", "timeout_seconds"),
+    ("timeout_seconds=86400.000000001", "timeout_seconds"),
+    ("timeout_seconds=9223372036854775808", "timeout_seconds"),
     ("deadline_seconds=0", "deadline_seconds"), ("deadline_seconds=86401", "deadline_seconds"),
     ("deadline_seconds=true", "deadline_seconds"),
     ("seconds=1", "seconds"), ("Name=a", "Name"), ("=1", ""), ("mode=all", "mode"), ("timeout=1", "timeout"),
@@ -203,17 +207,20 @@ def same_kind(value, example):
 SLEEP = b'{"seconds": 5}'
 PROBLEMS = {
     "Malformed": {"malformed_json": ("POST", "/v1/run/sleep", b'{"seconds": }', {})},
-    "MalformedHttp": {"malformed_http": ("GET", "/v1/limits", None, {"Content-Length": "0", "Transfer-Encoding": "chunked"})},
+    "MalformedHttp": {"malformed_http": ("GET", "/v1/limits", None,
+                                         {"Content-Length": "0", "Transfer-Encoding": "chunked"})},
     "ForeignOrigin": {"foreign_origin": ("GET", "/v1/limits", None, {"Origin": "http://example.com"})},
     "UnknownPath": {"unknown_path": ("GET", "/v2/limits", None, {})},
     "UnknownFunction": {"unknown_function": ("POST", "/v1/tasks", b'{"function": "slep"}', {})},
     "MethodNotAllowed": {"method_not_allowed": ("GET", "/v1/run/sleep", None, {})},
     "BodyTooLarge": {"body_too_large": ("POST", "/v1/run/sleep", b" " * 1048577, {})},
-    "UnsupportedMediaType": {"unsupported_media_type": ("POST", "/v1/run/sleep", SLEEP, {"Content-Type": "text/plain"})},
+    "UnsupportedMediaType": {"unsupported_media_type": ("POST", "/v1/run/sleep", SLEEP,
+                                                        {"Content-Type": "text/plain"})},
     "Misdirected": {"misdirected": ("GET", "/v1/limits", None, {"Host": "example.com"})},
     "Invalid": {"invalid": ("POST", "/v1/run/sleep", b'{"seconds": -1}', {}),
                 "limit_exceeded": ("POST", "/v1/tasks",
-                                   b'{"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 86401}', {})},
+                                   b'{"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 86401}',
+                                   {})},
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
 # Brought about elsewhere: by examples of requests, by a server with a small limit, or not at all on purpose.
@@ -236,8 +243,9 @@ def test_problems_are_as_documented(name, client):
 
 def says_more(difference):
     """The catalogue leaves open what belongs to which function, and knows bounds that mean nothing in a result."""
-    return "only in the second" in difference or "/maximum is only" in difference or "/maxItems is only" in difference \
-        or difference.startswith(("/tasks/items/result/type is only", "/tasks/items/error/code/type is only"))
+    open_in_the_catalogue = ("/tasks/items/result/type is only", "/tasks/items/error/code/type is only")
+    return difference.startswith(open_in_the_catalogue) or any(
+        words in difference for words in ("only in the second", "/maximum is only", "/maxItems is only"))
 
 
 def test_functions_have_the_documented_schemas(client):
@@ -263,7 +271,8 @@ def test_the_schemas_in_the_catalogue_stand_by_themselves(client):
     task = next(o for o in RUNS if o.path == "/v1/gather").request_examples()["nested"]
     asked = {k: v for k, v in task.items() if k != "deadline_seconds"}
     jsonschema.Draft202012Validator(schemas["input"]).validate(asked)
-    assert not jsonschema.Draft202012Validator(schemas["input"]).is_valid({"tasks": [{"function": "sleep", "input": {}}]})
+    wrong = {"tasks": [{"function": "sleep", "input": {}}]}
+    assert not jsonschema.Draft202012Validator(schemas["input"]).is_valid(wrong)
     jsonschema.Draft202012Validator(schemas["result"]).validate(client.post("/v1/gather", task).value["result"])
 
 
@@ -290,12 +299,27 @@ def test_the_contract_itself_is_served(client):
     assert client.get("/openapi.yaml").body == spec.FILE.read_bytes()
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_line_to_paste_works(server):
+    """The description opens with a command for a shell."""
+    lines = spec.DOCUMENT["info"]["description"].split("\n")
+    command = "\n".join(line for line in lines if line.startswith("    "))
+    assert command.strip().startswith("curl ") and spec.DOCUMENT["servers"][0]["url"] in command
+    command = command.replace(spec.DOCUMENT["servers"][0]["url"], server.urls()[0])
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+                          timeout=60)
+    task = judge.parse_json(done.stdout)
+    assert [c["name"] for c in task["result"]["tasks"]] == ["task1", "task2"]
+    assert 2 <= task["duration_seconds"] < task["result"]["serial_seconds"]
+
+
 def test_catalogues_follow_the_configuration(start):
     own = start("--max-gather-children", "7", "--max-timeout-seconds", "12.5", "--default-timeout-seconds", "2")
     with Client(own.urls()[0]) as client:
         limits = client.get("/v1/limits").value
         schema = client.get("/v1/functions/gather").value["input"]
-    assert (limits["max_gather_children"], limits["max_timeout_seconds"], limits["default_timeout_seconds"]) == (7, 12.5, 2)
+    assert (limits["max_gather_children"], limits["max_timeout_seconds"]) == (7, 12.5)
+    assert limits["default_timeout_seconds"] == 2
     assert schema["properties"]["tasks"]["maxItems"] == 7
     assert 12.5 in [m for m in members(schema, "maximum")]
 
@@ -314,9 +338,10 @@ def test_other_methods_are_refused(path, client):
             assert set(response.header("allow").split(", ")) == allowed
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1//tasks", "/V1/tasks", "/v1/run",
-                                  "/v1/run/", "/v1/functions/", "/v1/functions/sleep/x", "/livez/", "/openapi.yml",
-                                  "/v1/tasks/01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", "/metrics", "/v1/%67ather/x", "/a" * 500])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1//tasks", "/V1/tasks",
+                                  "/v1/run", "/v1/run/", "/v1/functions/", "/v1/functions/sleep/x", "/livez/",
+                                  "/openapi.yml", "/v1/tasks/01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", "/metrics",
+                                  "/v1/%67ather/x", "/a" * 500])
 def test_other_paths_are_unknown(path, client):
     for method in ("GET", "POST", "DELETE"):
         assert client.ask(method, path).value["type"] == "urn:gatherd:error:unknown-path"
@@ -336,4 +361,5 @@ def test_each_error_title_is_the_tables(client):
 @given(name=texts(1, 128))
 def test_names_come_back_as_they_were(server, name):
     with Client(server.urls()[0]) as client:
-        assert client.post("/v1/tasks", {"function": "sleep", "input": {"seconds": 0}, "name": name}).value["name"] == name
+        task = client.post("/v1/tasks", {"function": "sleep", "input": {"seconds": 0}, "name": name}).value
+    assert task["name"] == name

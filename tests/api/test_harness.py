@@ -149,7 +149,8 @@ def test_a_shared_answer_is_judged_too():
 
 
 def test_slips_are_slips():
-    body = {"tasks": [{"function": "sleep", "input": {"seconds": 1}, "name": "a"}], "mode": "all", "max_concurrency": 1}
+    body = {"tasks": [{"function": "sleep", "input": {"seconds": 1}, "name": "a"}], "mode": "all",
+            "max_concurrency": 1}
     slips = spoiled(spec.schema("GatherRequest"), body)
     assert len(slips) > 60
     for slip in slips:

@@ -33,19 +33,20 @@ def nothing_starts(server):
 
 DEEP = 5000  # more than jansson's 2048
 NOT_JSON = {
-    "empty": b"", "blank": b" \n", "cut": b'{"seconds": 1', "cut in a string": b'{"secon', "trailing": b'{"seconds": 0} x',
-    "two": b'{"seconds": 0}{"seconds": 0}', "comma": b'{"seconds": 0,}', "single quotes": b"{'seconds': 0}",
-    "no quotes": b"{seconds: 0}", "comment": b'{"seconds": 0} // nothing', "plus": b'{"seconds": +1}',
-    "leading zero": b'{"seconds": 01}', "no digits": b'{"seconds": 1.}', "NaN": b'{"seconds": NaN}',
-    "Infinity": b'{"seconds": Infinity}', "hexadecimal": b'{"seconds": 0x1}', "form": b"seconds=0",
-    "byte order mark": b'\xef\xbb\xbf{"seconds": 0}', "UTF-16": '{"seconds": 0}'.encode("utf-16"),
-    "Latin-1": b'{"seconds": 0, "x": "\xe9"}', "overlong UTF-8": b'{"\xc0\x80": 0}', "surrogate": b'{"\xed\xa0\x80": 0}',
+    "empty": b"", "blank": b" \n", "cut": b'{"seconds": 1', "cut in a string": b'{"secon',
+    "trailing": b'{"seconds": 0} x', "two": b'{"seconds": 0}{"seconds": 0}', "comma": b'{"seconds": 0,}',
+    "single quotes": b"{'seconds': 0}", "no quotes": b"{seconds: 0}", "comment": b'{"seconds": 0} // nothing',
+    "plus": b'{"seconds": +1}', "leading zero": b'{"seconds": 01}', "no digits": b'{"seconds": 1.}',
+    "NaN": b'{"seconds": NaN}', "Infinity": b'{"seconds": Infinity}', "hexadecimal": b'{"seconds": 0x1}',
+    "form": b"seconds=0", "byte order mark": b'\xef\xbb\xbf{"seconds": 0}',
+    "UTF-16": '{"seconds": 0}'.encode("utf-16"), "Latin-1": b'{"seconds": 0, "x": "\xe9"}',
+    "overlong UTF-8": b'{"\xc0\x80": 0}', "surrogate": b'{"\xed\xa0\x80": 0}',
     "beyond Unicode": b'{"\xf4\x90\x80\x80": 0}', "half a surrogate": b'{"\\ud800": 0}', "NUL": b'{"seconds": 0}\0',
-    "control character": b'{"a\nb": 0}', "bad escape": b'{"\\x": 0}',
-    "too large a number": b'{"seconds": 1e999}', "too large an integer": b'{"seconds": 9223372036854775808}',
+    "control character": b'{"a\nb": 0}', "bad escape": b'{"\\x": 0}', "too large a number": b'{"seconds": 1e999}',
+    "too large an integer": b'{"seconds": 9223372036854775808}',
     "far too large an integer": b'{"seconds": 1' + b"0" * 400 + b"}",
-    "too small an integer": b'{"seconds": -9223372036854775809}',
-    "deep arrays": b"[" * DEEP + b"]" * DEEP, "deep objects": b'{"a":' * DEEP + b"0" + b"}" * DEEP, "open arrays": b"[" * DEEP,
+    "too small an integer": b'{"seconds": -9223372036854775809}', "deep arrays": b"[" * DEEP + b"]" * DEEP,
+    "deep objects": b'{"a":' * DEEP + b"0" + b"}" * DEEP, "open arrays": b"[" * DEEP,
 }
 
 
@@ -58,8 +59,8 @@ def test_what_is_not_json_is_told_its_line_and_column(what, client, nothing_star
 
 
 def test_line_and_column_are_the_right_ones(client):
-    for body, line, column in ((b'{\n  "seconds": 1,\n  "minutes" 2\n}', 3, 13), (b"nonsense", 1, 8), (b'{"a": 1}}', 1, 9),
-                               ('{"\u00e9\u00e9\u00e9": x}'.encode(), 1, 9)):
+    for body, line, column in ((b'{\n  "seconds": 1,\n  "minutes" 2\n}', 3, 13), (b"nonsense", 1, 8),
+                               (b'{"a": 1}}', 1, 9), ('{"\u00e9\u00e9\u00e9": x}'.encode(), 1, 9)):
         detail = client.post("/v1/run/sleep", body).value["detail"]
         found = tuple(map(int, PLACE.search(detail).groups()))
         assert found[0] == line and abs(found[1] - column) <= 1, detail
@@ -82,22 +83,27 @@ WRONG = [
     ("/v1/run/sleep", {"seconds": None}, "/seconds"), ("/v1/run/sleep", {"seconds": False}, "/seconds"),
     ("/v1/run/sleep", {"seconds": [1]}, "/seconds"), ("/v1/run/sleep", {"seconds": 86400.5}, "/seconds"),
     ("/v1/run/sleep", {"seconds": 86400.000000001}, "/seconds"), ("/v1/run/sleep", {"seconds": 1e300}, "/seconds"),
-    ("/v1/run/sleep", {"seconds": 0, "Seconds": 0}, "/Seconds"), ("/v1/run/sleep", {"seconds": 0, "name": "a"}, "/name"),
-    ("/v1/tasks", {}, "/function"), ("/v1/tasks", task(name=""), "/name"), ("/v1/tasks", task(name="a\0"), "/name"),
+    ("/v1/run/sleep", {"seconds": 0, "Seconds": 0}, "/Seconds"),
+    ("/v1/run/sleep", {"seconds": 0, "name": "a"}, "/name"), ("/v1/tasks", {}, "/function"),
+    ("/v1/tasks", task(name=""), "/name"), ("/v1/tasks", task(name="a\0"), "/name"),
     ("/v1/tasks", task(name="\0"), "/name"), ("/v1/tasks", task(name="x" * 129), "/name"),
     ("/v1/tasks", task(name=5), "/name"), ("/v1/tasks", task(name=None), "/name"),
-    ("/v1/tasks", task(timeout_seconds=0), "/timeout_seconds"), ("/v1/tasks", task(timeout_seconds=None), "/timeout_seconds"),
+    ("/v1/tasks", task(timeout_seconds=0), "/timeout_seconds"),
+    ("/v1/tasks", task(timeout_seconds=None), "/timeout_seconds"),
     ("/v1/tasks", task(deadline_seconds=0.0), "/deadline_seconds"), ("/v1/tasks", task(labels={}), "/labels"),
     ("/v1/tasks", task(function=None), "/function"), ("/v1/tasks", task(function=["sleep"]), "/function"),
-    ("/v1/tasks", {"function": "sleep", "input": []}, "/input"), ("/v1/tasks", {"function": "sleep", "input": None}, "/input"),
+    ("/v1/tasks", {"function": "sleep", "input": []}, "/input"),
+    ("/v1/tasks", {"function": "sleep", "input": None}, "/input"),
     ("/v1/tasks", {"input": {"seconds": 1}, "function": "sleep", "seconds": 1}, "/seconds"),
     ("/v1/tasks", {"input": {"seconds": 0, "tasks": []}, "function": "sleep"}, "/input/tasks"),
-    ("/v1/gather", {}, "/tasks"), ("/v1/gather", {"tasks": {}}, "/tasks"), ("/v1/gather", {"tasks": None}, "/tasks"),
-    ("/v1/gather", children(SLEEP, 5), "/tasks/1"), ("/v1/gather", children(None), "/tasks/0"),
+    ("/v1/gather", {}, "/tasks"), ("/v1/gather", {"tasks": {}}, "/tasks"),
+    ("/v1/gather", {"tasks": None}, "/tasks"), ("/v1/gather", children(SLEEP, 5), "/tasks/1"),
+    ("/v1/gather", children(None), "/tasks/0"),
     ("/v1/gather", children(SLEEP, task(input={"seconds": -1})), "/tasks/1/input/seconds"),
-    ("/v1/gather", children(task(**{"a/b~c": 1})), "/tasks/0/a~1b~0c"), ("/v1/gather", children(task(**{"": 1})), "/tasks/0/"),
-    ("/v1/gather", children(SLEEP, mode="ALL"), "/mode"), ("/v1/gather", children(SLEEP, mode=1), "/mode"),
-    ("/v1/gather", children(SLEEP, mode=None), "/mode"), ("/v1/gather", children(SLEEP, max_concurrency=0), "/max_concurrency"),
+    ("/v1/gather", children(task(**{"a/b~c": 1})), "/tasks/0/a~1b~0c"),
+    ("/v1/gather", children(task(**{"": 1})), "/tasks/0/"), ("/v1/gather", children(SLEEP, mode="ALL"), "/mode"),
+    ("/v1/gather", children(SLEEP, mode=1), "/mode"), ("/v1/gather", children(SLEEP, mode=None), "/mode"),
+    ("/v1/gather", children(SLEEP, max_concurrency=0), "/max_concurrency"),
     ("/v1/gather", children(SLEEP, max_concurrency=1.5), "/max_concurrency"),
     ("/v1/gather", children(SLEEP, max_concurrency="1"), "/max_concurrency"),
     ("/v1/gather", children(SLEEP, tolerated_failures=-1), "/tolerated_failures"),
@@ -146,7 +152,7 @@ def test_a_member_given_twice_is_refused(path, body, pointer, client, nothing_st
 
 
 def test_of_many_mistakes_some_are_listed(client, nothing_starts):
-    response = client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": -i - 1}} for i in range(500)]})
+    response = client.post("/v1/gather", children(*(task(input={"seconds": -i - 1}) for i in range(500))))
     assert response.status == 422
     assert [e["pointer"] for e in response.value["errors"]] == [f"/tasks/{i}/input/seconds" for i in range(8)]
     assert "492" in response.value["detail"] or "499" in response.value["detail"]
@@ -166,7 +172,8 @@ def nested(depth):
     inner = b'{"tasks": []}'
     for _ in range(depth - 1):
         inner = b'{"tasks": [{"function": "gather", "input": %s}]}' % inner
-    return [("/v1/gather", inner), ("/v1/run/gather", inner), ("/v1/tasks", b'{"function": "gather", "input": %s}' % inner)]
+    return [("/v1/gather", inner), ("/v1/run/gather", inner),
+            ("/v1/tasks", b'{"function": "gather", "input": %s}' % inner)]
 
 
 def test_gathers_may_be_nested_up_to_the_limit(client):
@@ -229,15 +236,17 @@ def test_too_many_unfinished_tasks_are_refused(start):
 @pytest.mark.parametrize("name", ["nothing", "", "Sleep", "sleep ", "sleep\u0000", "\u00e9", "x" * 10000])
 def test_unknown_functions(name, client, nothing_starts):
     for path, body, pointer in (("/v1/tasks", {"function": name, "input": {}}, "/function"),
-                                ("/v1/gather", children(SLEEP, {"function": name, "input": 5}), "/tasks/1/function")):
+                                ("/v1/gather", children(SLEEP, {"function": name, "input": 5}),
+                                 "/tasks/1/function")):
         response = client.post(path, body)
         assert response.status == 404, response.value
         assert response.value["type"] == "urn:gatherd:error:unknown-function"
         assert [e["pointer"] for e in response.value["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonx",
-                                        "application/json-patch+json", "application/octet-stream", "*/*", "", None])
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "text/json",
+                                        "application/jsonx", "application/json-patch+json",
+                                        "application/octet-stream", "*/*", "", None])
 def test_only_json_is_taken(media_type, client, nothing_starts):
     for path in ("/v1/run/sleep", "/v1/run/gather", "/v1/tasks", "/v1/gather"):
         response = client.post(path, b'{"seconds": 0}', **{"Content-Type": media_type})
@@ -258,8 +267,9 @@ def test_get_on_what_is_posted_to(path, client, nothing_starts):
     assert response.header("allow") == "POST"
 
 
-@pytest.mark.parametrize("text, least", [("1e-9", 1e-9), ("0.1", 0.1), ("1E-2", 0.01), ("0e999", 0), ("-0", 0), ("-0.0", 0),
-                                         ("1e-400", 0), ("0.0000000001", 1e-9), ("0.012345678901234567890", 0.0123456789)])
+@pytest.mark.parametrize("text, least", [("1e-9", 1e-9), ("0.1", 0.1), ("1E-2", 0.01), ("0e999", 0), ("-0", 0),
+                                         ("-0.0", 0), ("1e-400", 0), ("0.0000000001", 1e-9),
+                                         ("0.012345678901234567890", 0.0123456789)])
 def test_numbers_in_all_their_forms(text, least, client):
     response = client.post("/v1/run/sleep", b'{"seconds": ' + text.encode() + b"}")
     assert response.status == 200, response.value
@@ -268,7 +278,7 @@ def test_numbers_in_all_their_forms(text, least, client):
 
 def test_integers_may_be_written_with_a_point(client):
     """As JSON Schema has it: 2.0 is an integer."""
-    response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], "mode": "quorum", '
-                                         b'"quorum": 1.0, "max_concurrency": 1e3}')
+    response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], '
+                                         b'"mode": "quorum", "quorum": 1.0, "max_concurrency": 1e3}')
     assert response.status == 200
     assert response.value["result"]["quorum"] == 1

@@ -345,9 +345,11 @@ def test_the_configuration_comes_back(start, tmp_path):
 
 
 def test_flags_come_before_variables_and_those_before_the_file(tmp_path):
-    (tmp_path / "c.json").write_text('{"max_tasks": 1, "max_connections": 1, "max_body_bytes": 2000}', encoding="ascii")
+    (tmp_path / "c.json").write_text('{"max_tasks": 1, "max_connections": 1, "max_body_bytes": 2000}',
+                                     encoding="ascii")
     done = run("--max-tasks", "3", "--print-config",
-               env={"GATHERD_CONFIG": f"{tmp_path}/c.json", "GATHERD_MAX_TASKS": "2", "GATHERD_MAX_CONNECTIONS": "2"})
+               env={"GATHERD_CONFIG": f"{tmp_path}/c.json", "GATHERD_MAX_TASKS": "2",
+                    "GATHERD_MAX_CONNECTIONS": "2"})
     assert done.returncode == 0, done.stderr
     config = json.loads(done.stdout)
     assert (config["max_tasks"], config["max_connections"], config["max_body_bytes"]) == (3, 2, 2000)
@@ -355,11 +357,13 @@ def test_flags_come_before_variables_and_those_before_the_file(tmp_path):
 
 @pytest.mark.parametrize("flags, named", [
     (["--no-such-option"], "--no-such-option"), (["extra"], "extra"), (["--max-tasks"], "--max-tasks"),
-    (["--max-tasks", "0"], "--max-tasks"), (["--max-tasks", "-1"], "--max-tasks"), (["--max-tasks=many"], "--max-tasks"),
-    (["--max-tasks", "1.5"], "--max-tasks"), (["--max-tasks", "99999999999999999999"], "--max-tasks"),
-    (["--log-level", "loud"], "--log-level"), (["--log-format=xml"], "--log-format"), (["--drain-seconds", "-1"], "--drain-seconds"),
-    (["--drain-seconds", "soon"], "--drain-seconds"), (["--listen", "nowhere"], "nowhere"), (["--listen", "127.0.0.1:65536"], "65536"),
-    (["--listen", "127.0.0.1"], "127.0.0.1"), (["--listen", ":::1"], ":::1"), (["--listen", "unix:"], "unix:"),
+    (["--max-tasks", "0"], "--max-tasks"), (["--max-tasks", "-1"], "--max-tasks"),
+    (["--max-tasks=many"], "--max-tasks"), (["--max-tasks", "1.5"], "--max-tasks"),
+    (["--max-tasks", "99999999999999999999"], "--max-tasks"), (["--log-level", "loud"], "--log-level"),
+    (["--log-format=xml"], "--log-format"), (["--drain-seconds", "-1"], "--drain-seconds"),
+    (["--drain-seconds", "soon"], "--drain-seconds"), (["--listen", "nowhere"], "nowhere"),
+    (["--listen", "127.0.0.1:65536"], "65536"), (["--listen", "127.0.0.1"], "127.0.0.1"),
+    (["--listen", ":::1"], ":::1"), (["--listen", "unix:"], "unix:"),
     (["--config", "/no/such/file"], "/no/such/file"), (["--help=now"], "--help")])
 def test_bad_options_are_named(flags, named):
     done = run(*flags)
@@ -367,8 +371,9 @@ def test_bad_options_are_named(flags, named):
     assert done.stdout == "" and named in done.stderr and done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("text, named", [("{", "line"), ('{"max_tasks": 0}', "max_tasks"), ('{"no_such": 1}', "no_such"),
-                                         ('{"max_tasks": "1"}', "max_tasks"), ("[]", ""), ('{"max_tasks": 1, "max_tasks": 1}', "max_tasks")])
+@pytest.mark.parametrize("text, named", [("{", "line"), ('{"max_tasks": 0}', "max_tasks"),
+                                         ('{"no_such": 1}', "no_such"), ('{"max_tasks": "1"}', "max_tasks"),
+                                         ("[]", ""), ('{"max_tasks": 1, "max_tasks": 1}', "max_tasks")])
 def test_bad_files_are_named(text, named, tmp_path):
     (tmp_path / "c.json").write_text(text, encoding="ascii")
     done = run("--config", f"{tmp_path}/c.json")
@@ -395,13 +400,16 @@ def test_the_log_tells_what_became_of_tasks(start):
     with Client(own.urls()[0]) as client:
         done = client.post("/v1/tasks", {"function": "sleep", "input": {"seconds": 0.01}, "name": 'a "b" \u00e9'},
                            **{"X-Request-Id": "one"}).value
-        failed = client.post(SLEEP + "?timeout_seconds=0.01", {"seconds": LONG}, **{"X-Request-Id": "two"}).value["task"]
+        failed = client.post(SLEEP + "?timeout_seconds=0.01", {"seconds": LONG},
+                             **{"X-Request-Id": "two"}).value["task"]
     event = own.wait_event(request_id="one")
     assert (event["event"], event["level"], event["id"], event["function"], event["state"]) == (
         "task_done", "debug", done["id"], "sleep", "succeeded")
-    assert (event["queued_seconds"], event["duration_seconds"]) == (done["queued_seconds"], done["duration_seconds"])
+    assert event["queued_seconds"] == done["queued_seconds"]
+    assert event["duration_seconds"] == done["duration_seconds"]
     event = own.wait_event(request_id="two")
-    assert (event["event"], event["level"], event["id"], event["state"], event["error"], event["cancel_effect"]) == (
+    assert (event["event"], event["level"], event["id"], event["state"], event["error"],
+            event["cancel_effect"]) == (
         "task_failed", "info", failed["id"], "failed", "timeout", "stopped")
 
 

@@ -164,7 +164,8 @@ class Trace:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
         text = self.path.read_text(encoding="ascii")
-        return {name: int(calls) for name, calls in re.findall(r"^(\w+)\s+(\d+)$", text, re.MULTILINE) if name != "total"}
+        return {name: int(calls) for name, calls in re.findall(r"^(\w+)\s+(\d+)$", text,
+                                                               re.MULTILINE) if name != "total"}
 
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

@@ -205,6 +205,17 @@ static void release_an_unfinished_task(void)
     task_release(w.task);
 }
 
+/* It has ended, but `done` has not run: the queue of what is to be delivered still holds it. */
+static void release_before_done(void)
+{
+    struct fixture *f = fixture_new(NULL);
+    struct task_spec spec = sleep_of(f, 0);
+    struct watch w = {0};
+    submit(f, &spec, &w);
+    task_cancel(w.task, CANCEL_CLIENT);
+    task_release(w.task);
+}
+
 static void broken_assertions_end_the_process(void **state)
 {
     (void)state;
@@ -215,6 +226,7 @@ static void broken_assertions_end_the_process(void **state)
     assert_true(aborts(ask_for_the_code_beyond_the_table, "PRE"));
     assert_true(aborts(close_with_a_task_left, "PRE"));
     assert_true(aborts(release_an_unfinished_task, "PRE"));
+    assert_true(aborts(release_before_done, "PRE"));
 }
 
 int main(void)

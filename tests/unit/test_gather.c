@@ -486,6 +486,7 @@ static void a_deadline_may_pass_before_the_turn(void **state)
     struct task_spec children[5];
     for (size_t i = 0; i < COUNT_OF(children); i++) {
         children[i] = probe_by_hand(f, &tally);
+        children[i].options.timeout_ns = HOUR; /* says nothing about one that never starts */
         if (i >= 1 && i <= 3)
             children[i].options.deadline_ns = MS(i);
     }
@@ -535,6 +536,24 @@ static void children_received_too_late_never_start(void **state)
             task_release(w.task);
         }
     }
+}
+
+static void who_expired_in_the_queue_takes_no_place(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec late = probe_by_hand(f, &tally), in_time = probe_by_hand(f, &tally);
+    late.options.deadline_ns = MS(1);
+    struct task_spec spec = gather_of(f, "all_settled", 3, (struct task_spec[]){late, late, in_time});
+    set_integer(&spec, "max_concurrency", 1);
+    struct watch w = {0};
+    assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(2), &w), 0);
+    runtime_drain(f->runtime);
+    assert_int_equal(tally.active, 1);
+    end_child(f, &w, 2, 0);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_counts(w.task, 1, 2, 0);
+    task_release(w.task);
 }
 
 /* The first ended before the second was found to be too late: that it was found later in the queue must not matter. */
@@ -599,8 +618,10 @@ static void cancel_timeout_and_deadline_reach_all_children(void **state)
     static const struct {
         enum cancel_reason reason;
         int rc;
-    } rows[] = {{CANCEL_CLIENT, ERR_CANCELED}, {CANCEL_SHUTDOWN, ERR_SHUTTING_DOWN},
-                {CANCEL_TIMEOUT, ERR_TIMEOUT}, {CANCEL_DEADLINE, ERR_DEADLINE}};
+    } rows[] = {{CANCEL_CLIENT, ERR_CANCELED},
+                {CANCEL_SHUTDOWN, ERR_SHUTTING_DOWN},
+                {CANCEL_TIMEOUT, ERR_TIMEOUT},
+                {CANCEL_DEADLINE, ERR_DEADLINE}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct tally tally = {0};
         struct task_spec spec = family_of_three(f, &tally);
@@ -895,8 +916,8 @@ static struct task_spec random_probe(struct play *p)
     struct tally *tally = arena_alloc(p->f->arena, sizeof *tally);
     PRE(tally != NULL);
     uint64_t durations[] = {0, BY_HAND, 1 + dice_roll(d, MS(2)), 1 + dice_roll(d, MS(1) / 10)};
-    struct task_spec spec = probe_after(p->f, tally, durations[dice_roll(d, COUNT_OF(durations))],
-                                        ends[dice_roll(d, COUNT_OF(ends))]);
+    struct task_spec spec =
+        probe_after(p->f, tally, durations[dice_roll(d, COUNT_OF(durations))], ends[dice_roll(d, COUNT_OF(ends))]);
     probe_of(&spec)->on_cancel = (enum probe_cancel)dice_roll(d, PROBE_CANCELS);
     probe_of(&spec)->linger_ns = dice_roll(d, 2) ? BY_HAND : dice_roll(d, MS(1));
     return spec;
@@ -912,7 +933,7 @@ static struct task_spec random_tree(struct play *p, int depth, size_t *left)
         spec = random_probe(p);
     } else {
         size_t count = 0, most = dice_roll(d, COUNT_OF(children) + 1);
-        while (count < most && *left > 0) {
+        while (count<most && * left> 0) {
             --*left;
             children[count++] = random_tree(p, depth - 1, left);
         }
@@ -1117,7 +1138,7 @@ static void check_task(const struct task *task)
     }
     if (view.cancel_asked && view.cancel_effect != EFFECT_TOO_LATE) {
         if (view.cancel_reason == CANCEL_TIMEOUT) {
-            assert_true(view.state == TASK_FAILED && view.rc == ERR_TIMEOUT);
+            assert_true(has_started(task) && view.state == TASK_FAILED && view.rc == ERR_TIMEOUT);
             assert_true(view.duration_ns >= options->timeout_ns);
         } else if (view.cancel_reason == CANCEL_DEADLINE) {
             assert_true(view.state == TASK_FAILED && view.rc == ERR_DEADLINE);
@@ -1151,11 +1172,12 @@ static size_t most_at_once(struct task *gather)
     size_t most = 0;
     for (size_t i = 0; i < family_size(gather); i++) {
         const struct task *one = family_child(gather, i);
-        size_t beside = 0; /* running when this one started, itself included; equal times count as one after the other */
+        size_t beside =
+            0; /* running when this one started, itself included; equal times count as one after the other */
         for (size_t j = 0; j < family_size(gather) && has_started(one); j++) {
             const struct task *other = family_child(gather, j);
-            beside += i == j || (has_started(other) && other->started_ns < one->started_ns &&
-                                 other->ended_ns > one->started_ns);
+            beside += i == j ||
+                      (has_started(other) && other->started_ns < one->started_ns && other->ended_ns > one->started_ns);
         }
         most = beside > most ? beside : most;
     }
@@ -1326,9 +1348,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_decided_gather_starts_nobody, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_deadline_may_pass_before_the_turn, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(children_received_too_late_never_start, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(who_expired_in_the_queue_takes_no_place, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(the_first_end_wins_though_others_expired_in_the_queue, fixture_setup,
                                         fixture_teardown),
-        cmocka_unit_test_setup_teardown(cancel_timeout_and_deadline_reach_all_children, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_timeout_and_deadline_reach_all_children, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(canceled_while_queued_nothing_below_starts, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_canceled_gather_waits_for_its_children, fixture_setup, fixture_teardown),
         cmocka_unit_test(a_child_has_no_limits_but_its_own),

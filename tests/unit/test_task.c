@@ -194,8 +194,8 @@ static void canceled_while_queued_it_never_starts(void **state)
 static void canceled_while_running(void **state)
 {
     struct fixture *f = *state;
-    static const enum cancel_reason reasons[] = {CANCEL_CLIENT, CANCEL_PARENT, CANCEL_SIBLING, CANCEL_SHUTDOWN,
-                                                 CANCEL_TIMEOUT, CANCEL_DEADLINE};
+    static const enum cancel_reason reasons[] = {CANCEL_CLIENT,   CANCEL_PARENT,  CANCEL_SIBLING,
+                                                 CANCEL_SHUTDOWN, CANCEL_TIMEOUT, CANCEL_DEADLINE};
     for (size_t r = 0; r < COUNT_OF(reasons); r++) {
         for (enum probe_cancel on_cancel = 0; on_cancel < PROBE_CANCELS; on_cancel++) {
             for (int rc = ERR_INTERNAL; rc <= 0; rc -= ERR_INTERNAL) {
@@ -211,6 +211,7 @@ static void canceled_while_running(void **state)
                     runtime_drain(f->runtime);
                     assert_int_equal(w.done, 0);
                     assert_int_equal(view_of(w.task).state, TASK_CANCELING);
+                    assert_int_equal(running_timers(f), 0); /* its limits have nothing more to say */
                     for (size_t again = 0; again < COUNT_OF(reasons); again++)
                         cancel(f, w.task, reasons[again]);
                     if (stops)
@@ -346,7 +347,9 @@ static void canceled_from_a_timer(void **state)
         runtime_drain(f->runtime);
         assert_true(timers_reserve(&f->runtime->timers, 1));
         timers_start(&f->runtime->timers, &alarm.timer,
-                     w.task->started_ns + (offset < 0 ? MS(2) - 1 : offset == 0 ? MS(2) : MS(2) + 1));
+                     w.task->started_ns + (offset < 0    ? MS(2) - 1
+                                           : offset == 0 ? MS(2)
+                                                         : MS(2) + 1));
         assert_true(run_until(f, watch_is_done, &w));
         timers_stop(&f->runtime->timers, &alarm.timer);
         timers_unreserve(&f->runtime->timers, 1);
@@ -660,6 +663,35 @@ static void without_memory_nothing_has_started(void **state)
     assert_true(failures > 5);
 }
 
+/* The same for a single task, whose parts come to lie on each side of a block's end. */
+static void without_memory_for_any_part(void **state)
+{
+    struct fixture *f = *state;
+    unsigned failures = 0;
+    for (size_t taken = 0; taken < 900; taken += 16) {
+        for (unsigned long n = 1; n <= 2; n++) {
+            assert_non_null(arena_alloc(f->arena, taken));
+            struct task_spec spec = sleep_of(f, 0);
+            struct watch w = {.fixture = f};
+            alloc_fail_at(n);
+            int rc = task_submit(f->runtime, &spec, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+            bool failed = alloc_count() >= n;
+            alloc_fail_at(0);
+            failures += failed;
+            assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+            assert_int_equal(runtime_unfinished(f->runtime), !failed);
+            assert_int_equal(reserved_timers(f), failed ? 0 : TIMERS_PER_TASK);
+            runtime_drain(f->runtime);
+            assert_int_equal(w.done, !failed);
+            if (!failed)
+                task_release(w.task);
+            arena_unref(f->arena);
+            f->arena = arena_new();
+        }
+    }
+    assert_true(failures > 1);
+}
+
 static void a_runtime_needs_memory(void **state)
 {
     (void)state;
@@ -969,6 +1001,7 @@ int main(void)
         cmocka_unit_test(more_than_max_tasks_are_refused),
         cmocka_unit_test_setup_teardown(a_refusing_runtime_lets_the_rest_go_on, fixture_setup, fixture_teardown),
         cmocka_unit_test(without_memory_nothing_has_started),
+        cmocka_unit_test_setup_teardown(without_memory_for_any_part, fixture_setup, fixture_teardown),
         cmocka_unit_test(a_runtime_needs_memory),
         cmocka_unit_test_setup_teardown(cancel_all_reaches_each_state, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(cancel_all_from_inside_done, fixture_setup, fixture_teardown),

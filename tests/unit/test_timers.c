@@ -28,8 +28,10 @@ struct bench {
     struct subject *subjects;
     size_t count, running, fired;
     unsigned batches;                 /* calls of `after` */
+    uint64_t last_turn_ms;            /* the loop's time at the last one */
     uint64_t last_ns;                 /* the time of the timer that fired last in this batch; 0 at its beginning */
     unsigned early, unordered, wrong; /* timers that fired too early, after a later one, or without running */
+    unsigned crowded;                 /* batches that came in the same turn of the loop as the one before */
     void (*then)(struct subject *s);  /* what the callbacks do besides taking notes; may be NULL */
     struct dice dice;
 };
@@ -37,6 +39,8 @@ struct bench {
 static void on_batch(struct timers *t)
 {
     struct bench *b = container_of(t, struct bench, timers);
+    b->crowded += b->batches > 0 && uv_now(&b->f->loop) == b->last_turn_ms;
+    b->last_turn_ms = uv_now(&b->f->loop);
     b->batches++;
     b->last_ns = 0;
 }
@@ -110,6 +114,7 @@ static void bench_free(struct bench *b)
     assert_int_equal(b->early, 0);
     assert_int_equal(b->unordered, 0);
     assert_int_equal(b->wrong, 0);
+    assert_int_equal(b->crowded, 0);
     assert_int_equal(b->timers.count, b->running);
     for (size_t i = 0; i < b->count; i++) {
         assert_int_equal(b->subjects[i].timer.slot != 0, b->subjects[i].running);
@@ -118,7 +123,8 @@ static void bench_free(struct bench *b)
     timers_unreserve(&b->timers, b->count);
     assert_int_equal(b->timers.count, 0);
     assert_int_equal(b->timers.reserved, 0);
-    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.clock), 0); /* no timer, no clock that keeps the loop alive */
+    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.clock),
+                     0); /* no timer, no clock that keeps the loop alive */
 
     timers_close(&b->timers, on_closed);
     assert_false(b->closed); /* not from inside */
@@ -135,7 +141,8 @@ static void random_operations_fire_in_order(void **state)
 {
     (void)state;
     enum { SUBJECTS = 500, OPERATIONS = 10000 };
-    static const uint64_t spans[] = {1000000000, 100, 2, 1}; /* how far apart the times are: from all different to all equal */
+    static const uint64_t spans[] = {1000000000, 100, 2,
+                                     1}; /* how far apart the times are: from all different to all equal */
     for (size_t round = 0; round < COUNT_OF(spans); round++) {
         struct bench *b = bench_new(SUBJECTS);
         unsigned *starts = calloc(SUBJECTS, sizeof *starts);
@@ -397,6 +404,19 @@ static void without_timers_the_loop_is_not_alive(void **state)
 
 /* -- room ------------------------------------------------------------------------------------------------------------ */
 
+static void as_many_run_as_were_reserved(void **state)
+{
+    (void)state;
+    for (size_t count = 1; count < 300; count++) {
+        struct bench *b = bench_new(count);
+        for (size_t i = 0; i < count; i++)
+            start(&b->subjects[i], 1 + dice_roll(&b->dice, 1000)); /* a sanitizer sees what is out of bounds */
+        assert_true(run_until(b->f, is_idle, b));
+        assert_int_equal(b->fired, count);
+        bench_free(b);
+    }
+}
+
 static void failed_reservations_change_nothing(void **state)
 {
     (void)state;
@@ -437,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_later_timer_still_fires),
         cmocka_unit_test(the_far_end_of_time),
         cmocka_unit_test(without_timers_the_loop_is_not_alive),
+        cmocka_unit_test(as_many_run_as_were_reserved),
         cmocka_unit_test(failed_reservations_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

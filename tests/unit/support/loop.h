@@ -9,7 +9,7 @@
 
 #include "runtime/core.h"
 
-#define MS(n) ((uint64_t)(n) * NS_PER_MS)
+#define MS(n) ((uint64_t)(n)*NS_PER_MS)
 
 struct fixture {
     uv_loop_t loop;
@@ -43,8 +43,8 @@ struct watch {
     struct fixture *fixture;
     struct task *task;
     int done;                      /* how many times `done` was called */
-    size_t place;                  /* among all calls of `done`, from 1 */
     bool inside_call;              /* `done` was called while submit() or cancel() was at work */
+    size_t place;                  /* among all calls of `done`, from 1 */
     struct task_view view;         /* when `done` was called */
     void (*then)(struct watch *w); /* called by `done`, if set before */
     void *user;                    /* for `then` */
@@ -81,7 +81,7 @@ int64_t get_integer(const struct task_spec *spec, const char *field);
 /* The field of an output, as "winner" or "counts.failed"; ENUM and SECONDS too. INT64_MIN when it is absent. */
 int64_t output_integer(const struct task *task, const char *path);
 
-size_t family_size(struct task *task);                 /* 0 when its function has no children */
+size_t family_size(struct task *task);                  /* 0 when its function has no children */
 struct task *family_child(struct task *task, size_t i); /* NULL when there is none */
 
 /* What the runtime still holds; each 0 when all tasks have ended. */

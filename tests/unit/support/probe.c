@@ -75,8 +75,7 @@ static void probe_cancel(struct task *task)
 }
 
 static const struct field no_fields[] = {{0}};
-static const struct type input_type = {
-    .kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct probe_input)};
+static const struct type input_type = {.kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct probe_input)};
 static const struct type output_type = {.kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(int64_t)};
 
 const struct function function_probe = {
