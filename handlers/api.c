@@ -139,9 +139,10 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         if (other->method != request->method)
             continue;
         if (other->body == BODY_JSON && !is_json(request->content_type)) {
+            char given[QUOTED];
             reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                          "The body must be application/json, not %s; curl sends that with --json in place of -d",
-                          request->content_type.at == NULL ? "without a Content-Type" : "of another Content-Type");
+                          "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
+                          quoted(request->content_type, given));
             return NULL;
         }
         return other;

@@ -75,7 +75,10 @@ static void unknown_parameter(struct query *q, struct text name)
     pointer_start(&names, known, sizeof known);
     for (const struct field *f = q->part->type->fields; f->name != NULL; f++)
         decode_add_name(&names, f->name);
-    issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; known are: %s", known);
+    if (known[0] == '\0')
+        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; there are none here");
+    else
+        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; known are: %s", known);
 }
 
 /* Decodes one half of a parameter; false, with an issue under its raw name, when that can't be done. */

@@ -5,11 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROBLEM_JSON "application/problem+json"
-
-/* What is answered when there is no memory for an answer. */
-static char no_memory[] = "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request "
-                          "now\",\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"}\n";
+static const char no_memory[] = REPLY_NO_MEMORY;
 
 void reply_header(struct reply *reply, const char *name, const char *format, ...)
 {
@@ -31,8 +27,8 @@ static void finish(struct reply *reply, int status, const char *content_type, st
     reply->body = writer_take(w, &reply->body_len);
     if (reply->body == NULL) {
         reply->status = error_status(ERR_OUT_OF_MEMORY);
-        reply->content_type = PROBLEM_JSON;
-        reply->body = no_memory;
+        reply->content_type = REPLY_PROBLEM_JSON;
+        reply->body = (char *)(uintptr_t)no_memory; /* a static body is never written to, or freed */
         reply->body_len = sizeof no_memory - 1;
         reply->body_is_static = true;
     }
@@ -62,7 +58,7 @@ void problem_open(struct writer *w, struct text request_id, int rc, const char *
 void problem_close(struct reply *reply, int rc, struct writer *w)
 {
     writer_raw(w, "}");
-    finish(reply, error_status(rc), PROBLEM_JSON, w);
+    finish(reply, error_status(rc), REPLY_PROBLEM_JSON, w);
 }
 
 void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)

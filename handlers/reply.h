@@ -9,6 +9,14 @@
 #include "handlers/decode.h"
 #include "handlers/writer.h"
 
+#define REPLY_PROBLEM_JSON "application/problem+json"
+
+/* The problem that is answered when there is no memory for one. */
+#define REPLY_NO_MEMORY                                                                                                \
+    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\","            \
+    "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\","                               \
+    "\"instance\":\"urn:gatherd:request:unknown\"}\n"
+
 enum { REPLY_HEADERS = 3 };
 
 struct header {

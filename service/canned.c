@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 void canned_send(int fd, const struct reply *reply, struct text request_id)
 {
@@ -18,4 +19,18 @@ void canned_send(int fd, const struct reply *reply, struct text request_id)
     if (!w.failed) /* what can't be sent to a client we are about to leave is nothing to act on */
         (void)!send(fd, w.at, w.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     writer_free(&w);
+}
+
+void canned_refuse(int fd, struct api *api, int rc, size_t connections, const struct http_limits *limits)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    char id[ID_SIZE];
+    api_issue_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
+    struct reply reply = {0};
+    reply_problem(&reply, text_of(id), rc,
+                  "Try again later; %zu connections are open, and the limit max_connections is %lld", connections,
+                  (long long)limits->max_connections);
+    canned_send(fd, &reply, text_of(id));
+    reply_free(&reply);
 }

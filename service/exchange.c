@@ -18,6 +18,7 @@ struct exchange {
     struct exchange_context *context; /* borrowed */
     void *user;                       /* borrowed */
     enum stage stage;
+    struct text authority;     /* of a target in absolute form; absent in origin form */
     struct request request;    /* its arena is owned, and holds this struct too */
     const struct route *route; /* NULL: refused, and reply says why */
     struct writer body;        /* owned */
@@ -35,14 +36,20 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* The path of a target in origin form, or in absolute form, which servers have to take (RFC 9112 section 3.2.2). */
-static void split_target(struct request *request, struct text target)
+/* The path of a target in origin form, or in absolute form, which servers have to take, and whose authority counts in place of
+ * Host (RFC 9112 section 3.2.2). */
+static bool split_target(struct exchange *exchange, struct text target)
 {
     static const char scheme[] = "http://";
+    struct request *request = &exchange->request;
     if (target.len >= sizeof scheme - 1 && memcmp(target.at, scheme, sizeof scheme - 1) == 0) {
-        size_t authority = strcspn(target.at + sizeof scheme - 1, "/?");
-        target.at += sizeof scheme - 1 + authority;
-        target.len -= sizeof scheme - 1 + authority;
+        target.at += sizeof scheme - 1;
+        target.len -= sizeof scheme - 1;
+        size_t authority = strcspn(target.at, "/?");
+        if (!arena_text(request->arena, target.at, authority, &exchange->authority))
+            return false;
+        target.at += authority;
+        target.len -= authority;
     }
     const char *question = memchr(target.at, '?', target.len);
     request->path = target;
@@ -52,6 +59,7 @@ static void split_target(struct request *request, struct text target)
     }
     if (request->path.len == 0)
         request->path = TEXT("/");
+    return true;
 }
 
 struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user)
@@ -70,8 +78,10 @@ struct exchange *exchange_begin(struct exchange_context *context, const char *ta
         .user = user,
         .request = {.arena = arena, .received_ns = uv_hrtime(), .received_us = now_us()},
     };
-    split_target(&exchange->request, copy);
-    return exchange;
+    if (split_target(exchange, copy))
+        return exchange;
+    arena_unref(arena);
+    return NULL;
 }
 
 void *exchange_user(const struct exchange *exchange)
@@ -148,7 +158,7 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
         reply_problem(reply, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
         return EXCHANGE_BREAKS;
     }
-    if (exchange->context->check_hosts && guard_check(head, request->path, &e) != 0)
+    if (exchange->context->check_hosts && guard_check(head, exchange->authority, request->path, &e) != 0)
         reply_problem(reply, request->id, e.rc, "%s", e.msg);
     else
         exchange->route = api_route(exchange->context->api, request, reply);

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed. */
+/* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed, or no
+ * such thing. */
 static bool host_of(struct text authority, char out[INET6_ADDRSTRLEN + 1])
 {
     const char *from = authority.at;
@@ -17,7 +18,12 @@ static bool host_of(struct text authority, char out[INET6_ADDRSTRLEN + 1])
     } else {
         len = strcspn(from, ":");
     }
-    if (len > INET6_ADDRSTRLEN)
+    const char *rest = from + len;
+    if (from != authority.at && *rest++ != ']')
+        return false;
+    if (*rest == ':')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    if (*rest != '\0' || len > INET6_ADDRSTRLEN)
         return false;
     memcpy(out, from, len);
     out[len] = '\0';
@@ -40,17 +46,18 @@ static bool origin_is_host(struct text origin, struct text host)
     return authority != NULL && host.at != NULL && strcasecmp(authority + 3, host.at) == 0;
 }
 
-int guard_check(const struct head *head, struct text path, struct err *e)
+int guard_check(const struct head *head, struct text authority, struct text path, struct err *e)
 {
+    struct text host = authority.at != NULL ? authority : head->host;
     if (text_is(path, "/livez") || text_is(path, "/readyz"))
         return 0;
-    if (!head->local_socket && !host_is_local(head->host))
+    if (!head->local_socket && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED,
                        "The Host header must name an IP address or localhost; --insecure lifts this check");
     if (head->fetch_site.at != NULL &&
         (text_is(head->fetch_site, "cross-site") || text_is(head->fetch_site, "same-site")))
         return err_set(e, ERR_FOREIGN_ORIGIN, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
-    if (head->origin.at != NULL && !origin_is_host(head->origin, head->host))
+    if (head->origin.at != NULL && !origin_is_host(head->origin, host))
         return err_set(e, ERR_FOREIGN_ORIGIN,
                        "The Origin header must name the same host and port as Host, or be absent");
     return 0;

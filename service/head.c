@@ -36,10 +36,10 @@ static void take_length(struct head *head, struct text value)
 {
     if (++head->lengths > 1)
         fault(head, "There is more than one Content-Length");
-    else if (value.len == 0 || value.len > 18 || strspn(value.at, "0123456789") != value.len)
-        fault(head, "The Content-Length is no decimal number of a sensible size");
+    else if (value.len == 0 || strspn(value.at, "0123456789") != value.len)
+        fault(head, "The Content-Length is no decimal number");
     else
-        head->content_length = strtoll(value.at, NULL, 10);
+        head->content_length = strtoll(value.at, NULL, 10); /* INT64_MAX for all that is larger */
 }
 
 static void take_coding(struct head *head, struct text value)

@@ -1,8 +1,9 @@
 #include "service/http.h"
 
-#include "runtime/timers.h"
 #include "service/canned.h"
 #include "service/linger.h"
+#include "service/patience.h"
+#include "service/pump.h"
 #include "service/watch.h"
 
 #include <fcntl.h>
@@ -28,13 +29,10 @@ struct http {
     struct ring connections;         /* of struct connection */
     size_t count;                    /* in the ring */
     struct connection *adding;       /* inside MHD_add_connection(): the one it is for */
-    uv_poll_t epoll;                 /* libmicrohttpd's epoll descriptor: it has something to do */
-    uv_timer_t timeout;              /* libmicrohttpd's own timeout */
-    uv_idle_t idle;                  /* runs while the loop must not block */
-    bool kick;                       /* libmicrohttpd has something to do */
+    struct pump pump;
     bool draining;
     bool drained;                    /* config.drained has been called */
-    int handles;                     /* of the loop that are not closed yet */
+    int closing;                    /* of the pump and the deadlines: how many are not closed yet */
 };
 
 struct connection {
@@ -42,7 +40,7 @@ struct connection {
     struct http *http;
     struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
     struct exchange *exchange;  /* owned; NULL between requests, and when there was no memory for it */
-    struct timer deadline;      /* for the head, the body, or the next request: then the connection is cut */
+    struct patience patience;   /* for the head, the body, or the next request */
     struct watch watch;         /* while suspended */
     int fd;                     /* libmicrohttpd's */
     bool local_socket;
@@ -53,16 +51,6 @@ struct connection {
     bool linger;    /* the client may still be sending when we close */
 };
 
-static uint64_t from_now(uint64_t ns)
-{
-    return uv_hrtime() + ns;
-}
-
-static void kick(struct http *http)
-{
-    http->kick = true;
-}
-
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
 static struct connection *connection_of(struct MHD_Connection *mhd)
@@ -70,27 +58,15 @@ static struct connection *connection_of(struct MHD_Connection *mhd)
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static void cut(struct connection *c)
+static void on_over(struct patience *patience)
 {
-    shutdown(c->fd, SHUT_RDWR); /* libmicrohttpd finds the end of its input, and closes */
-    kick(c->http);
-}
-
-static void on_deadline(struct timer *timer)
-{
-    cut(container_of(timer, struct connection, deadline));
-}
-
-static void due(struct connection *c, uint64_t ns)
-{
-    timers_start(&c->http->deadlines, &c->deadline, from_now(ns));
+    pump_kick(&container_of(patience, struct connection, patience)->http->pump);
 }
 
 static void connection_free(struct connection *c)
 {
     struct http *http = c->http;
-    timers_stop(&http->deadlines, &c->deadline);
-    timers_unreserve(&http->deadlines, 1);
+    patience_free(&c->patience);
     ring_remove(&c->link);
     http->count--;
     free(c);
@@ -110,15 +86,7 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
 
 static void refuse_connection(struct http *http, int fd, int rc)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    char id[ID_SIZE];
-    api_issue_id(http->config.api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
-    struct reply reply = {0};
-    reply_problem(&reply, text_of(id), rc, "Try again later; %zu connections are open, and the limit max_connections is %lld",
-                  http->count, (long long)http->config.limits->max_connections);
-    canned_send(fd, &reply, text_of(id));
-    reply_free(&reply);
+    canned_refuse(fd, http->config.api, rc, http->count, http->config.limits);
     linger(http->lingers, fd);
 }
 
@@ -129,7 +97,7 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
         return;
     }
     struct connection *c = calloc(1, sizeof *c);
-    if (c == NULL || !timers_reserve(&http->deadlines, 1)) {
+    if (c == NULL || !patience_init(&c->patience, &http->deadlines, fd, on_over)) {
         free(c);
         refuse_connection(http, fd, ERR_OUT_OF_MEMORY);
         return;
@@ -138,16 +106,15 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     c->fd = fd;
     c->local_socket = peer->ss_family == AF_UNIX;
     c->first = true;
-    c->deadline.fire = on_deadline;
     ring_append(&http->connections, &c->link);
     http->count++;
-    due(c, http->config.limits->header_timeout_seconds);
+    patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
     http->adding = c;
     MHD_add_connection(http->daemon, fd, (const struct sockaddr *)peer, peer_len); /* closes fd when it fails */
     http->adding = NULL;
     if (c->mhd == NULL)
         connection_free(c);
-    kick(http);
+    pump_kick(&http->pump);
 }
 
 /* -- answers ------------------------------------------------------------------------------------------------------- */
@@ -192,7 +159,7 @@ static void on_ready(struct exchange *exchange, void *user)
     c->suspended = false;
     c->broken = answer(c) != MHD_YES;
     MHD_resume_connection(c->mhd);
-    kick(c->http); /* resuming does not wake libmicrohttpd */
+    pump_kick(&c->http->pump); /* resuming does not wake libmicrohttpd */
 }
 
 static void on_hung_up(struct watch *watch)
@@ -218,7 +185,7 @@ static void *on_target(void *user, const char *target, struct MHD_Connection *mh
     c->exchange = exchange_begin(&http->exchanges, target, c);
     c->head_seen = false;
     if (!c->first)
-        due(c, http->config.limits->header_timeout_seconds);
+        patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
     c->first = false;
     return c->exchange;
 }
@@ -241,13 +208,13 @@ static enum MHD_Result on_head(struct connection *c, const char *method, const c
     head_end(&head);
     if (exchange_head(c->exchange, &head) == EXCHANGE_BREAKS) {
         c->linger = true;
-        timers_stop(&c->http->deadlines, &c->deadline);
+        patience_end(&c->patience);
         return answer(c);
     }
     if (exchange_expects_body(c->exchange))
-        due(c, c->http->config.limits->body_timeout_seconds);
+        patience_begin(&c->patience, c->http->config.limits->body_timeout_seconds);
     else
-        timers_stop(&c->http->deadlines, &c->deadline);
+        patience_end(&c->patience);
     return MHD_YES;
 }
 
@@ -281,7 +248,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const 
         return on_body(c, bytes, len);
     if (c->broken)
         return MHD_NO;
-    timers_stop(&http->deadlines, &c->deadline);
+    patience_end(&c->patience);
     return exchange_finish(c->exchange) == EXCHANGE_WAITS ? wait(c) : answer(c);
 }
 
@@ -301,59 +268,29 @@ static void on_completed(void *user, struct MHD_Connection *mhd, void **context,
             linger(http->lingers, fd);
     } else if (http->draining) {
         shutdown(c->fd, SHUT_RD);
-        kick(http);
+        pump_kick(&http->pump);
     }
-    due(c, http->config.limits->idle_timeout_seconds);
+    patience_begin(&c->patience, http->config.limits->idle_timeout_seconds);
 }
 
 /* -- the pump ------------------------------------------------------------------------------------------------------ */
 
-static void on_epoll(uv_poll_t *poll, int status, int events)
+static uint64_t run(struct pump *pump)
 {
-    (void)status;
-    (void)events;
-    kick(container_of(poll, struct http, epoll));
-}
-
-static void on_timeout(uv_timer_t *timeout)
-{
-    kick(container_of(timeout, struct http, timeout));
-}
-
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle; /* that it runs keeps the loop from blocking */
-}
-
-static void pump(struct http *http)
-{
-    http->kick = false;
-    MHD_run(http->daemon);
-    /* Edge-triggered leftovers are in libmicrohttpd's own list, and show only as a timeout of 0. A timer of 0 ms, armed
-     * again by each pump, would starve the loop of libuv before 1.48. */
+    struct http *http = container_of(pump, struct http, pump);
     MHD_UNSIGNED_LONG_LONG ms;
-    if (MHD_get_timeout(http->daemon, &ms) != MHD_YES) {
-        uv_timer_stop(&http->timeout);
-    } else if (ms == 0) {
-        kick(http);
-    } else {
-        uv_update_time(http->config.loop);
-        uv_timer_start(&http->timeout, on_timeout, ms, 0);
-    }
+    MHD_run(http->daemon);
+    /* Edge-triggered leftovers are in libmicrohttpd's own list, and show only as a timeout of 0. */
+    return MHD_get_timeout(http->daemon, &ms) == MHD_YES ? ms : PUMP_NEVER;
 }
 
 void http_turn(struct http *http)
 {
-    if (http->kick)
-        pump(http);
+    pump_turn(&http->pump);
     if (http->draining && !http->drained && http->count == 0) {
         http->drained = true;
         http->config.drained(http->config.user);
     }
-    if (http->kick)
-        uv_idle_start(&http->idle, on_idle);
-    else
-        uv_idle_stop(&http->idle);
 }
 
 /* -- the whole ----------------------------------------------------------------------------------------------------- */
@@ -396,8 +333,11 @@ static int start_daemon(struct http *http, struct err *e)
 
 static int make_fallback(struct http *http, struct err *e)
 {
-    http->no_memory = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-    if (http->no_memory == NULL || MHD_add_response_header(http->no_memory, "Retry-After", "1") != MHD_YES ||
+    static const char problem[] = REPLY_NO_MEMORY;
+    http->no_memory = MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
+    if (http->no_memory == NULL ||
+        MHD_add_response_header(http->no_memory, "Content-Type", REPLY_PROBLEM_JSON) != MHD_YES ||
+        MHD_add_response_header(http->no_memory, "Retry-After", "1") != MHD_YES ||
         MHD_add_response_header(http->no_memory, "Connection", "close") != MHD_YES)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");
     return 0;
@@ -430,17 +370,12 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
     rc = lingers_new(config->loop, &http->lingers, e);
     if (rc != 0)
         goto err_after_watches;
-    int fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    if (uv_poll_init(config->loop, &http->epoll, fd) != 0) {
-        rc = err_set(e, ERR_INTERNAL, "the loop does not take libmicrohttpd's descriptor");
+    rc = pump_init(&http->pump, config->loop,
+                   MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, run, e);
+    if (rc != 0)
         goto err_after_lingers;
-    }
     timers_init(&http->deadlines, config->loop, NULL);
-    uv_timer_init(config->loop, &http->timeout);
-    uv_idle_init(config->loop, &http->idle);
-    uv_poll_start(&http->epoll, UV_READABLE, on_epoll);
-    http->epoll.data = http->timeout.data = http->idle.data = http;
-    http->handles = 4;
+    http->closing = 2;
     *out = http;
     return 0;
 
@@ -470,24 +405,24 @@ void http_drain(struct http *http)
         if (c->exchange == NULL)
             shutdown(c->fd, SHUT_RD); /* a request that is on its way still gets its answer */
     }
-    kick(http);
+    pump_kick(&http->pump);
 }
 
 void http_cut(struct http *http)
 {
     for (struct ring *r = http->connections.next; r != &http->connections; r = r->next)
-        cut(container_of(r, struct connection, link));
+        patience_cut(&container_of(r, struct connection, link)->patience);
 }
 
 static void on_closed(struct http *http)
 {
-    if (--http->handles == 0)
+    if (--http->closing == 0)
         free(http);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_pump_closed(struct pump *pump)
 {
-    on_closed(handle->data);
+    on_closed(container_of(pump, struct http, pump));
 }
 
 static void on_deadlines_closed(struct timers *deadlines)
@@ -498,9 +433,7 @@ static void on_deadlines_closed(struct timers *deadlines)
 void http_close(struct http *http)
 {
     PRE(http->count == 0);
-    uv_close((uv_handle_t *)&http->epoll, on_handle_closed);
-    uv_close((uv_handle_t *)&http->timeout, on_handle_closed);
-    uv_close((uv_handle_t *)&http->idle, on_handle_closed);
+    pump_close(&http->pump, on_pump_closed);
     timers_close(&http->deadlines, on_deadlines_closed);
     watches_close(http->watches);
     lingers_close(http->lingers);

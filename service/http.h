@@ -2,10 +2,6 @@
  *
  * Owns:     every connection from http_accept() to its close, and the exchange on it.
  * Threads:  the loop thread.
- *
- * The pump: libmicrohttpd works only when MHD_run() is called, and it is called in one place, http_turn(), which the service calls
- * before the loop blocks. Whatever gives libmicrohttpd something to do (its epoll descriptor, its timeout, a resumed or a
- * new connection) sets `kick`. What sets it during the pump itself keeps the loop from blocking by an idle handle.
  */
 #ifndef GATHERD_SERVICE_HTTP_H
 #define GATHERD_SERVICE_HTTP_H

@@ -9,7 +9,7 @@ from client import Client
 from server import BINARY, RELEASE, Server
 
 # The same requests each time: a test that fails has to fail again.
-settings.register_profile("api", derandomize=True, deadline=None, database=None, max_examples=150,
+settings.register_profile("api", derandomize=True, deadline=None, database=None, max_examples=100,
                           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("api")
 
