@@ -140,9 +140,10 @@ const struct route *api_route(struct api *api, struct request *request, struct r
             continue;
         if (other->body == BODY_JSON && !is_json(request->content_type)) {
             char given[QUOTED];
-            reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                          "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-                          quoted(request->content_type, given));
+            reply_problem(
+                refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
+                quoted(request->content_type, given));
             return NULL;
         }
         return other;

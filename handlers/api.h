@@ -25,15 +25,15 @@ enum { PATH_PARAMS = 2 };
 
 struct request {
     enum method method;
-    struct text path;         /* as it came, still percent-encoded, without the query */
-    struct text query;        /* likewise, behind the '?'; absent: none */
-    struct text content_type; /* absent: none */
-    struct text id;           /* what X-Request-Id answers */
-    struct text body;         /* whole; filled before parse */
+    struct text path;                /* as it came, still percent-encoded, without the query */
+    struct text query;               /* likewise, behind the '?'; absent: none */
+    struct text content_type;        /* absent: none */
+    struct text id;                  /* what X-Request-Id answers */
+    struct text body;                /* whole; filled before parse */
     struct text params[PATH_PARAMS]; /* decoded segments that stand for {…} in the route; filled by api_route() */
-    struct arena *arena;      /* the request's memory */
-    uint64_t received_ns;     /* uv_hrtime() when its first bytes were seen */
-    int64_t received_us;      /* the same moment in microseconds since 1970 */
+    struct arena *arena;             /* the request's memory */
+    uint64_t received_ns;            /* uv_hrtime() when its first bytes were seen */
+    int64_t received_us;             /* the same moment in microseconds since 1970 */
 };
 
 enum body_use {
@@ -50,8 +50,8 @@ struct outcome {
 };
 
 struct api_config {
-    struct runtime *runtime;         /* borrowed */
-    const struct part *limits;       /* every record of limits, for GET /v1/limits; borrowed */
+    struct runtime *runtime;   /* borrowed */
+    const struct part *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
 };
 

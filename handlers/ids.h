@@ -1,7 +1,7 @@
 /* ids - identifiers as they are issued: a time, 80 random bits and a checksum, in 28 characters that sort by time.
  *
- * Form:     Crockford's base 32 (no I, L, O, U): 10 characters of milliseconds since 1970, 16 of random bits, 2 of checksum
- *           (10 bits of the FNV-1a hash of the 26 before), so that a mistyped id can be told from one that is gone.
+ * Form:     Crockford's base 32 (no I, L, O, U): 10 characters of milliseconds since 1970, 16 of random bits, 2 of checksum,
+ *           so that a mistyped id can be told from one that is gone.
  * Owns:     a stock of random bytes, so that an id costs no system call of its own.
  * Threads:  the loop thread.
  */
@@ -20,5 +20,8 @@ struct ids {
 /* 0, or ERR_INTERNAL when the system gives no random bytes. */
 int ids_init(struct ids *ids, struct err *e);
 void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE]); /* NUL-terminated */
+
+/* When an id was issued, in milliseconds since 1970. False when it is no id that was ever issued: wrong form or checksum. */
+bool ids_time(struct text id, int64_t *ms);
 
 #endif

@@ -12,9 +12,9 @@
 #define REPLY_PROBLEM_JSON "application/problem+json"
 
 /* The problem that is answered when there is no memory for one. */
-#define REPLY_NO_MEMORY                                                                                                \
-    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\","            \
-    "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\","                               \
+#define REPLY_NO_MEMORY \
+    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\"," \
+    "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 
 enum { REPLY_HEADERS = 3 };
@@ -26,16 +26,15 @@ struct header {
 
 struct reply {
     int status;
-    const char *content_type;  /* static */
-    char *body;                /* malloc'd and owned, unless body_is_static */
+    const char *content_type; /* static */
+    char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;
     bool body_is_static;
     size_t header_count;
     struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
 };
 
-void reply_header(struct reply *reply, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A JSON answer from what was written, with a newline behind it. When the writer failed it is the out_of_memory problem. */
 void reply_json(struct reply *reply, int status, struct writer *w);
@@ -43,7 +42,8 @@ void reply_json(struct reply *reply, int status, struct writer *w);
 /* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
 void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues, const struct limits *limits);
+void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues,
+                  const struct limits *limits);
 
 void reply_free(struct reply *reply);
 

@@ -91,9 +91,11 @@ void parse_run(struct api *api, const struct request *request, struct outcome *o
         return;
     }
     struct task_spec *spec = spec_new(request, function, out);
-    if (spec == NULL || !query_into(api, request, &(struct part){.type = &task_options_type, .value = &spec->options}, out))
+    if (spec == NULL ||
+        !query_into(api, request, &(struct part){.type = &task_options_type, .value = &spec->options}, out))
         return;
-    if (body_into(api, request, &(struct part){.type = function->input, .value = spec->input, .function = function}, 1, out))
+    if (body_into(api, request, &(struct part){.type = function->input, .value = spec->input, .function = function}, 1,
+                  out))
         accept(api, request, spec, out);
 }
 

@@ -106,7 +106,7 @@ static inline void ring_remove(struct ring *node)
     ring_init(node);
 }
 
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #define NS_PER_SECOND UINT64_C(1000000000)

@@ -60,7 +60,8 @@ void task_watch_deadline(struct task *task)
 
 /* -- the way of a task --------------------------------------------------------------------------------------------- */
 
-static const uint16_t moves[TASK_STATES] = { /* to which states each may go */
+static const uint16_t moves[TASK_STATES] = {
+    /* to which states each may go */
     [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
     [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
     [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,

@@ -10,26 +10,26 @@
 #include "runtime/timers.h"
 
 struct runtime {
-    struct uv_loop_s *loop;      /* borrowed */
+    struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
-    struct timers timers;        /* limits of tasks, and sleeps */
-    struct ring roots;           /* of struct root, submitted and not released */
-    struct task *ready;          /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
-    struct task **ready_end;     /* where the next one goes */
-    size_t unfinished;           /* tasks that have not ended */
-    int pid, tid;                /* of the loop thread */
-    bool draining;               /* runtime_drain() is at work, further down the stack */
-    bool refusing;               /* task_submit() takes nothing more */
+    struct timers timers;    /* limits of tasks, and sleeps */
+    struct ring roots;       /* of struct root, submitted and not released */
+    struct task *ready;      /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
+    struct task **ready_end; /* where the next one goes */
+    size_t unfinished;       /* tasks that have not ended */
+    int pid, tid;            /* of the loop thread */
+    bool draining;           /* runtime_drain() is at work, further down the stack */
+    bool refusing;           /* task_submit() takes nothing more */
 };
 
 /* What only a task of its own has. */
 struct root {
-    struct ring link;     /* in runtime->roots */
+    struct ring link; /* in runtime->roots */
     struct task *task;
-    struct arena *arena;  /* a reference */
+    struct arena *arena; /* a reference */
     task_done_fn *done;
     void *user;
-    bool delivered;       /* done was called: only then may the task be released */
+    bool delivered; /* done was called: only then may the task be released */
 };
 
 struct task {
@@ -40,15 +40,15 @@ struct task {
     struct task *next_ready;      /* in runtime->ready, which it is in at most once at a time */
     struct timer limit;           /* its deadline while queued, the earlier of timeout and deadline while running */
     uint64_t received_ns, started_ns, ended_ns; /* uv_hrtime(); 0: not yet */
-    const char *detail;           /* what to say of rc; NULL or in its state */
+    const char *detail;                         /* what to say of rc; NULL or in its state */
     int16_t rc;
-    uint8_t state;                /* enum task_state */
-    uint8_t reason;               /* enum cancel_reason, valid when cancel_asked */
-    uint8_t effect;               /* enum cancel_effect, valid when cancel_settled */
+    uint8_t state;  /* enum task_state */
+    uint8_t reason; /* enum cancel_reason, valid when cancel_asked */
+    uint8_t effect; /* enum cancel_effect, valid when cancel_settled */
     bool cancel_asked, cancel_settled;
-    bool was_queued;              /* its turn has come */
-    bool has_output;              /* also of a gather that failed or was canceled: its children are listed */
-    uint32_t index;               /* among its siblings */
+    bool was_queued; /* its turn has come */
+    bool has_output; /* also of a gather that failed or was canceled: its children are listed */
+    uint32_t index;  /* among its siblings */
 };
 
 /* What a function with children finds at the beginning of its state: its children, not yet queued. */
@@ -57,9 +57,9 @@ struct family {
     size_t count;
 };
 
-void *task_state(struct task *task);           /* function->state_size bytes */
-struct task *task_of_state(void *state);       /* the way back */
-void *task_output(struct task *task);          /* function->output's struct, zeroed before start() */
+void *task_state(struct task *task);     /* function->state_size bytes */
+struct task *task_of_state(void *state); /* the way back */
+void *task_output(struct task *task);    /* function->output's struct, zeroed before start() */
 
 size_t task_output_offset(const struct function *function);
 

@@ -11,10 +11,7 @@
 struct task;
 
 /* Where a task runs. */
-enum executor {
-    EXECUTOR_LOOP,
-    EXECUTOR_COUNT
-};
+enum executor { EXECUTOR_LOOP, EXECUTOR_COUNT };
 extern const char *const executor_names[EXECUTOR_COUNT + 1]; /* ends with NULL */
 
 /* What became of a cancel (also one that a timeout or a deadline made): see effect_names for the words outside. */
@@ -56,7 +53,7 @@ struct function {
     void (*child_ended)(struct task *task, struct task *child);
 };
 
-extern const struct function *const functions[]; /* every function there is, by name; ends with NULL */
+extern const struct function *const functions[];        /* every function there is, by name; ends with NULL */
 const struct function *function_find(struct text name); /* NULL when there is none */
 
 #endif

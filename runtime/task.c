@@ -20,13 +20,21 @@ static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit 
 static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
 
 /* The options are fields of a spec, and a record of their own where the function is named elsewhere. */
-#define OPTION_FIELDS(base)                                                                                            \
-    {"name", &name_type, (base) + offsetof(struct task_options, name), FIELD_OPTIONAL, NULL,                          \
-     "A name for people, given back with the result", "task1"},                                                       \
-    {"timeout_seconds", &timeout_type, (base) + offsetof(struct task_options, timeout_ns), FIELD_OPTIONAL, NULL,      \
-     "The task fails when it runs longer; counts from its start", "30"},                                              \
-    {"deadline_seconds", &deadline_type, (base) + offsetof(struct task_options, deadline_ns), FIELD_OPTIONAL, NULL,   \
-     "The task fails when it has not ended by then; counts from receipt, queueing included", "60"}
+#define OPTION_FIELDS(base) \
+    {"name",         &name_type, (base) + offsetof(struct task_options, name), \
+     FIELD_OPTIONAL, NULL,       "A name for people, given back with the result", \
+     "task1"}, \
+        {"timeout_seconds", \
+         &timeout_type, \
+         (base) + offsetof(struct task_options, timeout_ns), \
+         FIELD_OPTIONAL, \
+         NULL, \
+         "The task fails when it runs longer; counts from its start", \
+         "30"}, \
+    { \
+        "deadline_seconds", &deadline_type, (base) + offsetof(struct task_options, deadline_ns), FIELD_OPTIONAL, NULL, \
+            "The task fails when it has not ended by then; counts from receipt, queueing included", "60" \
+    }
 
 static const struct field options_fields[] = {OPTION_FIELDS(0), {0}};
 
@@ -67,7 +75,8 @@ static size_t spec_tasks(const struct task_spec *spec)
 }
 
 /* Recursion here and below is as deep as the gathers, which decoding bounds (max_gather_depth). */
-static struct task *admit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns)
+static struct task *admit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena,
+                          uint64_t received_ns)
 {
     const struct function *function = spec->function;
     struct task *task = arena_alloc(arena, task_output_offset(function) + function->output->size);

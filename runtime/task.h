@@ -19,8 +19,9 @@
 
 /* What may be said of any task, whatever its function. */
 struct task_options {
-    struct text name;    /* absent: none */
-    uint64_t timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
+    struct text name; /* absent: none */
+    uint64_t
+        timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
     uint64_t deadline_ns; /* counts from receipt, queueing included; absent: likewise */
 };
 extern const struct type task_options_type; /* the RECORD of it */
@@ -77,13 +78,13 @@ void task_release(struct task *task);
 struct task_view {
     const struct task_spec *spec;
     enum task_state state;
-    bool done;            /* state is one of the last three */
-    int rc;               /* why it failed or was canceled: an ERR_ code; 0 otherwise */
-    const char *detail;   /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
-    const void *output;   /* of function->output's type; NULL until there is one */
-    int pid, tid;         /* where it ran; 0 when it never started */
-    bool cancel_asked;    /* then cancel_reason is set */
-    bool cancel_settled;  /* then cancel_effect is set */
+    bool done;           /* state is one of the last three */
+    int rc;              /* why it failed or was canceled: an ERR_ code; 0 otherwise */
+    const char *detail;  /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
+    const void *output;  /* of function->output's type; NULL until there is one */
+    int pid, tid;        /* where it ran; 0 when it never started */
+    bool cancel_asked;   /* then cancel_reason is set */
+    bool cancel_settled; /* then cancel_effect is set */
     enum cancel_reason cancel_reason;
     enum cancel_effect cancel_effect;
     uint64_t received_ns; /* uv_hrtime() */

@@ -23,12 +23,12 @@ struct timer {
 struct timers {
     struct timer_entry *heap; /* owned; heap[i] fires no later than its children 2i+1, 2i+2 */
     size_t count, capacity;
-    size_t reserved;                   /* places promised by timers_reserve() */
-    uv_timer_t clock;                  /* armed for the earliest entry */
-    uint64_t armed_ms;                 /* the loop time it is armed for; 0 when it isn't */
-    uint64_t batch_ns;                 /* while a batch fires: what is due by then belongs to it; otherwise 0 */
-    void (*after)(struct timers *t);   /* runs after a batch of timers fired; may be NULL */
-    void (*closed)(struct timers *t);  /* set by timers_close() */
+    size_t reserved;                  /* places promised by timers_reserve() */
+    uv_timer_t clock;                 /* armed for the earliest entry */
+    uint64_t armed_ms;                /* the loop time it is armed for; 0 when it isn't */
+    uint64_t batch_ns;                /* while a batch fires: what is due by then belongs to it; otherwise 0 */
+    void (*after)(struct timers *t);  /* runs after a batch of timers fired; may be NULL */
+    void (*closed)(struct timers *t); /* set by timers_close() */
 };
 
 int timers_init(struct timers *t, uv_loop_t *loop, void (*after)(struct timers *t));

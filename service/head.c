@@ -55,8 +55,11 @@ void head_field(struct head *head, struct text name, struct text value)
         const char *name;
         struct text *value;
     } plain[] = {
-        {"Content-Type", &head->content_type}, {"X-Request-Id", &head->request_id},   {"Origin", &head->origin},
-        {"Host", &head->host},                 {"Sec-Fetch-Site", &head->fetch_site},
+        {"Content-Type", &head->content_type},
+        {"X-Request-Id", &head->request_id},
+        {"Origin", &head->origin},
+        {"Host", &head->host},
+        {"Sec-Fetch-Site", &head->fetch_site},
     };
     check_characters(head, name, value);
     for (size_t i = 0; i < COUNT_OF(plain); i++)

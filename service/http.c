@@ -21,18 +21,18 @@ enum {
 struct http {
     struct http_config config;
     struct exchange_context exchanges;
-    struct MHD_Daemon *daemon;       /* owned */
-    struct MHD_Response *no_memory;  /* owned; the answer when none can be made */
-    struct timers deadlines;         /* one for each connection */
-    struct watches *watches;         /* owned */
-    struct lingers *lingers;         /* owned */
-    struct ring connections;         /* of struct connection */
-    size_t count;                    /* in the ring */
-    struct connection *adding;       /* inside MHD_add_connection(): the one it is for */
+    struct MHD_Daemon *daemon;      /* owned */
+    struct MHD_Response *no_memory; /* owned; the answer when none can be made */
+    struct timers deadlines;        /* one for each connection */
+    struct watches *watches;        /* owned */
+    struct lingers *lingers;        /* owned */
+    struct ring connections;        /* of struct connection */
+    size_t count;                   /* in the ring */
+    struct connection *adding;      /* inside MHD_add_connection(): the one it is for */
     struct pump pump;
     bool draining;
-    bool drained;                    /* config.drained has been called */
-    int closing;                    /* of the pump and the deadlines: how many are not closed yet */
+    bool drained; /* config.drained has been called */
+    int closing;  /* of the pump and the deadlines: how many are not closed yet */
 };
 
 struct connection {
@@ -47,8 +47,8 @@ struct connection {
     bool first;     /* no request has begun: its head is due counting from the accept */
     bool head_seen; /* of the current request */
     bool suspended;
-    bool broken;    /* not even a stand-in answer could be queued; the handler, entered again, gives up */
-    bool linger;    /* the client may still be sending when we close */
+    bool broken; /* not even a stand-in answer could be queued; the handler, entered again, gives up */
+    bool linger; /* the client may still be sending when we close */
 };
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
@@ -252,8 +252,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const 
     return exchange_finish(c->exchange) == EXCHANGE_WAITS ? wait(c) : answer(c);
 }
 
-static void on_completed(void *user, struct MHD_Connection *mhd, void **context,
-                         enum MHD_RequestTerminationCode why)
+static void on_completed(void *user, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why)
 {
     struct http *http = user;
     struct connection *c = connection_of(mhd);
@@ -320,9 +319,9 @@ static int start_daemon(struct http *http, struct err *e)
     unsigned idle_seconds = (unsigned)((limits->idle_timeout_seconds + NS_PER_SECOND - 1) / NS_PER_SECOND);
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
-        on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_URI_LOG_CALLBACK, on_target,
-        http, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, http, MHD_OPTION_CONNECTION_LIMIT,
+        on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, http, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)limits->max_connections + CONNECTION_MARGIN, MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         MHD_OPTION_END);
@@ -334,7 +333,8 @@ static int start_daemon(struct http *http, struct err *e)
 static int make_fallback(struct http *http, struct err *e)
 {
     static const char problem[] = REPLY_NO_MEMORY;
-    http->no_memory = MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
+    http->no_memory =
+        MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
     if (http->no_memory == NULL ||
         MHD_add_response_header(http->no_memory, "Content-Type", REPLY_PROBLEM_JSON) != MHD_YES ||
         MHD_add_response_header(http->no_memory, "Retry-After", "1") != MHD_YES ||
@@ -370,8 +370,8 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
     rc = lingers_new(config->loop, &http->lingers, e);
     if (rc != 0)
         goto err_after_watches;
-    rc = pump_init(&http->pump, config->loop,
-                   MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, run, e);
+    rc = pump_init(&http->pump, config->loop, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+                   run, e);
     if (rc != 0)
         goto err_after_lingers;
     timers_init(&http->deadlines, config->loop, NULL);

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LINGER_SECONDS = 2, READS_PER_TURN = 16, BUFFER = 64 * 1024 };
+enum { LINGER_MS = 2000, READS_PER_TURN = 16, BUFFER = 64 * 1024 };
 #define DISCARD_MOST (INT64_C(256) * 1024 * 1024)
 
 struct lingers {
@@ -113,10 +113,10 @@ void linger(struct lingers *lingers, int fd)
     l->discarded = 0;
     lingers->handles++;
     uv_update_time(lingers->loop);
-    l->until_ms = uv_now(lingers->loop) + LINGER_SECONDS * 1000;
+    l->until_ms = uv_now(lingers->loop) + LINGER_MS;
     ring_append(&lingers->oldest, &l->link);
     if (lingers->count++ == 0)
-        uv_timer_start(&lingers->clock, on_clock, LINGER_SECONDS * 1000, 0);
+        uv_timer_start(&lingers->clock, on_clock, LINGER_MS, 0);
     if (uv_poll_start(&l->poll, UV_READABLE, on_readable) != 0)
         end(l);
 }

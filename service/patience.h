@@ -16,8 +16,8 @@ enum { PATIENCE_LOOK_MS = 50 };
 struct patience {
     struct timers *timers; /* borrowed */
     struct timer timer;
-    int fd;                /* borrowed */
-    uint64_t due_ns;       /* uv_hrtime() */
+    int fd;                                  /* borrowed */
+    uint64_t due_ns;                         /* uv_hrtime() */
     void (*over)(struct patience *patience); /* runs when the connection was cut, by shutdown(2) */
 };
 

@@ -24,7 +24,7 @@ struct pump {
     uv_timer_t timeout;
     uv_idle_t idle; /* runs while the loop must not block */
     bool kicked;
-    int handles;    /* of the loop that are not closed yet */
+    int handles; /* of the loop that are not closed yet */
 };
 
 /* ERR_INTERNAL when the loop does not take the descriptor. */

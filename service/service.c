@@ -16,9 +16,9 @@
 #include <uv.h>
 
 enum {
-    GRACE_MS = 1000,         /* for answers to canceled tasks to leave, before their connections are cut */
-    LOG_RETRY_MS = 20,       /* how long a reader of our log that is behind is left alone */
-    OTHER_DESCRIPTORS = 64,  /* beside connections and lingering ones: the loop's, listeners, standard streams */
+    GRACE_MS = 1000,        /* for answers to canceled tasks to leave, before their connections are cut */
+    LOG_RETRY_MS = 20,      /* how long a reader of our log that is behind is left alone */
+    OTHER_DESCRIPTORS = 64, /* beside connections and lingering ones: the loop's, listeners, standard streams */
 };
 
 enum stage { SERVING, DRAINING, CANCELING, CUTTING, ENDED };
@@ -26,17 +26,17 @@ enum stage { SERVING, DRAINING, CANCELING, CUTTING, ENDED };
 struct service {
     struct config *config; /* borrowed */
     uv_loop_t loop;
-    struct log *log;          /* owned, as all below */
+    struct log *log; /* owned, as all below */
     struct runtime *runtime;
     struct api *api;
     struct http *http;
     struct listener **listeners;
     size_t listeners_count;
     enum stage stage;
-    uv_prepare_t turn;        /* runs once a turn of the loop, before it blocks */
+    uv_prepare_t turn; /* runs once a turn of the loop, before it blocks */
     uv_signal_t term, interrupt;
-    uv_timer_t stage_clock;   /* ends the current stage of the drain */
-    uv_timer_t log_clock;     /* runs while the log has lines that could not be written */
+    uv_timer_t stage_clock; /* ends the current stage of the drain */
+    uv_timer_t log_clock;   /* runs while the log has lines that could not be written */
     struct part limits[CONFIG_PARTS];
 };
 

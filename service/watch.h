@@ -19,11 +19,11 @@ struct watches;
 struct watch_poll;
 
 struct watch {
-    struct watches *watches; /* borrowed */
-    struct ring link;        /* in the watches' ring of those that have not begun */
-    uint64_t begin_ms;       /* loop time */
-    int fd;                  /* borrowed */
-    struct watch_poll *poll; /* owned; NULL until it has begun */
+    struct watches *watches;              /* borrowed */
+    struct ring link;                     /* in the watches' ring of those that have not begun */
+    uint64_t begin_ms;                    /* loop time */
+    int fd;                               /* borrowed */
+    struct watch_poll *poll;              /* owned; NULL until it has begun */
     void (*hung_up)(struct watch *watch); /* runs once, with the watch ended */
 };
 

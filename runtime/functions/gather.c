@@ -72,7 +72,8 @@ static const struct field counts_fields[] = {
     {"total", &count_type, offsetof(struct counts, total), FIELD_REQUIRED, NULL, "Tasks", NULL},
     {"succeeded", &count_type, offsetof(struct counts, succeeded), FIELD_REQUIRED, NULL, "Tasks that succeeded", NULL},
     {"failed", &count_type, offsetof(struct counts, failed), FIELD_REQUIRED, NULL, "Tasks that failed", NULL},
-    {"canceled", &count_type, offsetof(struct counts, canceled), FIELD_REQUIRED, NULL, "Tasks that were canceled", NULL},
+    {"canceled", &count_type, offsetof(struct counts, canceled), FIELD_REQUIRED, NULL, "Tasks that were canceled",
+     NULL},
     {0},
 };
 static const struct type counts_type = {
@@ -138,9 +139,7 @@ static enum verdict judge(const struct gather_input *input, const struct counts 
     case MODE_RACE:
         return counts->succeeded > 0 ? WON : failed > 0 ? LOST : UNDECIDED;
     case MODE_QUORUM:
-        return counts->succeeded >= input->quorum           ? WON
-               : failed > counts->total - input->quorum ? LOST
-                                                            : UNDECIDED;
+        return counts->succeeded >= input->quorum ? WON : failed > counts->total - input->quorum ? LOST : UNDECIDED;
     }
     return UNDECIDED;
 }

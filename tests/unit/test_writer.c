@@ -103,7 +103,7 @@ static void long_text_stays_whole(void **state)
     assert_non_null(text);
     assert_int_equal(len, 8 * LINES);
     for (int i = 0; i < LINES; i++)
-        assert_int_equal(strtol(text + 8 * i, NULL, 10), i);
+        assert_int_equal(strtol(text + (size_t)i * 8, NULL, 10), i);
     free(text);
 }
 
