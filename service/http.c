@@ -294,7 +294,7 @@ void http_turn(struct http *http)
 
 /* -- the whole ----------------------------------------------------------------------------------------------------- */
 
-static void on_library_log(void *user, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_library_log(void *user, const char *format, va_list args)
 {
     struct http *http = user;
     char line[256];
