@@ -6,24 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 struct route {
     enum method method;
-    const char *path; /* segments that are {…} match anything but nothing, and become request->params in order */
+    const char *
+        path; /* segments that are {…} match anything but nothing, and become request->params in order; a last one that is
+                       * {…...} matches all segments that are left */
     enum body_use body;
     parse_fn *parse;
+    render_fn *render;
 };
 
 static const struct route routes[] = {
-    {METHOD_POST, "/v1/tasks", BODY_JSON, parse_tasks},
-    {METHOD_POST, "/v1/run/{function}", BODY_JSON, parse_run},
-    {METHOD_POST, "/v1/gather", BODY_JSON, parse_gather},
-    {METHOD_GET, "/v1/functions", BODY_NONE, parse_functions},
-    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, parse_function},
-    {METHOD_GET, "/v1/limits", BODY_NONE, parse_limits},
-    {METHOD_GET, "/livez", BODY_NONE, parse_livez},
-    {METHOD_GET, "/readyz", BODY_NONE, parse_readyz},
-    {METHOD_GET, "/openapi.yaml", BODY_NONE, parse_openapi},
+    {METHOD_POST, "/v1/tasks", BODY_JSON, parse_tasks, render_task},
+    {METHOD_POST, "/v1/run/{function}", BODY_JSON, parse_run, render_task},
+    {METHOD_POST, "/v1/gather", BODY_JSON, parse_gather, render_task},
+    {METHOD_GET, "/v1/functions", BODY_NONE, parse_functions, NULL},
+    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, parse_function, NULL},
+    {METHOD_POST, "/v1/files", BODY_JSON, parse_open, render_open},
+    {METHOD_GET, "/v1/files", BODY_NONE, parse_files, NULL},
+    {METHOD_POST, "/v1/files/script", BODY_JSON, parse_script, render_task},
+    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, parse_file, NULL},
+    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, parse_close, render_method},
+    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, parse_method, render_method},
+    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, parse_download, NULL},
+    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, parse_upload, NULL},
+    {METHOD_GET, "/v1/pools", BODY_NONE, parse_pools, NULL},
+    {METHOD_GET, "/v1/limits", BODY_NONE, parse_limits, NULL},
+    {METHOD_GET, "/livez", BODY_NONE, parse_livez, NULL},
+    {METHOD_GET, "/readyz", BODY_NONE, parse_readyz, NULL},
+    {METHOD_GET, "/openapi.yaml", BODY_NONE, parse_openapi, NULL},
 };
 
 static const char *const allow_names[] = {
@@ -34,7 +47,10 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
     struct api *api = calloc(1, sizeof *api);
     if (api == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the handlers");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
     api->config = *config;
+    api->started_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     int rc = ids_init(&api->ids, e);
     if (rc != 0) {
         free(api);
@@ -69,7 +85,7 @@ static struct text next_segment(struct text *path)
     return (struct text){at, len};
 }
 
-enum { SEGMENTS = 4 }; /* no route has more */
+enum { SEGMENTS = 256 }; /* no route has more, and no path that "{...}" takes */
 
 /* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
 static int split(struct request *request, struct text segments[SEGMENTS], struct reply *refusal)
@@ -107,6 +123,8 @@ static bool matches(const struct route *route, const struct text *segments, int 
                 return false;
             PRE(param < PATH_PARAMS);
             params[param++] = segments[i];
+            if (segment.len > 4 && memcmp(segment.at + segment.len - 4, "...}", 4) == 0)
+                return true;
         } else if (segment.len != segments[i].len || memcmp(segment.at, segments[i].at, segment.len) != 0) {
             return false;
         }
@@ -132,13 +150,20 @@ const struct route *api_route(struct api *api, struct request *request, struct r
     if (count == -2)
         return NULL;
     const struct route *other = NULL;
+    char allow[48] = "";
     for (size_t i = 0; count > 0 && i < COUNT_OF(routes); i++) {
         if (!matches(&routes[i], segments, count, request->params))
             continue;
+        if (other != NULL && strchr(other->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
+            continue; /* a path that is named as a whole is no parameter of another */
         other = &routes[i];
-        if (other->method != request->method)
+        if (other->method != request->method) {
+            snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
+                     allow_names[other->method]);
             continue;
-        if (other->body == BODY_JSON && !is_json(request->content_type)) {
+        }
+        bool takes_json = other->body == BODY_JSON || (other->body == BODY_JSON_OR_NONE && request->has_body);
+        if (takes_json && !is_json(request->content_type)) {
             char given[QUOTED];
             reply_problem(
                 refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
@@ -153,8 +178,8 @@ const struct route *api_route(struct api *api, struct request *request, struct r
                       "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
         return NULL;
     }
-    reply_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow_names[other->method]);
-    reply_header(refusal, "Allow", "%s", allow_names[other->method]);
+    reply_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    reply_header(refusal, "Allow", "%s", allow);
     return NULL;
 }
 
@@ -167,4 +192,10 @@ void api_parse(struct api *api, const struct route *route, const struct request 
 {
     *out = (struct outcome){.kind = OUTCOME_REPLY};
     route->parse(api, request, out);
+}
+
+void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
+                    const struct ticket *ticket, struct reply *reply)
+{
+    route->render(api, request, task, ticket, reply);
 }

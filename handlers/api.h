@@ -25,9 +25,11 @@ enum { PATH_PARAMS = 2 };
 
 struct request {
     enum method method;
-    struct text path;                /* as it came, still percent-encoded, without the query */
-    struct text query;               /* likewise, behind the '?'; absent: none */
-    struct text content_type;        /* absent: none */
+    struct text path;          /* as it came, still percent-encoded, without the query */
+    struct text query;         /* likewise, behind the '?'; absent: none */
+    struct text content_type;  /* absent: none */
+    struct text if_none_match; /* absent: none */
+    bool has_body;
     struct text id;                  /* what X-Request-Id answers */
     struct text body;                /* whole; filled before parse */
     struct text params[PATH_PARAMS]; /* decoded segments that stand for {…} in the route; filled by api_route() */
@@ -37,13 +39,21 @@ struct request {
 };
 
 enum body_use {
-    BODY_NONE, /* what comes is discarded */
-    BODY_JSON  /* whole and bounded, application/json */
+    BODY_NONE,         /* what comes is discarded */
+    BODY_JSON,         /* whole and bounded, application/json */
+    BODY_JSON_OR_NONE, /* the same; no body is an empty object */
+    BODY_STREAM /* parse comes before the body, which then goes into a sink as it arrives; of any size and type */
 };
 
 /* What parse made of a request. */
 struct outcome {
-    enum { OUTCOME_REPLY, OUTCOME_TASK } kind;
+    enum {
+        OUTCOME_REPLY,
+        OUTCOME_TASK,
+        OUTCOME_SOURCE, /* a file to be streamed out: api_source_reply() once it is open */
+        OUTCOME_SINK,   /* of a BODY_STREAM: a file to be streamed in: api_sink_reply() once it is in its place */
+    } kind;
+    struct text path;             /* OUTCOME_SOURCE, OUTCOME_SINK */
     struct reply reply;           /* OUTCOME_REPLY */
     const struct task_spec *spec; /* OUTCOME_TASK: to be submitted, in the request's arena */
     struct ticket ticket;         /* OUTCOME_TASK */
@@ -71,7 +81,17 @@ enum body_use route_body(const struct route *route);
 void api_parse(struct api *api, const struct route *route, const struct request *request, struct outcome *out);
 
 /* Renders a task that is done, as the answer to the request that submitted it. */
-void api_task_reply(const struct request *request, const struct task *task, const struct ticket *ticket,
-                    struct reply *reply);
+void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
+                    const struct ticket *ticket, struct reply *reply);
+
+/* The answer to a request for a file, once that is open or e->rc says why it isn't. A reply with `streams` set is to be
+ * followed by the source's bytes, view->size_bytes of them. */
+struct source_view;
+void api_source_reply(struct api *api, const struct request *request, const struct source_view *view,
+                      const struct err *e, struct reply *reply);
+
+/* The answer to an upload, once it is in its place or e->rc says why it isn't. */
+void api_sink_reply(struct api *api, const struct request *request, struct text path, uint64_t size_bytes, bool created,
+                    const struct err *e, struct reply *reply);
 
 #endif

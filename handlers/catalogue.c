@@ -4,17 +4,6 @@
 #include "handlers/routes.h"
 #include "handlers/schema.h"
 
-#include <stdio.h>
-
-void refuse_function(const struct request *request, struct outcome *out)
-{
-    char names[256] = "";
-    size_t used = 0;
-    for (const struct function *const *f = functions; *f != NULL && used < sizeof names; f++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", f == functions ? "" : ", ", (*f)->name);
-    refuse(request, out, ERR_UNKNOWN_FUNCTION, "The functions are: %s", names);
-}
-
 static void write_function(struct writer *w, const struct function *function, const struct limits *limits)
 {
     writer_raw(w, "{\"name\":");
@@ -24,7 +13,17 @@ static void write_function(struct writer *w, const struct function *function, co
     writer_raw(w, ",\"executor\":");
     writer_string(w, text_of(executor_names[function->executor]));
     writer_raw(w, ",\"cancel_effect\":");
-    writer_string(w, text_of(effect_names[function->cancel_effect]));
+    writer_string(w, text_of(effect_names[executor_effect(function->executor)]));
+    writer_raw(w, ",\"executors\":[");
+    bool first = true;
+    for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
+        if ((function->executors & EXECUTOR_BIT(i)) == 0)
+            continue;
+        writer_raw(w, first ? "" : ",");
+        writer_string(w, text_of(executor_names[i]));
+        first = false;
+    }
+    writer_raw(w, function->split != NULL ? "],\"divisible\":true" : "],\"divisible\":false");
     writer_raw(w, ",\"input\":");
     schema_write(w, function->input, limits);
     writer_raw(w, ",\"result\":");

@@ -8,12 +8,12 @@ enum { FIELDS_MOST = 64 }; /* of all parts of one object: our own tables, not th
 
 /* Recursion in here ends where the types end; a type that contains itself ends where jansson's nesting does (2048). */
 static bool decode_value(struct decoder *d, const struct place *at, const struct type *type, json_t *json,
-                         unsigned depth, void *value);
+                         const struct function *function, unsigned depth, void *value);
 static bool decode_object(struct decoder *d, const struct place *at, json_t *object, const struct part *parts,
                           size_t part_count, unsigned depth);
 
 static bool decode_list(struct decoder *d, const struct place *at, const struct type *type, json_t *json,
-                        unsigned depth, struct list *value)
+                        const struct function *function, unsigned depth, struct list *value)
 {
     struct list list = {.count = json_array_size(json)};
     struct err e;
@@ -25,7 +25,7 @@ static bool decode_list(struct decoder *d, const struct place *at, const struct 
         return decode_no_memory(d);
     for (size_t i = 0; i < list.count; i++, item += item_size) {
         struct place here = {.parent = at, .index = i};
-        if (!decode_value(d, &here, type->item, json_array_get(json, i), depth, item))
+        if (!decode_value(d, &here, type->item, json_array_get(json, i), function, depth, item))
             return false;
     }
     *value = list;
@@ -108,6 +108,11 @@ static bool decode_input(struct decoder *d, const struct place *at, json_t *json
     return decode_object(d, at, json, &part, 1, depth);
 }
 
+static bool needs_function(const struct type *type)
+{
+    return type->kind == TYPE_INPUT || (type->kind == TYPE_LIST && type->item->kind == TYPE_INPUT);
+}
+
 static bool decode_fields(struct decoder *d, const struct place *at, const struct part *part, json_t *const *given,
                           unsigned depth)
 {
@@ -116,11 +121,10 @@ static bool decode_fields(struct decoder *d, const struct place *at, const struc
         struct place here = {.parent = at, .key = text_of(f->name)};
         char *value = (char *)part->value + f->offset;
         bool more = true;
-        if (f->type->kind == TYPE_INPUT) {
-            if (function != NULL)
-                more = decode_input(d, &here, *given, function, depth, (void **)(void *)value);
-        } else if (*given != NULL) {
-            more = decode_value(d, &here, f->type, *given, depth, value);
+        if (function == NULL && needs_function(f->type)) {
+            continue; /* what was named is no function: the issue is there */
+        } else if (*given != NULL || f->type->kind == TYPE_INPUT) {
+            more = decode_value(d, &here, f->type, *given, function, depth, value);
         } else {
             more = decode_absent(d, &here, f, value);
         }
@@ -139,8 +143,7 @@ static bool decode_part(struct decoder *d, const struct place *at, const struct 
     if (!decode_fields(d, at, part, given, depth))
         return false;
     struct fault fault;
-    if (issue_count(d) == before && part->function != NULL && part->function->check != NULL &&
-        !part->function->check(part->value, &fault))
+    if (issue_count(d) == before && part->type->check != NULL && !part->type->check(part->value, &fault))
         decode_wrong(d, at, fault.pointer, ERR_INVALID, NULL, "%s", fault.detail);
     return true;
 }
@@ -175,13 +178,16 @@ static bool decode_object(struct decoder *d, const struct place *at, json_t *obj
     return true;
 }
 
+/* `function` is the one that an earlier field of the same record named: what an INPUT is for. */
 static bool decode_value(struct decoder *d, const struct place *at, const struct type *type, json_t *json,
-                         unsigned depth, void *value)
+                         const struct function *function, unsigned depth, void *value)
 {
+    if (type->kind == TYPE_INPUT)
+        return decode_input(d, at, json, function, depth, value);
     if (type->kind == TYPE_LIST) {
         if (!json_is_array(json))
             return decode_wrong_kind(d, at, "an array", json);
-        return decode_list(d, at, type, json, depth, value);
+        return decode_list(d, at, type, json, function, depth, value);
     }
     if (type->kind == TYPE_RECORD) {
         if (!json_is_object(json))

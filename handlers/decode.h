@@ -37,7 +37,7 @@ const char *quoted(struct text text, char out[QUOTED]); /* returns out */
 struct part {
     const struct type *type;         /* a RECORD */
     void *value;                     /* where it goes: type->size bytes */
-    const struct function *function; /* whose input it is, for its check() and the depth of gathers; NULL for none */
+    const struct function *function; /* whose input it is, for the depth of gathers; NULL for none */
 };
 
 /* Parses `body` as one JSON object and decodes it into the parts. *issues is emptied first. 0, or issues->rc with at least
@@ -47,7 +47,7 @@ struct part {
  *   ERR_LIMIT_EXCEEDED    beyond a configured limit, and issues->limit says which
  *   ERR_UNKNOWN_FUNCTION  a function's name that is none
  *   ERR_OUT_OF_MEMORY
- * Each function's check() is part of it. Absent members get their fallback, or are marked absent. */
+ * Each record's check() is part of it. Absent members get their fallback, or are marked absent. */
 int decode_body(struct text body, const struct part *parts, size_t part_count, struct arena *arena,
                 const struct limits *limits, struct issues *issues);
 

@@ -115,8 +115,9 @@ static bool decode_string(struct decoder *d, const struct place *at, const struc
     return arena_text(d->arena, text.at, text.len, value) || decode_no_memory(d);
 }
 
-static bool decode_enum(struct decoder *d, const struct place *at, const struct type *type, struct text text,
-                        int *value)
+/* An ENUM or a POOL: a name that is one of those known. */
+static bool decode_name(struct decoder *d, const struct place *at, const struct type *type, struct text text,
+                        void *value)
 {
     struct err e;
     if (type_parse(type, text, d->arena, d->limits, value, &e) != 0)
@@ -141,7 +142,8 @@ static bool decode_function(struct decoder *d, const struct place *at, struct te
 
 bool decode_scalar(struct decoder *d, const struct place *at, const struct type *type, const json_t *json, void *value)
 {
-    bool is_text = type->kind == TYPE_ENUM || type->kind == TYPE_STRING || type->kind == TYPE_FUNCTION;
+    bool is_text =
+        type->kind == TYPE_ENUM || type->kind == TYPE_STRING || type->kind == TYPE_FUNCTION || type->kind == TYPE_POOL;
     if (is_text && !json_is_string(json))
         return decode_wrong_kind(d, at, "a string", json);
     switch (type->kind) {
@@ -155,7 +157,8 @@ bool decode_scalar(struct decoder *d, const struct place *at, const struct type 
     case TYPE_SECONDS:
         return decode_seconds(d, at, type, json, value);
     case TYPE_ENUM:
-        return decode_enum(d, at, type, json_text(json), value);
+    case TYPE_POOL:
+        return decode_name(d, at, type, json_text(json), value);
     case TYPE_STRING:
         return decode_string(d, at, type, json_text(json), value);
     case TYPE_FUNCTION:

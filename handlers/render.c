@@ -90,6 +90,7 @@ void render_value(struct writer *w, const struct type *type, const void *value)
     case TYPE_REFERENCE:
         render_value(w, type->item, pointed(value));
         return;
+    case TYPE_POOL:  /* outputs have the name */
     case TYPE_INPUT: /* only render_members() knows their types */
     case TYPE_OUTPUT:
         break;

@@ -86,6 +86,23 @@ static void write_limit(struct writer *w, const struct field *limit, const struc
     writer_raw(w, "}");
 }
 
+void reply_error(struct reply *reply, struct text request_id, const struct err *e, const struct limits *limits)
+{
+    struct writer w = {0};
+    problem_open(&w, request_id, e->rc, e->msg);
+    if (e->rc == ERR_LIMIT_EXCEEDED) { /* of all limits, task_submit() knows this one */
+        writer_raw(&w, ",\"errors\":[{\"pointer\":\"\",\"detail\":");
+        writer_string(&w, text_of(e->msg));
+        writer_raw(&w, "}]");
+        write_limit(&w, &limits_fields[LIMIT_QUEUE], limits);
+    }
+    if (e->pool != NULL) {
+        writer_raw(&w, ",\"pool\":");
+        writer_string(&w, text_of(e->pool));
+    }
+    problem_close(reply, e->rc, &w);
+}
+
 void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues, const struct limits *limits)
 {
     PRE(issues->rc != 0 && issues->count > 0);

@@ -17,11 +17,11 @@
     "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 
-enum { REPLY_HEADERS = 3 };
+enum { REPLY_HEADERS = 4 };
 
 struct header {
     const char *name; /* static */
-    char value[64];
+    char value[96];
 };
 
 struct reply {
@@ -30,6 +30,7 @@ struct reply {
     char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;
     bool body_is_static;
+    bool streams; /* the body is a source's; body_len says how much */
     size_t header_count;
     struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
 };
@@ -42,6 +43,8 @@ void reply_json(struct reply *reply, int status, struct writer *w);
 /* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
 void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same from what task_submit() filled, with the pool it names, or the limit that the request as a whole goes beyond. */
+void reply_error(struct reply *reply, struct text request_id, const struct err *e, const struct limits *limits);
 void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues,
                   const struct limits *limits);
 

@@ -14,24 +14,44 @@ struct api {
     struct api_config config;
     struct ids ids;
     bool draining;
+    int64_t started_ms; /* since 1970: what was issued before, this process does not know */
 };
 
 typedef void parse_fn(struct api *api, const struct request *request, struct outcome *out);
 
+/* Renders a task that is done; NULL in a route that makes none. */
+typedef void render_fn(struct api *api, const struct request *request, const struct task *task,
+                       const struct ticket *ticket, struct reply *reply);
+
 /* tasks.c */
-parse_fn parse_tasks, parse_run, parse_gather;
+render_fn render_task;
+parse_fn parse_tasks, parse_run, parse_gather, parse_script;
 
 /* catalogue.c */
 parse_fn parse_functions, parse_function, parse_limits, parse_livez, parse_readyz, parse_openapi;
 
-/* Refuses any query parameter; false with the outcome filled when there was one. */
-bool no_query(struct api *api, const struct request *request, struct outcome *out);
+/* pools.c */
+parse_fn parse_pools;
 
-/* Fills the outcome with a problem. */
+/* files.c */
+parse_fn parse_open, parse_files, parse_file, parse_method, parse_close;
+render_fn render_open, render_method;
+
+/* fs.c */
+parse_fn parse_download, parse_upload;
+
+/* Makes the outcome a task. */
+void accept_task(struct api *api, const struct request *request, const struct task_spec *spec, struct outcome *out);
+
+/* parse.c: each fills the outcome with a problem when it says no. */
+bool body_into(struct api *api, const struct request *request, const struct part *parts, size_t count,
+               struct outcome *out);
+bool query_into(struct api *api, const struct request *request, const struct part *part, struct outcome *out);
+bool no_query(struct api *api, const struct request *request, struct outcome *out); /* there must be none */
 void refuse(const struct request *request, struct outcome *out, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-
-/* Fills the outcome with the problem that there is no such function, naming those there are. */
-void refuse_function(const struct request *request, struct outcome *out);
+void refuse_issues(struct api *api, const struct request *request, const struct issues *issues, struct outcome *out);
+void refuse_function(const struct request *request,
+                     struct outcome *out); /* there is none of the name; names those there are */
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "handlers/render.h"
 #include "handlers/task_json.h"
+#include "runtime/spec.h"
 
 #include <string.h>
 
@@ -16,11 +17,17 @@ struct schema {
 
 /* -- what is referred to ------------------------------------------------------------------------- */
 
-/* A record in which an input follows the function it is for: its schema has one alternative for each function. */
+static bool is_inputs(const struct type *type)
+{
+    return type->kind == TYPE_LIST && type->item->kind == TYPE_INPUT;
+}
+
+/* A record in which an input, or a list of them, follows the function it is for: its schema has one alternative for each
+ * function. */
 static bool has_input(const struct type *record)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
-        if (f->type->kind == TYPE_INPUT)
+        if (f->type->kind == TYPE_INPUT || is_inputs(f->type))
             return true;
     return false;
 }
@@ -123,8 +130,12 @@ static void write_enum(struct schema *s, const char *const *names, bool nullable
     writer_raw(s->w, nullable ? ",null]" : "]");
 }
 
-static void write_function_names(struct schema *s, bool nullable)
+static void write_function_names(struct schema *s, const struct type *type, bool nullable)
 {
+    if (type->names != NULL) {
+        write_enum(s, type->names, nullable);
+        return;
+    }
     write_kind(s, "string", nullable);
     writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; functions[i] != NULL; i++) {
@@ -134,12 +145,13 @@ static void write_function_names(struct schema *s, bool nullable)
     writer_raw(s->w, nullable ? ",null]" : "]");
 }
 
-static void write_list(struct schema *s, const struct type *type, bool nullable)
+/* `item` stands for type->item. */
+static void write_list(struct schema *s, const struct type *type, const struct type *item, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
     write_kind(s, "array", nullable);
     writer_raw(s->w, ",\"items\":{");
-    write_type(s, type->item, false);
+    write_type(s, item, false);
     writer_raw(s->w, "}");
     if (type->min > 0)
         write_bound(s, "minItems", type->min);
@@ -179,6 +191,26 @@ static bool has_required(const struct type *record)
     return false;
 }
 
+/* Whether a task of this function may have the field at all. */
+static bool suits(const struct field *f, const struct function *function)
+{
+    if (function == NULL)
+        return true;
+    if (f->type == &pool_type)
+        return (function->executors & EXECUTOR_BIT(EXECUTOR_THREADS)) != 0;
+    return f->type != &parallel_type || function->split != NULL;
+}
+
+static void write_executors(struct schema *s, unsigned executors)
+{
+    const char *names[EXECUTOR_COUNT + 1] = {NULL};
+    size_t count = 0;
+    for (unsigned i = 0; i < EXECUTOR_COUNT; i++)
+        if ((executors & EXECUTOR_BIT(i)) != 0)
+            names[count++] = executor_names[i];
+    write_enum(s, names, false);
+}
+
 /* A field of `record`, or of the alternative of it that is for `function`. */
 static void write_field(struct schema *s, const struct type *record, const struct field *f,
                         const struct function *function)
@@ -190,6 +222,10 @@ static void write_field(struct schema *s, const struct type *record, const struc
         writer_string(s->w, text_of(function->name));
     } else if (function != NULL && f->type->kind == TYPE_INPUT) {
         write_type(s, function->input, false);
+    } else if (function != NULL && is_inputs(f->type)) {
+        write_list(s, f->type, function->input, false);
+    } else if (function != NULL && f->type == &executor_type) {
+        write_executors(s, function->executors);
     } else {
         write_type(s, f->type, record->render_nulls && f->presence == FIELD_OPTIONAL);
     }
@@ -221,6 +257,8 @@ static void write_object(struct schema *s, const struct type *record, const stru
     write_kind(s, "object", nullable);
     writer_raw(s->w, ",\"properties\":{");
     for (const struct field *f = record->fields; f->name != NULL; f++) {
+        if (!suits(f, function))
+            continue;
         writer_raw(s->w, f == record->fields ? "" : ",");
         write_field(s, record, f, function);
     }
@@ -284,12 +322,15 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
     case TYPE_STRING:
         write_string(s, type, nullable);
         return;
+    case TYPE_POOL:
+        write_kind(s, "string", nullable);
+        return;
     case TYPE_TIME:
         write_kind(s, "string", nullable);
         writer_raw(s->w, ",\"format\":\"date-time\"");
         return;
     case TYPE_LIST:
-        write_list(s, type, nullable);
+        write_list(s, type, type->item, nullable);
         return;
     case TYPE_RECORD:
         write_reference(s, type, nullable);
@@ -301,7 +342,7 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
         write_reference(s, &task_child_type, nullable);
         return;
     case TYPE_FUNCTION:
-        write_function_names(s, nullable);
+        write_function_names(s, type, nullable);
         return;
     case TYPE_INPUT:
     case TYPE_OUTPUT:

@@ -10,6 +10,7 @@
 struct error_row {
     struct text code, detail;
     int64_t status;
+    int64_t exit_signal, exit_code;
 };
 
 struct cancel_row {
@@ -23,13 +24,15 @@ struct task_row {
     int64_t index;
     const struct function *function;
     int executor; /* enum executor */
-    int state;    /* enum task_state */
+    struct text pool;
+    int state; /* enum task_state */
     bool done;
     const void *output;
     const struct error_row *error;
     int64_t pid, tid;
     int64_t created_us, started_us, finished_us;
     uint64_t queued_ns, duration_ns;
+    const struct usage *usage;
     const struct cancel_row *cancel;
 };
 
@@ -42,7 +45,9 @@ static const struct type time_type = {.kind = TYPE_TIME};
 static const struct type boolean_type = {.kind = TYPE_BOOLEAN};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
-static const struct type executor_type = {.kind = TYPE_ENUM, .names = executor_names};
+static const struct type signal_type = {.kind = TYPE_INTEGER, .min = 1, .max = 64};
+static const struct type exit_type = {.kind = TYPE_INTEGER, .min = 0, .max = 255};
+static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
 static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_names};
 static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
 static const struct type effect_type = {.kind = TYPE_ENUM, .names = effect_names};
@@ -56,6 +61,9 @@ static const struct field error_fields[] = {
     ROW(error_row, "code", &text_type, code, FIELD_REQUIRED, "One of the codes of errors", "timeout"),
     ROW(error_row, "status", &status_type, status, FIELD_REQUIRED, "The HTTP status that goes with the code", "504"),
     ROW(error_row, "detail", &text_type, detail, FIELD_REQUIRED, "A sentence on what happened", NULL),
+    ROW(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
+        "The signal that its worker process died of", "9"),
+    ROW(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "What its worker process exited with", "1"),
     {0},
 };
 static const struct type error_type = {
@@ -72,10 +80,24 @@ static const struct type cancel_type = {
     .kind = TYPE_RECORD, .name = "TaskCancel", .fields = cancel_fields, .size = sizeof(struct cancel_row)};
 static const struct type cancel_reference = {.kind = TYPE_REFERENCE, .item = &cancel_type};
 
+static const struct field usage_fields[] = {
+    ROW(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
+        "0.71"),
+    ROW(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
+    ROW(usage, "worker_peak_rss_bytes", &bytes_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
+        "The most memory its worker process has had in its life; only with executor processes", "9437184"),
+    {0},
+};
+static const struct type usage_type = {
+    .kind = TYPE_RECORD, .name = "TaskUsage", .fields = usage_fields, .size = sizeof(struct usage)};
+static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usage_type};
+
 /* The members that stand in both kinds of objects, in their order. */
 #define NAME_ROW ROW(task_row, "name", &text_type, name, FIELD_OPTIONAL, "As asked", "task1")
 #define FUNCTION_ROW ROW(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
 #define EXECUTOR_ROW ROW(task_row, "executor", &executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
+#define POOL_ROW \
+    ROW(task_row, "pool", &text_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", "default")
 #define STATE_ROW ROW(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
 #define OUTCOME_ROWS \
     ROW(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
@@ -91,6 +113,8 @@ static const struct type cancel_reference = {.kind = TYPE_REFERENCE, .item = &ca
         "From receipt to its start, or to the end of one that never started", "0.000031"), \
         ROW(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "From its start to its end", \
             "1.500213"), \
+        ROW(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
+            "What it took, in a thread or process; none when it was abandoned, or its worker died", NULL), \
         ROW(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
             "Who asked for its end, and what became of that; none when nobody did", NULL)
 
@@ -99,6 +123,7 @@ static const struct field object_fields[] = {
     NAME_ROW,
     FUNCTION_ROW,
     EXECUTOR_ROW,
+    POOL_ROW,
     STATE_ROW,
     ROW(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in whatever state", "true"),
     OUTCOME_ROWS,
@@ -117,6 +142,7 @@ static const struct field child_fields[] = {
     NAME_ROW,
     FUNCTION_ROW,
     EXECUTOR_ROW,
+    POOL_ROW,
     STATE_ROW,
     OUTCOME_ROWS,
     CLOCK_ROWS,
@@ -201,27 +227,31 @@ static void render_task(struct writer *w, const struct type *type, const struct 
     struct error_row error;
     if (view.rc != 0) {
         error_detail(&view, detail);
-        error = (struct error_row){text_of(error_code(view.rc)), text_of(detail), error_status(view.rc)};
+        error = (struct error_row){
+            .code = text_of(error_code(view.rc)),
+            .detail = text_of(detail),
+            .status = error_status(view.rc),
+            .exit_signal = view.exit_signal != 0 ? view.exit_signal : INTEGER_ABSENT,
+            .exit_code = view.exit_code >= 0 ? view.exit_code : INTEGER_ABSENT,
+        };
     }
     struct task_row row = {
         .name = view.spec->options.name,
         .index = view.index,
         .function = view.spec->function,
-        .executor = (int)view.spec->function->executor,
+        .executor = (int)view.executor,
+        .pool = view.pool,
         .state = (int)view.state,
         .done = view.done,
         .output = view.output,
         .error = view.rc != 0 ? &error : NULL,
-        .pid = view.pid,
-        .tid = view.tid,
+        .pid = view.pid != 0 ? view.pid : INTEGER_ABSENT,
+        .tid = view.tid != 0 ? view.tid : INTEGER_ABSENT,
         .queued_ns = view.queued_ns,
         .duration_ns = view.duration_ns,
+        .usage = view.usage,
         .cancel = view.cancel_asked ? &cancel : NULL,
     };
-    if (!started) {
-        type_set_absent(&process_type, &row.pid);
-        type_set_absent(&process_type, &row.tid);
-    }
     type_set_absent(&time_type, &row.started_us);
     type_set_absent(&time_type, &row.finished_us);
     if (ticket != NULL) {

@@ -1,63 +1,26 @@
 /* tasks - the requests that run something, and the reply to each once it has ended. */
 #include "handlers/routes.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-static const struct field no_fields[] = {{0}};
-static const struct type no_query_type = {.kind = TYPE_RECORD, .fields = no_fields};
-
-void refuse(const struct request *request, struct outcome *out, int rc, const char *format, ...)
-{
-    char detail[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
-    va_end(args);
-    out->kind = OUTCOME_REPLY;
-    reply_problem(&out->reply, request->id, rc, "%s", detail);
-}
-
-static void refuse_issues(struct api *api, const struct request *request, const struct issues *issues,
-                          struct outcome *out)
-{
-    out->kind = OUTCOME_REPLY;
-    reply_issues(&out->reply, request->id, issues, runtime_limits(api->config.runtime));
-}
-
-static bool query_into(struct api *api, const struct request *request, const struct part *part, struct outcome *out)
-{
-    struct issues issues = {0};
-    const struct limits *limits = runtime_limits(api->config.runtime);
-    if (decode_query(request->query, part, request->arena, limits, &issues) == 0)
-        return true;
-    refuse_issues(api, request, &issues, out);
-    return false;
-}
-
-bool no_query(struct api *api, const struct request *request, struct outcome *out)
-{
-    return query_into(api, request, &(struct part){.type = &no_query_type}, out);
-}
-
-static bool body_into(struct api *api, const struct request *request, const struct part *parts, size_t count,
-                      struct outcome *out)
-{
-    struct issues issues = {0};
-    const struct limits *limits = runtime_limits(api->config.runtime);
-    if (decode_body(request->body, parts, count, request->arena, limits, &issues) == 0)
-        return true;
-    refuse_issues(api, request, &issues, out);
-    return false;
-}
-
-static void accept(struct api *api, const struct request *request, const struct task_spec *spec, struct outcome *out)
+void accept_task(struct api *api, const struct request *request, const struct task_spec *spec, struct outcome *out)
 {
     out->kind = OUTCOME_TASK;
     out->spec = spec;
     out->ticket.created_us = request->received_us;
     ids_issue(&api->ids, request->received_us, out->ticket.id);
+}
+
+/* Options that came apart from the function they are for. */
+static bool suits(struct api *api, const struct request *request, const struct task_spec *spec, bool in_query,
+                  struct outcome *out)
+{
+    struct fault fault;
+    if (task_spec_type.check(spec, &fault))
+        return true;
+    struct issues issues = {0};
+    issue_add(&issues, ERR_INVALID, NULL, fault.pointer + (in_query ? 1 : 0), "%s", fault.detail);
+    issues.items[0].parameter = in_query;
+    refuse_issues(api, request, &issues, out);
+    return false;
 }
 
 static struct task_spec *spec_new(const struct request *request, const struct function *function, struct outcome *out)
@@ -80,23 +43,35 @@ void parse_tasks(struct api *api, const struct request *request, struct outcome 
     if (spec == NULL || !no_query(api, request, out))
         return;
     if (body_into(api, request, &(struct part){.type = &task_spec_type, .value = spec}, 1, out))
-        accept(api, request, spec, out);
+        accept_task(api, request, spec, out);
+}
+
+/* The body is the input, the options are in the query. */
+static void run_function(struct api *api, const struct request *request, const struct function *function,
+                         struct outcome *out)
+{
+    struct task_spec *spec = spec_new(request, function, out);
+    if (spec == NULL ||
+        !query_into(api, request, &(struct part){.type = &task_options_type, .value = &spec->options}, out) ||
+        !suits(api, request, spec, true, out))
+        return;
+    struct part input = {.type = function->input, .value = spec->input, .function = function};
+    if (body_into(api, request, &input, 1, out))
+        accept_task(api, request, spec, out);
 }
 
 void parse_run(struct api *api, const struct request *request, struct outcome *out)
 {
     const struct function *function = function_find(request->params[0]);
-    if (function == NULL) {
+    if (function == NULL)
         refuse_function(request, out);
-        return;
-    }
-    struct task_spec *spec = spec_new(request, function, out);
-    if (spec == NULL ||
-        !query_into(api, request, &(struct part){.type = &task_options_type, .value = &spec->options}, out))
-        return;
-    if (body_into(api, request, &(struct part){.type = function->input, .value = spec->input, .function = function}, 1,
-                  out))
-        accept(api, request, spec, out);
+    else
+        run_function(api, request, function, out);
+}
+
+void parse_script(struct api *api, const struct request *request, struct outcome *out)
+{
+    run_function(api, request, function_find(TEXT("file_script")), out);
 }
 
 void parse_gather(struct api *api, const struct request *request, struct outcome *out)
@@ -109,8 +84,8 @@ void parse_gather(struct api *api, const struct request *request, struct outcome
         {.type = function->input, .value = spec->input, .function = function},
         {.type = &task_options_type, .value = &spec->options},
     };
-    if (body_into(api, request, parts, COUNT_OF(parts), out))
-        accept(api, request, spec, out);
+    if (body_into(api, request, parts, COUNT_OF(parts), out) && suits(api, request, spec, false, out))
+        accept_task(api, request, spec, out);
 }
 
 static double ms(uint64_t ns)
@@ -118,9 +93,10 @@ static double ms(uint64_t ns)
     return ns == SECONDS_ABSENT ? 0.0 : (double)ns / (double)NS_PER_MS;
 }
 
-void api_task_reply(const struct request *request, const struct task *task, const struct ticket *ticket,
-                    struct reply *reply)
+void render_task(struct api *api, const struct request *request, const struct task *task, const struct ticket *ticket,
+                 struct reply *reply)
 {
+    (void)api;
     struct task_view view;
     task_look(task, &view);
     struct writer w = {0};

@@ -80,17 +80,42 @@ static void write_escape(struct writer *w, unsigned char c)
     writer_bytes(w, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Whether one of eight bytes is below 0x20, a quote or a backslash. Subtracting 1 from a byte borrows into its top bit only if it
+ * was 0; a borrow that goes on from there can do no more than ask for a closer look. */
+static bool any_escape(uint64_t eight)
+{
+    uint64_t quotes = eight ^ EACH_BYTE('"'), backslashes = eight ^ EACH_BYTE('\\');
+    uint64_t controls = (eight - EACH_BYTE(0x20)) & ~eight;
+    uint64_t found = controls | ((quotes - EACH_BYTE(1)) & ~quotes) | ((backslashes - EACH_BYTE(1)) & ~backslashes);
+    return (found & EACH_BYTE(0x80)) != 0;
+}
+
+/* How many bytes at the beginning need no escape, at least. */
+static size_t plain_run(const char *at, size_t len)
+{
+    size_t i = 0;
+    for (uint64_t eight; i + sizeof eight <= len; i += sizeof eight) {
+        memcpy(&eight, at + i, sizeof eight);
+        if (any_escape(eight))
+            break;
+    }
+    return i;
+}
+
 void writer_string(struct writer *w, struct text t)
 {
     writer_bytes(w, "\"", 1);
     size_t plain = 0; /* where the run of bytes begins that need no escape */
-    for (size_t i = 0; i < t.len; i++) {
+    for (size_t i = plain_run(t.at, t.len); i < t.len; i++) {
         unsigned char c = (unsigned char)t.at[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
         writer_bytes(w, t.at + plain, i - plain);
         write_escape(w, c);
         plain = i + 1;
+        i += plain_run(t.at + plain, t.len - plain);
     }
     if (plain < t.len)
         writer_bytes(w, t.at + plain, t.len - plain);

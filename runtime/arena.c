@@ -16,8 +16,17 @@ struct block {
     alignas(max_align_t) char bytes[];
 };
 
+struct deferred {
+    struct deferred *next; /* deferred before */
+    void (*end)(void *data);
+    void *data;
+};
+
 struct arena {
     struct block *newest; /* the one allocations come from; owned, with all behind it */
+    struct deferred *deferred;
+    struct arena *adopted; /* the newest it took over; a reference */
+    struct arena *next;    /* taken over before by the same arena */
     unsigned references;
 };
 
@@ -59,12 +68,25 @@ void arena_unref(struct arena *arena)
 {
     if (arena == NULL || --arena->references > 0)
         return;
+    for (struct deferred *d = arena->deferred; d != NULL; d = d->next)
+        d->end(d->data);
+    for (struct arena *other = arena->adopted; other != NULL;) {
+        struct arena *next = other->next;
+        arena_unref(other);
+        other = next;
+    }
     struct block *block = arena->newest; /* the arena itself lies in the oldest block */
     while (block != NULL) {
         struct block *next = block->next;
         free(block);
         block = next;
     }
+}
+
+void arena_adopt(struct arena *arena, struct arena *other)
+{
+    other->next = arena->adopted;
+    arena->adopted = other;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
@@ -88,6 +110,26 @@ void *arena_alloc(struct arena *arena, size_t size)
         return NULL;
     arena->newest = block;
     return block_take(block, size);
+}
+
+bool arena_defer(struct arena *arena, void (*end)(void *data), void *data)
+{
+    struct deferred *d = arena_alloc(arena, sizeof *d);
+    if (d == NULL)
+        return false;
+    *d = (struct deferred){arena->deferred, end, data};
+    arena->deferred = d;
+    return true;
+}
+
+void *arena_block(struct arena *arena, size_t size)
+{
+    void *block = malloc(size);
+    if (block != NULL && !arena_defer(arena, free, block)) {
+        free(block);
+        block = NULL;
+    }
+    return block;
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t size)

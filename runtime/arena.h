@@ -15,6 +15,15 @@ struct arena *arena_new(void); /* one reference, the caller's */
 struct arena *arena_ref(struct arena *arena);
 void arena_unref(struct arena *arena); /* the last one frees it; NULL is allowed */
 
+/* Takes over the caller's reference to another arena, and gives it back when it goes itself. */
+void arena_adopt(struct arena *arena, struct arena *other);
+
+/* Has end(data) called when the arena goes, before its memory does; the last deferred first. False when there is no memory. */
+bool arena_defer(struct arena *arena, void (*end)(void *data), void *data);
+
+/* A large piece of memory of its own, not zeroed, that goes when the arena does. */
+void *arena_block(struct arena *arena, size_t size);
+
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_calloc(struct arena *arena, size_t count, size_t size); /* NULL on overflow too */
 

@@ -36,14 +36,35 @@ int error_status(int rc)
     return errors[error_row(rc)].status;
 }
 
+static bool continues(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* Drops the character that a text of `len` bytes was cut off in, if it was. */
+static void drop_half(char *text, size_t len)
+{
+    size_t lead = len;
+    while (lead > 0 && continues(text[lead - 1]))
+        lead--;
+    if (lead == 0)
+        return;
+    unsigned char byte = (unsigned char)text[--lead];
+    size_t whole = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    if (len - lead < whole)
+        text[lead] = '\0';
+}
+
 int err_set(struct err *e, int rc, const char *format, ...)
 {
     if (e != NULL) {
         va_list args;
         va_start(args, format);
-        vsnprintf(e->msg, sizeof e->msg, format, args);
+        if (vsnprintf(e->msg, sizeof e->msg, format, args) >= (int)sizeof e->msg)
+            drop_half(e->msg, sizeof e->msg - 1);
         va_end(args);
         e->rc = rc;
+        e->pool = NULL;
     }
     return rc;
 }
@@ -56,6 +77,15 @@ struct text text_of(const char *s)
 bool text_is(struct text t, const char *s)
 {
     return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
+}
+
+size_t text_cut(struct text t, size_t most)
+{
+    if (t.len <= most)
+        return t.len;
+    while (most > 0 && continues(t.at[most]))
+        most--;
+    return most;
 }
 
 void assertion_failed(const char *kind, const char *condition, const char *file, int line)

@@ -1,5 +1,7 @@
 #include "runtime/core.h"
 
+#include "runtime/pool.h"
+
 #include <stdalign.h>
 
 /* -- memory: struct task, then the state, then the output, each aligned for any type ------------------------------- */
@@ -16,14 +18,31 @@ struct task *task_of_state(void *state)
     return (struct task *)(void *)((char *)state - ALIGNED(sizeof(struct task)));
 }
 
-size_t task_output_offset(const struct function *function)
+size_t task_state_size(const struct task *task)
 {
-    return ALIGNED(sizeof(struct task)) + ALIGNED(function->state_size);
+    return task->pool != NULL ? sizeof(struct job) : task->runs->state_size;
+}
+
+size_t task_output_offset(const struct task *task)
+{
+    return ALIGNED(sizeof(struct task)) + ALIGNED(task_state_size(task));
 }
 
 void *task_output(struct task *task)
 {
-    return (char *)task + task_output_offset(task->spec->function);
+    return (char *)task + task_output_offset(task);
+}
+
+struct root *task_root(const struct task *task)
+{
+    while (task->parent != NULL)
+        task = task->parent;
+    return task->root;
+}
+
+struct arena *task_arena(const struct task *task)
+{
+    return task_root(task)->arena;
 }
 
 /* -- the two clocks --------------------------------------------------------------------------------------------------- */
@@ -90,21 +109,15 @@ void task_queue(struct task *task)
 {
     move(task, TASK_QUEUED);
     task->was_queued = true;
-    make_ready(task);
+    if (task->pool != NULL)
+        pool_add(task->pool, task);
+    else
+        make_ready(task);
 }
 
-static void start(struct task *task, uint64_t now)
+static bool has_family(const struct task *task)
 {
-    move(task, TASK_RUNNING);
-    task->started_ns = now;
-    uint64_t deadline = deadline_at(task), timeout = timeout_at(task);
-    watch_limit(task, deadline < timeout ? deadline : timeout);
-    if (task->spec->function->children != NULL) {
-        struct family *family = task_state(task);
-        for (size_t i = 0; i < family->count; i++)
-            task_watch_deadline(family->children[i]);
-    }
-    task->spec->function->start(task);
+    return task->runs->child_ended != NULL;
 }
 
 /* The one place where a task ends. */
@@ -116,6 +129,8 @@ static void finish(struct task *task, enum task_state state, int rc)
     timers_stop(&task->runtime->timers, &task->limit);
     timers_unreserve(&task->runtime->timers, TIMERS_PER_TASK);
     task->runtime->unfinished--;
+    if (task->pool != NULL)
+        task->pool->admitted--;
 }
 
 static void finish_canceled(struct task *task, enum cancel_effect effect)
@@ -169,7 +184,7 @@ static void ask_cancel(struct task *task, enum cancel_reason reason)
 /* A task that never starts ends together with all below it, and nobody needs to be told of those. */
 static void prevent(struct task *task, enum cancel_reason reason)
 {
-    if (task->spec->function->children != NULL) {
+    if (has_family(task)) {
         struct family *family = task_state(task);
         for (size_t i = 0; i < family->count; i++)
             prevent(family->children[i], CANCEL_PARENT);
@@ -185,14 +200,21 @@ void task_cancel(struct task *task, enum cancel_reason reason)
         prevent(task, reason);
         make_ready(task);
         break;
-    case TASK_QUEUED: /* in the ready queue already: what was to be started there will be delivered */
+    case TASK_QUEUED:
         prevent(task, reason);
+        if (task->pool != NULL) {
+            pool_remove(task);
+            make_ready(task);
+        } /* else it is in the ready queue already: what was to be started there will be delivered */
         break;
     case TASK_RUNNING:
         ask_cancel(task, reason);
         move(task, TASK_CANCELING);
         timers_stop(&task->runtime->timers, &task->limit);
-        task->spec->function->cancel(task);
+        if (task->pool != NULL)
+            pool_cancel(task);
+        else
+            task->runs->cancel(task);
         break;
     case TASK_CANCELING:
     case TASK_SUCCEEDED:
@@ -213,7 +235,7 @@ static void on_limit(struct timer *timer)
 static void deliver(struct task *task)
 {
     if (task->parent != NULL) {
-        task->parent->spec->function->child_ended(task->parent, task);
+        task->parent->runs->child_ended(task->parent, task);
         return;
     }
     task->root->delivered = true;
@@ -231,12 +253,24 @@ static struct task *take_ready(struct runtime *runtime)
     return task;
 }
 
-/* Its deadline passed while it was queued, and the loop was too busy to notice. It is delivered in its turn: others ended
- * before it. */
-static void expire(struct task *task)
+bool task_begin(struct task *task)
 {
-    prevent(task, CANCEL_DEADLINE);
-    make_ready(task);
+    uint64_t now = uv_hrtime(), deadline = deadline_at(task);
+    if (deadline <= now) { /* and the loop was too busy to notice before */
+        prevent(task, CANCEL_DEADLINE);
+        make_ready(task); /* delivered in its turn: others ended before it */
+        return false;
+    }
+    move(task, TASK_RUNNING);
+    task->started_ns = now;
+    uint64_t timeout = timeout_at(task);
+    watch_limit(task, deadline < timeout ? deadline : timeout);
+    if (has_family(task)) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            task_watch_deadline(family->children[i]);
+    }
+    return true;
 }
 
 void runtime_drain(struct runtime *runtime)
@@ -245,15 +279,29 @@ void runtime_drain(struct runtime *runtime)
         return;
     runtime->draining = true;
     for (struct task *task; (task = take_ready(runtime)) != NULL;) {
-        if (task_ended(task)) {
+        if (task_ended(task))
             deliver(task);
-            continue;
-        }
-        uint64_t now = uv_hrtime();
-        if (deadline_at(task) <= now)
-            expire(task);
-        else
-            start(task, now);
+        else if (task_begin(task))
+            task->runs->start(task);
     }
     runtime->draining = false;
+}
+
+/* -- children ------------------------------------------------------------------------------------------------------ */
+
+void family_cancel(struct family *family, enum cancel_reason reason)
+{
+    for (size_t i = 0; i < family->count; i++)
+        task_cancel(family->children[i], reason);
+}
+
+enum cancel_effect family_effect(const struct family *family)
+{
+    enum cancel_effect effect = EFFECT_STOPPED;
+    for (size_t i = 0; i < family->count; i++) {
+        const struct task *child = family->children[i];
+        if (child->cancel_settled && child->effect != EFFECT_TOO_LATE && child->effect > effect)
+            effect = (enum cancel_effect)child->effect;
+    }
+    return effect;
 }

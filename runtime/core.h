@@ -9,17 +9,25 @@
 #include "runtime/task.h"
 #include "runtime/timers.h"
 
+#include <stdatomic.h>
+
 struct runtime {
     struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
-    struct timers timers;    /* limits of tasks, and sleeps */
-    struct ring roots;       /* of struct root, submitted and not released */
-    struct task *ready;      /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
-    struct task **ready_end; /* where the next one goes */
-    size_t unfinished;       /* tasks that have not ended */
-    int pid, tid;            /* of the loop thread */
-    bool draining;           /* runtime_drain() is at work, further down the stack */
-    bool refusing;           /* task_submit() takes nothing more */
+    struct timers timers;             /* limits of tasks, and sleeps */
+    struct ring roots;                /* of struct root, submitted and not released */
+    struct task *ready;               /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
+    struct task **ready_end;          /* where the next one goes */
+    size_t unfinished;                /* tasks that have not ended */
+    struct pool *threads[POOLS_MOST]; /* owned, in the order of limits.pools */
+    struct pool *processes;           /* owned; NULL: switched off */
+    struct pool *files;               /* owned; NULL: switched off */
+    struct jail *jail;                /* owned; NULL: likewise */
+    struct open_files *open_files;    /* owned; NULL: likewise */
+    int pid, tid;                     /* of the loop thread */
+    bool draining;                    /* runtime_drain() is at work, further down the stack */
+    bool refusing;                    /* task_submit() takes nothing more */
+    bool canceling;                   /* neither does task_go_on() */
 };
 
 /* What only a task of its own has. */
@@ -29,12 +37,15 @@ struct root {
     struct arena *arena; /* a reference */
     task_done_fn *done;
     void *user;
-    bool delivered; /* done was called: only then may the task be released */
+    atomic_llong read_left; /* bytes that its tasks may still read from files, all together */
+    bool delivered;         /* done was called: only then may the task be released */
 };
 
 struct task {
     struct runtime *runtime;
     const struct task_spec *spec; /* in the arena */
+    const struct function *runs;  /* spec->function; or `divided`, when that is spread over several slots */
+    struct pool *pool;            /* where it runs; NULL: on the loop */
     struct task *parent;          /* NULL for a task of its own */
     struct root *root;            /* NULL for a child */
     struct task *next_ready;      /* in runtime->ready, which it is in at most once at a time */
@@ -57,11 +68,19 @@ struct family {
     size_t count;
 };
 
-void *task_state(struct task *task);     /* function->state_size bytes */
+void *task_state(struct task *task);     /* runs->state_size bytes; in a pool a struct job */
 struct task *task_of_state(void *state); /* the way back */
 void *task_output(struct task *task);    /* function->output's struct, zeroed before start() */
 
-size_t task_output_offset(const struct function *function);
+size_t task_output_offset(const struct task *task);
+size_t task_state_size(const struct task *task);
+struct root *task_root(const struct task *task);
+struct arena *task_arena(const struct task *task); /* that of its request; borrowed */
+
+/* As task_submit(), for a task that goes on with what was taken on before: it is not refused for want of room in its pool, nor while
+ * the service drains, until everything is canceled. */
+int task_go_on(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
+               void *user, struct task **out, struct err *e);
 
 enum { TIMERS_PER_TASK = 2 }; /* that admission reserves: its limit, and one for its function */
 
@@ -72,6 +91,10 @@ void task_watch_deadline(struct task *task);
 /* Its turn has come: it goes from submitted to queued. */
 void task_queue(struct task *task);
 
+/* A slot has come free for a queued task: it runs from now on. False when its deadline has passed meanwhile; then it has
+ * ended. */
+bool task_begin(struct task *task);
+
 /* The work has ended by itself: rc 0 with the output filled, or an ERR_ code. Delivery follows from runtime_drain(). */
 void task_end(struct task *task, int rc);
 
@@ -79,5 +102,10 @@ void task_end(struct task *task, int rc);
 void task_end_canceled(struct task *task, enum cancel_effect effect);
 
 bool task_ended(const struct task *task);
+
+void family_cancel(struct family *family, enum cancel_reason reason);
+
+/* What became of a cancel, for all children together: the weightiest of their effects, and at least `stopped`. */
+enum cancel_effect family_effect(const struct family *family);
 
 #endif

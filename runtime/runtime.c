@@ -1,6 +1,10 @@
 #include "runtime/runtime.h"
 
-#include "runtime/core.h"
+#include "runtime/jail.h"
+#include "runtime/open_files.h"
+#include "runtime/pool.h"
+#include "runtime/processes.h"
+#include "runtime/threads.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,19 +14,66 @@ static void on_timers_fired(struct timers *timers)
     runtime_drain(container_of(timers, struct runtime, timers));
 }
 
-int runtime_new(struct uv_loop_s *loop, const struct limits *limits, struct runtime **out, struct err *e)
+static void on_timers_closed(struct timers *timers)
+{
+    free(container_of(timers, struct runtime, timers));
+}
+
+static int start_pools(struct runtime *runtime, const struct runtime_config *config, struct err *e)
+{
+    const struct list *pools = &runtime->limits.pools;
+    int64_t queue_limit = runtime->limits.queue_limit;
+    for (size_t i = 0; i < pools->count; i++) {
+        const struct pool_size *pool = (const struct pool_size *)pools->items + i;
+        int rc = threads_new(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, queue_limit,
+                             &runtime->threads[i], e);
+        if (rc != 0)
+            return rc;
+    }
+    if (config->files_root != NULL) {
+        int rc = jail_new(config->files_root, &runtime->jail, e);
+        if (rc == 0)
+            rc = open_files_new(runtime, &runtime->open_files, e);
+        if (rc == 0)
+            rc = threads_new(runtime, TEXT("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
+                             queue_limit, &runtime->files, e);
+        if (rc != 0)
+            return rc;
+    }
+    return config->processes == 0 ? 0 : processes_new(runtime, config, queue_limit, &runtime->processes, e);
+}
+
+static void stop_pools(struct runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->limits.pools.count; i++)
+        if (runtime->threads[i] != NULL)
+            runtime->threads[i]->backend->stop(runtime->threads[i]);
+    if (runtime->files != NULL)
+        runtime->files->backend->stop(runtime->files);
+    if (runtime->processes != NULL)
+        runtime->processes->backend->stop(runtime->processes);
+    open_files_free(runtime->open_files);
+    jail_free(runtime->jail);
+}
+
+int runtime_new(const struct runtime_config *config, struct runtime **out, struct err *e)
 {
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (runtime == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the runtime");
-    runtime->loop = loop;
-    runtime->limits = *limits;
+    runtime->loop = config->loop;
+    runtime->limits = *config->limits;
     runtime->ready_end = &runtime->ready;
     runtime->pid = getpid();
     runtime->tid = gettid();
     ring_init(&runtime->roots);
-    int rc = timers_init(&runtime->timers, loop, on_timers_fired);
+    int rc = timers_init(&runtime->timers, config->loop, on_timers_fired);
     POST(rc == 0); /* uv_timer_init() has nothing that could fail */
+    rc = start_pools(runtime, config, e);
+    if (rc != 0) {
+        runtime_close(runtime);
+        return rc;
+    }
     *out = runtime;
     return 0;
 }
@@ -37,6 +88,21 @@ size_t runtime_unfinished(const struct runtime *runtime)
     return runtime->unfinished;
 }
 
+struct open_files *runtime_open_files(struct runtime *runtime)
+{
+    return runtime->open_files;
+}
+
+size_t runtime_abandoned(const struct runtime *runtime)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < runtime->limits.pools.count; i++)
+        count += runtime->threads[i]->abandoned;
+    if (runtime->files != NULL)
+        count += runtime->files->abandoned;
+    return count;
+}
+
 void runtime_refuse(struct runtime *runtime)
 {
     runtime->refusing = true;
@@ -48,13 +114,48 @@ void runtime_cancel_all(struct runtime *runtime)
         task_cancel(container_of(r, struct root, link)->task, CANCEL_SHUTDOWN);
 }
 
-static void on_timers_closed(struct timers *timers)
+void runtime_end(struct runtime *runtime)
 {
-    free(container_of(timers, struct runtime, timers));
+    runtime->refusing = runtime->canceling = true;
+    runtime_cancel_all(runtime);
 }
 
 void runtime_close(struct runtime *runtime)
 {
     PRE(ring_empty(&runtime->roots) && runtime->unfinished == 0);
+    stop_pools(runtime);
     timers_close(&runtime->timers, on_timers_closed);
+}
+
+static bool look(const struct pool *pool, struct arena *arena, struct pool_view *out)
+{
+    *out = (struct pool_view){
+        .name = pool->name,
+        .executor = pool->executor,
+        .size = pool->size,
+        .size_source = text_of(pool->size_source),
+        .queue_limit = pool->queue_limit,
+        .busy = (int64_t)pool->busy,
+        .queued = (int64_t)pool->queued,
+        .abandoned = (int64_t)pool->abandoned,
+        .tasks_done = pool->tasks_done,
+        .restarts = INTEGER_ABSENT,
+    };
+    return pool->backend->look == NULL || pool->backend->look(pool, arena, out);
+}
+
+bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct list *out)
+{
+    struct pool_view *views = arena_calloc(arena, POOLS_MOST + 2, sizeof *views);
+    if (views == NULL)
+        return false;
+    *out = (struct list){.items = views};
+    bool ok = true;
+    for (size_t i = 0; ok && i < runtime->limits.pools.count; i++)
+        ok = look(runtime->threads[i], arena, &views[out->count++]);
+    if (ok && runtime->files != NULL)
+        ok = look(runtime->files, arena, &views[out->count++]);
+    if (ok && runtime->processes != NULL)
+        ok = look(runtime->processes, arena, &views[out->count++]);
+    return ok;
 }

@@ -1,6 +1,7 @@
 #include "runtime/task.h"
 
-#include "runtime/core.h"
+#include "runtime/divide.h"
+#include "runtime/pool.h"
 
 const char *const task_state_names[TASK_STATES + 1] = {
     [TASK_SUBMITTED] = "submitted", [TASK_QUEUED] = "queued",       [TASK_RUNNING] = "running",
@@ -13,129 +14,187 @@ const char *const cancel_reason_names[CANCEL_REASONS + 1] = {
     [CANCEL_SHUTDOWN] = "shutdown", [CANCEL_TIMEOUT] = "timeout", [CANCEL_DEADLINE] = "deadline",
 };
 
-static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 128};
-static const struct type function_type = {.kind = TYPE_FUNCTION};
-static const struct type input_type = {.kind = TYPE_INPUT};
-static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
-static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
-
-/* The options are fields of a spec, and a record of their own where the function is named elsewhere. */
-#define OPTION_FIELDS(base) \
-    {"name",         &name_type, (base) + offsetof(struct task_options, name), \
-     FIELD_OPTIONAL, NULL,       "A name for people, given back with the result", \
-     "task1"}, \
-        {"timeout_seconds", \
-         &timeout_type, \
-         (base) + offsetof(struct task_options, timeout_ns), \
-         FIELD_OPTIONAL, \
-         NULL, \
-         "The task fails when it runs longer; counts from its start", \
-         "30"}, \
-    { \
-        "deadline_seconds", &deadline_type, (base) + offsetof(struct task_options, deadline_ns), FIELD_OPTIONAL, NULL, \
-            "The task fails when it has not ended by then; counts from receipt, queueing included", "60" \
-    }
-
-static const struct field options_fields[] = {OPTION_FIELDS(0), {0}};
-
-const struct type task_options_type = {
-    .kind = TYPE_RECORD, .fields = options_fields, .size = sizeof(struct task_options)};
-
-static const struct field spec_fields[] = {
-    {"function", &function_type, offsetof(struct task_spec, function), FIELD_REQUIRED, NULL,
-     "The function to run, one of GET /v1/functions", "sleep"},
-    {"input", &input_type, offsetof(struct task_spec, input), FIELD_REQUIRED, NULL, "The function's input", NULL},
-    OPTION_FIELDS(offsetof(struct task_spec, options)),
-    {0},
-};
-
-const struct type task_spec_type = {
-    .kind = TYPE_RECORD, .name = "TaskSpec", .fields = spec_fields, .size = sizeof(struct task_spec)};
-
 /* -- admission: all that can fail happens here --------------------------------------------------------------------- */
 
-static const struct task_spec *child_spec(const struct list *specs, size_t i)
+/* A request on its way in: what it would take, and what it comes from. */
+struct admission {
+    struct runtime *runtime;
+    struct arena *arena;
+    uint64_t received_ns;
+    size_t tasks;
+    size_t threads[POOLS_MOST]; /* tasks for each pool of threads */
+    size_t processes;
+    size_t files;
+    bool beyond; /* of what there ever is room for: the rest need not be looked at */
+};
+
+static struct pool *count_in(struct admission *a, struct pool *pool, size_t *count)
 {
-    return (const struct task_spec *)specs->items + i;
+    ++*count;
+    if (pool != NULL && *count > (size_t)(pool->size + pool->queue_limit))
+        a->beyond = true;
+    return pool;
 }
 
-static const struct list *spec_children(const struct task_spec *spec)
+static struct pool *choose_pool(struct admission *a, const struct task_spec *spec)
 {
-    static const struct list none;
-    return spec->function->children == NULL ? &none : spec->function->children(spec->input);
+    switch (task_spec_executor(spec)) {
+    case EXECUTOR_THREADS: {
+        size_t i = spec->options.pool == INTEGER_ABSENT ? 0 : (size_t)spec->options.pool;
+        return count_in(a, a->runtime->threads[i], &a->threads[i]);
+    }
+    case EXECUTOR_PROCESSES:
+        return count_in(a, a->runtime->processes, &a->processes);
+    case EXECUTOR_FILES:
+        return count_in(a, a->runtime->files, &a->files);
+    case EXECUTOR_LOOP:
+    case EXECUTOR_COUNT:
+        break;
+    }
+    return NULL;
 }
 
-static size_t spec_tasks(const struct task_spec *spec)
-{
-    const struct list *specs = spec_children(spec);
-    size_t count = 1;
-    for (size_t i = 0; i < specs->count; i++)
-        count += spec_tasks(child_spec(specs, i));
-    return count;
-}
+static bool admit_family(struct admission *a, struct task *task, const struct list *specs);
 
-/* Recursion here and below is as deep as the gathers, which decoding bounds (max_gather_depth). */
-static struct task *admit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena,
-                          uint64_t received_ns)
+/* Recursion here is as deep as the gathers, which decoding bounds (max_gather_depth). NULL: no memory, or beyond all room. */
+static struct task *admit(struct admission *a, const struct task_spec *spec)
 {
     const struct function *function = spec->function;
-    struct task *task = arena_alloc(arena, task_output_offset(function) + function->output->size);
+    bool is_divided = spec->options.parallel != INTEGER_ABSENT && spec->options.parallel > 1;
+    struct task plan = {
+        .runtime = a->runtime,
+        .spec = spec,
+        .runs = is_divided ? &divided : function,
+        .pool = is_divided ? NULL : choose_pool(a, spec),
+        .received_ns = a->received_ns,
+    };
+    struct task *task = arena_alloc(a->arena, task_output_offset(&plan) + function->output->size);
     if (task == NULL)
         return NULL;
-    task->runtime = runtime;
-    task->spec = spec;
-    task->received_ns = received_ns;
-    if (function->children == NULL)
-        return task;
+    *task = plan;
+    if (++a->tasks > (size_t)a->runtime->limits.max_tasks || a->beyond) {
+        a->beyond = true;
+        return NULL;
+    }
+    if (function->prepare != NULL && function->prepare(spec->input, a->arena) != 0)
+        return NULL;
+    struct list specs = {0};
+    if (is_divided && divide(spec, a->arena, &specs) != 0)
+        return NULL;
+    if (function->children != NULL)
+        specs = *function->children(spec->input);
+    if ((is_divided || function->children != NULL) && !admit_family(a, task, &specs))
+        return NULL;
+    return task;
+}
 
-    const struct list *specs = spec_children(spec);
+static bool admit_family(struct admission *a, struct task *task, const struct list *specs)
+{
     struct family *family = task_state(task);
     family->count = specs->count;
-    family->children = arena_calloc(arena, specs->count, sizeof(struct task *));
+    family->children = arena_calloc(a->arena, specs->count, sizeof(struct task *));
     if (family->children == NULL)
-        return NULL;
+        return false;
     for (size_t i = 0; i < specs->count; i++) {
-        struct task *child = admit(runtime, child_spec(specs, i), arena, received_ns);
+        struct task *child = admit(a, (const struct task_spec *)specs->items + i);
         if (child == NULL)
-            return NULL;
+            return false;
         child->parent = task;
         child->index = (uint32_t)i;
         family->children[i] = child;
     }
-    return task;
+    return true;
+}
+
+static int check_pool(const struct pool *pool, size_t count, const char *flag, struct err *e)
+{
+    if (count == 0)
+        return 0;
+    if (pool == NULL)
+        return err_set(e, ERR_EXECUTOR_OFF, "The service runs without this executor; %s switches it on", flag);
+    size_t room = (size_t)(pool->size + pool->queue_limit);
+    if (count > room)
+        return err_set(
+            e, ERR_LIMIT_EXCEEDED,
+            "These would be %zu tasks for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
+            count, pool->name.at, room, (long long)pool->size, (long long)pool->queue_limit);
+    size_t held = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
+    if (held + count <= room)
+        return 0;
+    err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
+            pool->name.at, held, count, room);
+    if (e != NULL)
+        e->pool = pool->name.at;
+    return ERR_POOL_FULL;
+}
+
+static int check_room(const struct admission *a, struct err *e)
+{
+    const struct runtime *runtime = a->runtime;
+    size_t most = (size_t)runtime->limits.max_tasks;
+    if (a->tasks > most || runtime->unfinished > most - a->tasks)
+        return err_set(e, ERR_TOO_MANY_TASKS,
+                       "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
+                       runtime->unfinished, a->tasks, most);
+    int rc = check_pool(runtime->processes, a->processes, "--processes N", e);
+    if (rc == 0)
+        rc = check_pool(runtime->files, a->files, "--files-root DIR", e);
+    for (size_t i = 0; rc == 0 && i < runtime->limits.pools.count; i++)
+        rc = check_pool(runtime->threads[i], a->threads[i], "--threads", e);
+    return rc;
+}
+
+static void take_room(const struct admission *a)
+{
+    struct runtime *runtime = a->runtime;
+    runtime->unfinished += a->tasks;
+    if (runtime->processes != NULL)
+        runtime->processes->admitted += a->processes;
+    if (runtime->files != NULL)
+        runtime->files->admitted += a->files;
+    for (size_t i = 0; i < runtime->limits.pools.count; i++)
+        runtime->threads[i]->admitted += a->threads[i];
+}
+
+static int submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
+                  bool goes_on, task_done_fn *done, void *user, struct task **out, struct err *e)
+{
+    if (goes_on ? runtime->canceling : runtime->refusing)
+        return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+    struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
+    struct task *task = admit(&a, spec);
+    struct root *root = arena_alloc(arena, sizeof *root);
+    if ((task == NULL && !a.beyond) || root == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for these tasks; try again later");
+    int rc = goes_on ? 0 : check_room(&a, e);
+    if (rc != 0)
+        return rc;
+    PRE(task != NULL);
+    if (!timers_reserve(&runtime->timers, TIMERS_PER_TASK * a.tasks))
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the timers of %zu tasks; try again later",
+                       a.tasks);
+
+    *root = (struct root){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
+    atomic_init(&root->read_left, runtime->limits.max_read_bytes);
+    ring_append(&runtime->roots, &root->link);
+    task->root = root;
+    take_room(&a);
+    task_watch_deadline(task);
+    task_queue(task);
+    *out = task;
+    return 0;
 }
 
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e)
 {
-    if (runtime->refusing)
-        return err_set(e, ERR_SHUTTING_DOWN, "the service is shutting down and takes no new tasks");
-    size_t count = spec_tasks(spec);
-    size_t most = (size_t)runtime->limits.max_tasks;
-    if (count > most || runtime->unfinished > most - count)
-        return err_set(e, ERR_TOO_MANY_TASKS,
-                       "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
-                       runtime->unfinished, count, most);
-    if (!timers_reserve(&runtime->timers, TIMERS_PER_TASK * count))
-        goto err_memory;
-    struct task *task = admit(runtime, spec, arena, received_ns);
-    struct root *root = arena_alloc(arena, sizeof *root);
-    if (task == NULL || root == NULL)
-        goto err_after_reserve;
+    return submit(runtime, spec, arena, received_ns, false, done, user, out, e);
+}
 
-    *root = (struct root){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
-    ring_append(&runtime->roots, &root->link);
-    task->root = root;
-    runtime->unfinished += count;
-    task_watch_deadline(task);
-    task_queue(task);
-    *out = task;
-    return 0;
-
-err_after_reserve:
-    timers_unreserve(&runtime->timers, TIMERS_PER_TASK * count);
-err_memory:
-    return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for %zu more tasks", count);
+int task_go_on(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
+               void *user, struct task **out, struct err *e)
+{
+    return submit(runtime, spec, arena, uv_hrtime(), true, done, user, out, e);
 }
 
 void task_release(struct task *task)
@@ -148,6 +207,22 @@ void task_release(struct task *task)
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
+static void look_at_job(const struct task *task, struct task_view *out)
+{
+    const struct job *job = (const struct job *)task_state((struct task *)task);
+    out->pool = task->pool->name;
+    out->pid = 0;
+    out->tid = 0;
+    if (task->started_ns == 0)
+        return;
+    out->pid = job->pid;
+    out->tid = atomic_load_explicit(&job->tid, memory_order_relaxed);
+    if (job->accounted)
+        out->usage = &job->usage;
+    out->exit_signal = job->exit_signal;
+    out->exit_code = job->exit_code;
+}
+
 void task_look(const struct task *task, struct task_view *out)
 {
     bool started = task->started_ns != 0, ended = task_ended(task);
@@ -157,20 +232,24 @@ void task_look(const struct task *task, struct task_view *out)
         .done = ended,
         .rc = task->rc,
         .detail = task->detail,
-        .output = task->has_output ? (const char *)task + task_output_offset(task->spec->function) : NULL,
+        .output = task->has_output ? (const char *)task + task_output_offset(task) : NULL,
+        .executor = task_spec_executor(task->spec),
         .pid = started ? task->runtime->pid : 0,
         .tid = started ? task->runtime->tid : 0,
+        .exit_code = -1,
         .cancel_asked = task->cancel_asked,
         .cancel_settled = task->cancel_settled,
         .cancel_reason = (enum cancel_reason)task->reason,
         .cancel_effect = (enum cancel_effect)task->effect,
         .received_ns = task->received_ns,
-        .queued_ns = started ? task->started_ns - task->received_ns : UINT64_MAX,
-        .duration_ns = UINT64_MAX,
+        .queued_ns = SECONDS_ABSENT,
+        .duration_ns = SECONDS_ABSENT,
         .index = task->index,
     };
-    if (!started && ended)
-        out->queued_ns = task->ended_ns - task->received_ns;
+    if (started || ended)
+        out->queued_ns = (started ? task->started_ns : task->ended_ns) - task->received_ns;
     if (started && ended)
         out->duration_ns = task->ended_ns - task->started_ns;
+    if (task->pool != NULL)
+        look_at_job(task, out);
 }

@@ -14,24 +14,8 @@
 #ifndef GATHERD_RUNTIME_TASK_H
 #define GATHERD_RUNTIME_TASK_H
 
-#include "runtime/function.h"
 #include "runtime/runtime.h"
-
-/* What may be said of any task, whatever its function. */
-struct task_options {
-    struct text name; /* absent: none */
-    uint64_t
-        timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
-    uint64_t deadline_ns; /* counts from receipt, queueing included; absent: likewise */
-};
-extern const struct type task_options_type; /* the RECORD of it */
-
-struct task_spec {
-    const struct function *function;
-    void *input; /* of function->input's type */
-    struct task_options options;
-};
-extern const struct type task_spec_type; /* the RECORD of it: `function`, `input`, and the options beside them */
+#include "runtime/spec.h"
 
 enum task_state {
     TASK_SUBMITTED,
@@ -62,8 +46,8 @@ typedef void task_done_fn(struct task *task, void *user);
 
 /* Submits a task: everything it and its children will ever need is allocated here, so that a gather never stops half-way
  * for want of memory. `spec` and all it points to live in `arena`. received_ns: uv_hrtime() when the request came; the
- * deadline counts from it. 0 with *out set; or ERR_TOO_MANY_TASKS, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN with nothing started,
- * `done` never called and the arena as it was. */
+ * deadline counts from it. 0 with *out set; or ERR_TOO_MANY_TASKS, ERR_POOL_FULL (e->pool says which), ERR_LIMIT_EXCEEDED (it would
+ * not fit into an empty pool), ERR_EXECUTOR_OFF, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN, with nothing started, `done` never called. */
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e);
 
@@ -73,18 +57,29 @@ void task_cancel(struct task *task, enum cancel_reason reason);
 /* Gives back a task whose `done` was called, from inside it or later. */
 void task_release(struct task *task);
 
+/* What it took, by getrusage(2). */
+struct usage {
+    uint64_t user_ns, system_ns;
+    int64_t worker_peak_rss_bytes; /* of the worker in its life until then; INTEGER absent in threads */
+};
+
 /* What can be said of a task at this moment. Times are absent (type_is_absent) where they have not come yet. Pointers
  * borrow from the task. */
 struct task_view {
     const struct task_spec *spec;
     enum task_state state;
-    bool done;           /* state is one of the last three */
-    int rc;              /* why it failed or was canceled: an ERR_ code; 0 otherwise */
-    const char *detail;  /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
-    const void *output;  /* of function->output's type; NULL until there is one */
-    int pid, tid;        /* where it ran; 0 when it never started */
-    bool cancel_asked;   /* then cancel_reason is set */
-    bool cancel_settled; /* then cancel_effect is set */
+    bool done;          /* state is one of the last three */
+    int rc;             /* why it failed or was canceled: an ERR_ code; 0 otherwise */
+    const char *detail; /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
+    const void *output; /* of function->output's type; NULL until there is one */
+    enum executor executor;
+    struct text pool;          /* absent on the loop */
+    int pid, tid;              /* where it ran; 0 when it never started */
+    const struct usage *usage; /* NULL on the loop, before the end, and when it was abandoned */
+    int exit_signal;           /* that its worker died of; 0: none */
+    int exit_code;             /* that its worker exited with; -1: it didn't */
+    bool cancel_asked;         /* then cancel_reason is set */
+    bool cancel_settled;       /* then cancel_effect is set */
     enum cancel_reason cancel_reason;
     enum cancel_effect cancel_effect;
     uint64_t received_ns; /* uv_hrtime() */

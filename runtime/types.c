@@ -11,6 +11,7 @@ size_t type_size(const struct type *type)
     case TYPE_BOOLEAN:
         return sizeof(bool);
     case TYPE_INTEGER:
+    case TYPE_POOL:
     case TYPE_TIME:
         return sizeof(int64_t);
     case TYPE_SECONDS:
@@ -37,6 +38,7 @@ void type_set_absent(const struct type *type, void *value)
 {
     switch (type->kind) {
     case TYPE_INTEGER:
+    case TYPE_POOL:
     case TYPE_TIME:
         *(int64_t *)value = INT64_MIN;
         return;
@@ -71,6 +73,7 @@ bool type_is_absent(const struct type *type, const void *value)
     const void *pointer;
     switch (type->kind) {
     case TYPE_INTEGER:
+    case TYPE_POOL:
     case TYPE_TIME:
         return *(const int64_t *)value == INT64_MIN;
     case TYPE_SECONDS:
@@ -131,6 +134,7 @@ int type_check(const struct type *type, const void *value, const struct limits *
     int64_t n = 0;
     switch (type->kind) {
     case TYPE_INTEGER:
+    case TYPE_POOL:
         n = *(const int64_t *)value;
         break;
     case TYPE_SECONDS:
@@ -138,7 +142,7 @@ int type_check(const struct type *type, const void *value, const struct limits *
         break;
     case TYPE_STRING: {
         const struct text *text = value;
-        if (text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
+        if (!type->takes_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
             return err_set(e, ERR_INVALID, "must not contain a NUL");
         n = amount(text->len);
         break;

@@ -15,20 +15,28 @@
 struct limits; /* runtime/limits.h */
 struct field;
 
-enum type_kind {               /* in memory */
-                 TYPE_BOOLEAN, /* bool */
-                 TYPE_INTEGER, /* int64_t */
-                 TYPE_SECONDS, /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
-                 TYPE_ENUM,    /* int, an index into .names; outside the name */
-                 TYPE_STRING,   /* struct text, UTF-8; a NUL is refused in each */
-                 TYPE_TIME,     /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
-                 TYPE_LIST,     /* struct list of .item */
-                 TYPE_RECORD,   /* the struct itself, inline, described by .fields */
-                 TYPE_FUNCTION, /* const struct function *; outside its name */
-                 TYPE_INPUT,    /* void *, a value of the input type of the function named earlier in the same record */
-                 TYPE_OUTPUT,   /* const void *, a value of that function's output type. Only in outputs. */
-                 TYPE_CHILD,    /* const struct task *, rendered as a gather's child. Only in outputs. */
-                 TYPE_REFERENCE, /* const void *, to a value of .item, a RECORD; NULL is absent. Only in outputs. */
+enum type_kind {
+    /* in memory; outside it is what JSON has for it, unless something else is said */
+    TYPE_BOOLEAN,   /* bool */
+    TYPE_INTEGER,   /* int64_t */
+    TYPE_SECONDS,   /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
+    TYPE_ENUM,      /* int, an index into .names; outside the name */
+    TYPE_STRING,    /* struct text, UTF-8; a NUL is refused, unless .takes_nul */
+    TYPE_TIME,      /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
+    TYPE_LIST,      /* struct list of .item */
+    TYPE_RECORD,    /* the struct itself, inline, described by .fields */
+    TYPE_FUNCTION,  /* const struct function *; outside its name */
+    TYPE_INPUT,     /* void *, a value of the input type of the function named earlier in the same record */
+    TYPE_OUTPUT,    /* const void *, a value of that function's output type. Only in outputs. */
+    TYPE_CHILD,     /* const struct task *, rendered as a gather's child. Only in outputs. */
+    TYPE_REFERENCE, /* const void *, to a value of .item, a RECORD; NULL is absent. Only in outputs. */
+    TYPE_POOL,      /* int64_t, an index into the configured pools of threads (struct limits); outside its name */
+};
+
+/* What check() finds wrong with a record whose fields are each right by themselves. */
+struct fault {
+    char pointer[64]; /* RFC 6901, from the record's root */
+    char detail[192]; /* a sentence */
 };
 
 struct type {
@@ -36,12 +44,14 @@ struct type {
     const char *name; /* what a RECORD is called in JSON Schema's $defs, or a flag's value in help; may be NULL */
     int64_t min, max; /* INTEGER: the value, above INT64_MIN; STRING: bytes; LIST: items; SECONDS: nanoseconds,
                                 * where a min of 1 reads "more than 0" */
-    const struct field *limit;  /* if set, that configured limit (runtime/limits.h) is the maximum, and .max unused */
-    const char *const *names;   /* ENUM: ends with NULL */
-    const struct type *item;    /* LIST, REFERENCE */
-    const struct field *fields; /* RECORD: ends with a row whose name is NULL */
-    size_t size;                /* RECORD: sizeof its struct */
-    bool render_nulls;          /* RECORD: absent fields are rendered as null instead of left out */
+    const struct field *limit; /* if set, that configured limit (runtime/limits.h) is the maximum, and .max unused */
+    const char *const *names; /* ENUM: ends with NULL; FUNCTION: which names there may be, NULL: those of functions[] */
+    const struct type *item;  /* LIST, REFERENCE */
+    const struct field *fields;                            /* RECORD: ends with a row whose name is NULL */
+    size_t size;                                           /* RECORD: sizeof its struct */
+    bool (*check)(const void *value, struct fault *fault); /* RECORD: true, or false with *fault filled; may be NULL */
+    bool takes_nul;                                        /* STRING: U+0000 is text like any other */
+    bool render_nulls; /* RECORD: absent fields are rendered as null instead of left out */
 };
 
 enum presence {
@@ -63,8 +73,10 @@ struct field {
 size_t type_size(const struct type *type); /* of a value in memory, in bytes */
 
 #define SECONDS_ABSENT UINT64_MAX
+#define INTEGER_ABSENT INT64_MIN
+#define ENUM_ABSENT (-1)
 
-/* Marks a value as absent, and tells whether it is: INTEGER and TIME INT64_MIN, SECONDS SECONDS_ABSENT, ENUM -1, texts, lists
+/* Marks a value as absent, and tells whether it is: INTEGER, POOL and TIME INTEGER_ABSENT, SECONDS SECONDS_ABSENT, ENUM ENUM_ABSENT, texts, lists
  * and pointers NULL. A RECORD or BOOLEAN is never absent. */
 void type_set_absent(const struct type *type, void *value);
 bool type_is_absent(const struct type *type, const void *value);

@@ -50,7 +50,8 @@ void config_parts(struct config *config, struct part parts[CONFIG_PARTS])
 {
     parts[0] = (struct part){.type = &service_options_type, .value = &config->service};
     parts[1] = (struct part){.type = &http_limits_type, .value = &config->http};
-    parts[2] = (struct part){.type = &limits_type, .value = &config->limits};
+    parts[2] = (struct part){.type = &options_type, .value = &config->runtime};
+    parts[3] = (struct part){.type = &limits_type, .value = &config->limits};
 }
 
 /* Where options come from, and where they go. */
@@ -298,7 +299,29 @@ static int check_together(const struct limits *limits, FILE *err)
     return 0;
 }
 
-static int load_values(struct loader *l, const struct limits *limits)
+/* What the machine says where nobody else does. */
+static int size_pools(struct config *config, FILE *err)
+{
+    struct cpus cpus = cpus_count("");
+    struct err e;
+    int rc = options_pools(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
+    if (rc == ERR_OUT_OF_MEMORY)
+        return config_no_memory(err);
+    if (rc != 0)
+        return config_refuse(err, "threads %s", e.msg);
+    config->processes_source = config->files_source = "flag";
+    if (config->runtime.files_threads == INTEGER_ABSENT) {
+        config->runtime.files_threads = options_threads(cpus);
+        config->files_source = cpus.source;
+    }
+    if (config->runtime.processes == INTEGER_ABSENT) {
+        config->runtime.processes = cpus.count;
+        config->processes_source = cpus.source;
+    }
+    return 0;
+}
+
+static int load_values(struct loader *l, struct config *config)
 {
     find_file(l);
     int code = config_file_load(l->file, l->parts, CONFIG_PARTS, l->arena, l->err);
@@ -306,7 +329,9 @@ static int load_values(struct loader *l, const struct limits *limits)
         code = load_environment(l);
     if (code == 0)
         code = load_flags(l);
-    return code != 0 ? code : check_together(limits, l->err);
+    if (code == 0)
+        code = check_together(&config->limits, l->err);
+    return code == 0 && !l->asked[ACTION_PRINT_CONFIG] ? size_pools(config, l->err) : code;
 }
 
 /* What was printed must also arrive: a full disk is no answer. */
@@ -339,7 +364,7 @@ int config_load(struct config *config, int argc, char *const argv[], char *const
     }
 
     l.arena = config->arena = arena_new();
-    code = config->arena == NULL ? config_no_memory(err) : load_values(&l, &config->limits);
+    code = config->arena == NULL ? config_no_memory(err) : load_values(&l, config);
     if (code == 0 && !l.asked[ACTION_PRINT_CONFIG]) {
         *done = false;
         return 0;

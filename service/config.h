@@ -11,6 +11,7 @@
 
 #include "handlers/decode.h"
 #include "runtime/limits.h"
+#include "runtime/options.h"
 #include "service/http_limits.h"
 
 #include <stdio.h>
@@ -28,11 +29,14 @@ struct config {
     struct service_options service;
     struct http_limits http;
     struct limits limits;
-    struct arena *arena; /* owned; holds all texts */
+    struct options runtime;       /* how many threads and processes; the pools it makes are limits.pools */
+    const char *processes_source; /* what says how many; static */
+    const char *files_source;     /* likewise, of files_threads */
+    struct arena *arena;          /* owned; holds all texts */
 };
 
 /* The records of which a configuration is made, in the order of --help. */
-enum { CONFIG_PARTS = 3 };
+enum { CONFIG_PARTS = 4 };
 void config_parts(struct config *config, struct part parts[CONFIG_PARTS]);
 
 /* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and checks it.

@@ -122,7 +122,12 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
         fputc('\n', out);
         for (const struct field *f = parts[i].type->fields; f->name != NULL; f++) {
             print_flag(out, f->name, placeholder(f, word), f->doc);
-            fprintf(out, "%*s%sdefault %s\n", COLUMN, "", range(f->type, note), f->fallback);
+            range(f->type, note);
+            size_t len = strlen(note);
+            if (f->fallback == NULL && len > 0) /* its description says what is done without it */
+                note[len - strlen("; ")] = '\0';
+            fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->fallback == NULL ? "" : "default ",
+                    f->fallback == NULL ? "" : f->fallback);
         }
     }
     fputc('\n', out);

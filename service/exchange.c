@@ -1,5 +1,7 @@
 #include "service/exchange.h"
 
+#include "runtime/sink.h"
+#include "runtime/source.h"
 #include "runtime/task.h"
 #include "service/guard.h"
 
@@ -26,7 +28,10 @@ struct exchange {
     bool expects_body;
     struct reply reply; /* owned */
     struct ticket ticket;
-    struct task *task; /* owned while it runs */
+    struct task *task;     /* owned while it runs */
+    struct source *source; /* owned; what the answer streams */
+    struct sink *sink;     /* owned; where the body streams to */
+    struct text path;      /* of either; in the arena */
 };
 
 static int64_t now_us(void)
@@ -133,6 +138,11 @@ static bool name_request(struct exchange *exchange, struct text wanted)
     return arena_text(request->arena, id, ID_LEN, &request->id);
 }
 
+static bool keep(struct request *request, struct text header, struct text *out)
+{
+    return header.at == NULL || arena_text(request->arena, header.at, header.len, out);
+}
+
 static void refuse_size(struct exchange *exchange)
 {
     reply_problem(&exchange->reply, exchange->request.id, ERR_BODY_TOO_LARGE,
@@ -141,16 +151,131 @@ static void refuse_size(struct exchange *exchange)
     exchange->route = NULL;
 }
 
+/* The reply is there: at once, inside run_on(), or later. */
+static void become_ready(struct exchange *exchange)
+{
+    bool waited = exchange->stage == STAGE_WAITING;
+    exchange->stage = STAGE_READY;
+    if (waited)
+        exchange->context->ready(exchange, exchange->user);
+}
+
+/* What can be done at once is done, so that its answer need not wait. */
+static enum exchange_step run_on(struct exchange *exchange)
+{
+    runtime_drain(exchange->context->runtime);
+    if (exchange->stage == STAGE_READY)
+        return EXCHANGE_ANSWERS;
+    exchange->stage = STAGE_WAITING;
+    return EXCHANGE_WAITS;
+}
+
+/* -- bodies that stream -------------------------------------------------------------------------------------------- */
+
+static void on_sink(struct sink *sink, const struct err *e, void *user)
+{
+    struct exchange *exchange = user;
+    if (exchange->stage == STAGE_BODY) {
+        exchange->context->resume(exchange, exchange->user);
+        return;
+    }
+    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, sink_size(sink), sink_created(sink), e,
+                   &exchange->reply);
+    become_ready(exchange);
+}
+
+/* The route knows from the head alone where the body goes. */
+static void begin_sink(struct exchange *exchange)
+{
+    struct exchange_context *context = exchange->context;
+    struct outcome outcome;
+    struct err e;
+    api_parse(context->api, exchange->route, &exchange->request, &outcome);
+    exchange->path = outcome.path;
+    if (outcome.kind == OUTCOME_REPLY)
+        exchange->reply = outcome.reply;
+    else if (sink_open(context->runtime, outcome.path, on_sink, exchange, &exchange->sink, &e) != 0)
+        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+    else
+        runtime_drain(context->runtime);
+    if (exchange->sink == NULL)
+        exchange->route = NULL;
+}
+
+bool exchange_streams_body(const struct exchange *exchange)
+{
+    struct err e;
+    return exchange->sink != NULL && !sink_failed(exchange->sink, &e);
+}
+
+/* Once it has failed, what comes is thrown away, as for any other body that was refused. */
+static enum exchange_step put(struct exchange *exchange, const char *bytes, size_t *taken)
+{
+    struct err e;
+    size_t len = *taken;
+    *taken = sink_put(exchange->sink, bytes, len);
+    runtime_drain(exchange->context->runtime);
+    if (*taken < len)
+        return EXCHANGE_WAITS;
+    if (!sink_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
+        return EXCHANGE_GOES_ON;
+    reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+    return EXCHANGE_BREAKS;
+}
+
+static enum exchange_step finish_sink(struct exchange *exchange)
+{
+    exchange->stage = STAGE_SUBMITTING;
+    sink_finish(exchange->sink);
+    return run_on(exchange);
+}
+
+/* -- answers that stream ------------------------------------------------------------------------------------------- */
+
+static void on_source(struct source *source, const struct err *e, void *user)
+{
+    struct exchange *exchange = user;
+    struct source_view view = {0};
+    if (exchange->stage == STAGE_READY) {
+        exchange->context->resume(exchange, exchange->user);
+        return;
+    }
+    if (e->rc == 0)
+        source_look(source, &view);
+    api_source_reply(exchange->context->api, &exchange->request, &view, e, &exchange->reply);
+    become_ready(exchange);
+}
+
+static enum exchange_step open_source(struct exchange *exchange, struct text path)
+{
+    struct exchange_context *context = exchange->context;
+    struct err e;
+    exchange->stage = STAGE_SUBMITTING;
+    if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
+        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+        return EXCHANGE_ANSWERS;
+    }
+    return run_on(exchange);
+}
+
+ssize_t exchange_take(struct exchange *exchange, char *out, size_t most)
+{
+    ssize_t n = source_take(exchange->source, out, most);
+    runtime_drain(exchange->context->runtime);
+    return n;
+}
+
+/* -- a request's way ----------------------------------------------------------------------------------------------- */
+
 enum exchange_step exchange_head(struct exchange *exchange, const struct head *head)
 {
     struct request *request = &exchange->request;
     struct reply *reply = &exchange->reply;
     struct err e;
     request->method = method_of(head->method);
-    exchange->expects_body = head->chunked || head->content_length > 0;
-    if (!name_request(exchange, head->request_id) ||
-        (head->content_type.at != NULL &&
-         !arena_text(request->arena, head->content_type.at, head->content_type.len, &request->content_type))) {
+    exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
+    if (!name_request(exchange, head->request_id) || !keep(request, head->content_type, &request->content_type) ||
+        !keep(request, head->if_none_match, &request->if_none_match)) {
         reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
         return EXCHANGE_BREAKS;
     }
@@ -162,7 +287,9 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
         reply_problem(reply, request->id, e.rc, "%s", e.msg);
     else
         exchange->route = api_route(exchange->context->api, request, reply);
-    if (head->content_length > exchange->context->limits->max_body_bytes) {
+    if (exchange->route != NULL && route_body(exchange->route) == BODY_STREAM)
+        begin_sink(exchange);
+    else if (head->content_length > exchange->context->limits->max_body_bytes) {
         if (exchange->route != NULL)
             refuse_size(exchange);
         return EXCHANGE_BREAKS;
@@ -170,8 +297,12 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     return exchange->route == NULL && head->expects_continue ? EXCHANGE_BREAKS : EXCHANGE_GOES_ON;
 }
 
-enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t len)
+enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t *taken)
 {
+    size_t len = *taken;
+    if (exchange->sink != NULL) {
+        return put(exchange, bytes, taken);
+    }
     if (exchange->route != NULL && exchange->body.len + len > (size_t)exchange->context->limits->max_body_bytes)
         refuse_size(exchange);
     if (exchange->route != NULL && route_body(exchange->route) != BODY_NONE) {
@@ -215,14 +346,12 @@ static void log_task(struct exchange *exchange, const struct task *task)
 static void on_done(struct task *task, void *user)
 {
     struct exchange *exchange = user;
-    bool waited = exchange->stage == STAGE_WAITING;
     log_task(exchange, task);
-    api_task_reply(&exchange->request, task, &exchange->ticket, &exchange->reply);
+    api_task_reply(exchange->context->api, exchange->route, &exchange->request, task, &exchange->ticket,
+                   &exchange->reply);
     task_release(task);
     exchange->task = NULL;
-    exchange->stage = STAGE_READY;
-    if (waited)
-        exchange->context->ready(exchange, exchange->user);
+    become_ready(exchange);
 }
 
 static enum exchange_step submit(struct exchange *exchange, const struct task_spec *spec)
@@ -233,14 +362,10 @@ static enum exchange_step submit(struct exchange *exchange, const struct task_sp
     exchange->stage = STAGE_SUBMITTING;
     if (task_submit(context->runtime, spec, request->arena, request->received_ns, on_done, exchange, &exchange->task,
                     &e) != 0) {
-        reply_problem(&exchange->reply, request->id, e.rc, "%s", e.msg);
+        reply_error(&exchange->reply, request->id, &e, runtime_limits(context->runtime));
         return EXCHANGE_ANSWERS;
     }
-    runtime_drain(context->runtime);
-    if (exchange->stage == STAGE_READY)
-        return EXCHANGE_ANSWERS;
-    exchange->stage = STAGE_WAITING;
-    return EXCHANGE_WAITS;
+    return run_on(exchange);
 }
 
 enum exchange_step exchange_finish(struct exchange *exchange)
@@ -248,6 +373,8 @@ enum exchange_step exchange_finish(struct exchange *exchange)
     struct request *request = &exchange->request;
     if (exchange->route == NULL)
         return EXCHANGE_ANSWERS;
+    if (exchange->sink != NULL)
+        return finish_sink(exchange);
     if (exchange->body.failed) {
         reply_problem(&exchange->reply, request->id, ERR_OUT_OF_MEMORY,
                       "There is no memory for the body; try again later");
@@ -262,6 +389,8 @@ enum exchange_step exchange_finish(struct exchange *exchange)
         exchange->reply = outcome.reply;
         return EXCHANGE_ANSWERS;
     }
+    if (outcome.kind == OUTCOME_SOURCE)
+        return open_source(exchange, outcome.path);
     exchange->ticket = outcome.ticket;
     return submit(exchange, outcome.spec);
 }
@@ -277,6 +406,10 @@ void exchange_hangup(struct exchange *exchange)
 void exchange_end(struct exchange *exchange)
 {
     PRE(exchange->task == NULL);
+    if (exchange->source != NULL)
+        source_close(exchange->source);
+    if (exchange->sink != NULL)
+        sink_close(exchange->sink);
     writer_free(&exchange->body);
     reply_free(&exchange->reply);
     arena_unref(exchange->request.arena);

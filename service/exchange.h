@@ -3,6 +3,8 @@
  *     begin -> head -> body* -> finish -+-> answer -> end
  *                                       +-> (waits for its task) -> ready() -> answer -> end
  *
+ * A body that is streamed may make it wait too, and so may an answer that is: then resume() is called.
+ *
  * Owns:     the request's arena, the body, the reply until it is taken, and a task from its submission to its end.
  * Threads:  the loop thread.
  * Promise:  when exchange_finish() says EXCHANGE_WAITS, ready() is called exactly once, later.
@@ -15,6 +17,8 @@
 #include "service/http_limits.h"
 #include "service/log.h"
 
+#include <sys/types.h>
+
 struct exchange;
 struct runtime;
 
@@ -24,8 +28,9 @@ struct exchange_context {
     struct runtime *runtime;
     struct log *log;
     const struct http_limits *limits;
-    bool check_hosts; /* refuse foreign hosts and origins (service/guard.h) */
-    void (*ready)(struct exchange *exchange, void *user);
+    bool check_hosts;                                      /* refuse foreign hosts and origins (service/guard.h) */
+    void (*ready)(struct exchange *exchange, void *user);  /* the answer is there */
+    void (*resume)(struct exchange *exchange, void *user); /* the body, or the answer, can go on */
 };
 
 enum exchange_step {
@@ -39,9 +44,10 @@ enum exchange_step {
 struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user);
 void *exchange_user(const struct exchange *exchange);
 
-enum exchange_step exchange_head(struct exchange *exchange, const struct head *head);       /* goes on, or breaks */
-enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t len); /* goes on, or breaks */
-enum exchange_step exchange_finish(struct exchange *exchange);                              /* answers, or waits */
+enum exchange_step exchange_head(struct exchange *exchange, const struct head *head); /* goes on, or breaks */
+/* Goes on, breaks, or waits: then *taken, which comes as how many there are, is how many it took, and resume() follows. */
+enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t *taken);
+enum exchange_step exchange_finish(struct exchange *exchange); /* answers, or waits */
 
 /* The client has left: cancels what it waits for. ready() follows, if exchange_finish() said that it waits. */
 void exchange_hangup(struct exchange *exchange);
@@ -49,6 +55,11 @@ void exchange_hangup(struct exchange *exchange);
 bool exchange_expects_body(const struct exchange *exchange); /* after head */
 struct reply *exchange_reply(struct exchange *exchange);     /* the caller may take its body out */
 struct text exchange_request_id(const struct exchange *exchange);
+
+/* The next bytes of an answer whose reply streams: how many; 0: none yet, resume() follows; -1: it breaks off. */
+ssize_t exchange_take(struct exchange *exchange, char *out, size_t most);
+
+bool exchange_streams_body(const struct exchange *exchange); /* then there is no telling how long it may take */
 
 /* The answer is out, or never will be. No task of it runs any more. */
 void exchange_end(struct exchange *exchange);

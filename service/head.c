@@ -60,6 +60,7 @@ void head_field(struct head *head, struct text name, struct text value)
         {"Origin", &head->origin},
         {"Host", &head->host},
         {"Sec-Fetch-Site", &head->fetch_site},
+        {"If-None-Match", &head->if_none_match},
     };
     check_characters(head, name, value);
     for (size_t i = 0; i < COUNT_OF(plain); i++)

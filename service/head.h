@@ -18,8 +18,9 @@ struct head {
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
     bool local_socket;      /* came in by a Unix socket; set by the caller */
-    struct text host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
-    int hosts, lengths, codings;                                    /* how many there are of each */
+    struct text host, origin, fetch_site, content_type, request_id,
+        if_none_match;           /* absent where there is no such header */
+    int hosts, lengths, codings; /* how many there are of each */
 };
 
 void head_begin(struct head *head, struct text method, struct text version);

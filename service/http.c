@@ -1,13 +1,6 @@
-#include "service/http.h"
-
 #include "service/canned.h"
-#include "service/linger.h"
-#include "service/patience.h"
-#include "service/pump.h"
-#include "service/watch.h"
+#include "service/http_inner.h"
 
-#include <fcntl.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,45 +11,7 @@ enum {
     CONNECTION_MARGIN = 64,        /* so that libmicrohttpd's own limit, which hangs in silence, is never met */
 };
 
-struct http {
-    struct http_config config;
-    struct exchange_context exchanges;
-    struct MHD_Daemon *daemon;      /* owned */
-    struct MHD_Response *no_memory; /* owned; the answer when none can be made */
-    struct timers deadlines;        /* one for each connection */
-    struct watches *watches;        /* owned */
-    struct lingers *lingers;        /* owned */
-    struct ring connections;        /* of struct connection */
-    size_t count;                   /* in the ring */
-    struct connection *adding;      /* inside MHD_add_connection(): the one it is for */
-    struct pump pump;
-    bool draining;
-    bool drained; /* config.drained has been called */
-    int closing;  /* of the pump and the deadlines: how many are not closed yet */
-};
-
-struct connection {
-    struct ring link; /* in http->connections */
-    struct http *http;
-    struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
-    struct exchange *exchange;  /* owned; NULL between requests, and when there was no memory for it */
-    struct patience patience;   /* for the head, the body, or the next request */
-    struct watch watch;         /* while suspended */
-    int fd;                     /* libmicrohttpd's */
-    bool local_socket;
-    bool first;     /* no request has begun: its head is due counting from the accept */
-    bool head_seen; /* of the current request */
-    bool suspended;
-    bool broken; /* not even a stand-in answer could be queued; the handler, entered again, gives up */
-    bool linger; /* the client may still be sending when we close */
-};
-
 /* -- connections --------------------------------------------------------------------------------------------------- */
-
-static struct connection *connection_of(struct MHD_Connection *mhd)
-{
-    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-}
 
 static void on_over(struct patience *patience)
 {
@@ -80,6 +35,8 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
         http->adding->mhd = mhd;
         *context = http->adding;
     } else {
+        if (http->adding == *context) /* it could not be added after all */
+            http->adding = NULL;
         connection_free(*context);
     }
 }
@@ -111,165 +68,10 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
     http->adding = c;
     MHD_add_connection(http->daemon, fd, (const struct sockaddr *)peer, peer_len); /* closes fd when it fails */
-    http->adding = NULL;
-    if (c->mhd == NULL)
+    if (http->adding != NULL && c->mhd == NULL)
         connection_free(c);
+    http->adding = NULL;
     pump_kick(&http->pump);
-}
-
-/* -- answers ------------------------------------------------------------------------------------------------------- */
-
-static struct MHD_Response *make_response(struct connection *c)
-{
-    struct reply *reply = exchange_reply(c->exchange);
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        reply->body_len, reply->body, reply->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
-    if (response == NULL)
-        return NULL;
-    reply->body = NULL; /* the response's, now */
-    bool ok = MHD_add_response_header(response, "Content-Type", reply->content_type) == MHD_YES &&
-              MHD_add_response_header(response, "X-Request-Id", exchange_request_id(c->exchange).at) == MHD_YES;
-    for (size_t i = 0; ok && i < reply->header_count; i++)
-        ok = MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value) == MHD_YES;
-    if (ok && (c->linger || c->http->draining))
-        ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
-    if (ok)
-        return response;
-    MHD_destroy_response(response);
-    return NULL;
-}
-
-static enum MHD_Result answer(struct connection *c)
-{
-    unsigned status = (unsigned)exchange_reply(c->exchange)->status;
-    struct MHD_Response *response = make_response(c);
-    if (response == NULL)
-        return MHD_queue_response(c->mhd, MHD_HTTP_SERVICE_UNAVAILABLE, c->http->no_memory);
-    enum MHD_Result result = MHD_queue_response(c->mhd, status, response);
-    MHD_destroy_response(response); /* our reference; the connection has its own */
-    return result;
-}
-
-/* The task of a suspended connection is done. */
-static void on_ready(struct exchange *exchange, void *user)
-{
-    struct connection *c = user;
-    (void)exchange;
-    watch_end(&c->watch);
-    c->suspended = false;
-    c->broken = answer(c) != MHD_YES;
-    MHD_resume_connection(c->mhd);
-    pump_kick(&c->http->pump); /* resuming does not wake libmicrohttpd */
-}
-
-static void on_hung_up(struct watch *watch)
-{
-    struct connection *c = container_of(watch, struct connection, watch);
-    exchange_hangup(c->exchange);
-}
-
-static enum MHD_Result wait(struct connection *c)
-{
-    MHD_suspend_connection(c->mhd);
-    c->suspended = true;
-    watch_begin(c->http->watches, &c->watch, c->fd, on_hung_up);
-    return MHD_YES;
-}
-
-/* -- requests ------------------------------------------------------------------------------------------------------ */
-
-static void *on_target(void *user, const char *target, struct MHD_Connection *mhd)
-{
-    struct http *http = user;
-    struct connection *c = connection_of(mhd);
-    c->exchange = exchange_begin(&http->exchanges, target, c);
-    c->head_seen = false;
-    if (!c->first)
-        patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
-    c->first = false;
-    return c->exchange;
-}
-
-static enum MHD_Result on_field(void *user, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                const char *value, size_t value_len)
-{
-    (void)kind;
-    head_field(user, (struct text){name, name_len}, (struct text){value == NULL ? "" : value, value_len});
-    return MHD_YES;
-}
-
-static enum MHD_Result on_head(struct connection *c, const char *method, const char *version)
-{
-    struct head head;
-    c->head_seen = true;
-    head_begin(&head, text_of(method), text_of(version));
-    head.local_socket = c->local_socket;
-    MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &head);
-    head_end(&head);
-    if (exchange_head(c->exchange, &head) == EXCHANGE_BREAKS) {
-        c->linger = true;
-        patience_end(&c->patience);
-        return answer(c);
-    }
-    if (exchange_expects_body(c->exchange))
-        patience_begin(&c->patience, c->http->config.limits->body_timeout_seconds);
-    else
-        patience_end(&c->patience);
-    return MHD_YES;
-}
-
-static enum MHD_Result on_body(struct connection *c, const char *bytes, size_t *len)
-{
-    if (exchange_body(c->exchange, bytes, *len) == EXCHANGE_BREAKS) {
-        c->linger = true;
-        canned_send(c->fd, exchange_reply(c->exchange), exchange_request_id(c->exchange));
-        return MHD_NO;
-    }
-    *len = 0;
-    return MHD_YES;
-}
-
-/* The access handler: called with the head, then for each piece of the body, then once more at the end of the request. */
-static enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *bytes, size_t *len, void **context)
-{
-    struct http *http = user;
-    struct connection *c = connection_of(mhd);
-    (void)url;
-    if (*context == NULL) {
-        c->linger = true;
-        return MHD_queue_response(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, http->no_memory);
-    }
-    if (!c->head_seen)
-        return on_head(c, method, version);
-    if (c->suspended)
-        return MHD_YES;
-    if (*len > 0)
-        return on_body(c, bytes, len);
-    if (c->broken)
-        return MHD_NO;
-    patience_end(&c->patience);
-    return exchange_finish(c->exchange) == EXCHANGE_WAITS ? wait(c) : answer(c);
-}
-
-static void on_completed(void *user, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why)
-{
-    struct http *http = user;
-    struct connection *c = connection_of(mhd);
-    (void)why; /* even a success is no proof that the client got the answer */
-    if (c->exchange != NULL)
-        exchange_end(c->exchange);
-    c->exchange = NULL;
-    *context = NULL;
-    if (c->linger) {
-        int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
-        if (fd >= 0)
-            linger(http->lingers, fd);
-    } else if (http->draining) {
-        shutdown(c->fd, SHUT_RD);
-        pump_kick(&http->pump);
-    }
-    patience_begin(&c->patience, http->config.limits->idle_timeout_seconds);
 }
 
 /* -- the pump ------------------------------------------------------------------------------------------------------ */
@@ -356,6 +158,7 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
         .limits = config->limits,
         .check_hosts = config->check_hosts,
         .ready = on_ready,
+        .resume = on_resume,
     };
     ring_init(&http->connections);
     int rc = make_fallback(http, e);

@@ -1,10 +1,24 @@
-/* main - the way in: argv and environment become a configuration, and that a service. */
+/* main - the way in: argv and environment become a configuration, and that a service; or it is a worker process of one. */
+#include "runtime/worker.h"
 #include "service/service.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+static int worker_main(struct text memory)
+{
+    static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_MAX};
+    int64_t bytes = INTEGER_ABSENT;
+    if (memory.len > 0 && type_parse(&bytes_type, memory, NULL, NULL, &bytes, NULL) != 0)
+        return EXIT_FAILURE;
+    return worker_run(functions, bytes);
+}
 
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], WORKER_FLAG) == 0)
+        return worker_main(text_of(argv[2]));
     struct config config;
     bool done;
     int rc = config_load(&config, argc, argv, environ, stdout, stderr, &done);

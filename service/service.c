@@ -16,7 +16,8 @@
 #include <uv.h>
 
 enum {
-    GRACE_MS = 1000,        /* for answers to canceled tasks to leave, before their connections are cut */
+    GRACE_MS = 500,         /* for answers to canceled tasks to leave, before their connections are cut */
+    CLOSE_MS = 500,         /* for worker processes that were killed to be gone */
     LOG_RETRY_MS = 20,      /* how long a reader of our log that is behind is left alone */
     OTHER_DESCRIPTORS = 64, /* beside connections and lingering ones: the loop's, listeners, standard streams */
 };
@@ -33,14 +34,23 @@ struct service {
     struct listener **listeners;
     size_t listeners_count;
     enum stage stage;
+    bool drained;      /* no connection is left */
     uv_prepare_t turn; /* runs once a turn of the loop, before it blocks */
     uv_signal_t term, interrupt;
     uv_timer_t stage_clock; /* ends the current stage of the drain */
     uv_timer_t log_clock;   /* runs while the log has lines that could not be written */
-    struct part limits[CONFIG_PARTS];
+    struct part limits[2];
+    char worker_memory[24];  /* what a worker may take beyond what it starts with; "" for no limit */
+    char *worker_command[4]; /* argv, for main() */
 };
 
 /* -- the drain ----------------------------------------------------------------------------------------------------- */
+
+_Noreturn static void leave(struct service *service)
+{
+    log_close(service->log);
+    _exit(EXIT_SUCCESS);
+}
 
 static void close_listeners(struct service *service)
 {
@@ -77,7 +87,7 @@ static void cancel(struct service *service)
         log_event(service->log, LOG_WARN, "canceling",
                   LOG_FIELDS(log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime))));
     enter(service, CANCELING, GRACE_MS);
-    runtime_cancel_all(service->runtime);
+    runtime_end(service->runtime);
     runtime_drain(service->runtime);
 }
 
@@ -85,7 +95,7 @@ static void cut(struct service *service)
 {
     log_event(service->log, LOG_WARN, "cutting",
               LOG_FIELDS(log_integer("connections", (int64_t)http_connections(service->http))));
-    service->stage = CUTTING;
+    enter(service, CUTTING, GRACE_MS);
     http_cut(service->http);
 }
 
@@ -96,6 +106,8 @@ static void on_stage_over(uv_timer_t *clock)
         cancel(service);
     else if (service->stage == CANCELING)
         cut(service);
+    else if (service->stage == CUTTING)
+        leave(service); /* a task that was killed does not end, as one in an uninterruptible system call */
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -111,7 +123,18 @@ static void on_signal(uv_signal_t *handle, int signum)
 static void on_drained(void *user)
 {
     struct service *service = user;
+    service->drained = true;
+}
+
+/* Files may still be on their way to a close for which nobody waits. */
+static void end_when_done(struct service *service)
+{
+    bool in_time = service->stage == DRAINING;
+    if (!service->drained || service->stage == ENDED || (in_time && runtime_unfinished(service->runtime) > 0))
+        return;
     service->stage = ENDED;
+    runtime_end(service->runtime);
+    runtime_drain(service->runtime);
     log_event(service->log, LOG_INFO, "ended", NULL, 0);
     uv_stop(&service->loop);
 }
@@ -127,6 +150,7 @@ static void on_turn(uv_prepare_t *turn)
 {
     struct service *service = container_of(turn, struct service, turn);
     http_turn(service->http);
+    end_when_done(service);
     log_flush(service->log);
     if (log_pending(service->log))
         uv_timer_start(&service->log_clock, on_log_clock, LOG_RETRY_MS, 0);
@@ -204,7 +228,22 @@ static int start(struct service *service, struct err *e)
     int rc = open_listeners(service, e);
     if (rc != 0)
         return rc;
-    rc = runtime_new(&service->loop, &service->config->limits, &service->runtime, e);
+    const struct config *config = service->config;
+    if (config->runtime.worker_memory_bytes != INTEGER_ABSENT)
+        snprintf(service->worker_memory, sizeof service->worker_memory, "%lld",
+                 (long long)config->runtime.worker_memory_bytes);
+    struct runtime_config runtime = {
+        .loop = &service->loop,
+        .limits = &config->limits,
+        .processes = config->runtime.processes,
+        .processes_source = config->processes_source,
+        .worker_command = service->worker_command,
+        .worker_max_tasks = config->runtime.worker_max_tasks,
+        .files_root = config->runtime.files_root.at,
+        .files_threads = config->runtime.files_threads,
+        .files_source = config->files_source,
+    };
+    rc = runtime_new(&runtime, &service->runtime, e);
     if (rc != 0)
         return rc;
     struct api_config api = {
@@ -230,7 +269,8 @@ static int start(struct service *service, struct err *e)
 
 static void watch_signals(struct service *service)
 {
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a write's error says as much, here */
+    signal(SIGXFSZ, SIG_IGN); /* and here, when a file grows beyond RLIMIT_FSIZE */
     uv_signal_init(&service->loop, &service->term);
     uv_signal_init(&service->loop, &service->interrupt);
     service->term.data = service->interrupt.data = service;
@@ -246,6 +286,12 @@ static void init_handles(struct service *service)
     watch_signals(service);
 }
 
+/* A process that was killed may stay all the same, in an uninterruptible system call. */
+static void on_close_bound(uv_timer_t *bound)
+{
+    leave(bound->data);
+}
+
 static void close_everything(struct service *service)
 {
     uv_close((uv_handle_t *)&service->turn, NULL);
@@ -257,9 +303,18 @@ static void close_everything(struct service *service)
     if (service->http != NULL)
         http_close(service->http);
     api_free(service->api);
+    free(service->listeners);
+    if (service->runtime != NULL && runtime_abandoned(service->runtime) > 0)
+        leave(service); /* a thread that blocks is not waited for; worker processes go when we do */
     if (service->runtime != NULL)
         runtime_close(service->runtime);
-    free(service->listeners);
+    uv_timer_t bound;
+    uv_timer_init(&service->loop, &bound);
+    bound.data = service;
+    uv_timer_start(&bound, on_close_bound, CLOSE_MS, 0);
+    uv_unref((uv_handle_t *)&bound);
+    uv_run(&service->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&bound, NULL);
     uv_run(&service->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&service->loop);
     POST(rc == 0);
@@ -270,6 +325,9 @@ static void close_everything(struct service *service)
 int service_run(struct config *config, FILE *out, FILE *err)
 {
     struct service service = {.config = config};
+    service.worker_command[0] = (char *)(uintptr_t) "/proc/self/exe"; /* nobody writes to these */
+    service.worker_command[1] = (char *)(uintptr_t)WORKER_FLAG;
+    service.worker_command[2] = service.worker_memory;
     struct err e;
     service.log = malloc(sizeof *service.log);
     if (service.log == NULL || uv_loop_init(&service.loop) != 0) {

@@ -15,6 +15,9 @@
  *
  * Prints a line for each listener on `out` once it is served. Returns the exit code: 0; 1 when it could not start;
  * EXIT_USAGE when an address to listen on is none, or needs --insecure. Complaints before the start go to `err`. */
+/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker process. */
+#define WORKER_FLAG "--worker"
+
 int service_run(struct config *config, FILE *out, FILE *err);
 
 #endif

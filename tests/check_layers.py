@@ -25,7 +25,8 @@ FLOORS = ("runtime", "handlers", "service")  # each may include itself and those
 GENERATED = {"gatherd_version.h"}
 # What each floor may include beside libc and our own headers.
 LIBRARIES = {"runtime": {"uv.h"}, "handlers": {"jansson.h"}, "service": {"uv.h"}}
-HTTP_ONLY = {"microhttpd.h": "service/http.c"}
+HTTP_ONLY = {"microhttpd.h": "service/http_inner.h"}
+INNER = re.compile(r"_inner\.h$")  # x_inner.h is for x.c and x_*.c alone
 
 
 def is_libc(header):
@@ -65,6 +66,8 @@ def check_file(root, path):
                 problem(f'"{ours}" does not start at the repository root (like "runtime/task.h")')
             elif folder not in below:
                 problem(f'{floor}/ includes "{ours}": the stairs go service -> handlers -> runtime')
+            elif INNER.search(ours) and not re.fullmatch(re.escape(INNER.sub("", ours)) + r"(_\w+)?\.[ch]", name):
+                problem(f'"{ours}" is what the files {INNER.sub("", ours)}*.c share, and nobody else\'s')
             elif ours != "handlers/openapi_embed.h" and not (root / ours).is_file():
                 problem(f'"{ours}" does not exist')
         elif is_libc(system) or system in LIBRARIES[floor] or HTTP_ONLY.get(system) == name:
@@ -90,11 +93,12 @@ GOOD = {
     "runtime/functions/hash.c": '#include "runtime/task.h"\n#include <nettle/sha2.h>\n#include <nettle/hmac.h>\n',
     "handlers/tasks.h": '/* #include <uv.h> */\n#include <jansson.h>\n#include "runtime/task.h"\n',
     "handlers/contract.c": '#include "handlers/openapi_embed.h"\n',
-    "service/http.c": '#include <microhttpd.h>\n#include <uv.h>\n#include "handlers/tasks.h"\n#include "gatherd_version.h"\n',
+    "service/http_inner.h": '#include <microhttpd.h>\n',
+    "service/http.c": '#include "service/http_inner.h"\n#include <uv.h>\n#include "handlers/tasks.h"\n#include "gatherd_version.h"\n',
 }
 BAD = {
     "runtime/a.c": '#include "handlers/tasks.h"\n',
-    "runtime/b.h": '#include "service/http.h"\n',
+    "runtime/b.h": '#include "service/http.c"\n',
     "runtime/c.c": "#include <jansson.h>\n",
     "runtime/d.c": "#  include <microhttpd.h>\n",
     "runtime/e.c": "#include <nettle/sha2.h>\n",
@@ -107,10 +111,12 @@ BAD = {
     "runtime/functions/c.h": "#include <zlib.h>\n",
     "handlers/a.c": "#include <uv.h>\n",
     "handlers/b.c": "#include <microhttpd.h>\n",
-    "handlers/c.h": '#include "service/http.h"\n',
+    "handlers/c.h": '#include "service/http.c"\n',
     "service/a.c": "#include <microhttpd.h>\n",
     "service/b.h": "#include <microhttpd.h>\n",
     "service/c.c": "#include <jansson.h>\n",
+    "service/http_request.c": "#include <microhttpd.h>\n",
+    "service/d.c": '#include "service/http_inner.h"\n',
 }
 
 

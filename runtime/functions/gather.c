@@ -3,20 +3,11 @@
  * Promise:  it ends after its last child has ended, whatever the mode: a decided gather cancels the rest and waits.
  *           Everything is decided on the loop thread, one ended child at a time, so there is exactly one winner.
  */
-#include "runtime/core.h"
+#include "runtime/functions/gather.h"
 
 #include <stdio.h>
 
-enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
 static const char *const mode_names[] = {"all", "all_settled", "any", "race", "quorum", NULL};
-
-struct gather_input {
-    struct list tasks; /* of struct task_spec */
-    int mode;          /* enum mode */
-    int64_t quorum;
-    int64_t max_concurrency;
-    int64_t tolerated_failures;
-};
 
 struct counts {
     int64_t total, succeeded, failed, canceled;
@@ -29,17 +20,6 @@ struct gather_output {
     int64_t winner;
     uint64_t serial_ns;
     struct list tasks; /* of struct task *: the family's */
-};
-
-enum verdict { UNDECIDED, WON, LOST };
-
-struct gather {
-    struct family family; /* first, as function.h says */
-    size_t next;          /* the first child whose turn has not come */
-    size_t active;        /* children that were queued and have not ended */
-    size_t ended;
-    enum verdict verdict;
-    char detail[160]; /* of a lost gather */
 };
 
 static const struct type tasks_type = {
@@ -93,9 +73,7 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "GatherInput", .fields = input_fields, .size = sizeof(struct gather_input)};
-static const struct type output_type = {
+const struct type gather_result_type = {
     .kind = TYPE_RECORD, .name = "GatherResult", .fields = output_fields, .size = sizeof(struct gather_output)};
 
 #define FAULT(where, ...) \
@@ -108,20 +86,25 @@ static bool gather_check(const void *data, struct fault *fault)
     bool has_quorum = !type_is_absent(&positive_type, &input->quorum);
     const char *mode = mode_names[input->mode];
     if (input->mode == MODE_QUORUM && !has_quorum)
-        return FAULT("/quorum", "mode quorum needs a quorum");
+        return FAULT("/quorum", "is required in mode quorum");
     if (input->mode != MODE_QUORUM && has_quorum)
-        return FAULT("/quorum", "a quorum goes with mode quorum, not with mode %s", mode);
+        return FAULT("/quorum", "goes with mode quorum, not with mode %s", mode);
     if (input->mode != MODE_ALL && input->tolerated_failures > 0)
-        return FAULT("/tolerated_failures", "tolerated failures go with mode all, not with mode %s", mode);
+        return FAULT("/tolerated_failures", "goes with mode all, not with mode %s", mode);
     if (input->tasks.count == 0 && input->mode != MODE_ALL && input->mode != MODE_ALL_SETTLED)
-        return FAULT("/tasks", "mode %s needs at least one task", mode);
+        return FAULT("/tasks", "must have at least 1 item in mode %s", mode);
     if (has_quorum && (uint64_t)input->quorum > input->tasks.count)
-        return FAULT("/quorum", "the quorum is %lld, but there are %zu tasks", (long long)input->quorum,
-                     input->tasks.count);
+        return FAULT("/quorum", "must be at most %zu, the number of tasks", input->tasks.count);
     return true;
 }
 
-static const struct list *gather_children(const void *input)
+static const struct type input_type = {.kind = TYPE_RECORD,
+                                       .name = "GatherInput",
+                                       .fields = input_fields,
+                                       .size = sizeof(struct gather_input),
+                                       .check = gather_check};
+
+const struct list *gather_children(const void *input)
 {
     return &((const struct gather_input *)input)->tasks;
 }
@@ -166,8 +149,8 @@ static void end(struct task *task)
     struct gather *gather = task_state(task);
     const struct gather_output *output = task_output(task);
     task->has_output = true;
-    if (task->state == TASK_CANCELING) {
-        task_end_canceled(task, EFFECT_STOPPED);
+    if (task->state == TASK_CANCELING && gather->verdict != WON) { /* else the cancel came too late */
+        task_end_canceled(task, family_effect(&gather->family));
         return;
     }
     if (gather->verdict == LOST) {
@@ -181,7 +164,7 @@ static void end(struct task *task)
     task_end(task, gather->verdict == WON ? 0 : ERR_CHILD_FAILED);
 }
 
-static void gather_start(struct task *task)
+void gather_start(struct task *task)
 {
     const struct gather_input *input = task->spec->input;
     struct gather *gather = task_state(task);
@@ -203,11 +186,29 @@ static void gather_start(struct task *task)
 static void cancel_children(struct gather *gather, enum cancel_reason reason)
 {
     gather->next = gather->family.count; /* nothing more is to start */
-    for (size_t i = 0; i < gather->family.count; i++)
-        task_cancel(gather->family.children[i], reason);
+    family_cancel(&gather->family, reason);
 }
 
-static void gather_child_ended(struct task *task, struct task *child)
+static void decide(struct task *task, const struct task *child, bool all_ended)
+{
+    const struct gather_input *input = task->spec->input;
+    struct gather *gather = task_state(task);
+    struct gather_output *output = task_output(task);
+    bool wants_all = input->mode == MODE_ALL || input->mode == MODE_ALL_SETTLED;
+    if (task->state == TASK_CANCELING && wants_all && output->counts.canceled > 0)
+        return; /* those were canceled with it; where one success is enough, it may still have come in time */
+    gather->verdict = judge(input, &output->counts, all_ended);
+    if (gather->verdict == UNDECIDED)
+        return;
+    bool lost_race =
+        input->mode == MODE_RACE && task->state == TASK_RUNNING; /* its first end was a failure of its own */
+    if (lost_race || (gather->verdict == WON && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
+        output->winner = child->index;
+    if (task->state == TASK_RUNNING)
+        cancel_children(gather, CANCEL_SIBLING);
+}
+
+void gather_child_ended(struct task *task, struct task *child)
 {
     const struct gather_input *input = task->spec->input;
     struct gather *gather = task_state(task);
@@ -225,21 +226,15 @@ static void gather_child_ended(struct task *task, struct task *child)
         gather->active--;
 
     bool all_ended = gather->ended == gather->family.count;
-    if (gather->verdict == UNDECIDED && task->state == TASK_RUNNING) {
-        gather->verdict = judge(input, &output->counts, all_ended);
-        if (gather->verdict != UNDECIDED) {
-            if (input->mode == MODE_RACE || (input->mode == MODE_ANY && gather->verdict == WON))
-                output->winner = child->index;
-            cancel_children(gather, CANCEL_SIBLING);
-        }
-    }
+    if (gather->verdict == UNDECIDED)
+        decide(task, child, all_ended);
     if (all_ended)
         end(task);
     else if (task->state == TASK_RUNNING)
         start_children(gather, concurrency(input));
 }
 
-static void gather_cancel(struct task *task)
+void gather_cancel(struct task *task)
 {
     cancel_children(task_state(task), CANCEL_PARENT);
 }
@@ -248,11 +243,10 @@ const struct function function_gather = {
     .name = "gather",
     .doc = "Runs tasks concurrently, and ends when its mode is decided and all of them have ended",
     .executor = EXECUTOR_LOOP,
-    .cancel_effect = EFFECT_STOPPED,
+    .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
     .input = &input_type,
-    .output = &output_type,
+    .output = &gather_result_type,
     .state_size = sizeof(struct gather),
-    .check = gather_check,
     .start = gather_start,
     .cancel = gather_cancel,
     .children = gather_children,

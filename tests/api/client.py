@@ -132,7 +132,7 @@ class Raw:
         assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
         headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:]]
         response = Response(int(status), headers, b"")
-        if response.status < 200 or method == "HEAD":
+        if response.status < 200 or response.status == 304 or method == "HEAD":
             return response
         length = response.header("content-length")
         if length is None:

@@ -13,6 +13,9 @@ PLAIN_HEADERS = {"date", "content-length", "content-type", "connection"}
 ANYWHERE = ("MalformedHttp", "ForeignOrigin", "Misdirected", "Unavailable")
 PLACE = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
 CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
+USAGE_SLACK = 0.05   # seconds that the system's accounts of processor time may be off
+POOLED = ("threads", "processes", "files")
+PARENTS = ("gather", "map")
 
 ERRORS = {code: (int(status), title) for code, status, title in re.findall(
     r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "base.h").read_text(encoding="utf-8"))}
@@ -33,6 +36,21 @@ def parse_json(data):
         raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
 
 
+# What differs each time, or is a sentence for people.
+VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance", "detail"}
+MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds", "blocked_seconds", "user_seconds",
+            "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
+
+
+def steady(value, key=None):
+    """Without what differs each time."""
+    if isinstance(value, dict):
+        return {k: steady(v, k) for k, v in value.items() if k not in VOLATILE}
+    if isinstance(value, list):
+        return [steady(v) for v in value]
+    return None if key in MEASURED else value
+
+
 def documented(method, target, status):
     """What openapi.yaml says of an answer with this status to this request."""
     path, operation = spec.operation_for(method, target)
@@ -44,6 +62,8 @@ def documented(method, target, status):
         by_status = {spec_status(shared[n]): shared[n] for n in (*ANYWHERE, name)}
         if path is None and target.startswith("/v1/run/"):
             by_status[404] = shared["UnknownFunction"]
+        if path is None and method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
+            by_status[404] = shared["UnknownMethod"]
         found = by_status.get(status)
     assert found is not None, f"{method} {target}: status {status} is not documented"
     return found
@@ -76,35 +96,43 @@ def check(method, target, response, sent_id=None):
     if sent_id is not None and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", sent_id):
         assert response.header("x-request-id") == sent_id
     media_type = response.header("content-type")
+    if "content" not in node:
+        assert media_type is None and response.body == b"", f"{what}: it has content"
+        return None
     assert media_type in node["content"], f"{what}: the media type is {media_type}"
     if method == "HEAD":
         assert response.body == b""
         return None
-    if media_type == "application/yaml":
+    if media_type in ("application/yaml", "application/octet-stream"):
         return None
     assert response.body.endswith(b"\n") and response.body.count(b"\n") == 1, f"{what}: not one line"
     value = parse_json(response.body)
     spec.check_value(value, node["content"][media_type]["schema"], what)
     timing = response.header("server-timing")
     if media_type == "application/problem+json":
-        check_problem(value, response, timing)
+        check_problem(value, response, timing, place=not target.startswith("/v1/fs/"))
     elif "state" in value:
         check_task(value)
         check_timing(timing, value)
+    elif "pools" in value:
+        check_pools(value["pools"])
     return value
 
 
-def check_problem(value, response, timing):
+def check_problem(value, response, timing, place=True):
+    """A request that doesn't fit says where, unless it is the path that doesn't, or a task found out."""
+    place = place and "task" not in value
     code = value["type"].rsplit(":", 1)[1].replace("-", "_")
     assert (value["status"], value["title"]) == ERRORS[code]
     assert value["status"] == response.status
     assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")
     if code == "malformed_json" and "empty" not in value["detail"]:  # what is empty has no lines
         assert PLACE.search(value["detail"]), value["detail"]
-    if code in ("invalid", "limit_exceeded"):
+    if code in ("invalid", "limit_exceeded") and place:
         assert value.get("errors"), value
-    if code == "limit_exceeded":
+    if code == "limit_exceeded" and place:
         assert "limit" in value, value
+    assert ("pool" in value) == (code == "pool_full"), value
     task = value.get("task")
     assert (task is not None) == (timing is not None), "Server-Timing goes with a task"
     if task is not None:
@@ -141,7 +169,9 @@ def check_end(task):
     assert state in ("succeeded", "failed", "canceled"), state
     assert (error is None) == (state == "succeeded")
     ran = task.get("duration_seconds") is not None
-    assert ran == (task.get("pid") is not None) == (task.get("tid") is not None)
+    assert ran == (task.get("pid") is not None), task
+    if not (ran and cancel is not None and cancel["effect"] == "abandoned"):  # else its thread may not have said
+        assert ran == (task.get("tid") is not None), task
     assert ran or task.get("result") is None
     if state == "succeeded":
         assert ran and task["result"] is not None
@@ -154,10 +184,67 @@ def check_end(task):
             assert state == "failed" and cancel["reason"] == error["code"]
         if state == "canceled":
             assert cancel is not None
+    check_place(task, ran)
     if task["function"] == "sleep" and state == "succeeded":
         assert task["result"]["slept_seconds"] <= task["duration_seconds"] + 1e-9
-    if task["function"] == "gather" and task.get("result") is not None:
+    if task["function"] == "block" and state == "succeeded":
+        assert task["result"]["blocked_seconds"] <= task["duration_seconds"] + 1e-9
+    if task["function"] in PARENTS and task.get("result") is not None:
         check_gather(task["result"], task)
+    if "parts" in (task.get("result") or {}):
+        check_parts(task["result"], task)
+
+
+def check_place(task, ran):
+    """Where it ran, and what is accounted to it there."""
+    executor, pool, usage = task["executor"], task.get("pool"), task.get("usage")
+    error, effect = task.get("error") or {}, (task.get("cancel") or {}).get("effect")
+    if pool is None:  # on the loop, or divided: that has no slot of its own
+        assert executor == "loop" or task["function"] in ("primes", "sum"), task
+        assert usage is None and not {"exit_signal", "exit_code"} & error.keys(), task
+        return
+    assert executor in POOLED and (pool == "processes") == (executor == "processes"), task
+    if executor == "processes":
+        assert not ran or task["pid"] == task["tid"], task
+        assert effect in (None, "prevented", "killed", "too_late"), task
+    else:
+        assert effect in (None, "prevented", "abandoned", "too_late"), task
+    died = error.get("code") == "worker_died"
+    assert (usage is not None) == (ran and not died and effect not in ("killed", "abandoned")), task
+    if usage is not None:
+        assert ("worker_peak_rss_bytes" in usage) == (executor == "processes"), task
+        spent = usage["user_seconds"] + usage["system_seconds"]
+        assert spent <= task["duration_seconds"] * 1.1 + USAGE_SLACK, task
+    exits = {"exit_signal", "exit_code"} & error.keys()
+    assert len(exits) < 2 and (not exits or died), task
+
+
+def check_parts(result, task):
+    """The parts of a divided task that succeeded: all of it, in order."""
+    parts = result["parts"]
+    assert task["state"] == "succeeded" and task.get("pool") is None
+    assert [p["index"] for p in parts] == list(range(len(parts)))
+    for part in parts:
+        check_end(part)
+        assert (part["state"], part["function"], part["executor"]) == ("succeeded", task["function"], task["executor"])
+        assert part["duration_seconds"] <= task["duration_seconds"] + 1e-9
+    name = {"sum": "sum", "primes": "count"}[task["function"]]
+    assert sum(int(p["result"][name]) for p in parts) == int(result[name])
+
+
+def check_pools(pools):
+    """What the members of pools say of one another; who is idle is another matter."""
+    names = [p["name"] for p in pools]
+    assert len(names) == len(set(names)) and names[0] == "default" and "processes" not in names[:-1]
+    for pool in pools:
+        workers = pool.get("workers")
+        assert pool["abandoned"] <= pool["busy"] <= pool["size"]
+        assert pool["queued"] <= pool["queue_limit"] + pool["size"]
+        assert (workers is not None) == ("restarts" in pool) == (pool["executor"] == "processes"), pool
+        if workers is not None:
+            assert pool["abandoned"] == 0 and len(workers) <= pool["size"]
+            assert len({w["pid"] for w in workers}) == len(workers)
+            assert sum(w["busy"] for w in workers) <= pool["busy"], pool
 
 
 def check_gather(result, task):

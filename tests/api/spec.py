@@ -68,19 +68,19 @@ class Operation:
     def body_schema(self):
         """None for an operation without a body."""
         body = self.node.get("requestBody")
-        return body and body["content"]["application/json"]["schema"]
+        return body and body["content"].get("application/json", {}).get("schema")
 
     def request_examples(self):
         """{name: value} of the bodies to send."""
         body = self.node.get("requestBody")
-        examples = body["content"]["application/json"].get("examples", {}) if body else {}
+        examples = body["content"].get("application/json", {}).get("examples", {}) if body else {}
         return {name: example["value"] for name, example in examples.items()}
 
     def response_examples(self):
         """{name: (status, value)}; one that has the name of a request's is the answer to that."""
         found = {}
         for status, response in self.responses.items():
-            for media in response["content"].values():
+            for media in response.get("content", {}).values():
                 for name, example in media.get("examples", {}).items():
                     assert name not in found, f"{self}: two examples called {name}"
                     found[name] = (status, example["value"])
@@ -100,8 +100,10 @@ def paths_for(target):
     """The documented path that a request target such as /v1/functions/sleep?a=b is of, or None."""
     path = re.sub(r"^http://[^/]+", "", target).split("?", 1)[0]
     segments = path.split("/")
-    for template in DOCUMENT["paths"]:
+    for template in sorted(DOCUMENT["paths"], key=lambda t: t.count("{")):  # the most concrete one that fits
         wanted = template.split("/")
+        if template == "/v1/fs/{path}" and segments[:3] == ["", "v1", "fs"] and segments[3:4] > [""]:
+            return template
         if len(wanted) == len(segments) and all(
                 (w.startswith("{") and s) or w == unquote(s) for w, s in zip(wanted, segments)):
             return template

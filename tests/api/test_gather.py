@@ -1,11 +1,11 @@
 """gather and sleep: every mode, what is canceled and what that came to, clocks, order and accounts."""
 
-import os
-
 import pytest
 
 from client import Client
+from processes import threads
 from server import RELEASE
+from work import pools
 
 LONG = 60  # seconds that nobody waits for: who sleeps so long gets canceled
 
@@ -62,7 +62,9 @@ def test_a_task_tells_where_it_ran(client, server):
     assert {task["pid"], *(c["pid"] for c in task["result"]["tasks"])} == {server.pid}
     assert {task["tid"], *(c["tid"] for c in task["result"]["tasks"])} == {server.pid}
     if RELEASE:  # ThreadSanitizer has a thread of its own
-        assert os.listdir(f"/proc/{server.pid}/task") == [str(server.pid)], "sleeping takes no threads"
+        others = [name for tid, name in threads(server.pid).items() if tid != server.pid]
+        sizes = {name: pool["size"] for name, pool in pools(server.urls()[0]).items() if pool["executor"] != "processes"}
+        assert sorted(others) == sorted(f"gd-{name}" for name, size in sizes.items() for _ in range(size)), "sleeping takes none"
 
 
 def test_ids_are_new_and_sort_by_time(client):
@@ -268,6 +270,14 @@ def test_a_gather_out_of_time_takes_its_children_along(member, code, run):
     assert task["error"]["code"] == code and task["cancel"] == {"reason": code, "effect": "stopped"}
     assert states(task) == ["canceled", "canceled", "succeeded"]
     assert cancels(task) == [("parent", "stopped"), ("parent", "stopped"), None]
+
+
+@pytest.mark.parametrize("mode", ["race", "any"])
+def test_who_was_canceled_with_all_the_others_has_not_won(mode, run):
+    task = run(504, sleep(LONG), sleep(LONG), mode=mode, timeout_seconds=0.05)
+    assert states(task) == ["canceled", "canceled"] and "winner" not in task["result"]
+    task = run(200, inner(sleep(LONG), sleep(LONG), mode=mode), sleep(0.05), mode="race")
+    assert "winner" not in task["result"]["tasks"][0]["result"]
 
 
 def test_waiting_for_a_turn_counts_for_the_deadline_alone(run):

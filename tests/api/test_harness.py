@@ -85,6 +85,40 @@ WRONG = {
 }
 
 
+def everywhere():
+    """A sum in a worker, beside the parts of one and a block in a thread, as children."""
+    worker = {"user_seconds": 0.1, "system_seconds": 0, "worker_peak_rss_bytes": 4489216}
+    child = {"function": "sum", "executor": "processes", "pool": "processes", "state": "succeeded",
+             "result": {"sum": 10}, "pid": 4712, "tid": 4712, "queued_seconds": 0, "duration_seconds": 0.1,
+             "usage": worker}
+    parts = [{**child, "index": i, "result": {"sum": n}} for i, n in enumerate((1, 9))]
+    divided = {**child, "index": 1, "pid": 4711, "tid": 4711, "result": {"sum": 10, "parts": parts}}
+    del divided["pool"], divided["usage"]
+    block = {**child, "index": 2, "function": "block", "executor": "threads", "pool": "default", "pid": 4711,
+             "tid": 4715, "result": {"blocked_seconds": 0.1}, "usage": {"user_seconds": 0, "system_seconds": 0}}
+    died = {**child, "index": 3, "state": "failed",
+            "error": {"code": "worker_died", "status": 500, "detail": "x", "exit_signal": 9}}
+    del died["result"], died["usage"]
+    left = {**block, "index": 4, "state": "canceled", "cancel": {"reason": "sibling", "effect": "abandoned"},
+            "error": {"code": "canceled", "status": 409, "detail": "x"}}
+    del left["result"], left["usage"]
+    value = pair()
+    value["result"].update(mode="all_settled", serial_seconds=0.5, counts={"total": 5, "succeeded": 3, "failed": 1,
+                                                                          "canceled": 1},
+                           tasks=copy.deepcopy([{**child, "index": 0}, divided, block, died, left]))
+    return value
+
+
+def pool_list():
+    return example("/v1/pools", "GET", "idle")[1]
+
+
+def test_the_other_examples_are_right():
+    check(answer(everywhere()))
+    check(answer(pool_list()), "GET", "/v1/pools")
+    check(refusal(problem(503, "pool_full", pool="default"), Retry_After="1"))
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_answers_are_found(what):
     with pytest.raises(AssertionError):
@@ -137,6 +171,59 @@ def test_wrong_tasks_are_found(what):
 def test_wrong_cancels_are_found(what):
     with pytest.raises((AssertionError, TypeError)):
         check(spoil(WRONG_CANCELS[what], first))
+
+
+WRONG_PLACES = {
+    "no pool": lambda c: c[0].pop("pool"),
+    "pool of threads": lambda c: c[0].update(pool="default"),
+    "a worker's other thread": lambda c: c[0].update(tid=4713),
+    "no usage": lambda c: c[0].pop("usage"),
+    "a worker without its memory": lambda c: c[0]["usage"].pop("worker_peak_rss_bytes"),
+    "a thread's memory": lambda c: c[2]["usage"].update(worker_peak_rss_bytes=1),
+    "more usage than time": lambda c: c[2]["usage"].update(user_seconds=1),
+    "usage on the loop": lambda c: c[1].update(usage=c[2]["usage"]),
+    "parts in disorder": lambda c: c[1]["result"]["parts"].reverse(),
+    "parts that don't add up": lambda c: c[1]["result"].update(sum=11),
+    "a part that failed": lambda c: c[1]["result"]["parts"][0].update(state="failed"),
+    "blocked longer than it ran": lambda c: c[2]["result"].update(blocked_seconds=0.2),
+    "died twice": lambda c: c[3]["error"].update(exit_code=1),
+    "died of a timeout": lambda c: c[3].update(cancel={"reason": "timeout", "effect": "killed"}, error={
+        "code": "timeout", "status": 504, "detail": "x", "exit_signal": 9}),
+    "usage of one that died": lambda c: c[3].update(usage=c[0]["usage"]),
+    "a thread killed": lambda c: c[4]["cancel"].update(effect="killed"),
+    "a thread stopped": lambda c: c[4]["cancel"].update(effect="stopped"),
+    "usage of one that was abandoned": lambda c: c[4].update(usage=c[2]["usage"]),
+}
+WRONG_POOLS = {
+    "no default": lambda p: p[0].update(name="other"),
+    "a name twice": lambda p: p[-1].update(name="default"),
+    "busier than large": lambda p: p[0].update(busy=7),
+    "more abandoned than busy": lambda p: p[0].update(abandoned=1),
+    "threads with workers": lambda p: p[0].update(workers=[]),
+    "processes without": lambda p: p[-1].pop("workers"),
+    "a pid twice": lambda p: p[-1]["workers"][0].update(pid=4713),
+    "a busy worker in an idle pool": lambda p: p[-1]["workers"][0].update(busy=True),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_PLACES)
+def test_wrong_places_are_found(what):
+    with pytest.raises((AssertionError, KeyError)):
+        check(spoil(lambda task: WRONG_PLACES[what](task["result"]["tasks"]), everywhere))
+
+
+@pytest.mark.parametrize("what", WRONG_POOLS)
+def test_wrong_pools_are_found(what):
+    value = pool_list()
+    WRONG_POOLS[what](value["pools"])
+    with pytest.raises(AssertionError):
+        check(answer(value), "GET", "/v1/pools")
+
+
+@pytest.mark.parametrize("wrong", [problem(503, "pool_full"), problem(503, "too_many_tasks", pool="default")])
+def test_the_pool_is_named_where_it_is_full_and_only_there(wrong):
+    with pytest.raises(AssertionError):
+        check(refusal(wrong, Retry_After="1"))
 
 
 def test_a_shared_answer_is_judged_too():

@@ -257,8 +257,8 @@ static void a_task_is_rendered_at_each_stage(void **state)
 
     json_t *queued = task_object(w.task);
     expect_members(queued,
-                   "id name function executor state done result error pid tid created_at started_at finished_at "
-                   "queued_seconds duration_seconds cancel");
+                   "id name function executor pool state done result error pid tid created_at started_at finished_at "
+                   "queued_seconds duration_seconds usage cancel");
     assert_string_equal(string_at(queued, "id"), ticket.id);
     assert_string_equal(string_at(queued, "name"), "the name");
     assert_string_equal(string_at(queued, "function"), function_probe.name);

@@ -286,9 +286,13 @@ static void a_gather_may_hold_gathers(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(tasks, "items"), "$ref")),
                         "#/$defs/TaskSpec");
     json_t *definitions = json_object_get(schema, "$defs");
-    json_t *first = json_array_get(json_object_get(json_object_get(definitions, "TaskSpec"), "oneOf"), 0);
-    json_t *input = json_object_get(json_object_get(first, "properties"), "input");
-    assert_string_equal(json_string_value(json_object_get(input, "$ref")), "#/$defs/GatherInput");
+    json_t *all = json_object_get(json_object_get(definitions, "TaskSpec"), "oneOf");
+    for (size_t i = 0; functions[i] != NULL; i++) {
+        json_t *input = json_object_get(json_object_get(json_array_get(all, i), "properties"), "input");
+        char reference[96];
+        snprintf(reference, sizeof reference, "#/$defs/%s", functions[i]->input->name);
+        assert_string_equal(json_string_value(json_object_get(input, "$ref")), reference);
+    }
     assert_non_null(json_object_get(definitions, "GatherInput"));
     json_decref(schema);
 }

@@ -705,7 +705,7 @@ static void a_runtime_needs_memory(void **state)
     int rc;
     do {
         alloc_fail_at(++n);
-        rc = runtime_new(&loop, &limits, &runtime, &e);
+        rc = runtime_new(&(struct runtime_config){.loop = &loop, .limits = &limits}, &runtime, &e);
         assert_int_equal(rc, alloc_count() >= n ? ERR_OUT_OF_MEMORY : 0);
         assert_int_equal(runtime != NULL, rc == 0);
         if (rc != 0)
@@ -898,7 +898,7 @@ static void two_runtimes_on_one_loop(void **state)
     struct limits limits;
     limits_default(&limits);
     struct runtime *mine = f->runtime, *other;
-    assert_int_equal(runtime_new(&f->loop, &limits, &other, NULL), 0);
+    assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
     struct watch w[2] = {{0}};
     struct task_spec spec = sleep_of(f, MS(1));
     assert_int_equal(submit(f, &spec, &w[0]), 0);

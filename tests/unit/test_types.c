@@ -512,7 +512,9 @@ static void test_limits(void **state)
     for (const struct field *row = limits_fields; row->name != NULL; row++, rows++) {
         char value[8];
         refused(state, row->type, TEXT("-1"), ERR_INVALID,
-                row->type->kind == TYPE_SECONDS ? "must be more than 0" : "must be at least 1");
+                row->type->kind == TYPE_SECONDS      ? "must be more than 0"
+                : row == &limits_fields[LIMIT_QUEUE] ? "must be at least 0"
+                                                     : "must be at least 1");
         parsed(state, row->type, row->fallback, value);
         assert_int_equal(row->presence, FIELD_DEFAULTED);
         assert_non_null(row->doc);

@@ -5,11 +5,22 @@
 
 /* -- the fixture ----------------------------------------------------------------------------------------------------- */
 
+static bool never(const void *of)
+{
+    (void)of;
+    return false;
+}
+
 struct fixture *fixture_new(const struct limits *limits)
 {
     struct limits defaults;
     if (limits == NULL)
         limits_default(&defaults);
+    return fixture_start(&(struct runtime_config){.limits = limits == NULL ? &defaults : limits});
+}
+
+struct fixture *fixture_start(const struct runtime_config *config)
+{
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
@@ -17,7 +28,9 @@ struct fixture *fixture_new(const struct limits *limits)
         goto err_after_calloc;
     uv_timer_init(&f->loop, &f->guard);
     uv_unref((uv_handle_t *)&f->guard); /* what only waits for it has nothing left to wait for */
-    if (runtime_new(&f->loop, limits == NULL ? &defaults : limits, &f->runtime, NULL) != 0)
+    struct runtime_config here = *config;
+    here.loop = &f->loop;
+    if (runtime_new(&here, &f->runtime, NULL) != 0)
         goto err_after_loop;
     f->arena = arena_new();
     if (f->arena != NULL)
@@ -25,6 +38,7 @@ struct fixture *fixture_new(const struct limits *limits)
 
     runtime_close(f->runtime);
 err_after_loop:
+    run_until(f, never, NULL); /* worker processes take their time to end */
     uv_close((uv_handle_t *)&f->guard, NULL);
     uv_run(&f->loop, UV_RUN_NOWAIT);
     uv_loop_close(&f->loop);
@@ -37,9 +51,10 @@ err_after_calloc:
 bool fixture_free(struct fixture *f)
 {
     if (f->runtime->unfinished != 0 || !ring_empty(&f->runtime->roots) || f->runtime->ready != NULL ||
-        running_timers(f) != 0 || reserved_timers(f) != 0)
+        running_timers(f) != 0 || reserved_timers(f) != 0 || runtime_abandoned(f->runtime) != 0)
         return false;
     runtime_close(f->runtime);
+    run_until(f, never, NULL);
     uv_close((uv_handle_t *)&f->guard, NULL);
     if (uv_run(&f->loop, UV_RUN_NOWAIT) != 0 || uv_loop_close(&f->loop) != 0)
         return false;
@@ -170,7 +185,7 @@ struct task_spec spec_of(struct fixture *f, const struct function *function)
     return (struct task_spec){
         .function = function,
         .input = input,
-        .options = {.timeout_ns = SECONDS_ABSENT, .deadline_ns = SECONDS_ABSENT},
+        .options = task_options_none,
     };
 }
 

@@ -24,6 +24,9 @@ struct fixture {
 /* A fixture with these limits (NULL: the defaults), in memory that does not move. NULL when something failed. */
 struct fixture *fixture_new(const struct limits *limits);
 
+/* One with pools too; the loop is the fixture's own. */
+struct fixture *fixture_start(const struct runtime_config *config);
+
 /* Gives everything back. False when the test left tasks, timers or handles behind. */
 bool fixture_free(struct fixture *f);
 

@@ -1,0 +1,82 @@
+/* file_methods - the methods of an open file, as Python's file objects have them: one table, dispatched by name.
+ *
+ * Positions and amounts are in bytes. Text is UTF-8 unless the file was opened with encoding base64; nothing translates newlines.
+ *
+ * Owns:     nothing.
+ * Threads:  steps in a thread of the files pool that has the file's lane.
+ */
+#ifndef GATHERD_RUNTIME_FILE_METHODS_H
+#define GATHERD_RUNTIME_FILE_METHODS_H
+
+#include "runtime/file_io.h"
+#include "runtime/open_files.h"
+#include "runtime/run.h"
+#include "runtime/spec.h"
+
+/* The arguments of every method; which of them one takes is said by its type. */
+struct file_call {
+    struct open_file *file; /* no field: whoever makes the call sets it */
+    int op;                 /* likewise: a row of file_methods */
+    struct text data;
+    struct list lines; /* of struct text */
+    int64_t length;    /* INTEGER absent: as much as there is */
+    int64_t offset;
+    int64_t size; /* absent: the position */
+    int whence;   /* enum whence */
+};
+
+/* What methods give back. `stat` is first, so that a step that sets nothing else can do with that. */
+struct file_result {
+    struct file_stat stat;
+    struct text data;
+    struct list lines;
+    int64_t read_bytes, written_bytes, position, size_bytes;
+    bool eof;
+};
+
+struct file_method {
+    struct function function; /* not one that a request can name by itself: it needs a file */
+    int (*step)(const struct file_call *call, struct file_result *result, struct run *run);
+};
+
+enum file_op {
+    OP_READ,
+    OP_READLINE,
+    OP_READLINES,
+    OP_WRITE,
+    OP_WRITELINES,
+    OP_PREAD,
+    OP_PWRITE,
+    OP_SEEK,
+    OP_TELL,
+    OP_TRUNCATE,
+    OP_FLUSH,
+    OP_FSYNC,
+    OP_STAT,
+    OP_CLOSE,
+    OP_COUNT
+};
+extern const struct file_method file_methods[OP_COUNT];
+extern const char *const file_method_names[OP_COUNT + 1]; /* ends with NULL */
+
+/* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
+extern const struct function function_file_open;
+
+/* Makes the call `op` of a file: fills call->file and call->op, whose other members are the arguments, and the spec. The call
+ * lies where the spec does. */
+void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
+
+/* What POST /v1/files takes, and what a script says of its file. */
+struct file_opening {
+    struct text path;
+    int mode;          /* enum file_mode */
+    int encoding;      /* enum encoding */
+    uint64_t lease_ns; /* may be absent */
+};
+extern const struct type file_opening_type;
+extern const struct type file_mode_type;
+
+/* Fields that methods and scripts share, for their tables. */
+extern const struct type file_lines_type, file_whence_type, file_distance_type;
+
+#endif

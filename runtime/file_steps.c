@@ -1,0 +1,324 @@
+#include "runtime/file_steps.h"
+
+#include "runtime/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -- opening ------------------------------------------------------------------------------------------------------- */
+
+static const int open_flags[FILE_MODES] = {
+    [FILE_R] = O_RDONLY,
+    [FILE_R_PLUS] = O_RDWR,
+    [FILE_W] = O_WRONLY | O_CREAT | O_TRUNC,
+    [FILE_W_PLUS] = O_RDWR | O_CREAT | O_TRUNC,
+    [FILE_A] = O_WRONLY | O_CREAT | O_APPEND,
+    [FILE_A_PLUS] = O_RDWR | O_CREAT | O_APPEND,
+    [FILE_X] = O_WRONLY | O_CREAT | O_EXCL,
+    [FILE_X_PLUS] = O_RDWR | O_CREAT | O_EXCL,
+};
+
+static bool reads(const struct open_file *file)
+{
+    return (open_flags[file->mode] & O_ACCMODE) != O_WRONLY;
+}
+
+static bool writes(const struct open_file *file)
+{
+    return (open_flags[file->mode] & O_ACCMODE) != O_RDONLY;
+}
+
+static bool appends(const struct open_file *file)
+{
+    return (open_flags[file->mode] & O_APPEND) != 0;
+}
+
+int file_open_step(struct open_file *file, struct run *run)
+{
+    int fd;
+    int rc = jail_open_file(run->jail, file->path, open_flags[file->mode], 0666, &fd, run->e);
+    if (rc != 0)
+        return rc;
+    struct stat st = {0};
+    if (appends(file) && fstat(fd, &st) != 0) {
+        rc = jail_error(run->e, errno, file->path);
+        close(fd);
+        return rc;
+    }
+    if (run_canceled(run)) { /* nobody will ever use it */
+        close(fd);
+        return err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more");
+    }
+    atomic_store(&file->position, st.st_size);
+    file->fd = fd;
+    return 0;
+}
+
+/* -- the methods --------------------------------------------------------------------------------------------------- */
+
+static int not_open_for(const struct open_file *file, const char *what, struct err *e)
+{
+    return err_set(e, ERR_INVALID, "%s is not open for %s: its mode is %s", file->path.at, what,
+                   file_mode_names[file->mode]);
+}
+
+static int64_t most_of(const struct file_call *call, const struct run *run)
+{
+    return call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes;
+}
+
+static int too_much(const struct run *run, const struct text path)
+{
+    return err_set(run->e, ERR_LIMIT_EXCEEDED,
+                   "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
+                   path.at, (long long)run->limits->max_read_bytes);
+}
+
+typedef int read_fn(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
+                    struct file_piece *out, struct err *e);
+
+/* Reads at the position and moves it. Without a length all that is left is asked for, and has to be given. */
+static int read_here(const struct file_call *call, struct file_result *result, struct run *run, read_fn *read)
+{
+    struct open_file *file = call->file;
+    struct file_piece piece;
+    int64_t position = atomic_load(&file->position);
+    if (!reads(file))
+        return not_open_for(file, "reading", run->e);
+    int rc = read(file->fd, position, most_of(call, run), (enum encoding)file->encoding, file->path, run->arena, &piece,
+                  run->e);
+    if (rc != 0)
+        return rc;
+    if (read == file_read && call->length == INTEGER_ABSENT && !piece.eof)
+        return too_much(run, file->path);
+    rc = run_spend_read(run, piece.read_bytes);
+    if (rc != 0)
+        return rc;
+    position += piece.read_bytes;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){
+        .data = piece.data, .read_bytes = piece.read_bytes, .position = position, .eof = piece.eof};
+    return 0;
+}
+
+int file_step_read(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    return read_here(call, result, run, file_read);
+}
+
+int file_step_readline(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    return read_here(call, result, run, file_read_line);
+}
+
+static size_t count_lines(struct text bytes)
+{
+    size_t count = 0;
+    for (struct text line; file_next_line(&bytes, &line);)
+        count++;
+    return count;
+}
+
+/* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
+int file_step_readlines(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct text bytes, line;
+    int64_t position = atomic_load(&file->position), most = run->limits->max_read_bytes;
+    if (!reads(file))
+        return not_open_for(file, "reading", run->e);
+    int rc = file_read_at(file->fd, position, (size_t)most + 1, file->path, run->arena, &bytes, run->e);
+    if (rc != 0)
+        return rc;
+    if (bytes.len > (size_t)most)
+        return too_much(run, file->path);
+    size_t all = count_lines(bytes);
+    if (all > (size_t)file_lines_type.max)
+        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
+                       file->path.at, (long long)file_lines_type.max);
+    rc = run_spend_read(run, (int64_t)bytes.len);
+    if (rc != 0)
+        return rc;
+    struct text *lines = arena_calloc(run->arena, all, sizeof *lines);
+    if (lines == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
+    size_t count = 0;
+    for (struct text rest = bytes; rc == 0 && file_next_line(&rest, &line);)
+        rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
+    if (rc != 0)
+        return rc;
+    position += (int64_t)bytes.len;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){
+        .lines = {lines, count}, .read_bytes = (int64_t)bytes.len, .position = position, .eof = true};
+    return 0;
+}
+
+static int write_here(struct open_file *file, struct text bytes, struct file_result *result, struct run *run)
+{
+    int64_t position = atomic_load(&file->position);
+    int rc = 0;
+    if (bytes.len == 0) {
+        /* nothing happens, and the position stays, as with write(2) */
+    } else if (appends(file)) {
+        rc = file_append(file->fd, bytes, file->path, &position, run->e);
+    } else {
+        rc = file_write_at(file->fd, position, bytes, file->path, run->e);
+        position += (int64_t)bytes.len;
+    }
+    if (rc != 0)
+        return rc;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){.written_bytes = (int64_t)bytes.len, .position = position};
+    return 0;
+}
+
+int file_step_write(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct text bytes;
+    if (!writes(file))
+        return not_open_for(file, "writing", run->e);
+    int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
+    return rc != 0 ? rc : write_here(file, bytes, result, run);
+}
+
+/* Joins the lines first: they are written all or not at all. No newlines are added, as in Python. */
+int file_step_writelines(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    const struct text *lines = call->lines.items;
+    size_t len = 0;
+    if (!writes(file))
+        return not_open_for(file, "writing", run->e);
+    struct text *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
+    if (pieces == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+    for (size_t i = 0; i < call->lines.count; i++) {
+        int rc = file_decode(lines[i], (enum encoding)file->encoding, run->arena, &pieces[i], run->e);
+        if (rc != 0)
+            return rc;
+        len += pieces[i].len;
+    }
+    char *all = arena_alloc(run->arena, len + 1);
+    if (all == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+    size_t at = 0;
+    for (size_t i = 0; i < call->lines.count; i++) {
+        memcpy(all + at, pieces[i].at, pieces[i].len);
+        at += pieces[i].len;
+    }
+    return write_here(file, (struct text){all, len}, result, run);
+}
+
+int file_step_pread(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct file_piece piece;
+    if (!reads(file))
+        return not_open_for(file, "reading", run->e);
+    int rc = file_read(file->fd, call->offset, call->length, (enum encoding)file->encoding, file->path, run->arena,
+                       &piece, run->e);
+    if (rc == 0)
+        rc = run_spend_read(run, piece.read_bytes);
+    if (rc == 0)
+        *result = (struct file_result){.data = piece.data, .read_bytes = piece.read_bytes, .eof = piece.eof};
+    return rc;
+}
+
+int file_step_pwrite(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct text bytes;
+    if (!writes(file))
+        return not_open_for(file, "writing", run->e);
+    if (appends(file)) /* Linux would append all the same (pwrite(2), BUGS) */
+        return err_set(run->e, ERR_INVALID, "%s is open for appending, which has no pwrite", file->path.at);
+    int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
+    if (rc == 0)
+        rc = file_write_at(file->fd, call->offset, bytes, file->path, run->e);
+    if (rc == 0)
+        *result = (struct file_result){.written_bytes = (int64_t)bytes.len};
+    return rc;
+}
+
+static int size_of(const struct open_file *file, int64_t *size, struct err *e)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) != 0)
+        return jail_error(e, errno, file->path);
+    *size = st.st_size;
+    return 0;
+}
+
+int file_step_seek(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    int64_t base = 0, position;
+    int rc = 0;
+    if (call->whence == WHENCE_CURRENT)
+        base = atomic_load(&file->position);
+    else if (call->whence == WHENCE_END)
+        rc = size_of(file, &base, run->e);
+    if (rc != 0)
+        return rc;
+    if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
+        return err_set(run->e, ERR_INVALID, "That position would be before the beginning of %s, or beyond all files",
+                       file->path.at);
+    atomic_store(&file->position, position);
+    *result = (struct file_result){.position = position};
+    return 0;
+}
+
+int file_step_tell(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)run;
+    *result = (struct file_result){.position = atomic_load(&call->file->position)};
+    return 0;
+}
+
+int file_step_truncate(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
+    if (!writes(file))
+        return not_open_for(file, "writing", run->e);
+    if (ftruncate(file->fd, size) != 0)
+        return jail_error(run->e, errno, file->path);
+    *result = (struct file_result){.size_bytes = size};
+    return 0;
+}
+
+/* There is no buffer of ours to flush; what was written is the kernel's. */
+int file_step_flush(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)call;
+    (void)result;
+    (void)run;
+    return 0;
+}
+
+int file_step_fsync(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)result;
+    return fsync(call->file->fd) == 0 ? 0 : jail_error(run->e, errno, call->file->path);
+}
+
+int file_step_stat(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct stat st;
+    if (fstat(call->file->fd, &st) != 0)
+        return jail_error(run->e, errno, call->file->path);
+    return file_stat_from(&st, run->arena, &result->stat, run->e);
+}
+
+int file_step_close(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    (void)result;
+    int fd = file->fd;
+    file->fd = -1; /* also when close(2) fails: the descriptor is gone then too */
+    return close(fd) == 0 || errno == EINTR ? 0 : jail_error(run->e, errno, file->path);
+}

@@ -1,0 +1,24 @@
+/* file_steps - what each method of an open file does, in a thread of the files pool that has the file's lane.
+ *
+ * A step that fails leaves the file and its position as they were.
+ *
+ * Owns:     nothing; results lie in run->arena.
+ * Threads:  one of the files pool.
+ */
+#ifndef GATHERD_RUNTIME_FILE_STEPS_H
+#define GATHERD_RUNTIME_FILE_STEPS_H
+
+#include "runtime/file_methods.h"
+
+enum whence { WHENCE_START, WHENCE_CURRENT, WHENCE_END };
+
+/* The file is open. 0 with *result filled, as far as the method's output type says; or an ERR_ code with run->e filled. */
+typedef int file_step_fn(const struct file_call *call, struct file_result *result, struct run *run);
+file_step_fn file_step_read, file_step_readline, file_step_readlines, file_step_write, file_step_writelines,
+    file_step_pread, file_step_pwrite, file_step_seek, file_step_tell, file_step_truncate, file_step_flush,
+    file_step_fsync, file_step_stat, file_step_close;
+
+/* Opens the file as its mode says, and sets its position. */
+int file_open_step(struct open_file *file, struct run *run);
+
+#endif

@@ -1,0 +1,65 @@
+/* block - blocks the thread it runs on, as a badly behaved library call would. */
+#include "runtime/function.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <time.h>
+
+struct block_input {
+    uint64_t duration_ns;
+};
+
+struct block_output {
+    uint64_t blocked_ns;
+};
+
+static const struct type input_seconds_type = {
+    .kind = TYPE_SECONDS, .min = 0, .max = INT64_C(86400) * (int64_t)NS_PER_SECOND};
+static const struct type blocked_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+
+static const struct field input_fields[] = {
+    {"seconds", &input_seconds_type, offsetof(struct block_input, duration_ns), FIELD_REQUIRED, NULL,
+     "How long to block a thread; it can't be interrupted", "0.5"},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"blocked_seconds", &blocked_type, offsetof(struct block_output, blocked_ns), FIELD_REQUIRED, NULL,
+     "How long it blocked, measured; never less than asked", "0.500061"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "BlockInput", .fields = input_fields, .size = sizeof(struct block_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "BlockResult", .fields = output_fields, .size = sizeof(struct block_output)};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
+}
+
+static int block_run(const void *in, void *out, struct run *run)
+{
+    (void)run; /* that it does not look whether it was canceled is the point of it */
+    const struct block_input *input = in;
+    struct block_output *output = out;
+    uint64_t from = now_ns(), until = from + input->duration_ns;
+    struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SECOND), .tv_nsec = (long)(until % NS_PER_SECOND)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
+        ;
+    output->blocked_ns = now_ns() - from;
+    return 0;
+}
+
+const struct function function_block = {
+    .name = "block",
+    .doc = "Blocks a thread, as a call of a blocking library would",
+    .executor = EXECUTOR_THREADS,
+    .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = block_run,
+};

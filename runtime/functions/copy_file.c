@@ -1,0 +1,161 @@
+/* copy_file - copies a file; nobody ever sees half a copy. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    STEP = 8 << 20,     /* bytes between two looks at whether anybody still waits */
+    BUFFER = 256 << 10, /* bytes at a time, where the kernel can't copy by itself */
+};
+
+struct copy_file_input {
+    struct text from, to;
+    bool replace, fsync;
+};
+
+struct copy_file_output {
+    int64_t size_bytes;
+};
+
+static const struct field input_fields[] = {
+    {"from", &path_type, offsetof(struct copy_file_input, from), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {"to", &path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
+     "The path of the copy, relative to the root of files", "notes/b.txt"},
+    {"replace", &flag_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
+     "Whether to replace a file that has that path; until the copy is whole it stays as it is", NULL},
+    {"fsync", &flag_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
+     "Whether it has to be on disk before the task succeeds", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"size_bytes", &file_bytes_type, offsetof(struct copy_file_output, size_bytes), FIELD_REQUIRED, NULL,
+     "The size of the copy", "13"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "CopyFileInput", .fields = input_fields, .size = sizeof(struct copy_file_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "CopyFileResult", .fields = output_fields, .size = sizeof(struct copy_file_output)};
+
+/* A copy under way. */
+struct copying {
+    const struct copy_file_input *input;
+    int from, to;   /* descriptors; borrowed */
+    int64_t copied; /* bytes */
+    char *buffer;   /* owned; NULL as long as the kernel copies by itself */
+};
+
+/* Copies a piece. *n is how many bytes, 0 at the end of the file. */
+static int copy_by_hand(struct copying *c, size_t *n, struct err *e)
+{
+    ssize_t got;
+    do
+        got = pread(c->from, c->buffer, BUFFER, c->copied);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return jail_error(e, errno, c->input->from);
+    *n = (size_t)got;
+    return file_write_at(c->to, c->copied, (struct text){c->buffer, *n}, c->input->to, e);
+}
+
+static int copy_piece(struct copying *c, size_t *n, struct err *e)
+{
+    if (c->buffer != NULL)
+        return copy_by_hand(c, n, e);
+    off_t from = c->copied, to = c->copied;
+    ssize_t done;
+    do
+        done = copy_file_range(c->from, &from, c->to, &to, STEP, 0);
+    while (done < 0 && errno == EINTR);
+    bool unable = done < 0 ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
+                           : done == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
+    if (done < 0 && !unable)
+        return jail_error(e, errno, c->input->to);
+    if (!unable) {
+        *n = (size_t)done;
+        return 0;
+    }
+    c->buffer = malloc(BUFFER);
+    if (c->buffer == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to copy the file");
+    return copy_by_hand(c, n, e);
+}
+
+static int copy_all(struct copying *c, struct run *run)
+{
+    size_t n = 0;
+    int rc;
+    do {
+        if (run_canceled(run))
+            return err_set(run->e, ERR_CANCELED, "Nobody waits for the copy any more; there is none");
+        rc = copy_piece(c, &n, run->e);
+        if (rc == 0)
+            c->copied += (int64_t)n;
+    } while (rc == 0 && n > 0);
+    return rc;
+}
+
+/* Copies what is open to where `entry` says. */
+static int copy_to(const struct copy_file_input *input, int from, const struct jail_entry *entry,
+                   struct copy_file_output *output, struct run *run)
+{
+    struct copying copying = {.input = input, .from = from};
+    struct jail_draft draft;
+    struct stat stat;
+    if (!input->replace && entry->slashed)
+        return jail_error(run->e, EISDIR, input->to);
+    if (!input->replace && faccessat(entry->directory, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return jail_error(run->e, EEXIST, input->to);
+    if (fstat(from, &stat) != 0)
+        return jail_error(run->e, errno, input->from);
+    int rc = jail_draft(run->jail, stat.st_mode & 0777, &draft, run->e);
+    if (rc != 0)
+        return rc;
+    copying.to = draft.fd;
+    rc = copy_all(&copying, run);
+    free(copying.buffer);
+    if (rc != 0) {
+        jail_drop(run->jail, &draft);
+        return rc;
+    }
+    rc = jail_publish(run->jail, &draft, entry, !input->replace, input->fsync, input->to, run->e);
+    output->size_bytes = rc == 0 ? copying.copied : 0;
+    return rc;
+}
+
+static int copy_file_run(const void *in, void *out, struct run *run)
+{
+    const struct copy_file_input *input = in;
+    struct jail_entry entry;
+    int from;
+    int rc = jail_open_file(run->jail, input->from, O_RDONLY, 0, &from, run->e);
+    if (rc != 0)
+        return rc;
+    rc = input->replace ? jail_target(run->jail, input->to, &entry, run->e)
+                        : jail_entry(run->jail, input->to, &entry, run->e);
+    if (rc == 0) {
+        rc = copy_to(input, from, &entry, out, run);
+        close(entry.directory);
+    }
+    close(from);
+    return rc;
+}
+
+const struct function function_copy_file = {
+    .name = "copy_file",
+    .doc = "Copies a file",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = copy_file_run,
+};

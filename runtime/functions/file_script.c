@@ -1,0 +1,170 @@
+/* file_script - opens a file, does many operations on it in order, and closes it, all in one job of the files pool. */
+#include "runtime/file_steps.h"
+#include "runtime/function.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct script_input {
+    struct text path;
+    int mode;
+    int encoding;
+    struct list ops; /* of struct file_call */
+};
+
+struct step_output {
+    const struct function *op;
+    const void *result; /* of op->output's type */
+};
+
+struct script_output {
+    struct list results; /* of struct step_output */
+};
+
+static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
+
+#define CALL(member) offsetof(struct file_call, member)
+static const struct field step_fields[] = {
+    {"op", &op_type, CALL(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
+    {"data", &data_type, CALL(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
+    {"lines", &file_lines_type, CALL(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
+    {"length", &read_length_type, CALL(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
+    {"offset", &file_distance_type, CALL(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
+    {"size", &file_bytes_type, CALL(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
+    {"whence", &file_whence_type, CALL(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
+    {0},
+};
+
+static const struct field *find(const struct type *record, const char *name)
+{
+    for (const struct field *f = record->fields; f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0)
+            return f;
+    return NULL;
+}
+
+/* The method's own type says what a step may have, and what it needs. */
+static bool step_check(const void *data, struct fault *fault)
+{
+    const struct file_call *call = data;
+    const struct type *input = file_methods[call->op].function.input;
+    for (const struct field *f = step_fields + 1; f->name != NULL; f++) {
+        bool given = !type_is_absent(f->type, (const char *)data + f->offset);
+        const struct field *taken = find(input, f->name);
+        bool needed = taken != NULL && taken->presence == FIELD_REQUIRED;
+        if (given ? taken != NULL : !needed)
+            continue;
+        snprintf(fault->pointer, sizeof fault->pointer, "/%s", f->name);
+        snprintf(fault->detail, sizeof fault->detail, given ? "is nothing that %s takes" : "is required by %s",
+                 file_method_names[call->op]);
+        return false;
+    }
+    if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0) {
+        snprintf(fault->pointer, sizeof fault->pointer, "/offset");
+        snprintf(fault->detail, sizeof fault->detail, "must be at least 0 with %s", file_method_names[call->op]);
+        return false;
+    }
+    return true;
+}
+
+static const struct type step_type = {.kind = TYPE_RECORD,
+                                      .name = "FileScriptStep",
+                                      .fields = step_fields,
+                                      .size = sizeof(struct file_call),
+                                      .check = step_check};
+static const struct type steps_type = {
+    .kind = TYPE_LIST, .item = &step_type, .min = 1, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
+     "The file, from the root of files on", "data.txt"},
+    {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r", "As in Python's open()", NULL},
+    {"encoding", &encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
+     "What data looks like in JSON", NULL},
+    {"ops", &steps_type, offsetof(struct script_input, ops), FIELD_REQUIRED, NULL,
+     "What to do, in order; the first that fails is the last", NULL},
+    {0},
+};
+
+static const struct type method_type = {.kind = TYPE_FUNCTION, .names = file_method_names};
+static const struct type result_type = {.kind = TYPE_OUTPUT};
+static const struct field result_fields[] = {
+    {"op", &method_type, offsetof(struct step_output, op), FIELD_REQUIRED, NULL, "The step", "write"},
+    {"result", &result_type, offsetof(struct step_output, result), FIELD_REQUIRED, NULL, "What the method gave", NULL},
+    {0},
+};
+static const struct type step_output_type = {
+    .kind = TYPE_RECORD, .name = "FileScriptResult", .fields = result_fields, .size = sizeof(struct step_output)};
+static const struct type results_type = {
+    .kind = TYPE_LIST, .item = &step_output_type, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
+
+static const struct field output_fields[] = {
+    {"results", &results_type, offsetof(struct script_output, results), FIELD_REQUIRED, NULL, "A result for each step",
+     NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "FileScriptInput", .fields = input_fields, .size = sizeof(struct script_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "FileScriptOutput", .fields = output_fields, .size = sizeof(struct script_output)};
+
+/* Says which step it was, before what it was. */
+static int step_failed(struct err *e, size_t index, int op)
+{
+    struct err why = *e;
+    return err_set(e, why.rc, "Step %zu (%s): %s", index, file_method_names[op], why.msg);
+}
+
+static int do_step(const struct file_call *call, struct step_output *step, struct run *run)
+{
+    const struct file_method *method = &file_methods[call->op];
+    struct file_result *result = arena_alloc(run->arena, sizeof *result);
+    if (result == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
+    if (call->file->fd < 0)
+        return err_set(run->e, ERR_HANDLE_CLOSED, "The file was closed by an earlier step");
+    int rc = method->step(call, result, run);
+    if (rc != 0)
+        return rc;
+    *step = (struct step_output){&method->function, result};
+    return 0;
+}
+
+static int script_run(const void *in, void *out, struct run *run)
+{
+    const struct script_input *input = in;
+    struct script_output *output = out;
+    struct open_file file = {.path = input->path, .mode = input->mode, .encoding = input->encoding, .fd = -1};
+    struct step_output *steps = arena_calloc(run->arena, input->ops.count, sizeof *steps);
+    if (steps == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the results");
+    int rc = file_open_step(&file, run);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < input->ops.count; i++) {
+        struct file_call call = ((const struct file_call *)input->ops.items)[i];
+        call.file = &file;
+        if (run_canceled(run))
+            rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the script any more");
+        else
+            rc = do_step(&call, &steps[i], run);
+        if (rc != 0)
+            step_failed(run->e, i, call.op);
+    }
+    if (file.fd >= 0)
+        close(file.fd);
+    output->results = (struct list){steps, input->ops.count};
+    return rc;
+}
+
+const struct function function_file_script = {
+    .name = "file_script",
+    .doc = "Does many operations on one file, in order, in one job",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = script_run,
+};

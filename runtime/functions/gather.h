@@ -1,0 +1,41 @@
+/* gather - what gather and map share: many tasks, a mode that decides, one result.
+ *
+ * Owns:     nothing; all lies in the task's arena.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_RUNTIME_FUNCTIONS_GATHER_H
+#define GATHERD_RUNTIME_FUNCTIONS_GATHER_H
+
+#include "runtime/core.h"
+
+enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
+
+/* Where a gathering function's input begins with it, gather_start and the others do for that function. */
+struct gather_input {
+    struct list tasks; /* of struct task_spec */
+    int mode;          /* enum mode */
+    int64_t quorum;
+    int64_t max_concurrency;
+    int64_t tolerated_failures;
+};
+
+enum verdict { UNDECIDED, WON, LOST };
+
+/* The state of such a function. */
+struct gather {
+    struct family family; /* first, as function.h says */
+    size_t next;          /* the first child whose turn has not come */
+    size_t active;        /* children that were queued and have not ended */
+    size_t ended;
+    enum verdict verdict;
+    char detail[160]; /* of a lost gather */
+};
+
+extern const struct type gather_result_type;
+
+const struct list *gather_children(const void *input);
+void gather_start(struct task *task);
+void gather_cancel(struct task *task);
+void gather_child_ended(struct task *task, struct task *child);
+
+#endif

@@ -1,0 +1,234 @@
+/* list_directory - what is in a directory, sorted by name, a bounded number at a time. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    ENTRIES_MOST = 10000,
+    LOOK_EVERY = 4096, /* names between two looks at whether anybody still waits */
+};
+
+struct list_directory_input {
+    struct text path;
+    struct text after; /* absent: from the first name on */
+    int64_t limit;
+};
+
+struct entry {
+    struct text name;
+    int type;           /* enum file_type */
+    int64_t size_bytes; /* absent but for files */
+};
+
+struct list_directory_output {
+    struct list entries; /* of struct entry */
+    bool truncated;
+    int64_t unnameable;
+};
+
+static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 255};
+static const struct type limit_type = {.kind = TYPE_INTEGER, .min = 1, .max = ENTRIES_MOST};
+
+static const struct field entry_fields[] = {
+    {"name", &name_type, offsetof(struct entry, name), FIELD_REQUIRED, NULL, "Its name in this directory", "a.txt"},
+    {"type", &file_type_type, offsetof(struct entry, type), FIELD_REQUIRED, NULL,
+     "What it is; a symlink is not followed", "file"},
+    {"size_bytes", &file_bytes_type, offsetof(struct entry, size_bytes), FIELD_OPTIONAL, NULL, "The size of a file",
+     "13"},
+    {0},
+};
+static const struct type entry_type = {
+    .kind = TYPE_RECORD, .name = "DirectoryEntry", .fields = entry_fields, .size = sizeof(struct entry)};
+static const struct type entries_type = {.kind = TYPE_LIST, .item = &entry_type, .min = 0, .max = ENTRIES_MOST};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
+     "The directory, relative to the root of files", "notes"},
+    {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
+     "List only names that sort behind this one: the last name of a truncated list gives the next", NULL},
+    {"limit", &limit_type, offsetof(struct list_directory_input, limit), FIELD_DEFAULTED, "10000",
+     "How many entries to list at most", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"entries", &entries_type, offsetof(struct list_directory_output, entries), FIELD_REQUIRED, NULL,
+     "What is in the directory, sorted by the bytes of the names", NULL},
+    {"truncated", &flag_type, offsetof(struct list_directory_output, truncated), FIELD_REQUIRED, NULL,
+     "Whether there are more names behind the last one listed", "false"},
+    {"unnameable", &file_bytes_type, offsetof(struct list_directory_output, unnameable), FIELD_REQUIRED, NULL,
+     "How many entries are left out because JSON can't express their names, which are not UTF-8", "0"},
+    {0},
+};
+
+static const struct type input_type = {.kind = TYPE_RECORD,
+                                       .name = "ListDirectoryInput",
+                                       .fields = input_fields,
+                                       .size = sizeof(struct list_directory_input)};
+static const struct type output_type = {.kind = TYPE_RECORD,
+                                        .name = "ListDirectoryResult",
+                                        .fields = output_fields,
+                                        .size = sizeof(struct list_directory_output)};
+
+/* The first names, by sort order, of those seen: a heap with the last of them on top. So a directory of any size takes no
+ * more memory than what is listed of it. */
+struct name {
+    char at[256];
+};
+
+struct names {
+    struct name *heap; /* owned */
+    size_t count, room, most;
+    bool truncated; /* some names were seen that have no place here */
+};
+
+static void swap(struct name *a, struct name *b)
+{
+    struct name keep = *a;
+    *a = *b;
+    *b = keep;
+}
+
+static void sift_up(struct name *heap, size_t i)
+{
+    for (; i > 0 && strcmp(heap[i].at, heap[(i - 1) / 2].at) > 0; i = (i - 1) / 2)
+        swap(&heap[i], &heap[(i - 1) / 2]);
+}
+
+static void sift_down(struct name *heap, size_t count)
+{
+    for (size_t i = 0, child; (child = 2 * i + 1) < count; i = child) {
+        if (child + 1 < count && strcmp(heap[child + 1].at, heap[child].at) > 0)
+            child++;
+        if (strcmp(heap[child].at, heap[i].at) <= 0)
+            return;
+        swap(&heap[i], &heap[child]);
+    }
+}
+
+/* False when there is no memory. */
+static bool names_add(struct names *names, struct text name)
+{
+    bool full = names->heap != NULL && names->count == names->most;
+    names->truncated = names->truncated || full;
+    if (full && strcmp(name.at, names->heap[0].at) >= 0)
+        return true;
+    if (!full && names->count == names->room) {
+        size_t room = names->room == 0 ? 64 : names->room * 2;
+        struct name *heap = realloc(names->heap, room * sizeof *heap);
+        if (heap == NULL)
+            return false;
+        names->heap = heap;
+        names->room = room;
+    }
+    memcpy(names->heap[full ? 0 : names->count].at, name.at, name.len + 1);
+    if (full)
+        sift_down(names->heap, names->count);
+    else
+        sift_up(names->heap, names->count++);
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct name *)a)->at, ((const struct name *)b)->at);
+}
+
+static bool is_shown(struct text name, struct text after)
+{
+    return !text_is(name, ".") && !text_is(name, "..") && !text_is(name, DRAFTS_NAME) &&
+           (after.at == NULL || strcmp(name.at, after.at) > 0);
+}
+
+static int no_memory(struct run *run, struct text path)
+{
+    return jail_refuse(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
+}
+
+static int collect(DIR *dir, const struct list_directory_input *input, struct names *names, int64_t *unnameable,
+                   struct run *run)
+{
+    const struct dirent *entry;
+    for (size_t seen = 1; (errno = 0, entry = readdir(dir)) != NULL; seen++) {
+        struct text name = text_of(entry->d_name);
+        if (seen % LOOK_EVERY == 0 && run_canceled(run))
+            return err_set(run->e, ERR_CANCELED, "Nobody waits for the list any more");
+        if (!is_shown(name, input->after))
+            continue;
+        if (!text_is_utf8(name))
+            ++*unnameable;
+        else if (!names_add(names, name))
+            return no_memory(run, input->path);
+    }
+    return errno == 0 ? 0 : jail_error(run->e, errno, input->path);
+}
+
+static int describe(int directory, const struct names *names, struct list_directory_output *output, struct text path,
+                    struct run *run)
+{
+    struct entry *entries = arena_calloc(run->arena, names->count, sizeof *entries);
+    size_t count = 0;
+    if (entries == NULL)
+        return no_memory(run, path);
+    for (size_t i = 0; i < names->count; i++) {
+        struct entry *entry = &entries[count];
+        struct text name = text_of(names->heap[i].at);
+        struct stat stat;
+        if (fstatat(directory, name.at, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
+            if (errno == ENOENT) /* it is gone since */
+                continue;
+            return jail_error(run->e, errno, path);
+        }
+        if (!arena_text(run->arena, name.at, name.len, &entry->name))
+            return no_memory(run, path);
+        entry->type = (int)file_type_of(stat.st_mode);
+        entry->size_bytes = entry->type == FILE_TYPE_FILE ? stat.st_size : INTEGER_ABSENT;
+        count++;
+    }
+    output->entries = (struct list){entries, count};
+    return 0;
+}
+
+static int list_directory_run(const void *in, void *out, struct run *run)
+{
+    const struct list_directory_input *input = in;
+    struct list_directory_output *output = out;
+    struct names names = {.most = (size_t)input->limit};
+    int fd;
+    int rc = jail_open_directory(run->jail, input->path, &fd, run->e);
+    if (rc != 0)
+        return rc;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        rc = jail_error(run->e, errno, input->path);
+        close(fd);
+        return rc;
+    }
+    rc = collect(dir, input, &names, &output->unnameable, run);
+    if (rc == 0 && names.count > 0)
+        qsort(names.heap, names.count, sizeof *names.heap, compare_names);
+    if (rc == 0)
+        rc = describe(fd, &names, output, input->path, run);
+    output->truncated = names.truncated;
+    free(names.heap);
+    closedir(dir);
+    return rc;
+}
+
+const struct function function_list_directory = {
+    .name = "list_directory",
+    .doc = "Lists a directory, sorted by name",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = list_directory_run,
+};

@@ -1,0 +1,79 @@
+/* make_directory - makes a directory, and those that lead to it where that is wanted. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct make_directory_input {
+    struct text path;
+    bool parents, exist_ok;
+};
+
+struct make_directory_output {
+    bool created;
+};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
+     "The directory, relative to the root of files", "notes/2026"},
+    {"parents", &flag_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
+     "Whether to make the directories that lead to it too", NULL},
+    {"exist_ok", &flag_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
+     "Whether it is no error when there is such a directory already", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"created", &flag_type, offsetof(struct make_directory_output, created), FIELD_REQUIRED, NULL,
+     "Whether it was made; false when it was there", "true"},
+    {0},
+};
+
+static const struct type input_type = {.kind = TYPE_RECORD,
+                                       .name = "MakeDirectoryInput",
+                                       .fields = input_fields,
+                                       .size = sizeof(struct make_directory_input)};
+static const struct type output_type = {.kind = TYPE_RECORD,
+                                        .name = "MakeDirectoryResult",
+                                        .fields = output_fields,
+                                        .size = sizeof(struct make_directory_output)};
+
+static int make(const struct make_directory_input *input, struct run *run)
+{
+    struct jail_entry entry;
+    int rc = input->parents ? jail_make_parents(run->jail, input->path, run->e) : 0;
+    if (rc == 0)
+        rc = jail_entry(run->jail, input->path, &entry, run->e);
+    if (rc != 0)
+        return rc;
+    if (mkdirat(entry.directory, entry.name, 0777) != 0)
+        rc = jail_error(run->e, errno, input->path);
+    close(entry.directory);
+    return rc;
+}
+
+static int make_directory_run(const void *in, void *out, struct run *run)
+{
+    const struct make_directory_input *input = in;
+    struct make_directory_output *output = out;
+    struct stat stat;
+    int rc = make(input, run);
+    output->created = rc == 0;
+    if (rc == ERR_FILE_EXISTS && input->exist_ok && jail_stat(run->jail, input->path, true, &stat, NULL) == 0 &&
+        S_ISDIR(stat.st_mode))
+        return 0;
+    return rc;
+}
+
+const struct function function_make_directory = {
+    .name = "make_directory",
+    .doc = "Makes a directory",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = make_directory_run,
+};

@@ -1,0 +1,81 @@
+/* map - one function over many inputs: a gather whose tasks differ in nothing else. */
+#include "runtime/functions/gather.h"
+
+struct map_input {
+    struct gather_input gather; /* first, as gather.h says; its tasks are made by prepare */
+    const struct function *function;
+    struct list inputs; /* of void *, each of function->input's type */
+    int executor;
+    int64_t pool;
+};
+
+static const struct type function_type = {.kind = TYPE_FUNCTION};
+static const struct type item_type = {.kind = TYPE_INPUT};
+static const struct type inputs_type = {
+    .kind = TYPE_LIST, .item = &item_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+static const struct type concurrency_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type tolerated_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
+
+static const struct field input_fields[] = {
+    {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL, "The function to run",
+     "primes"},
+    {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
+     "Its inputs; the results come in the same order", NULL},
+    {"executor", &executor_type, offsetof(struct map_input, executor), FIELD_OPTIONAL, NULL,
+     "Where to run them; absent: where the function runs by itself", NULL},
+    {"pool", &pool_type, offsetof(struct map_input, pool), FIELD_OPTIONAL, NULL, "Which pool of threads", NULL},
+    {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
+     "How many may run at the same time; absent: all", NULL},
+    {"tolerated_failures", &tolerated_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
+     "How many failures it accepts before it cancels the rest", NULL},
+    {0},
+};
+
+static struct task_spec spec_of(const struct map_input *input, void *item)
+{
+    struct task_spec spec = {.function = input->function, .input = item, .options = task_options_none};
+    spec.options.executor = input->executor;
+    spec.options.pool = input->pool;
+    return spec;
+}
+
+static bool map_check(const void *data, struct fault *fault)
+{
+    struct task_spec spec = spec_of(data, NULL);
+    return task_spec_type.check(&spec, fault);
+}
+
+static int map_prepare(void *data, struct arena *arena)
+{
+    struct map_input *input = data;
+    struct task_spec *specs = arena_calloc(arena, input->inputs.count, sizeof *specs);
+    if (specs == NULL)
+        return ERR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < input->inputs.count; i++)
+        specs[i] = spec_of(input, ((void **)input->inputs.items)[i]);
+    input->gather.mode = MODE_ALL;
+    type_set_absent(&concurrency_type, &input->gather.quorum);
+    input->gather.tasks = (struct list){specs, input->inputs.count};
+    return 0;
+}
+
+static const struct type input_type = {.kind = TYPE_RECORD,
+                                       .name = "MapInput",
+                                       .fields = input_fields,
+                                       .size = sizeof(struct map_input),
+                                       .check = map_check};
+
+const struct function function_map = {
+    .name = "map",
+    .doc = "Runs one function over many inputs, concurrently",
+    .executor = EXECUTOR_LOOP,
+    .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
+    .input = &input_type,
+    .output = &gather_result_type,
+    .state_size = sizeof(struct gather),
+    .start = gather_start,
+    .cancel = gather_cancel,
+    .prepare = map_prepare,
+    .children = gather_children,
+    .child_ended = gather_child_ended,
+};

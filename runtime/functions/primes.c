@@ -1,0 +1,165 @@
+/* primes - counts the primes of a range with a segmented sieve of Eratosthenes over the odd numbers. */
+#include "runtime/function.h"
+#include "runtime/run.h"
+
+#include <string.h>
+
+struct primes_input {
+    int64_t to, from;
+};
+
+struct primes_output {
+    int64_t count;
+    struct list parts; /* of struct task *; absent unless it was divided */
+};
+
+static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
+static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
+
+static const struct field input_fields[] = {
+    {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL, "Where the range ends, before it",
+     "10000000"},
+    {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0", "Where the range begins", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL, "How many primes there are",
+     "664579"},
+    {"parts", &parts_type, offsetof(struct primes_output, parts), FIELD_OPTIONAL, NULL, PARTS_DOC, NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "PrimesInput", .fields = input_fields, .size = sizeof(struct primes_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "PrimesResult", .fields = output_fields, .size = sizeof(struct primes_output)};
+
+enum { SEGMENT = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: what a first-level cache holds */
+
+static int64_t root(int64_t n)
+{
+    int64_t low = 0, high = INT64_C(1) << 26; /* squares stay below 2^53, and above every bound */
+    while (low < high) {
+        int64_t middle = (low + high + 1) / 2;
+        if (middle * middle <= n)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+/* The odd primes up to `most`, and where each is to go on striking. NULL when there is no memory. */
+struct base {
+    uint32_t *primes;
+    uint64_t *next; /* the next odd multiple to strike, halved: index of an odd number is itself / 2 */
+    size_t count;
+};
+
+static bool base_make(struct base *base, int64_t most, struct arena *arena)
+{
+    size_t odds = (size_t)(most + 1) / 2; /* composite[i] tells of 2i + 1 */
+    char *composite = arena_alloc(arena, odds + 1);
+    if (composite == NULL)
+        return false;
+    size_t count = 0;
+    for (size_t i = 1; i < odds; i++) {
+        if (composite[i])
+            continue;
+        count++;
+        for (size_t j = 2 * i * (i + 1); j < odds; j += 2 * i + 1)
+            composite[j] = 1;
+    }
+    base->primes = arena_calloc(arena, count + 1, sizeof *base->primes);
+    base->next = arena_calloc(arena, count + 1, sizeof *base->next);
+    if (base->primes == NULL || base->next == NULL)
+        return false;
+    base->count = 0;
+    for (size_t i = 1; i < odds; i++)
+        if (!composite[i])
+            base->primes[base->count++] = (uint32_t)(2 * i + 1);
+    return true;
+}
+
+/* Begins striking at the first odd multiple that is not below `from`, nor below the prime's square. */
+static void base_begin(struct base *base, uint64_t from)
+{
+    for (size_t i = 0; i < base->count; i++) {
+        uint64_t p = base->primes[i], first = (from + p - 1) / p * p;
+        if (first < p * p)
+            first = p * p;
+        if (first % 2 == 0)
+            first += p;
+        base->next[i] = first / 2;
+    }
+}
+
+/* Counts the primes among the odd numbers with index [low, high), at most SEGMENT of them. */
+static int64_t sieve(struct base *base, char *composite, uint64_t low, uint64_t high)
+{
+    memset(composite, 0, high - low);
+    for (size_t i = 0; i < base->count; i++) {
+        uint64_t p = base->primes[i], at = base->next[i];
+        if (p * p / 2 >= high)
+            break; /* so have all larger primes */
+        for (; at < high; at += p)
+            composite[at - low] = 1;
+        base->next[i] = at;
+    }
+    int64_t count = 0;
+    for (uint64_t i = 0; i < high - low; i++)
+        count += !composite[i];
+    return count;
+}
+
+static int primes_run(const void *in, void *out, struct run *run)
+{
+    const struct primes_input *input = in;
+    struct primes_output *output = out;
+    type_set_absent(&parts_type, &output->parts);
+    output->count = input->from <= 2 && input->to > 2;
+    uint64_t low = (uint64_t)(input->from < 3 ? 3 : input->from) / 2; /* the index of the first odd number */
+    uint64_t high = (uint64_t)input->to / 2;
+    if (input->to <= 3 || low >= high)
+        return 0;
+
+    struct base base;
+    char *composite = arena_alloc(run->arena, SEGMENT);
+    if (composite == NULL || !base_make(&base, root(input->to), run->arena))
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the sieve");
+    base_begin(&base, 2 * low + 1);
+    for (; low < high; low += SEGMENT) {
+        output->count += sieve(&base, composite, low, high - low < SEGMENT ? high : low + SEGMENT);
+        if (run_canceled(run))
+            return err_set(run->e, ERR_CANCELED, "Nobody waits for the primes any more");
+    }
+    return 0;
+}
+
+static int64_t primes_split(const void *in, int64_t most, int64_t index, void *part)
+{
+    const struct primes_input *input = in;
+    struct primes_input *output = part;
+    return split_range(input->from, input->to, most, index, &output->from, &output->to);
+}
+
+static int primes_merge(void *out, const void *part, struct err *e)
+{
+    (void)e;
+    ((struct primes_output *)out)->count += ((const struct primes_output *)part)->count;
+    return 0;
+}
+
+const struct function function_primes = {
+    .name = "primes",
+    .doc = "Counts the primes of a range",
+    .executor = EXECUTOR_PROCESSES,
+    .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = primes_run,
+    .split = primes_split,
+    .merge = primes_merge,
+    .parts_offset = offsetof(struct primes_output, parts),
+};

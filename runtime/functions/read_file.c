@@ -1,0 +1,70 @@
+/* read_file - what is in a file, or in a range of it, as text or base64. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/limits.h"
+#include "runtime/run.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+struct read_file_input {
+    struct text path;
+    int64_t offset;
+    int64_t length; /* absent: as much as the limit allows */
+    int encoding;   /* enum encoding */
+};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
+     "Where to begin, in bytes from the beginning of the file", NULL},
+    {"length", &read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
+     "How many bytes to read at most; absent: to the end of the file, or to the limit max_read_bytes (eof tells)",
+     NULL},
+    {"encoding", &encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
+     "How to give what was read: as the text it is, or as base64", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"data", &read_data_type, offsetof(struct file_piece, data), FIELD_REQUIRED, NULL, "What was read",
+     "Hello, file.\n"},
+    {"read_bytes", &file_bytes_type, offsetof(struct file_piece, read_bytes), FIELD_REQUIRED, NULL,
+     "How many bytes of the file that is; less than asked for at its end, or where a character would be cut", "13"},
+    {"size_bytes", &file_bytes_type, offsetof(struct file_piece, size_bytes), FIELD_REQUIRED, NULL,
+     "The size of the file", "13"},
+    {"eof", &flag_type, offsetof(struct file_piece, eof), FIELD_REQUIRED, NULL,
+     "Whether the file ends behind what was read", "true"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "ReadFileInput", .fields = input_fields, .size = sizeof(struct read_file_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "ReadFileResult", .fields = output_fields, .size = sizeof(struct file_piece)};
+
+static int read_file_run(const void *in, void *out, struct run *run)
+{
+    const struct read_file_input *input = in;
+    bool bounded = !type_is_absent(&read_length_type, &input->length);
+    int fd;
+    int rc = jail_open_file(run->jail, input->path, O_RDONLY, 0, &fd, run->e);
+    if (rc != 0)
+        return rc;
+    rc = file_read(fd, input->offset, bounded ? input->length : run->limits->max_read_bytes,
+                   (enum encoding)input->encoding, input->path, run->arena, out, run->e);
+    close(fd);
+    return rc != 0 ? rc : run_spend_read(run, ((const struct file_piece *)out)->read_bytes);
+}
+
+const struct function function_read_file = {
+    .name = "read_file",
+    .doc = "Reads a file, or a range of it",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = read_file_run,
+};

@@ -1,0 +1,76 @@
+/* remove_file - removes a file, a symlink (never what it leads to), or a directory that is empty. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct remove_file_input {
+    struct text path;
+    bool missing_ok, directory;
+};
+
+struct remove_file_output {
+    bool removed;
+};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct remove_file_input, path), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {"missing_ok", &flag_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
+     "Whether it is no error when there is no such file", NULL},
+    {"directory", &flag_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
+     "Whether to remove an empty directory, and nothing else", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"removed", &flag_type, offsetof(struct remove_file_output, removed), FIELD_REQUIRED, NULL,
+     "Whether there was something to remove", "true"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "RemoveFileInput", .fields = input_fields, .size = sizeof(struct remove_file_input)};
+static const struct type output_type = {.kind = TYPE_RECORD,
+                                        .name = "RemoveFileResult",
+                                        .fields = output_fields,
+                                        .size = sizeof(struct remove_file_output)};
+
+static int remove_entry(const struct remove_file_input *input, struct run *run)
+{
+    struct jail_entry entry;
+    int rc = jail_entry(run->jail, input->path, &entry, run->e);
+    if (rc != 0)
+        return rc;
+    int error = unlinkat(entry.directory, entry.name, input->directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
+    close(entry.directory);
+    if (error == EISDIR)
+        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->path,
+                           "this is a directory; with \"directory\": true it is removed when it is empty");
+    if (error == ENOTDIR)
+        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->path, "this is not a directory");
+    return error == 0 ? 0 : jail_error(run->e, error, input->path);
+}
+
+static int remove_file_run(const void *in, void *out, struct run *run)
+{
+    const struct remove_file_input *input = in;
+    struct remove_file_output *output = out;
+    int rc = remove_entry(input, run);
+    output->removed = rc == 0;
+    return rc == ERR_NO_FILE && input->missing_ok ? 0 : rc;
+}
+
+const struct function function_remove_file = {
+    .name = "remove_file",
+    .doc = "Removes a file, a symlink or an empty directory",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = remove_file_run,
+};

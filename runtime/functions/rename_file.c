@@ -1,0 +1,83 @@
+/* rename_file - gives a file, a directory or a symlink another name, in one step. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct rename_file_input {
+    struct text from, to;
+    bool replace;
+};
+
+struct rename_file_output {
+    int type; /* enum file_type */
+};
+
+static const struct field input_fields[] = {
+    {"from", &path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files; of a symlink, the link itself", "notes/a.txt"},
+    {"to", &path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
+     "Its new path, relative to the root of files", "notes/b.txt"},
+    {"replace", &flag_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
+     "Whether to replace what has that path: a file, a symlink, or by a directory an empty one", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"type", &file_type_type, offsetof(struct rename_file_output, type), FIELD_REQUIRED, NULL, "What was renamed",
+     "file"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "RenameFileInput", .fields = input_fields, .size = sizeof(struct rename_file_input)};
+static const struct type output_type = {.kind = TYPE_RECORD,
+                                        .name = "RenameFileResult",
+                                        .fields = output_fields,
+                                        .size = sizeof(struct rename_file_output)};
+
+static int rename_entry(const struct rename_file_input *input, const struct jail_entry *from,
+                        const struct jail_entry *to, int *type, struct run *run)
+{
+    struct stat stat;
+    if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
+        return jail_error(run->e, errno, input->from);
+    if (to->slashed && !S_ISDIR(stat.st_mode))
+        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->to,
+                           "the path ends in a slash, but what is renamed is not a directory");
+    int rc = jail_rename(from->directory, from->name, to, !input->replace, input->to, run->e);
+    if (rc == 0)
+        *type = (int)file_type_of(stat.st_mode);
+    return rc;
+}
+
+static int rename_file_run(const void *in, void *out, struct run *run)
+{
+    const struct rename_file_input *input = in;
+    struct rename_file_output *output = out;
+    struct jail_entry from, to;
+    int rc = jail_entry(run->jail, input->from, &from, run->e);
+    if (rc != 0)
+        return rc;
+    rc = jail_entry(run->jail, input->to, &to, run->e);
+    if (rc == 0) {
+        rc = rename_entry(input, &from, &to, &output->type, run);
+        close(to.directory);
+    }
+    close(from.directory);
+    return rc;
+}
+
+const struct function function_rename_file = {
+    .name = "rename_file",
+    .doc = "Renames or moves a file, a directory or a symlink",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = rename_file_run,
+};

@@ -1,0 +1,90 @@
+/* resolve - the addresses of a host, by getaddrinfo(3): the blocking call that every program makes. */
+#include "runtime/function.h"
+#include "runtime/run.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum family { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6 };
+static const char *const family_names[] = {"any", "ipv4", "ipv6", NULL};
+
+struct resolve_input {
+    struct text host;
+    int family; /* enum family */
+};
+
+struct resolve_output {
+    struct list addresses; /* of struct text */
+};
+
+enum { ADDRESSES_MOST = 256 };
+
+static const struct type host_type = {.kind = TYPE_STRING, .min = 1, .max = 253};
+static const struct type family_type = {.kind = TYPE_ENUM, .names = family_names};
+static const struct type address_type = {.kind = TYPE_STRING, .min = 2, .max = INET6_ADDRSTRLEN};
+static const struct type addresses_type = {.kind = TYPE_LIST, .item = &address_type, .min = 1, .max = ADDRESSES_MOST};
+
+static const struct field input_fields[] = {
+    {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "A host's name, or an address",
+     "localhost"},
+    {"family", &family_type, offsetof(struct resolve_input, family), FIELD_DEFAULTED, "any",
+     "Which addresses to ask for", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"addresses", &addresses_type, offsetof(struct resolve_output, addresses), FIELD_REQUIRED, NULL,
+     "IP addresses, in the order the system prefers them (RFC 6724); at most 256", NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "ResolveInput", .fields = input_fields, .size = sizeof(struct resolve_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "ResolveResult", .fields = output_fields, .size = sizeof(struct resolve_output)};
+
+static bool add(const struct addrinfo *info, struct resolve_output *output, struct arena *arena)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (getnameinfo(info->ai_addr, info->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+        return true;
+    struct text *slot = (struct text *)output->addresses.items + output->addresses.count;
+    if (!arena_text(arena, text, strlen(text), slot))
+        return false;
+    output->addresses.count++;
+    return true;
+}
+
+static int resolve_run(const void *in, void *out, struct run *run)
+{
+    static const int families[] = {[FAMILY_ANY] = AF_UNSPEC, [FAMILY_IPV4] = AF_INET, [FAMILY_IPV6] = AF_INET6};
+    const struct resolve_input *input = in;
+    struct resolve_output *output = out;
+    struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
+    int rc = getaddrinfo(input->host.at, NULL, &hints, &found);
+    int shown = (int)text_cut(input->host, 160); /* the reason is to have room too */
+    if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
+        return err_set(run->e, ERR_UNKNOWN_HOST, "%.*s has no %saddress: %s", shown, input->host.at,
+                       input->family == FAMILY_ANY ? "" : family_names[input->family], gai_strerror(rc));
+    if (rc != 0)
+        return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", shown,
+                       input->host.at, gai_strerror(rc));
+    output->addresses.items = arena_calloc(run->arena, ADDRESSES_MOST, sizeof(struct text));
+    bool ok = output->addresses.items != NULL;
+    for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MOST; i = i->ai_next)
+        ok = add(i, output, run->arena);
+    freeaddrinfo(found);
+    return ok ? 0 : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the addresses");
+}
+
+const struct function function_resolve = {
+    .name = "resolve",
+    .doc = "Looks up the addresses of a host",
+    .executor = EXECUTOR_THREADS,
+    .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = resolve_run,
+};

@@ -1,0 +1,110 @@
+/* sha256_file - the SHA-256 of what is in a file, by nettle. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <nettle/sha2.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    BUFFER = 256 << 10, /* bytes between two looks at whether anybody still waits */
+    DIGITS = 2 * SHA256_DIGEST_SIZE,
+};
+
+struct sha256_file_input {
+    struct text path;
+};
+
+struct sha256_file_output {
+    struct text sha256;
+    int64_t size_bytes;
+};
+
+static const struct type digest_type = {.kind = TYPE_STRING, .min = DIGITS, .max = DIGITS};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct sha256_file_input, path), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"sha256", &digest_type, offsetof(struct sha256_file_output, sha256), FIELD_REQUIRED, NULL,
+     "The digest, in hexadecimal", "7c678ae0789d440fd5c3111d8ed521fead5da2b46ea7059038c068d597792003"},
+    {"size_bytes", &file_bytes_type, offsetof(struct sha256_file_output, size_bytes), FIELD_REQUIRED, NULL,
+     "Of how many bytes it is", "13"},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "Sha256FileInput", .fields = input_fields, .size = sizeof(struct sha256_file_input)};
+static const struct type output_type = {.kind = TYPE_RECORD,
+                                        .name = "Sha256FileResult",
+                                        .fields = output_fields,
+                                        .size = sizeof(struct sha256_file_output)};
+
+/* Feeds the file to the digest. *size is how many bytes it has. */
+static int digest(int fd, uint8_t *buffer, struct text path, struct sha256_ctx *context, int64_t *size, struct run *run)
+{
+    for (;;) {
+        if (run_canceled(run))
+            return err_set(run->e, ERR_CANCELED, "Nobody waits for the digest any more");
+        ssize_t n = pread(fd, buffer, BUFFER, *size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return jail_error(run->e, errno, path);
+        if (n == 0)
+            return 0;
+        sha256_update(context, (size_t)n, buffer);
+        *size += n;
+    }
+}
+
+static int give(struct sha256_ctx *context, struct sha256_file_output *output, struct run *run)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    char text[DIGITS];
+    sha256_digest(context, sizeof bytes, bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 0x0F];
+    }
+    return arena_text(run->arena, text, sizeof text, &output->sha256)
+               ? 0
+               : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the digest");
+}
+
+static int sha256_file_run(const void *in, void *out, struct run *run)
+{
+    const struct sha256_file_input *input = in;
+    struct sha256_file_output *output = out;
+    struct sha256_ctx context;
+    uint8_t *buffer = NULL;
+    int fd;
+    int rc = jail_open_file(run->jail, input->path, O_RDONLY, 0, &fd, run->e);
+    if (rc != 0)
+        return rc;
+    sha256_init(&context);
+    buffer = malloc(BUFFER);
+    rc = buffer == NULL ? err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to read the file")
+                        : digest(fd, buffer, input->path, &context, &output->size_bytes, run);
+    free(buffer);
+    close(fd);
+    return rc != 0 ? rc : give(&context, output, run);
+}
+
+const struct function function_sha256_file = {
+    .name = "sha256_file",
+    .doc = "Computes the SHA-256 of a file",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = sha256_file_run,
+};

@@ -1,0 +1,39 @@
+/* stat_file - what is known of a file, a directory or a symlink, without opening it. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+struct stat_file_input {
+    struct text path;
+    bool follow;
+};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {"follow", &flag_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
+     "Whether, of a symlink, to look at what it leads to instead of the link", NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "StatFileInput", .fields = input_fields, .size = sizeof(struct stat_file_input)};
+
+static int stat_file_run(const void *in, void *out, struct run *run)
+{
+    const struct stat_file_input *input = in;
+    struct stat stat;
+    int rc = jail_stat(run->jail, input->path, input->follow, &stat, run->e);
+    return rc != 0 ? rc : file_stat_from(&stat, run->arena, out, run->e);
+}
+
+const struct function function_stat_file = {
+    .name = "stat_file",
+    .doc = "Tells what a file is, how large, and when it changed",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &file_stat_type,
+    .run = stat_file_run,
+};

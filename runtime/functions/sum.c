@@ -1,0 +1,84 @@
+/* sum - the sum of a range of integers, added one by one: the plainest computation that would stall a loop. */
+#include "runtime/function.h"
+#include "runtime/run.h"
+
+struct sum_input {
+    int64_t n, from;
+};
+
+struct sum_output {
+    int64_t sum;
+    struct list parts; /* of struct task *; absent unless it was divided */
+};
+
+static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+static const struct type sum_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_MAX};
+
+static const struct field input_fields[] = {
+    {"n", &bound_type, offsetof(struct sum_input, n), FIELD_REQUIRED, NULL, "Where the range ends, before n itself",
+     "5000"},
+    {"from", &bound_type, offsetof(struct sum_input, from), FIELD_DEFAULTED, "0", "Where the range begins", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"sum", &sum_type, offsetof(struct sum_output, sum), FIELD_REQUIRED, NULL, "The sum; 0 for an empty range",
+     "12497500"},
+    {"parts", &parts_type, offsetof(struct sum_output, parts), FIELD_OPTIONAL, NULL, PARTS_DOC, NULL},
+    {0},
+};
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .name = "SumInput", .fields = input_fields, .size = sizeof(struct sum_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "SumResult", .fields = output_fields, .size = sizeof(struct sum_output)};
+
+enum { LOOK_EVERY = 1 << 20 }; /* additions between two looks at whether anybody still waits */
+
+static int overflow(struct err *e)
+{
+    return err_set(e, ERR_OVERFLOW, "The sum is larger than 64 bits can hold (%lld)", (long long)INT64_MAX);
+}
+
+static int sum_run(const void *in, void *out, struct run *run)
+{
+    const struct sum_input *input = in;
+    struct sum_output *output = out;
+    int64_t sum = 0;
+    for (int64_t i = input->from; i < input->n; i++) {
+        if (__builtin_add_overflow(sum, i, &sum)) /* checked, which also keeps compilers from finding Gauss's formula */
+            return overflow(run->e);
+        if (i % LOOK_EVERY == 0 && run_canceled(run))
+            return err_set(run->e, ERR_CANCELED, "Nobody waits for the sum any more");
+    }
+    output->sum = sum;
+    type_set_absent(&parts_type, &output->parts);
+    return 0;
+}
+
+static int64_t sum_split(const void *in, int64_t most, int64_t index, void *part)
+{
+    const struct sum_input *input = in;
+    struct sum_input *output = part;
+    return split_range(input->from, input->n, most, index, &output->from, &output->n);
+}
+
+static int sum_merge(void *out, const void *part, struct err *e)
+{
+    struct sum_output *output = out;
+    const struct sum_output *added = part;
+    return __builtin_add_overflow(output->sum, added->sum, &output->sum) ? overflow(e) : 0;
+}
+
+const struct function function_sum = {
+    .name = "sum",
+    .doc = "Adds up a range of integers, one by one",
+    .executor = EXECUTOR_PROCESSES,
+    .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = sum_run,
+    .split = sum_split,
+    .merge = sum_merge,
+    .parts_offset = offsetof(struct sum_output, parts),
+};

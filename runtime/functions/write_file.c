@@ -1,0 +1,236 @@
+/* write_file - writes a file in one call, and leaves it as it was when there is no space for what is new. */
+#include "runtime/file_io.h"
+#include "runtime/function.h"
+#include "runtime/jail.h"
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum mode { MODE_W, MODE_A, MODE_X };
+static const char *const mode_names[] = {"w", "a", "x", NULL};
+
+struct write_file_input {
+    struct text path, data;
+    int encoding; /* enum encoding */
+    int mode;     /* enum mode */
+    bool create_parents, fsync, atomic;
+};
+
+struct write_file_output {
+    int64_t written_bytes, size_bytes;
+};
+
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+
+static const struct field input_fields[] = {
+    {"path", &path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
+     "The file, relative to the root of files", "notes/a.txt"},
+    {"data", &data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "What to write",
+     "Hello, file.\n"},
+    {"encoding", &encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
+     "What data is: the text to write, or the bytes to write in base64", NULL},
+    {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
+     "w replaces what is in the file, a appends to it, x takes only a file that does not exist; all make one", NULL},
+    {"create_parents", &flag_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
+     "Whether to make the directories that lead to the file", NULL},
+    {"fsync", &flag_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
+     "Whether it has to be on disk before the task succeeds", NULL},
+    {"atomic", &flag_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
+     "Whether whoever reads, even after a crash, has to find the old file or the new one and nothing between", NULL},
+    {0},
+};
+
+static const struct field output_fields[] = {
+    {"written_bytes", &file_bytes_type, offsetof(struct write_file_output, written_bytes), FIELD_REQUIRED, NULL,
+     "How much was written", "13"},
+    {"size_bytes", &file_bytes_type, offsetof(struct write_file_output, size_bytes), FIELD_REQUIRED, NULL,
+     "The size of the file afterwards", "13"},
+    {0},
+};
+
+static bool write_file_check(const void *value, struct fault *fault)
+{
+    const struct write_file_input *input = value;
+    if (!input->atomic || input->mode != MODE_A)
+        return true;
+    snprintf(fault->pointer, sizeof fault->pointer, "/atomic");
+    snprintf(fault->detail, sizeof fault->detail,
+             "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
+    return false;
+}
+
+static const struct type input_type = {
+    .kind = TYPE_RECORD,
+    .name = "WriteFileInput",
+    .fields = input_fields,
+    .size = sizeof(struct write_file_input),
+    .check = write_file_check,
+};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};
+
+/* A file that is open to be written in place. */
+struct place {
+    int fd;
+    bool made;               /* by us: it goes again when writing fails */
+    struct jail_entry entry; /* only then */
+};
+
+enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
+
+/* Makes the file. 0, or FILE_EXISTS and the like. */
+static int make_place(const struct write_file_input *input, int flags, struct run *run, struct place *out)
+{
+    struct jail_entry entry;
+    int rc = input->mode == MODE_X ? jail_entry(run->jail, input->path, &entry, run->e)
+                                   : jail_target(run->jail, input->path, &entry, run->e);
+    if (rc != 0)
+        return rc;
+    int fd = entry.slashed ? -1
+                           : openat(entry.directory, entry.name,
+                                    flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        rc = jail_error(run->e, entry.slashed ? EISDIR : errno, input->path);
+        close(entry.directory);
+        return rc;
+    }
+    *out = (struct place){.fd = fd, .made = true, .entry = entry};
+    return 0;
+}
+
+static int open_place(const struct write_file_input *input, struct run *run, struct place *out)
+{
+    int flags = O_WRONLY | (input->mode == MODE_A ? O_APPEND : 0), rc = 0, fd;
+    if (input->mode == MODE_X)
+        return make_place(input, flags, run, out);
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        rc = jail_open_file(run->jail, input->path, flags, 0, &fd, run->e);
+        if (rc == 0)
+            *out = (struct place){.fd = fd};
+        if (rc != ERR_NO_FILE)
+            return rc;
+        rc = make_place(input, flags, run, out);
+        if (rc != ERR_FILE_EXISTS)
+            return rc;
+    }
+    return rc;
+}
+
+/* Closes it, and removes what was made for nothing. */
+static int close_place(struct place *place, int rc, struct text path, struct err *e)
+{
+    struct stat ours, there;
+    if (place->made && rc != 0 && fstat(place->fd, &ours) == 0 &&
+        fstatat(place->entry.directory, place->entry.name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+        unlinkat(place->entry.directory, place->entry.name, 0);
+    if (place->made)
+        close(place->entry.directory);
+    if (close(place->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
+        return jail_error(e, errno, path);
+    return rc;
+}
+
+static int finish(struct place *place, const struct write_file_input *input, struct write_file_output *output,
+                  struct err *e)
+{
+    struct stat stat;
+    if (input->fsync && fsync(place->fd) != 0)
+        return jail_error(e, errno, input->path);
+    int rc = input->fsync && place->made ? jail_sync(&place->entry, input->path, e) : 0;
+    if (rc == 0 && fstat(place->fd, &stat) != 0)
+        rc = jail_error(e, errno, input->path);
+    if (rc == 0)
+        output->size_bytes = stat.st_size;
+    return rc;
+}
+
+/* Writes the file aside and puts it in place. */
+static int write_aside(const struct write_file_input *input, struct text bytes, struct write_file_output *output,
+                       struct run *run)
+{
+    struct jail_entry entry;
+    struct jail_draft draft;
+    bool exclusive = input->mode == MODE_X;
+    int rc = exclusive ? jail_entry(run->jail, input->path, &entry, run->e)
+                       : jail_target(run->jail, input->path, &entry, run->e);
+    if (rc != 0)
+        return rc;
+    if (exclusive && (entry.slashed || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
+        rc = jail_error(run->e, entry.slashed ? EISDIR : EEXIST, input->path);
+    if (rc == 0)
+        rc = jail_draft(run->jail, 0666, &draft, run->e);
+    if (rc != 0)
+        goto err_after_entry;
+    rc = file_write_at(draft.fd, 0, bytes, input->path, run->e);
+    if (rc == 0 && run_canceled(run))
+        rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more; it is as it was");
+    if (rc == 0)
+        rc = jail_publish(run->jail, &draft, &entry, exclusive, input->fsync || input->atomic, input->path, run->e);
+    else
+        jail_drop(run->jail, &draft);
+    if (rc == 0)
+        output->size_bytes = (int64_t)bytes.len;
+err_after_entry:
+    close(entry.directory);
+    return rc;
+}
+
+static int write_in_place(const struct write_file_input *input, struct text bytes, struct write_file_output *output,
+                          struct run *run)
+{
+    struct place place = {.fd = -1};
+    bool reserved = true;
+    int64_t size;
+    int rc = open_place(input, run, &place);
+    if (rc != 0)
+        return rc;
+    if (input->mode == MODE_A) {
+        rc = file_append(place.fd, bytes, input->path, &size, run->e);
+    } else {
+        rc = file_reserve(place.fd, 0, bytes.len, &reserved, input->path, run->e);
+        if (rc == 0 && !reserved && bytes.len > 0 &&
+            !place.made) { /* it could come too late to know that space lacks */
+            close_place(&place, 0, input->path, NULL);
+            return write_aside(input, bytes, output, run);
+        }
+        if (rc == 0)
+            rc = file_write_at(place.fd, 0, bytes, input->path, run->e);
+        if (rc == 0 && ftruncate(place.fd, (off_t)bytes.len) != 0)
+            rc = jail_error(run->e, errno, input->path);
+    }
+    if (rc == 0)
+        rc = finish(&place, input, output, run->e);
+    return close_place(&place, rc, input->path, run->e);
+}
+
+static int write_file_run(const void *in, void *out, struct run *run)
+{
+    const struct write_file_input *input = in;
+    struct write_file_output *output = out;
+    struct text bytes;
+    struct arena *scratch = arena_new(); /* what base64 stands for is of no use afterwards */
+    if (scratch == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
+    int rc = file_decode(input->data, (enum encoding)input->encoding, scratch, &bytes, run->e);
+    if (rc == 0 && input->create_parents)
+        rc = jail_make_parents(run->jail, input->path, run->e);
+    if (rc == 0)
+        rc = input->atomic ? write_aside(input, bytes, output, run) : write_in_place(input, bytes, output, run);
+    output->written_bytes = rc == 0 ? (int64_t)bytes.len : 0;
+    arena_unref(scratch);
+    return rc;
+}
+
+const struct function function_write_file = {
+    .name = "write_file",
+    .doc = "Writes a file, or appends to it, in one call",
+    .executor = EXECUTOR_FILES,
+    .executors = EXECUTOR_BIT(EXECUTOR_FILES),
+    .input = &input_type,
+    .output = &output_type,
+    .run = write_file_run,
+};

@@ -1,0 +1,456 @@
+"""Each kind of work on its executor: what blocks and what computes disturbs nobody, and is accounted for."""
+
+import os
+import statistics
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from client import Client
+from processes import children, threads
+from server import RELEASE, wait_until
+from work import ENDLESS, LONG, Background, gather, pools, post, task, workers
+
+EXACT = 2 ** 53  # integers beyond are rendered as strings
+PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 168, 10 ** 4: 1229, 10 ** 5: 9592,
+                10 ** 6: 78498, 10 ** 7: 664579}
+
+
+def attempts(count, measure):
+    """Runs a measurement of time until it is as it should be: the machine has other things to do, too."""
+    for left in reversed(range(count)):
+        try:
+            return measure()
+        except AssertionError:
+            if left == 0:
+                raise
+
+
+@pytest.fixture
+def run(client):
+    """run(function, query="", **input): the task object of a success."""
+    def runner(function, query="", /, **given):
+        response = client.post(f"/v1/run/{function}?{query}".rstrip("?"), given)
+        assert response.status == 200, response.value
+        return response.value
+    return runner
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+class Probe(threading.Thread):
+    """Asks whether the service is live, every 10 ms; its slowest answer."""
+
+    def __init__(self, url):
+        super().__init__()
+        self.url, self.slowest, self.count, self.over = url, 0, 0, threading.Event()
+
+    def run(self):
+        with Client(self.url) as client:
+            client.connect()
+            while not self.over.wait(0.01):
+                since = time.monotonic()
+                assert client.get("/livez").status == 200
+                self.slowest = max(self.slowest, time.monotonic() - since)
+                self.count += 1
+
+
+@pytest.mark.release
+def test_what_blocks_runs_beside_what_waits_and_holds_up_nobody(server):
+    def measure():
+        probe = Probe(server.urls()[0])
+        probe.start()
+        since = time.monotonic()
+        response = post(server.urls()[0], "/v1/gather", gather(task("block", seconds=3), task("sleep", seconds=1)))
+        took = time.monotonic() - since
+        probe.over.set()
+        probe.join()
+        assert response.status == 200 and 3.0 <= took <= 3.2, took
+        assert probe.count > 150 and probe.slowest <= 0.05, (probe.count, probe.slowest)
+
+    attempts(3, measure)
+
+
+@pytest.mark.release
+def test_what_computes_holds_up_nobody(server):
+    def measure():
+        probe = Probe(server.urls()[0])
+        probe.start()
+        response = post(server.urls()[0], "/v1/run/primes", {"to": 2 * 10 ** 9})
+        probe.over.set()
+        probe.join()
+        assert response.value["result"]["count"] == 98222287
+        assert probe.count > 20 and probe.slowest <= 0.05, (probe.count, probe.slowest)
+
+    attempts(3, measure)
+
+
+def test_a_block_is_never_too_short(run):
+    for seconds in (0, 1e-9, 0.001, 0.0123456789, 0.1):
+        done = run("block", seconds=seconds)
+        assert seconds <= done["result"]["blocked_seconds"] <= done["duration_seconds"]
+        assert (done["executor"], done["pool"]) == ("threads", "default")
+
+
+def test_five_threads_are_five_threads(start):
+    own = start("--threads", "5")
+    done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
+    tasks = done["result"]["tasks"]
+    assert {c["pid"] for c in tasks} == {own.pid}
+    tids = {c["tid"] for c in tasks}
+    assert len(tids) == 5 and own.pid not in tids
+    names = threads(own.pid)
+    assert {names[tid] for tid in tids} == {"gd-default"}
+    if RELEASE:  # ThreadSanitizer has a thread of its own
+        assert set(names) == tids | {own.pid}, "and no others"
+    starts = sorted(c["queued_seconds"] for c in tasks)
+    assert starts[4] < 0.5 <= starts[5], "five at once, and five when those had ended"
+
+
+@pytest.mark.release
+def test_ten_blocks_on_five_threads_take_two_rounds(start):
+    own = start("--threads", "5")
+
+    def measure():
+        since = time.monotonic()
+        done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
+        took = time.monotonic() - since
+        assert 1.0 <= took <= 1.2, took
+        assert len({c["tid"] for c in done["result"]["tasks"]}) == 5
+
+    attempts(3, measure)
+
+
+def test_a_full_pool_does_not_delay_another(start):
+    own = start("--threads", "default=1,reports=1")
+    url = own.urls()[0]
+    with Background(url) as background:
+        full = [background.post("/v1/run/block", {"seconds": 1}) for _ in range(3)]
+        wait_until(lambda: pools(url)["default"]["queued"] == 2, "a queue")
+        since = time.monotonic()
+        done = post(url, "/v1/run/block?pool=reports", {"seconds": 0.05}).value
+        took = time.monotonic() - since
+        assert done["pool"] == "reports" and threads(own.pid)[done["tid"]] == "gd-reports"
+        assert done["queued_seconds"] < (0.05 if RELEASE else 0.5)
+        assert took < (0.2 if RELEASE else 1)
+        waited = [f.result().value["queued_seconds"] for f in full]
+    assert sorted(waited)[1] >= 0.9 and sorted(waited)[2] >= 1.9
+
+
+def test_a_pool_serves_in_the_order_of_arrival(start):
+    own = start("--threads", "1")
+    done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.01)] * 20)).value
+    starts = [c["queued_seconds"] for c in done["result"]["tasks"]]
+    assert starts == sorted(starts)
+    assert done["duration_seconds"] >= done["result"]["serial_seconds"] - 1e-6
+
+
+# -- processes -----------------------------------------------------------------------------------
+
+def test_a_sum_is_computed_in_a_worker(run, server):
+    done = run("sum", n=5000)
+    assert done["result"] == {"sum": 12497500}
+    assert done["pid"] != server.pid and done["pid"] in workers(server.urls()[0])
+    assert set(workers(server.urls()[0])) == set(children(server.pid))
+
+
+def test_two_sums_at_once_are_in_two_workers(start):
+    own = start("--processes", "2")
+    done = post(own.urls()[0], "/v1/gather", gather(*[task("sum", n=10 ** 8)] * 2)).value
+    assert {c["pid"] for c in done["result"]["tasks"]} == set(workers(own.urls()[0]))
+    assert [c["result"]["sum"] for c in done["result"]["tasks"]] == [4999999950000000] * 2
+
+
+@pytest.mark.parametrize("query", ["", "executor=threads", "parallel=2", "parallel=64", "executor=threads&parallel=3"])
+def test_primes_are_counted_right(query, run):
+    for to, count in PRIMES_BELOW.items():
+        assert run("primes", query, to=to)["result"]["count"] == count
+
+
+def sieve(low, high):
+    """How many primes there are in [low, high)."""
+    flags = bytearray([1]) * max(0, high - low)
+    for n in range(low, min(high, 2)):
+        flags[n - low] = 0
+    for p in range(2, int(high ** 0.5) + 1):
+        first = max(p * p, -(-low // p) * p) - low
+        flags[first::p] = bytes(len(range(first, len(flags), p)))
+    return sum(flags)
+
+
+@settings(max_examples=60)
+@given(low=st.one_of(st.integers(0, 100), st.integers(0, 10 ** 6), st.integers(10 ** 9, 10 ** 9 + 10 ** 6)),
+       size=st.integers(-10, 3000), parallel=st.integers(1, 64), executor=st.sampled_from(["threads", "processes"]))
+def test_primes_of_any_range_are_counted_right(server, low, size, parallel, executor):
+    high = max(0, low + size)
+    response = post(server.urls()[0], f"/v1/run/primes?parallel={parallel}&executor={executor}",
+                    {"from": low, "to": high})
+    assert response.value["result"]["count"] == (sieve(low, high) if high > low else 0)
+
+
+@settings(max_examples=60)
+@given(low=st.one_of(st.integers(0, 5000), st.integers(EXACT - 2000, EXACT)), size=st.integers(-10, 900),
+       parallel=st.integers(1, 64))
+def test_sums_of_any_range_are_right(server, low, size, parallel):
+    high = min(max(0, low + size), EXACT)
+    total = sum(range(low, high))
+    response = post(server.urls()[0], f"/v1/run/sum?parallel={parallel}", {"from": low, "n": high})
+    assert response.value["result"]["sum"] == (total if total <= EXACT else str(total))
+
+
+def test_where_numbers_become_strings(run):
+    assert run("sum", n=EXACT, **{"from": EXACT - 1})["result"]["sum"] == EXACT - 1
+    assert run("sum", n=EXACT, **{"from": EXACT - 2})["result"]["sum"] == str(2 * EXACT - 3)
+    assert run("sum", n=2 * 10 ** 8)["result"]["sum"] == "19999999900000000"
+
+
+def test_a_sum_that_is_too_large_is_refused_after_all(client):
+    for query in ("", "?parallel=3", "?executor=threads"):
+        response = client.post("/v1/run/sum" + query, {"from": EXACT - 2000, "n": EXACT})
+        assert response.status == 422 and response.value["type"] == "urn:gatherd:error:overflow"
+        assert "9223372036854775807" in response.value["detail"]
+        assert response.value["task"]["state"] == "failed"
+
+
+# -- divided calls -------------------------------------------------------------------------------
+
+def test_the_parts_of_a_divided_call_are_named(run, server):
+    done = run("sum", "parallel=2", n=10 ** 7)
+    assert done["result"]["sum"] == 49999995000000
+    assert (done["pid"], done["executor"], done["pool"], done["usage"]) == (server.pid, "processes", None, None)
+    parts = done["result"]["parts"]
+    assert [p["result"]["sum"] for p in parts] == [12499997500000, 37499997500000]
+    assert {p["pid"] for p in parts} <= set(workers(server.urls()[0]))
+    assert "parts" not in run("sum", "parallel=1", n=10)["result"]
+    assert len(run("sum", "parallel=64", n=5)["result"]["parts"]) == 5
+    assert len(run("sum", "parallel=64", n=0)["result"]["parts"]) == 1
+    done = run("primes", "parallel=3&executor=threads", to=1000)
+    assert {p["pid"] for p in done["result"]["parts"]} == {server.pid}
+
+
+def test_a_divided_call_that_takes_too_long_is_killed_in_all_its_parts(client, server):
+    response = client.post("/v1/run/primes?parallel=2&timeout_seconds=0.2", ENDLESS)
+    assert response.status == 504
+    assert response.value["task"]["cancel"] == {"reason": "timeout", "effect": "killed"}
+    assert client.post("/v1/run/sum?parallel=2", {"n": 10}).status == 200
+    wait_until(lambda: pools(server.urls()[0])["processes"]["busy"] == 0, "idle workers")
+
+
+def processor_seconds():
+    """What all processors have worked so far, for whomever (proc(5)): everything but idle and iowait."""
+    fields = [int(f) for f in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def took_undisturbed(client, parallel, to, count, calls):
+    """The median duration of some calls; None if meanwhile somebody else wanted the processors."""
+    before, since, own, durations = processor_seconds(), time.monotonic(), time.process_time(), []
+    spent = 0
+    for _ in range(calls):
+        done = client.post(f"/v1/run/primes?parallel={parallel}", {"to": to}).value
+        assert done["result"]["count"] == count
+        durations.append(done["duration_seconds"])
+        spent += sum(p["usage"]["user_seconds"] for p in done["result"].get("parts", [done]))
+    others = processor_seconds() - before - spent - (time.process_time() - own)
+    return statistics.median(durations) if others < 0.15 * (time.monotonic() - since) else None
+
+
+@pytest.mark.release
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
+@pytest.mark.parametrize("to, count, calls", [(10 ** 7, 664579, 100), (10 ** 9, 50847534, 1)])
+def test_two_workers_take_hardly_longer_than_half(start, to, count, calls):
+    own = start("--processes", "2", log_level="info")
+    end, ratios = time.monotonic() + 20, []
+    with Client(own.urls()[0]) as client:
+        while len(ratios) < 5 and time.monotonic() < end:
+            one, two = (took_undisturbed(client, parallel, to, count, calls) for parallel in (1, 2))
+            if one is not None and two is not None:
+                ratios.append(two / one)
+                if min(ratios) <= 0.65:
+                    return
+    if not ratios:
+        pytest.skip("the processors were never free for it")
+    raise AssertionError(f"two take {ratios} of what one takes")
+
+
+# -- accounts ------------------------------------------------------------------------------------
+
+def test_what_blocks_takes_no_processor_time(run):
+    usage = run("block", seconds=0.3)["usage"]
+    assert usage["user_seconds"] + usage["system_seconds"] < 0.1
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_what_computes_takes_processor_time(executor, run):
+    done = run("sum", f"executor={executor}", n=10 ** 9)
+    assert done["usage"]["user_seconds"] > 0.1
+    if RELEASE:
+        assert done["usage"]["system_seconds"] < 0.1
+        assert attempts(5, lambda: check_share(run("sum", f"executor={executor}", n=10 ** 9)))
+
+
+def check_share(done):
+    """All of it was computing, so the accounts and the clock agree, unless others wanted the processor."""
+    assert done["usage"]["user_seconds"] > 0.8 * done["duration_seconds"]
+    return True
+
+
+def test_a_worker_tells_how_much_memory_it_had(start):
+    own = start("--processes", "1")
+    with Client(own.urls()[0]) as client:
+        small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
+        large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
+        after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
+    assert large["usage"]["worker_peak_rss_bytes"] > small + 8 * 2 ** 20, "the sieve takes some 12 MB"
+    assert after >= large["usage"]["worker_peak_rss_bytes"], "it is the most it ever had"
+
+
+# -- choosing ------------------------------------------------------------------------------------
+
+def test_a_task_runs_where_it_was_told_to(run, server):
+    assert run("sum", "executor=threads", n=10)["pid"] == server.pid
+    assert run("block", "executor=processes", seconds=0.01)["pid"] in workers(server.urls()[0])
+    assert run("resolve", "executor=processes", host="localhost")["pid"] in workers(server.urls()[0])
+    done = run("sum", "executor=threads&pool=default", n=10)
+    assert done["tid"] != server.pid and done["pool"] == "default"
+
+
+def test_children_run_where_they_were_told_to(client, server):
+    choice = {"executor": "threads", "pool": "default"}
+    done = client.post("/v1/gather", gather(
+        task("sum", n=10), task("sum", n=10, options=choice), task("sum", n=10, options={"parallel": 2}),
+        task("sleep", seconds=0.01), task("map", function="sum", inputs=[{"n": 10}], **choice))).value
+    first, second, third, fourth, fifth = done["result"]["tasks"]
+    assert first["pid"] != server.pid == second["pid"] == fourth["pid"] and second["pool"] == "default"
+    assert len(third["result"]["parts"]) == 2 and "pool" not in third and third["result"]["sum"] == 45
+    assert fifth["result"]["tasks"][0]["pool"] == "default"
+
+
+@pytest.mark.parametrize("body, pointer", [
+    (task("sum", n=1, options={"executor": "loop"}), "/executor"),
+    (task("sleep", seconds=0, options={"executor": "threads"}), "/executor"),
+    (task("sum", n=1, options={"pool": "default"}), "/pool"),
+    (task("block", seconds=0, options={"pool": "default", "executor": "processes"}), "/pool"),
+    (task("block", seconds=0, options={"pool": "reports"}), "/pool"),
+    (task("block", seconds=0, options={"parallel": 2}), "/parallel"),
+    (task("gather", tasks=[], options={"parallel": 2}), "/parallel"),
+    (task("gather", tasks=[task("sleep", seconds=0), task("sum", n=1, options={"pool": "default"})]),
+     "/input/tasks/1/pool"),
+    (task("map", function="sleep", inputs=[], executor="threads"), "/input/executor"),
+    (task("map", function="sum", inputs=[{"n": 1}], pool="default"), "/input/pool"),
+    (task("map", function="sum", inputs=[{"n": 1}, {"n": -1}]), "/input/inputs/1/n"),
+    (task("map", function="sum", inputs=[{"n": 1}, 5]), "/input/inputs/1"),
+    (task("map", function="sum", inputs=[], parallel=2), "/input/parallel"),
+    (task("map", function="gather", inputs=[{"tasks": [], "mode": "any"}]), "/input/inputs/0/tasks"),
+    (task("map", inputs=[{"n": 1}]), "/input/function"),
+    (task("map", function="sum"), "/input/inputs"),
+])
+def test_what_does_not_suit_the_function_is_told_its_place(body, pointer, client):
+    response = client.post("/v1/tasks", body)
+    assert response.status == 422, response.value
+    assert [e["pointer"] for e in response.value["errors"]] == [pointer]
+
+
+# -- map -----------------------------------------------------------------------------------------
+
+def test_map_is_a_gather_of_the_same(run):
+    done = run("map", function="sum", inputs=[{"n": n} for n in range(200)])
+    assert [c["result"]["sum"] for c in done["result"]["tasks"]] == [n * (n - 1) // 2 for n in range(200)]
+    assert [c["index"] for c in done["result"]["tasks"]] == list(range(200))
+    assert done["result"]["mode"] == "all" and done["executor"] == "loop"
+    done = run("map", function="block", inputs=[{"seconds": 0.02}] * 5, max_concurrency=1)
+    assert done["duration_seconds"] >= done["result"]["serial_seconds"] - 1e-6 >= 0.1 - 1e-6
+    done = run("map", function="gather", inputs=[{"tasks": [task("sum", n=n)]} for n in (3, 4)])
+    assert [c["result"]["tasks"][0]["result"]["sum"] for c in done["result"]["tasks"]] == [3, 6]
+
+
+def test_map_tolerates_as_many_failures_as_asked(client):
+    bad, good = {"host": "127.0.0.1", "family": "ipv6"}, {"host": "127.0.0.1"}
+    body = {"function": "resolve", "inputs": [bad, good, bad, good], "tolerated_failures": 2}
+    response = client.post("/v1/run/map", body)
+    assert [c["state"] for c in response.value["result"]["tasks"]] == ["failed", "succeeded"] * 2
+    response = client.post("/v1/run/map", {**body, "tolerated_failures": 1})
+    assert response.status == 500 and response.value["type"].endswith(":child-failed")
+    codes = [c["error"]["code"] for c in response.value["task"]["result"]["tasks"] if c["state"] == "failed"]
+    assert codes == ["unknown_host"] * 2
+
+
+def test_maps_count_as_gathers_for_the_depth(client):
+    for depth, status in ((8, 200), (9, 422)):
+        body = {"function": "sleep", "inputs": []}
+        for _ in range(depth - 1):
+            body = {"function": "map", "inputs": [body]}
+        assert client.post("/v1/run/map", body).status == status
+
+
+# -- resolve -------------------------------------------------------------------------------------
+
+def test_hosts_are_looked_up(run, client, server):
+    done = run("resolve", host="localhost")
+    assert set(done["result"]["addresses"]) & {"127.0.0.1", "::1"} and done["tid"] != server.pid
+    assert run("resolve", host="127.0.0.1", family="ipv4")["result"]["addresses"] == ["127.0.0.1"]
+    assert run("resolve", host="::1", family="ipv6")["result"]["addresses"] == ["::1"]
+    response = client.post("/v1/run/resolve", {"host": "::1", "family": "ipv4"})
+    assert response.status == 404 and response.value["type"] == "urn:gatherd:error:unknown-host"
+    assert "::1" in response.value["detail"] and response.value["task"]["error"]["code"] == "unknown_host"
+
+
+@pytest.mark.parametrize("host", ["a b", "..", "-", "x" * 253, "\u00e9.invalid", "%", "http://localhost", "1.2.3.4.5"])
+def test_hosts_that_are_none_are_told_so(host, client):
+    response = client.post("/v1/run/resolve", {"host": host})
+    assert response.status in (404, 502), response.value  # 502: nobody was there to say so
+
+
+# -- out of time ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline")])
+@pytest.mark.parametrize("path, body, effect", [
+    ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG}, "killed"),
+    ("/v1/run/primes", ENDLESS, "killed"), ("/v1/run/primes?executor=threads", ENDLESS, "abandoned"),
+    ("/v1/run/map", {"function": "block", "inputs": [{"seconds": 0.4}] * 2}, "abandoned"),
+    ("/v1/run/gather", gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG)),
+     "abandoned"),
+    ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG)), "killed")])
+def test_what_runs_too_long_ends_with_the_effect_of_its_executor(path, body, effect, member, code, client, server):
+    response = client.post(f"{path}{'&' if '?' in path else '?'}{member}=0.1", body)
+    assert response.status == 504 and response.value["type"] == f"urn:gatherd:error:{code}"
+    stopped = response.value["task"]
+    assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": code, "effect": effect}
+    assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG / 2
+    wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
+
+
+@pytest.mark.parametrize("path", ["/v1/run/block", "/v1/run/block?executor=processes"])
+def test_what_never_started_was_prevented(path, start):
+    own = start("--threads", "1", "--processes", "1")
+    url = own.urls()[0]
+    with Background(url) as background:
+        running = background.post(path, {"seconds": 0.5})
+        name = "processes" if "processes" in path else "default"
+        wait_until(lambda: pools(url)[name]["busy"] == 1, "a busy pool")
+        response = post(url, f"{path}{'&' if '?' in path else '?'}deadline_seconds=0.1", {"seconds": 0})
+        assert response.status == 504 and response.value["type"].endswith(":deadline")
+        late = response.value["task"]
+        assert late["cancel"] == {"reason": "deadline", "effect": "prevented"} and late["started_at"] is None
+        assert (late["pool"], late["pid"], late["tid"], late["usage"]) == (name, None, None, None)
+        assert "did not start" in response.value["detail"]
+        assert running.result().status == 200
+    assert pools(url)[name]["tasks_done"] == 1, "it never ran"
+
+
+def test_a_timeout_counts_from_the_start_and_not_in_the_queue(start):
+    own = start("--threads", "1")
+    done = post(own.urls()[0], "/v1/gather", gather(
+        *[task("block", seconds=0.2, options={"timeout_seconds": 0.4})] * 4)).value
+    assert done["result"]["counts"]["succeeded"] == 4 and done["result"]["tasks"][3]["queued_seconds"] >= 0.6
+
+
+def test_the_first_success_takes_the_others_with_it(client, server):
+    done = client.post("/v1/gather", gather(task("sleep", seconds=0.1), task("primes", **ENDLESS),
+                                            task("block", seconds=0.4), mode="any")).value
+    assert [(c.get("cancel") or {}).get("effect") for c in done["result"]["tasks"]] == [None, "killed", "abandoned"]
+    wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")

@@ -1,0 +1,622 @@
+"""Files when things go wrong: the disk is full, the service is killed, a path wants out of the root, a FIFO lies in the way."""
+
+import ctypes
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+
+from client import Client, Raw, request_bytes  # noqa: E402
+from files import HELLO, Handle, descriptors, drafts, fs, put, run, script, tree  # noqa: E402
+from server import RELEASE, Server, wait_until  # noqa: E402
+
+KB, MB = 1 << 10, 1 << 20
+SWAPPING = 10 if RELEASE else 3  # seconds that a path is swapped under calls
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """serve(root, *flags) gives a server, which has to end well when the test does."""
+    servers = []
+
+    def starter(root, *flags):
+        servers.append(Server("--files-root", str(root), *flags))
+        return servers[-1]
+
+    yield starter
+    for server in servers:
+        if server.process.returncode is None:
+            server.stop()
+
+
+@pytest.fixture
+def root(tmp_path):
+    where = tmp_path / "root"
+    where.mkdir()
+    yield where
+    subprocess.run(["rm", "-rf", str(where)], check=True)  # pytest's own way gives up on a thousand levels
+
+
+# -- ways out ----------------------------------------------------------------------------------------
+
+SECRET = "the secret outside"
+
+
+@pytest.fixture
+def outside(tmp_path, root):
+    """What must be neither read nor touched: a directory beside the root, and links in the root that lead there."""
+    where = tmp_path / "outside"
+    (where / "deep").mkdir(parents=True)
+    (where / "secret").write_text(SECRET)
+    (where / "deep" / "secret").write_text(SECRET)
+    (root / "inside").mkdir()
+    (root / "inside" / "deep").mkdir()
+    (root / "inside" / "secret").write_text("what may be seen")
+    (root / "inside" / "deep" / "secret").write_text("what may be seen")
+    (root / "file-link").symlink_to(where / "secret")
+    (root / "relative-link").symlink_to("../outside/secret")
+    (root / "directory-link").symlink_to(where)
+    (root / "up-link").symlink_to("..")
+    (root / "dangling-link").symlink_to(where / "new")
+    (root / "inside" / "link").symlink_to("../../outside")
+    (root / "proc-link").symlink_to("/proc/self/root" + str(where))
+    (root / "root-link").symlink_to("/")
+    return where
+
+
+def state_of(directory):
+    """All that is there, with its content and when it changed."""
+    found = {}
+    for path in sorted(Path(directory).rglob("*")) + [Path(directory)]:
+        stat = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        found[str(path)] = (stat.st_mode, stat.st_ino, stat.st_size, stat.st_mtime_ns, content)
+    return found
+
+
+def ways_out(outside):
+    depth = len(outside.parts)
+    up = "/".join([".."] * (depth + 3))
+    return [
+        "../outside/secret", "../x", "..", "../", "/etc/passwd", "/", "//etc/passwd", f"{up}{outside}/secret", "a/../../x",
+        "inside/../../outside/secret", "inside/../..", "./../outside/secret", "inside/./.././../outside/secret",
+        str(outside / "secret"), "file-link", "relative-link", "dangling-link", "directory-link/secret",
+        "directory-link/new", "directory-link", "directory-link/", "directory-link/deep/secret", "up-link/outside/secret",
+        "up-link", "up-link/x", "inside/link/secret", "inside/link/deep/../secret", "proc-link/secret",
+        "root-link/etc/passwd", f"root-link{outside}/secret", "/proc/self/fd/3", "/proc/self/root/etc/passwd",
+        "/dev/stdin", "/proc/self/cwd/x", ".gatherd-tmp", ".gatherd-tmp/x", "./.gatherd-tmp/x", "inside/../.gatherd-tmp/x",
+        ".gatherd-tmp/../inside/secret/..", "a\0b", "../outside/secret\0.txt", "inside/secret\0", "\0",
+        "x" * 5000, "../" * 1666 + "x", "inside/" * 714 + "x", "a/" * 2047 + "b", "~", "~root/.bashrc", "$HOME", "file:///etc/passwd",
+        "..\\outside\\secret", "%2e%2e/outside/secret", "%2e%2e%2foutside%2fsecret", "..%2foutside/secret",
+    ]
+
+
+def function_calls(path):
+    """Every file function, with the path in each place where one can stand."""
+    yield "write_file", {"path": path, "data": "gotcha"}
+    yield "write_file", {"path": path, "data": "gotcha", "mode": "a"}
+    yield "write_file", {"path": path, "data": "gotcha", "mode": "x"}
+    yield "write_file", {"path": path, "data": "gotcha", "atomic": True}
+    yield "write_file", {"path": path, "data": "gotcha", "atomic": True, "mode": "x"}
+    yield "write_file", {"path": path, "data": "gotcha", "create_parents": True}
+    yield "write_file", {"path": path + "/new/x", "data": "gotcha", "create_parents": True}
+    yield "read_file", {"path": path}
+    yield "stat_file", {"path": path}
+    yield "stat_file", {"path": path, "follow": False}
+    yield "list_directory", {"path": path}
+    yield "remove_file", {"path": path + "/secret"}
+    yield "remove_file", {"path": path + "/deep", "directory": True}
+    yield "rename_file", {"from": path + "/secret", "to": "stolen"}
+    yield "rename_file", {"from": "inside/secret", "to": path + "/planted"}
+    yield "rename_file", {"from": "inside/secret", "to": path + "/secret", "replace": True}
+    yield "make_directory", {"path": path + "/made"}
+    yield "make_directory", {"path": path + "/made/x", "parents": True}
+    yield "copy_file", {"from": path, "to": "stolen"}
+    yield "copy_file", {"from": "inside/secret", "to": path + "/planted"}
+    yield "copy_file", {"from": "inside/secret", "to": path, "replace": True}
+    yield "sha256_file", {"path": path}
+    for mode in ("r", "r+", "w", "w+", "a", "a+", "x", "x+"):
+        yield "file_script", {"path": path, "mode": mode, "ops": [{"op": "stat"}]}
+
+
+def asked(client, path):
+    """Every way there is to ask for the path: (what it is, the answer)."""
+    for function, given in function_calls(path):
+        yield (function, given), client.post(f"/v1/run/{function}", given)
+    for mode in ("r", "r+", "w", "w+", "a", "a+", "x", "x+"):
+        response = client.post("/v1/files", {"path": path, "mode": mode})
+        yield ("open", mode), response
+        if response.status == 201:
+            client.ask("DELETE", response.header("location"))
+    encoded = "".join(f"%{b:02x}" for b in path.encode())
+    plain = fs(path) if "\0" not in path else None
+    for target in {fs(""), plain, "/v1/fs/" + encoded, "/v1/fs/" + encoded.replace("%2f", "/")} - {fs(""), None}:
+        if len(target) < 16000:
+            for method in ("GET", "HEAD", "PUT"):
+                yield (method, target), client.ask(method, target, b"gotcha" if method == "PUT" else None,
+                                                   {"Content-Type": "text/plain"} if method == "PUT" else {})
+
+
+def tell_tale(response):
+    return SECRET.encode() in response.body or b"root:x:" in response.body
+
+
+def test_no_path_leads_out(root, outside, serve):
+    server = serve(root)
+    before = state_of(outside)
+    beside = sorted(os.listdir(root.parent))
+    with Client(server.urls()[0]) as client:
+        for path in ways_out(outside):
+            for what, response in asked(client, path):
+                assert not tell_tale(response), (path, what)
+                assert response.status < 500, (path, what, response.value)
+                if "link" in path.split("/")[0] and "follow" not in str(what) and "x" != path:
+                    assert response.status in (400, 403, 404, 409, 422), (path, what, response.status)
+            assert state_of(outside) == before, path
+            assert sorted(os.listdir(root.parent)) == beside, path
+    assert not [p for p in Path("/").glob("gotcha*")] and not Path("/x").exists()
+
+
+def test_what_leads_out_is_forbidden(root, outside, serve):
+    """And is told from what is missing: 403, on every verb."""
+    server = serve(root)
+    with Client(server.urls()[0]) as client:
+        for path in ("../outside/secret", str(outside / "secret"), "/etc/passwd", "file-link", "relative-link",
+                     "directory-link/secret", "up-link/outside/secret", "inside/link/secret", "/proc/self/fd/3",
+                     ".gatherd-tmp/x"):
+            for what, response in asked(client, path):
+                name, given = what
+                link = path.endswith("-link")
+                if name == "stat_file" and given.get("follow") is False and link:
+                    assert response.value["result"]["type"] == "symlink"
+                    continue
+                allowed = {403}
+                if link:  # a link is a name like any other to what doesn't follow it, and no directory
+                    allowed |= {404, 409, 422}
+                if path[0] == "/" and name in ("GET", "HEAD", "PUT") and given.startswith("/v1/fs//"):
+                    allowed = {404}  # no name before the slash, so it is another path
+                assert response.status in allowed, (path, what, response.status, response.value)
+
+
+def test_links_inside_are_followed(root, outside, serve):
+    (root / "in-link").symlink_to("inside/secret")
+    (root / "inside" / "back-link").symlink_to("../inside/deep/../secret")
+    server = serve(root)
+    with Client(server.urls()[0]) as client:
+        for path in ("in-link", "inside/back-link", "inside/../inside/secret", "./inside//secret"):
+            assert run(client, "read_file", path=path)["data"] == "what may be seen"
+            assert client.get(fs(path)).body == b"what may be seen"
+
+
+RENAME_EXCHANGE = 2
+
+
+def swapper(a, b, done):
+    """Exchanges two names as fast as it can."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    first, second = os.fsencode(a), os.fsencode(b)
+    count = 0
+    while not done.is_set():
+        if libc.renameat2(-100, first, -100, second, RENAME_EXCHANGE) != 0:
+            raise OSError(ctypes.get_errno(), "renameat2")
+        count += 1
+    return count
+
+
+def test_a_directory_that_is_swapped_for_a_symlink_leads_nowhere(root, outside, serve):
+    """While calls go through it, on every verb: the file inside, or a refusal, and never the one outside."""
+    (root / "swap").mkdir()
+    (root / "swap" / "deep").mkdir()
+    for name in ("secret", "deep/secret"):
+        (root / "swap" / name).write_text("what may be seen")
+    (root / "other").symlink_to(outside)
+    server = serve(root)
+    before = state_of(outside)
+    done = threading.Event()
+    swaps = []
+    threads = [threading.Thread(target=lambda: swaps.append(swapper(root / "swap", root / "other", done)))]
+    seen, problems = {}, []
+
+    def calls(number):
+        rng = random.Random(number)
+        with Client(server.urls()[0]) as client:
+            while not done.is_set():
+                path = rng.choice(["swap/secret", "swap/deep/secret"])
+                directory = path.rsplit("/", 1)[0]
+                function, given = rng.choice([
+                    ("read_file", {"path": path}), ("stat_file", {"path": path}), ("sha256_file", {"path": path}),
+                    ("list_directory", {"path": directory}), ("copy_file", {"from": path, "to": f"copy-{number}", "replace": True}),
+                    ("write_file", {"path": path, "data": "what may be seen"}),
+                    ("write_file", {"path": path, "data": "what may be seen", "atomic": True}),
+                    ("write_file", {"path": f"{directory}/new-{number}", "data": "x", "mode": "a"}),
+                    ("copy_file", {"from": "inside/secret", "to": f"{directory}/new-{number}", "replace": True}),
+                    ("rename_file", {"from": f"{directory}/new-{number}", "to": f"{directory}/newer-{number}", "replace": True}),
+                    ("remove_file", {"path": f"{directory}/newer-{number}"}),
+                    ("make_directory", {"path": f"{directory}/made-{number}/x", "parents": True, "exist_ok": True}),
+                    ("file_script", {"path": path, "ops": [{"op": "read"}]}),
+                    ("file_script", {"path": f"{directory}/new-{number}", "mode": "a", "ops": [{"op": "write", "data": "x"}]}),
+                    ("GET", fs(path)), ("PUT", fs(path)), ("open", {"path": path, "mode": "r+"})])
+                if function == "GET":
+                    response = client.get(given)
+                elif function == "PUT":
+                    response = put(client, path, b"what may be seen")
+                elif function == "open":
+                    response = client.post("/v1/files", given)
+                    if response.status == 201:
+                        got = client.post(response.header("location") + "/read", {})
+                        client.ask("DELETE", response.header("location"))
+                        response = got
+                else:
+                    response = client.post(f"/v1/run/{function}", given)
+                seen.setdefault(function, set()).add(response.status)
+                if tell_tale(response) or response.status >= 500:
+                    problems.append((function, given, response.status, response.value))
+
+    threads += [threading.Thread(target=calls, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(SWAPPING)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not problems, problems[:5]
+    assert state_of(outside) == before
+    assert swaps and swaps[0] > 1000
+    assert {200, 403} <= seen["read_file"] and {200, 403} <= seen["GET"], seen
+
+
+def test_a_fifo_hangs_nothing(root, serve):
+    os.mkfifo(root / "fifo")
+    server = serve(root, "--files-threads", "1")
+    with Client(server.urls()[0], patience=20) as client:
+        for what, response in asked(client, "fifo"):
+            name, given = what
+            if name == "stat_file":
+                assert response.value["result"]["type"] == "other"
+            elif name == "copy_file" and given["to"] == "stolen" or name in ("read_file", "sha256_file", "GET", "PUT", "open",
+                                                                               "file_script"):
+                assert response.status in (422, 409), (what, response.status)
+        assert client.get("/livez").status == 200
+        assert run(client, "write_file", path="a.txt", data="x")["written_bytes"] == 1
+    assert (root / "fifo").is_fifo() if (root / "fifo").exists() else True
+
+
+# -- a full disk -----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of one mebibyte, as the root."""
+    where = tmp_path / "small"
+    where.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1000", "gatherd-test", str(where)],
+                          stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {done.stderr.decode().strip()}")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+OLD = b"the old content\n"
+BIG = "x" * (800 * KB)
+
+
+def fill(root, left):
+    """Leaves so many bytes of the file system free."""
+    stat = os.statvfs(root)
+    with open(root / "filler", "ab") as file:
+        file.write(b"f" * max(0, stat.f_bavail * stat.f_frsize - left))
+
+
+def check_full(response):
+    assert response.status == 507, response.value
+    assert response.value["type"] == "urn:gatherd:error:no-space"
+
+
+def full_writes():
+    """Every kind of write: (name, whether there is an old file, a call)."""
+    def function(name, **given):
+        return lambda client: client.post(f"/v1/run/{name}", given)
+
+    def method(mode, name, *before, **given):
+        def call(client):
+            file = Handle(client, "a.txt", mode)
+            for first, arguments in before:
+                file(first, **arguments)
+            position = file.look()["position"]
+            response = client.post(f"{file.target}/{name}", given)
+            assert file.look()["position"] == position, "what failed has moved the position"
+            file.close()
+            return response
+        return call
+
+    for there in (True, False):
+        for mode in ("w", "a") if there else ("w", "a", "x"):
+            yield f"write_file {mode}", there, function("write_file", path="a.txt", data=BIG, mode=mode)
+        for mode in ("w",) if there else ("w", "x"):
+            yield f"write_file {mode} atomic", there, function("write_file", path="a.txt", data=BIG, mode=mode, atomic=True)
+        yield "copy_file", there, function("copy_file", **{"from": "big", "to": "a.txt", "replace": there})
+        yield "PUT", there, lambda client: put(client, "a.txt", BIG.encode())
+        yield "PUT of much", there, lambda client: put(client, "a.txt", BIG.encode() * 10)
+    yield "write r+", True, method("r+", "write", data=BIG)
+    yield "write a", True, method("a", "write", data=BIG)
+    yield "write in the middle", True, method("r+", "write", ("seek", {"offset": 5}), data=BIG)
+    yield "write behind the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG)
+    yield "writelines", True, method("r+", "writelines", lines=[BIG[:1000]] * 800)
+    yield "writelines a+", True, method("a+", "writelines", lines=[BIG[:1000]] * 800)
+    yield "pwrite", True, method("r+", "pwrite", offset=3, data=BIG)
+    yield "script", True, function("file_script", path="a.txt", mode="r+", ops=[{"op": "write", "data": BIG}])
+    yield "script a", True, function("file_script", path="a.txt", mode="a", ops=[{"op": "tell"}, {"op": "write", "data": BIG}])
+
+
+@pytest.mark.parametrize("name, there, call", list(full_writes()), ids=lambda v: str(v) if not callable(v) else "")
+def test_a_full_disk_leaves_the_old_content(name, there, call, small, serve, tmp_path):
+    (small / "big").write_bytes(b"b" * (300 * KB))
+    if there:
+        (small / "a.txt").write_bytes(OLD)
+    fill(small, 100 * KB)
+    server = serve(small)
+    before = os.statvfs(small).f_bavail
+    with Client(server.urls()[0]) as client:
+        check_full(call(client))
+        assert tree(small) == (["a.txt", "big", "filler"] if there else ["big", "filler"])
+        assert not there or (small / "a.txt").read_bytes() == OLD
+        wait_until(lambda: drafts(small) == [], "the end of the draft")
+        wait_until(lambda: os.statvfs(small).f_bavail == before, "the space that was taken meanwhile")
+        assert run(client, "write_file", path="little.txt", data="x")["written_bytes"] == 1
+
+
+def test_a_script_that_finds_no_space_says_which_step(small, serve):
+    (small / "a.txt").write_bytes(OLD)
+    fill(small, 100 * KB)
+    server = serve(small)
+    with Client(server.urls()[0]) as client:
+        response = client.post("/v1/run/file_script", {"path": "a.txt", "mode": "r+", "ops": [
+            {"op": "write", "data": "THE"}, {"op": "write", "data": BIG}, {"op": "write", "data": "never"}]})
+        check_full(response)
+        assert "Step 1 (write)" in response.value["detail"]
+        assert (small / "a.txt").read_bytes() == b"THE" + OLD[3:]
+
+
+def test_many_uploads_on_a_full_disk(small, serve):
+    """Together they don't fit: those that do are whole, the others left nothing."""
+    server = serve(small)
+    data = b"u" * (200 * KB)
+    statuses = []
+
+    def upload(i):
+        with Client(server.urls()[0]) as client:
+            statuses.append((put(client, f"{i}.bin", data).status, i))
+
+    threads = [threading.Thread(target=upload, args=(i,)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {s for s, _ in statuses} <= {201, 507} and 507 in {s for s, _ in statuses}
+    assert tree(small) == sorted(f"{i}.bin" for s, i in statuses if s == 201)
+    assert all((small / name).read_bytes() == data for name in tree(small))
+    assert drafts(small) == []
+
+
+def test_no_inodes_are_no_space(small, serve):
+    server = serve(small)
+    with Client(server.urls()[0]) as client:
+        for i in itertools.count():
+            try:
+                (small / f"{i}").touch()
+            except OSError:
+                break
+        for function, given in (("write_file", {"path": "a.txt", "data": "x"}), ("make_directory", {"path": "a"}),
+                                ("write_file", {"path": "a.txt", "data": "x", "atomic": True})):
+            check_full(client.post(f"/v1/run/{function}", given))
+        check_full(client.post("/v1/files", {"path": "a.txt", "mode": "w"}))
+        check_full(put(client, "a.txt", b"x"))
+
+
+# -- kill -9 -----------------------------------------------------------------------------------------
+
+def kill_in_the_middle(server, calls, after):
+    """Lets these run, each with a connection of its own, and kills the server so many seconds later."""
+    def run_one(call):
+        try:
+            with Client(server.urls()[0]) as client:
+                call(client)
+        except (OSError, AssertionError, EOFError, Exception):  # what the kill does to it is not what is looked at
+            pass
+
+    threads = [threading.Thread(target=run_one, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    time.sleep(after)
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    for thread in threads:
+        thread.join()
+
+
+def body(i, version):
+    """Content that tells a mixture of versions from a whole one."""
+    return (f"{i} {version} ".encode() * 60000)[:300 * KB]
+
+
+@pytest.mark.parametrize("after", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("how", ["write_file", "PUT", "copy_file"])
+def test_a_kill_leaves_each_file_whole(how, after, root, serve):
+    count = 200
+    for i in range(count):
+        if i % 2:
+            (root / f"{i}.txt").write_bytes(body(i, "old"))
+        if how == "copy_file":
+            (root / f"from-{i}").write_bytes(body(i, "new"))
+    server = serve(root)
+    os.nice(0)
+
+    def job(numbers):
+        def call(client):
+            for i in numbers:
+                if how == "write_file":
+                    run(client, "write_file", path=f"{i}.txt", data=body(i, "new").decode(), atomic=True)
+                elif how == "copy_file":
+                    run(client, "copy_file", **{"from": f"from-{i}", "to": f"{i}.txt", "replace": True})
+                else:
+                    put(client, f"{i}.txt", body(i, "new"))
+        return call
+
+    kill_in_the_middle(server, [job(range(n, count, 8)) for n in range(8)], after)
+    found = []
+    for i in range(count):
+        path = root / f"{i}.txt"
+        content = path.read_bytes() if path.exists() else None
+        old = body(i, "old") if i % 2 else None
+        assert content in (old, body(i, "new")), f"{i}.txt is neither the old nor the new one"
+        found.append(content == body(i, "new"))
+    again = serve(root)
+    assert drafts(root) == []
+    names = {f"{i}.txt" for i in range(count) if i % 2 or found[i]} | ({f"from-{i}" for i in range(count)}
+                                                                        if how == "copy_file" else set())
+    assert set(tree(root)) == names
+    with Client(again.urls()[0]) as client:
+        run(client, "write_file", path="0.txt", data="after", atomic=True)
+
+
+def test_a_stop_in_the_middle_leaves_no_drafts(root, serve):
+    """SIGTERM with uploads under way: they are cut off when the drain ends, and leave nothing."""
+    server = serve(root, "--drain-seconds", "0.3")
+    raws = [Raw(server.urls()[0]) for _ in range(20)]
+    for i, raw in enumerate(raws):
+        raw.send(request_bytes("PUT", f"/v1/fs/{i}.bin", None, "Content-Length: 1000000") + b"x" * 500000)
+    wait_until(lambda: len(drafts(root)) == 20, "the drafts")
+    server.terminate()
+    server.wait()
+    for raw in raws:
+        raw.sock.close()
+    assert tree(root) == []
+    serve(root)
+    assert drafts(root) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "open", "script", "lease"])
+def test_a_stop_right_after_an_answer(method, root, serve):
+    """What the service does on its own account afterwards (to close a file, to drop a draft) has to end before it does."""
+    (root / "a.txt").write_bytes(HELLO)
+    for _ in range(12):
+        server = serve(root)
+        with Client(server.urls()[0]) as client:
+            if method == "GET":
+                client.get(fs("a.txt"))
+            elif method == "PUT":
+                put(client, "b.txt", b"x")
+            elif method == "script":
+                script(client, "a.txt", "r", "read")
+            elif method == "open":
+                Handle(client, "a.txt")
+            else:
+                Handle(client, "a.txt", lease_seconds=0.001)
+            server.terminate()
+            server.wait()
+
+
+def test_a_stop_in_the_middle_of_downloads(root, serve):
+    """Clients that leave just then."""
+    (root / "a.bin").write_bytes(b"x" * (2 * MB))
+    for _ in range(8):
+        server = serve(root, "--drain-seconds", "1")
+        raws = [Raw(server.urls()[0]) for _ in range(6)]
+        for raw in raws:
+            raw.send(request_bytes("GET", "/v1/fs/a.bin"))
+            raw.sock.recv(100)
+        for raw in raws:
+            raw.sock.close()
+        server.terminate()
+        server.wait()
+
+
+def test_what_is_stopped_while_files_are_open(root, serve):
+    (root / "a.txt").write_bytes(HELLO)
+    server = serve(root, "--drain-seconds", "0.3")
+    with Client(server.urls()[0]) as client:
+        for mode in ("r", "r+", "a"):
+            Handle(client, "a.txt", mode)
+        raws = [Raw(server.urls()[0]) for _ in range(4)]
+        (root / "large.bin").write_bytes(b"x" * (20 * MB))
+        for raw in raws:
+            raw.send(request_bytes("GET", "/v1/fs/large.bin"))
+            raw.sock.recv(100)
+        server.terminate()
+        server.wait()
+        for raw in raws:
+            raw.sock.close()
+    assert (root / "a.txt").read_bytes() == HELLO
+
+
+# -- the system says no -----------------------------------------------------------------------------------
+
+def test_no_descriptors_left(root, serve, tmp_path):
+    """The process may open no more: a clear answer, nothing lost, and it goes on when there are some again."""
+    (root / "a.txt").write_bytes(HELLO)
+    server = serve(root)
+    with Client(server.urls()[0]) as client:
+        client.get("/livez")
+        subprocess.run(["prlimit", "--pid", str(server.pid), f"--nofile={descriptors(server.pid) + 2}:20000"], check=True)
+        handles = []
+        for _ in range(10):
+            response = client.post("/v1/files", {"path": "a.txt"})
+            if response.status != 201:
+                break
+            handles.append(response.header("location"))
+        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-files")
+        assert response.header("retry-after")
+        assert client.post("/v1/run/read_file", {"path": "a.txt"}).status == 503
+        assert client.get(fs("a.txt")).status == 503
+        assert put(client, "b.txt", b"x").status == 503
+        for handle in handles:
+            assert client.ask("DELETE", handle).status == 200
+        assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()
+    assert tree(root) == ["a.txt"] and drafts(root) == []
+
+
+def test_files_larger_than_the_system_allows(root, serve):
+    """RLIMIT_FSIZE: no signal, but 507, and the old content."""
+    (root / "a.txt").write_bytes(HELLO)
+    large = "x" * 200000
+    (root / "large.txt").write_text(large)
+    server = serve(root)
+    subprocess.run(["prlimit", "--pid", str(server.pid), "--fsize=100000:100000"], check=True)
+    with Client(server.urls()[0]) as client:
+        def steps(mode, **step):
+            return "file_script", {"path": "a.txt", "mode": mode, "ops": [step]}
+
+        for function, given in (("write_file", {"path": "a.txt", "data": large}),
+                                ("write_file", {"path": "a.txt", "data": large, "mode": "a"}),
+                                ("write_file", {"path": "a.txt", "data": large, "atomic": True}),
+                                ("write_file", {"path": "new.txt", "data": large, "mode": "x"}),
+                                ("copy_file", {"from": "large.txt", "to": "a.txt", "replace": True}),
+                                steps("r+", op="write", data=large), steps("a", op="write", data=large),
+                                steps("r+", op="pwrite", data="x", offset=200000),
+                                steps("r+", op="pwrite", data=large, offset=5), steps("r+", op="truncate", size=200000),
+                                ("PUT", None)):
+            check_full(put(client, "a.txt", large.encode()) if given is None else client.post(f"/v1/run/{function}", given))
+            assert (root / "a.txt").read_bytes() == HELLO, (function, str(given)[:100])
+            assert tree(root) == ["a.txt", "large.txt"] and drafts(root) == []
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+def test_a_root_that_goes_away(root, serve, tmp_path):
+    """Whatever happens to the root's own name: what is open stays what it is."""
+    (root / "a.txt").write_bytes(HELLO)
+    server = serve(root)
+    root.rename(tmp_path / "elsewhere")
+    with Client(server.urls()[0]) as client:
+        assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()
+        assert put(client, "b.txt", b"x").status == 201
+    assert (tmp_path / "elsewhere" / "b.txt").read_bytes() == b"x"
