@@ -21,22 +21,34 @@ static void on_over(struct patience *patience)
 static void connection_free(struct connection *c)
 {
     struct http *http = c->http;
+    if (http->adding == c)
+        http->adding = NULL;
     patience_free(&c->patience);
     ring_remove(&c->link);
     http->count--;
     free(c);
 }
 
+/* The connection that libmicrohttpd has begun to serve: inside MHD_add_connection() (0.9.75), or by a later run (1.0.1). */
+static struct connection *find_new(struct http *http, int fd)
+{
+    for (struct ring *r = http->connections.prev; r != &http->connections; r = r->prev) {
+        struct connection *c = container_of(r, struct connection, link);
+        if (c->mhd == NULL && c->fd == fd)
+            return c;
+    }
+    assertion_failed("POST", "libmicrohttpd serves what was added", __FILE__, __LINE__);
+}
+
 static void on_connection(void *user, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    struct http *http = user;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        http->adding->mhd = mhd;
-        *context = http->adding;
+        struct connection *c =
+            find_new(user, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+        c->mhd = mhd;
+        *context = c;
     } else {
-        if (http->adding == *context) /* it could not be added after all */
-            http->adding = NULL;
         connection_free(*context);
     }
 }
@@ -67,8 +79,8 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     http->count++;
     patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
     http->adding = c;
-    MHD_add_connection(http->daemon, fd, (const struct sockaddr *)peer, peer_len); /* closes fd when it fails */
-    if (http->adding != NULL && c->mhd == NULL)
+    enum MHD_Result added = MHD_add_connection(http->daemon, fd, (const struct sockaddr *)peer, peer_len);
+    if (added != MHD_YES && http->adding != NULL) /* fd is closed; and c is gone already if its end was notified */
         connection_free(c);
     http->adding = NULL;
     pump_kick(&http->pump);
