@@ -1,5 +1,6 @@
 """HTTP/1.1 over real sockets: what clients do, what they should not do, and what they do when they are slow."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -303,7 +304,8 @@ def test_what_is_not_http_gets_no_more_than_a_refusal(data, hasty):
         raw.send(data)
         assert raw.ended(SOON)
     assert not raw.data or raw.data[:9] in (b"HTTP/1.1 ", b"HTTP/1.0 "), raw.data
-    assert raw.data[9:10] in b"4" or raw.data[9:12] in (b"505", b"200"), raw.data
+    # libmicrohttpd 1.0 sends a client whose target has blanks to one that has none, by 301.
+    assert raw.data[9:10] in b"4" or raw.data[9:12] in (b"505", b"200", b"301"), raw.data
     assert alive(hasty)
 
 
@@ -337,8 +339,8 @@ def test_any_bytes_leave_the_service_as_it_was(hasty, pieces):
     with Raw(hasty) as connection:
         connection.send(b"".join(pieces))
         assert connection.ended(SOON), pieces
-        for status in [part[:3] for part in connection.data.split(b"HTTP/1.1 ")[1:]]:
-            assert status[:1] in b"124" or status == b"505", connection.data
+        for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", connection.data):
+            assert status[:1] in b"124" or status in (b"301", b"505"), connection.data
     assert alive(hasty)
 
 
