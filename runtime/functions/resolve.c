@@ -1,9 +1,9 @@
-/* resolve - the addresses of a host, by getaddrinfo(3): the blocking call that every program makes. */
+/* resolve - the addresses of a host, by the blocking call that every program makes. */
 #include "runtime/function.h"
+#include "runtime/hosts.h"
 #include "runtime/run.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -63,7 +63,7 @@ static int resolve_run(const void *in, void *out, struct run *run)
     const struct resolve_input *input = in;
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
-    int rc = getaddrinfo(input->host.at, NULL, &hints, &found);
+    int rc = hosts_find(input->host.at, NULL, &hints, &found);
     int shown = (int)text_cut(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_UNKNOWN_HOST, "%.*s has no %saddress: %s", shown, input->host.at,

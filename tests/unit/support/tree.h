@@ -14,6 +14,11 @@
 #include "runtime/limits.h"
 #include "runtime/run.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
 #define SECRET "nobody may read this"
 
 struct tree {
@@ -38,6 +43,17 @@ bool tree_free(struct tree *t); /* false when something was left open or mounted
 int tree_setup(void **state);       /* for cmocka: with an ordinary root, in *state */
 int tree_setup_small(void **state); /* with a tmpfs of 64 KiB for a root: no space is soon reached */
 int tree_teardown(void **state);
+
+/* Whether this process may mount file systems: in a namespace of its own, so that mounts end with it. Not while it has more
+ * than one thread. */
+bool tree_may_mount(void);
+
+/* Rows of cmocka's tables: a test with an ordinary tree, one that mounts in it, one with a small tree. Where mounting is not
+ * allowed, the last two are skipped. */
+#define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
+#define MOUNTING_TREE_TEST(f) tree_mounting(#f, f, tree_setup)
+#define SMALL_TREE_TEST(f) tree_mounting(#f, f, tree_setup_small)
+struct CMUnitTest tree_mounting(const char *name, CMUnitTestFunction test, CMFixtureFunction setup);
 
 /* Mounts something on a new directory of the root; it goes with the tree. */
 bool tree_mount(struct tree *t, const char *name, const char *type, const char *options);

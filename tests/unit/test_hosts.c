@@ -1,0 +1,75 @@
+/* Names of hosts: localhost is known, whatever the system says of it. */
+#include "runtime/hosts.h"
+
+#include "tests/unit/support/tree.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/mount.h>
+
+#include <cmocka.h>
+
+/* The first address, as text; or why there is none. */
+static const char *first(const char *host, int family, char text[INET6_ADDRSTRLEN])
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *found;
+    int rc = hosts_find(host, "80", &hints, &found);
+    if (rc != 0)
+        return gai_strerror(rc);
+    rc = getnameinfo(found->ai_addr, found->ai_addrlen, text, INET6_ADDRSTRLEN, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    assert_int_equal(rc, 0);
+    return text;
+}
+
+static void hide(const char *path)
+{
+    assert_true(mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT);
+}
+
+/* Neither the system's file nor a name server is there to know a name. */
+static int hide_what_knows(void **state)
+{
+    (void)state;
+    if (tree_may_mount()) {
+        hide("/etc/hosts");
+        hide("/etc/resolv.conf");
+    }
+    return 0;
+}
+
+static void localhost_needs_no_file(void **state)
+{
+    (void)state;
+    if (!tree_may_mount())
+        skip();
+    char text[INET6_ADDRSTRLEN];
+    assert_string_equal(first("localhost", AF_UNSPEC, text), "127.0.0.1");
+    assert_string_equal(first("LocalHost", AF_INET, text), "127.0.0.1");
+    assert_string_equal(first("localhost", AF_INET6, text), "::1");
+}
+
+static void no_other_name_is_taken_for_it(void **state)
+{
+    (void)state;
+    if (!tree_may_mount())
+        skip();
+    static const char *const names[] = {"localhost.invalid", "localhos", "localhostx", "xlocalhost", "localhost "};
+    char text[INET6_ADDRSTRLEN];
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *found = first(names[i], AF_INET, text);
+        assert_string_not_equal(found, "127.0.0.1");
+        assert_ptr_not_equal(found, text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(localhost_needs_no_file),
+        cmocka_unit_test(no_other_name_is_taken_for_it),
+    };
+    return cmocka_run_group_tests(tests, hide_what_knows, NULL);
+}
