@@ -154,8 +154,7 @@ bool tree_may_mount(void)
     if (known == UNKNOWN) {
         known = enter_namespace() ? YES : NO;
         if (known == NO)
-            print_message(
-                "no file system may be mounted here, most likely because this is a container: some tests are skipped\n");
+            print_message("no file system may be mounted here, most likely because this is a container\n");
     }
     return known == YES;
 }
