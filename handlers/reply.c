@@ -90,11 +90,11 @@ void reply_error(struct reply *reply, struct text request_id, const struct err *
 {
     struct writer w = {0};
     problem_open(&w, request_id, e->rc, e->msg);
-    if (e->rc == ERR_LIMIT_EXCEEDED) { /* of all limits, task_submit() knows this one */
+    if (e->limit != NULL) { /* it is the request as a whole */
         writer_raw(&w, ",\"errors\":[{\"pointer\":\"\",\"detail\":");
         writer_string(&w, text_of(e->msg));
         writer_raw(&w, "}]");
-        write_limit(&w, &limits_fields[LIMIT_QUEUE], limits);
+        write_limit(&w, e->limit, limits);
     }
     if (e->pool != NULL) {
         writer_raw(&w, ",\"pool\":");

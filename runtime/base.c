@@ -65,6 +65,7 @@ int err_set(struct err *e, int rc, const char *format, ...)
         va_end(args);
         e->rc = rc;
         e->pool = NULL;
+        e->limit = NULL;
     }
     return rc;
 }

@@ -71,10 +71,13 @@ const char *error_code(int rc);  /* "unknown_function"; static */
 const char *error_title(int rc); /* one sentence; static */
 int error_status(int rc);        /* an HTTP status, 400 to 599 */
 
+struct field; /* of a type table: runtime/types.h */
+
 /* Filled where something fails, wrapped on the way out; `msg` is a sentence a person can act on. */
 struct err {
     int rc;
-    const char *pool; /* whose limit it is; NULL for most. Lives as long as the runtime */
+    const char *pool;          /* that is full; NULL for most. Lives as long as the runtime */
+    const struct field *limit; /* that a request goes beyond, of limits_fields; NULL for most */
     char msg[256];
 };
 

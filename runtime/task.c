@@ -106,6 +106,14 @@ static bool admit_family(struct admission *a, struct task *task, const struct li
     return true;
 }
 
+/* A request that could not even be taken if there were no other. */
+static int beyond(enum limit_row row, struct err *e)
+{
+    if (e != NULL)
+        e->limit = &limits_fields[row];
+    return ERR_LIMIT_EXCEEDED;
+}
+
 static int check_pool(const struct pool *pool, size_t count, const char *flag, struct err *e)
 {
     if (count == 0)
@@ -113,11 +121,13 @@ static int check_pool(const struct pool *pool, size_t count, const char *flag, s
     if (pool == NULL)
         return err_set(e, ERR_EXECUTOR_OFF, "The service runs without this executor; %s switches it on", flag);
     size_t room = (size_t)(pool->size + pool->queue_limit);
-    if (count > room)
-        return err_set(
+    if (count > room) {
+        err_set(
             e, ERR_LIMIT_EXCEEDED,
-            "These would be %zu tasks for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
+            "These would be %zu tasks or more for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
             count, pool->name.at, room, (long long)pool->size, (long long)pool->queue_limit);
+        return beyond(LIMIT_QUEUE, e);
+    }
     size_t held = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
     if (held + count <= room)
         return 0;
@@ -132,7 +142,11 @@ static int check_room(const struct admission *a, struct err *e)
 {
     const struct runtime *runtime = a->runtime;
     size_t most = (size_t)runtime->limits.max_tasks;
-    if (a->tasks > most || runtime->unfinished > most - a->tasks)
+    if (a->tasks > most) {
+        err_set(e, ERR_LIMIT_EXCEEDED, "These would be %zu tasks or more; the limit max_tasks is %zu", a->tasks, most);
+        return beyond(LIMIT_TASKS, e);
+    }
+    if (runtime->unfinished > most - a->tasks)
         return err_set(e, ERR_TOO_MANY_TASKS,
                        "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
                        runtime->unfinished, a->tasks, most);

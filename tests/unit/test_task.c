@@ -556,7 +556,10 @@ static void more_than_max_tasks_are_refused(void **state)
     struct task_spec one = probe_by_hand(f, &tally);
     struct task_spec six = gather_of_copies(f, "all", 5, &one), three = gather_of_copies(f, "all", 2, &one);
     struct watch refused = {0}, w[3] = {{0}};
-    assert_int_equal(submit(f, &six, &refused), ERR_TOO_MANY_TASKS); /* more than could ever run */
+    struct err e = {0};
+    struct task *task = NULL;
+    assert_int_equal(task_submit(f->runtime, &six, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_LIMIT_EXCEEDED);
+    assert_ptr_equal(e.limit, &limits_fields[LIMIT_TASKS]); /* more than could ever run */
     assert_int_equal(submit(f, &three, &w[0]), 0);
     one = probe_by_hand(f, &tally);
     assert_int_equal(submit(f, &one, &w[1]), 0);
@@ -569,11 +572,9 @@ static void more_than_max_tasks_are_refused(void **state)
     assert_int_equal(runtime_unfinished(f->runtime), 5);
     assert_int_equal(reserved_timers(f), 5 * TIMERS_PER_TASK);
 
-    struct err e = {0};
-    struct task_spec *spec = &one;
-    struct task *task = NULL;
-    assert_int_equal(task_submit(f->runtime, spec, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_TOO_MANY_TASKS);
+    assert_int_equal(task_submit(f->runtime, &one, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_TOO_MANY_TASKS);
     assert_int_equal(e.rc, ERR_TOO_MANY_TASKS);
+    assert_null(e.limit);
     assert_non_null(strstr(e.msg, "max_tasks"));
     assert_null(task);
 
