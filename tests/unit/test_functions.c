@@ -3,6 +3,7 @@
 
 #include "runtime/run.h"
 #include "tests/unit/support/alloc.h"
+#include "tests/unit/support/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -405,6 +406,17 @@ static void localhost_is_known(void **state)
     call_end(&c);
 }
 
+static void nobody_to_ask_is_no_unknown_host(void **state)
+{
+    if (!tree_may_mount())
+        skip();
+    struct call c;
+    resolve(&c, *state, "a.example", "any");
+    assert_int_equal(c.rc, ERR_RESOLVE_FAILED);
+    assert_string_equal(c.e.msg, "a.example: Temporary failure in name resolution");
+    call_end(&c);
+}
+
 /* Whatever the name: an error with words that are UTF-8, however they had to be cut. */
 static void names_that_can_not_be(void **state)
 {
@@ -486,6 +498,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(block_blocks_long_enough),
         cmocka_unit_test(addresses_resolve_to_themselves),
         cmocka_unit_test(localhost_is_known),
+        cmocka_unit_test(nobody_to_ask_is_no_unknown_host),
         cmocka_unit_test(names_that_can_not_be),
         cmocka_unit_test(resolve_needs_memory),
         cmocka_unit_test(errors_are_cut_between_characters),

@@ -4,10 +4,8 @@
 #include "tests/unit/support/tree.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/mount.h>
 
 #include <cmocka.h>
 
@@ -24,20 +22,11 @@ static const char *first(const char *host, int family, char text[INET6_ADDRSTRLE
     return text;
 }
 
-static void hide(const char *path)
-{
-    assert_true(mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT);
-}
-
 /* Neither the system's file nor a name server is there to know a name. */
 static int hide_what_knows(void **state)
 {
     (void)state;
-    if (tree_may_mount()) {
-        hide("/etc/hosts");
-        hide("/etc/resolv.conf");
-    }
-    return 0;
+    return !tree_may_mount() || tree_hide("/etc/hosts") ? 0 : -1;
 }
 
 static void localhost_needs_no_file(void **state)

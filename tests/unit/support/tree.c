@@ -136,16 +136,17 @@ static bool say_to(const char *path, const char *line)
     return ok;
 }
 
-/* Root has a namespace for mounts of its own; anybody else becomes root in one for users first (user_namespaces(7)). */
+/* Root just does it; anybody else becomes root in a namespace for users first (user_namespaces(7)). */
 static bool enter_namespace(void)
 {
     char uid[64], gid[64];
     snprintf(uid, sizeof uid, "0 %u 1", (unsigned)geteuid());
     snprintf(gid, sizeof gid, "0 %u 1", (unsigned)getegid());
-    if (unshare(CLONE_NEWNS) == 0)
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) == 0)
         return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-    return errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && say_to("/proc/self/setgroups", "deny") &&
-           say_to("/proc/self/uid_map", uid) && say_to("/proc/self/gid_map", gid);
+    return errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) == 0 &&
+           say_to("/proc/self/setgroups", "deny") && say_to("/proc/self/uid_map", uid) &&
+           say_to("/proc/self/gid_map", gid);
 }
 
 bool tree_may_mount(void)
@@ -157,6 +158,11 @@ bool tree_may_mount(void)
             print_message("no file system may be mounted here, most likely because this is a container\n");
     }
     return known == YES;
+}
+
+bool tree_hide(const char *path)
+{
+    return mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT;
 }
 
 static void without_mounts(void **state)
