@@ -143,10 +143,16 @@ static bool enter_namespace(void)
     snprintf(uid, sizeof uid, "0 %u 1", (unsigned)geteuid());
     snprintf(gid, sizeof gid, "0 %u 1", (unsigned)getegid());
     if (unshare(CLONE_NEWNS | CLONE_NEWNET) == 0)
-        return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+        return true;
     return errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) == 0 &&
            say_to("/proc/self/setgroups", "deny") && say_to("/proc/self/uid_map", uid) &&
            say_to("/proc/self/gid_map", gid);
+}
+
+/* Mounts are not to show in the namespace we come from. In a chroot that can't be had, because / is no mount point there. */
+static bool keep_private(void)
+{
+    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 bool tree_may_mount(void)
@@ -154,6 +160,7 @@ bool tree_may_mount(void)
     static enum { UNKNOWN, YES, NO } known;
     if (known == UNKNOWN) {
         known = enter_namespace() ? YES : NO;
+        keep_private();
         if (known == NO)
             print_message("no file system may be mounted here, most likely because this is a container\n");
     }
@@ -162,7 +169,8 @@ bool tree_may_mount(void)
 
 bool tree_hide(const char *path)
 {
-    return mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT;
+    return tree_may_mount() && keep_private() &&
+           (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT);
 }
 
 static void without_mounts(void **state)

@@ -44,10 +44,12 @@ int tree_setup(void **state);       /* for cmocka: with an ordinary root, in *st
 int tree_setup_small(void **state); /* with a tmpfs of 64 KiB for a root: no space is soon reached */
 int tree_teardown(void **state);
 
-/* Whether this process may mount file systems. From then on it is in namespaces of its own: mounts end with it, and there is
- * no network. To be called while it has only one thread. */
+/* Whether this process may mount file systems. From then on it is in namespaces of its own: there is no network, and mounts end
+ * with it (in a chroot: with the tree). To be called while it has only one thread. */
 bool tree_may_mount(void);
-bool tree_hide(const char *path); /* where it may: from then on this file of the system is empty, or there is none */
+
+/* Makes a file of the system empty for this process, if there is such a file; false when that is not allowed. */
+bool tree_hide(const char *path);
 
 /* Rows of cmocka's tables: a test with an ordinary tree, one that mounts in it, one with a small tree. Where mounting is not
  * allowed, the last two are skipped. */
