@@ -48,14 +48,15 @@ static size_t field_count(const struct type *record)
 static void wrong_member(struct decoder *d, const struct place *at, struct text name, const struct part *parts,
                          size_t part_count)
 {
-    char known[192];
-    struct pointer names;
-    pointer_start(&names, known, sizeof known);
+    struct name_list known = {0};
     for (size_t i = 0; i < part_count; i++)
         for (const struct field *f = parts[i].type->fields; f->name != NULL; f++)
-            decode_add_name(&names, f->name);
+            name_list_add(&known, f->name);
     struct place here = {.parent = at, .key = name};
-    decode_wrong(d, &here, "", ERR_INVALID, NULL, "is not a known member; known are: %s", known);
+    if (known.len == 0)
+        decode_wrong(d, &here, "", ERR_INVALID, NULL, "is not a known member; there are none here");
+    else
+        decode_wrong(d, &here, "", ERR_INVALID, NULL, "is not a known member; known are: %s", known.text);
 }
 
 /* Sorts an object's members by the fields of the parts, one after the other, that they are values of. */

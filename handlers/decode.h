@@ -19,7 +19,7 @@ struct issues {
     struct issue {
         bool parameter;   /* where is the name of a query parameter, not a JSON pointer */
         char where[160];  /* an RFC 6901 pointer into the body ("" is the whole); a too long one ends with "..." */
-        char detail[256]; /* a sentence */
+        char detail[320]; /* a sentence */
     } items[ISSUES_MOST];
 };
 

@@ -32,9 +32,6 @@ bool decode_misfit(struct decoder *d, const struct place *at, const struct type 
                    const struct err *e); /* what type_check() or type_parse() said */
 bool decode_no_memory(struct decoder *d);
 
-/* Appends a name to a list of names in a message, which ends with "..." when there is no room. */
-void decode_add_name(struct pointer *names, const char *name);
-
 /* Everything but lists, records and inputs. */
 bool decode_scalar(struct decoder *d, const struct place *at, const struct type *type, const json_t *json, void *value);
 

@@ -148,10 +148,3 @@ bool decode_wrong_kind(struct decoder *d, const struct place *at, const char *wa
     decode_wrong(d, at, "", ERR_INVALID, NULL, "must be %s, not %s", wanted, json_kind(json));
     return true;
 }
-
-void decode_add_name(struct pointer *names, const char *name)
-{
-    if (names->len > 0)
-        pointer_bytes(names, ", ", 2);
-    pointer_bytes(names, name, strlen(name));
-}

@@ -70,15 +70,15 @@ static void misfit(struct query *q, const struct field *field, const struct err 
 
 static void unknown_parameter(struct query *q, struct text name)
 {
-    char shown[QUOTED], known[192];
-    struct pointer names;
-    pointer_start(&names, known, sizeof known);
+    char shown[QUOTED];
+    struct name_list known = {0};
     for (const struct field *f = q->part->type->fields; f->name != NULL; f++)
-        decode_add_name(&names, f->name);
-    if (known[0] == '\0')
+        name_list_add(&known, f->name);
+    if (known.len == 0)
         issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; there are none here");
     else
-        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; known are: %s", known);
+        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; known are: %s",
+                  known.text);
 }
 
 /* Decodes one half of a parameter; false, with an issue under its raw name, when that can't be done. */

@@ -130,13 +130,12 @@ static bool decode_function(struct decoder *d, const struct place *at, struct te
     *value = function_find(text);
     if (*value != NULL)
         return true;
-    char name[QUOTED], known[160];
-    struct pointer names;
-    pointer_start(&names, known, sizeof known);
+    char name[QUOTED];
+    struct name_list known = {0};
     for (const struct function *const *f = functions; *f != NULL; f++)
-        decode_add_name(&names, (*f)->name);
+        name_list_add(&known, (*f)->name);
     decode_wrong(d, at, "", ERR_UNKNOWN_FUNCTION, NULL, "there is no function \"%s\"; there are: %s",
-                 quoted(text, name), known);
+                 quoted(text, name), known.text);
     return true;
 }
 

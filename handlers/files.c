@@ -35,7 +35,8 @@ static const struct field file_fields[] = {
     ROW("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
     ROW("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
     ROW("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
-    ROW("methods", &names_type, methods, FIELD_OPTIONAL, "What may be called, as POST /v1/files/{handle}/{method}"),
+    ROW("methods", &names_type, methods, FIELD_OPTIONAL,
+        "What may be called in this mode, as POST /v1/files/{handle}/{method}"),
     ROW("pid", &process_type, pid, FIELD_OPTIONAL, "The process that opened it"),
     ROW("tid", &process_type, tid, FIELD_OPTIONAL, "The thread that opened it"),
     ROW("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "How long that took"),
@@ -66,7 +67,8 @@ static bool is_off(struct api *api, const struct request *request, struct outcom
 {
     if (runtime_open_files(api->config.runtime) != NULL)
         return false;
-    refuse(request, out, ERR_EXECUTOR_OFF, "The service runs without files; --files-root DIR switches them on");
+    refuse(request, out, ERR_EXECUTOR_OFF,
+           "The executor files, on which open files live, is off; --files-root DIR switches it on");
     return true;
 }
 
@@ -153,10 +155,11 @@ void render_open(struct api *api, const struct request *request, const struct ta
         render_task(api, request, task, ticket, reply);
         return;
     }
-    for (int i = 0; i < OP_COUNT; i++)
-        methods[i] = text_of(file_method_names[i]);
     struct file_row row = row_of(file);
-    row.methods = (struct list){methods, OP_COUNT};
+    row.methods.items = methods;
+    for (int op = 0; op < OP_COUNT; op++)
+        if (file_mode_allows(file->mode, (enum file_op)op))
+            methods[row.methods.count++] = text_of(file_method_names[op]);
     row.pid = view.pid;
     row.tid = view.tid;
     row.duration_ns = view.duration_ns;
@@ -223,11 +226,10 @@ static int find_method(struct text name)
 
 static void refuse_method(const struct request *request, struct outcome *out)
 {
-    char names[256] = "";
-    size_t used = 0;
-    for (int i = 0; i < OP_COUNT && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ", file_method_names[i]);
-    refuse(request, out, ERR_UNKNOWN_METHOD, "The methods are: %s", names);
+    struct name_list names = {0};
+    for (int i = 0; i < OP_COUNT; i++)
+        name_list_add(&names, file_method_names[i]);
+    refuse(request, out, ERR_UNKNOWN_METHOD, "The methods are: %s", names.text);
 }
 
 static void call_method(struct api *api, const struct request *request, int op, struct outcome *out)

@@ -52,9 +52,8 @@ bool body_into(struct api *api, const struct request *request, const struct part
 
 void refuse_function(const struct request *request, struct outcome *out)
 {
-    char names[256] = "";
-    size_t used = 0;
-    for (const struct function *const *f = functions; *f != NULL && used < sizeof names; f++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", f == functions ? "" : ", ", (*f)->name);
-    refuse(request, out, ERR_UNKNOWN_FUNCTION, "The functions are: %s", names);
+    struct name_list names = {0};
+    for (const struct function *const *f = functions; *f != NULL; f++)
+        name_list_add(&names, (*f)->name);
+    refuse(request, out, ERR_UNKNOWN_FUNCTION, "The functions are: %s", names.text);
 }

@@ -111,7 +111,7 @@ void reply_issues(struct reply *reply, struct text request_id, const struct issu
     int n = first->where[0] == '\0' ? snprintf(detail, sizeof detail, "%s", first->detail)
                                     : snprintf(detail, sizeof detail, "%s %s", first->where, first->detail);
     if (issues->count + issues->more > 1)
-        snprintf(detail + n, sizeof detail - (size_t)n, " (and %zu more)", issues->count + issues->more - 1);
+        snprintf(detail + n, sizeof detail - (size_t)n, "; and %zu more, see errors", issues->count + issues->more - 1);
 
     struct writer w = {0};
     problem_open(&w, request_id, issues->rc, detail);

@@ -80,6 +80,20 @@ bool text_is(struct text t, const char *s)
     return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
 }
 
+void name_list_add(struct name_list *list, const char *name)
+{
+    static const char rest[] = ", ...";
+    const char *comma = list->len == 0 ? "" : ", ";
+    size_t len = strlen(comma) + strlen(name);
+    if (list->full)
+        return;
+    list->full = list->len + len + sizeof rest > sizeof list->text;
+    if (list->full)
+        memcpy(list->text + list->len, rest, sizeof rest);
+    else
+        list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", comma, name);
+}
+
 size_t text_cut(struct text t, size_t most)
 {
     if (t.len <= most)

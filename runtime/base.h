@@ -13,7 +13,7 @@
  * title (as in RFC 9457: the same for each occurrence). */
 #define ERROR_TABLE(X) \
     X(MALFORMED_HTTP, "malformed_http", 400, "The request breaks the rules of HTTP") \
-    X(MALFORMED_JSON, "malformed_json", 400, "The body is not JSON") \
+    X(MALFORMED_JSON, "malformed_json", 400, "The body can not be read as JSON") \
     X(FOREIGN_ORIGIN, "foreign_origin", 403, "Requests from other sites are refused") \
     X(EXECUTOR_OFF, "executor_off", 403, "The service runs without this executor") \
     X(PATH_FORBIDDEN, "path_forbidden", 403, "The path leads out of the root of files") \
@@ -35,6 +35,7 @@
     X(INVALID, "invalid", 422, "The request does not fit its schema") \
     X(LIMIT_EXCEEDED, "limit_exceeded", 422, "The request goes beyond a limit") \
     X(OVERFLOW, "overflow", 422, "The result is too large") \
+    X(WRONG_MODE, "wrong_mode", 422, "The file is not open for that") \
     X(UNSUITABLE_FILE, "unsuitable_file", 422, "The file is not of the kind that this takes") \
     X(NOT_TEXT, "not_text", 422, "The file is not UTF-8 text") \
     X(INTERNAL, "internal", 500, "Something went wrong inside gatherd") \
@@ -96,6 +97,16 @@ struct text {
 struct text text_of(const char *s); /* borrows s; NULL gives no text */
 bool text_is(struct text t, const char *s);
 size_t text_cut(struct text t, size_t most); /* how many bytes of it to show, if `most` is the room: whole characters */
+
+/* Names for a sentence, as "sleep, sum, write_file"; those that have no room are left out, and "..." stands for them. Begin
+ * with {0}. */
+struct name_list {
+    bool full;
+    size_t len;
+    char text[200];
+};
+
+void name_list_add(struct name_list *list, const char *name);
 
 struct list {
     void *items; /* count items of the list's type, one after the other */

@@ -99,12 +99,35 @@ static const struct field size_fields[] = {
     {"size_bytes", &file_bytes_type, GIVES(size_bytes), FIELD_REQUIRED, NULL, "The file's size now", "8"}, {0}};
 TYPE(size, file_result, "FileTruncateResult");
 
+bool file_mode_allows(int mode, enum file_op op)
+{
+    switch (file_methods[op].need) {
+    case NEEDS_READING:
+        return (file_open_flags[mode] & O_ACCMODE) != O_WRONLY;
+    case NEEDS_WRITING:
+        return (file_open_flags[mode] & O_ACCMODE) != O_RDONLY;
+    case NEEDS_WRITING_ANYWHERE:
+        return (file_open_flags[mode] & O_ACCMODE) != O_RDONLY && (file_open_flags[mode] & O_APPEND) == 0;
+    case NEEDS_NOTHING:
+        break;
+    }
+    return true;
+}
+
+int file_method_step(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    const struct open_file *file = call->file;
+    if (file->fd < 0)
+        return err_set(run->e, ERR_HANDLE_CLOSED, "%s was closed", file->path.at);
+    if (!file_mode_allows(file->mode, (enum file_op)call->op))
+        return err_set(run->e, ERR_WRONG_MODE, "%s is open in mode %s, in which %s can't be called", file->path.at,
+                       file_mode_names[file->mode], file_method_names[call->op]);
+    return file_methods[call->op].step(call, result, run);
+}
+
 static int method_run(const void *in, void *out, struct run *run)
 {
-    const struct file_call *call = in;
-    if (call->file->fd < 0)
-        return err_set(run->e, ERR_HANDLE_CLOSED, "%s was closed", call->file->path.at);
-    return file_methods[call->op].step(call, out, run);
+    return file_method_step(in, out, run);
 }
 
 static struct lane *call_lane(const void *in)
@@ -152,7 +175,7 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
     *spec = (struct task_spec){.function = &file_methods[op].function, .input = call, .options = task_options_none};
 }
 
-#define METHOD(word, text, in, out) \
+#define METHOD(word, needed, text, in, out) \
     { \
         .function = {.name = #word, \
                      .doc = (text), \
@@ -162,25 +185,29 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
                      .output = (out), \
                      .run = method_run, \
                      .lane = call_lane}, \
-        .step = file_step_##word, \
+        .need = (needed), .step = file_step_##word, \
     }
 
 const struct file_method file_methods[OP_COUNT] = {
-    [OP_READ] = METHOD(read, "Reads from the position on", &read_type, &got_type),
-    [OP_READLINE] = METHOD(readline, "Reads a line, with its newline", &read_type, &got_type),
-    [OP_READLINES] = METHOD(readlines, "Reads all lines that are left", &nothing_type, &lines_type),
-    [OP_WRITE] = METHOD(write, "Writes at the position", &write_type, &wrote_type),
-    [OP_WRITELINES] = METHOD(writelines, "Writes lines, one after the other", &writelines_type, &wrote_type),
-    [OP_PREAD] = METHOD(pread, "Reads anywhere, and leaves the position alone", &pread_type, &preads_type),
-    [OP_PWRITE] = METHOD(pwrite, "Writes anywhere, and leaves the position alone", &pwrite_type, &pwrote_type),
-    [OP_SEEK] = METHOD(seek, "Moves the position", &seek_type, &position_type),
-    [OP_TELL] = METHOD(tell, "Says the position", &nothing_type, &position_type),
-    [OP_TRUNCATE] = METHOD(truncate, "Makes the file shorter, or longer by zeros", &truncate_type, &size_type),
-    [OP_FLUSH] =
-        METHOD(flush, "Hands what was written to the kernel, which is where it is already", &nothing_type, &empty_type),
-    [OP_FSYNC] = METHOD(fsync, "Waits until what was written is on disk", &nothing_type, &empty_type),
-    [OP_STAT] = METHOD(stat, "Says what the file is", &nothing_type, &file_stat_type),
-    [OP_CLOSE] = METHOD(close, "Closes the file", &nothing_type, &empty_type),
+    [OP_READ] = METHOD(read, NEEDS_READING, "Reads from the position on", &read_type, &got_type),
+    [OP_READLINE] = METHOD(readline, NEEDS_READING, "Reads a line, with its newline", &read_type, &got_type),
+    [OP_READLINES] = METHOD(readlines, NEEDS_READING, "Reads all lines that are left", &nothing_type, &lines_type),
+    [OP_WRITE] = METHOD(write, NEEDS_WRITING, "Writes at the position", &write_type, &wrote_type),
+    [OP_WRITELINES] =
+        METHOD(writelines, NEEDS_WRITING, "Writes lines, one after the other", &writelines_type, &wrote_type),
+    [OP_PREAD] =
+        METHOD(pread, NEEDS_READING, "Reads anywhere, and leaves the position alone", &pread_type, &preads_type),
+    [OP_PWRITE] = METHOD(pwrite, NEEDS_WRITING_ANYWHERE, "Writes anywhere, and leaves the position alone", &pwrite_type,
+                         &pwrote_type),
+    [OP_SEEK] = METHOD(seek, NEEDS_NOTHING, "Moves the position", &seek_type, &position_type),
+    [OP_TELL] = METHOD(tell, NEEDS_NOTHING, "Says the position", &nothing_type, &position_type),
+    [OP_TRUNCATE] =
+        METHOD(truncate, NEEDS_WRITING, "Makes the file shorter, or longer by zeros", &truncate_type, &size_type),
+    [OP_FLUSH] = METHOD(flush, NEEDS_NOTHING, "Hands what was written to the kernel, which is where it is already",
+                        &nothing_type, &empty_type),
+    [OP_FSYNC] = METHOD(fsync, NEEDS_NOTHING, "Waits until what was written is on disk", &nothing_type, &empty_type),
+    [OP_STAT] = METHOD(stat, NEEDS_NOTHING, "Says what the file is", &nothing_type, &file_stat_type),
+    [OP_CLOSE] = METHOD(close, NEEDS_NOTHING, "Closes the file", &nothing_type, &empty_type),
 };
 
 #define NAME(op, word) [op] = #word

@@ -34,8 +34,17 @@ struct file_result {
     bool eof;
 };
 
+/* What a method needs of the mode that its file is open in. */
+enum file_need {
+    NEEDS_NOTHING,
+    NEEDS_READING,
+    NEEDS_WRITING,
+    NEEDS_WRITING_ANYWHERE, /* not only at the end: Linux would append all the same (pwrite(2), BUGS) */
+};
+
 struct file_method {
     struct function function; /* not one that a request can name by itself: it needs a file */
+    enum file_need need;
     int (*step)(const struct file_call *call, struct file_result *result, struct run *run);
 };
 
@@ -58,6 +67,12 @@ enum file_op {
 };
 extern const struct file_method file_methods[OP_COUNT];
 extern const char *const file_method_names[OP_COUNT + 1]; /* ends with NULL */
+
+bool file_mode_allows(int mode, enum file_op op);
+
+/* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
+ * ERR_WRONG_MODE, or what the method says, with run->e filled. */
+int file_method_step(const struct file_call *call, struct file_result *result, struct run *run);
 
 /* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
 extern const struct function function_file_open;

@@ -9,7 +9,7 @@
 
 /* -- opening ------------------------------------------------------------------------------------------------------- */
 
-static const int open_flags[FILE_MODES] = {
+const int file_open_flags[FILE_MODES] = {
     [FILE_R] = O_RDONLY,
     [FILE_R_PLUS] = O_RDWR,
     [FILE_W] = O_WRONLY | O_CREAT | O_TRUNC,
@@ -20,25 +20,15 @@ static const int open_flags[FILE_MODES] = {
     [FILE_X_PLUS] = O_RDWR | O_CREAT | O_EXCL,
 };
 
-static bool reads(const struct open_file *file)
-{
-    return (open_flags[file->mode] & O_ACCMODE) != O_WRONLY;
-}
-
-static bool writes(const struct open_file *file)
-{
-    return (open_flags[file->mode] & O_ACCMODE) != O_RDONLY;
-}
-
 static bool appends(const struct open_file *file)
 {
-    return (open_flags[file->mode] & O_APPEND) != 0;
+    return (file_open_flags[file->mode] & O_APPEND) != 0;
 }
 
 int file_open_step(struct open_file *file, struct run *run)
 {
     int fd;
-    int rc = jail_open_file(run->jail, file->path, open_flags[file->mode], 0666, &fd, run->e);
+    int rc = jail_open_file(run->jail, file->path, file_open_flags[file->mode], 0666, &fd, run->e);
     if (rc != 0)
         return rc;
     struct stat st = {0};
@@ -57,12 +47,6 @@ int file_open_step(struct open_file *file, struct run *run)
 }
 
 /* -- the methods --------------------------------------------------------------------------------------------------- */
-
-static int not_open_for(const struct open_file *file, const char *what, struct err *e)
-{
-    return err_set(e, ERR_INVALID, "%s is not open for %s: its mode is %s", file->path.at, what,
-                   file_mode_names[file->mode]);
-}
 
 static int64_t most_of(const struct file_call *call, const struct run *run)
 {
@@ -85,8 +69,6 @@ static int read_here(const struct file_call *call, struct file_result *result, s
     struct open_file *file = call->file;
     struct file_piece piece;
     int64_t position = atomic_load(&file->position);
-    if (!reads(file))
-        return not_open_for(file, "reading", run->e);
     int rc = read(file->fd, position, most_of(call, run), (enum encoding)file->encoding, file->path, run->arena, &piece,
                   run->e);
     if (rc != 0)
@@ -127,8 +109,6 @@ int file_step_readlines(const struct file_call *call, struct file_result *result
     struct open_file *file = call->file;
     struct text bytes, line;
     int64_t position = atomic_load(&file->position), most = run->limits->max_read_bytes;
-    if (!reads(file))
-        return not_open_for(file, "reading", run->e);
     int rc = file_read_at(file->fd, position, (size_t)most + 1, file->path, run->arena, &bytes, run->e);
     if (rc != 0)
         return rc;
@@ -179,8 +159,6 @@ int file_step_write(const struct file_call *call, struct file_result *result, st
 {
     struct open_file *file = call->file;
     struct text bytes;
-    if (!writes(file))
-        return not_open_for(file, "writing", run->e);
     int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
     return rc != 0 ? rc : write_here(file, bytes, result, run);
 }
@@ -191,8 +169,6 @@ int file_step_writelines(const struct file_call *call, struct file_result *resul
     struct open_file *file = call->file;
     const struct text *lines = call->lines.items;
     size_t len = 0;
-    if (!writes(file))
-        return not_open_for(file, "writing", run->e);
     struct text *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
     if (pieces == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
@@ -217,8 +193,6 @@ int file_step_pread(const struct file_call *call, struct file_result *result, st
 {
     struct open_file *file = call->file;
     struct file_piece piece;
-    if (!reads(file))
-        return not_open_for(file, "reading", run->e);
     int rc = file_read(file->fd, call->offset, call->length, (enum encoding)file->encoding, file->path, run->arena,
                        &piece, run->e);
     if (rc == 0)
@@ -232,10 +206,6 @@ int file_step_pwrite(const struct file_call *call, struct file_result *result, s
 {
     struct open_file *file = call->file;
     struct text bytes;
-    if (!writes(file))
-        return not_open_for(file, "writing", run->e);
-    if (appends(file)) /* Linux would append all the same (pwrite(2), BUGS) */
-        return err_set(run->e, ERR_INVALID, "%s is open for appending, which has no pwrite", file->path.at);
     int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
     if (rc == 0)
         rc = file_write_at(file->fd, call->offset, bytes, file->path, run->e);
@@ -283,8 +253,6 @@ int file_step_truncate(const struct file_call *call, struct file_result *result,
 {
     struct open_file *file = call->file;
     int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
-    if (!writes(file))
-        return not_open_for(file, "writing", run->e);
     if (ftruncate(file->fd, size) != 0)
         return jail_error(run->e, errno, file->path);
     *result = (struct file_result){.size_bytes = size};

@@ -337,16 +337,19 @@ int jail_target(const struct jail *jail, struct text path, struct jail_entry *ou
         }
         if (!exists && errno != ENOENT)
             error = errno;
+        else if (!exists && entry.slashed)
+            rc = jail_refuse(e, ERR_UNSUITABLE_FILE, path, "the path of a file can't end in a slash");
         else if (entry.slashed || (exists && S_ISDIR(stat.st_mode)))
             error = EISDIR;
         else if (exists && !S_ISREG(stat.st_mode))
             error = ENXIO;
-        if (error != 0) {
+        if (error != 0)
+            rc = jail_error(e, error, path);
+        if (rc != 0)
             close(entry.directory);
-            return jail_error(e, error, path);
-        }
-        *out = entry;
-        return 0;
+        else
+            *out = entry;
+        return rc;
     }
     return jail_error(e, ELOOP, path);
 }

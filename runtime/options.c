@@ -47,7 +47,8 @@ static int parse_pool(struct text item, struct pool_size *out, struct arena *are
             return err_set(e, ERR_INVALID, "must name no pool %s, as an executor is called", *taken);
     struct err why;
     if (type_parse(&pool_size_type, number, arena, NULL, &out->size, &why) != 0)
-        return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s", why.msg);
+        return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", why.msg,
+                       (int)text_cut(item, 60), item.at);
     if (!arena_text(arena, name.at, name.len, &out->name))
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
     out->source = "flag";

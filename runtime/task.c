@@ -25,12 +25,15 @@ struct admission {
     size_t threads[POOLS_MOST]; /* tasks for each pool of threads */
     size_t processes;
     size_t files;
-    bool beyond; /* of what there ever is room for: the rest need not be looked at */
+    const struct task_spec *homeless; /* the first whose executor is off */
+    bool beyond;                      /* of what there ever is room for: the rest need not be looked at */
 };
 
-static struct pool *count_in(struct admission *a, struct pool *pool, size_t *count)
+static struct pool *count_in(struct admission *a, const struct task_spec *spec, struct pool *pool, size_t *count)
 {
     ++*count;
+    if (pool == NULL && a->homeless == NULL)
+        a->homeless = spec;
     if (pool != NULL && *count > (size_t)(pool->size + pool->queue_limit))
         a->beyond = true;
     return pool;
@@ -41,12 +44,12 @@ static struct pool *choose_pool(struct admission *a, const struct task_spec *spe
     switch (task_spec_executor(spec)) {
     case EXECUTOR_THREADS: {
         size_t i = spec->options.pool == INTEGER_ABSENT ? 0 : (size_t)spec->options.pool;
-        return count_in(a, a->runtime->threads[i], &a->threads[i]);
+        return count_in(a, spec, a->runtime->threads[i], &a->threads[i]);
     }
     case EXECUTOR_PROCESSES:
-        return count_in(a, a->runtime->processes, &a->processes);
+        return count_in(a, spec, a->runtime->processes, &a->processes);
     case EXECUTOR_FILES:
-        return count_in(a, a->runtime->files, &a->files);
+        return count_in(a, spec, a->runtime->files, &a->files);
     case EXECUTOR_LOOP:
     case EXECUTOR_COUNT:
         break;
@@ -114,12 +117,21 @@ static int beyond(enum limit_row row, struct err *e)
     return ERR_LIMIT_EXCEEDED;
 }
 
-static int check_pool(const struct pool *pool, size_t count, const char *flag, struct err *e)
+static int check_executors(const struct admission *a, struct err *e)
+{
+    static const char *const switches[EXECUTOR_COUNT] = {
+        [EXECUTOR_PROCESSES] = "--processes N", [EXECUTOR_FILES] = "--files-root DIR"};
+    if (a->homeless == NULL)
+        return 0;
+    enum executor executor = task_spec_executor(a->homeless);
+    return err_set(e, ERR_EXECUTOR_OFF, "The executor %s, on which %s runs, is off; %s switches it on",
+                   executor_names[executor], a->homeless->function->name, switches[executor]);
+}
+
+static int check_pool(const struct pool *pool, size_t count, struct err *e)
 {
     if (count == 0)
         return 0;
-    if (pool == NULL)
-        return err_set(e, ERR_EXECUTOR_OFF, "The service runs without this executor; %s switches it on", flag);
     size_t room = (size_t)(pool->size + pool->queue_limit);
     if (count > room) {
         err_set(
@@ -150,11 +162,13 @@ static int check_room(const struct admission *a, struct err *e)
         return err_set(e, ERR_TOO_MANY_TASKS,
                        "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
                        runtime->unfinished, a->tasks, most);
-    int rc = check_pool(runtime->processes, a->processes, "--processes N", e);
+    int rc = check_executors(a, e);
     if (rc == 0)
-        rc = check_pool(runtime->files, a->files, "--files-root DIR", e);
+        rc = check_pool(runtime->processes, a->processes, e);
+    if (rc == 0)
+        rc = check_pool(runtime->files, a->files, e);
     for (size_t i = 0; rc == 0 && i < runtime->limits.pools.count; i++)
-        rc = check_pool(runtime->threads[i], a->threads[i], "--threads", e);
+        rc = check_pool(runtime->threads[i], a->threads[i], e);
     return rc;
 }
 

@@ -216,17 +216,15 @@ static int parse_seconds(const struct type *type, struct text text, const struct
 
 static int parse_enum(const struct type *type, struct text text, int *value, struct err *e)
 {
-    char all[160] = "";
-    size_t used = 0;
+    struct name_list all = {0};
     for (int i = 0; type->names[i] != NULL; i++) {
         if (text_is(text, type->names[i])) {
             *value = i;
             return 0;
         }
-        if (used < sizeof all)
-            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ", type->names[i]);
+        name_list_add(&all, type->names[i]);
     }
-    return err_set(e, ERR_INVALID, "must be one of %s%s", all, used < sizeof all ? "" : "...");
+    return err_set(e, ERR_INVALID, "must be one of %s", all.text);
 }
 
 static int parse_string(const struct type *type, struct text text, struct arena *arena, const struct limits *limits,
@@ -274,17 +272,15 @@ static int parse_pool(struct text text, const struct limits *limits, int64_t *va
 {
     PRE(limits != NULL);
     const struct pool_size *pools = limits->pools.items;
-    char names[160] = "";
-    size_t used = 0;
+    struct name_list all = {0};
     for (size_t i = 0; i < limits->pools.count; i++) {
         if (text_is(text, pools[i].name.at)) {
             *value = (int64_t)i;
             return 0;
         }
-        if (used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ", pools[i].name.at);
+        name_list_add(&all, pools[i].name.at);
     }
-    return err_set(e, ERR_INVALID, "must be one of %s", names);
+    return err_set(e, ERR_INVALID, "must be one of %s", all.text);
 }
 
 int type_parse(const struct type *type, struct text text, struct arena *arena, const struct limits *limits, void *value,

@@ -308,7 +308,7 @@ static int size_pools(struct config *config, FILE *err)
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(err);
     if (rc != 0)
-        return config_refuse(err, "threads %s", e.msg);
+        return config_refuse(err, "--threads %s", e.msg);
     config->processes_source = config->files_source = "flag";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
         config->runtime.files_threads = options_threads(cpus);

@@ -53,7 +53,8 @@ static int decode(const char *path, struct text body, const struct part parts[],
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(err);
     const struct issue *issue = &issues.items[0];
-    return config_refuse(err, "%s: %s%s%s", path, issue->where, issue->where[0] == '\0' ? "" : " ", issue->detail);
+    return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->where, issue->where[0] == '\0' ? "" : " ",
+                         issue->detail);
 }
 
 int config_file_load(const char *path, const struct part parts[], size_t part_count, struct arena *arena, FILE *err)

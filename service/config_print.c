@@ -126,8 +126,9 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
             size_t len = strlen(note);
             if (f->fallback == NULL && len > 0) /* its description says what is done without it */
                 note[len - strlen("; ")] = '\0';
-            fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->fallback == NULL ? "" : "default ",
-                    f->fallback == NULL ? "" : f->fallback);
+            if (len > 0 || f->fallback != NULL)
+                fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->fallback == NULL ? "" : "default ",
+                        f->fallback == NULL ? "" : f->fallback);
         }
     }
     fputc('\n', out);

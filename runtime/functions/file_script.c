@@ -123,9 +123,7 @@ static int do_step(const struct file_call *call, struct step_output *step, struc
     struct file_result *result = arena_alloc(run->arena, sizeof *result);
     if (result == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
-    if (call->file->fd < 0)
-        return err_set(run->e, ERR_HANDLE_CLOSED, "The file was closed by an earlier step");
-    int rc = method->step(call, result, run);
+    int rc = file_method_step(call, result, run);
     if (rc != 0)
         return rc;
     *step = (struct step_output){&method->function, result};

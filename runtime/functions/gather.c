@@ -143,6 +143,23 @@ static size_t concurrency(const struct gather_input *input)
     return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
 }
 
+/* Who looks at the error alone is to see what went wrong, without a search through the children. */
+static void say_lost(struct gather *gather, const char *mode, const struct counts *c)
+{
+    char cause[sizeof gather->e.msg] = "";
+    const struct task *first = gather->first_failed;
+    if (first != NULL) {
+        struct text name = first->spec->options.name;
+        bool named = name.len > 0;
+        snprintf(cause, sizeof cause, "; task %u%s%.*s%s failed first: %s", first->index, named ? " (" : "",
+                 (int)text_cut(name, 40), named ? name.at : "", named ? ")" : "",
+                 first->detail != NULL ? first->detail : error_title(first->rc));
+    }
+    err_set(&gather->e, ERR_CHILD_FAILED,
+            "Mode %s was lost (of %lld tasks %lld succeeded, %lld failed, %lld canceled)%s", mode, (long long)c->total,
+            (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
+}
+
 static void end(struct task *task)
 {
     const struct gather_input *input = task->spec->input;
@@ -154,12 +171,8 @@ static void end(struct task *task)
         return;
     }
     if (gather->verdict == LOST) {
-        const struct counts *c = &output->counts;
-        snprintf(gather->detail, sizeof gather->detail,
-                 "Mode %s was lost: of %lld tasks %lld succeeded, %lld failed and %lld were canceled",
-                 mode_names[input->mode], (long long)c->total, (long long)c->succeeded, (long long)c->failed,
-                 (long long)c->canceled);
-        task->detail = gather->detail;
+        say_lost(gather, mode_names[input->mode], &output->counts);
+        task->detail = gather->e.msg;
     }
     task_end(task, gather->verdict == WON ? 0 : ERR_CHILD_FAILED);
 }
@@ -221,6 +234,8 @@ void gather_child_ended(struct task *task, struct task *child)
         output->counts.failed++;
     else
         output->counts.canceled++;
+    if (child->state == TASK_FAILED && gather->first_failed == NULL)
+        gather->first_failed = child;
     gather->ended++;
     if (child->was_queued)
         gather->active--;

@@ -28,7 +28,8 @@ struct gather {
     size_t active;        /* children that were queued and have not ended */
     size_t ended;
     enum verdict verdict;
-    char detail[160]; /* of a lost gather */
+    const struct task *first_failed; /* of its children, in time */
+    struct err e;                    /* of a lost gather */
 };
 
 extern const struct type gather_result_type;

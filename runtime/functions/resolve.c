@@ -60,6 +60,7 @@ static bool add(const struct addrinfo *info, struct resolve_output *output, stru
 static int resolve_run(const void *in, void *out, struct run *run)
 {
     static const int families[] = {[FAMILY_ANY] = AF_UNSPEC, [FAMILY_IPV4] = AF_INET, [FAMILY_IPV6] = AF_INET6};
+    static const char *const adjectives[] = {[FAMILY_ANY] = "", [FAMILY_IPV4] = "IPv4 ", [FAMILY_IPV6] = "IPv6 "};
     const struct resolve_input *input = in;
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
@@ -67,7 +68,7 @@ static int resolve_run(const void *in, void *out, struct run *run)
     int shown = (int)text_cut(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_UNKNOWN_HOST, "%.*s has no %saddress: %s", shown, input->host.at,
-                       input->family == FAMILY_ANY ? "" : family_names[input->family], gai_strerror(rc));
+                       adjectives[input->family], gai_strerror(rc));
     if (rc != 0)
         return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", shown,
                        input->host.at, gai_strerror(rc));

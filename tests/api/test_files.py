@@ -198,6 +198,8 @@ PROBLEMS = {
     ("NoFile", "no_file"): lambda c, root: c.post("/v1/run/read_file", {"path": "missing.txt"}),
     ("FileExists", "file_exists"): lambda c, root: c.post("/v1/run/write_file", {
         "path": put(c, "data.txt", b"x").value["path"], "data": "x", "mode": "x"}),
+    ("FileUnsuitable", "wrong_mode"): lambda c, root: c.ask(
+        "POST", Handle(c, "data.txt", "w").target + "/read"),
     ("FileUnsuitable", "unsuitable_file"): lambda c, root: c.post("/v1/run/read_file", {"path": "."}),
     ("FileUnsuitable", "not_text"): lambda c, root: c.post("/v1/run/read_file", {"path": "binary.dat"}),
     ("UnknownHandle", "unknown_handle"): lambda c, root: c.get("/v1/files/nothing"),

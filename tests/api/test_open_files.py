@@ -434,7 +434,10 @@ def test_the_mode_decides_what_may_be_done(client, staged):
                                    ("writelines", {"lines": ["x"]}, writes), ("truncate", {"size": 1}, writes),
                                    ("pwrite", {"offset": 0, "data": "x"}, writes and "a" not in mode)):
             value = file(method, 200 if may else 422, **given)
-            assert may or (value["type"] == "urn:gatherd:error:invalid" and mode in value["detail"] or method == "pwrite")
+            assert may or value["type"] == "urn:gatherd:error:wrong-mode"
+            assert may or value["detail"] == f"modes.txt is open in mode {mode}, in which {method} can't be called"
+            assert (method in file.opened["methods"]) == may
+        assert {"seek", "tell", "flush", "fsync", "stat", "close"} <= set(file.opened["methods"])
         file.close()
     assert client.post("/v1/files", {"path": "modes.txt", "mode": "x"}).status == 409
     assert client.post("/v1/files", {"path": "nothing.txt", "mode": "r+"}).status == 404

@@ -110,6 +110,31 @@ static int ring_numbers(const struct ring *head) /* the items' numbers, as digit
     return numbers;
 }
 
+static void lists_of_names_end_where_the_room_does(void **state)
+{
+    (void)state;
+    struct name_list list = {0};
+    assert_string_equal(list.text, "");
+    name_list_add(&list, "a");
+    name_list_add(&list, "bc");
+    assert_string_equal(list.text, "a, bc");
+    char name[sizeof list.text];
+    for (size_t len = 1; len < sizeof name; len++) { /* of the second one, up to what never fits */
+        list = (struct name_list){0};
+        memset(name, 'n', len);
+        name[len] = '\0';
+        name_list_add(&list, "a");
+        name_list_add(&list, name);
+        name_list_add(&list, "z");
+        name_list_add(&list, "y");
+        size_t used = strlen(list.text);
+        assert_true(used < sizeof list.text && memcmp(list.text, "a, ", 3) == 0);
+        bool whole = used == 3 + len + 6 && strcmp(list.text + used - 6, ", z, y") == 0;
+        assert_true(whole || strcmp(list.text + used - 5, ", ...") == 0);
+        assert_true(whole == (3 + len + 6 + sizeof ", ..." <= sizeof list.text));
+    }
+}
+
 static void rings_keep_the_order_of_arrival(void **state)
 {
     (void)state;
@@ -236,6 +261,7 @@ int main(void)
         cmocka_unit_test(codes_are_the_names),
         cmocka_unit_test(err_set_fills_and_returns),
         cmocka_unit_test(texts),
+        cmocka_unit_test(lists_of_names_end_where_the_room_does),
         cmocka_unit_test(rings_keep_the_order_of_arrival),
         cmocka_unit_test(broken_assertions_end_the_process),
     };
