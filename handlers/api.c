@@ -165,10 +165,15 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         bool takes_json = other->body == BODY_JSON || (other->body == BODY_JSON_OR_NONE && request->has_body);
         if (takes_json && !is_json(request->content_type)) {
             char given[QUOTED];
-            reply_problem(
-                refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-                quoted(request->content_type, given));
+            if (request->content_type.len == 0)
+                reply_problem(
+                    refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                    "The Content-Type must be application/json, and there is none; curl sends it with --json");
+            else
+                reply_problem(
+                    refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                    "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
+                    quoted(request->content_type, given));
             return NULL;
         }
         return other;

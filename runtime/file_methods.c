@@ -52,8 +52,9 @@ TYPE(nothing, file_call, NULL);
 static const struct type empty_type = {
     .kind = TYPE_RECORD, .fields = nothing_fields, .size = sizeof(struct file_result)};
 
-static const struct field read_fields[] = {
-    {"length", &read_length_type, CALL(length), FIELD_OPTIONAL, NULL, "Bytes at most; absent: to the end", "8"}, {0}};
+static const struct field read_fields[] = {{"length", &read_length_type, CALL(length), FIELD_OPTIONAL, NULL,
+                                            "Bytes at most, but no less than a character; absent: to the end", "8"},
+                                           {0}};
 TYPE(read, file_call, "FileReadInput");
 static const struct field write_fields[] = {DATA_FIELD, {0}};
 TYPE(write, file_call, "FileWriteInput");
@@ -62,7 +63,8 @@ static const struct field writelines_fields[] = {
 TYPE(writelines, file_call, "FileWritelinesInput");
 static const struct field pread_fields[] = {
     {"offset", &file_bytes_type, CALL(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
-    {"length", &read_length_type, CALL(length), FIELD_REQUIRED, NULL, "Bytes at most", "8"},
+    {"length", &read_length_type, CALL(length), FIELD_REQUIRED, NULL, "Bytes at most, but no less than a character",
+     "8"},
     {0}};
 TYPE(pread, file_call, "FilePreadInput");
 static const struct field pwrite_fields[] = {

@@ -21,7 +21,8 @@ static const struct field input_fields[] = {
     {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
      "Where to begin, in bytes from the beginning of the file", NULL},
     {"length", &read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
-     "How many bytes to read at most; absent: to the end of the file, or to the limit max_read_bytes (eof tells)",
+     "How many bytes to read at most, but no less than a character; absent: to the end of the file, or to the limit "
+     "max_read_bytes (eof tells)",
      NULL},
     {"encoding", &encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
      "How to give what was read: as the text it is, or as base64", NULL},

@@ -108,6 +108,21 @@ def test_every_failure_is_listed(run):
     assert all(c["error"]["code"] in ("timeout", "canceled") for c in task["result"]["tasks"])
 
 
+def test_who_failed_first_is_told(client):
+    """In the error itself, and through gathers in gathers."""
+    named = {**failing(), "name": "\u017c\u00f3\u0142w"}
+    lost = "(of 2 tasks 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
+        "The task ran longer than its timeout"
+    response = client.post("/v1/gather", gather(sleep(LONG), named))
+    assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all was lost {lost}"
+    response = client.post("/v1/gather", gather({"function": "gather", "input": gather(sleep(LONG), named)}, mode="any"))
+    assert response.value["detail"] == \
+        f"Mode any was lost (of 1 tasks 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode all was lost {lost}"
+    long = {**failing(), "name": "\u017c" * 60}
+    response = client.post("/v1/gather", gather(sleep(LONG), long))
+    assert "; task 1 (" + "\u017c" * 20 + ") failed first: " in response.value["detail"]
+
+
 def test_all_settled_always_succeeds(run):
     task = run(200, failing(), sleep(0.1), failing(0.05), mode="all_settled")
     assert states(task) == ["failed", "succeeded", "failed"]

@@ -237,7 +237,8 @@ class Both:
         response = self.ours.client.post(f"{self.ours.target}/{method}", sent)
         if expected is None:
             assert response.status == 422, (self.history, response.value)
-            assert response.value["type"] == "urn:gatherd:error:invalid"
+            code = "invalid" if method in self.ours.opened["methods"] else "wrong-mode"
+            assert response.value["type"] == f"urn:gatherd:error:{code}"
         else:
             assert response.status == 200, (self.history, response.value)
             got = dict(response.value["result"])

@@ -201,6 +201,9 @@ static void all_lists_every_failure(void **state)
     runtime_drain(f->runtime);
     check_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(w.task, 0, 3, 1);
+    assert_string_equal(w.view.detail,
+                        "Mode all was lost (of 4 tasks 0 succeeded, 3 failed, 1 canceled); task 0 failed "
+                        "first: Something went wrong inside gatherd");
     check_child(w.task, 0, TASK_FAILED, ERR_INTERNAL);
     check_child(w.task, 2, TASK_FAILED, ERR_INVALID);
     check_child(w.task, 3, TASK_FAILED, ERR_TIMEOUT);
