@@ -263,6 +263,8 @@ static void test_wrong_flags(void **state)
             "gatherd: --max-body-bytes must be at most 67108864 (given: \"67108865\")\n");
     refused(l, "--max-connections 1000001", "",
             "gatherd: --max-connections must be at most 1000000 (given: \"1000001\")\n");
+    refused(l, "--threads default=2,a=0", "",
+            "gatherd: --threads must be NAME=N or N for each pool, and N must be at least 1 (given: \"a=0\")\n");
     refused(l, "--log-format xml", "", "gatherd: --log-format must be one of text, json (given: \"xml\")\n");
     refused(l, "--log-level Info", "",
             "gatherd: --log-level must be one of error, warn, info, debug (given: \"Info\")\n");

@@ -255,6 +255,8 @@ static void targets_follow_links_inside(void **state)
     assert_int_equal(find_rc(t, jail_target, "a/hook/b/second", "file"), 0);
     assert_int_equal(find_rc(t, jail_target, "dangling", "missing"), 0);
     assert_int_equal(find_rc(t, jail_target, "dir/new", "new"), 0);
+    assert_int_equal(find_rc(t, jail_target, "dir/new/", NULL), ERR_UNSUITABLE_FILE);
+    expect_message(t, "dir/new/: the path of a file can't end in a slash");
     assert_int_equal(find_rc(t, jail_target, "dir", NULL), ERR_UNSUITABLE_FILE);
     assert_int_equal(find_rc(t, jail_target, "a", NULL), ERR_UNSUITABLE_FILE);
     assert_int_equal(find_rc(t, jail_target, "new/", NULL), ERR_UNSUITABLE_FILE);
