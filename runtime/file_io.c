@@ -74,44 +74,55 @@ static ssize_t read_all(int fd, char *out, size_t most, int64_t offset)
     return (ssize_t)have;
 }
 
-/* What is to be read, and where that goes. */
-struct reading {
-    int fd;
-    int64_t offset;
-    size_t most;
-    bool characters; /* it is cut between characters, not inside one */
-    int64_t size;    /* of the file */
-    struct text path;
-};
-
-static int read_bytes(const struct reading *r, struct arena *arena, struct text *out, struct err *e)
+static int file_size(const struct file_range *range, int64_t *size, struct err *e)
 {
-    size_t there = r->offset < r->size ? (size_t)(r->size - r->offset) : 0;
-    size_t len = r->most + (r->characters && r->most > 0 ? CHARACTER_MOST - 1 : 0);
+    struct stat stat;
+    if (fstat(range->fd, &stat) != 0)
+        return jail_error(e, errno, range->path);
+    *size = stat.st_size;
+    return 0;
+}
+
+/* Reads what of the range lies in the file, which is `size` long; `characters`: it is cut between them, not inside one. */
+static int read_inside(const struct file_range *range, int64_t size, bool characters, struct arena *arena,
+                       struct run *run, struct text *out)
+{
+    int64_t there = range->offset < size ? size - range->offset : 0;
+    int64_t len = range->most + (characters && range->most > 0 ? CHARACTER_MOST - 1 : 0);
+    if (range->whole && there > range->most)
+        return err_set(run->e, ERR_LIMIT_EXCEEDED,
+                       "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
+                       range->path.at, (long long)range->most);
     if (len > there)
         len = there;
-    char *bytes = arena_alloc(arena, len + 1);
-    if (bytes == NULL)
-        return jail_refuse(e, ERR_OUT_OF_MEMORY, r->path, "there is no memory for what is to be read");
-    ssize_t n = read_all(r->fd, bytes, len, r->offset);
-    if (n < 0)
-        return jail_error(e, errno, r->path);
+    int64_t spent = len < range->most ? len : range->most;
+    int rc = run_spend_read(run, spent);
+    if (rc != 0)
+        return rc;
+    char *bytes = arena_alloc(arena, (size_t)len + 1);
+    ssize_t n = bytes == NULL ? -1 : read_all(range->fd, bytes, (size_t)len, range->offset);
+    if (n < 0) {
+        rc = bytes == NULL
+                 ? jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read")
+                 : jail_error(run->e, errno, range->path);
+        run_return_read(run, spent);
+        return rc;
+    }
     struct text text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
-    if (r->characters)
-        text.len = utf8_cut(text, r->most);
+    if (characters)
+        text.len = utf8_cut(text, (size_t)range->most);
+    if ((int64_t)text.len < spent)
+        run_return_read(run, spent - (int64_t)text.len);
     bytes[text.len] = '\0';
     *out = text;
     return 0;
 }
 
-int file_read_at(int fd, int64_t offset, size_t most, struct text path, struct arena *arena, struct text *out,
-                 struct err *e)
+int file_read_bytes(const struct file_range *range, struct run *run, struct text *out)
 {
-    struct stat stat;
-    if (fstat(fd, &stat) != 0)
-        return jail_error(e, errno, path);
-    struct reading reading = {.fd = fd, .offset = offset, .most = most, .size = stat.st_size, .path = path};
-    return read_bytes(&reading, arena, out, e);
+    int64_t size = 0;
+    int rc = file_size(range, &size, run->e);
+    return rc != 0 ? rc : read_inside(range, size, false, run->arena, run, out);
 }
 
 int file_encode(struct text bytes, enum encoding encoding, struct text path, struct arena *arena, struct text *out,
@@ -134,42 +145,35 @@ int file_encode(struct text bytes, enum encoding encoding, struct text path, str
 }
 
 /* Reads, and gives a client what was read. The raw bytes that base64 is made of are gone when this returns. */
-static int read_piece(const struct reading *r, enum encoding encoding, struct arena *arena, struct file_piece *out,
-                      struct err *e)
+static int read_piece(const struct file_range *range, int64_t size, bool characters, struct run *run,
+                      struct file_piece *out)
 {
     struct text bytes = {0}, data = {0};
-    struct arena *scratch = encoding == ENCODING_UTF8 ? NULL : arena_new();
-    if (encoding != ENCODING_UTF8 && scratch == NULL)
-        return jail_refuse(e, ERR_OUT_OF_MEMORY, r->path, "there is no memory for what is to be read");
-    int rc = read_bytes(r, scratch != NULL ? scratch : arena, &bytes, e);
-    if (rc == 0)
-        rc = file_encode(bytes, encoding, r->path, arena, &data, e);
+    struct arena *scratch = range->encoding == ENCODING_UTF8 ? arena_ref(run->arena) : arena_new();
+    if (scratch == NULL)
+        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+    int rc = read_inside(range, size, characters, scratch, run, &bytes);
+    if (rc == 0) {
+        rc = file_encode(bytes, range->encoding, range->path, run->arena, &data, run->e);
+        if (rc != 0)
+            run_return_read(run, (int64_t)bytes.len);
+    }
     if (rc == 0)
         *out = (struct file_piece){
             .data = data,
             .read_bytes = (int64_t)bytes.len,
-            .size_bytes = r->size,
-            .eof = r->offset + (int64_t)bytes.len >= r->size,
+            .size_bytes = size,
+            .eof = range->offset + (int64_t)bytes.len >= size,
         };
     arena_unref(scratch);
     return rc;
 }
 
-int file_read(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
-              struct file_piece *out, struct err *e)
+int file_read(const struct file_range *range, struct run *run, struct file_piece *out)
 {
-    struct stat stat;
-    if (fstat(fd, &stat) != 0)
-        return jail_error(e, errno, path);
-    struct reading reading = {
-        .fd = fd,
-        .offset = offset,
-        .most = (size_t)most,
-        .characters = encoding == ENCODING_UTF8,
-        .size = stat.st_size,
-        .path = path,
-    };
-    return read_piece(&reading, encoding, arena, out, e);
+    int64_t size = 0;
+    int rc = file_size(range, &size, run->e);
+    return rc != 0 ? rc : read_piece(range, size, range->encoding == ENCODING_UTF8, run, out);
 }
 
 /* How long the line at `offset` is, its newline included, or how much of it was seen when that is more than `most` or the
@@ -196,25 +200,18 @@ static int64_t line_length(int fd, int64_t offset, int64_t most, bool *ended)
     return seen;
 }
 
-int file_read_line(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
-                   struct file_piece *out, struct err *e)
+int file_read_line(const struct file_range *range, struct run *run, struct file_piece *out)
 {
-    struct stat stat;
+    struct file_range line = *range;
+    int64_t size = 0;
     bool ended;
-    if (fstat(fd, &stat) != 0)
-        return jail_error(e, errno, path);
-    int64_t len = line_length(fd, offset, most, &ended);
-    if (len < 0)
-        return jail_error(e, errno, path);
-    struct reading reading = {
-        .fd = fd,
-        .offset = offset,
-        .most = (size_t)len,
-        .characters = encoding == ENCODING_UTF8 && !ended,
-        .size = stat.st_size,
-        .path = path,
-    };
-    return read_piece(&reading, encoding, arena, out, e);
+    int rc = file_size(range, &size, run->e);
+    if (rc != 0)
+        return rc;
+    line.most = line_length(range->fd, range->offset, range->most, &ended);
+    if (line.most < 0)
+        return jail_error(run->e, errno, range->path);
+    return read_piece(&line, size, range->encoding == ENCODING_UTF8 && !ended, run, out);
 }
 
 bool file_next_line(struct text *rest, struct text *line)

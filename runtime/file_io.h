@@ -9,6 +9,7 @@
 #ifndef GATHERD_RUNTIME_FILE_IO_H
 #define GATHERD_RUNTIME_FILE_IO_H
 
+#include "runtime/run.h"
 #include "runtime/types.h"
 
 #include <sys/stat.h>
@@ -38,18 +39,26 @@ struct file_piece {
     bool eof;           /* it ends behind what was read */
 };
 
-/* Reads up to `most` bytes at `offset`, as a client asked for them. In UTF-8 a character that the end of the range cuts is
- * left out, but one character is given in any case; what isn't UTF-8 is ERR_NOT_TEXT. */
-int file_read(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
-              struct file_piece *out, struct err *e);
+struct file_range {
+    int fd;
+    int64_t offset;
+    int64_t most; /* bytes */
+    bool whole;   /* up to the end of the file: when that is more than `most`, it is ERR_LIMIT_EXCEEDED */
+    enum encoding encoding;
+    struct text path; /* for messages */
+};
+
+/* All of these spend what they read (run_spend_read()), and nothing when they fail. */
+
+/* Reads a range as a client asked for it. In UTF-8 a character that the end of the range cuts is left out, but one character
+ * is given in any case; what isn't UTF-8 is ERR_NOT_TEXT. */
+int file_read(const struct file_range *range, struct run *run, struct file_piece *out);
 
 /* The same for a line: up to and with the first newline, or the end of the file, or `most` bytes. */
-int file_read_line(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
-                   struct file_piece *out, struct err *e);
+int file_read_line(const struct file_range *range, struct run *run, struct file_piece *out);
 
 /* The bytes themselves: up to `most`, fewer only where the file ends. */
-int file_read_at(int fd, int64_t offset, size_t most, struct text path, struct arena *arena, struct text *out,
-                 struct err *e);
+int file_read_bytes(const struct file_range *range, struct run *run, struct text *out);
 
 /* Bytes of a file as a client gets them. ERR_NOT_TEXT when they should be UTF-8 and aren't. UTF-8 isn't copied. */
 int file_encode(struct text bytes, enum encoding encoding, struct text path, struct arena *arena, struct text *out,

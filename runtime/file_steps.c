@@ -48,37 +48,30 @@ int file_open_step(struct open_file *file, struct run *run)
 
 /* -- the methods --------------------------------------------------------------------------------------------------- */
 
-static int64_t most_of(const struct file_call *call, const struct run *run)
+/* At the file's position, as much as the call says. */
+static struct file_range range_of(const struct file_call *call, const struct run *run)
 {
-    return call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes;
+    const struct open_file *file = call->file;
+    return (struct file_range){
+        .fd = file->fd,
+        .offset = atomic_load(&file->position),
+        .most = call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes,
+        .encoding = (enum encoding)file->encoding,
+        .path = file->path,
+    };
 }
 
-static int too_much(const struct run *run, const struct text path)
-{
-    return err_set(run->e, ERR_LIMIT_EXCEEDED,
-                   "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
-                   path.at, (long long)run->limits->max_read_bytes);
-}
+typedef int read_fn(const struct file_range *range, struct run *run, struct file_piece *out);
 
-typedef int read_fn(int fd, int64_t offset, int64_t most, enum encoding encoding, struct text path, struct arena *arena,
-                    struct file_piece *out, struct err *e);
-
-/* Reads at the position and moves it. Without a length all that is left is asked for, and has to be given. */
-static int read_here(const struct file_call *call, struct file_result *result, struct run *run, read_fn *read)
+/* Reads at the position and moves it. */
+static int read_here(struct open_file *file, const struct file_range *range, read_fn *read, struct file_result *result,
+                     struct run *run)
 {
-    struct open_file *file = call->file;
     struct file_piece piece;
-    int64_t position = atomic_load(&file->position);
-    int rc = read(file->fd, position, most_of(call, run), (enum encoding)file->encoding, file->path, run->arena, &piece,
-                  run->e);
+    int rc = read(range, run, &piece);
     if (rc != 0)
         return rc;
-    if (read == file_read && call->length == INTEGER_ABSENT && !piece.eof)
-        return too_much(run, file->path);
-    rc = run_spend_read(run, piece.read_bytes);
-    if (rc != 0)
-        return rc;
-    position += piece.read_bytes;
+    int64_t position = range->offset + piece.read_bytes;
     atomic_store(&file->position, position);
     *result = (struct file_result){
         .data = piece.data, .read_bytes = piece.read_bytes, .position = position, .eof = piece.eof};
@@ -87,12 +80,15 @@ static int read_here(const struct file_call *call, struct file_result *result, s
 
 int file_step_read(const struct file_call *call, struct file_result *result, struct run *run)
 {
-    return read_here(call, result, run, file_read);
+    struct file_range range = range_of(call, run);
+    range.whole = call->length == INTEGER_ABSENT;
+    return read_here(call->file, &range, file_read, result, run);
 }
 
 int file_step_readline(const struct file_call *call, struct file_result *result, struct run *run)
 {
-    return read_here(call, result, run, file_read_line);
+    struct file_range range = range_of(call, run);
+    return read_here(call->file, &range, file_read_line, result, run);
 }
 
 static size_t count_lines(struct text bytes)
@@ -103,36 +99,42 @@ static size_t count_lines(struct text bytes)
     return count;
 }
 
+static int split_lines(const struct open_file *file, struct text bytes, struct run *run, struct list *out)
+{
+    size_t all = count_lines(bytes), count = 0;
+    if (all > (size_t)file_lines_type.max)
+        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
+                       file->path.at, (long long)file_lines_type.max);
+    struct text line, *lines = arena_calloc(run->arena, all, sizeof *lines);
+    if (lines == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
+    int rc = 0;
+    while (rc == 0 && file_next_line(&bytes, &line))
+        rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
+    *out = (struct list){lines, count};
+    return rc;
+}
+
 /* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
 int file_step_readlines(const struct file_call *call, struct file_result *result, struct run *run)
 {
     struct open_file *file = call->file;
-    struct text bytes, line;
-    int64_t position = atomic_load(&file->position), most = run->limits->max_read_bytes;
-    int rc = file_read_at(file->fd, position, (size_t)most + 1, file->path, run->arena, &bytes, run->e);
+    struct file_range range = range_of(call, run);
+    struct text bytes;
+    struct list lines;
+    range.most = run->limits->max_read_bytes;
+    range.whole = true;
+    int rc = file_read_bytes(&range, run, &bytes);
     if (rc != 0)
         return rc;
-    if (bytes.len > (size_t)most)
-        return too_much(run, file->path);
-    size_t all = count_lines(bytes);
-    if (all > (size_t)file_lines_type.max)
-        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
-                       file->path.at, (long long)file_lines_type.max);
-    rc = run_spend_read(run, (int64_t)bytes.len);
-    if (rc != 0)
+    rc = split_lines(file, bytes, run, &lines);
+    if (rc != 0) {
+        run_return_read(run, (int64_t)bytes.len);
         return rc;
-    struct text *lines = arena_calloc(run->arena, all, sizeof *lines);
-    if (lines == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
-    size_t count = 0;
-    for (struct text rest = bytes; rc == 0 && file_next_line(&rest, &line);)
-        rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
-    if (rc != 0)
-        return rc;
-    position += (int64_t)bytes.len;
+    }
+    int64_t position = range.offset + (int64_t)bytes.len;
     atomic_store(&file->position, position);
-    *result = (struct file_result){
-        .lines = {lines, count}, .read_bytes = (int64_t)bytes.len, .position = position, .eof = true};
+    *result = (struct file_result){.lines = lines, .read_bytes = (int64_t)bytes.len, .position = position, .eof = true};
     return 0;
 }
 
@@ -191,12 +193,10 @@ int file_step_writelines(const struct file_call *call, struct file_result *resul
 
 int file_step_pread(const struct file_call *call, struct file_result *result, struct run *run)
 {
-    struct open_file *file = call->file;
+    struct file_range range = range_of(call, run);
     struct file_piece piece;
-    int rc = file_read(file->fd, call->offset, call->length, (enum encoding)file->encoding, file->path, run->arena,
-                       &piece, run->e);
-    if (rc == 0)
-        rc = run_spend_read(run, piece.read_bytes);
+    range.offset = call->offset;
+    int rc = file_read(&range, run, &piece);
     if (rc == 0)
         *result = (struct file_result){.data = piece.data, .read_bytes = piece.read_bytes, .eof = piece.eof};
     return rc;

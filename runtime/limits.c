@@ -22,7 +22,9 @@ const struct field limits_fields[LIMIT_ROWS + 1] = {
                           "1000", "Files that may be open at the same time", NULL},
     [LIMIT_READ] =
         {"max_read_bytes", &count_type, offsetof(struct limits, max_read_bytes), FIELD_DEFAULTED, "16777216",
-         "Bytes that one request may read from files, all its tasks together; GET /v1/fs/PATH has no such limit", NULL},
+         "Bytes that one request may read from files and directories, all its tasks together; GET /v1/fs/PATH has no such "
+         "limit",
+         NULL},
     [LIMIT_SCRIPT_STEPS] = {"max_script_steps", &count_type, offsetof(struct limits, max_script_steps), FIELD_DEFAULTED,
                             "10000", "Steps in one script of file operations", NULL},
     [LIMIT_LEASE] = {"max_lease_seconds", &clock_type, offsetof(struct limits, max_lease_seconds), FIELD_DEFAULTED,

@@ -118,8 +118,10 @@ void pool_job_ended(struct job *job)
         pool->abandoned--;
         arena_unref(job->memory);
     } else {
-        if (job->memory != NULL)
+        if (job->e.rc == 0 && !job->killed && job->memory != NULL)
             arena_adopt(kept, job->memory);
+        else /* there is no result, and what was tried may be large: it is not to wait for the end of a gather */
+            arena_unref(job->memory);
         if (job->e.rc != 0 && job->e.msg[0] != '\0')
             task->detail = job->e.msg;
         if (job->killed)

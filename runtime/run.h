@@ -28,7 +28,9 @@ static inline bool run_canceled(const struct run *run)
     return atomic_load_explicit(run->canceled, memory_order_relaxed);
 }
 
-/* Takes what was read from a file off what the request may read, all its tasks together. 0, or ERR_LIMIT_EXCEEDED. */
+/* Takes what is to be read, before there is memory for it, off what the request may read, all its tasks together. 0, or
+ * ERR_LIMIT_EXCEEDED with nothing taken. */
 int run_spend_read(struct run *run, int64_t bytes);
+void run_return_read(struct run *run, int64_t bytes); /* it was less, or could not be used */
 
 #endif

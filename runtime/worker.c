@@ -4,6 +4,7 @@
 #include "runtime/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,17 +80,34 @@ static bool skip(size_t len)
     return read_all(bytes, len);
 }
 
+/* Raises *peak to the most memory the process has had, in bytes. What getrusage(2) calls ru_maxrss begins with that of the
+ * process it was forked from; VmHWM (proc(5)) is this program's own, but inexact: it may fall again a little. */
+static void raise_peak(int64_t *peak, const struct rusage *usage)
+{
+    char status[4096]; /* no stdio: there may be no memory left */
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
+    if (fd >= 0)
+        close(fd);
+    status[n < 0 ? 0 : n] = '\0';
+    const char *line = strstr(status, "VmHWM:");
+    int64_t kibibytes = line == NULL ? usage->ru_maxrss : strtoll(line + strlen("VmHWM:"), NULL, 10);
+    if (*peak < kibibytes * 1024)
+        *peak = kibibytes * 1024;
+}
+
 static bool answer(const struct request_frame *request, const struct function *function, int rc, const void *output,
-                   const struct err *e, const struct rusage *before)
+                   const struct err *e, const struct rusage *before, int64_t *peak)
 {
     struct rusage after;
     getrusage(RUSAGE_SELF, &after);
+    raise_peak(peak, &after);
     struct answer_frame frame = {
         .number = request->number,
         .rc = rc,
         .user_ns = ns_of(after.ru_utime) - ns_of(before->ru_utime),
         .system_ns = ns_of(after.ru_stime) - ns_of(before->ru_stime),
-        .peak_rss_bytes = (int64_t)after.ru_maxrss * 1024,
+        .peak_rss_bytes = *peak,
     };
     if (rc != 0) {
         memcpy(frame.msg, e->msg, sizeof frame.msg);
@@ -110,7 +128,7 @@ static bool answer(const struct request_frame *request, const struct function *f
     return ok;
 }
 
-static bool serve(const struct function *const *table)
+static bool serve(const struct function *const *table, int64_t *peak)
 {
     struct request_frame request;
     if (!read_all(&request, sizeof request))
@@ -127,7 +145,7 @@ static bool serve(const struct function *const *table)
     bool ok = bytes == NULL ? skip(request.len) : read_all(bytes, request.len);
     if (ok) {
         int rc = bytes == NULL ? out_of_memory(&e) : run(function, bytes, request.len, arena, &output, &e);
-        ok = answer(&request, function, rc, output, &e, &before);
+        ok = answer(&request, function, rc, output, &e, &before, peak);
     }
     arena_unref(arena);
     return ok;
@@ -163,10 +181,11 @@ static void confine(int64_t memory_bytes)
 
 int worker_run(const struct function *const *table, int64_t memory_bytes)
 {
+    int64_t peak = 0;
     confine(memory_bytes);
     /* That it is up. A service that went before the kernel was asked to tell us has closed its side: then this fails. */
     bool ok = write_all(&(struct answer_frame){0}, sizeof(struct answer_frame));
     while (ok)
-        ok = serve(table);
+        ok = serve(table, &peak);
     return 0;
 }

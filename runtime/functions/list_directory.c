@@ -14,6 +14,7 @@
 enum {
     ENTRIES_MOST = 10000,
     LOOK_EVERY = 4096, /* names between two looks at whether anybody still waits */
+    ENTRY_BYTES = 48,  /* what an entry counts for beside its name: about what JSON makes of it */
 };
 
 struct list_directory_input {
@@ -187,6 +188,9 @@ static int describe(int directory, const struct names *names, struct list_direct
                 continue;
             return jail_error(run->e, errno, path);
         }
+        int rc = run_spend_read(run, ENTRY_BYTES + (int64_t)name.len);
+        if (rc != 0)
+            return rc;
         if (!arena_text(run->arena, name.at, name.len, &entry->name))
             return no_memory(run, path);
         entry->type = (int)file_type_of(stat.st_mode);

@@ -54,10 +54,16 @@ static int read_file_run(const void *in, void *out, struct run *run)
     int rc = jail_open_file(run->jail, input->path, O_RDONLY, 0, &fd, run->e);
     if (rc != 0)
         return rc;
-    rc = file_read(fd, input->offset, bounded ? input->length : run->limits->max_read_bytes,
-                   (enum encoding)input->encoding, input->path, run->arena, out, run->e);
+    struct file_range range = {
+        .fd = fd,
+        .offset = input->offset,
+        .most = bounded ? input->length : run->limits->max_read_bytes,
+        .encoding = (enum encoding)input->encoding,
+        .path = input->path,
+    };
+    rc = file_read(&range, run, out);
     close(fd);
-    return rc != 0 ? rc : run_spend_read(run, ((const struct file_piece *)out)->read_bytes);
+    return rc;
 }
 
 const struct function function_read_file = {

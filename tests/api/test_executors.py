@@ -1,6 +1,7 @@
 """Each kind of work on its executor: what blocks and what computes disturbs nobody, and is accounted for."""
 
 import os
+import re
 import statistics
 import threading
 import time
@@ -304,6 +305,8 @@ def test_a_worker_tells_how_much_memory_it_had(start):
     own = start("--processes", "1")
     with Client(own.urls()[0]) as client:
         small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
+        status = Path(f"/proc/{workers(own.urls()[0])[0]}/status").read_text(encoding="ascii")
+        assert small <= int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024, "its own, not the service's"
         large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
         after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
     assert large["usage"]["worker_peak_rss_bytes"] > small + 8 * 2 ** 20, "the sieve takes some 12 MB"

@@ -486,6 +486,44 @@ def test_no_more_is_read_than_the_limit(own):
         assert value["type"] == "urn:gatherd:error:limit-exceeded"
 
 
+def test_what_was_refused_or_failed_is_not_spent(own):
+    server, root = own("--max-read-bytes", "1000")
+    for name, size in (("600", 600), ("400", 400), ("1", 1), ("0", 0)):
+        (root / name).write_bytes(b"x" * size)
+    (root / "binary").write_bytes(b"\xff" * 900)
+    with Client(server.urls()[0]) as client:
+        names = ["binary", "binary", "600", "600", "400", "1", "0"]
+        response = client.post("/v1/gather", {
+            "mode": "all_settled", "max_concurrency": 1,
+            "tasks": [{"function": "read_file", "input": {"path": name}} for name in names]})
+        codes = [t.get("error", {}).get("code") for t in response.value["result"]["tasks"]]
+        assert codes == ["not_text", "not_text", None, "limit_exceeded", None, "limit_exceeded", None]
+
+
+def test_lists_of_directories_count_as_reading(own):
+    server, root = own("--max-read-bytes", "20000")
+    for i in range(100):
+        (root / f"{i:0100}").touch()
+    with Client(server.urls()[0]) as client:
+        tasks = [{"function": "list_directory", "input": {}}] * 3
+        response = client.post("/v1/gather", {"mode": "all_settled", "tasks": tasks})
+        assert sorted(t["state"] for t in response.value["result"]["tasks"]) == ["failed", "failed", "succeeded"]
+        assert len(client.post("/v1/run/list_directory", {}).value["result"]["entries"]) == 100
+
+
+def test_reads_that_are_refused_take_no_memory(own):
+    server, root = own()
+    (root / "large").write_bytes(b"x" * (16 << 20))
+    (root / "binary").write_bytes(b"\xff" * (16 << 20))
+    with Client(server.urls()[0]) as client:
+        for name, succeed in (("large", 1), ("binary", 0)):
+            tasks = [{"function": "read_file", "input": {"path": name}}] * 40
+            response = client.post("/v1/gather", {"mode": "all_settled", "tasks": tasks})
+            assert response.value["result"]["counts"]["succeeded"] == succeed
+    if RELEASE:
+        assert server.memory("VmHWM") < 200 << 20  # a few at a time, not 40
+
+
 def test_a_script_has_no_more_steps_than_the_limit(own):
     server, root = own("--max-script-steps", "3")
     (root / "a.txt").write_bytes(HELLO)

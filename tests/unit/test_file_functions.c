@@ -500,6 +500,13 @@ static void pieces_add_up(void **state)
     }
 }
 
+static int read_line(struct run *run, int fd, int64_t offset, int64_t most, enum encoding encoding,
+                     struct file_piece *piece)
+{
+    struct file_range range = {.fd = fd, .offset = offset, .most = most, .encoding = encoding, .path = TEXT("a")};
+    return file_read_line(&range, run, piece);
+}
+
 static void reads_lines(void **state)
 {
     struct tree *t = *state;
@@ -507,33 +514,36 @@ static void reads_lines(void **state)
     struct arena *arena = arena_new();
     int fd;
     assert_non_null(arena);
+    atomic_llong read_left = 1000000;
+    struct run run = {.arena = arena, .limits = &t->limits, .read_left = &read_left, .jail = t->jail, .e = &t->e};
     assert_true(tree_put(t, "a", "one\n\ntw\xC3\xB6\nlast"));
     assert_int_equal(jail_open_file(t->jail, TEXT("a"), O_RDONLY, 0, &fd, &t->e), 0);
     static const char *const lines[] = {"one\n", "\n", "tw\xC3\xB6\n", "last", ""};
     int64_t at = 0;
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
-        assert_int_equal(file_read_line(fd, at, 1000, ENCODING_UTF8, TEXT("a"), arena, &piece, &t->e), 0);
+        assert_int_equal(read_line(&run, fd, at, 1000, ENCODING_UTF8, &piece), 0);
         assert_string_equal(piece.data.at, lines[i]);
         assert_int_equal(piece.read_bytes, strlen(lines[i]));
         assert_int_equal(piece.eof, i >= 3);
         at += piece.read_bytes;
     }
-    assert_int_equal(file_read_line(fd, 5, 3, ENCODING_UTF8, TEXT("a"), arena, &piece, &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 5, 3, ENCODING_UTF8, &piece), 0);
     assert_string_equal(piece.data.at, "tw"); /* the character does not fit */
-    assert_int_equal(file_read_line(fd, 5, 0, ENCODING_UTF8, TEXT("a"), arena, &piece, &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 5, 0, ENCODING_UTF8, &piece), 0);
     assert_string_equal(piece.data.at, "");
-    assert_int_equal(file_read_line(fd, 0, 1000, ENCODING_BASE64, TEXT("a"), arena, &piece, &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 0, 1000, ENCODING_BASE64, &piece), 0);
     assert_string_equal(piece.data.at, "b25lCg==");
     close(fd);
     assert_true(tree_put_bytes(t, "b", 'x', 10000)); /* longer than what is searched at a time */
     assert_int_equal(jail_open_file(t->jail, TEXT("b"), O_RDWR, 0, &fd, &t->e), 0);
     assert_int_equal(file_write_at(fd, 9000, TEXT("\n"), TEXT("b"), &t->e), 0);
-    assert_int_equal(file_read_line(fd, 0, 100000, ENCODING_UTF8, TEXT("b"), arena, &piece, &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 0, 100000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9001);
-    assert_int_equal(file_read_line(fd, 0, 9000, ENCODING_UTF8, TEXT("b"), arena, &piece, &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 0, 9000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9000);
     struct text bytes;
-    assert_int_equal(file_read_at(fd, 8999, 3, TEXT("b"), arena, &bytes, &t->e), 0);
+    struct file_range range = {.fd = fd, .offset = 8999, .most = 3, .path = TEXT("b")};
+    assert_int_equal(file_read_bytes(&range, &run, &bytes), 0);
     assert_string_equal(bytes.at, "x\nx");
     close(fd);
 
