@@ -172,6 +172,28 @@ def test_through_a_symlink_inside(client, staged):
     assert (staged / "docs" / "link").is_symlink() and (staged / "docs" / "b.txt").read_bytes() == b"new"
 
 
+def test_slashes_may_come_encoded(client, staged):
+    for target in ("docs%2Fa.txt", "docs%2fa.txt", "docs/%61.txt", "docs%2F%2Fa.txt", "docs%2F.%2fa.txt",
+                   "docs%2Fdeep/..%2Fa.txt", "%64ocs%2F%61%2E%74%78%74"):
+        assert client.get("/v1/fs/" + target).body == HELLO, target
+    made = client.ask("PUT", "/v1/fs/docs%2Fdeep%2Fnew", b"x")
+    assert (made.status, made.value["path"]) == (201, "docs/deep/new")
+    assert (staged / "docs" / "deep" / "new").read_bytes() == b"x"
+    for target, status in (("docs%2F", 422), ("docs%2Fnothing", 404), ("nothing%2Fa", 404), ("hello.txt%2Fa", 422),
+                           ("%2e%2e%2fx", 403), ("..%2Fx", 403), ("docs%2F..%2F..%2Fx", 403), ("%2Fetc%2Fpasswd", 403),
+                           ("%2F", 403), (".gatherd-tmp%2Fx", 403), ("docs%2F%00", 400), ("docs%252Fa.txt", 404)):
+        before = tree(staged)
+        got, put_there = client.get("/v1/fs/" + target), client.ask("PUT", "/v1/fs/" + target, b"x")
+        assert got.status == status, target
+        assert put_there.status == (201 if target == "docs%252Fa.txt" else 404 if target == "nothing%2Fa"
+                                    else 201 if target == "docs%2Fnothing" else status), target
+        (staged / "docs%2Fa.txt").unlink(missing_ok=True)
+        (staged / "docs" / "nothing").unlink(missing_ok=True)
+        assert tree(staged) == before, target
+    for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):  # of the routes they are no part
+        assert client.get(target).status == 404, target
+
+
 # -- clients that go away ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
