@@ -14,6 +14,7 @@
 #include "handlers/ids.h"
 #include "handlers/reply.h"
 #include "handlers/task_json.h"
+#include "runtime/file_stamp.h"
 
 struct api;
 struct route;
@@ -85,13 +86,12 @@ void api_task_reply(struct api *api, const struct route *route, const struct req
                     const struct ticket *ticket, struct reply *reply);
 
 /* The answer to a request for a file, once that is open or e->rc says why it isn't. A reply with `streams` set is to be
- * followed by the source's bytes, view->size_bytes of them. */
-struct source_view;
-void api_source_reply(struct api *api, const struct request *request, const struct source_view *view,
+ * followed by the source's bytes, stamp->size_bytes of them. */
+void api_source_reply(struct api *api, const struct request *request, const struct file_stamp *stamp,
                       const struct err *e, struct reply *reply);
 
 /* The answer to an upload, once it is in its place or e->rc says why it isn't. */
-void api_sink_reply(struct api *api, const struct request *request, struct text path, uint64_t size_bytes, bool created,
-                    const struct err *e, struct reply *reply);
+void api_sink_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
+                    bool created, const struct err *e, struct reply *reply);
 
 #endif

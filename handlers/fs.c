@@ -1,7 +1,6 @@
 /* fs - the bytes of files as they are, streamed out and in. */
 #include "handlers/routes.h"
 #include "runtime/jail.h"
-#include "runtime/source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,10 +41,10 @@ void parse_upload(struct api *api, const struct request *request, struct outcome
 }
 
 /* Strong: what changes a file without changing these three would have to set its clock back (RFC 9110 section 8.8.3). */
-static void make_etag(const struct source_view *view, char out[64])
+static void make_etag(const struct file_stamp *stamp, char out[64])
 {
-    snprintf(out, 64, "\"%llx-%llx-%llx\"", (unsigned long long)view->inode, (unsigned long long)view->size_bytes,
-             (unsigned long long)view->modified_us);
+    snprintf(out, 64, "\"%llx-%llx-%llx\"", (unsigned long long)stamp->inode, (unsigned long long)stamp->size_bytes,
+             (unsigned long long)stamp->modified_us);
 }
 
 /* If-None-Match is "*" or a list of tags; a weak one matches too (RFC 9110 section 13.1.2). */
@@ -54,7 +53,7 @@ static bool has_tag(struct text list, const char *tag)
     return list.at != NULL && (text_is(list, "*") || strstr(list.at, tag) != NULL);
 }
 
-void api_source_reply(struct api *api, const struct request *request, const struct source_view *view,
+void api_source_reply(struct api *api, const struct request *request, const struct file_stamp *stamp,
                       const struct err *e, struct reply *reply)
 {
     if (e->rc != 0) {
@@ -62,14 +61,14 @@ void api_source_reply(struct api *api, const struct request *request, const stru
         return;
     }
     char tag[64], date[40];
-    time_t seconds = (time_t)(view->modified_us / 1000000);
+    time_t seconds = (time_t)(stamp->modified_us / 1000000);
     struct tm tm;
-    make_etag(view, tag);
+    make_etag(stamp, tag);
     reply_header(reply, "ETag", "%s", tag);
     if (gmtime_r(&seconds, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
         reply_header(reply, "Last-Modified", "%s", date);
     reply->streams = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
-    reply->body_len = view->size_bytes;
+    reply->body_len = stamp->size_bytes;
     if (has_tag(request->if_none_match, tag)) {
         reply->status = 304;
         return;
@@ -79,8 +78,8 @@ void api_source_reply(struct api *api, const struct request *request, const stru
     reply_header(reply, "X-Content-Type-Options", "nosniff");
 }
 
-void api_sink_reply(struct api *api, const struct request *request, struct text path, uint64_t size_bytes, bool created,
-                    const struct err *e, struct reply *reply)
+void api_sink_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
+                    bool created, const struct err *e, struct reply *reply)
 {
     if (e->rc != 0) {
         reply_error(reply, request->id, e, runtime_limits(api->config.runtime));
@@ -90,7 +89,7 @@ void api_sink_reply(struct api *api, const struct request *request, struct text 
     writer_raw(&w, "{\"path\":");
     writer_string(&w, path);
     writer_raw(&w, ",\"size_bytes\":");
-    writer_integer(&w, (int64_t)size_bytes);
+    writer_integer(&w, (int64_t)stamp->size_bytes);
     writer_raw(&w, created ? ",\"created\":true}" : ",\"created\":false}");
     reply_json(reply, created ? 201 : 200, &w);
 }

@@ -179,8 +179,11 @@ static void on_sink(struct sink *sink, const struct err *e, void *user)
         exchange->context->resume(exchange, exchange->user);
         return;
     }
-    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, sink_size(sink), sink_created(sink), e,
-                   &exchange->reply);
+    struct file_stamp stamp = {0};
+    bool created = false;
+    if (e->rc == 0)
+        sink_look(sink, &stamp, &created);
+    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->reply);
     become_ready(exchange);
 }
 
@@ -194,7 +197,7 @@ static void begin_sink(struct exchange *exchange)
     exchange->path = outcome.path;
     if (outcome.kind == OUTCOME_REPLY)
         exchange->reply = outcome.reply;
-    else if (sink_open(context->runtime, outcome.path, on_sink, exchange, &exchange->sink, &e) != 0)
+    else if (sink_open(context->runtime, outcome.path, NULL, on_sink, exchange, &exchange->sink, &e) != 0)
         reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         runtime_drain(context->runtime);
@@ -235,14 +238,14 @@ static enum exchange_step finish_sink(struct exchange *exchange)
 static void on_source(struct source *source, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
-    struct source_view view = {0};
+    struct file_stamp stamp = {0};
     if (exchange->stage == STAGE_READY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
     if (e->rc == 0)
-        source_look(source, &view);
-    api_source_reply(exchange->context->api, &exchange->request, &view, e, &exchange->reply);
+        source_look(source, &stamp);
+    api_source_reply(exchange->context->api, &exchange->request, &stamp, e, &exchange->reply);
     become_ready(exchange);
 }
 
