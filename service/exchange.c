@@ -197,7 +197,7 @@ static void begin_sink(struct exchange *exchange)
     exchange->path = outcome.path;
     if (outcome.kind == OUTCOME_REPLY)
         exchange->reply = outcome.reply;
-    else if (sink_open(context->runtime, outcome.path, NULL, on_sink, exchange, &exchange->sink, &e) != 0)
+    else if (sink_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink, &e) != 0)
         reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         runtime_drain(context->runtime);
@@ -245,7 +245,7 @@ static void on_source(struct source *source, const struct err *e, void *user)
     }
     if (e->rc == 0)
         source_look(source, &stamp);
-    api_source_reply(exchange->context->api, &exchange->request, &stamp, e, &exchange->reply);
+    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->reply);
     become_ready(exchange);
 }
 
@@ -253,6 +253,7 @@ static enum exchange_step open_source(struct exchange *exchange, struct text pat
 {
     struct exchange_context *context = exchange->context;
     struct err e;
+    exchange->path = path;
     exchange->stage = STAGE_SUBMITTING;
     if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
         reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
@@ -278,7 +279,8 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     request->method = method_of(head->method);
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
     if (!name_request(exchange, head->request_id) || !keep(request, head->content_type, &request->content_type) ||
-        !keep(request, head->if_none_match, &request->if_none_match)) {
+        !head_join(&head->if_match, request->arena, &request->if_match) ||
+        !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
         reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
         return EXCHANGE_BREAKS;
     }
