@@ -90,7 +90,10 @@ void parse_upload(struct api *api, const struct request *request, struct outcome
 {
     if (!no_query(api, request, out) || !file_path(request, out))
         return;
-    if (!make_condition(request, &out->condition))
+    if (request->has_content_range)
+        refuse(request, out, ERR_MALFORMED_HTTP,
+               "Files are put whole: send all of it, without a Content-Range (RFC 9110 section 14.4)");
+    else if (!make_condition(request, &out->condition))
         refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
     else
         out->kind = OUTCOME_SINK;

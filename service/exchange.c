@@ -277,6 +277,7 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     struct reply *reply = &exchange->reply;
     struct err e;
     request->method = method_of(head->method);
+    request->has_content_range = head->has_content_range;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
     if (!name_request(exchange, head->request_id) || !keep(request, head->content_type, &request->content_type) ||
         !head_join(&head->if_match, request->arena, &request->if_match) ||

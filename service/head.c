@@ -83,6 +83,8 @@ void head_field(struct head *head, struct text name, struct text value)
         take_line(head, &head->if_match, value);
     else if (strcasecmp(name.at, "If-None-Match") == 0)
         take_line(head, &head->if_none_match, value);
+    else if (strcasecmp(name.at, "Content-Range") == 0)
+        head->has_content_range = true;
     else if (strcasecmp(name.at, "Expect") == 0)
         head->expects_continue = strcasecmp(value.at, "100-continue") == 0;
 }

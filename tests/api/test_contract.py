@@ -287,7 +287,7 @@ ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "Resol
              "Unavailable", "UnknownHost", "Internal", "WorkerFailed"}
 # What is about files, in test_files.py.
 ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBroken",
-              "NoSpace", "PreconditionFailed", "UnknownHandle", "UnknownMethod", "HandleGone",
+              "NotWhole", "NoSpace", "PreconditionFailed", "UnknownHandle", "UnknownMethod", "HandleGone",
               "TooManyFiles", "PathUnsuitable"}
 
 

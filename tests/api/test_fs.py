@@ -195,6 +195,21 @@ def test_slashes_may_come_encoded(client, staged):
         assert client.get(target).status == 404, target
 
 
+def test_files_are_put_whole(client, server, staged):
+    before = tree(staged)
+    for value in ("bytes 0-2/13", "bytes 0-12/13", "bytes */13", ""):
+        for path in ("hello.txt", "new.txt"):
+            got = put(client, path, b"new", **{"Content-Range": value})
+            assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
+            assert "whole" in got.value["detail"]
+    with Raw(server.urls()[0]) as raw:
+        raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13", "Transfer-Encoding: chunked"))
+        raw.send(b"3\r\nnew\r\n0\r\n\r\n")
+        assert raw.answer("PUT", "/v1/fs/hello.txt").status == 400
+    assert client.get(fs("hello.txt"), **{"Content-Range": "bytes 0-2/13"}).body == HELLO  # there it means nothing
+    assert tree(staged) == before and drafts(staged) == []
+
+
 # -- on condition ------------------------------------------------------------------------------------
 
 def test_a_put_tells_the_tag(client, server, staged):

@@ -110,6 +110,8 @@ static void test_lists_in_lines(void **state)
     expect_joined(&head.if_none_match, "x, x, x, x, x, x, x, x");
     lines[HEAD_LINES + 1] = (struct line){"If-None-Match", "x"};
     assert_non_null(read_head("HTTP/1.1", lines).malformed);
+    assert_true(HEAD("HTTP/1.1", HOST, {"Content-range", "bytes 0-1/2"}).has_content_range);
+    assert_false(head.has_content_range);
 }
 
 static int guard(const char *host, const char *authority, const char *origin, const char *site)
