@@ -14,6 +14,7 @@
 #include "handlers/ids.h"
 #include "handlers/reply.h"
 #include "handlers/task_json.h"
+#include "runtime/file_stamp.h"
 
 struct api;
 struct route;
@@ -28,7 +29,9 @@ struct request {
     struct text path;          /* as it came, still percent-encoded, without the query */
     struct text query;         /* likewise, behind the '?'; absent: none */
     struct text content_type;  /* absent: none */
-    struct text if_none_match; /* absent: none */
+    struct text if_match;      /* absent: none */
+    struct text if_none_match; /* likewise */
+    bool has_content_range;
     bool has_body;
     struct text id;                  /* what X-Request-Id answers */
     struct text body;                /* whole; filled before parse */
@@ -53,10 +56,11 @@ struct outcome {
         OUTCOME_SOURCE, /* a file to be streamed out: api_source_reply() once it is open */
         OUTCOME_SINK,   /* of a BODY_STREAM: a file to be streamed in: api_sink_reply() once it is in its place */
     } kind;
-    struct text path;             /* OUTCOME_SOURCE, OUTCOME_SINK */
-    struct reply reply;           /* OUTCOME_REPLY */
-    const struct task_spec *spec; /* OUTCOME_TASK: to be submitted, in the request's arena */
-    struct ticket ticket;         /* OUTCOME_TASK */
+    struct text path;                       /* OUTCOME_SOURCE, OUTCOME_SINK */
+    const struct file_condition *condition; /* OUTCOME_SINK: of the place; NULL: none */
+    struct reply reply;                     /* OUTCOME_REPLY */
+    const struct task_spec *spec;           /* OUTCOME_TASK: to be submitted, in the request's arena */
+    struct ticket ticket;                   /* OUTCOME_TASK */
 };
 
 struct api_config {
@@ -85,13 +89,12 @@ void api_task_reply(struct api *api, const struct route *route, const struct req
                     const struct ticket *ticket, struct reply *reply);
 
 /* The answer to a request for a file, once that is open or e->rc says why it isn't. A reply with `streams` set is to be
- * followed by the source's bytes, view->size_bytes of them. */
-struct source_view;
-void api_source_reply(struct api *api, const struct request *request, const struct source_view *view,
+ * followed by the source's bytes, stamp->size_bytes of them. */
+void api_source_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
                       const struct err *e, struct reply *reply);
 
 /* The answer to an upload, once it is in its place or e->rc says why it isn't. */
-void api_sink_reply(struct api *api, const struct request *request, struct text path, uint64_t size_bytes, bool created,
-                    const struct err *e, struct reply *reply);
+void api_sink_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
+                    bool created, const struct err *e, struct reply *reply);
 
 #endif

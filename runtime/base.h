@@ -29,6 +29,7 @@
     X(FILE_EXISTS, "file_exists", 409, "There is such a file already") \
     X(HANDLE_CLOSED, "handle_closed", 410, "The file is closed") \
     X(HANDLE_LOST, "handle_lost", 410, "The file was open before the service started anew") \
+    X(PRECONDITION_FAILED, "precondition_failed", 412, "The file is not as the request demands") \
     X(BODY_TOO_LARGE, "body_too_large", 413, "The body is larger than the limit") \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "The body's media type is not supported") \
     X(MISDIRECTED, "misdirected", 421, "This service does not answer for this host") \

@@ -13,7 +13,7 @@
 #ifndef GATHERD_RUNTIME_JAIL_H
 #define GATHERD_RUNTIME_JAIL_H
 
-#include "runtime/base.h"
+#include "runtime/file_stamp.h"
 
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -68,6 +68,20 @@ int jail_draft(const struct jail *jail, mode_t mode, struct jail_draft *out, str
  * disk when it returns. What is replaced keeps its permissions. Drops the draft when it fails. `path` is for messages. */
 int jail_publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry, bool exclusive,
                  bool sync, struct text path, struct err *e);
+
+/* The same with `sync`, and only if the condition (NULL: none) holds: no other draft comes there between its check and the
+ * rename. What is put where nothing was, replaces nothing, whoever else made it meanwhile: then it is checked again. */
+struct jail_put {
+    struct file_stamp stamp; /* of the file in its place */
+    bool created;            /* nothing was there */
+};
+int jail_publish_if(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry,
+                    const struct file_condition *condition, struct text path, struct jail_put *out, struct err *e);
+
+/* Whether the condition (NULL: none) holds now. UNSUITABLE_FILE when something else than a file is there. *created is whether
+ * nothing is. */
+int jail_check(const struct jail_entry *entry, const struct file_condition *condition, struct text path, bool *created,
+               struct err *e);
 void jail_drop(const struct jail *jail, struct jail_draft *draft);
 
 /* Gives what has this name in a directory another name; never follows one. `path` is the new one, for messages. */

@@ -4,6 +4,10 @@
  * that ends. So a process that starts removes what is not locked, and lets drafts be that another one on the same root is
  * writing. Between making and locking a file can be taken for a leftover: then its maker finds it unlinked, or locked, and
  * makes another.
+ *
+ * Note: who is next?  A draft that replaces what is there looks at that, and then takes its place; between the two no
+ * other draft may. So each has its turn, a lock (flock) on the directory for drafts that is held for these two calls. It
+ * is had on a descriptor that is opened for it: those that share one share its lock too.
  */
 #include "runtime/jail_inner.h"
 
@@ -16,6 +20,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DRAFT_TRIES = 100 };
@@ -166,22 +171,102 @@ int jail_sync(const struct jail_entry *entry, struct text path, struct err *e)
     return rc;
 }
 
-int jail_publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry, bool exclusive,
-                 bool sync, struct text path, struct err *e)
+/* -- putting one in its place ------------------------------------------------------------------------------------------ */
+
+struct manner {
+    bool exclusive; /* FILE_EXISTS when something is there */
+    bool sync;
+    const struct file_condition *condition; /* NULL: none */
+};
+
+/* Waits its turn. *out stays -1 where the file system has no such locks (NFS has none on directories): then only what
+ * depends on what is there is refused. */
+static int take_turn(const struct jail *jail, bool needed, int *out, struct text path, struct err *e)
+{
+    int result, fd = openat(jail->drafts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return jail_error(e, errno, path);
+    while ((result = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
+        continue;
+    if (result == 0) {
+        *out = fd;
+        return 0;
+    }
+    int rc = needed ? jail_error(e, errno, path) : 0;
+    close(fd);
+    return rc;
+}
+
+int jail_check(const struct jail_entry *entry, const struct file_condition *condition, struct text path, bool *created,
+               struct err *e)
+{
+    struct stat stat;
+    *created = fstatat(entry->directory, entry->name, &stat, AT_SYMLINK_NOFOLLOW) != 0;
+    if (*created && errno != ENOENT)
+        return jail_error(e, errno, path);
+    if (!*created && !S_ISREG(stat.st_mode))
+        return jail_error(e, S_ISDIR(stat.st_mode) ? EISDIR : ENXIO, path);
+    if (condition == NULL)
+        return 0;
+    struct file_stamp there = *created ? (struct file_stamp){0} : file_stamp_of(&stat);
+    return condition->check(condition->given, *created ? NULL : &there, path, e);
+}
+
+/* Checks and renames, in its turn. Who needs no turn (to rename a file, to write into one) may come between the two: on a
+ * condition, what was found missing is made, never replaced, and looked at again when it is there after all. */
+static int put_in_place(const struct jail *jail, const struct jail_draft *draft, const struct jail_entry *entry,
+                        const struct manner *manner, struct text path, bool *created, struct err *e)
+{
+    int turn = -1;
+    if (manner->exclusive)
+        return jail_rename(jail->drafts, draft->name, entry, true, path, e);
+    int rc = take_turn(jail, manner->condition != NULL, &turn, path, e);
+    if (rc != 0)
+        return rc;
+    int tries = 0;
+    do {
+        rc = jail_check(entry, manner->condition, path, created, e);
+        if (rc == 0)
+            rc = jail_rename(jail->drafts, draft->name, entry, manner->condition != NULL && *created, path, e);
+    } while (rc == ERR_FILE_EXISTS && ++tries < DRAFT_TRIES);
+    if (rc == ERR_FILE_EXISTS)
+        rc = jail_error(e, EAGAIN, path);
+    if (turn >= 0)
+        close(turn);
+    return rc;
+}
+
+/* The kernel stamps files with the time of its last tick, and ticks are milliseconds apart: a file in the inode of one
+ * that was just replaced could have the size and the time of that one too. Where times can't be set, it has the kernel's. */
+static void stamp_exactly(int fd)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    clock_gettime(CLOCK_REALTIME, &times[1]);
+    (void)futimens(fd, times);
+}
+
+static int publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry,
+                   const struct manner *manner, struct text path, struct jail_put *out, struct err *e)
 {
     struct stat stat;
     int rc = 0, directory = -1;
     /* Where permissions can't be set, the new file has its own. */
-    if (!exclusive && fstatat(entry->directory, entry->name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode))
+    if (!manner->exclusive && fstatat(entry->directory, entry->name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(stat.st_mode))
         (void)!fchmod(draft->fd, stat.st_mode & 0777);
-    if (sync && ((directory = open_for_sync(entry)) < 0 || fsync(draft->fd) != 0))
+    stamp_exactly(draft->fd);
+    if (manner->sync && ((directory = open_for_sync(entry)) < 0 || fsync(draft->fd) != 0))
+        rc = jail_error(e, errno, path);
+    /* Once it is in its place, others may write into it: a stamp from then might be of what they wrote. */
+    if (rc == 0 && fstat(draft->fd, &stat) != 0)
         rc = jail_error(e, errno, path);
     if (rc == 0)
-        rc = jail_rename(jail->drafts, draft->name, entry, exclusive, path, e);
+        rc = put_in_place(jail, draft, entry, manner, path, &out->created, e);
     if (rc != 0) {
         jail_drop(jail, draft);
     } else {
-        if (sync && fsync(directory) != 0)
+        out->stamp = file_stamp_of(&stat);
+        if (manner->sync && fsync(directory) != 0)
             rc = jail_error(e, errno, path);
         if (close(draft->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
             rc = jail_error(e, errno, path);
@@ -189,5 +274,22 @@ int jail_publish(const struct jail *jail, struct jail_draft *draft, const struct
     }
     if (directory >= 0)
         close(directory);
+    return rc;
+}
+
+int jail_publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry, bool exclusive,
+                 bool sync, struct text path, struct err *e)
+{
+    struct jail_put put;
+    return publish(jail, draft, entry, &(struct manner){exclusive, sync, NULL}, path, &put, e);
+}
+
+int jail_publish_if(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry,
+                    const struct file_condition *condition, struct text path, struct jail_put *out, struct err *e)
+{
+    struct jail_put put = {0};
+    int rc = publish(jail, draft, entry, &(struct manner){false, true, condition}, path, &put, e);
+    if (rc == 0)
+        *out = put;
     return rc;
 }

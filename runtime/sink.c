@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BLOCKS = 2, BLOCK = 256 * 1024, FILE_MODE = 0666 };
@@ -24,9 +23,9 @@ struct sink {
     struct text path;
     sink_fn *ready;
     void *user;
-    struct jail_draft draft; /* fd -1: there is none */
-    bool created;
-    uint64_t size;
+    struct jail_draft draft;                /* fd -1: there is none */
+    const struct file_condition *condition; /* NULL: none */
+    struct jail_put put;                    /* once it is in its place */
     struct block blocks[BLOCKS];
     unsigned filling, writing; /* which block is next for each */
     bool busy;                 /* a step is under way */
@@ -50,10 +49,14 @@ static int work_begin(struct step *step, struct run *run)
 {
     struct sink *sink = sink_of(step);
     struct jail_entry entry; /* a place that can't be is told at once, not after a gigabyte */
+    bool created;
     int rc = jail_target(run->jail, sink->path, &entry, run->e);
     if (rc != 0)
         return rc;
+    rc = jail_check(&entry, sink->condition, sink->path, &created, run->e);
     close(entry.directory);
+    if (rc != 0)
+        return rc;
     return jail_draft(run->jail, FILE_MODE, &sink->draft, run->e);
 }
 
@@ -74,15 +77,10 @@ static int work_publish(struct step *step, struct run *run)
 {
     struct sink *sink = sink_of(step);
     struct jail_entry entry;
-    struct stat st;
     int rc = jail_target(run->jail, sink->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    sink->created = fstatat(entry.directory, entry.name, &st, AT_SYMLINK_NOFOLLOW) != 0;
-    if (!sink->created && !S_ISREG(st.st_mode))
-        rc = err_set(run->e, ERR_UNSUITABLE_FILE, "%s is no regular file", sink->path.at);
-    else
-        rc = jail_publish(run->jail, &sink->draft, &entry, false, true, sink->path, run->e);
+    rc = jail_publish_if(run->jail, &sink->draft, &entry, sink->condition, sink->path, &sink->put, run->e);
     close(entry.directory);
     return rc;
 }
@@ -181,13 +179,21 @@ static void on_step(struct step *step, const struct err *e)
         tell(sink);
 }
 
-int sink_open(struct runtime *runtime, struct text path, sink_fn *ready, void *user, struct sink **out, struct err *e)
+static void let_go(void *arena)
+{
+    arena_unref(arena);
+}
+
+int sink_open(struct runtime *runtime, struct text path, const struct file_condition *condition, sink_fn *ready,
+              void *user, struct sink **out, struct err *e)
 {
     struct arena *arena = arena_new();
     struct sink *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
     bool ok = sink != NULL && arena_text(arena, path.at, path.len, &sink->path);
     for (int i = 0; ok && i < BLOCKS; i++)
         ok = (sink->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
+    if (ok && condition != NULL && (ok = arena_defer(arena, let_go, condition->arena)))
+        arena_ref(condition->arena);
     if (!ok) {
         arena_unref(arena);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to write the file; try again later");
@@ -196,6 +202,7 @@ int sink_open(struct runtime *runtime, struct text path, sink_fn *ready, void *u
     sink->arena = arena;
     sink->ready = ready;
     sink->user = user;
+    sink->condition = condition;
     sink->draft.fd = -1;
     sink->step.arena = arena;
     if (!submit(sink, work_begin)) {
@@ -231,7 +238,6 @@ size_t sink_put(struct sink *sink, const char *bytes, size_t len)
         sink->blocked = false;
         taken = len;
     }
-    sink->size += taken;
     return taken;
 }
 
@@ -249,14 +255,11 @@ bool sink_failed(const struct sink *sink, struct err *e)
     return sink->failed.rc != 0;
 }
 
-uint64_t sink_size(const struct sink *sink)
+void sink_look(const struct sink *sink, struct file_stamp *stamp, bool *created)
 {
-    return sink->size;
-}
-
-bool sink_created(const struct sink *sink)
-{
-    return sink->created;
+    PRE(sink->finished);
+    *stamp = sink->put.stamp;
+    *created = sink->put.created;
 }
 
 void sink_close(struct sink *sink)

@@ -25,7 +25,7 @@ struct source {
     source_fn *ready;
     void *user;
     int fd; /* set by the first step; -1 before */
-    struct source_view view;
+    struct file_stamp stamp;
     uint64_t offset; /* of the next read */
     struct block blocks[BLOCKS];
     unsigned reading, taking; /* which block is next for each */
@@ -52,11 +52,7 @@ static int work_open(struct step *step, struct run *run)
     if (fstat(source->fd, &st) != 0)
         return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", source->path.at);
     posix_fadvise(source->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    source->view = (struct source_view){
-        .size_bytes = (uint64_t)st.st_size,
-        .modified_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
-        .inode = st.st_ino,
-    };
+    source->stamp = file_stamp_of(&st);
     return 0;
 }
 
@@ -64,7 +60,7 @@ static int work_read(struct step *step, struct run *run)
 {
     struct source *source = source_of(step);
     struct block *block = &source->blocks[source->reading];
-    uint64_t left = source->view.size_bytes - source->offset;
+    uint64_t left = source->stamp.size_bytes - source->offset;
     size_t want = left < BLOCK ? (size_t)left : BLOCK;
     block->len = block->taken = 0;
     while (block->len < want) {
@@ -117,7 +113,7 @@ static void read_on(struct source *source)
 {
     struct err e;
     struct block *block = &source->blocks[source->reading];
-    if (source->busy || source->broken || block->full || source->offset >= source->view.size_bytes)
+    if (source->busy || source->broken || block->full || source->offset >= source->stamp.size_bytes)
         return;
     source->step.work = work_read;
     source->step.done = on_read;
@@ -192,10 +188,10 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
     return 0;
 }
 
-void source_look(const struct source *source, struct source_view *out)
+void source_look(const struct source *source, struct file_stamp *out)
 {
     PRE(source->open);
-    *out = source->view;
+    *out = source->stamp;
 }
 
 ssize_t source_take(struct source *source, char *out, size_t most)

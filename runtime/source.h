@@ -7,17 +7,12 @@
 #ifndef GATHERD_RUNTIME_SOURCE_H
 #define GATHERD_RUNTIME_SOURCE_H
 
+#include "runtime/file_stamp.h"
 #include "runtime/runtime.h"
 
 #include <sys/types.h>
 
 struct source;
-
-struct source_view {
-    uint64_t size_bytes;
-    int64_t modified_us; /* since 1970 */
-    uint64_t inode;
-};
 
 /* Opens the file, later: `ready` runs once with the outcome, e->rc being 0 or why it can't be opened. After that it runs each time
  * source_take() gave SOURCE_EMPTY and there is more to say. 0 with *out set, or as step_submit(). `path` is copied. */
@@ -25,7 +20,7 @@ typedef void source_fn(struct source *source, const struct err *e, void *user);
 int source_open(struct runtime *runtime, struct text path, source_fn *ready, void *user, struct source **out,
                 struct err *e);
 
-void source_look(const struct source *source, struct source_view *out); /* once it is open */
+void source_look(const struct source *source, struct file_stamp *out); /* once it is open */
 
 /* Takes up to `most` bytes, in order. SOURCE_EMPTY: not yet, ready() follows; SOURCE_BROKEN: the file can't be read on, or is
  * shorter than it was. Never more than size_bytes in all. */

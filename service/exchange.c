@@ -179,8 +179,11 @@ static void on_sink(struct sink *sink, const struct err *e, void *user)
         exchange->context->resume(exchange, exchange->user);
         return;
     }
-    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, sink_size(sink), sink_created(sink), e,
-                   &exchange->reply);
+    struct file_stamp stamp = {0};
+    bool created = false;
+    if (e->rc == 0)
+        sink_look(sink, &stamp, &created);
+    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->reply);
     become_ready(exchange);
 }
 
@@ -194,7 +197,7 @@ static void begin_sink(struct exchange *exchange)
     exchange->path = outcome.path;
     if (outcome.kind == OUTCOME_REPLY)
         exchange->reply = outcome.reply;
-    else if (sink_open(context->runtime, outcome.path, on_sink, exchange, &exchange->sink, &e) != 0)
+    else if (sink_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink, &e) != 0)
         reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         runtime_drain(context->runtime);
@@ -235,14 +238,14 @@ static enum exchange_step finish_sink(struct exchange *exchange)
 static void on_source(struct source *source, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
-    struct source_view view = {0};
+    struct file_stamp stamp = {0};
     if (exchange->stage == STAGE_READY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
     if (e->rc == 0)
-        source_look(source, &view);
-    api_source_reply(exchange->context->api, &exchange->request, &view, e, &exchange->reply);
+        source_look(source, &stamp);
+    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->reply);
     become_ready(exchange);
 }
 
@@ -250,6 +253,7 @@ static enum exchange_step open_source(struct exchange *exchange, struct text pat
 {
     struct exchange_context *context = exchange->context;
     struct err e;
+    exchange->path = path;
     exchange->stage = STAGE_SUBMITTING;
     if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
         reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
@@ -273,9 +277,11 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     struct reply *reply = &exchange->reply;
     struct err e;
     request->method = method_of(head->method);
+    request->has_content_range = head->has_content_range;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
     if (!name_request(exchange, head->request_id) || !keep(request, head->content_type, &request->content_type) ||
-        !keep(request, head->if_none_match, &request->if_none_match)) {
+        !head_join(&head->if_match, request->arena, &request->if_match) ||
+        !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
         reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
         return EXCHANGE_BREAKS;
     }

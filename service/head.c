@@ -49,6 +49,14 @@ static void take_coding(struct head *head, struct text value)
         fault(head, "The only transfer coding that is taken is chunked, once");
 }
 
+static void take_line(struct head *head, struct head_lines *lines, struct text value)
+{
+    if (lines->count == HEAD_LINES)
+        fault(head, "A header that is a list comes in more than 8 lines");
+    else
+        lines->at[lines->count++] = value;
+}
+
 void head_field(struct head *head, struct text name, struct text value)
 {
     const struct {
@@ -60,7 +68,6 @@ void head_field(struct head *head, struct text name, struct text value)
         {"Origin", &head->origin},
         {"Host", &head->host},
         {"Sec-Fetch-Site", &head->fetch_site},
-        {"If-None-Match", &head->if_none_match},
     };
     check_characters(head, name, value);
     for (size_t i = 0; i < COUNT_OF(plain); i++)
@@ -72,6 +79,12 @@ void head_field(struct head *head, struct text name, struct text value)
         take_length(head, value);
     else if (strcasecmp(name.at, "Transfer-Encoding") == 0)
         take_coding(head, value);
+    else if (strcasecmp(name.at, "If-Match") == 0)
+        take_line(head, &head->if_match, value);
+    else if (strcasecmp(name.at, "If-None-Match") == 0)
+        take_line(head, &head->if_none_match, value);
+    else if (strcasecmp(name.at, "Content-Range") == 0)
+        head->has_content_range = true;
     else if (strcasecmp(name.at, "Expect") == 0)
         head->expects_continue = strcasecmp(value.at, "100-continue") == 0;
 }
@@ -85,4 +98,26 @@ void head_end(struct head *head)
         fault(head, "There are both a Content-Length and a Transfer-Encoding");
     if (head->codings > 0 && http_1_0)
         fault(head, "HTTP/1.0 has no Transfer-Encoding");
+}
+
+bool head_join(const struct head_lines *lines, struct arena *arena, struct text *out)
+{
+    size_t len = 0;
+    for (int i = 0; i < lines->count; i++)
+        len += lines->at[i].len + 2;
+    char *joined = lines->count == 0 ? NULL : arena_alloc(arena, len + 1);
+    *out = (struct text){0};
+    if (joined == NULL)
+        return lines->count == 0;
+    size_t at = 0;
+    for (int i = 0; i < lines->count; i++) {
+        if (i > 0) {
+            memcpy(joined + at, ", ", 2);
+            at += 2;
+        }
+        memcpy(joined + at, lines->at[i].at, lines->at[i].len);
+        at += lines->at[i].len;
+    }
+    *out = (struct text){joined, at};
+    return true;
 }

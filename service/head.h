@@ -9,7 +9,14 @@
 #ifndef GATHERD_SERVICE_HEAD_H
 #define GATHERD_SERVICE_HEAD_H
 
-#include "runtime/base.h"
+#include "runtime/arena.h"
+
+/* A header that is a list may come in several lines, which together are one (RFC 9110 section 5.3). */
+enum { HEAD_LINES = 8 };
+struct head_lines {
+    struct text at[HEAD_LINES];
+    int count; /* 0: there is no such header */
+};
 
 struct head {
     struct text method, version;
@@ -18,13 +25,17 @@ struct head {
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
     bool local_socket;      /* came in by a Unix socket; set by the caller */
-    struct text host, origin, fetch_site, content_type, request_id,
-        if_none_match;           /* absent where there is no such header */
+    bool has_content_range;
+    struct text host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
+    struct head_lines if_match, if_none_match;
     int hosts, lengths, codings; /* how many there are of each */
 };
 
 void head_begin(struct head *head, struct text method, struct text version);
 void head_field(struct head *head, struct text name, struct text value);
 void head_end(struct head *head);
+
+/* The lines as one text, in the arena; absent when there are none. False when there is no memory. */
+bool head_join(const struct head_lines *lines, struct arena *arena, struct text *out);
 
 #endif

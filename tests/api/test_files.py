@@ -205,6 +205,10 @@ PROBLEMS = {
     ("UnknownHandle", "unknown_handle"): lambda c, root: c.get("/v1/files/nothing"),
     ("UnknownMethod", "unknown_method"): lambda c, root: c.ask("POST", "/v1/files/nothing/detach"),
     ("PathUnsuitable", "directory"): lambda c, root: c.get("/v1/fs/notes"),
+    ("NotWhole", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
+    ("PreconditionFailed", "there_is_one"): lambda c, root: put(c, "hello.txt", b"x", **{"If-None-Match": "*"}),
+    ("PreconditionFailed", "there_is_none"): lambda c, root: put(c, "missing.txt", b"x", **{"If-Match": "*"}),
+    ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
 }
 # Provoked here by a server of another kind, or in tests/fault.
 ELSEWHERE = {("FileForbidden", "executor_off"), ("NoSpace", "no_space"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -170,6 +171,250 @@ def test_through_a_symlink_inside(client, staged):
     assert client.get(fs("docs/link")).body == HELLO
     assert put(client, "docs/link", b"new").status == 200
     assert (staged / "docs" / "link").is_symlink() and (staged / "docs" / "b.txt").read_bytes() == b"new"
+
+
+def test_slashes_may_come_encoded(client, staged):
+    for target in ("docs%2Fa.txt", "docs%2fa.txt", "docs/%61.txt", "docs%2F%2Fa.txt", "docs%2F.%2fa.txt",
+                   "docs%2Fdeep/..%2Fa.txt", "%64ocs%2F%61%2E%74%78%74"):
+        assert client.get("/v1/fs/" + target).body == HELLO, target
+    made = client.ask("PUT", "/v1/fs/docs%2Fdeep%2Fnew", b"x")
+    assert (made.status, made.value["path"]) == (201, "docs/deep/new")
+    assert (staged / "docs" / "deep" / "new").read_bytes() == b"x"
+    for target, status in (("docs%2F", 422), ("docs%2Fnothing", 404), ("nothing%2Fa", 404), ("hello.txt%2Fa", 422),
+                           ("%2e%2e%2fx", 403), ("..%2Fx", 403), ("docs%2F..%2F..%2Fx", 403), ("%2Fetc%2Fpasswd", 403),
+                           ("%2F", 403), (".gatherd-tmp%2Fx", 403), ("docs%2F%00", 400), ("docs%252Fa.txt", 404)):
+        before = tree(staged)
+        got, put_there = client.get("/v1/fs/" + target), client.ask("PUT", "/v1/fs/" + target, b"x")
+        assert got.status == status, target
+        assert put_there.status == (201 if target == "docs%252Fa.txt" else 404 if target == "nothing%2Fa"
+                                    else 201 if target == "docs%2Fnothing" else status), target
+        (staged / "docs%2Fa.txt").unlink(missing_ok=True)
+        (staged / "docs" / "nothing").unlink(missing_ok=True)
+        assert tree(staged) == before, target
+    for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):  # of the routes they are no part
+        assert client.get(target).status == 404, target
+
+
+def test_files_are_put_whole(client, server, staged):
+    before = tree(staged)
+    for value in ("bytes 0-2/13", "bytes 0-12/13", "bytes */13", ""):
+        for path in ("hello.txt", "new.txt"):
+            got = put(client, path, b"new", **{"Content-Range": value})
+            assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
+            assert "whole" in got.value["detail"]
+    with Raw(server.urls()[0]) as raw:
+        raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13", "Transfer-Encoding: chunked"))
+        raw.send(b"3\r\nnew\r\n0\r\n\r\n")
+        assert raw.answer("PUT", "/v1/fs/hello.txt").status == 400
+    assert client.get(fs("hello.txt"), **{"Content-Range": "bytes 0-2/13"}).body == HELLO  # there it means nothing
+    assert tree(staged) == before and drafts(staged) == []
+
+
+# -- on condition ------------------------------------------------------------------------------------
+
+def test_a_put_tells_the_tag(client, server, staged):
+    tags = set()
+    for path, data in (("new.txt", b"one"), ("new.txt", b"two"), ("new.txt", b"two"), ("new.txt", b""),
+                       ("hello.txt", PIECE), ("docs/link", b"x")):
+        tag = put(client, path, data).header("etag")
+        assert client.get(fs(path)).header("etag") == client.ask("HEAD", fs(path)).header("etag") == tag
+        tags.add(tag)
+    with Raw(server.urls()[0]) as raw:
+        raw.send(request_bytes("PUT", "/v1/fs/new.txt", None, "Transfer-Encoding: chunked") + b"3\r\nnew\r\n0\r\n\r\n")
+        tags.add(raw.answer("PUT", "/v1/fs/new.txt").header("etag"))
+    assert client.get(fs("new.txt")).header("etag") in tags and len(tags) == 7
+
+
+def test_no_two_contents_have_one_tag(client, root):
+    """Not even when the file system gives the inode out again at once: a tag that came back would let a change be lost."""
+    tags = [put(client, "again.txt", b"same").header("etag") for _ in range(200)]
+    assert len(set(tags)) == 200
+    (root / "again.txt").unlink()
+
+
+# What is sent, with T for the file's tag: whether a PUT goes on where a file is, and where none is.
+CONDITIONS = [
+    ({"If-Match": "*"}, True, False), ({"If-Match": "T"}, True, False), ({"If-Match": '"x", T'}, True, False),
+    ({"If-Match": 'T,"x"'}, True, False), ({"If-Match": ", T ,"}, True, False), ({"If-Match": 'W/"x", T'}, True, False),
+    ({"If-Match": '"x"'}, False, False), ({"If-Match": "W/T"}, False, False), ({"If-Match": ""}, False, False),
+    ({"If-Match": '"*"'}, False, False), ({"If-Match": "T x"}, False, False), ({"If-Match": "*, T"}, False, False),
+    ({"If-Match": 'T, "x'}, False, False), ({"If-Match": "TT"}, False, False), ({"If-Match": "x"}, False, False),
+    ({"If-None-Match": "*"}, False, True), ({"If-None-Match": "T"}, False, True), ({"If-None-Match": "W/T"}, False, True),
+    ({"If-None-Match": '"x", W/T'}, False, True), ({"If-None-Match": '"x"'}, True, True),
+    ({"If-None-Match": 'W/"x"'}, True, True), ({"If-None-Match": ""}, True, True), ({"If-None-Match": "x, T"}, True, True),
+    ({"If-None-Match": '"*"'}, True, True), ({"If-None-Match": "*, T"}, True, True),
+    ({"If-Match": "T", "If-None-Match": '"x"'}, True, False), ({"If-Match": "*", "If-None-Match": "*"}, False, False),
+    ({"If-Match": "T", "If-None-Match": "T"}, False, False), ({"If-Match": '"x"', "If-None-Match": '"x"'}, False, False),
+    ({"If-Match": "*", "If-None-Match": '"x"'}, True, False),
+]
+
+
+def filled(given, tag):
+    return {name: value.replace("T", tag) for name, value in given.items()}
+
+
+def chunked(client, path, data, **headers):
+    with Raw(client.url) as raw:
+        raw.send(request_bytes("PUT", fs(path), None, "Transfer-Encoding: chunked",
+                               *(f"{name}: {value}" for name, value in headers.items())))
+        raw.send(b"%x\r\n" % len(data) + data + b"\r\n0\r\n\r\n" if data else b"0\r\n\r\n")
+        return raw.answer("PUT", fs(path))
+
+
+@pytest.mark.parametrize("send", [put, chunked])
+@pytest.mark.parametrize("size", [0, 5, 3 * MB])
+@pytest.mark.parametrize("given, there, missing", CONDITIONS, ids=str)
+def test_a_put_on_condition(given, there, missing, size, send, client, staged):
+    path, data = staged / "hello.txt", (PIECE * 3)[:size]
+    before = tree(staged)
+    tag, old = client.get(fs("hello.txt")).header("etag"), path.stat()
+    got = send(client, "hello.txt", data, **filled(given, tag))
+    if there:
+        assert (got.status, path.read_bytes()) == (200, data)
+        assert got.header("etag") == client.get(fs("hello.txt")).header("etag") != tag
+    else:
+        assert (got.status, got.value["type"]) == (412, "urn:gatherd:error:precondition-failed")
+        assert path.read_bytes() == HELLO and client.get(fs("hello.txt")).header("etag") == tag
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
+    assert tree(staged) == before and drafts(staged) == []
+    path.unlink()
+    got = send(client, "hello.txt", data, **filled(given, tag))
+    assert got.status == (201 if missing else 412)
+    assert path.exists() == missing and (not missing or path.read_bytes() == data)
+    assert drafts(staged) == []
+
+
+@pytest.mark.parametrize("given, there, missing", CONDITIONS, ids=str)
+def test_a_get_on_condition(given, there, missing, client, staged):
+    got = client.get(fs("hello.txt"))
+    tag = got.header("etag")
+    # If-Match goes first, and only what If-None-Match excludes by itself is a 304.
+    matched = "If-Match" not in given or next(t for g, t, _ in CONDITIONS if g == {"If-Match": given["If-Match"]})
+    status = 200 if there else 304 if matched else 412
+    for method in ("GET", "HEAD"):
+        answer = client.ask(method, fs("hello.txt"), headers=filled(given, tag))
+        assert answer.status == status, method
+        assert answer.body == (HELLO if (status, method) == (200, "GET") else b"") or status == 412
+        assert answer.header("etag") == (None if status == 412 else tag)
+        assert client.ask(method, fs("missing.txt"), headers=filled(given, tag)).status == 404
+    assert client.get(fs("hello.txt")).body == HELLO
+
+
+def test_conditions_in_several_lines_are_one(client, server, staged):
+    tag = client.get(fs("hello.txt")).header("etag")
+    with Raw(server.urls()[0]) as raw:
+        for lines, status in (([f"If-Match: {tag}", 'If-Match: "x"'], 200), (['If-Match: "x"', f"If-Match: {tag}"], 200),
+                              (['If-Match: "x"', 'If-Match: "y"'], 412), ([f"If-None-Match: {tag}", 'if-none-match: "x"'], 304),
+                              (['If-None-Match: "x"', f"If-None-Match: {tag}"], 304), (["If-Match: *", "If-Match: *"], 412),
+                              ([f"If-Match: {tag}"] * 8, 200), ([f"If-Match: {tag}"] * 9, 400)):
+            raw.send(request_bytes("GET", "/v1/fs/hello.txt", None, *lines))
+            assert raw.answer("GET", "/v1/fs/hello.txt").status == status, lines
+
+
+def test_conditions_are_ignored_where_the_answer_is_another(client, staged):
+    """RFC 9110 section 13.2.1."""
+    before = tree(staged)
+    for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}, {"If-None-Match": '"x"'}):
+        for path, status in (("docs", 422), ("docs/", 422), ("nothing/x", 404), ("hello.txt/x", 422), ("../x", 403)):
+            assert put(client, path, b"new", **headers).status == status, (path, headers)
+            assert client.get(fs(path), **headers).status == status, (path, headers)
+    assert tree(staged) == before and drafts(staged) == []
+
+
+def test_a_condition_goes_through_a_symlink(client, staged):
+    tag = client.get(fs("docs/b.txt")).header("etag")
+    assert put(client, "docs/link", b"new", **{"If-None-Match": "*"}).status == 412
+    assert put(client, "docs/link", b"new", **{"If-Match": tag}).status == 200
+    assert put(client, "docs/b.txt", b"newer", **{"If-Match": tag}).status == 412
+    assert (staged / "docs" / "link").is_symlink() and (staged / "docs" / "b.txt").read_bytes() == b"new"
+
+
+def test_a_refusal_does_not_wait_for_the_body(own):
+    server, root = own()
+    (root / "a.bin").write_bytes(b"old")
+    with Raw(server.urls()[0]) as raw:
+        raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, f"Content-Length: {1 << 30}", "If-None-Match: *"))
+        sent = 0
+        while not select.select([raw.sock], [], [], 0)[0]:
+            raw.send(PIECE)
+            sent += 1
+        assert raw.answer("PUT", "/v1/fs/a.bin").status == 412
+        assert sent < 200  # 64 MiB are read and thrown away, and there are the buffers on the way
+    assert (root / "a.bin").read_bytes() == b"old" and drafts(root) == []
+
+
+@pytest.mark.parametrize("condition, status", [("If-None-Match: *", 412), ("If-Match: T", 412), ("X-Other: *", 200)])
+def test_a_condition_is_looked_at_again_in_the_end(condition, status, own):
+    """When the body began to come, all was well."""
+    server, root = own()
+    path = root / "a.bin"
+    with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
+        if "T" in condition:
+            condition = condition.replace("T", put(client, "a.bin", b"old").header("etag"))
+        raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, condition, f"Content-Length: {MB}") + PIECE[:MB // 2])
+        wait_until(lambda: drafts(root), "a draft")
+        assert put(client, "a.bin", b"other").status in (200, 201)
+        raw.send(PIECE[MB // 2:])
+        assert raw.answer("PUT", "/v1/fs/a.bin").status == status
+    assert path.read_bytes() == (b"other" if status == 412 else PIECE)
+    assert tree(root) == ["a.bin"] and drafts(root) == []
+
+
+def at_once(server, count, call):
+    """What call(client, i) returned, in threads that began together."""
+    found, start = [None] * count, threading.Barrier(count)
+
+    def work(i):
+        with Client(server.urls()[0]) as client:
+            client.get("/livez")
+            start.wait(60)
+            found[i] = call(client, i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize("match", ["If-Match", "If-None-Match", None])
+def test_of_two_at_once_one_is_taken(match, own):
+    server, root = own("--files-threads", "4")
+    path = root / "a.bin"
+    for _ in range(40 if RELEASE else 15):
+        path.unlink(missing_ok=True)
+        headers = {} if match is None else {"If-None-Match": "*"}
+        if match == "If-Match":
+            with Client(server.urls()[0]) as client:
+                headers = {"If-Match": put(client, "a.bin", b"old").header("etag")}
+        bodies = [bytes([i]) * 10000 for i in range(2)]
+        answers = at_once(server, 2, lambda client, i: put(client, "a.bin", bodies[i], **headers))
+        statuses = sorted(a.status for a in answers)
+        assert statuses == {"If-Match": [200, 412], "If-None-Match": [201, 412], None: [200, 201]}[match]
+        if match is not None:
+            winner = next(i for i, a in enumerate(answers) if a.status < 300)
+            assert path.read_bytes() == bodies[winner]
+    assert tree(root) == ["a.bin"] and drafts(root) == []
+
+
+def test_no_change_is_lost(own):
+    """Several count up the number in one file, each as often."""
+    server, root = own("--files-threads", "4")
+    (root / "count").write_bytes(b"000000")
+    each, refused = 15, []
+
+    def count(client, _):
+        done = 0
+        while done < each:
+            got = client.get(fs("count"))
+            answer = put(client, "count", b"%06d" % (int(got.body) + 1), **{"If-Match": got.header("etag")})
+            done += answer.status == 200
+            refused.extend([answer.status] * (answer.status != 200))
+
+    at_once(server, 4, count)
+    assert (root / "count").read_bytes() == b"%06d" % (4 * each)
+    assert set(refused) <= {412}
 
 
 # -- clients that go away ------------------------------------------------------------------------------

@@ -77,6 +77,43 @@ static void test_a_length_beyond_all_is_the_largest(void **state)
     assert_true(head.content_length == INT64_MAX);
 }
 
+static void expect_joined(const struct head_lines *lines, const char *wanted)
+{
+    struct arena *arena = arena_new();
+    struct text joined;
+    assert_non_null(arena);
+    assert_true(head_join(lines, arena, &joined));
+    if (wanted == NULL)
+        assert_null(joined.at);
+    else
+        assert_true(text_is(joined, wanted) && joined.at[joined.len] == '\0');
+    arena_unref(arena);
+}
+
+/* Several lines of a list are one list. */
+static void test_lists_in_lines(void **state)
+{
+    (void)state;
+    struct head head =
+        HEAD("HTTP/1.1", HOST, {"If-Match", "\"a\""}, {"if-none-match", "*"}, {"IF-MATCH", "\"b\", \"c\""});
+    assert_null(head.malformed);
+    expect_joined(&head.if_match, "\"a\", \"b\", \"c\"");
+    expect_joined(&head.if_none_match, "*");
+    head = HEAD("HTTP/1.1", HOST, {"If-Match", ""});
+    expect_joined(&head.if_match, "");
+    expect_joined(&head.if_none_match, NULL);
+    struct line lines[HEAD_LINES + 3] = {HOST};
+    for (int i = 1; i <= HEAD_LINES; i++)
+        lines[i] = (struct line){"If-None-Match", "x"};
+    head = read_head("HTTP/1.1", lines);
+    assert_null(head.malformed);
+    expect_joined(&head.if_none_match, "x, x, x, x, x, x, x, x");
+    lines[HEAD_LINES + 1] = (struct line){"If-None-Match", "x"};
+    assert_non_null(read_head("HTTP/1.1", lines).malformed);
+    assert_true(HEAD("HTTP/1.1", HOST, {"Content-range", "bytes 0-1/2"}).has_content_range);
+    assert_false(head.has_content_range);
+}
+
 static int guard(const char *host, const char *authority, const char *origin, const char *site)
 {
     struct head head = {.host = text_of(host), .origin = text_of(origin), .fetch_site = text_of(site)};
@@ -141,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_sound_heads),
         cmocka_unit_test(test_ambiguous_heads),
         cmocka_unit_test(test_a_length_beyond_all_is_the_largest),
+        cmocka_unit_test(test_lists_in_lines),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_probes_and_unix_sockets_are_exempt),

@@ -6,18 +6,21 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -519,6 +522,190 @@ static void drafts_come_whole(void **state)
     assert_int_equal(tree_drafts(t), 0);
 }
 
+/* -- conditions ------------------------------------------------------------------------------------------------------ */
+
+/* A condition that a test makes up: what it was shown, and what it says. */
+struct asked {
+    struct tree *t;
+    int answers[4]; /* one after the other */
+    int count;      /* how often it was asked */
+    bool there[4];
+    struct file_stamp stamps[4];
+    bool plants;     /* puts a file where it finds none, as somebody would who needs no turn */
+    bool others_may; /* found that another draft could have its turn meanwhile */
+};
+
+static int ask(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+{
+    struct asked *asked = *(struct asked *const *)given;
+    if (asked->count == COUNT_OF(asked->answers))
+        return err_set(e, ERR_INTERNAL, "asked without end");
+    int i = asked->count++, fd;
+    asked->there[i] = there != NULL;
+    if (there != NULL)
+        asked->stamps[i] = *there;
+    if (asked->plants && there == NULL && !tree_put(asked->t, path.at, "planted"))
+        return err_set(e, ERR_INTERNAL, "nothing planted");
+    char drafts[8192];
+    path_of(asked->t, DRAFTS_NAME, drafts);
+    if ((fd = open(drafts, O_RDONLY | O_DIRECTORY)) >= 0) {
+        asked->others_may = flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+        close(fd);
+    }
+    return asked->answers[i] == 0 ? 0 : err_set(e, asked->answers[i], "asked");
+}
+
+static int publish_if(struct tree *t, const char *path, const char *content, struct asked *asked, struct jail_put *put)
+{
+    struct jail_draft draft;
+    struct jail_entry entry;
+    struct file_condition condition = {.check = ask, .given = &asked};
+    assert_int_equal(jail_draft(t->jail, 0640, &draft, &t->e), 0);
+    assert_int_equal(write(draft.fd, content, strlen(content)), (ssize_t)strlen(content));
+    assert_int_equal(jail_target(t->jail, text_of(path), &entry, &t->e), 0);
+    int rc = jail_publish_if(t->jail, &draft, &entry, asked == NULL ? NULL : &condition, text_of(path), put, &t->e);
+    assert_int_equal(draft.fd, -1);
+    assert_int_equal(tree_drafts(t), 0);
+    close(entry.directory);
+    return rc;
+}
+
+static struct file_stamp stamp_at(struct tree *t, const char *path)
+{
+    struct stat stat;
+    assert_int_equal(jail_stat(t->jail, text_of(path), true, &stat, &t->e), 0);
+    return file_stamp_of(&stat);
+}
+
+static bool same_stamp(struct file_stamp a, struct file_stamp b)
+{
+    return a.inode == b.inode && a.size_bytes == b.size_bytes && a.modified_us == b.modified_us;
+}
+
+static void conditions_are_asked_in_the_place(void **state)
+{
+    struct tree *t = *state;
+    struct jail_put put = {0};
+    struct asked yes = {.t = t}, no = {.t = t, .answers = {ERR_INVALID}}, still = {.t = t};
+    assert_int_equal(publish_if(t, "a", "one", &yes, &put), 0);
+    assert_true(yes.count == 1 && !yes.there[0] && put.created && tree_holds(t, "a", "one"));
+    assert_true(same_stamp(put.stamp, stamp_at(t, "a")));
+    struct file_stamp one = put.stamp;
+    assert_int_equal(publish_if(t, "a", "longer", &no, &put), ERR_INVALID);
+    assert_string_equal(t->e.msg, "asked");
+    assert_true(no.count == 1 && no.there[0] && same_stamp(no.stamps[0], one));
+    assert_true(tree_holds(t, "a", "one") && same_stamp(stamp_at(t, "a"), one) && same_stamp(put.stamp, one));
+    assert_int_equal(publish_if(t, "a", "two", &still, &put), 0);
+    assert_true(still.count == 1 && still.there[0] && !put.created && tree_holds(t, "a", "two"));
+    assert_true(same_stamp(put.stamp, stamp_at(t, "a")) && !same_stamp(put.stamp, one));
+    no = (struct asked){.t = t, .answers = {ERR_INVALID}};
+    assert_int_equal(publish_if(t, "b", "x", &no, &put), ERR_INVALID);
+    assert_true(!no.there[0] && !tree_exists(t, "b"));
+    assert_false(yes.others_may || no.others_may || still.others_may);
+    assert_int_equal(publish_if(t, "a", "three", NULL, &put), 0);
+    assert_true(!put.created && tree_holds(t, "a", "three"));
+    assert_int_equal(publish_if(t, "b", "three", NULL, &put), 0);
+    assert_true(put.created);
+}
+
+/* Somebody makes the file right after it was found missing: it is looked at again, and replaced only if that may be. */
+static void what_was_missing_is_never_replaced(void **state)
+{
+    struct tree *t = *state;
+    struct jail_put put = {0};
+    struct asked no = {.t = t, .plants = true, .answers = {0, ERR_INVALID}}, yes = {.t = t, .plants = true};
+    assert_int_equal(publish_if(t, "a", "mine", &no, &put), ERR_INVALID);
+    assert_true(no.count == 2 && !no.there[0] && no.there[1] && tree_holds(t, "a", "planted"));
+    assert_int_equal(publish_if(t, "b", "mine", &yes, &put), 0);
+    assert_true(yes.count == 2 && !put.created && tree_holds(t, "b", "mine"));
+}
+
+/* Also within a tick of the kernel's clock, and in the inode that was just set free. A kernel from 6.13 on sees to that by
+ * itself where times are looked at, so what is asked too is that the stamp is not of the last tick. */
+static void each_draft_has_a_stamp_of_its_own(void **state)
+{
+    struct tree *t = *state;
+    enum { DRAFTS = 200 };
+    static struct file_stamp seen[DRAFTS];
+    for (int i = 0; i < DRAFTS; i++) {
+        struct jail_draft draft;
+        struct jail_entry entry;
+        struct timespec now;
+        assert_int_equal(jail_draft(t->jail, 0640, &draft, &t->e), 0);
+        clock_gettime(CLOCK_REALTIME, &now);
+        assert_int_equal(jail_target(t->jail, TEXT("a"), &entry, &t->e), 0);
+        assert_int_equal(jail_publish(t->jail, &draft, &entry, false, false, TEXT("a"), &t->e), 0);
+        close(entry.directory);
+        seen[i] = stamp_at(t, "a");
+        assert_true(seen[i].modified_us >= (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+        for (int k = 0; k < i; k++)
+            assert_false(same_stamp(seen[i], seen[k]));
+    }
+}
+
+struct replacer {
+    struct tree *t;
+    struct file_stamp from;
+    pthread_barrier_t *start;
+    int rc;
+};
+
+static int is_from(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+{
+    const struct replacer *replacer = given;
+    (void)path;
+    if (there == NULL || !same_stamp(*there, replacer->from))
+        return err_set(e, ERR_INVALID, "another was first");
+    for (int i = 0; i < 100; i++) /* time for others to look too, if they might */
+        sched_yield();
+    return 0;
+}
+
+static void *replace(void *arg)
+{
+    struct replacer *replacer = arg;
+    struct file_condition condition = {.check = is_from, .given = replacer};
+    struct jail *jail = replacer->t->jail;
+    struct jail_draft draft;
+    struct jail_entry entry;
+    struct jail_put put;
+    bool drafted = jail_draft(jail, 0666, &draft, NULL) == 0 && jail_target(jail, TEXT("a"), &entry, NULL) == 0;
+    pthread_barrier_wait(replacer->start);
+    replacer->rc = drafted ? jail_publish_if(jail, &draft, &entry, &condition, TEXT("a"), &put, NULL) : ERR_INTERNAL;
+    if (drafted)
+        close(entry.directory);
+    return NULL;
+}
+
+static void one_of_many_that_replace_the_same_wins(void **state)
+{
+    struct tree *t = *state;
+    enum { REPLACERS = 4, ROUNDS = 50 };
+    assert_true(tree_put(t, "a", "first"));
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t threads[REPLACERS];
+        struct replacer replacers[REPLACERS];
+        pthread_barrier_t start;
+        int won = 0, late = 0;
+        assert_int_equal(pthread_barrier_init(&start, NULL, REPLACERS), 0);
+        for (int i = 0; i < REPLACERS; i++) {
+            replacers[i] = (struct replacer){.t = t, .from = stamp_at(t, "a"), .start = &start};
+            assert_int_equal(pthread_create(&threads[i], NULL, replace, &replacers[i]), 0);
+        }
+        for (int i = 0; i < REPLACERS; i++) {
+            pthread_join(threads[i], NULL);
+            won += replacers[i].rc == 0;
+            late += replacers[i].rc == ERR_INVALID;
+        }
+        pthread_barrier_destroy(&start);
+        assert_int_equal(won, 1);
+        assert_int_equal(late, REPLACERS - 1);
+    }
+    assert_int_equal(tree_drafts(t), 0);
+}
+
+/* -- leftovers ------------------------------------------------------------------------------------------------------- */
+
 /* What others left is removed, what somebody is writing is not. */
 static void a_new_jail_removes_leftovers(void **state)
 {
@@ -770,6 +957,10 @@ int main(void)
         TREE_TEST(the_system_may_say_no),
         TREE_TEST(makes_parents),
         MOUNTING_TREE_TEST(drafts_come_whole),
+        TREE_TEST(conditions_are_asked_in_the_place),
+        TREE_TEST(what_was_missing_is_never_replaced),
+        TREE_TEST(each_draft_has_a_stamp_of_its_own),
+        TREE_TEST(one_of_many_that_replace_the_same_wins),
         TREE_TEST(a_new_jail_removes_leftovers),
         SMALL_TREE_TEST(drafts_survive_others_that_start),
         TREE_TEST(a_killed_writer_leaves_whole_files),

@@ -1,0 +1,77 @@
+/* Entity-tags: a list is read as RFC 9110 has it, and what is malformed names nothing. */
+#include "handlers/etag.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct file_stamp stamp = {.inode = 0xa80210, .size_bytes = 8, .modified_us = 0x660dd7ae60c35};
+#define TAG "\"a80210-8-660dd7ae60c35\""
+
+static void test_tags_are_made_of_all_that_differs(void **state)
+{
+    (void)state;
+    char tag[ETAG_SIZE];
+    etag_make(&stamp, tag);
+    assert_string_equal(tag, TAG);
+    etag_make(&(struct file_stamp){UINT64_MAX, UINT64_MAX, -1}, tag);
+    assert_string_equal(tag, "\"ffffffffffffffff-ffffffffffffffff-ffffffffffffffff\"");
+}
+
+static void test_lists_that_name_it(void **state)
+{
+    (void)state;
+    static const char *const strong[] = {"*",
+                                         " * ",
+                                         TAG,
+                                         "\t" TAG " ",
+                                         "\"x\", " TAG,
+                                         TAG ",\"x\"",
+                                         "," TAG,
+                                         TAG ",",
+                                         ", ,\t," TAG ",,",
+                                         "W/\"x\"," TAG,
+                                         "\"\"," TAG,
+                                         "\"a,b\"," TAG,
+                                         "\"*\"," TAG,
+                                         "\"\xc3\xa9\x80\"," TAG,
+                                         "W/" TAG "," TAG,
+                                         "\"a\\\"," TAG};
+    for (size_t i = 0; i < COUNT_OF(strong); i++) {
+        assert_true(etag_listed(text_of(strong[i]), TAG, false));
+        assert_true(etag_listed(text_of(strong[i]), TAG, true));
+    }
+    static const char *const weak[] = {"W/" TAG, "\"x\", W/" TAG, "W/" TAG ", W/\"x\""};
+    for (size_t i = 0; i < COUNT_OF(weak); i++) {
+        assert_false(etag_listed(text_of(weak[i]), TAG, false));
+        assert_true(etag_listed(text_of(weak[i]), TAG, true));
+    }
+}
+
+static void test_lists_that_do_not(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {
+        "", " ", ",", ",,", "\"x\"", "\"\"", "W/\"x\"", "\"*\"", "\"a80210-8-660dd7ae60c3\"",
+        "\"a80210-8-660dd7ae60c355\"", "\"A80210-8-660dd7ae60c35\"", "\"x" TAG "\"",
+        /* malformed, some with the tag in it */
+        "a80210-8-660dd7ae60c35", "**", "*, " TAG, TAG ", *", TAG TAG, TAG " " TAG, TAG " x", TAG ", x", "x, " TAG,
+        "\"", TAG ", \"", TAG ", \"x", "w/" TAG, "W/", TAG ", W/", "W /" TAG, "W/ " TAG, "W/W/" TAG, "W/*", TAG ", W",
+        TAG "; a", "\"a b\", " TAG, "\"a\tb\", " TAG, "\"\x7f\", " TAG, "'x', " TAG, "\"a\"b\", " TAG, TAG ", W/,"};
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        assert_false(etag_listed(text_of(lists[i]), TAG, false));
+        assert_false(etag_listed(text_of(lists[i]), TAG, true));
+    }
+    assert_false(etag_listed(text_of(NULL), TAG, true));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tags_are_made_of_all_that_differs),
+        cmocka_unit_test(test_lists_that_name_it),
+        cmocka_unit_test(test_lists_that_do_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
