@@ -278,6 +278,10 @@ static const struct child_events events = {.frame = on_frame, .unfit = on_unfit,
 static void on_start_over(uv_timer_t *clock)
 {
     struct worker *w = container_of(clock, struct worker, clock);
+    if (!child_is_ready(&w->child)) { /* it has said something, or gone, and it is the loop that is late to tell */
+        uv_timer_start(clock, on_start_over, w->force->start_ms, 0);
+        return;
+    }
     leave(w);
     w->late = true;
     child_kill(&w->child);

@@ -55,7 +55,7 @@ void report_worker(struct log *log, const struct worker_event *event)
         log_integer("exit_code", event->exit_code < 0 ? INT64_MIN : event->exit_code),
         log_text("task_running", text_of(event->function)),
         log_text("last_words", event->last_words),
-        log_seconds("retry_seconds", event->was_up ? SECONDS_ABSENT : event->retry_ns),
+        log_seconds("retry_seconds", event->was_up && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),
     };
     log_event(log, LOG_WARN, event->was_up ? "worker_died" : "worker_start_failed", fields, COUNT_OF(fields));
 }

@@ -855,6 +855,26 @@ static void starts_that_fail_are_told_of(void **state)
     }
 }
 
+/* A service that stood still, as one that was stopped, holds that against no worker. */
+static void a_worker_is_not_late_because_the_loop_is(void **state)
+{
+    (void)state;
+    static struct told told;
+    uint64_t start_ns = MS(300), from = uv_hrtime();
+    struct fixture *f = start_telling(deed_command, start_ns, INTEGER_ABSENT, &told);
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* from here on the loop would see what the worker says */
+    struct pollfd said = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+    if (!all_free(f))
+        assert_int_equal(poll(&said, 1, 60000), 1);
+    while (uv_hrtime() <= from + 2 * start_ns)
+        poll(NULL, 0, 10);
+    assert_true(run_until(f, all_free, f));
+    assert_int_equal(told.count, 0);
+    assert_int_equal(restarts(f), 0);
+    check_works(f);
+    finish(f);
+}
+
 /* The time for its start counts for its start alone: a worker that made it is left in peace. */
 static void a_worker_that_is_up_has_time(void **state)
 {
@@ -1474,6 +1494,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_worker_that_dies_is_told_of),
         cmocka_unit_test(what_we_killed_ourselves_is_not_told),
         cmocka_unit_test(starts_that_fail_are_told_of),
+        cmocka_unit_test(a_worker_is_not_late_because_the_loop_is),
         cmocka_unit_test(a_worker_that_is_up_has_time),
         cmocka_unit_test(babble_costs_one_task),
         cmocka_unit_test(forged_answers_are_found_out),
