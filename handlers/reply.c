@@ -26,7 +26,8 @@ static void finish(struct reply *reply, int status, const char *content_type, st
     reply->content_type = content_type;
     reply->body = writer_take(w, &reply->body_len);
     if (reply->body == NULL) {
-        reply->status = error_status(ERR_OUT_OF_MEMORY);
+        reply->rc = ERR_OUT_OF_MEMORY;
+        reply->status = error_status(reply->rc);
         reply->content_type = REPLY_PROBLEM_JSON;
         reply->body = (char *)(uintptr_t)no_memory; /* a static body is never written to, or freed */
         reply->body_len = sizeof no_memory - 1;
@@ -58,6 +59,7 @@ void problem_open(struct writer *w, struct text request_id, int rc, const char *
 void problem_close(struct reply *reply, int rc, struct writer *w)
 {
     writer_raw(w, "}");
+    reply->rc = rc;
     finish(reply, error_status(rc), REPLY_PROBLEM_JSON, w);
 }
 

@@ -26,6 +26,7 @@ struct header {
 
 struct reply {
     int status;
+    int rc;                   /* of the problem that it is, an ERR_ code; 0: it is none */
     const char *content_type; /* static */
     char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;

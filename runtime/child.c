@@ -101,9 +101,10 @@ static void take_words(struct child *c, const char *bytes, size_t len)
         if (c->words_ended)
             c->words_len = 0;
         c->words_ended = false;
-        if (c->words_len < sizeof c->words)
+        if (c->words_len < sizeof c->words - 1)
             c->words[c->words_len++] = bytes[i] >= ' ' && bytes[i] < 127 ? bytes[i] : '?';
     }
+    c->words[c->words_len] = '\0';
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -183,7 +184,8 @@ void child_spawn(struct child *c, uv_loop_t *loop, char *const *command, const s
         .stdio_count = WORKER_FD + 1,
         .stdio = stdio,
     };
-    if (uv_spawn(loop, &c->process, &options) != 0) {
+    c->spawn_error = uv_spawn(loop, &c->process, &options);
+    if (c->spawn_error != 0) {
         c->exited = c->over = true;
         close_handles(c);
         return;

@@ -32,6 +32,7 @@ struct child {
     int handles;       /* of these three, that are not closed yet */
     bool exited;       /* or could not be spawned */
     bool over;         /* it was killed, or unfit() was called: what it says doesn't count any more */
+    int spawn_error;   /* of uv_spawn(); 0: it was spawned */
     int exit_signal, exit_code;
     int fault;       /* why we killed it: ERR_WORKER_DIED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
     bool awaited;    /* a frame is, with this number; any other is nonsense */
@@ -40,7 +41,7 @@ struct child {
     char *output; /* owned; answer.len bytes, once the frame's head is there */
     size_t got;   /* bytes of the frame, head included */
     size_t words_len;
-    char words[160];  /* its last line on stderr, as far as there is room; printable ASCII */
+    char words[161];  /* its last line on stderr, as far as there is room; printable ASCII, NUL-terminated */
     bool words_ended; /* by a newline: the next byte begins a new line */
 };
 

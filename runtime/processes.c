@@ -20,8 +20,10 @@ struct worker {
     struct ring link; /* in force->idle while IDLE */
     enum state state;
     struct child child;
-    uv_timer_t pause;   /* before it is spawned again; open as long as the worker */
+    uv_timer_t clock;   /* ends its start, or the pause before it is spawned again; open as long as the worker */
     struct job *job;    /* BUSY, or LEAVING because of it */
+    bool up;            /* it has been IDLE */
+    bool late;          /* we killed it because it wasn't up in time */
     bool canceled;      /* we killed it for that */
     bool dismissed;     /* we killed it, for whatever reason but its own fault */
     int64_t tasks_done; /* since it was spawned */
@@ -31,9 +33,12 @@ struct worker {
 
 struct force {
     struct pool pool;
-    char *const *command; /* borrowed */
-    int64_t max_tasks;    /* INTEGER absent: no limit */
-    struct ring idle;     /* of struct worker */
+    char *const *command;       /* borrowed */
+    int64_t max_tasks;          /* INTEGER absent: no limit */
+    uint64_t start_ms;          /* that a worker may take to be up */
+    worker_event_fn *on_worker; /* NULL: nobody is told */
+    void *user;                 /* for on_worker; borrowed */
+    struct ring idle;           /* of struct worker */
     int64_t restarts;
     bool stopping; /* then the runtime may be gone */
     size_t left;   /* workers whose last handle is not closed */
@@ -54,6 +59,7 @@ static void become_idle(struct worker *w)
     w->state = child_is_ready(&w->child) ? IDLE : LEAVING;
     if (w->state == LEAVING) /* that it has gone, or talks nonsense, is what the loop tells next */
         return;
+    w->up = true;
     ring_append(&w->force->idle, &w->link);
     pool_slot_free(&w->force->pool);
     drain(w);
@@ -65,13 +71,15 @@ static void leave(struct worker *w)
         ring_remove(&w->link);
         w->force->pool.free--;
     }
+    uv_timer_stop(&w->clock);
     w->state = LEAVING;
 }
 
 static void dismiss(struct worker *w)
 {
     leave(w);
-    w->dismissed = true;
+    if (!w->child.over && !w->child.exited) /* else it was faster than we */
+        w->dismissed = true;
     child_kill(&w->child);
 }
 
@@ -100,18 +108,72 @@ static void blame(struct job *job, const struct worker *w)
     }
 }
 
+/* How long its place stays empty. */
+static uint64_t pause_ms(const struct worker *w)
+{
+    if (w->quick_deaths <= QUICK_DEATHS)
+        return 0;
+    unsigned doubled = w->quick_deaths - QUICK_DEATHS - 1;
+    uint64_t ms = doubled < 6 ? (uint64_t)FIRST_PAUSE_MS << doubled : LONGEST_PAUSE_MS;
+    return ms < LONGEST_PAUSE_MS ? ms : LONGEST_PAUSE_MS;
+}
+
+const char *const worker_fault_names[WORKER_FAULTS + 1] = {
+    [WORKER_ENDED] = "ended",       [WORKER_NOT_SPAWNED] = "not_spawned", [WORKER_LATE] = "late",
+    [WORKER_NONSENSE] = "nonsense", [WORKER_NO_MEMORY] = "no_memory",
+};
+
+static enum worker_fault fault_of(const struct worker *w)
+{
+    const struct child *child = &w->child;
+    if (child->spawn_error != 0)
+        return WORKER_NOT_SPAWNED;
+    if (child->exit_signal != SIGKILL) /* it was faster than we */
+        return WORKER_ENDED;
+    if (child->fault != 0)
+        return child->fault == ERR_OUT_OF_MEMORY ? WORKER_NO_MEMORY : WORKER_NONSENSE;
+    return w->late ? WORKER_LATE : WORKER_ENDED;
+}
+
+/* Tells of one that is lost, unless that was our doing. */
+static void tell(const struct worker *w)
+{
+    char system[128];
+    const struct child *child = &w->child;
+    const struct force *force = w->force;
+    if (force->on_worker == NULL || force->stopping || w->dismissed)
+        return;
+    struct worker_event event = {
+        .was_up = w->up,
+        .fault = fault_of(w),
+        .pid = child->spawn_error == 0 ? child->process.pid : 0,
+        .exit_code = -1,
+        .function = w->job == NULL ? NULL : w->job->function->name,
+        .retry_ns = pause_ms(w) * NS_PER_MS,
+    };
+    if (child->words_len > 0)
+        event.last_words = (struct text){child->words, child->words_len};
+    if (event.fault == WORKER_NOT_SPAWNED)
+        event.system = uv_strerror_r(child->spawn_error, system, sizeof system);
+    else if (event.fault == WORKER_ENDED && child->exit_signal == 0)
+        event.exit_code = child->exit_code;
+    else if (event.fault == WORKER_ENDED)
+        event.exit_signal = child->exit_signal;
+    force->on_worker(force->user, &event);
+}
+
 static void spawn(struct worker *w);
 
-static void on_pause_closed(uv_handle_t *handle)
+static void on_clock_closed(uv_handle_t *handle)
 {
-    struct force *force = container_of((uv_timer_t *)handle, struct worker, pause)->force;
+    struct force *force = container_of((uv_timer_t *)handle, struct worker, clock)->force;
     if (--force->left == 0)
         free(force);
 }
 
-static void on_pause_over(uv_timer_t *pause)
+static void on_pause_over(uv_timer_t *clock)
 {
-    spawn(container_of(pause, struct worker, pause));
+    spawn(container_of(clock, struct worker, clock));
 }
 
 /* All of it is gone: what comes now is a new one, or nothing. */
@@ -119,17 +181,14 @@ static void replace(struct worker *w)
 {
     w->state = DOWN;
     if (w->force->stopping) {
-        uv_close((uv_handle_t *)&w->pause, on_pause_closed);
+        uv_close((uv_handle_t *)&w->clock, on_clock_closed);
         return;
     }
     w->force->restarts++;
-    if (w->quick_deaths <= QUICK_DEATHS) {
+    if (pause_ms(w) == 0)
         spawn(w);
-        return;
-    }
-    unsigned doubled = w->quick_deaths - QUICK_DEATHS - 1;
-    uint64_t ms = doubled < 6 ? (uint64_t)FIRST_PAUSE_MS << doubled : LONGEST_PAUSE_MS;
-    uv_timer_start(&w->pause, on_pause_over, ms < LONGEST_PAUSE_MS ? ms : LONGEST_PAUSE_MS, 0);
+    else
+        uv_timer_start(&w->clock, on_pause_over, pause_ms(w), 0);
 }
 
 /* -- what its child tells ------------------------------------------------------------------------------------------ */
@@ -187,6 +246,7 @@ static bool on_frame(struct child *child, const struct answer_frame *answer, con
     struct worker *w = worker_of(child);
     if (w->state != STARTING)
         return on_answer(w, answer, output);
+    uv_timer_stop(&w->clock);
     become_idle(w);
     return true;
 }
@@ -202,6 +262,7 @@ static void on_gone(struct child *child)
     struct job *job = w->job;
     bool quick = !w->dismissed && job == NULL && w->tasks_done == 0;
     w->quick_deaths = quick ? w->quick_deaths + 1 : 0;
+    tell(w);
     w->job = NULL;
     if (job != NULL)
         blame(job, w);
@@ -213,13 +274,29 @@ static void on_gone(struct child *child)
 
 static const struct child_events events = {.frame = on_frame, .unfit = on_unfit, .gone = on_gone};
 
+/* A slot that waits for ever for its worker would be lost without a trace. */
+static void on_start_over(uv_timer_t *clock)
+{
+    struct worker *w = container_of(clock, struct worker, clock);
+    if (!child_is_ready(&w->child)) { /* it has said something, or gone, and it is the loop that is late to tell */
+        uv_timer_start(clock, on_start_over, w->force->start_ms, 0);
+        return;
+    }
+    leave(w);
+    w->late = true;
+    child_kill(&w->child);
+}
+
 static void spawn(struct worker *w)
 {
     w->state = STARTING;
-    w->canceled = w->dismissed = false;
+    w->up = w->late = w->canceled = w->dismissed = false;
     w->tasks_done = 0;
     w->spawned_ns = uv_hrtime();
-    child_spawn(&w->child, w->force->pool.runtime->loop, w->force->command, &events);
+    uv_loop_t *loop = w->force->pool.runtime->loop;
+    child_spawn(&w->child, loop, w->force->command, &events);
+    uv_update_time(loop); /* its clock may stand where it stood before something that took long, as our own start */
+    uv_timer_start(&w->clock, on_start_over, w->force->start_ms, 0);
 }
 
 /* -- the pool's backend -------------------------------------------------------------------------------------------- */
@@ -290,7 +367,7 @@ static void force_stop(struct pool *pool)
     for (size_t i = 0; i < force->count; i++) {
         struct worker *w = &force->workers[i];
         if (w->state == DOWN)
-            uv_close((uv_handle_t *)&w->pause, on_pause_closed);
+            uv_close((uv_handle_t *)&w->clock, on_clock_closed);
         else if (w->state != LEAVING)
             dismiss(w);
     }
@@ -310,6 +387,9 @@ int processes_new(struct runtime *runtime, const struct runtime_config *config, 
               config->processes_source, queue_limit);
     force->command = config->worker_command;
     force->max_tasks = config->worker_max_tasks;
+    force->start_ms = (config->worker_start_ns == 0 ? WORKER_START_NS : config->worker_start_ns) / NS_PER_MS;
+    force->on_worker = config->on_worker;
+    force->user = config->user;
     force->count = force->left = count;
     ring_init(&force->idle);
     *out = &force->pool;
@@ -317,7 +397,7 @@ int processes_new(struct runtime *runtime, const struct runtime_config *config, 
         struct worker *w = &force->workers[i];
         w->force = force;
         ring_init(&w->link);
-        uv_timer_init(runtime->loop, &w->pause);
+        uv_timer_init(runtime->loop, &w->clock);
         spawn(w);
     }
     return 0;

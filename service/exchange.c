@@ -4,6 +4,7 @@
 #include "runtime/source.h"
 #include "runtime/task.h"
 #include "service/guard.h"
+#include "service/report.h"
 
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@ struct exchange {
     struct exchange_context *context; /* borrowed */
     void *user;                       /* borrowed */
     enum stage stage;
+    struct text method;        /* as it came; in the arena */
     struct text authority;     /* of a target in absolute form; absent in origin form */
     struct request request;    /* its arena is owned, and holds this struct too */
     const struct route *route; /* NULL: refused, and reply says why */
@@ -29,6 +31,7 @@ struct exchange {
     struct reply reply; /* owned */
     struct ticket ticket;
     struct task *task;     /* owned while it runs */
+    bool task_failed;      /* or was canceled, which has been logged */
     struct source *source; /* owned; what the answer streams */
     struct sink *sink;     /* owned; where the body streams to */
     struct text path;      /* of either; in the arena */
@@ -279,7 +282,8 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     request->method = method_of(head->method);
     request->has_content_range = head->has_content_range;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
-    if (!name_request(exchange, head->request_id) || !keep(request, head->content_type, &request->content_type) ||
+    if (!name_request(exchange, head->request_id) || !keep(request, head->method, &exchange->method) ||
+        !keep(request, head->content_type, &request->content_type) ||
         !head_join(&head->if_match, request->arena, &request->if_match) ||
         !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
         reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
@@ -323,36 +327,18 @@ enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, s
     return EXCHANGE_BREAKS;
 }
 
-static void log_task(struct exchange *exchange, const struct task *task)
+static bool task_failed(const struct task *task)
 {
-    struct log *log = exchange->context->log;
     struct task_view view;
     task_look(task, &view);
-    enum log_level level = view.state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
-    if (!log_enabled(log, level))
-        return;
-    const char *event = view.state == TASK_SUCCEEDED ? "task_done"
-                        : view.state == TASK_FAILED  ? "task_failed"
-                                                     : "task_canceled";
-    const struct log_field fields[] = {
-        log_text("id", text_of(exchange->ticket.id)),
-        log_text("request_id", exchange->request.id),
-        log_text("function", text_of(view.spec->function->name)),
-        log_text("name", view.spec->options.name),
-        log_text("state", text_of(task_state_names[view.state])),
-        log_seconds("queued_seconds", view.queued_ns),
-        log_seconds("duration_seconds", view.duration_ns),
-        log_text("error", text_of(view.rc == 0 ? NULL : error_code(view.rc))),
-        log_text("cancel_reason", text_of(view.cancel_asked ? cancel_reason_names[view.cancel_reason] : NULL)),
-        log_text("cancel_effect", text_of(view.cancel_settled ? effect_names[view.cancel_effect] : NULL)),
-    };
-    log_event(log, level, event, fields, COUNT_OF(fields));
+    return view.rc != 0;
 }
 
 static void on_done(struct task *task, void *user)
 {
     struct exchange *exchange = user;
-    log_task(exchange, task);
+    report_task(exchange->context->log, task, &exchange->ticket, exchange->request.id);
+    exchange->task_failed = task_failed(task);
     api_task_reply(exchange->context->api, exchange->route, &exchange->request, task, &exchange->ticket,
                    &exchange->reply);
     task_release(task);
@@ -407,6 +393,13 @@ void exchange_hangup(struct exchange *exchange)
         return;
     task_cancel(exchange->task, CANCEL_CLIENT);
     runtime_drain(exchange->context->runtime);
+}
+
+void exchange_answered(struct exchange *exchange, bool stand_in)
+{
+    int rc = stand_in ? ERR_OUT_OF_MEMORY : exchange->reply.rc;
+    if (rc != 0 && !exchange->task_failed)
+        report_refusal(exchange->context->log, rc, exchange->method, exchange->request.path, exchange->request.id);
 }
 
 void exchange_end(struct exchange *exchange)

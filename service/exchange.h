@@ -56,6 +56,10 @@ bool exchange_expects_body(const struct exchange *exchange); /* after head */
 struct reply *exchange_reply(struct exchange *exchange);     /* the caller may take its body out */
 struct text exchange_request_id(const struct exchange *exchange);
 
+/* To be called when the answer is on its way, once: takes down a refusal. stand_in: there was no memory for the answer, and
+ * another says so in its place. */
+void exchange_answered(struct exchange *exchange, bool stand_in);
+
 /* The next bytes of an answer whose reply streams: how many; 0: none yet, resume() follows; -1: it breaks off. */
 ssize_t exchange_take(struct exchange *exchange, char *out, size_t most);
 

@@ -9,6 +9,7 @@
 enum {
     CONNECTION_MEMORY = 32 * 1024, /* bytes that libmicrohttpd gives a connection; its headers have to fit */
     CONNECTION_MARGIN = 64,        /* so that libmicrohttpd's own limit, which hangs in silence, is never met */
+    ROOM_PART = 8,                 /* of max_connections; so much of it has to be free before refusing is news again */
 };
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
@@ -16,6 +17,14 @@ enum {
 static void on_over(struct patience *patience)
 {
     pump_kick(&container_of(patience, struct connection, patience)->http->pump);
+}
+
+/* At the limit each connection that ends makes room for one, and the next is refused: all that is one piece of news. */
+static void end_refusing(struct http *http)
+{
+    size_t most = (size_t)http->config.limits->max_connections;
+    if (http->count < most - most / ROOM_PART)
+        http->refusing = false;
 }
 
 static void connection_free(struct connection *c)
@@ -27,6 +36,7 @@ static void connection_free(struct connection *c)
     ring_remove(&c->link);
     http->count--;
     free(c);
+    end_refusing(http);
 }
 
 /* The connection that libmicrohttpd has begun to serve: inside MHD_add_connection() (0.9.75), or by a later run (1.0.1). */
@@ -55,6 +65,12 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
 
 static void refuse_connection(struct http *http, int fd, int rc)
 {
+    if (!http->refusing)
+        log_event(http->config.log, LOG_WARN, "connections_refused",
+                  LOG_FIELDS(log_text("error", text_of(error_code(rc))),
+                             log_integer("connections", (int64_t)http->count),
+                             log_integer("max_connections", http->config.limits->max_connections)));
+    http->refusing = true;
     canned_refuse(fd, http->config.api, rc, http->count, http->config.limits);
     linger(http->lingers, fd);
 }

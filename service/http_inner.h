@@ -26,6 +26,7 @@ struct http {
     size_t count;                   /* in the ring */
     struct connection *adding;      /* inside MHD_add_connection(): the one it is for */
     struct pump pump;
+    bool refusing; /* connections, since there was little room for them last */
     bool draining;
     bool drained; /* config.drained has been called */
     int closing;  /* of the pump and the deadlines: how many are not closed yet */

@@ -1,5 +1,6 @@
 #include "service/canned.h"
 #include "service/http_inner.h"
+#include "service/report.h"
 
 #include <fcntl.h>
 
@@ -59,6 +60,7 @@ static enum MHD_Result answer(struct connection *c)
 {
     unsigned status = (unsigned)exchange_reply(c->exchange)->status;
     struct MHD_Response *response = make_response(c);
+    exchange_answered(c->exchange, response == NULL);
     if (response == NULL)
         return MHD_queue_response(c->mhd, MHD_HTTP_SERVICE_UNAVAILABLE, c->http->no_memory);
     enum MHD_Result result = MHD_queue_response(c->mhd, status, response);
@@ -153,6 +155,7 @@ static enum MHD_Result on_body(struct connection *c, const char *bytes, size_t *
     if (step == EXCHANGE_BREAKS) {
         c->linger = true;
         canned_send(c->fd, exchange_reply(c->exchange), exchange_request_id(c->exchange));
+        exchange_answered(c->exchange, false);
         return MHD_NO;
     }
     if (exchange_streams_body(c->exchange)) /* of any size: what is bounded is how long it may make no progress */
@@ -172,8 +175,8 @@ enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const char *u
 {
     struct http *http = user;
     struct connection *c = connection_of(mhd);
-    (void)url;
     if (*context == NULL) {
+        report_refusal(http->config.log, ERR_OUT_OF_MEMORY, text_of(method), text_of(url), (struct text){0});
         c->linger = true;
         return MHD_queue_response(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, http->no_memory);
     }

@@ -8,6 +8,7 @@
 #include "service/linger.h"
 #include "service/listener.h"
 #include "service/log.h"
+#include "service/report.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -162,6 +163,12 @@ static void on_accept(void *user, int fd, const struct sockaddr_storage *peer, s
     http_accept(service->http, fd, peer, peer_len);
 }
 
+static void on_worker(void *user, const struct worker_event *event)
+{
+    struct service *service = user;
+    report_worker(service->log, event);
+}
+
 /* -- the start ----------------------------------------------------------------------------------------------------- */
 
 /* Connections need descriptors: takes all that the hard limit allows, and lowers max_connections to what there is room for. */
@@ -239,6 +246,8 @@ static int start(struct service *service, struct err *e)
         .processes_source = config->processes_source,
         .worker_command = service->worker_command,
         .worker_max_tasks = config->runtime.worker_max_tasks,
+        .on_worker = on_worker,
+        .user = service,
         .files_root = config->runtime.files_root.at,
         .files_threads = config->runtime.files_threads,
         .files_source = config->files_source,

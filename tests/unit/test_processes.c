@@ -37,6 +37,48 @@ static struct fixture *start_with(int64_t processes, char *const *command, int64
                                                   .worker_max_tasks = max_tasks});
 }
 
+/* What the runtime told of workers that were lost. */
+struct told {
+    struct note {
+        struct worker_event event; /* but for its texts */
+        char function[32], words[200], system[128];
+    } notes[64];
+    size_t count;
+};
+
+static void copy_text(char *to, size_t size, const char *text)
+{
+    snprintf(to, size, "%s", text == NULL ? "" : text);
+}
+
+static void on_worker(void *user, const struct worker_event *event)
+{
+    struct told *told = user;
+    struct note *note = &told->notes[told->count++ % COUNT_OF(told->notes)];
+    note->event = *event;
+    copy_text(note->function, sizeof note->function, event->function);
+    copy_text(note->words, sizeof note->words, event->last_words.at);
+    copy_text(note->system, sizeof note->system, event->system);
+}
+
+/* One worker, which has start_ns to be up, and *told of those that are lost. */
+static struct fixture *start_telling(char *const *command, uint64_t start_ns, int64_t max_tasks, struct told *told)
+{
+    struct limits limits;
+    limits_default(&limits);
+    struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
+                                                               .processes = 1,
+                                                               .processes_source = "flag",
+                                                               .worker_command = command,
+                                                               .worker_start_ns = start_ns,
+                                                               .worker_max_tasks = max_tasks,
+                                                               .on_worker = on_worker,
+                                                               .user = told});
+    assert_non_null(f);
+    *told = (struct told){0};
+    return f;
+}
+
 static struct fixture *start(int64_t processes)
 {
     struct fixture *f = start_with(processes, deed_command, INTEGER_ABSENT, 10000);
@@ -674,6 +716,187 @@ static void what_a_worker_left_behind_holds_nobody_up(void **state)
     check_no_children();
 }
 
+/* -- what is told of workers that are lost ------------------------------------------------------------------------- */
+
+struct count_told {
+    const struct told *told;
+    size_t count;
+};
+
+static bool has_told(const void *of)
+{
+    const struct count_told *c = of;
+    return c->told->count >= c->count;
+}
+
+static void check_told(const struct note *note, bool was_up, enum worker_fault fault, int exit_signal, int exit_code)
+{
+    assert_string_equal(worker_fault_names[note->event.fault], worker_fault_names[fault]);
+    assert_int_equal(note->event.was_up, was_up);
+    assert_int_equal(note->event.exit_signal, exit_signal);
+    assert_int_equal(note->event.exit_code, exit_code);
+}
+
+/* Once, however, whether it was at work or not. */
+static void a_worker_that_dies_is_told_of(void **state)
+{
+    (void)state;
+    static struct told told;
+    struct fixture *f = start_telling(deed_command, 0, INTEGER_ABSENT, &told);
+    static const struct {
+        enum deed deed;
+        int64_t number;
+        const char *words, *last;
+        enum worker_fault fault;
+        int exit_signal, exit_code;
+    } rows[] = {
+        {DEED_DIE, SIGKILL, "", "", WORKER_ENDED, SIGKILL, -1},
+        {DEED_DIE, SIGABRT, "one\ntwo\n", "two", WORKER_ENDED, SIGABRT, -1},
+        {DEED_EXIT, 3, "bye", "bye", WORKER_ENDED, 0, 3},
+        {DEED_EXIT, 0, "", "", WORKER_ENDED, 0, 0},
+        {DEED_BABBLE, 100000, "A", "", WORKER_NONSENSE, 0, -1},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct watch w;
+        assert_true(run_until(f, all_free, f));
+        run_deed(f, &w, rows[i].deed, rows[i].number, rows[i].words);
+        check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+        assert_int_equal(told.count, i + 1); /* before its task ended */
+        check_told(&told.notes[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
+        assert_int_equal(told.notes[i].event.pid, w.view.pid);
+        assert_string_equal(told.notes[i].function, "deed");
+        assert_string_equal(told.notes[i].words, rows[i].last);
+        assert_string_equal(told.notes[i].system, "");
+        task_release(w.task);
+    }
+    assert_true(run_until(f, all_free, f));
+    int64_t pid = worker_pid(f, 0);
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+    assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(rows) + 1}));
+    check_told(&told.notes[COUNT_OF(rows)], true, WORKER_ENDED, SIGKILL, -1);
+    assert_int_equal(told.notes[COUNT_OF(rows)].event.pid, pid);
+    assert_string_equal(told.notes[COUNT_OF(rows)].function, "");
+    check_works(f);
+    finish(f);
+    assert_int_equal(told.count, COUNT_OF(rows) + 1);
+}
+
+static void what_we_killed_ourselves_is_not_told(void **state)
+{
+    (void)state;
+    static struct told told;
+    struct fixture *f = start_telling(deed_command, 0, 3, &told);
+    for (int i = 0; i < 3; i++) {
+        struct task_spec spec = deed_of(f, DEED_SPIN, 0, NULL);
+        struct watch w = {0};
+        assert_true(run_until(f, all_free, f));
+        if (i == 0)
+            spec.options.timeout_ns = MS(5);
+        if (i == 1)
+            spec.options.deadline_ns = MS(100);
+        submit_now(f, &spec, &w);
+        if (i == 2) {
+            assert_true(run_until(f, is_running, &w));
+            cancel(f, w.task, CANCEL_CLIENT);
+        }
+        await(f, &w);
+        assert_int_equal(w.view.cancel_effect, EFFECT_KILLED);
+        task_release(w.task);
+    }
+    check_works(f); /* with two that are recycled */
+    assert_true(run_until(f, has_restarts, &(struct count_of){f, 5}));
+    finish(f);
+    finish(start_telling(deed_command, 0, 3, &told)); /* in the middle of its start */
+    assert_int_equal(told.count, 0);
+}
+
+/* A worker that hangs before it is up is killed for that, and one that fails in another way is told of too, each time. */
+static void starts_that_fail_are_told_of(void **state)
+{
+    (void)state;
+    const struct {
+        char *const command[4];
+        enum worker_fault fault;
+        int exit_code;
+        const char *words, *system;
+    } rows[] = {
+        {{(char[]){"/bin/sleep"}, (char[]){"1000"}}, WORKER_LATE, -1, "", ""},
+        {{(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"echo no libzeal >&2; exit 7"}},
+         WORKER_ENDED,
+         7,
+         "no libzeal",
+         ""},
+        {{(char[]){"/nowhere/gatherd"}}, WORKER_NOT_SPAWNED, -1, "", "no such file or directory"},
+        {{(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"yes | head -c 1000 >&3; exec sleep 1000"}},
+         WORKER_NONSENSE,
+         -1,
+         "",
+         ""},
+    };
+    static const uint64_t pauses_ms[] = {0, 0, 100, 200};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        static struct told told;
+        int before = descriptors();
+        uint64_t from = uv_hrtime(), start_ns = rows[i].fault == WORKER_LATE ? MS(20) : 0;
+        struct fixture *f = start_telling(rows[i].command, start_ns, INTEGER_ABSENT, &told);
+        assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(pauses_ms)}));
+        assert_true(uv_hrtime() - from >= COUNT_OF(pauses_ms) * start_ns + MS(100));
+        for (size_t j = 0; j < COUNT_OF(pauses_ms); j++) {
+            const struct note *note = &told.notes[j];
+            check_told(note, false, rows[i].fault, 0, rows[i].exit_code);
+            assert_int_equal(note->event.pid == 0, rows[i].fault == WORKER_NOT_SPAWNED);
+            assert_int_equal(note->event.retry_ns, MS(pauses_ms[j]));
+            assert_string_equal(note->function, "");
+            assert_string_equal(note->words, rows[i].words);
+            assert_string_equal(note->system, rows[i].system);
+        }
+        finish(f);
+        assert_int_equal(descriptors(), before);
+    }
+}
+
+/* A service that stood still, as one that was stopped, holds that against no worker. */
+static void a_worker_is_not_late_because_the_loop_is(void **state)
+{
+    (void)state;
+    static struct told told;
+    uint64_t start_ns = MS(300), from = uv_hrtime();
+    struct fixture *f = start_telling(deed_command, start_ns, INTEGER_ABSENT, &told);
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* from here on the loop would see what the worker says */
+    struct pollfd said = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+    if (!all_free(f))
+        assert_int_equal(poll(&said, 1, 60000), 1);
+    while (uv_hrtime() <= from + 2 * start_ns)
+        poll(NULL, 0, 10);
+    assert_true(run_until(f, all_free, f));
+    assert_int_equal(told.count, 0);
+    assert_int_equal(restarts(f), 0);
+    check_works(f);
+    finish(f);
+}
+
+/* The time for its start counts for its start alone: a worker that made it is left in peace. */
+static void a_worker_that_is_up_has_time(void **state)
+{
+    (void)state;
+    static struct told told;
+    uint64_t start_ns = 2 * NS_PER_SECOND;
+    struct fixture *f = start_telling(deed_command, start_ns, INTEGER_ABSENT, &told);
+    struct watch w;
+    assert_true(run_until(f, all_free, f));
+    uint64_t from = uv_hrtime();
+    struct task_spec spec = sleep_of(f, start_ns + MS(100));
+    w = (struct watch){0};
+    submit_now(f, &spec, &w);
+    await(f, &w);
+    task_release(w.task);
+    assert_true(uv_hrtime() - from > start_ns);
+    assert_int_equal(told.count, 0);
+    assert_int_equal(restarts(f), 0);
+    check_works(f);
+    finish(f);
+}
+
 /* -- workers that talk nonsense ------------------------------------------------------------------------------------ */
 
 static void babble_costs_one_task(void **state)
@@ -1268,6 +1491,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_dead_get_no_work),
         cmocka_unit_test(workers_leave_signals_to_the_service),
         cmocka_unit_test(what_a_worker_left_behind_holds_nobody_up),
+        cmocka_unit_test(a_worker_that_dies_is_told_of),
+        cmocka_unit_test(what_we_killed_ourselves_is_not_told),
+        cmocka_unit_test(starts_that_fail_are_told_of),
+        cmocka_unit_test(a_worker_is_not_late_because_the_loop_is),
+        cmocka_unit_test(a_worker_that_is_up_has_time),
         cmocka_unit_test(babble_costs_one_task),
         cmocka_unit_test(forged_answers_are_found_out),
         cmocka_unit_test(answers_that_can_not_be),
