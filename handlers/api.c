@@ -142,6 +142,31 @@ static bool is_json(struct text content_type)
     return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameter; a charset is harmless */
 }
 
+/* Whether the route takes a body of this type and coding. */
+static bool takes_media(const struct route *route, const struct request *request, struct reply *refusal)
+{
+    char given[QUOTED];
+    bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
+    struct text coding = request->content_encoding;
+    if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.at, "identity") != 0) {
+        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                      "A body is taken as it is, without a Content-Encoding such as \"%s\"", quoted(coding, given));
+        reply_header(refusal, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        return false;
+    }
+    if (!json || is_json(request->content_type))
+        return true;
+    if (request->content_type.len == 0)
+        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                      "The Content-Type must be application/json, and there is none; curl sends it with --json");
+    else
+        reply_problem(
+            refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+            "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
+            quoted(request->content_type, given));
+    return false;
+}
+
 const struct route *api_route(struct api *api, struct request *request, struct reply *refusal)
 {
     (void)api;
@@ -162,20 +187,8 @@ const struct route *api_route(struct api *api, struct request *request, struct r
                      allow_names[other->method]);
             continue;
         }
-        bool takes_json = other->body == BODY_JSON || (other->body == BODY_JSON_OR_NONE && request->has_body);
-        if (takes_json && !is_json(request->content_type)) {
-            char given[QUOTED];
-            if (request->content_type.len == 0)
-                reply_problem(
-                    refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                    "The Content-Type must be application/json, and there is none; curl sends it with --json");
-            else
-                reply_problem(
-                    refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                    "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-                    quoted(request->content_type, given));
+        if (!takes_media(other, request, refusal))
             return NULL;
-        }
         return other;
     }
     if (other == NULL) {

@@ -26,11 +26,12 @@ enum { PATH_PARAMS = 2 };
 
 struct request {
     enum method method;
-    struct text path;          /* as it came, still percent-encoded, without the query */
-    struct text query;         /* likewise, behind the '?'; absent: none */
-    struct text content_type;  /* absent: none */
-    struct text if_match;      /* absent: none */
-    struct text if_none_match; /* likewise */
+    struct text path;             /* as it came, still percent-encoded, without the query */
+    struct text query;            /* likewise, behind the '?'; absent: none */
+    struct text content_type;     /* absent: none */
+    struct text content_encoding; /* likewise */
+    struct text if_match;         /* absent: none */
+    struct text if_none_match;    /* likewise */
     bool has_content_range;
     bool has_body;
     struct text id;                  /* what X-Request-Id answers */

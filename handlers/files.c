@@ -245,7 +245,7 @@ static void call_method(struct api *api, const struct request *request, int op, 
     }
     struct part part = {.type = file_methods[op].function.input, .value = call};
     struct request with_body = *request;
-    if (!request->has_body)
+    if (request->body.len == 0) /* or it was not taken, as that of a DELETE */
         with_body.body = TEXT("{}");
     if (!body_into(api, &with_body, &part, 1, out) || !hold(file, request, out))
         return;

@@ -41,7 +41,11 @@ static void leave(struct pool *pool, struct lane *lane)
 /* Starts what is queued, as far as there are slots. */
 static void advance(struct pool *pool)
 {
-    while (pool->free > 0 && !ring_empty(&pool->queue)) {
+    for (;;) {
+        if (pool->backend->check != NULL && pool->free > 0 && !ring_empty(&pool->queue))
+            pool->backend->check(pool);
+        if (pool->free == 0 || ring_empty(&pool->queue))
+            break;
         struct job *job = container_of(pool->queue.next, struct job, link);
         ring_remove(&job->link);
         pool->queued--;

@@ -20,6 +20,8 @@ struct job;
 struct pool;
 
 struct backend {
+    /* May be NULL. Takes a slot that can't be used after all off pool->free. */
+    void (*check)(struct pool *pool);
     /* 0; or an ERR_ code with job->e saying why it did not take the job. */
     int (*start)(struct pool *pool, struct job *job);
     /* The task of a running job was canceled. Brings pool_job_ended() about soon, when it can; or calls

@@ -306,6 +306,18 @@ static struct force *force_of(struct pool *pool)
     return container_of(pool, struct force, pool);
 }
 
+/* A worker that was killed while it was idle may not have been reaped yet; no task is to meet it. */
+static void force_check(struct pool *pool)
+{
+    struct force *force = force_of(pool);
+    while (!ring_empty(&force->idle)) {
+        struct worker *w = container_of(force->idle.next, struct worker, link);
+        if (child_is_ready(&w->child))
+            return;
+        leave(w);
+    }
+}
+
 static int force_start(struct pool *pool, struct job *job)
 {
     struct force *force = force_of(pool);
@@ -374,7 +386,7 @@ static void force_stop(struct pool *pool)
 }
 
 static const struct backend backend = {
-    .start = force_start, .cancel = force_cancel, .look = force_look, .stop = force_stop};
+    .check = force_check, .start = force_start, .cancel = force_cancel, .look = force_look, .stop = force_stop};
 
 int processes_new(struct runtime *runtime, const struct runtime_config *config, int64_t queue_limit, struct pool **out,
                   struct err *e)

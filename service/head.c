@@ -64,6 +64,7 @@ void head_field(struct head *head, struct text name, struct text value)
         struct text *value;
     } plain[] = {
         {"Content-Type", &head->content_type},
+        {"Content-Encoding", &head->content_encoding},
         {"X-Request-Id", &head->request_id},
         {"Origin", &head->origin},
         {"Host", &head->host},

@@ -26,7 +26,8 @@ struct head {
     bool expects_continue;  /* Expect: 100-continue */
     bool local_socket;      /* came in by a Unix socket; set by the caller */
     bool has_content_range;
-    struct text host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
+    struct text host, origin, fetch_site, content_type, content_encoding,
+        request_id; /* absent where there is no such header */
     struct head_lines if_match, if_none_match;
     int hosts, lengths, codings; /* how many there are of each */
 };

@@ -44,6 +44,7 @@ struct connection {
     bool first;     /* no request has begun: its head is due counting from the accept */
     bool head_seen; /* of the current request */
     bool suspended;
+    bool paused; /* the last piece of the body had to wait for the disk */
     bool broken; /* not even a stand-in answer could be queued; the handler, entered again, gives up */
     bool linger; /* the client may still be sending when we close */
 };

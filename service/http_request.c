@@ -132,6 +132,7 @@ static enum MHD_Result on_head(struct connection *c, const char *method, const c
 {
     struct head head;
     c->head_seen = true;
+    c->paused = false;
     head_begin(&head, text_of(method), text_of(version));
     head.local_socket = c->local_socket;
     MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &head);
@@ -158,9 +159,12 @@ static enum MHD_Result on_body(struct connection *c, const char *bytes, size_t *
         exchange_answered(c->exchange, false);
         return MHD_NO;
     }
-    if (exchange_streams_body(c->exchange)) /* of any size: what is bounded is how long it may make no progress */
+    /* Of any size: what is bounded is how long it may make no progress. Where it failed while it was paused, the rest of the
+     * body, which is thrown away, is bounded as a whole. */
+    if (exchange_streams_body(c->exchange) || c->paused)
         patience_begin(&c->patience, c->http->config.limits->body_timeout_seconds);
-    if (step == EXCHANGE_WAITS) {
+    c->paused = step == EXCHANGE_WAITS;
+    if (c->paused) {
         patience_end(&c->patience); /* it is the disk that is slow */
         MHD_suspend_connection(c->mhd);
         c->suspended = true;

@@ -283,7 +283,7 @@ PROBLEMS = {
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
 # Brought about elsewhere: by examples of requests, by a server of another configuration, or not at all on purpose.
-ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "TooLong",
+ELSEWHERE = {"CodingRefused", "ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "TooLong",
              "Unavailable", "UnknownHost", "Internal", "WorkerFailed"}
 # What is about files, in test_files.py.
 ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBroken",

@@ -204,6 +204,7 @@ PROBLEMS = {
     ("FileUnsuitable", "not_text"): lambda c, root: c.post("/v1/run/read_file", {"path": "binary.dat"}),
     ("UnknownHandle", "unknown_handle"): lambda c, root: c.get("/v1/files/nothing"),
     ("UnknownMethod", "unknown_method"): lambda c, root: c.ask("POST", "/v1/files/nothing/detach"),
+    ("CodingRefused", "coding"): lambda c, root: put(c, "data.txt", b"x", **{"Content-Encoding": "gzip"}),
     ("PathUnsuitable", "directory"): lambda c, root: c.get("/v1/fs/notes"),
     ("NotWhole", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
     ("PreconditionFailed", "there_is_one"): lambda c, root: put(c, "hello.txt", b"x", **{"If-None-Match": "*"}),

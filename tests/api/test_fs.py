@@ -16,6 +16,7 @@ import pytest
 from client import Client, Raw, request_bytes
 from files import HELLO, drafts, fs, put, run, stage, tree
 from server import RELEASE, wait_until
+from work import Background, pools
 
 MB = 1 << 20
 LARGE = 1000 * MB if RELEASE else 200 * MB
@@ -467,6 +468,27 @@ def test_an_upload_that_takes_too_long_is_cut_off(own):
         assert raw.ended(30) and raw.data == b""
     wait_until(lambda: not drafts(root), "the end of the draft")
     assert tree(root) == []
+
+
+def test_the_rest_of_an_upload_that_failed_has_its_time_too(own):
+    """It fails while it is paused, for the disk is busy; what still comes is thrown away, but not for ever."""
+    server, root = own("--files-threads", "1", "--body-timeout-seconds", "1")
+    with open(root / "large", "wb") as file:
+        file.truncate(512 << 20)
+    url = server.urls()[0]
+    with Background(url) as background, Raw(url) as raw:
+        busy = background.post("/v1/run/sha256_file", {"path": "large"})
+        wait_until(lambda: pools(url)["files"]["busy"] == 1, "a busy pool")
+        raw.send(request_bytes("PUT", "/v1/fs/nowhere/a.bin", None, "Content-Length: 50000000") + b"a" * (1 << 20))
+        assert busy.result().status == 200
+
+        def cut_off():
+            try:
+                raw.sock.send(b"a")
+            except OSError:
+                return True
+            return False
+        wait_until(cut_off, "the end of the connection")
 
 
 # -- large ones ------------------------------------------------------------------------------------

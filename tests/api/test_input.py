@@ -256,6 +256,19 @@ def test_only_json_is_taken(media_type, client, nothing_starts):
         assert "--json" in response.value["detail"]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "x", "gzip, identity", "deflate"])
+def test_a_body_in_a_coding_is_refused(coding, client, nothing_starts):
+    for path in ("/v1/run/sleep", "/v1/tasks", "/v1/gather"):
+        response = client.post(path, b'{"seconds": 0}', **{"Content-Encoding": coding})
+        assert response.status == 415, response.value
+        assert response.header("accept-encoding") == "identity" and f'"{coding}"' in response.value["detail"]
+
+
+def test_the_coding_that_is_none_is_taken(client):
+    for coding in ("identity", "Identity", ""):
+        assert client.post("/v1/run/sleep", b'{"seconds": 0}', **{"Content-Encoding": coding}).status == 200
+
+
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON",
                                         "application/json;charset=UTF-8", "application/json ;a=b"])
 def test_json_by_all_its_names_is_taken(media_type, client):

@@ -77,6 +77,13 @@ def test_what_is_said_of_an_open_file(client, staged):
     assert said["id"] not in [f["id"] for f in client.get("/v1/files").value["files"]]
 
 
+@pytest.mark.parametrize("body", [b"{}", b"", b"x" * 100000])
+def test_a_body_does_not_keep_delete_from_closing(body, client, staged):
+    file = Handle(client, "hello.txt")
+    assert client.ask("DELETE", file.target, body, {"Content-Type": "text/plain"}).status == 200
+    assert client.get(file.target).status == 410
+
+
 @pytest.mark.parametrize("how", ["close", "DELETE"])
 def test_a_closed_file_is_gone(how, client, server, staged):
     client.get("/livez")
