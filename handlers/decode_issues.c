@@ -10,7 +10,7 @@ static const char ellipsis[] = "...";
 static void cut(char *text, size_t size)
 {
     size_t end = size - sizeof ellipsis;
-    while (end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80) /* inside a character */
+    while (end > 0 && utf8_continues(text[end])) /* inside a character */
         end--;
     memcpy(text + end, ellipsis, sizeof ellipsis);
 }

@@ -273,7 +273,7 @@ void render_method(struct api *api, const struct request *request, const struct 
     struct task_view view;
     task_look(task, &view);
     const struct file_call *call = view.spec->input;
-    if (call->op == OP_CLOSE && (view.state == TASK_SUCCEEDED || view.rc == ERR_IO_ERROR))
+    if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_NO_SPACE))
         open_file_remove(call->file);
     render_task(api, request, task, ticket, reply);
 }

@@ -14,11 +14,6 @@ void pointer_start(struct pointer *p, char *out, size_t size)
     out[0] = '\0';
 }
 
-static bool is_continuation(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
 void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
 {
     if (p->cut)
@@ -31,7 +26,7 @@ void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
     p->len += len;
     if (p->cut) {
         p->len = p->size - sizeof ellipsis;
-        while (p->len > 0 && is_continuation(p->at[p->len]))
+        while (p->len > 0 && utf8_continues(p->at[p->len]))
             p->len--;
         memcpy(p->at + p->len, ellipsis, sizeof ellipsis - 1);
         p->len += sizeof ellipsis - 1;

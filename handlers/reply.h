@@ -51,7 +51,7 @@ void reply_issues(struct reply *reply, struct text request_id, const struct issu
 
 void reply_free(struct reply *reply);
 
-/* For problems with members of their own: the opening up to `instance`, to be followed by members, "}" and problem_end(). */
+/* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_close(). */
 void problem_open(struct writer *w, struct text request_id, int rc, const char *detail);
 void problem_close(struct reply *reply, int rc, struct writer *w);
 

@@ -36,16 +36,11 @@ int error_status(int rc)
     return errors[error_row(rc)].status;
 }
 
-static bool continues(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
 /* Drops the character that a text of `len` bytes was cut off in, if it was. */
 static void drop_half(char *text, size_t len)
 {
     size_t lead = len;
-    while (lead > 0 && continues(text[lead - 1]))
+    while (lead > 0 && utf8_continues(text[lead - 1]))
         lead--;
     if (lead == 0)
         return;
@@ -98,7 +93,7 @@ size_t text_cut(struct text t, size_t most)
 {
     if (t.len <= most)
         return t.len;
-    while (most > 0 && continues(t.at[most]))
+    while (most > 0 && utf8_continues(t.at[most]))
         most--;
     return most;
 }

@@ -99,6 +99,12 @@ struct text text_of(const char *s); /* borrows s; NULL gives no text */
 bool text_is(struct text t, const char *s);
 size_t text_cut(struct text t, size_t most); /* how many bytes of it to show, if `most` is the room: whole characters */
 
+/* Whether a byte of UTF-8 is inside a character, not its first (RFC 3629). */
+static inline bool utf8_continues(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
 /* Names for a sentence, as "sleep, sum, write_file"; those that have no room are left out, and "..." stands for them. Begin
  * with {0}. */
 struct name_list {

@@ -19,10 +19,7 @@ enum {
 
 int jail_refuse(struct err *e, int rc, struct text path, const char *sentence)
 {
-    size_t len = path.len;
-    if (len > SHOWN_MOST) /* cut before a character, not inside */
-        for (len = SHOWN_MOST; len > SHOWN_MOST - 4 && ((unsigned char)path.at[len] & 0xC0) == 0x80;)
-            len--;
+    size_t len = text_cut(path, SHOWN_MOST);
     return err_set(e, rc, "%.*s%s: %s", (int)len, path.len == 0 ? "" : path.at, len < path.len ? "..." : "", sentence);
 }
 

@@ -16,8 +16,7 @@ const char *const file_mode_names[FILE_MODES + 1] = {
 struct open_files {
     struct runtime *runtime; /* borrowed */
     void *by_id;             /* tsearch(3) tree of struct open_file that are listed */
-    size_t listed;
-    size_t all; /* listed, and removed ones that are still held */
+    size_t all;              /* listed, and removed ones that are still held */
 };
 
 static int compare(const void *a, const void *b)
@@ -52,7 +51,6 @@ static void unlist(struct open_file *file)
 {
     tdelete(file, &file->files->by_id, compare);
     file->listed = false;
-    file->files->listed--;
     timers_stop(&file->files->runtime->timers, &file->lease);
 }
 
@@ -157,7 +155,6 @@ int open_files_add(struct open_files *files, const char *id, struct text path, i
     if (tsearch(file, &files->by_id, compare) == NULL)
         goto err_after_reserve;
     file->listed = true;
-    files->listed++;
     files->all++;
     if (!open_file_hold(file, arena)) {
         unlist(file);
@@ -200,11 +197,6 @@ static void on_node(const void *node, VISIT which, void *closure)
 void open_files_each(struct open_files *files, void (*each)(struct open_file *file, void *user), void *user)
 {
     twalk_r(files->by_id, on_node, &(struct visit){each, user});
-}
-
-size_t open_files_count(const struct open_files *files)
-{
-    return files->listed;
 }
 
 void open_file_remove(struct open_file *file)

@@ -58,7 +58,6 @@ struct open_file *open_files_find(struct open_files *files, struct text id); /* 
 
 /* Calls `each` for every listed file, in the order of their ids. */
 void open_files_each(struct open_files *files, void (*each)(struct open_file *file, void *user), void *user);
-size_t open_files_count(const struct open_files *files);
 
 /* Keeps the file until the arena goes, and renews its lease. False when there is no memory. */
 bool open_file_hold(struct open_file *file, struct arena *arena);

@@ -58,21 +58,19 @@ static const struct field spec_fields[] = {
     {0},
 };
 
-#define FAULT(where, ...) \
-    (snprintf(fault->pointer, sizeof fault->pointer, "%s", where), \
-     snprintf(fault->detail, sizeof fault->detail, __VA_ARGS__), false)
-
 static bool spec_check(const void *data, struct fault *fault)
 {
     const struct task_spec *spec = data;
     const struct function *function = spec->function;
     enum executor executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
-        return FAULT("/executor", "can't be %s, where %s does not run", executor_names[executor], function->name);
+        return fault_at(fault, "/executor", "can't be %s, where %s does not run", executor_names[executor],
+                        function->name);
     if (executor != EXECUTOR_THREADS && !type_is_absent(&pool_type, &spec->options.pool))
-        return FAULT("/pool", "goes with the executor threads, and this runs on %s", executor_names[executor]);
+        return fault_at(fault, "/pool", "goes with the executor threads, and this runs on %s",
+                        executor_names[executor]);
     if (function->split == NULL && !type_is_absent(&parallel_type, &spec->options.parallel))
-        return FAULT("/parallel", "goes with divisible functions, and %s is none", function->name);
+        return fault_at(fault, "/parallel", "goes with divisible functions, and %s is none", function->name);
     return true;
 }
 

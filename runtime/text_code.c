@@ -69,21 +69,16 @@ bool base64_decode(struct text text, char *out, size_t *len)
     return true;
 }
 
-static bool is_continuation(char c)
-{
-    return ((unsigned char)c & 0xC0) == 0x80;
-}
-
 size_t utf8_cut(struct text text, size_t most)
 {
     size_t cut = most;
     if (text.len <= most || most == 0)
         return text.len < most ? text.len : most;
-    while (cut > 0 && most - cut < 3 && is_continuation(text.at[cut]))
+    while (cut > 0 && most - cut < 3 && utf8_continues(text.at[cut]))
         cut--;
     if (cut > 0)
         return cut;
-    for (cut = most; cut < text.len && cut < 4 && is_continuation(text.at[cut]);)
+    for (cut = most; cut < text.len && cut < 4 && utf8_continues(text.at[cut]);)
         cut++;
     return cut;
 }

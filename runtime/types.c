@@ -3,6 +3,8 @@
 #include "runtime/limits.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 size_t type_size(const struct type *type)
@@ -34,19 +36,29 @@ size_t type_size(const struct type *type)
     assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
 }
 
+bool fault_at(struct fault *fault, const char *pointer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    snprintf(fault->pointer, sizeof fault->pointer, "%s", pointer);
+    vsnprintf(fault->detail, sizeof fault->detail, format, args);
+    va_end(args);
+    return false;
+}
+
 void type_set_absent(const struct type *type, void *value)
 {
     switch (type->kind) {
     case TYPE_INTEGER:
     case TYPE_POOL:
     case TYPE_TIME:
-        *(int64_t *)value = INT64_MIN;
+        *(int64_t *)value = INTEGER_ABSENT;
         return;
     case TYPE_SECONDS:
         *(uint64_t *)value = SECONDS_ABSENT;
         return;
     case TYPE_ENUM:
-        *(int *)value = -1;
+        *(int *)value = ENUM_ABSENT;
         return;
     case TYPE_STRING:
         *(struct text *)value = (struct text){NULL, 0};
@@ -75,11 +87,11 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_INTEGER:
     case TYPE_POOL:
     case TYPE_TIME:
-        return *(const int64_t *)value == INT64_MIN;
+        return *(const int64_t *)value == INTEGER_ABSENT;
     case TYPE_SECONDS:
         return *(const uint64_t *)value == SECONDS_ABSENT;
     case TYPE_ENUM:
-        return *(const int *)value == -1;
+        return *(const int *)value == ENUM_ABSENT;
     case TYPE_STRING:
         return ((const struct text *)value)->at == NULL;
     case TYPE_LIST:

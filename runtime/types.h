@@ -39,6 +39,9 @@ struct fault {
     char detail[192]; /* a sentence */
 };
 
+/* Fills *fault; false, so that a check() can `return fault_at(...)`. */
+bool fault_at(struct fault *fault, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 struct type {
     enum type_kind kind;
     const char *name; /* what a RECORD is called in JSON Schema's $defs, or a flag's value in help; may be NULL */

@@ -92,11 +92,6 @@ struct exchange *exchange_begin(struct exchange_context *context, const char *ta
     return NULL;
 }
 
-void *exchange_user(const struct exchange *exchange)
-{
-    return exchange->user;
-}
-
 struct reply *exchange_reply(struct exchange *exchange)
 {
     return &exchange->reply;

@@ -42,7 +42,6 @@ enum exchange_step {
 
 /* `target` is the request target as it came. NULL when there is no memory. */
 struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user);
-void *exchange_user(const struct exchange *exchange);
 
 enum exchange_step exchange_head(struct exchange *exchange, const struct head *head); /* goes on, or breaks */
 /* Goes on, breaks, or waits: then *taken, which comes as how many there are, is how many it took, and resume() follows. */

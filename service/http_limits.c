@@ -12,7 +12,7 @@ const struct field http_limits_fields[HTTP_LIMIT_ROWS + 1] = {
                          "1048576", "The largest JSON body in bytes; a larger one is refused with 413", NULL},
     [HTTP_LIMIT_HEADER_TIMEOUT] =
         {"header_timeout_seconds", &wait_type, offsetof(struct http_limits, header_timeout_seconds), FIELD_DEFAULTED,
-         "10", "From a connection's first byte, later from the request line, to the end of the headers at most", NULL},
+         "10", "From the start of a connection, later from the request line, to the end of the headers at most", NULL},
     [HTTP_LIMIT_BODY_TIMEOUT] = {"body_timeout_seconds", &wait_type, offsetof(struct http_limits, body_timeout_seconds),
                                  FIELD_DEFAULTED, "30", "From the end of the headers to the end of the body at most",
                                  NULL},

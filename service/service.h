@@ -8,6 +8,9 @@
 
 #include "service/config.h"
 
+/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker process. */
+#define WORKER_FLAG "--worker"
+
 /* Serves until SIGTERM or SIGINT, then drains:
  *
  *     serving -> draining (no new connections and tasks; what runs may end within drain_seconds, or until a second signal)
@@ -15,9 +18,6 @@
  *
  * Prints a line for each listener on `out` once it is served. Returns the exit code: 0; 1 when it could not start;
  * EXIT_USAGE when an address to listen on is none, or needs --insecure. Complaints before the start go to `err`. */
-/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker process. */
-#define WORKER_FLAG "--worker"
-
 int service_run(struct config *config, FILE *out, FILE *err);
 
 #endif

@@ -55,16 +55,13 @@ static bool step_check(const void *data, struct fault *fault)
         bool needed = taken != NULL && taken->presence == FIELD_REQUIRED;
         if (given ? taken != NULL : !needed)
             continue;
-        snprintf(fault->pointer, sizeof fault->pointer, "/%s", f->name);
-        snprintf(fault->detail, sizeof fault->detail, given ? "is nothing that %s takes" : "is required by %s",
-                 file_method_names[call->op]);
-        return false;
+        char pointer[sizeof fault->pointer];
+        snprintf(pointer, sizeof pointer, "/%s", f->name);
+        return fault_at(fault, pointer, given ? "is nothing that %s takes" : "is required by %s",
+                        file_method_names[call->op]);
     }
-    if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0) {
-        snprintf(fault->pointer, sizeof fault->pointer, "/offset");
-        snprintf(fault->detail, sizeof fault->detail, "must be at least 0 with %s", file_method_names[call->op]);
-        return false;
-    }
+    if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0)
+        return fault_at(fault, "/offset", "must be at least 0 with %s", file_method_names[call->op]);
     return true;
 }
 

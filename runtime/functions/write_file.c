@@ -57,10 +57,8 @@ static bool write_file_check(const void *value, struct fault *fault)
     const struct write_file_input *input = value;
     if (!input->atomic || input->mode != MODE_A)
         return true;
-    snprintf(fault->pointer, sizeof fault->pointer, "/atomic");
-    snprintf(fault->detail, sizeof fault->detail,
-             "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
-    return false;
+    return fault_at(fault, "/atomic",
+                    "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
 }
 
 static const struct type input_type = {

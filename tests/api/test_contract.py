@@ -283,11 +283,11 @@ PROBLEMS = {
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
 # Brought about elsewhere: by examples of requests, by a server of another configuration, or not at all on purpose.
-ELSEWHERE = {"CodingRefused", "ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "TooLong",
+ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "TooLong",
              "Unavailable", "UnknownHost", "Internal", "WorkerFailed"}
 # What is about files, in test_files.py.
 ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBroken",
-              "NotWhole", "NoSpace", "PreconditionFailed", "UnknownHandle", "UnknownMethod", "HandleGone",
+              "NotWhole", "CodingRefused", "NoSpace", "PreconditionFailed", "UnknownHandle", "UnknownMethod", "HandleGone",
               "TooManyFiles", "PathUnsuitable"}
 
 
