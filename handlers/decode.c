@@ -1,7 +1,7 @@
 #include "handlers/decode_inner.h"
+#include "handlers/json_tree.h"
 #include "runtime/function.h"
 
-#include <errno.h>
 #include <string.h>
 
 enum { FIELDS_MOST = 64 }; /* of all parts of one object: our own tables, not the world's */
@@ -240,14 +240,6 @@ static void refused(struct text body, const json_error_t *error, struct issues *
     issue_add(issues, ERR_MALFORMED_JSON, NULL, "", "line %d, column %d: %s", error->line, error->column, why);
 }
 
-/* Where memory runs out, jansson says so, or nothing at all, or takes its own truncated token for a syntax error, or even
- * goes on without the bytes it had no room for. Then errno tells, unless a number came afterwards, which resets it. */
-static bool ran_out(const json_t *json, const json_error_t *error)
-{
-    return errno == ENOMEM ||
-           (json == NULL && (error->text[0] == '\0' || json_error_code(error) == json_error_out_of_memory));
-}
-
 int decode_body(struct text body, const struct part *parts, size_t part_count, struct arena *arena,
                 const struct limits *limits, struct issues *issues)
 {
@@ -261,10 +253,10 @@ int decode_body(struct text body, const struct part *parts, size_t part_count, s
         return issues->rc;
     }
 
-    json_error_t error = {0};
-    errno = 0;
-    json_t *json = json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    if (ran_out(json, &error))
+    struct arena *memory = arena_new(); /* of the tree; values are copies */
+    json_t *json;
+    json_error_t error;
+    if (memory == NULL || !json_tree_read(body, memory, &json, &error))
         decode_no_memory(&d);
     else if (json == NULL)
         refused(body, &error, issues);
@@ -272,6 +264,6 @@ int decode_body(struct text body, const struct part *parts, size_t part_count, s
         decode_wrong_kind(&d, &(struct place){0}, "a JSON object", json);
     else
         decode_object(&d, &(struct place){0}, json, parts, part_count, 0);
-    json_decref(json);
+    arena_unref(memory);
     return issues->rc;
 }

@@ -461,6 +461,10 @@ static void test_print_config(void **state)
     assert_true(l->done);
     assert_string_equal(l->err, "");
     assert_null(l->config.arena);
+    json_malloc_t take;
+    json_free_t give_back;
+    json_get_alloc_funcs(&take, &give_back);
+    json_set_alloc_funcs(malloc, free); /* gatherd has jansson take memory for its own decoding only */
     json_t *json = json_loads(l->out, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
     struct part parts[CONFIG_PARTS];
@@ -475,6 +479,7 @@ static void test_print_config(void **state)
         }
     assert_int_equal(json_object_size(json), fields);
     json_decref(json);
+    json_set_alloc_funcs(take, give_back);
 
     char *printed = l->out, flags[128];
     l->out = NULL;
@@ -553,7 +558,7 @@ static void test_no_memory(void **state)
             assert_string_equal(l->err, "");
         }
     } while (failed);
-    assert_true(n > 10);
+    assert_true(n > 5);
 }
 
 int main(void)
@@ -575,6 +580,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_output_that_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };
-    alloc_route_jansson();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -776,27 +776,102 @@ static void any_bytes_are_answered(void **state)
     }
 }
 
-/* Each allocation fails in turn, jansson's too. The names and values here are short for a reason: jansson 2.14 takes
- * no notice when the buffer of a token of 15 bytes or more can't grow, and then reads and writes beyond it. */
-static void each_allocation_may_fail(void **state)
+/* Each allocation fails in turn, those in jansson too. Returns how many there were. */
+static unsigned long fail_each(struct try *t, const char *body, const struct part *part)
 {
-    struct try *t = *state;
-    static const char body[] = "{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\",\"name\":\"a\","
-                               "\"input\":{\"seconds\":0.1}}],\"mode\":\"all\"}}";
+    int expected = decode_exact(t, body, strlen(body), part);
     unsigned long n = 0, failed;
     do {
         struct arena *arena = arena_new();
         assert_non_null(arena);
-        struct part part = {&task_spec_type, &t->spec, NULL};
         alloc_fail_at(++n);
-        int rc = decode_body(text_of(body), &part, 1, arena, &t->limits, &t->issues);
+        int rc = decode_body(text_of(body), part, 1, arena, &t->limits, &t->issues);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         check_issues(&t->issues, rc);
-        assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+        assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : expected);
         arena_unref(arena);
     } while (failed);
-    assert_true(n > 20);
+    return n - 1;
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    struct try *t = *state;
+    char body[8192];
+    size_t len = (size_t)snprintf(body, sizeof body, "{\"function\":\"gather\",\"input\":{\"tasks\":[");
+    for (int i = 0; i < 20; i++)
+        len += (size_t)snprintf(body + len, sizeof body - len,
+                                "%s{\"function\":\"sleep\",\"name\":\"one of %d\",\"input\":{\"seconds\":0.1}}",
+                                i == 0 ? "" : ",", i);
+    snprintf(body + len, sizeof body - len, "],\"mode\":\"all\"}}");
+    assert_int_equal(decode_spec(t, body), 0);
+    assert_true(fail_each(t, body, &(struct part){&task_spec_type, &t->spec, NULL}) > 5);
+}
+
+/* jansson 2.14 takes no notice when the buffer of a token can't grow, which it does at 16 bytes, 32, and so on: it loses
+ * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie there,
+ * and what else takes memory in large pieces. */
+static size_t write_token(char *out, size_t size, size_t kind, size_t len)
+{
+    static const struct {
+        const char *before, *unit, *after;
+    } kinds[] = {
+        {"\"", "x", "\""},        {"\"", "\\n", "\""},
+        {"\"x", "\\n", "\""},     {"\"", "\\u00e9", "\""},
+        {"\"", "\xc3\xbc", "\""}, {"\"x", "\xc3\xbc", "\""},
+        {"\"", "x", ""},                                         /* without its end */
+        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* twice the same, for one of the lengths */
+        {"0.", "7", ""},          {"0.", "7", "e-3"},
+        {"-", "1", ""}, /* out of range, soon */
+        {"-1", "1", "."},         {"true", "e", ""},
+        {"[", "0,", "0]"},        {"{\"y\":[", "{},", "[]]}"},
+    };
+    if (kind >= COUNT_OF(kinds))
+        return 0;
+    size_t unit = strlen(kinds[kind].unit);
+    size_t end = (size_t)snprintf(out, size, "%s", kinds[kind].before);
+    for (size_t filled = 0; filled + unit <= len; filled += unit)
+        end += (size_t)snprintf(out + end, size - end, "%s", kinds[kind].unit);
+    return end + (size_t)snprintf(out + end, size - end, "%s", kinds[kind].after);
+}
+
+/* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the blocks
+ * end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
+static void tokens_of_any_length_may_lack_memory(void **state)
+{
+    struct try *t = *state;
+    static const size_t lengths[] = {0,  1,  12, 13, 14, 15, 16, 17, 18, 28,  29,  30,  31,  32,
+                                     33, 34, 60, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 1000};
+    char token[4096], body[8192];
+    unsigned long failures = 0, bodies = 0;
+    for (size_t kind = 0; write_token(token, sizeof token, kind, 0) > 0; kind++)
+        for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+            write_token(token, sizeof token, kind, lengths[i]);
+            for (size_t padding = 0; padding < 64; padding++, bodies++) {
+                size_t len = (size_t)snprintf(body, sizeof body, "{\"p\":[%s", padding % 2 == 0 ? "0" : "\"\"");
+                for (size_t j = 0; j < padding / 2; j++)
+                    len += (size_t)snprintf(body + len, sizeof body - len, ",0");
+                snprintf(body + len, sizeof body - len, "],\"v\":%s}", token);
+                failures += fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL});
+            }
+        }
+    assert_true(failures > bodies); /* more than the first block of each */
+}
+
+static void deep_nesting_may_lack_memory(void **state)
+{
+    struct try *t = *state;
+    static const char open[] = "{\"a-name-of-16-b\":[";
+    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* from some 1000 on: too deep */
+        char body[32768];
+        size_t len = 0;
+        for (size_t i = 0; i < depth; i++)
+            len += (size_t)snprintf(body + len, sizeof body - len, "%s", open);
+        for (size_t i = 0; i < depth; i++)
+            len += (size_t)snprintf(body + len, sizeof body - len, "]}");
+        assert_true(fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL}) > 0);
+    }
 }
 
 static void each_allocation_of_a_query_may_fail(void **state)
@@ -824,7 +899,6 @@ static void each_allocation_of_a_query_may_fail(void **state)
 
 int main(void)
 {
-    alloc_route_jansson();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_kind_is_decoded, setup, teardown),
         cmocka_unit_test_setup_teardown(absent_members_have_defaults_or_are_marked, setup, teardown),
@@ -851,6 +925,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(percent_encoding_is_strict, setup, teardown),
         cmocka_unit_test_setup_teardown(any_bytes_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(each_allocation_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_of_any_length_may_lack_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(deep_nesting_may_lack_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(each_allocation_of_a_query_may_fail, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

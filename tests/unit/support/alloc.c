@@ -1,7 +1,6 @@
 #include "tests/unit/support/alloc.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -51,9 +50,4 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_realloc(void *old, size_t size)
 {
     return fails() ? NULL : __real_realloc(old, size);
-}
-
-void alloc_route_jansson(void)
-{
-    json_set_alloc_funcs(malloc, free); /* this malloc is the wrapped one */
 }

@@ -1,7 +1,7 @@
 /* alloc - makes an allocation of our own code fail, so that a test can try what happens at each of them.
  *
- * The linker's --wrap routes malloc, calloc and realloc of everything linked in statically through here. jansson lives
- * in a shared library and joins in after alloc_route_jansson().
+ * The linker's --wrap routes malloc, calloc and realloc of everything linked in statically through here. Shared libraries
+ * have their own; but the memory that jansson decodes in is an arena of ours.
  *
  *     unsigned long n = 0;
  *     do {
@@ -20,8 +20,5 @@ void alloc_fail_at(unsigned long n);
 
 /* Allocations since the last alloc_fail_at(), the failed one included. */
 unsigned long alloc_count(void);
-
-/* Has jansson allocate through here. To be called before jansson allocates anything. */
-void alloc_route_jansson(void);
 
 #endif
