@@ -287,7 +287,8 @@ ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "Resol
              "Unavailable", "UnknownHost", "Internal", "WorkerFailed"}
 # What is about files, in test_files.py.
 ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBroken",
-              "NoSpace", "UnknownHandle", "UnknownMethod", "HandleGone", "TooManyFiles", "PathUnsuitable"}
+              "NoSpace", "UnknownHandle", "UnknownMethod", "HandleGone", "TooManyFiles", "TooManyStreams",
+              "PathUnsuitable"}
 
 
 def test_every_documented_problem_is_provoked():
