@@ -182,7 +182,7 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
     rc = watches_new(config->loop, &http->watches, e);
     if (rc != 0)
         goto err_after_daemon;
-    rc = lingers_new(config->loop, &http->lingers, e);
+    rc = lingers_new(config->loop, config->lingers_most, &http->lingers, e);
     if (rc != 0)
         goto err_after_watches;
     rc = pump_init(&http->pump, config->loop, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,

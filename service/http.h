@@ -20,6 +20,7 @@ struct http_config {
     struct log *log;
     const struct http_limits *limits;
     bool check_hosts;
+    int64_t lingers_most;        /* connections that may linger at the same time (service/linger.h) */
     void (*drained)(void *user); /* once http_drain() was called: runs when no connection is left, from http_turn() */
     void *user;
 };
