@@ -17,7 +17,7 @@ struct head {
     int64_t content_length; /* -1: none */
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
-    bool local_socket;      /* came in by a Unix socket; set by the caller */
+    bool any_host;          /* came in where Host says nothing (service/guard.h); set by the caller */
     struct text host, origin, fetch_site, content_type, request_id,
         if_none_match;           /* absent where there is no such header */
     int hosts, lengths, codings; /* how many there are of each */

@@ -59,7 +59,7 @@ static void refuse_connection(struct http *http, int fd, int rc)
     linger(http->lingers, fd);
 }
 
-void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host)
 {
     if (http->count >= (size_t)http->config.limits->max_connections) {
         refuse_connection(http, fd, ERR_TOO_MANY_CONNECTIONS);
@@ -73,7 +73,7 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     }
     c->http = http;
     c->fd = fd;
-    c->local_socket = peer->ss_family == AF_UNIX;
+    c->any_host = any_host;
     c->first = true;
     ring_append(&http->connections, &c->link);
     http->count++;
@@ -168,7 +168,6 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
         .runtime = config->runtime,
         .log = config->log,
         .limits = config->limits,
-        .check_hosts = config->check_hosts,
         .ready = on_ready,
         .resume = on_resume,
     };

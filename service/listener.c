@@ -23,7 +23,7 @@ enum {
 struct listener {
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    bool local;
+    bool loopback;
     uv_poll_t poll;
     uv_timer_t pause; /* when descriptors or memory have run out */
     int handles;      /* of the loop that are not closed yet */
@@ -54,7 +54,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
             int unsent = UNSENT_MOST;
             if (peer.ss_family != AF_UNIX)
                 setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-            listener->accept(listener->user, fd, &peer, len);
+            listener->accept(listener->user, listener, fd, &peer, len);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* The connection stays in the backlog, and would wake us again at once. */
             uv_poll_stop(poll);
@@ -108,7 +108,6 @@ static int open_unix(struct listener *listener, struct text address, const char 
     if (rc != 0)
         return rc;
     listener->file = file;
-    listener->local = true;
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
     return 0;
 }
@@ -164,7 +163,7 @@ static int open_tcp(struct listener *listener, struct text address, struct err *
     if (rc != 0)
         return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.at, gai_strerror(rc));
     int on = 1;
-    listener->local = is_loopback(found->ai_addr);
+    listener->loopback = is_loopback(found->ai_addr);
     listener->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0) {
         rc = system_error(e, address, "socket");
@@ -216,7 +215,12 @@ void listener_start(struct listener *listener, accept_fn *accept, void *user)
 
 bool listener_is_local(const struct listener *listener)
 {
-    return listener->local;
+    return listener->loopback || listener->file.sun_path[0] != '\0';
+}
+
+bool listener_is_loopback(const struct listener *listener)
+{
+    return listener->loopback;
 }
 
 const char *listener_name(const struct listener *listener)

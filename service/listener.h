@@ -16,7 +16,8 @@
 struct listener;
 
 /* Takes the descriptor over: non-blocking, closed on exec. */
-typedef void accept_fn(void *user, int fd, const struct sockaddr_storage *peer, socklen_t peer_len);
+typedef void accept_fn(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
+                       socklen_t peer_len);
 
 enum { LISTENER_NAME = 160 };
 
@@ -25,7 +26,8 @@ enum { LISTENER_NAME = 160 };
 int listener_open(uv_loop_t *loop, struct text address, struct listener **out, struct err *e);
 void listener_start(struct listener *listener, accept_fn *accept, void *user);
 
-bool listener_is_local(const struct listener *listener); /* loopback or a Unix socket: unreachable from elsewhere */
+bool listener_is_local(const struct listener *listener);    /* loopback or a Unix socket: unreachable from elsewhere */
+bool listener_is_loopback(const struct listener *listener); /* also what a web page on this machine can reach */
 
 /* Where it is reached: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
 const char *listener_name(const struct listener *listener);

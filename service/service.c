@@ -157,10 +157,11 @@ static void on_turn(uv_prepare_t *turn)
         uv_timer_start(&service->log_clock, on_log_clock, LOG_RETRY_MS, 0);
 }
 
-static void on_accept(void *user, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+static void on_accept(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
+                      socklen_t peer_len)
 {
     struct service *service = user;
-    http_accept(service->http, fd, peer, peer_len);
+    http_accept(service->http, fd, peer, peer_len, !listener_is_loopback(listener));
 }
 
 /* -- the start ----------------------------------------------------------------------------------------------------- */
@@ -262,7 +263,6 @@ static int start(struct service *service, struct err *e)
         .runtime = service->runtime,
         .log = service->log,
         .limits = &service->config->http,
-        .check_hosts = !service->config->service.insecure,
         .lingers_most = service->lingers_most,
         .drained = on_drained,
         .user = service,
