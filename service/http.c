@@ -55,8 +55,23 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
 
 static void refuse_connection(struct http *http, int fd, int rc)
 {
-    canned_refuse(fd, http->config.api, rc, http->count, http->config.limits);
+    struct err e;
+    err_set(&e, rc, "Try again later; %zu connections are open, and the limit max_connections is %lld", http->count,
+            (long long)http->config.limits->max_connections);
+    canned_refuse(fd, http->config.api, &e);
     linger(http->lingers, fd);
+}
+
+void http_refuse(struct http *http, int fd)
+{
+    struct err e;
+    char bytes[4096];
+    err_set(&e, ERR_TOO_MANY_CONNECTIONS,
+            "Try again later; as many files and connections as the system allows are open");
+    canned_refuse(fd, http->config.api, &e);
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < 16 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
+        continue; /* it can't linger; but a request that is there already is no reason for a reset (service/linger.h) */
 }
 
 void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host)

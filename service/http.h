@@ -30,6 +30,9 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
  * (service/guard.h). */
 void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host);
 
+/* Answers a connection with a 503 that can't be kept, for want of descriptors. It stays the caller's, to be closed at once. */
+void http_refuse(struct http *http, int fd);
+
 /* Lets libmicrohttpd do what there is to do; to be called once a turn of the loop, before it blocks. */
 void http_turn(struct http *http);
 

@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
@@ -157,12 +158,30 @@ static void on_turn(uv_prepare_t *turn)
         uv_timer_start(&service->log_clock, on_log_clock, LOG_RETRY_MS, 0);
 }
 
-static void on_accept(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
-                      socklen_t peer_len)
+static void on_accepted(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
+                        socklen_t peer_len)
 {
     struct service *service = user;
     http_accept(service->http, fd, peer, peer_len, !listener_is_loopback(listener));
 }
+
+static void on_refused(void *user, int fd)
+{
+    struct service *service = user;
+    http_refuse(service->http, fd);
+}
+
+static void on_exhausted(void *user, const struct listener *listener, int error)
+{
+    struct service *service = user;
+    log_event(service->log, LOG_WARN, "accept_exhausted",
+              LOG_FIELDS(log_text("address", text_of(listener_name(listener))),
+                         log_text("error", text_of(strerror(error))),
+                         log_integer("connections", (int64_t)http_connections(service->http))));
+}
+
+static const struct listener_events listener_events = {
+    .accepted = on_accepted, .refused = on_refused, .exhausted = on_exhausted};
 
 /* -- the start ----------------------------------------------------------------------------------------------------- */
 
@@ -217,7 +236,7 @@ static void announce(struct service *service, FILE *out)
 {
     for (size_t i = 0; i < service->listeners_count; i++) {
         const char *name = listener_name(service->listeners[i]);
-        listener_start(service->listeners[i], on_accept, service);
+        listener_start(service->listeners[i], &listener_events, service);
         fprintf(out, "gatherd %s listening on %s\n", GATHERD_VERSION, name);
         log_event(service->log, LOG_INFO, "listening",
                   LOG_FIELDS(log_text("address", text_of(name)), log_text("version", text_of(GATHERD_VERSION)),
