@@ -49,6 +49,7 @@
     X(TOO_MANY_TASKS, "too_many_tasks", 503, "As many tasks as the limit allows are unfinished") \
     X(POOL_FULL, "pool_full", 503, "As many tasks as the limit allows wait for this pool") \
     X(TOO_MANY_FILES, "too_many_files", 503, "As many files as the limit allows are open") \
+    X(TOO_MANY_STREAMS, "too_many_streams", 503, "As many files as the limit allows are on their way in or out") \
     X(TOO_MANY_CONNECTIONS, "too_many_connections", 503, "As many connections as the limit allows are open") \
     X(SHUTTING_DOWN, "shutting_down", 503, "The service is shutting down") \
     X(TIMEOUT, "timeout", 504, "The task ran longer than its timeout") \

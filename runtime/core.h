@@ -19,6 +19,7 @@ struct runtime {
     struct task *ready;               /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
     struct task **ready_end;          /* where the next one goes */
     size_t unfinished;                /* tasks that have not ended */
+    size_t streams;                   /* sources and sinks that have not given all back (runtime/streams.h) */
     struct pool *threads[POOLS_MOST]; /* owned, in the order of limits.pools */
     struct pool *processes;           /* owned; NULL: switched off */
     struct pool *files;               /* owned; NULL: switched off */

@@ -20,6 +20,11 @@ const struct field limits_fields[LIMIT_ROWS + 1] = {
                      "Tasks that may wait for a pool, beside those that run; more are refused with 503", NULL},
     [LIMIT_OPEN_FILES] = {"max_open_files", &count_type, offsetof(struct limits, max_open_files), FIELD_DEFAULTED,
                           "1000", "Files that may be open at the same time", NULL},
+    [LIMIT_STREAMS] =
+        {"max_streams", &count_type, offsetof(struct limits, max_streams), FIELD_DEFAULTED, "256",
+         "Files that may be on their way in or out by /v1/fs/PATH at the same time; more are refused with "
+         "503",
+         NULL},
     [LIMIT_READ] =
         {"max_read_bytes", &count_type, offsetof(struct limits, max_read_bytes), FIELD_DEFAULTED, "16777216",
          "Bytes that one request may read from files and directories, all its tasks together; GET /v1/fs/PATH has no such "

@@ -13,6 +13,7 @@ struct limits {
     int64_t max_gather_depth;
     int64_t queue_limit;
     int64_t max_open_files;
+    int64_t max_streams;
     int64_t max_read_bytes;
     int64_t max_script_steps;
     uint64_t max_lease_seconds;        /* nanoseconds, as all below */
@@ -41,6 +42,7 @@ enum limit_row {
     LIMIT_GATHER_DEPTH,
     LIMIT_QUEUE,
     LIMIT_OPEN_FILES,
+    LIMIT_STREAMS,
     LIMIT_READ,
     LIMIT_SCRIPT_STEPS,
     LIMIT_LEASE,

@@ -3,6 +3,7 @@
 #include "runtime/core.h"
 #include "runtime/jail.h"
 #include "runtime/step.h"
+#include "runtime/streams.h"
 
 #include <errno.h>
 #include <string.h>
@@ -95,10 +96,16 @@ static int work_drop(struct step *step, struct run *run)
 
 /* -- on the loop --------------------------------------------------------------------------------------------------- */
 
+static void give_back(struct sink *sink)
+{
+    streams_leave(sink->runtime);
+    arena_unref(sink->arena);
+}
+
 static void on_dropped(struct step *step, const struct err *e)
 {
     (void)e;
-    arena_unref(sink_of(step)->arena);
+    give_back(sink_of(step));
 }
 
 /* Nothing of it is under way any more. */
@@ -112,7 +119,7 @@ static void end(struct sink *sink)
         return;
     if (sink->draft.fd >= 0)
         jail_drop(sink->runtime->jail, &sink->draft); /* no thread to be had; an unlink waits for little */
-    arena_unref(sink->arena);
+    give_back(sink);
 }
 
 static void on_step(struct step *step, const struct err *e);
@@ -187,6 +194,9 @@ static void let_go(void *arena)
 int sink_open(struct runtime *runtime, struct text path, const struct file_condition *condition, sink_fn *ready,
               void *user, struct sink **out, struct err *e)
 {
+    int rc = streams_enter(runtime, e);
+    if (rc != 0)
+        return rc;
     struct arena *arena = arena_new();
     struct sink *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
     bool ok = sink != NULL && arena_text(arena, path.at, path.len, &sink->path);
@@ -196,6 +206,7 @@ int sink_open(struct runtime *runtime, struct text path, const struct file_condi
         arena_ref(condition->arena);
     if (!ok) {
         arena_unref(arena);
+        streams_leave(runtime);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to write the file; try again later");
     }
     sink->runtime = runtime;
@@ -206,9 +217,10 @@ int sink_open(struct runtime *runtime, struct text path, const struct file_condi
     sink->draft.fd = -1;
     sink->step.arena = arena;
     if (!submit(sink, work_begin)) {
-        int rc = sink->failed.rc;
+        rc = sink->failed.rc;
         *e = sink->failed;
         arena_unref(arena);
+        streams_leave(runtime);
         return rc;
     }
     *out = sink;

@@ -15,7 +15,7 @@ struct sink;
 /* Begins a file that is to be put at `path` (copied), replacing what is there. The condition (NULL: none) is checked at
  * once, and again in one step with taking the place; its arena is kept as long as the sink. `ready` runs each time
  * sink_put() took less than all, when there is room again, or it failed; and once after sink_finish(), when the file is in
- * its place or e->rc says why it isn't. 0 with *out set, or as step_submit(). */
+ * its place or e->rc says why it isn't. 0 with *out set, or ERR_TOO_MANY_STREAMS, or as step_submit(). */
 typedef void sink_fn(struct sink *sink, const struct err *e, void *user);
 int sink_open(struct runtime *runtime, struct text path, const struct file_condition *condition, sink_fn *ready,
               void *user, struct sink **out, struct err *e);

@@ -3,6 +3,7 @@
 #include "runtime/core.h"
 #include "runtime/jail.h"
 #include "runtime/step.h"
+#include "runtime/streams.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -80,10 +81,16 @@ static int work_close(struct step *step, struct run *run)
     return 0;
 }
 
+static void give_back(struct source *source)
+{
+    streams_leave(source->runtime);
+    arena_unref(source->arena);
+}
+
 static void on_closed(struct step *step, const struct err *e)
 {
     (void)e;
-    arena_unref(source_of(step)->arena);
+    give_back(source_of(step));
 }
 
 /* Nothing of it is under way any more. */
@@ -97,7 +104,7 @@ static void end(struct source *source)
         return;
     if (source->fd >= 0)
         close(source->fd); /* no thread to be had: of a file that was only read, it has nothing to wait for */
-    arena_unref(source->arena);
+    give_back(source);
 }
 
 static void tell(struct source *source, const struct err *e)
@@ -163,6 +170,9 @@ static void on_open(struct step *step, const struct err *e)
 int source_open(struct runtime *runtime, struct text path, source_fn *ready, void *user, struct source **out,
                 struct err *e)
 {
+    int rc = streams_enter(runtime, e);
+    if (rc != 0)
+        return rc;
     struct arena *arena = arena_new();
     struct source *source = arena == NULL ? NULL : arena_alloc(arena, sizeof *source);
     bool ok = source != NULL && arena_text(arena, path.at, path.len, &source->path);
@@ -170,6 +180,7 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
         ok = (source->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
     if (!ok) {
         arena_unref(arena);
+        streams_leave(runtime);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to read the file; try again later");
     }
     source->runtime = runtime;
@@ -178,9 +189,10 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
     source->user = user;
     source->fd = -1;
     source->step = (struct step){.arena = arena, .work = work_open, .done = on_open};
-    int rc = step_submit(runtime, &source->step, e);
+    rc = step_submit(runtime, &source->step, e);
     if (rc != 0) {
         arena_unref(arena);
+        streams_leave(runtime);
         return rc;
     }
     source->busy = true;

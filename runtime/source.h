@@ -15,7 +15,8 @@
 struct source;
 
 /* Opens the file, later: `ready` runs once with the outcome, e->rc being 0 or why it can't be opened. After that it runs each time
- * source_take() gave SOURCE_EMPTY and there is more to say. 0 with *out set, or as step_submit(). `path` is copied. */
+ * source_take() gave SOURCE_EMPTY and there is more to say. 0 with *out set, or ERR_TOO_MANY_STREAMS, or as step_submit(). `path` is
+ * copied. */
 typedef void source_fn(struct source *source, const struct err *e, void *user);
 int source_open(struct runtime *runtime, struct text path, source_fn *ready, void *user, struct source **out,
                 struct err *e);

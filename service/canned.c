@@ -21,16 +21,14 @@ void canned_send(int fd, const struct reply *reply, struct text request_id)
     writer_free(&w);
 }
 
-void canned_refuse(int fd, struct api *api, int rc, size_t connections, const struct http_limits *limits)
+void canned_refuse(int fd, struct api *api, const struct err *e)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     char id[ID_SIZE];
     api_issue_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
     struct reply reply = {0};
-    reply_problem(&reply, text_of(id), rc,
-                  "Try again later; %zu connections are open, and the limit max_connections is %lld", connections,
-                  (long long)limits->max_connections);
+    reply_problem(&reply, text_of(id), e->rc, "%s", e->msg);
     canned_send(fd, &reply, text_of(id));
     reply_free(&reply);
 }

@@ -7,13 +7,12 @@
 #define GATHERD_SERVICE_CANNED_H
 
 #include "handlers/api.h"
-#include "service/http_limits.h"
 
 /* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
  * be lingered on and closed. */
 void canned_send(int fd, const struct reply *reply, struct text request_id);
 
-/* Sends the problem that there is no room for this connection: ERR_TOO_MANY_CONNECTIONS or ERR_OUT_OF_MEMORY. */
-void canned_refuse(int fd, struct api *api, int rc, size_t connections, const struct http_limits *limits);
+/* Sends the problem that there is no room for this connection. */
+void canned_refuse(int fd, struct api *api, const struct err *e);
 
 #endif

@@ -20,7 +20,8 @@ static const struct field service_fields[] = {
     {"listen", &listen_type, offsetof(struct service_options, listen), FIELD_DEFAULTED, "127.0.0.1:8080",
      "An address to listen on", NULL},
     {"insecure", &boolean_type, offsetof(struct service_options, insecure), FIELD_DEFAULTED, "false",
-     "Listen on other addresses than loopback too, where whoever reaches them may run tasks; and don't check Host and Origin",
+     "Listen on other addresses than loopback too, where whoever reaches them may run tasks, and any Host will do; on "
+     "loopback Host is checked all the same, and Origin everywhere",
      NULL},
     {"log_format", &log_format_type, offsetof(struct service_options, log_format), FIELD_DEFAULTED, "text",
      "What a line of the log on stderr looks like", NULL},

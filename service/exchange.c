@@ -289,7 +289,7 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
         reply_problem(reply, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
         return EXCHANGE_BREAKS;
     }
-    if (exchange->context->check_hosts && guard_check(head, exchange->authority, request->path, &e) != 0)
+    if (guard_check(head, exchange->authority, request->path, &e) != 0)
         reply_problem(reply, request->id, e.rc, "%s", e.msg);
     else
         exchange->route = api_route(exchange->context->api, request, reply);

@@ -28,7 +28,6 @@ struct exchange_context {
     struct runtime *runtime;
     struct log *log;
     const struct http_limits *limits;
-    bool check_hosts;                                      /* refuse foreign hosts and origins (service/guard.h) */
     void (*ready)(struct exchange *exchange, void *user);  /* the answer is there */
     void (*resume)(struct exchange *exchange, void *user); /* the body, or the answer, can go on */
 };

@@ -51,9 +51,9 @@ int guard_check(const struct head *head, struct text authority, struct text path
     struct text host = authority.at != NULL ? authority : head->host;
     if (text_is(path, "/livez") || text_is(path, "/readyz"))
         return 0;
-    if (!head->local_socket && !host_is_local(host))
+    if (!head->any_host && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED,
-                       "The Host header must name an IP address or localhost; --insecure lifts this check");
+                       "The Host header must name an IP address or localhost, for this is a loopback address");
     if (head->fetch_site.at != NULL &&
         (text_is(head->fetch_site, "cross-site") || text_is(head->fetch_site, "same-site")))
         return err_set(e, ERR_FOREIGN_ORIGIN, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");

@@ -24,7 +24,7 @@ struct head {
     int64_t content_length; /* -1: none */
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
-    bool local_socket;      /* came in by a Unix socket; set by the caller */
+    bool any_host;          /* came in where Host says nothing (service/guard.h); set by the caller */
     bool has_content_range;
     struct text host, origin, fetch_site, content_type, content_encoding,
         request_id; /* absent where there is no such header */

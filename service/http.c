@@ -71,11 +71,26 @@ static void refuse_connection(struct http *http, int fd, int rc)
                              log_integer("connections", (int64_t)http->count),
                              log_integer("max_connections", http->config.limits->max_connections)));
     http->refusing = true;
-    canned_refuse(fd, http->config.api, rc, http->count, http->config.limits);
+    struct err e;
+    err_set(&e, rc, "Try again later; %zu connections are open, and the limit max_connections is %lld", http->count,
+            (long long)http->config.limits->max_connections);
+    canned_refuse(fd, http->config.api, &e);
     linger(http->lingers, fd);
 }
 
-void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+void http_refuse(struct http *http, int fd)
+{
+    struct err e;
+    char bytes[4096];
+    err_set(&e, ERR_TOO_MANY_CONNECTIONS,
+            "Try again later; as many files and connections as the system allows are open");
+    canned_refuse(fd, http->config.api, &e);
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < 16 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
+        continue; /* it can't linger; but a request that is there already is no reason for a reset (service/linger.h) */
+}
+
+void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host)
 {
     if (http->count >= (size_t)http->config.limits->max_connections) {
         refuse_connection(http, fd, ERR_TOO_MANY_CONNECTIONS);
@@ -89,7 +104,7 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     }
     c->http = http;
     c->fd = fd;
-    c->local_socket = peer->ss_family == AF_UNIX;
+    c->any_host = any_host;
     c->first = true;
     ring_append(&http->connections, &c->link);
     http->count++;
@@ -184,7 +199,6 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
         .runtime = config->runtime,
         .log = config->log,
         .limits = config->limits,
-        .check_hosts = config->check_hosts,
         .ready = on_ready,
         .resume = on_resume,
     };
@@ -198,7 +212,7 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
     rc = watches_new(config->loop, &http->watches, e);
     if (rc != 0)
         goto err_after_daemon;
-    rc = lingers_new(config->loop, &http->lingers, e);
+    rc = lingers_new(config->loop, config->lingers_most, &http->lingers, e);
     if (rc != 0)
         goto err_after_watches;
     rc = pump_init(&http->pump, config->loop, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,

@@ -19,15 +19,19 @@ struct http_config {
     struct runtime *runtime;
     struct log *log;
     const struct http_limits *limits;
-    bool check_hosts;
+    int64_t lingers_most;        /* connections that may linger at the same time (service/linger.h) */
     void (*drained)(void *user); /* once http_drain() was called: runs when no connection is left, from http_turn() */
     void *user;
 };
 
 int http_new(const struct http_config *config, struct http **out, struct err *e);
 
-/* Takes over an accepted connection. Over max_connections it gets a 503. */
-void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len);
+/* Takes over an accepted connection. Over max_connections it gets a 503. With `any_host` its requests may name any host
+ * (service/guard.h). */
+void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host);
+
+/* Answers a connection with a 503 that can't be kept, for want of descriptors. It stays the caller's, to be closed at once. */
+void http_refuse(struct http *http, int fd);
 
 /* Lets libmicrohttpd do what there is to do; to be called once a turn of the loop, before it blocks. */
 void http_turn(struct http *http);

@@ -40,9 +40,9 @@ struct connection {
     struct patience patience;   /* for the head, the body, or the next request */
     struct watch watch;         /* while suspended */
     int fd;                     /* libmicrohttpd's */
-    bool local_socket;
-    bool first;     /* no request has begun: its head is due counting from the accept */
-    bool head_seen; /* of the current request */
+    bool any_host;              /* its requests may name any (service/guard.h) */
+    bool first;                 /* no request has begun: its head is due counting from the accept */
+    bool head_seen;             /* of the current request */
     bool suspended;
     bool paused; /* the last piece of the body had to wait for the disk */
     bool broken; /* not even a stand-in answer could be queued; the handler, entered again, gives up */

@@ -134,7 +134,7 @@ static enum MHD_Result on_head(struct connection *c, const char *method, const c
     c->head_seen = true;
     c->paused = false;
     head_begin(&head, text_of(method), text_of(version));
-    head.local_socket = c->local_socket;
+    head.any_host = c->any_host;
     MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &head);
     head_end(&head);
     if (exchange_head(c->exchange, &head) == EXCHANGE_BREAKS) {

@@ -13,7 +13,8 @@ struct lingers {
     uv_timer_t clock;   /* for the oldest; runs while there is one */
     struct ring oldest; /* of struct lingering, by age */
     size_t count;       /* in the ring */
-    size_t handles;     /* of the loop that are not closed yet, the clock among them */
+    size_t most;
+    size_t handles; /* of the loop that are not closed yet, the clock among them */
     char buffer[BUFFER];
 };
 
@@ -84,13 +85,14 @@ static void on_clock(uv_timer_t *clock)
     }
 }
 
-int lingers_new(uv_loop_t *loop, struct lingers **out, struct err *e)
+int lingers_new(uv_loop_t *loop, int64_t most, struct lingers **out, struct err *e)
 {
     struct lingers *lingers = malloc(sizeof *lingers);
     if (lingers == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for closing connections");
     lingers->loop = loop;
     lingers->count = 0;
+    lingers->most = (size_t)most;
     lingers->handles = 1;
     ring_init(&lingers->oldest);
     int rc = uv_timer_init(loop, &lingers->clock);
@@ -102,7 +104,7 @@ int lingers_new(uv_loop_t *loop, struct lingers **out, struct err *e)
 void linger(struct lingers *lingers, int fd)
 {
     shutdown(fd, SHUT_WR);
-    struct lingering *l = lingers->count < LINGERS_MOST ? malloc(sizeof *l) : NULL;
+    struct lingering *l = lingers->count < lingers->most ? malloc(sizeof *l) : NULL;
     if (l == NULL || uv_poll_init(lingers->loop, &l->poll, fd) != 0) {
         free(l);
         close(fd);

@@ -15,9 +15,10 @@
 
 struct lingers;
 
-enum { LINGERS_MOST = 256 }; /* at the same time; beyond that a connection is closed at once */
+enum { LINGERS_MOST = 256 }; /* at the same time, where there are descriptors enough */
 
-int lingers_new(uv_loop_t *loop, struct lingers **out, struct err *e);
+/* `most` of them at the same time: beyond that a connection is closed at once. */
+int lingers_new(uv_loop_t *loop, int64_t most, struct lingers **out, struct err *e);
 
 /* Takes the descriptor over. When there is no room or no memory for it, it is closed at once. */
 void linger(struct lingers *lingers, int fd);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -23,11 +24,13 @@ enum {
 struct listener {
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    bool local;
+    int spare;       /* owned; -1: somebody else was faster, and it is tried again */
+    bool loopback;
     uv_poll_t poll;
-    uv_timer_t pause; /* when descriptors or memory have run out */
-    int handles;      /* of the loop that are not closed yet */
-    accept_fn *accept;
+    uv_timer_t pause;                     /* when descriptors or memory have run out */
+    int handles;                          /* of the loop that are not closed yet */
+    uint64_t calm_ms;                     /* on the loop's clock: until then, being exhausted is no news */
+    const struct listener_events *events; /* borrowed */
     void *user;
     struct sockaddr_un file; /* what to remove at the close; sun_path is empty for TCP */
     char name[LISTENER_NAME];
@@ -41,26 +44,79 @@ static void on_pause_over(uv_timer_t *pause)
     uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
+static void tell_exhausted(struct listener *listener, int error)
+{
+    uint64_t now = uv_now(listener->loop);
+    bool told = now < listener->calm_ms;
+    listener->calm_ms = now + LISTENER_CALM_MS;
+    if (!told)
+        listener->events->exhausted(listener->user, listener, error);
+}
+
+/* Any descriptor will do, and this one needs no path. */
+static bool keep_spare(struct listener *listener)
+{
+    if (listener->spare < 0)
+        listener->spare = eventfd(0, EFD_CLOEXEC);
+    return listener->spare >= 0;
+}
+
+static int accept_next(const struct listener *listener, struct sockaddr_storage *peer, socklen_t *len)
+{
+    *peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+    *len = sizeof *peer;
+    return accept4(listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* There is no descriptor for accept4(), which says so even where no connection waits. Refuses the next one by the spare. 0, or
+ * an errno: EAGAIN where none waits. */
+static int refuse_next(struct listener *listener, int error)
+{
+    struct sockaddr_storage peer;
+    socklen_t len;
+    int fd = -1, failed = error;
+    if (listener->spare >= 0) {
+        close(listener->spare);
+        listener->spare = -1;
+        fd = accept_next(listener, &peer, &len);
+        failed = fd < 0 ? errno : 0;
+    }
+    if (failed == 0 || failed == EMFILE || failed == ENFILE)
+        tell_exhausted(listener, error);
+    if (fd >= 0) {
+        listener->events->refused(listener->user, fd);
+        close(fd);
+    }
+    keep_spare(listener);
+    return failed;
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
     struct listener *listener = container_of(poll, struct listener, poll);
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-        socklen_t len = sizeof peer;
-        int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer;
+        socklen_t len;
+        keep_spare(listener);
+        int fd = accept_next(listener, &peer, &len);
+        int error = fd < 0 ? errno : 0;
+        if (error == EMFILE || error == ENFILE)
+            error = refuse_next(listener, error);
+        else if (error == ENOBUFS || error == ENOMEM)
+            tell_exhausted(listener, error);
         if (fd >= 0) {
             int unsent = UNSENT_MOST;
             if (peer.ss_family != AF_UNIX)
                 setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-            listener->accept(listener->user, fd, &peer, len);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            listener->events->accepted(listener->user, listener, fd, &peer, len);
+        } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             /* The connection stays in the backlog, and would wake us again at once. */
             uv_poll_stop(poll);
             uv_timer_start(&listener->pause, on_pause_over, EXHAUSTED_PAUSE_MS, 0);
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
+        } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
             return;
         }
     }
@@ -108,7 +164,6 @@ static int open_unix(struct listener *listener, struct text address, const char 
     if (rc != 0)
         return rc;
     listener->file = file;
-    listener->local = true;
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
     return 0;
 }
@@ -164,7 +219,7 @@ static int open_tcp(struct listener *listener, struct text address, struct err *
     if (rc != 0)
         return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.at, gai_strerror(rc));
     int on = 1;
-    listener->local = is_loopback(found->ai_addr);
+    listener->loopback = is_loopback(found->ai_addr);
     listener->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0) {
         rc = system_error(e, address, "socket");
@@ -187,15 +242,19 @@ int listener_open(uv_loop_t *loop, struct text address, struct listener **out, s
     if (listener == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listening on %s", address.at);
     listener->loop = loop;
-    listener->fd = -1;
+    listener->fd = listener->spare = -1;
     int rc = strncmp(address.at, prefix, sizeof prefix - 1) == 0
                  ? open_unix(listener, address, address.at + sizeof prefix - 1, e)
                  : open_tcp(listener, address, e);
+    if (rc == 0 && !keep_spare(listener))
+        rc = system_error(e, address, "eventfd");
     if (rc == 0 && uv_poll_init(loop, &listener->poll, listener->fd) != 0)
         rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.at);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);
+        if (listener->spare >= 0)
+            close(listener->spare);
         if (listener->file.sun_path[0] != '\0')
             unlink(listener->file.sun_path);
         free(listener);
@@ -207,16 +266,21 @@ int listener_open(uv_loop_t *loop, struct text address, struct listener **out, s
     return 0;
 }
 
-void listener_start(struct listener *listener, accept_fn *accept, void *user)
+void listener_start(struct listener *listener, const struct listener_events *events, void *user)
 {
-    listener->accept = accept;
+    listener->events = events;
     listener->user = user;
     uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
 bool listener_is_local(const struct listener *listener)
 {
-    return listener->local;
+    return listener->loopback || listener->file.sun_path[0] != '\0';
+}
+
+bool listener_is_loopback(const struct listener *listener)
+{
+    return listener->loopback;
 }
 
 const char *listener_name(const struct listener *listener)
@@ -245,6 +309,8 @@ void listener_close(struct listener *listener)
     uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
     uv_close((uv_handle_t *)&listener->pause, on_pause_closed);
     close(listener->fd);
+    if (listener->spare >= 0)
+        close(listener->spare);
     if (listener->file.sun_path[0] != '\0')
         unlink(listener->file.sun_path);
 }

@@ -4,6 +4,7 @@
 #include "handlers/api.h"
 #include "runtime/runtime.h"
 #include "service/config_print.h"
+#include "service/descriptors.h"
 #include "service/http.h"
 #include "service/linger.h"
 #include "service/listener.h"
@@ -12,15 +13,15 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
 enum {
-    GRACE_MS = 500,         /* for answers to canceled tasks to leave, before their connections are cut */
-    CLOSE_MS = 500,         /* for worker processes that were killed to be gone */
-    LOG_RETRY_MS = 20,      /* how long a reader of our log that is behind is left alone */
-    OTHER_DESCRIPTORS = 64, /* beside connections and lingering ones: the loop's, listeners, standard streams */
+    GRACE_MS = 500,    /* for answers to canceled tasks to leave, before their connections are cut */
+    CLOSE_MS = 500,    /* for worker processes that were killed to be gone */
+    LOG_RETRY_MS = 20, /* how long a reader of our log that is behind is left alone */
 };
 
 enum stage { SERVING, DRAINING, CANCELING, CUTTING, ENDED };
@@ -34,6 +35,7 @@ struct service {
     struct http *http;
     struct listener **listeners;
     size_t listeners_count;
+    int64_t lingers_most; /* connections that may linger */
     enum stage stage;
     bool drained;      /* no connection is left */
     uv_prepare_t turn; /* runs once a turn of the loop, before it blocks */
@@ -157,10 +159,11 @@ static void on_turn(uv_prepare_t *turn)
         uv_timer_start(&service->log_clock, on_log_clock, LOG_RETRY_MS, 0);
 }
 
-static void on_accept(void *user, int fd, const struct sockaddr_storage *peer, socklen_t peer_len)
+static void on_accepted(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
+                        socklen_t peer_len)
 {
     struct service *service = user;
-    http_accept(service->http, fd, peer, peer_len);
+    http_accept(service->http, fd, peer, peer_len, !listener_is_loopback(listener));
 }
 
 static void on_worker(void *user, const struct worker_event *event)
@@ -169,24 +172,43 @@ static void on_worker(void *user, const struct worker_event *event)
     report_worker(service->log, event);
 }
 
+static void on_refused(void *user, int fd)
+{
+    struct service *service = user;
+    http_refuse(service->http, fd);
+}
+
+static void on_exhausted(void *user, const struct listener *listener, int error)
+{
+    struct service *service = user;
+    log_event(service->log, LOG_WARN, "accept_exhausted",
+              LOG_FIELDS(log_text("address", text_of(listener_name(listener))),
+                         log_text("error", text_of(strerror(error))),
+                         log_integer("connections", (int64_t)http_connections(service->http))));
+}
+
+static const struct listener_events listener_events = {
+    .accepted = on_accepted, .refused = on_refused, .exhausted = on_exhausted};
+
 /* -- the start ----------------------------------------------------------------------------------------------------- */
 
-/* Connections need descriptors: takes all that the hard limit allows, and lowers max_connections to what there is room for. */
+/* Takes all descriptors that the hard limit allows, and lowers what there is no room for. */
 static void fit_descriptors(struct service *service)
 {
-    int64_t *most = &service->config->http.max_connections;
+    struct lowered lowered[LOWERED_MOST];
     struct rlimit limit;
+    service->lingers_most = LINGERS_MOST;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit); /* raising the soft limit to the hard one is always allowed */
-    if (limit.rlim_cur == RLIM_INFINITY || (uint64_t)*most + LINGERS_MOST + OTHER_DESCRIPTORS <= limit.rlim_cur)
+    setrlimit(RLIMIT_NOFILE, &limit); /* always allowed, unless the system as a whole has come to allow less */
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return;
-    int64_t asked = *most, room = (int64_t)limit.rlim_cur - LINGERS_MOST - OTHER_DESCRIPTORS;
-    *most = room > 1 ? room : 1;
-    log_event(service->log, LOG_WARN, "max_connections_lowered",
-              LOG_FIELDS(log_integer("asked", asked), log_integer("max_connections", *most),
-                         log_integer("hard_limit_nofile", (int64_t)limit.rlim_cur)));
+    size_t count = descriptors_fit(service->config, &service->lingers_most, limit.rlim_cur, lowered);
+    for (size_t i = 0; i < count; i++)
+        log_event(service->log, LOG_WARN, "limit_lowered",
+                  LOG_FIELDS(log_text("limit", text_of(lowered[i].name)), log_integer("asked", lowered[i].asked),
+                             log_integer("now", lowered[i].now), log_integer("descriptors", (int64_t)limit.rlim_cur)));
 }
 
 static int complain(FILE *err, const struct err *e)
@@ -221,7 +243,7 @@ static void announce(struct service *service, FILE *out)
 {
     for (size_t i = 0; i < service->listeners_count; i++) {
         const char *name = listener_name(service->listeners[i]);
-        listener_start(service->listeners[i], on_accept, service);
+        listener_start(service->listeners[i], &listener_events, service);
         fprintf(out, "gatherd %s listening on %s\n", GATHERD_VERSION, name);
         log_event(service->log, LOG_INFO, "listening",
                   LOG_FIELDS(log_text("address", text_of(name)), log_text("version", text_of(GATHERD_VERSION)),
@@ -269,7 +291,7 @@ static int start(struct service *service, struct err *e)
         .runtime = service->runtime,
         .log = service->log,
         .limits = &service->config->http,
-        .check_hosts = !service->config->service.insecure,
+        .lingers_most = service->lingers_most,
         .drained = on_drained,
         .user = service,
     };

@@ -37,8 +37,9 @@ def wait_until(condition, what, patience=PATIENCE):
 
 
 class Server:
-    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=()):
-        argv = [BINARY, "--log-format", log_format, "--log-level", log_level]
+    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(), before=()):
+        """`before` is a command that becomes the service: it gets its command line as arguments."""
+        argv = [*before, BINARY, "--log-format", log_format, "--log-level", log_level]
         for address in listen:
             argv += ["--listen", address]
         self.process = subprocess.Popen([*argv, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

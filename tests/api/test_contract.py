@@ -288,7 +288,7 @@ ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "Resol
 # What is about files, in test_files.py.
 ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBroken",
               "NotWhole", "CodingRefused", "NoSpace", "PreconditionFailed", "UnknownHandle", "UnknownMethod", "HandleGone",
-              "TooManyFiles", "PathUnsuitable"}
+              "TooManyFiles", "TooManyStreams", "PathUnsuitable"}
 
 
 def test_every_documented_problem_is_provoked():

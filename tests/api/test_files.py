@@ -213,7 +213,8 @@ PROBLEMS = {
 }
 # Provoked here by a server of another kind, or in tests/fault.
 ELSEWHERE = {("FileForbidden", "executor_off"), ("NoSpace", "no_space"),
-             ("HandleGone", "handle_closed"), ("HandleGone", "handle_lost"), ("TooManyFiles", "too_many_files")}
+             ("HandleGone", "handle_closed"), ("HandleGone", "handle_lost"), ("TooManyFiles", "too_many_files"),
+             ("TooManyStreams", "too_many_streams")}
 
 
 def documented_problems():

@@ -659,6 +659,48 @@ def test_slow_readers_hold_nobody_up(own):
             f"/proc/{server.pid}/fd") if os.path.lexists(f"/proc/{server.pid}/fd/{n}")]), "the end of the files")
 
 
+def test_transfers_beyond_the_limit_are_refused(own):
+    """So what slow clients can take up is bounded; and when they have gone, others have their turn."""
+    server, root = own("--max-streams", "8")
+    (root / "a.bin").write_bytes(PIECE * 8)
+    with Client(server.urls()[0]) as client:
+        assert client.get("/v1/limits").value["max_streams"] == 8
+        assert client.get(fs("a.bin")).body == PIECE * 8
+        before = server.memory("VmRSS")
+        readers, heads = [], []
+        for _ in range(100):
+            raw = Raw(server.urls()[0])
+            raw.send(request_bytes("GET", "/v1/fs/a.bin"))
+            heads.append(raw.sock.recv(12))
+            readers.append(raw)
+        assert heads == [b"HTTP/1.1 200"] * 8 + [b"HTTP/1.1 503"] * 92
+        if RELEASE:  # 0.66 MB each, and 100 connections
+            assert server.memory("VmRSS") < before + 12 * MB
+        title = "As many files as the limit allows are on their way in or out"
+        detail = "8 files are on their way in or out, and the limit max_streams is 8; try again later"
+        for response in (client.get(fs("a.bin")), client.get(fs("missing")), put(client, "b.bin", b"x" * 300000)):
+            assert (response.status, response.header("retry-after")) == (503, "1")
+            assert (response.value["type"], response.value["title"], response.value["detail"]) == (
+                "urn:gatherd:error:too-many-streams", title, detail)
+        assert client.ask("HEAD", fs("a.bin")).status == 503
+        assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
+        for raw in readers[:8]:
+            raw.sock.close()
+        wait_until(lambda: client.get(fs("a.bin")).status == 200, "a place for a download")
+        assert put(client, "b.bin", b"x" * 300000).status == 201
+        uploads = [Raw(server.urls()[0]) for _ in range(8)]
+        for i, raw in enumerate(uploads):
+            raw.send(request_bytes("PUT", f"/v1/fs/c-{i}.bin", None, "Content-Length: 10") + b"half ")
+        wait_until(lambda: client.get(fs("a.bin")).status == 503, "uploads, which count as well")
+        for i, raw in enumerate(uploads):
+            raw.send(b"more.")
+            assert raw.answer("PUT", f"/v1/fs/c-{i}.bin").status == 201
+        wait_until(lambda: client.get(fs("a.bin")).status == 200, "a place for a download")
+        for raw in readers + uploads:
+            raw.sock.close()
+    assert tree(root) == ["a.bin", "b.bin"] + [f"c-{i}.bin" for i in range(8)] and drafts(root) == []
+
+
 def test_slow_uploads_hold_nobody_up(own):
     server, root = own("--files-threads", "1")
     with Client(server.urls()[0]) as quick:

@@ -306,9 +306,32 @@ def test_other_addresses_need_a_word(start):
     done = run("--listen", "0.0.0.0:0")
     assert done.returncode == 2 and "--insecure" in done.stderr
     own = start("--insecure", listen=("0.0.0.0:0",))
-    with Raw(f"http://127.0.0.1:{own.port()}") as raw:
-        raw.send(request_bytes("POST", SLEEP, {"seconds": 0}, "Origin: http://example.com", host="example.com"))
-        assert raw.answer("POST", SLEEP).status == 200
+    assert answers(f"http://127.0.0.1:{own.port()}")
+
+
+FOREIGN = [("Origin: http://example.org",), ("Origin: null",), ("Sec-Fetch-Site: cross-site",),
+           ("Origin: http://example.com", "Sec-Fetch-Site: same-site")]
+
+
+def statuses(url, host):
+    """What a POST to this host gets: without a word of where it is from, from there, and from elsewhere."""
+    with Raw(url) as raw:
+        def post(*lines):
+            raw.send(request_bytes("POST", SLEEP, {"seconds": 0}, *lines, host=host))
+            return raw.answer("POST", SLEEP).status
+
+        return post(), post(f"Origin: http://{host}"), {post(*lines) for lines in FOREIGN}
+
+
+def test_that_word_lifts_the_check_of_hosts_where_it_is_needed_and_nothing_else(start, tmp_path):
+    own = start("--insecure", listen=("127.0.0.1:0", "0.0.0.0:0", f"unix:{tmp_path}/gatherd.sock"))
+    loopback, other, unix = own.urls()
+    other = f"http://127.0.0.1:{own.port(1)}"
+    assert statuses(loopback, "localhost") == (200, 200, {403})
+    assert statuses(loopback, "example.com") == (421, 421, {421})
+    for url in (other, unix):
+        assert statuses(url, "localhost") == (200, 200, {403})
+        assert statuses(url, "example.com") == (200, 200, {403})
 
 
 # -- options -------------------------------------------------------------------------------------

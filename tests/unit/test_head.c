@@ -168,8 +168,33 @@ static void test_probes_and_unix_sockets_are_exempt(void **state)
     struct head head = {.host = TEXT("example.com"), .fetch_site = TEXT("cross-site")};
     assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/livez"), NULL), 0);
     assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/readyz"), NULL), 0);
-    head = (struct head){.host = TEXT("gatherd"), .local_socket = true};
+    head = (struct head){.host = TEXT("gatherd"), .any_host = true};
     assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/v1/limits"), NULL), 0);
+}
+
+/* Where any host will do, a page from elsewhere still won't. */
+static void test_any_host_is_not_any_origin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *origin, *site;
+        int rc;
+    } rows[] = {
+        {"example.com", NULL, NULL, 0},
+        {"example.com", "http://example.com", "same-origin", 0},
+        {"example.com", "http://example.org", NULL, ERR_FOREIGN_ORIGIN},
+        {"example.com", "null", NULL, ERR_FOREIGN_ORIGIN},
+        {"example.com", NULL, "cross-site", ERR_FOREIGN_ORIGIN},
+        {"example.com", "http://example.com", "same-site", ERR_FOREIGN_ORIGIN},
+        {NULL, "http://example.com", NULL, ERR_FOREIGN_ORIGIN},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct head head = {.any_host = true,
+                            .host = text_of(rows[i].host),
+                            .origin = text_of(rows[i].origin),
+                            .fetch_site = text_of(rows[i].site)};
+        assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/v1/limits"), NULL), rows[i].rc);
+    }
 }
 
 int main(void)
@@ -182,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_probes_and_unix_sockets_are_exempt),
+        cmocka_unit_test(test_any_host_is_not_any_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
