@@ -188,9 +188,6 @@ static int describe(int directory, const struct names *names, struct list_direct
                 continue;
             return jail_error(run->e, errno, path);
         }
-        int rc = run_spend_read(run, ENTRY_BYTES + (int64_t)name.len);
-        if (rc != 0)
-            return rc;
         if (!arena_text(run->arena, name.at, name.len, &entry->name))
             return no_memory(run, path);
         entry->type = (int)file_type_of(stat.st_mode);
@@ -199,6 +196,15 @@ static int describe(int directory, const struct names *names, struct list_direct
     }
     output->entries = (struct list){entries, count};
     return 0;
+}
+
+/* What the list counts for as something that was read. */
+static int64_t cost_of(const struct names *names)
+{
+    int64_t cost = 0;
+    for (size_t i = 0; i < names->count; i++)
+        cost += ENTRY_BYTES + (int64_t)strlen(names->heap[i].at);
+    return cost;
 }
 
 static int list_directory_run(const void *in, void *out, struct run *run)
@@ -219,8 +225,14 @@ static int list_directory_run(const void *in, void *out, struct run *run)
     rc = collect(dir, input, &names, &output->unnameable, run);
     if (rc == 0 && names.count > 0)
         qsort(names.heap, names.count, sizeof *names.heap, compare_names);
+    int64_t cost = cost_of(&names);
     if (rc == 0)
+        rc = run_spend_read(run, cost);
+    if (rc == 0) {
         rc = describe(fd, &names, output, input->path, run);
+        if (rc != 0)
+            run_return_read(run, cost);
+    }
     output->truncated = names.truncated;
     free(names.heap);
     closedir(dir);
