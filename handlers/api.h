@@ -32,7 +32,7 @@ struct request {
     struct text content_encoding; /* likewise */
     struct text if_match;         /* absent: none */
     struct text if_none_match;    /* likewise */
-    bool has_content_range;
+    bool has_content_range, has_unmodified_since;
     bool has_body;
     struct text id;                  /* what X-Request-Id answers */
     struct text body;                /* whole; filled before parse */

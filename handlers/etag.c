@@ -41,25 +41,28 @@ static size_t quoted_len(struct text t)
 }
 
 /* Elements may be empty (section 5.6.1.2). */
-bool etag_listed(struct text list, const char *tag, bool weak)
+enum etag_verdict etag_look_up(struct text list, const char *tag, bool weak)
 {
     struct text rest = trim(list);
-    bool found = false;
+    enum etag_verdict verdict = ETAG_MALFORMED;
     if (rest.len == 1 && rest.at[0] == '*')
-        return true;
+        return ETAG_LISTED;
     while (rest.len > 0) {
         bool is_weak = rest.len > 2 && memcmp(rest.at, "W/", 2) == 0;
         struct text quoted = {rest.at + (is_weak ? 2 : 0), rest.len - (is_weak ? 2 : 0)};
         size_t len = quoted_len(quoted);
         if (len == 0 && (is_weak || rest.at[0] != ','))
-            return false;
-        found = found || ((weak || !is_weak) && len == strlen(tag) && memcmp(quoted.at, tag, len) == 0);
+            return ETAG_MALFORMED;
+        if (len > 0 && verdict == ETAG_MALFORMED)
+            verdict = ETAG_NOT_LISTED;
+        if (len > 0 && (weak || !is_weak) && len == strlen(tag) && memcmp(quoted.at, tag, len) == 0)
+            verdict = ETAG_LISTED;
         rest = trim((struct text){quoted.at + len, quoted.len - len});
         if (rest.len == 0)
             break;
         if (rest.at[0] != ',')
-            return false;
+            return ETAG_MALFORMED;
         rest = trim((struct text){rest.at + 1, rest.len - 1});
     }
-    return found;
+    return verdict;
 }

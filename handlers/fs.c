@@ -48,7 +48,7 @@ static int check_match(const struct demands *demands, const struct file_stamp *t
         return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
                            "there is no such file, and If-Match is about one that is there; without it, one is made");
     etag_make(there, tag);
-    if (etag_listed(demands->if_match, tag, false))
+    if (etag_look_up(demands->if_match, tag, false) == ETAG_LISTED)
         return 0;
     return jail_refuse(
         e, ERR_PRECONDITION_FAILED, path,
@@ -64,10 +64,24 @@ static int check_upload(const void *given, const struct file_stamp *there, struc
     if (rc != 0 || demands->if_none_match.at == NULL || there == NULL)
         return rc;
     etag_make(there, tag);
-    if (!etag_listed(demands->if_none_match, tag, true))
+    if (etag_look_up(demands->if_none_match, tag, true) != ETAG_LISTED)
         return 0;
     return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
                        "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
+}
+
+/* A condition that can't be read is no reason to go on as if there were none, and to overwrite what it should have saved. */
+static const char *what_is_no_condition(const struct request *request)
+{
+    if (request->has_content_range)
+        return "Files are put whole: send all of it, without a Content-Range (RFC 9110 section 14.4)";
+    if (request->has_unmodified_since)
+        return "If-Unmodified-Since knows whole seconds only, and can't guard a file: use If-Match with its ETag";
+    if (request->if_match.at != NULL && etag_look_up(request->if_match, "", false) == ETAG_MALFORMED)
+        return "If-Match must be * or a list of entity-tags (RFC 9110 section 13.1.1)";
+    if (request->if_none_match.at != NULL && etag_look_up(request->if_none_match, "", true) == ETAG_MALFORMED)
+        return "If-None-Match must be * or a list of entity-tags (RFC 9110 section 13.1.2)";
+    return NULL;
 }
 
 /* False when there is no memory. */
@@ -90,9 +104,9 @@ void parse_upload(struct api *api, const struct request *request, struct outcome
 {
     if (!no_query(api, request, out) || !file_path(request, out))
         return;
-    if (request->has_content_range)
-        refuse(request, out, ERR_MALFORMED_HTTP,
-               "Files are put whole: send all of it, without a Content-Range (RFC 9110 section 14.4)");
+    const char *wrong = what_is_no_condition(request);
+    if (wrong != NULL)
+        refuse(request, out, ERR_MALFORMED_HTTP, "%s", wrong);
     else if (!make_condition(request, &out->condition))
         refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
     else
@@ -119,7 +133,7 @@ void api_source_reply(struct api *api, const struct request *request, struct tex
         reply_header(reply, "Last-Modified", "%s", date);
     reply->streams = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
     reply->body_len = stamp->size_bytes;
-    if (request->if_none_match.at != NULL && etag_listed(request->if_none_match, tag, true)) {
+    if (request->if_none_match.at != NULL && etag_look_up(request->if_none_match, tag, true) == ETAG_LISTED) {
         reply->status = 304;
         return;
     }

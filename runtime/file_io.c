@@ -101,18 +101,14 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
         return rc;
     char *bytes = arena_alloc(arena, (size_t)len + 1);
     ssize_t n = bytes == NULL ? -1 : read_all(range->fd, bytes, (size_t)len, range->offset);
-    if (n < 0) {
-        rc = bytes == NULL
-                 ? jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read")
-                 : jail_error(run->e, errno, range->path);
-        run_return_read(run, spent);
-        return rc;
-    }
+    if (bytes == NULL)
+        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+    if (n < 0)
+        return jail_error(run->e, errno, range->path);
     struct text text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (characters)
         text.len = utf8_cut(text, (size_t)range->most);
-    if ((int64_t)text.len < spent)
-        run_return_read(run, spent - (int64_t)text.len);
+    run_settle_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
     bytes[text.len] = '\0';
     *out = text;
     return 0;
@@ -153,11 +149,8 @@ static int read_piece(const struct file_range *range, int64_t size, bool charact
     if (scratch == NULL)
         return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
     int rc = read_inside(range, size, characters, scratch, run, &bytes);
-    if (rc == 0) {
+    if (rc == 0)
         rc = file_encode(bytes, range->encoding, range->path, run->arena, &data, run->e);
-        if (rc != 0)
-            run_return_read(run, (int64_t)bytes.len);
-    }
     if (rc == 0)
         *out = (struct file_piece){
             .data = data,

@@ -128,10 +128,8 @@ int file_step_readlines(const struct file_call *call, struct file_result *result
     if (rc != 0)
         return rc;
     rc = split_lines(file, bytes, run, &lines);
-    if (rc != 0) {
-        run_return_read(run, (int64_t)bytes.len);
+    if (rc != 0)
         return rc;
-    }
     int64_t position = range.offset + (int64_t)bytes.len;
     atomic_store(&file->position, position);
     *result = (struct file_result){.lines = lines, .read_bytes = (int64_t)bytes.len, .position = position, .eof = true};

@@ -14,7 +14,8 @@ enum whence { WHENCE_START, WHENCE_CURRENT, WHENCE_END };
 
 extern const int file_open_flags[FILE_MODES]; /* for open(2) */
 
-/* The file is open, in a mode that allows it. 0 with *result filled, as far as the method's output type says; or an ERR_ code with run->e filled. */
+/* The file is open, in a mode that allows it. 0 with *result filled, as far as the method's output type says; or an ERR_ code
+ * with run->e filled. */
 typedef int file_step_fn(const struct file_call *call, struct file_result *result, struct run *run);
 file_step_fn file_step_read, file_step_readline, file_step_readlines, file_step_write, file_step_writelines,
     file_step_pread, file_step_pwrite, file_step_seek, file_step_tell, file_step_truncate, file_step_flush,

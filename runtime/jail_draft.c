@@ -23,7 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DRAFT_TRIES = 100 };
+enum {
+    DRAFT_TRIES = 100,
+    TURN_TRIES = 10000, /* with the pauses some five seconds */
+    TURN_PAUSE_NS = 500000,
+};
 
 /* -- leftovers ------------------------------------------------------------------------------------------------------- */
 
@@ -179,20 +183,25 @@ struct manner {
     const struct file_condition *condition; /* NULL: none */
 };
 
-/* Waits its turn. *out stays -1 where the file system has no such locks (NFS has none on directories): then only what
- * depends on what is there is refused. */
+/* Waits its turn, but not for ever: whoever has the lock may have been stopped. *out stays -1 when it does not come, or where
+ * the file system has no such locks (NFS has none on directories): then only what depends on what is there is refused. */
 static int take_turn(const struct jail *jail, bool needed, int *out, struct text path, struct err *e)
 {
-    int result, fd = openat(jail->drafts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result, tries = 0, fd = openat(jail->drafts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return jail_error(e, errno, path);
-    while ((result = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
-        continue;
+    while ((result = flock(fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK && ++tries < TURN_TRIES)
+        nanosleep(&(struct timespec){.tv_nsec = TURN_PAUSE_NS}, NULL);
     if (result == 0) {
         *out = fd;
         return 0;
     }
-    int rc = needed ? jail_error(e, errno, path) : 0;
+    int rc = 0;
+    if (needed)
+        rc = errno == EWOULDBLOCK
+                 ? jail_refuse(e, ERR_IO_ERROR, path,
+                               "the lock on " DRAFTS_NAME " is kept by another process; nothing was changed")
+                 : jail_error(e, errno, path);
     close(fd);
     return rc;
 }

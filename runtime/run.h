@@ -20,6 +20,7 @@ struct run {
     const struct limits *limits; /* NULL in a worker process */
     atomic_llong *read_left;     /* bytes of files that the request may still read; NULL in a worker process */
     const struct jail *jail;     /* where paths are looked up; NULL but on the executor files */
+    int64_t spent;               /* of read_left, by this run; who fails gets it back */
     struct err *e;               /* to be filled, by err_set(), when it fails */
 };
 
@@ -31,6 +32,6 @@ static inline bool run_canceled(const struct run *run)
 /* Takes what is to be read, before there is memory for it, off what the request may read, all its tasks together. 0, or
  * ERR_LIMIT_EXCEEDED with nothing taken. */
 int run_spend_read(struct run *run, int64_t bytes);
-void run_return_read(struct run *run, int64_t bytes); /* it was less, or could not be used */
+void run_settle_read(struct run *run, int64_t bytes); /* it was so much less than paid for; or more, if below 0 */
 
 #endif

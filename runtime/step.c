@@ -20,7 +20,7 @@ static int step_run(const void *input, void *output, struct run *run)
 
 /* Not one that a request can name. */
 static const struct function function_step = {
-    .name = "a file transfer",
+    .name = "file_transfer",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &step_input_type,

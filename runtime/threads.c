@@ -46,6 +46,8 @@ static void run_job(struct job *job)
             .e = &job->e,
         };
         job->e.rc = job->function->run(job->input, job->output, &run);
+        if (job->e.rc != 0)
+            run_settle_read(&run, run.spent);
     }
     getrusage(RUSAGE_THREAD, &after);
     job->usage.user_ns = ns_of(after.ru_utime) - ns_of(before.ru_utime);

@@ -276,10 +276,11 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     struct err e;
     request->method = method_of(head->method);
     request->has_content_range = head->has_content_range;
+    request->has_unmodified_since = head->has_unmodified_since;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
     if (!name_request(exchange, head->request_id) || !keep(request, head->method, &exchange->method) ||
         !keep(request, head->content_type, &request->content_type) ||
-        !keep(request, head->content_encoding, &request->content_encoding) ||
+        !head_join(&head->content_encoding, request->arena, &request->content_encoding) ||
         !head_join(&head->if_match, request->arena, &request->if_match) ||
         !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
         reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");

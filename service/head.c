@@ -64,7 +64,6 @@ void head_field(struct head *head, struct text name, struct text value)
         struct text *value;
     } plain[] = {
         {"Content-Type", &head->content_type},
-        {"Content-Encoding", &head->content_encoding},
         {"X-Request-Id", &head->request_id},
         {"Origin", &head->origin},
         {"Host", &head->host},
@@ -80,12 +79,16 @@ void head_field(struct head *head, struct text name, struct text value)
         take_length(head, value);
     else if (strcasecmp(name.at, "Transfer-Encoding") == 0)
         take_coding(head, value);
+    else if (strcasecmp(name.at, "Content-Encoding") == 0)
+        take_line(head, &head->content_encoding, value);
     else if (strcasecmp(name.at, "If-Match") == 0)
         take_line(head, &head->if_match, value);
     else if (strcasecmp(name.at, "If-None-Match") == 0)
         take_line(head, &head->if_none_match, value);
     else if (strcasecmp(name.at, "Content-Range") == 0)
         head->has_content_range = true;
+    else if (strcasecmp(name.at, "If-Unmodified-Since") == 0)
+        head->has_unmodified_since = true;
     else if (strcasecmp(name.at, "Expect") == 0)
         head->expects_continue = strcasecmp(value.at, "100-continue") == 0;
 }

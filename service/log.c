@@ -200,6 +200,19 @@ static bool end_gap(struct log *log)
     return true;
 }
 
+bool log_flow_takes(struct log_flow *flow, int most, int64_t *left_out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (flow->second != now.tv_sec)
+        *flow = (struct log_flow){.second = now.tv_sec, .left_out = flow->left_out};
+    bool takes = flow->lines < most;
+    *left_out = flow->left_out;
+    flow->left_out = takes ? 0 : flow->left_out + 1;
+    flow->lines += takes;
+    return takes;
+}
+
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n)
 {
     if (end_gap(log)) {

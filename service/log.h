@@ -31,12 +31,20 @@ enum log_sink {
     LOG_SINK_POLLED, /* a pipe we may not open again: poll(), then no more than a pipe surely takes */
 };
 
+/* Lines that somebody else brings about, and that must not fill the disk: only so many a second. */
+struct log_flow {
+    int64_t second;
+    int lines;        /* in it */
+    int64_t left_out; /* since the last one that was taken */
+};
+
 struct log {
     enum log_level level; /* the most detailed one that is logged */
     enum log_format format;
     enum log_sink sink;
     int fd;
-    bool owns_fd;       /* opened here, to be closed by log_close() */
+    bool owns_fd; /* opened here, to be closed by log_close() */
+    struct log_flow refusals;
     uint64_t dropped;   /* lines, since the last that was taken */
     struct writer line; /* the one being made; its memory is kept for the next */
     size_t start, len;  /* what waits in ring: from start, len bytes, going on at 0 */
@@ -77,6 +85,9 @@ static inline bool log_enabled(const struct log *log, enum log_level level)
 {
     return level <= log->level;
 }
+
+/* Whether there is room in the flow for a line now; then *left_out says how many there were none for before. */
+bool log_flow_takes(struct log_flow *flow, int most, int64_t *left_out);
 
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n);
 

@@ -35,12 +35,20 @@ void report_task(struct log *log, const struct task *task, const struct ticket *
     log_event(log, level, event, fields, COUNT_OF(fields));
 }
 
+/* A single client can bring about 100,000 refusals a second. */
+enum { REFUSALS_A_SECOND = 50 };
+
 void report_refusal(struct log *log, int rc, struct text method, struct text path, struct text request_id)
 {
     int status = error_status(rc);
-    log_event(log, status >= 500 ? LOG_WARN : LOG_DEBUG, "request_refused",
+    int64_t left_out = 0;
+    enum log_level level = status >= 500 ? LOG_WARN : LOG_DEBUG;
+    if (level == LOG_WARN && log_enabled(log, level) && !log_flow_takes(&log->refusals, REFUSALS_A_SECOND, &left_out))
+        return;
+    log_event(log, level, "request_refused",
               LOG_FIELDS(log_integer("status", status), log_text("error", text_of(error_code(rc))),
-                         log_text("method", method), log_text("path", path), log_text("request_id", request_id)));
+                         log_text("method", method), log_text("path", path), log_text("request_id", request_id),
+                         log_integer("left_out", left_out == 0 ? INTEGER_ABSENT : left_out)));
 }
 
 void report_worker(struct log *log, const struct worker_event *event)
@@ -48,11 +56,11 @@ void report_worker(struct log *log, const struct worker_event *event)
     /* Of one that was up it goes without saying that it ended. */
     bool says_itself = event->was_up && event->fault == WORKER_ENDED;
     const struct log_field fields[] = {
-        log_integer("pid", event->pid == 0 ? INT64_MIN : event->pid),
+        log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),
         log_text("error", absent_if(says_itself, worker_fault_names[event->fault])),
         log_text("detail", text_of(event->system)),
-        log_integer("exit_signal", event->exit_signal == 0 ? INT64_MIN : event->exit_signal),
-        log_integer("exit_code", event->exit_code < 0 ? INT64_MIN : event->exit_code),
+        log_integer("exit_signal", event->exit_signal == 0 ? INTEGER_ABSENT : event->exit_signal),
+        log_integer("exit_code", event->exit_code < 0 ? INTEGER_ABSENT : event->exit_code),
         log_text("task_running", text_of(event->function)),
         log_text("last_words", event->last_words),
         log_seconds("retry_seconds", event->was_up && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),

@@ -17,7 +17,8 @@ struct worker_event;
 /* task_done at debug, task_failed or task_canceled at info. */
 void report_task(struct log *log, const struct task *task, const struct ticket *ticket, struct text request_id);
 
-/* request_refused: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx).
+/* request_refused: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
+ * the former only some a second; the next says left_out.
  * What is not known of the request is absent; rc is an ERR_ code. */
 void report_refusal(struct log *log, int rc, struct text method, struct text path, struct text request_id);
 

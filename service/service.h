@@ -8,7 +8,8 @@
 
 #include "service/config.h"
 
-/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker process. */
+/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker
+ * process. */
 #define WORKER_FLAG "--worker"
 
 /* Serves until SIGTERM or SIGINT, then drains:

@@ -225,14 +225,10 @@ static int list_directory_run(const void *in, void *out, struct run *run)
     rc = collect(dir, input, &names, &output->unnameable, run);
     if (rc == 0 && names.count > 0)
         qsort(names.heap, names.count, sizeof *names.heap, compare_names);
-    int64_t cost = cost_of(&names);
     if (rc == 0)
-        rc = run_spend_read(run, cost);
-    if (rc == 0) {
+        rc = run_spend_read(run, cost_of(&names));
+    if (rc == 0)
         rc = describe(fd, &names, output, input->path, run);
-        if (rc != 0)
-            run_return_read(run, cost);
-    }
     output->truncated = names.truncated;
     free(names.heap);
     closedir(dir);

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from client import Client
+from client import Client, Raw, request_bytes
 from judge import PLACE
 
 LIMIT = 10000  # children of a gather, by default
@@ -262,6 +262,14 @@ def test_a_body_in_a_coding_is_refused(coding, client, nothing_starts):
         response = client.post(path, b'{"seconds": 0}', **{"Content-Encoding": coding})
         assert response.status == 415, response.value
         assert response.header("accept-encoding") == "identity" and f'"{coding}"' in response.value["detail"]
+
+
+@pytest.mark.parametrize("codings", [("gzip", "identity"), ("identity", "gzip"), ("gzip", "")])
+def test_a_coding_in_several_lines_is_one(codings, server):
+    with Raw(server.urls()[0]) as raw:
+        raw.send(request_bytes("POST", "/v1/run/sleep", b'{"seconds": 0}', "Content-Type: application/json",
+                               *(f"Content-Encoding: {coding}" for coding in codings)))
+        assert raw.answer("POST", "/v1/run/sleep").status == 415
 
 
 def test_the_coding_that_is_none_is_taken(client):

@@ -329,15 +329,17 @@ def processor_seconds(pid):
     return time.clock_gettime(~pid << 3 | 2)  # the clock of that process, as clock_getcpuclockid(3) makes it
 
 
-def flood(url, pid):
+FULL = request_bytes("POST", BLOCK, {"seconds": 0})
+
+
+def flood(url, pid, request=FULL, status=503):
     """Sends many requests that are refused, and returns the processor time that the server took for one."""
     before = processor_seconds(pid)
-    request = request_bytes("POST", BLOCK, {"seconds": 0})
     with Raw(url) as raw:
         for _ in range(FLOOD // 100):
             raw.send(request * 100)
             for _ in range(100):
-                assert raw.read().status == 503
+                assert raw.read().status == status
     return (processor_seconds(pid) - before) / FLOOD
 
 
@@ -355,16 +357,40 @@ def test_a_flood_of_refusals_costs_little_more_for_being_logged(start):
     assert logging < 2 * silent
 
 
+def test_a_flood_of_refusals_fills_no_disk(start):
+    own = start("--threads", "1", "--queue-limit", "0", log_level="warn")
+    url = own.urls()[0]
+    with Raw(url) as filler:
+        filler.send(request_bytes("POST", BLOCK + "?name=filler", {"seconds": LONG}))
+        wait_until(lambda: pools(url)["default"]["busy"] == 1, "a full pool")
+        began = time.monotonic()
+        flood(url, own.pid)
+        took = time.monotonic() - began
+
+        asked = []
+
+        def one_more_is_logged():
+            asked.append(f"more-{len(asked)}")
+            with Raw(url) as raw:
+                raw.send(request_bytes("POST", BLOCK, {"seconds": 0}, f"X-Request-Id: {asked[-1]}"))
+                assert raw.read().status == 503
+            return any(own.events(request_id=name) for name in asked)
+        wait_until(one_more_is_logged, "a second that has room")
+
+        def refusals():
+            lines = own.events(event="request_refused")
+            return sum(1 + line.get("left_out", 0) for line in lines) == FLOOD + len(asked) and lines
+        lines = wait_until(refusals, "the count of what was left out")
+        assert 50 <= len(lines) <= 50 * (took + time.monotonic() - began + 2)
+
+
 def test_a_flood_of_refusals_waits_for_no_reader(start):
     """Nobody reads stderr: lines are lost, answers are not."""
-    process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--threads", "1", "--queue-limit", "0"],
+    process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--log-level", "debug"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
     try:
         url = process.stdout.readline().decode().split(" on ")[1].strip()
-        with Raw(url) as filler:
-            filler.send(request_bytes("POST", BLOCK, {"seconds": LONG}))
-            wait_until(lambda: pools(url)["default"]["busy"] == 1, "a full pool")
-            flood(url, process.pid)
+        flood(url, process.pid, request_bytes("GET", "/nothing"), 404)
     finally:
         process.terminate()
         process.communicate(timeout=30)

@@ -507,6 +507,22 @@ def test_what_was_refused_or_failed_is_not_spent(own):
         assert codes == ["not_text", "not_text", None, "limit_exceeded", None, "limit_exceeded", None]
 
 
+def test_characters_of_several_bytes_are_paid_for_as_they_are(own):
+    """One character is given in any case, however little was asked for; and who fails gets back what he paid, not more."""
+    server, root = own("--max-read-bytes", "10")
+    (root / "bad").write_bytes(b"\x80" * 100)
+    (root / "ten").write_bytes(b"a" * 10)
+    (root / "euros").write_text("\u20ac" * 20, encoding="utf-8")
+    bad = {"function": "read_file", "input": {"path": "bad", "length": 1}}
+    ten = {"function": "read_file", "input": {"path": "ten"}}
+    euro = {"function": "read_file", "input": {"path": "euros", "length": 1}}
+    failing = {"function": "file_script", "input": {"path": "ten", "ops": [{"op": "read"}, {"op": "write", "data": "x"}]}}
+    with Client(server.urls()[0]) as client:
+        for tasks, succeed in (([bad] * 20 + [ten] * 3, 1), ([euro] * 12, 4), ([failing] * 3 + [ten] * 2, 1)):
+            response = client.post("/v1/gather", {"mode": "all_settled", "max_concurrency": 1, "tasks": tasks})
+            assert response.value["result"]["counts"]["succeeded"] == succeed, tasks
+
+
 def test_lists_of_directories_count_as_reading(own):
     server, root = own("--max-read-bytes", "20000")
     for i in range(100):
