@@ -1,5 +1,6 @@
 #include "service/head.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -114,14 +115,8 @@ bool head_join(const struct head_lines *lines, struct arena *arena, struct text 
     if (joined == NULL)
         return lines->count == 0;
     size_t at = 0;
-    for (int i = 0; i < lines->count; i++) {
-        if (i > 0) {
-            memcpy(joined + at, ", ", 2);
-            at += 2;
-        }
-        memcpy(joined + at, lines->at[i].at, lines->at[i].len);
-        at += lines->at[i].len;
-    }
+    for (int i = 0; i < lines->count; i++)
+        at += (size_t)snprintf(joined + at, len + 1 - at, "%s%s", i == 0 ? "" : ", ", lines->at[i].at);
     *out = (struct text){joined, at};
     return true;
 }

@@ -546,6 +546,12 @@ def download(url, path):
     return digest.hexdigest()
 
 
+def is_open(server, name):
+    """Whether the server has a file of this name open."""
+    where = f"/proc/{server.pid}/fd"
+    return any(os.readlink(f"{where}/{n}").endswith("/" + name) for n in os.listdir(where) if os.path.lexists(f"{where}/{n}"))
+
+
 def peak(server):
     return server.memory("VmHWM") / MB
 
@@ -676,8 +682,7 @@ def test_slow_readers_hold_nobody_up(own):
         assert head.startswith(b"HTTP/1.1 200 ")
         for raw in slow:
             raw.sock.close()
-        wait_until(lambda: "a.bin" not in str([os.readlink(f"/proc/{server.pid}/fd/{n}") for n in os.listdir(
-            f"/proc/{server.pid}/fd") if os.path.lexists(f"/proc/{server.pid}/fd/{n}")]), "the end of the files")
+        wait_until(lambda: not is_open(server, "a.bin"), "the end of the files")
 
 
 def test_transfers_beyond_the_limit_are_refused(own):
@@ -707,12 +712,14 @@ def test_transfers_beyond_the_limit_are_refused(own):
         assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
         for raw in readers[:8]:
             raw.sock.close()
-        wait_until(lambda: client.get(fs("a.bin")).status == 200, "a place for a download")
+        wait_until(lambda: not is_open(server, "a.bin"), "all places")
+        assert client.get(fs("a.bin")).status == 200
         assert put(client, "b.bin", b"x" * 300000).status == 201
         uploads = [Raw(server.urls()[0]) for _ in range(8)]
         for i, raw in enumerate(uploads):
             raw.send(request_bytes("PUT", f"/v1/fs/c-{i}.bin", None, "Content-Length: 10") + b"half ")
-        wait_until(lambda: client.get(fs("a.bin")).status == 503, "uploads, which count as well")
+        wait_until(lambda: len(drafts(root)) == 8, "uploads, which count as well")
+        assert client.get(fs("a.bin")).status == 503
         for i, raw in enumerate(uploads):
             raw.send(b"more.")
             assert raw.answer("PUT", f"/v1/fs/c-{i}.bin").status == 201
