@@ -122,6 +122,19 @@ bool arena_defer(struct arena *arena, void (*end)(void *data), void *data)
     return true;
 }
 
+static void let_go(void *arena)
+{
+    arena_unref(arena);
+}
+
+bool arena_keep(struct arena *arena, struct arena *other)
+{
+    if (!arena_defer(arena, let_go, other))
+        return false;
+    arena_ref(other);
+    return true;
+}
+
 void *arena_block(struct arena *arena, size_t size)
 {
     void *block = malloc(size);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 /* The one table of errors: name, code (in JSON; with hyphens the end of the problem's `type`), HTTP status (RFC 9110),
  * title (as in RFC 9457: the same for each occurrence). */
@@ -156,6 +157,11 @@ static inline void ring_remove(struct ring *node)
 
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
+
+static inline uint64_t ns_of(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
+}
 
 /* Assertions: for our own bugs, kept in release builds. Nothing that a client, the system or a lack of memory can bring
  * about may reach one. */

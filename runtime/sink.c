@@ -186,11 +186,6 @@ static void on_step(struct step *step, const struct err *e)
         tell(sink);
 }
 
-static void let_go(void *arena)
-{
-    arena_unref(arena);
-}
-
 int sink_open(struct runtime *runtime, struct text path, const struct file_condition *condition, sink_fn *ready,
               void *user, struct sink **out, struct err *e)
 {
@@ -202,8 +197,8 @@ int sink_open(struct runtime *runtime, struct text path, const struct file_condi
     bool ok = sink != NULL && arena_text(arena, path.at, path.len, &sink->path);
     for (int i = 0; ok && i < BLOCKS; i++)
         ok = (sink->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
-    if (ok && condition != NULL && (ok = arena_defer(arena, let_go, condition->arena)))
-        arena_ref(condition->arena);
+    if (ok && condition != NULL)
+        ok = arena_keep(arena, condition->arena);
     if (!ok) {
         arena_unref(arena);
         streams_leave(runtime);

@@ -42,21 +42,15 @@ static void on_done(struct task *task, void *user)
     task_release(task);
 }
 
-static void let_go(void *arena)
-{
-    arena_unref(arena);
-}
-
 static int submit(struct runtime *runtime, struct step *step, bool goes_on, struct err *e)
 {
     struct arena *arena = arena_new();
     struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
     struct step_input *input = spec == NULL ? NULL : arena_alloc(arena, sizeof *input);
-    if (input == NULL || !arena_defer(arena, let_go, step->arena)) {
+    if (input == NULL || !arena_keep(arena, step->arena)) {
         arena_unref(arena);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to work on the file; try again later");
     }
-    arena_ref(step->arena);
     input->step = step;
     *spec = (struct task_spec){.function = &function_step, .input = input, .options = task_options_none};
     spec->options.timeout_ns = spec->options.deadline_ns = INT64_MAX;

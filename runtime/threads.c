@@ -21,11 +21,6 @@ struct crew {
 
 /* -- a pool's thread ----------------------------------------------------------------------------------------------- */
 
-static uint64_t ns_of(struct timeval t)
-{
-    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
-}
-
 static void run_job(struct job *job)
 {
     struct rusage before, after;

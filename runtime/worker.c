@@ -43,11 +43,6 @@ static const struct function *find(const struct function *const *table, const ch
     return NULL;
 }
 
-static uint64_t ns_of(struct timeval t)
-{
-    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
-}
-
 static int out_of_memory(struct err *e)
 {
     return err_set(e, ERR_WORKER_MEMORY, "The task needed more memory than its worker process may take");

@@ -201,6 +201,23 @@ static void each_failed_allocation_changes_nothing(void **state)
     assert_true(n > 10);
 }
 
+static void note_end(void *ended)
+{
+    *(bool *)ended = true;
+}
+
+static void what_is_kept_goes_with_the_keeper(void **state)
+{
+    (void)state;
+    bool ended = false;
+    struct arena *keeper = arena_new(), *kept = arena_new();
+    assert_true(keeper != NULL && kept != NULL && arena_defer(kept, note_end, &ended) && arena_keep(keeper, kept));
+    arena_unref(kept);
+    assert_false(ended);
+    arena_unref(keeper);
+    assert_true(ended);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test(many_small_pieces_cost_few_allocations),
         cmocka_unit_test(large_pieces_leave_the_block_in_use),
         cmocka_unit_test(each_failed_allocation_changes_nothing),
+        cmocka_unit_test(what_is_kept_goes_with_the_keeper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

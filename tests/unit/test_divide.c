@@ -169,12 +169,6 @@ static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_l
     return f;
 }
 
-static bool nothing_abandoned(const void *of)
-{
-    const struct fixture *f = of;
-    return runtime_abandoned(f->runtime) == 0;
-}
-
 static void finish(struct fixture *f)
 {
     assert_true(run_until(f, nothing_abandoned, f));

@@ -960,19 +960,6 @@ static void a_fifo_hangs_nothing(void **state)
     close(reader);
 }
 
-struct swapper {
-    char directory[8192], link[8192];
-    atomic_bool stop;
-};
-
-static void *swap_until_stopped(void *arg)
-{
-    struct swapper *s = arg;
-    while (!atomic_load(&s->stop))
-        renameat2(AT_FDCWD, s->directory, AT_FDCWD, s->link, RENAME_EXCHANGE);
-    return NULL;
-}
-
 static int race_once(struct tree *t, int verb)
 {
     int rc;

@@ -836,20 +836,6 @@ static void a_killed_writer_leaves_whole_files(void **state)
 
 /* -- races ----------------------------------------------------------------------------------------------------------- */
 
-struct swapper {
-    char directory[8192], link[8192];
-    atomic_bool stop;
-};
-
-/* Makes a directory a symlink that leads out, and back, as fast as can be. */
-static void *swap_until_stopped(void *arg)
-{
-    struct swapper *s = arg;
-    while (!atomic_load(&s->stop))
-        renameat2(AT_FDCWD, s->directory, AT_FDCWD, s->link, RENAME_EXCHANGE);
-    return NULL;
-}
-
 /* What a call made of the path: 0 when it stayed inside, or how it was refused. */
 static int resolve_once(struct tree *t, int how)
 {

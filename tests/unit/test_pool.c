@@ -29,12 +29,6 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     return f;
 }
 
-static bool nothing_abandoned(const void *of)
-{
-    const struct fixture *f = of;
-    return runtime_abandoned(f->runtime) == 0;
-}
-
 static struct task_spec deed_for(struct fixture *f, enum executor executor, int64_t pool, struct stage *stage,
                                  enum deed deed)
 {

@@ -1287,20 +1287,6 @@ static void closed_in_any_state(void **state)
     assert_int_equal(descriptors(), before);
 }
 
-static void close_runtime(struct watch *w)
-{
-    struct fixture *f = w->fixture;
-    task_release(w->task);
-    runtime_close(f->runtime);
-    f->runtime = NULL;
-}
-
-static bool loop_is_dead(const void *of)
-{
-    const struct fixture *f = of;
-    return uv_loop_alive(&f->loop) == 0;
-}
-
 /* What is delivered last may close the runtime. */
 static void closed_from_inside_done(void **state)
 {

@@ -38,12 +38,6 @@ static struct fixture *start(int64_t threads)
     return f;
 }
 
-static bool nothing_abandoned(const void *of)
-{
-    const struct fixture *f = of;
-    return runtime_abandoned(f->runtime) == 0;
-}
-
 static void finish(struct fixture *f, struct stage *stage)
 {
     for (size_t i = 0; i < f->runtime->limits.pools.count; i++) {
@@ -561,20 +555,6 @@ static void closed_at_once(void **state)
     (void)state;
     for (int i = 0; i < 20; i++)
         finish(start_with(4, (int64_t[]){1, 4, 2, 8}, 10), NULL);
-}
-
-static void close_runtime(struct watch *w)
-{
-    struct fixture *f = w->fixture;
-    task_release(w->task);
-    runtime_close(f->runtime);
-    f->runtime = NULL;
-}
-
-static bool loop_is_dead(const void *of)
-{
-    const struct fixture *f = of;
-    return uv_loop_alive(&f->loop) == 0;
 }
 
 /* What is delivered last may close the runtime. */

@@ -101,6 +101,18 @@ static bool is_idle(const void *of)
     return f->runtime->unfinished == 0 && f->runtime->ready == NULL;
 }
 
+bool nothing_abandoned(const void *of)
+{
+    const struct fixture *f = of;
+    return runtime_abandoned(f->runtime) == 0;
+}
+
+bool loop_is_dead(const void *of)
+{
+    const struct fixture *f = of;
+    return uv_loop_alive(&f->loop) == 0;
+}
+
 bool run_until_idle(struct fixture *f)
 {
     return run_until(f, is_idle, f);
@@ -117,6 +129,14 @@ void watch_done(struct task *task, void *watch)
     task_look(task, &w->view);
     if (w->then != NULL)
         w->then(w);
+}
+
+void close_runtime(struct watch *w)
+{
+    struct fixture *f = w->fixture;
+    task_release(w->task);
+    runtime_close(f->runtime);
+    f->runtime = NULL;
 }
 
 bool watch_is_done(const void *watch)

@@ -38,6 +38,10 @@ int fixture_teardown(void **state);
  * minute weren't enough: a bound for what would hang, not a measure. */
 bool run_until(struct fixture *f, bool (*condition)(const void *of), const void *of);
 
+/* Conditions on a fixture. */
+bool nothing_abandoned(const void *of);
+bool loop_is_dead(const void *of); /* no handle or request is left */
+
 /* Runs until no task of the fixture is unfinished; false as above. */
 bool run_until_idle(struct fixture *f);
 
@@ -53,6 +57,7 @@ struct watch {
     void *user;                    /* for `then` */
 };
 bool watch_is_done(const void *watch);
+void close_runtime(struct watch *w); /* a `then`: releases the task, and closes the runtime from inside `done` */
 void watch_done(struct task *task, void *watch); /* the `done` of tasks that are submitted without submit() */
 
 /* Submits a copy of `spec`, which was built in f->arena, received now or at received_ns. The result is task_submit()'s. */

@@ -295,6 +295,14 @@ bool tree_outside_untouched(struct tree *t)
     return count_in(t->outside) == 1 && tree_holds(t, "../outside/secret", SECRET) && count_in(t->base) == 2;
 }
 
+void *swap_until_stopped(void *arg)
+{
+    struct swapper *s = arg;
+    while (!atomic_load(&s->stop))
+        renameat2(AT_FDCWD, s->directory, AT_FDCWD, s->link, RENAME_EXCHANGE);
+    return NULL;
+}
+
 /* -- calls ----------------------------------------------------------------------------------------------------------- */
 
 static const struct field *field_of(const struct type *record, const char *name)

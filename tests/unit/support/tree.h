@@ -72,6 +72,13 @@ bool tree_directory(struct tree *t, const char *path);
 size_t tree_drafts(struct tree *t);          /* files in the directory for temporary files */
 bool tree_outside_untouched(struct tree *t); /* the secret, and nothing else, is there */
 
+/* A thread's main: makes a directory a symlink, and back, as fast as can be. */
+struct swapper {
+    char directory[8192], link[8192];
+    atomic_bool stop;
+};
+void *swap_until_stopped(void *arg); /* a struct swapper */
+
 /* Calls a function: pairs of a field's name and its value as text, then NULL; other fields have their defaults. What the
  * types refuse comes back as it would from decoding. The result's code; output and error are in the tree until the next. */
 #define tree_call(t, function, ...) tree_call_pairs(t, function, NULL, TEXT(""), (const char *const[]){__VA_ARGS__})
