@@ -1,17 +1,17 @@
 #include "runtime/runtime.h"
 
-#include "runtime/jail.h"
-#include "runtime/open_files.h"
-#include "runtime/pool.h"
-#include "runtime/processes.h"
-#include "runtime/threads.h"
+#include "runtime/executors/pool.h"
+#include "runtime/executors/process_pool.h"
+#include "runtime/executors/thread_pool.h"
+#include "runtime/files/file_root.h"
+#include "runtime/files/open_files.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 static void on_timers_fired(struct timers *timers)
 {
-    runtime_drain(container_of(timers, struct runtime, timers));
+    task_drain(container_of(timers, struct runtime, timers));
 }
 
 static void on_timers_closed(struct timers *timers)
@@ -40,7 +40,9 @@ static int start_pools(struct runtime *runtime, const struct runtime_config *con
         if (rc != 0)
             return rc;
     }
-    return config->processes == 0 ? 0 : processes_new(runtime, config, queue_limit, &runtime->processes, e);
+    return config->processes.size == 0
+               ? 0
+               : processes_new(runtime, &config->processes, queue_limit, &runtime->processes, e);
 }
 
 static void stop_pools(struct runtime *runtime)

@@ -1,5 +1,5 @@
 /* main - the way in: argv and environment become a configuration, and that a service; or it is a worker process of one. */
-#include "runtime/worker.h"
+#include "runtime/executors/worker_main.h"
 #include "service/service.h"
 
 #include <stdlib.h>

@@ -3,13 +3,13 @@
 #include "gatherd_version.h"
 #include "handlers/api.h"
 #include "runtime/runtime.h"
-#include "service/config_print.h"
-#include "service/descriptors.h"
-#include "service/http.h"
-#include "service/linger.h"
-#include "service/listener.h"
-#include "service/log.h"
-#include "service/report.h"
+#include "service/config/config_help.h"
+#include "service/config/fd_budget.h"
+#include "service/http/http_server.h"
+#include "service/log/log.h"
+#include "service/log/log_events.h"
+#include "service/net/lingering_close.h"
+#include "service/net/listener.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static void cancel(struct service *service)
                   LOG_FIELDS(log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime))));
     enter(service, CANCELING, GRACE_MS);
     runtime_end(service->runtime);
-    runtime_drain(service->runtime);
+    task_drain(service->runtime);
 }
 
 static void cut(struct service *service)
@@ -137,7 +137,7 @@ static void end_when_done(struct service *service)
         return;
     service->stage = ENDED;
     runtime_end(service->runtime);
-    runtime_drain(service->runtime);
+    task_drain(service->runtime);
     log_event(service->log, LOG_INFO, "ended", NULL, 0);
     uv_stop(&service->loop);
 }
@@ -264,12 +264,12 @@ static int start(struct service *service, struct err *e)
     struct runtime_config runtime = {
         .loop = &service->loop,
         .limits = &config->limits,
-        .processes = config->runtime.processes,
-        .processes_source = config->processes_source,
-        .worker_command = service->worker_command,
-        .worker_max_tasks = config->runtime.worker_max_tasks,
-        .on_worker = on_worker,
-        .user = service,
+        .processes.size = config->runtime.processes,
+        .processes.size_source = config->processes_source,
+        .processes.command = service->worker_command,
+        .processes.max_tasks = config->runtime.worker_max_tasks,
+        .processes.on_worker = on_worker,
+        .processes.user = service,
         .files_root = config->runtime.files_root.at,
         .files_threads = config->runtime.files_threads,
         .files_source = config->files_source,

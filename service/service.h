@@ -6,7 +6,7 @@
 #ifndef GATHERD_SERVICE_SERVICE_H
 #define GATHERD_SERVICE_SERVICE_H
 
-#include "service/config.h"
+#include "service/config/config.h"
 
 /* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker
  * process. */

@@ -1,6 +1,6 @@
 /* block - blocks the thread it runs on, as a badly behaved library call would. */
-#include "runtime/function.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/task/function.h"
 
 #include <errno.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* file_script - opens a file, does many operations on it in order, and closes it, all in one job of the files pool. */
-#include "runtime/file_steps.h"
-#include "runtime/function.h"
+#include "runtime/files/file_methods.h"
+#include "runtime/task/function.h"
 
 #include <stdio.h>
 #include <string.h>

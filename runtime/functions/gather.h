@@ -6,7 +6,7 @@
 #ifndef GATHERD_RUNTIME_FUNCTIONS_GATHER_H
 #define GATHERD_RUNTIME_FUNCTIONS_GATHER_H
 
-#include "runtime/core.h"
+#include "runtime/task/task_internal.h"
 
 enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
 

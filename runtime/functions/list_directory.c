@@ -1,8 +1,8 @@
 /* list_directory - what is in a directory, sorted by name, a bounded number at a time. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* make_directory - makes a directory, and those that lead to it where that is wanted. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* primes - counts the primes of a range with a segmented sieve of Eratosthenes over the odd numbers. */
-#include "runtime/function.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/task/function.h"
 
 #include <string.h>
 

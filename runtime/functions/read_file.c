@@ -1,9 +1,9 @@
 /* read_file - what is in a file, or in a range of it, as text or base64. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/limits.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
+#include "runtime/types/limits.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* rename_file - gives a file, a directory or a symlink another name, in one step. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
 
 #include <errno.h>
 #include <fcntl.h>

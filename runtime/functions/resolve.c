@@ -1,7 +1,7 @@
 /* resolve - the addresses of a host, by the blocking call that every program makes. */
-#include "runtime/function.h"
-#include "runtime/hosts.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/lib/resolver.h"
+#include "runtime/task/function.h"
 
 #include <arpa/inet.h>
 #include <string.h>

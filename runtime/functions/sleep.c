@@ -1,5 +1,5 @@
 /* sleep - a task that ends after a while, and holds nothing but a place in the heap until then. */
-#include "runtime/core.h"
+#include "runtime/task/task_internal.h"
 
 struct sleep_input {
     uint64_t duration_ns;

@@ -1,8 +1,8 @@
 /* stat_file - what is known of a file, a directory or a symlink, without opening it. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
 
 struct stat_file_input {
     struct text path;

@@ -1,6 +1,6 @@
 /* sum - the sum of a range of integers, added one by one: the plainest computation that would stall a loop. */
-#include "runtime/function.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/task/function.h"
 
 struct sum_input {
     int64_t n, from;

@@ -1,8 +1,8 @@
 /* write_file - writes a file in one call, and leaves it as it was when there is no space for what is new. */
-#include "runtime/file_io.h"
-#include "runtime/function.h"
-#include "runtime/jail.h"
-#include "runtime/run.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/files/file_io.h"
+#include "runtime/files/file_root.h"
+#include "runtime/task/function.h"
 
 #include <errno.h>
 #include <fcntl.h>

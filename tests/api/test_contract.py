@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import judge
-import spec
+import contract
+import openapi_spec
 from client import Client
-from judge import steady
-from same_schema import differences
+from contract import steady
+from schema_diff import differences
 from strategies import repair, spoiled, texts, valid
 
 # What is about files is held to the contract in test_files.py, test_open_files.py and test_fs.py.
-RUNS = [o for o in spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
-READS = [o for o in spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
+RUNS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
+READS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
 WITH_QUERY = [o for o in RUNS if o.query_parameters()]
 
 by_operation = {"argnames": "operation", "ids": str}
@@ -45,7 +45,7 @@ def hurried(value):
 
 def on_files(value):
     """Whether it depends on what files there are."""
-    names = set(spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
+    names = set(openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
     names = {n for n in names if n.endswith(("_file", "_directory", "_script"))}
     return any(n in names for n in members(value, "function"))
 
@@ -54,7 +54,7 @@ def on_files(value):
 def test_what_fits_the_schema_is_taken(operation, client):
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", "a" * 128, "._-9", None, "", "a" * 129, "a b"]))
     def run(body, request_id):
-        spec.check_value(body, operation.body_schema(), "generated")
+        openapi_spec.check_value(body, operation.body_schema(), "generated")
         response = client.post(operation.path, body, **{"X-Request-Id": request_id})
         if not hurried(body) and not on_files(body):
             assert response.status == 200, response.value
@@ -202,8 +202,8 @@ def test_bad_options_in_the_query_are_refused(operation, query, parameter, clien
 
 
 MISFITS = [  # options that are right by themselves
-    ("executor=loop", "executor", judge.POOLED), ("executor=threads", "executor", ("loop",)),
-    ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", judge.POOLED),
+    ("executor=loop", "executor", contract.POOLED), ("executor=threads", "executor", ("loop",)),
+    ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", contract.POOLED),
     ("pool=default", "pool", ("loop", "processes"))]
 
 
@@ -221,7 +221,7 @@ def test_options_that_do_not_suit_the_function_are_refused(operation, query, par
         assert [e.get("parameter") for e in response.value["errors"]] == ["parallel"]
 
 
-@pytest.mark.parametrize(argvalues=spec.OPERATIONS, **by_operation)
+@pytest.mark.parametrize(argvalues=openapi_spec.OPERATIONS, **by_operation)
 def test_unknown_parameters_are_refused(operation, client):
     body = next(iter(operation.request_examples().values()), None)
     response = client.ask(operation.method, operation.example_target() + "?no_such_parameter=1",
@@ -292,12 +292,12 @@ ELSEWHERE |= {"FileForbidden", "NoFile", "FileExists", "FileUnsuitable", "FileBr
 
 
 def test_every_documented_problem_is_provoked():
-    assert set(spec.DOCUMENT["components"]["responses"]) == set(PROBLEMS) | ELSEWHERE
+    assert set(openapi_spec.DOCUMENT["components"]["responses"]) == set(PROBLEMS) | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_problems_are_as_documented(name, client):
-    response = spec.DOCUMENT["components"]["responses"][name]
+    response = openapi_spec.DOCUMENT["components"]["responses"][name]
     examples = response["content"]["application/problem+json"]["examples"]
     assert set(examples) == set(PROBLEMS[name])
     for example, (method, target, body, headers) in PROBLEMS[name].items():
@@ -315,15 +315,15 @@ def says_more(difference):
 def test_functions_have_the_documented_schemas(client):
     functions = client.get("/v1/functions").value["functions"]
     names = [f["name"] for f in functions]
-    assert names == sorted(names) == spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
+    assert names == sorted(names) == openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
     for function in functions:
         assert client.get(f"/v1/functions/{function['name']}").value == function
-        assert f"/v1/run/{function['name']}" in spec.DOCUMENT["paths"]
+        assert f"/v1/run/{function['name']}" in openapi_spec.DOCUMENT["paths"]
         title = "".join(word.capitalize() for word in function["name"].split("_"))
-        found = differences(function["input"], function["input"], spec.schema(title + "Input"), spec.DOCUMENT)
+        found = differences(function["input"], function["input"], openapi_spec.schema(title + "Input"), openapi_spec.DOCUMENT)
         assert not found, f"{function['name']}'s input: " + "; ".join(found)
         result = {"Map": "Gather"}.get(title, title) + "Result"
-        found = differences(function["result"], function["result"], spec.schema(result), spec.DOCUMENT)
+        found = differences(function["result"], function["result"], openapi_spec.schema(result), openapi_spec.DOCUMENT)
         found = [f for f in found if not says_more(f)]
         assert not found, f"{function['name']}'s result: " + "; ".join(found)
         for kind in ("input", "result"):
@@ -354,26 +354,26 @@ def test_limits_have_the_documented_defaults(client):
 
 def test_schemas_name_the_limits(client):
     """Where the contract has a default limit as a number, it is the limit's own."""
-    limits, schemas = client.get("/v1/limits").value, spec.DOCUMENT["components"]["schemas"]
+    limits, schemas = client.get("/v1/limits").value, openapi_spec.DOCUMENT["components"]["schemas"]
     assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
     assert schemas["TimeoutSeconds"]["maximum"] == limits["max_timeout_seconds"]
     assert schemas["DeadlineSeconds"]["maximum"] == limits["max_deadline_seconds"]
 
 
 def test_the_contract_itself_is_served(client):
-    assert client.get("/openapi.yaml").body == spec.FILE.read_bytes()
+    assert client.get("/openapi.yaml").body == openapi_spec.FILE.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_line_to_paste_works(server):
     """The description opens with a command for a shell."""
-    lines = spec.DOCUMENT["info"]["description"].split("\n")
+    lines = openapi_spec.DOCUMENT["info"]["description"].split("\n")
     command = "\n".join(line for line in lines if line.startswith("    "))
-    assert command.strip().startswith("curl ") and spec.DOCUMENT["servers"][0]["url"] in command
-    command = command.replace(spec.DOCUMENT["servers"][0]["url"], server.urls()[0])
+    assert command.strip().startswith("curl ") and openapi_spec.DOCUMENT["servers"][0]["url"] in command
+    command = command.replace(openapi_spec.DOCUMENT["servers"][0]["url"], server.urls()[0])
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
                           timeout=60)
-    task = judge.parse_json(done.stdout)
+    task = contract.parse_json(done.stdout)
     assert [c["name"] for c in task["result"]["tasks"]] == ["task1", "task2"]
     assert 2 <= task["duration_seconds"] < task["result"]["serial_seconds"]
 
@@ -392,9 +392,9 @@ def test_catalogues_follow_the_configuration(start):
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "post")
 
 
-@pytest.mark.parametrize("path", spec.DOCUMENT["paths"])
+@pytest.mark.parametrize("path", openapi_spec.DOCUMENT["paths"])
 def test_other_methods_are_refused(path, client):
-    operations = [o for o in spec.OPERATIONS if o.path == path]
+    operations = [o for o in openapi_spec.OPERATIONS if o.path == path]
     allowed = {o.method for o in operations} | ({"HEAD"} if "GET" in [o.method for o in operations] else set())
     for method in METHODS:
         if method not in allowed:
@@ -420,7 +420,7 @@ def test_percent_encoded_paths_are_the_same_paths(client):
 
 def test_each_error_title_is_the_tables(client):
     """The judge compares all titles; here is one that surely comes."""
-    assert client.get("/nothing").value["title"] == judge.ERRORS["unknown_path"][1]
+    assert client.get("/nothing").value["title"] == contract.ERRORS["unknown_path"][1]
 
 
 @given(name=texts(1, 128))

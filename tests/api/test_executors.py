@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from client import Client
 from processes import children, threads
 from server import RELEASE, wait_until
-from work import ENDLESS, LONG, Background, gather, pools, post, task, workers
+from task_requests import ENDLESS, LONG, Background, gather, pools, post, task, workers
 
 EXACT = 2 ** 53  # integers beyond are rendered as strings
 PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 168, 10 ** 4: 1229, 10 ** 5: 9592,

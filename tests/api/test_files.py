@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import spec
+import openapi_spec
 import test_contract
 from client import Client
-from files import HELLO, Handle, as_json, drafts, fs, put, run, stage, tree, wipe
+from file_helpers import HELLO, Handle, as_json, drafts, fs, put, run, stage, tree, wipe
 from strategies import spoiled, valid
-from judge import steady
+from contract import steady
 from test_contract import check_refusal, hurried
 
-FILES = [o for o in spec.OPERATIONS if "files" in o.node["tags"]]
+FILES = [o for o in openapi_spec.OPERATIONS if "files" in o.node["tags"]]
 POSTS = [o for o in FILES if o.method == "POST"]
 WITH_BODY = [o for o in POSTS if o.body_schema() is not None]
 WITH_QUERY = [o for o in POSTS if o.query_parameters()]
@@ -98,7 +98,7 @@ def test_what_fits_the_schema_is_taken(operation, client, staged):
     @settings(max_examples=60)
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", None, "a b"]))
     def go(body, request_id):
-        spec.check_value(body, operation.body_schema(), "generated")
+        openapi_spec.check_value(body, operation.body_schema(), "generated")
         target = Target(operation, client, staged)
         response = client.post(str(target), body, **{"X-Request-Id": request_id})
         if response.status not in (200, 201):
@@ -219,7 +219,7 @@ ELSEWHERE = {("FileForbidden", "executor_off"), ("NoSpace", "no_space"),
 
 def documented_problems():
     names = {r["$ref"].rsplit("/", 1)[1] for o in FILES for r in o.node["responses"].values() if "$ref" in r}
-    shared = spec.DOCUMENT["components"]["responses"]
+    shared = openapi_spec.DOCUMENT["components"]["responses"]
     for name in sorted(names | {"UnknownMethod"}):
         for example, value in shared[name]["content"]["application/problem+json"].get("examples", {}).items():
             yield (name, example), value["value"]

@@ -14,9 +14,9 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from client import Client, Raw, request_bytes
-from files import HELLO, drafts, fs, put, run, stage, tree
+from file_helpers import HELLO, drafts, fs, put, run, stage, tree
 from server import RELEASE, wait_until
-from work import Background, pools
+from task_requests import Background, pools
 
 MB = 1 << 20
 LARGE = 1000 * MB if RELEASE else 200 * MB

@@ -5,7 +5,7 @@ import pytest
 from client import Client
 from processes import threads
 from server import RELEASE
-from work import pools
+from task_requests import pools
 
 LONG = 60  # seconds that nobody waits for: who sleeps so long gets canceled
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import judge
-import spec
+import contract
+import openapi_spec
 from client import Client, Raw, request_bytes
 from server import RELEASE, Server, wait_until
 
@@ -65,7 +65,7 @@ def test_many_pipelined_answers_that_nobody_reads_yet(raw):
     count = 150
     raw.send(request_bytes("GET", "/openapi.yaml") * count)
     time.sleep(0.3)  # lets the answers pile up; how many do is not ours to say
-    document = spec.FILE.read_bytes()
+    document = openapi_spec.FILE.read_bytes()
     for _ in range(count):
         assert raw.answer("GET", "/openapi.yaml").body == document
 
@@ -103,7 +103,7 @@ def test_head_has_no_body(raw):
     raw.send(request_bytes("HEAD", "/openapi.yaml") + request_bytes("HEAD", "/nothing")
              + request_bytes("GET", READ))
     head = raw.answer("HEAD", "/openapi.yaml")
-    assert head.status == 200 and int(head.header("content-length")) == len(spec.FILE.read_bytes())
+    assert head.status == 200 and int(head.header("content-length")) == len(openapi_spec.FILE.read_bytes())
     assert raw.answer("HEAD", "/nothing").status == 404
     assert raw.answer("GET", READ).status == 200
 
@@ -192,7 +192,7 @@ def test_curl_reads_the_refusal_of_too_large_a_body(server, options, tmp_path):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith(b"413")
-        value = judge.parse_json(done.stdout[:-3])
+        value = contract.parse_json(done.stdout[:-3])
         assert value["type"] == "urn:gatherd:error:body-too-large"
 
 
@@ -205,18 +205,18 @@ def test_what_a_person_with_curl_meets(server):
 
     url = server.urls()[0]
     code, out = curl("--json", '{"seconds": 0.01}', url + SLEEP)
-    assert code == 0 and judge.parse_json(out)["state"] == "succeeded"
+    assert code == 0 and contract.parse_json(out)["state"] == "succeeded"
     code, out = curl("-d", '{"seconds": 0.01}', url + SLEEP)
-    assert code == 0 and "--json" in judge.parse_json(out)["detail"]
+    assert code == 0 and "--json" in contract.parse_json(out)["detail"]
     code, out = curl("--fail-with-body", "--json", '{"seconds": 5}', url + SLEEP + "?timeout_seconds=0.01")
-    assert code == 22 and judge.parse_json(out)["task"]["error"]["code"] == "timeout"
+    assert code == 22 and contract.parse_json(out)["task"]["error"]["code"] == "timeout"
     code, out = curl("-I", url + READ)
     assert code == 0 and out.startswith(b"HTTP/1.1 200")
     # A nested gather past curl's threshold of 1 MiB for Expect: 100-continue is too large; one of 900 kB is not.
     body = b'{"seconds": 0}'.ljust(900000)
     done = subprocess.run(["curl", "-sS", "-H", "Expect: 100-continue", "--json", "@-", url + SLEEP], input=body,
                           stdout=subprocess.PIPE, check=True, timeout=60)
-    assert judge.parse_json(done.stdout)["state"] == "succeeded"
+    assert contract.parse_json(done.stdout)["state"] == "succeeded"
 
 
 def test_bytes_behind_a_request_are_another_request(raw):
@@ -267,7 +267,7 @@ def refused(raw):
     response = raw.read()
     assert response.status in (400, 413, 501), response
     if response.header("content-type") == "application/problem+json":
-        response.value = judge.check("POST", SLEEP, response)
+        response.value = contract.check("POST", SLEEP, response)
         assert response.status == 413 or response.value["type"] == "urn:gatherd:error:malformed-http"
     assert raw.ended(SOON)
     assert b"HTTP/1." not in raw.data, raw.data

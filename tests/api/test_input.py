@@ -5,7 +5,7 @@ import json
 import pytest
 
 from client import Client, Raw, request_bytes
-from judge import PLACE
+from contract import PLACE
 
 LIMIT = 10000  # children of a gather, by default
 SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import judge
+import contract
 from client import Client, Raw, Response, request_bytes
 
 SEED = {"tasks": [{"name": "task1", "function": "sleep", "input": {"seconds": 1}},
@@ -59,7 +59,7 @@ def test_ten_thousand_sleeps_in_one_gather(start):
     assert 1.0 <= took < 1.6
     peak = own.memory("VmHWM")
     assert peak < 40 * 1024 * 1024, f"{peak / 1024 / 1024:.1f} MiB"
-    task = judge.parse_json(raw)
+    task = contract.parse_json(raw)
     assert task["result"]["counts"] == {"total": 10000, "succeeded": 10000, "failed": 0, "canceled": 0}
     assert min(c["result"]["slept_seconds"] for c in task["result"]["tasks"]) >= 1
 
@@ -131,7 +131,7 @@ def check_crowd(url, count, seconds, patience):
         headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
         response = Response(int(lines[0].split()[1]), headers, body)
         assert response.status == 200, data
-        task = judge.check("POST", SLEEP, response)
+        task = contract.check("POST", SLEEP, response)
         assert took >= seconds and task["result"]["slept_seconds"] >= seconds
         ids.add(task["id"])
     assert len(ids) == count

@@ -12,7 +12,7 @@ import pytest
 
 from client import Client, Raw, request_bytes
 from server import BINARY, ENVIRONMENT, wait_until
-from work import ENDLESS, LONG, Background, pools, post, workers
+from task_requests import ENDLESS, LONG, Background, pools, post, workers
 
 SLEEP = "/v1/run/sleep"
 BLOCK = "/v1/run/block"

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from client import Client, Raw, request_bytes
-from files import HELLO, Handle, as_json, descriptors, run, script, stage
+from file_helpers import HELLO, Handle, as_json, descriptors, run, script, stage
 from server import RELEASE, wait_until
 
 METHODS = ["read", "readline", "readlines", "write", "writelines", "pread", "pwrite", "seek", "tell", "truncate",

@@ -5,16 +5,16 @@ import time
 
 import pytest
 
-import spec
+import openapi_spec
 from client import Client
-from judge import steady
+from contract import steady
 from processes import children, exists, threads
 from server import RELEASE, run, wait_until
-from work import ENDLESS, Background, gather, loads, pools, post, task, workers
+from task_requests import ENDLESS, Background, gather, loads, pools, post, task, workers
 
 
 def example(response, name):
-    return spec.DOCUMENT["components"]["responses"][response]["content"]["application/problem+json"]["examples"][
+    return openapi_spec.DOCUMENT["components"]["responses"][response]["content"]["application/problem+json"]["examples"][
         name]["value"]
 
 

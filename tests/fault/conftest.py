@@ -1,9 +1,9 @@
-"""conftest - the fixtures of all tests here: those of the tests of the interface, whose modules can be imported too."""
+"""conftest - the fixtures of all tests here: those of the API tests, whose support modules can be imported too."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api" / "support"))
 
 from fixtures import (client, pytest_collection_modifyitems, pytest_configure, pytest_sessionstart,  # noqa: E402, F401
                       server, start)

@@ -6,10 +6,10 @@ import signal
 from contextlib import ExitStack
 
 from client import Client, Raw, request_bytes
-from files import Handle, fs, put, run
+from file_helpers import Handle, fs, put, run
 from processes import descriptors
 from server import wait_until
-from work import pools
+from task_requests import pools
 
 MB = 1 << 20
 FEW = 400

@@ -7,7 +7,7 @@ import pytest
 
 from processes import children, exists
 from server import RELEASE, Server, wait_until
-from work import ENDLESS, LONG, Background, gather, loads, pools, task, workers
+from task_requests import ENDLESS, LONG, Background, gather, loads, pools, task, workers
 
 DRAIN = 0.5
 BOUND = DRAIN + 1 if RELEASE else 30  # seconds from SIGTERM to the end

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
-
-from client import Client, Raw, request_bytes  # noqa: E402
-from files import HELLO, Handle, descriptors, drafts, fs, put, run, script, tree  # noqa: E402
-from server import RELEASE, Server, wait_until  # noqa: E402
+from client import Client, Raw, request_bytes
+from file_helpers import HELLO, Handle, descriptors, drafts, fs, put, run, script, tree
+from server import RELEASE, Server, wait_until
 
 KB, MB = 1 << 10, 1 << 20
 SWAPPING = 10 if RELEASE else 3  # seconds that a path is swapped under calls

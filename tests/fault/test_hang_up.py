@@ -5,7 +5,7 @@ import time
 import pytest
 
 from server import RELEASE, wait_until
-from work import ENDLESS, LONG, Background, gather, pools, post, send, task
+from task_requests import ENDLESS, LONG, Background, gather, pools, post, send, task
 
 SOON = 5 if RELEASE else 20
 AT_ONCE = 0.1 if RELEASE else SOON

@@ -11,7 +11,7 @@ import pytest
 from client import Client
 from processes import children, descriptors, exists
 from server import RELEASE, wait_until
-from work import ENDLESS, LONG, Background, gather, pools, post, task, workers
+from task_requests import ENDLESS, LONG, Background, gather, pools, post, task, workers
 
 AT_ONCE = 0.2 if RELEASE else 10  # seconds until a pool is whole again
 BIG = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes some 12 MB

@@ -1,0 +1,58 @@
+/* response - an answer on its way out: status, headers, body; and the problems that all refusals are made of.
+ *
+ * Owns:     a reply's body, until the service takes it or reply_free().
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_HANDLERS_HTTP_RESPONSE_H
+#define GATHERD_HANDLERS_HTTP_RESPONSE_H
+
+#include "handlers/json/decode.h"
+#include "handlers/json/json_writer.h"
+
+#define REPLY_PROBLEM_JSON "application/problem+json"
+
+/* The problem that is answered when there is no memory for one. */
+#define REPLY_NO_MEMORY \
+    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\"," \
+    "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
+    "\"instance\":\"urn:gatherd:request:unknown\"}\n"
+
+enum { REPLY_HEADERS = 4 };
+
+struct header {
+    const char *name; /* static */
+    char value[96];
+};
+
+struct reply {
+    int status;
+    int rc;                   /* of the problem that it is, an ERR_ code; 0: it is none */
+    const char *content_type; /* static */
+    char *body;               /* malloc'd and owned, unless body_is_static */
+    size_t body_len;
+    bool body_is_static;
+    bool streams; /* the body is a source's; body_len says how much */
+    size_t header_count;
+    struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
+};
+
+void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* A JSON answer from what was written, with a newline behind it. When the writer failed it is the out_of_memory problem. */
+void reply_json(struct reply *reply, int status, struct writer *w);
+
+/* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
+void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same from what task_submit() filled, with the pool it names, or the limit that the request as a whole goes beyond. */
+void reply_error(struct reply *reply, struct text request_id, const struct err *e, const struct limits *limits);
+void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues,
+                  const struct limits *limits);
+
+void reply_free(struct reply *reply);
+
+/* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_close(). */
+void problem_open(struct writer *w, struct text request_id, int rc, const char *detail);
+void problem_close(struct reply *reply, int rc, struct writer *w);
+
+#endif

@@ -1,0 +1,38 @@
+/* decode_internal - what the files of decode share; nobody else includes it.
+ *
+ * All that returns bool here returns false when memory ran out, so that everything stops at once. What is wrong with the
+ * JSON is added to the issues instead, and decoding goes on, to find more.
+ */
+#ifndef GATHERD_HANDLERS_JSON_DECODE_INTERNAL_H
+#define GATHERD_HANDLERS_JSON_DECODE_INTERNAL_H
+
+#include "handlers/json/decode.h"
+#include "handlers/json/json_pointer.h"
+
+#include <jansson.h>
+
+struct decoder {
+    struct arena *arena;
+    const struct limits *limits;
+    struct issues *issues;
+};
+
+/* The way to a value from the root, whose parent is NULL; it becomes a pointer only when something is wrong there. */
+struct place {
+    const struct place *parent;
+    struct text key; /* absent: an array's item */
+    size_t index;
+};
+
+/* Adds an issue; `inside` is a pointer that goes on from the place, mostly "". */
+void decode_wrong(struct decoder *d, const struct place *at, const char *inside, int rc, const struct field *limit,
+                  const char *format, ...) __attribute__((format(printf, 6, 7)));
+bool decode_wrong_kind(struct decoder *d, const struct place *at, const char *wanted, const json_t *json);
+bool decode_misfit(struct decoder *d, const struct place *at, const struct type *type,
+                   const struct err *e); /* what type_check() or type_parse() said */
+bool decode_no_memory(struct decoder *d);
+
+/* Everything but lists, records and inputs. */
+bool decode_scalar(struct decoder *d, const struct place *at, const struct type *type, const json_t *json, void *value);
+
+#endif

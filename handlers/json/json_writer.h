@@ -1,0 +1,31 @@
+/* json_writer - text that grows: what replies are rendered into.
+ *
+ * Owns:     its buffer, until writer_take() or writer_free().
+ * Threads:  one at a time.
+ * Promise:  when memory runs out, the writer remembers it (failed) and takes nothing more; so only the end has to be checked.
+ */
+#ifndef GATHERD_HANDLERS_JSON_JSON_WRITER_H
+#define GATHERD_HANDLERS_JSON_JSON_WRITER_H
+
+#include "runtime/lib/base.h"
+
+struct writer {
+    char *at; /* owned, malloc'd; not NUL-terminated */
+    size_t len, capacity;
+    bool failed; /* an allocation failed, and what is there is not the whole */
+};
+
+void writer_bytes(struct writer *w, const void *bytes, size_t len);
+void writer_raw(struct writer *w, const char *s); /* text that is valid where it stands, such as "{" */
+void writer_format(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* JSON values (RFC 8259). */
+void writer_string(struct writer *w, struct text t); /* quoted and escaped; t is UTF-8 */
+void writer_integer(struct writer *w, int64_t value);
+void writer_seconds(struct writer *w, uint64_t ns);
+
+/* Hands over the buffer (free() it), leaving the writer empty; NULL when it failed, and then the buffer is freed. */
+char *writer_take(struct writer *w, size_t *len);
+void writer_free(struct writer *w);
+
+#endif

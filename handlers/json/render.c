@@ -1,0 +1,125 @@
+#include "handlers/json/render.h"
+
+#include "handlers/resources/task_object.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static void render_integer(struct writer *w, int64_t value)
+{
+    bool exact = value >= -RENDER_EXACT && value <= RENDER_EXACT;
+    if (!exact)
+        writer_raw(w, "\"");
+    writer_integer(w, value);
+    if (!exact)
+        writer_raw(w, "\"");
+}
+
+static void render_time(struct writer *w, int64_t us)
+{
+    time_t seconds = us / 1000000;
+    int rest = (int)(us % 1000000);
+    if (rest < 0) { /* before 1970; C rounds towards 0 */
+        seconds--;
+        rest += 1000000;
+    }
+    struct tm tm;
+    POST(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
+    writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                  tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
+}
+
+static void render_list(struct writer *w, const struct type *item_type, const struct list *list)
+{
+    size_t size = type_size(item_type);
+    const char *item = list->items;
+    writer_raw(w, "[");
+    for (size_t i = 0; i < list->count; i++, item += size) {
+        if (i > 0)
+            writer_raw(w, ",");
+        render_value(w, item_type, item);
+    }
+    writer_raw(w, "]");
+}
+
+/* The values behind the kinds that are pointers, which differ in type. */
+static const void *pointed(const void *value)
+{
+    const void *pointer;
+    memcpy(&pointer, value, sizeof pointer);
+    return pointer;
+}
+
+void render_value(struct writer *w, const struct type *type, const void *value)
+{
+    bool first = true;
+    switch (type->kind) {
+    case TYPE_BOOLEAN:
+        writer_raw(w, *(const bool *)value ? "true" : "false");
+        return;
+    case TYPE_INTEGER:
+        render_integer(w, *(const int64_t *)value);
+        return;
+    case TYPE_SECONDS:
+        writer_seconds(w, *(const uint64_t *)value);
+        return;
+    case TYPE_ENUM:
+        writer_string(w, text_of(type->names[*(const int *)value]));
+        return;
+    case TYPE_STRING:
+        writer_string(w, *(const struct text *)value);
+        return;
+    case TYPE_TIME:
+        render_time(w, *(const int64_t *)value);
+        return;
+    case TYPE_LIST:
+        render_list(w, type->item, value);
+        return;
+    case TYPE_RECORD:
+        writer_raw(w, "{");
+        render_members(w, type, value, &first);
+        writer_raw(w, "}");
+        return;
+    case TYPE_FUNCTION:
+        writer_string(w, text_of(((const struct function *)pointed(value))->name));
+        return;
+    case TYPE_CHILD:
+        task_child_render(w, pointed(value));
+        return;
+    case TYPE_REFERENCE:
+        render_value(w, type->item, pointed(value));
+        return;
+    case TYPE_POOL:  /* outputs have the name */
+    case TYPE_INPUT: /* only render_members() knows their types */
+    case TYPE_OUTPUT:
+        break;
+    }
+    assertion_failed("PRE", "a kind that can be rendered by itself", __FILE__, __LINE__);
+}
+
+void render_members(struct writer *w, const struct type *record, const void *value, bool *first)
+{
+    const struct function *function = NULL;
+    for (const struct field *f = record->fields; f->name != NULL; f++) {
+        const char *member = (const char *)value + f->offset;
+        bool absent = type_is_absent(f->type, member);
+        if (f->type->kind == TYPE_FUNCTION)
+            function = pointed(member);
+        if (absent && !record->render_nulls)
+            continue;
+
+        writer_raw(w, *first ? "\"" : ",\"");
+        writer_raw(w, f->name); /* no name needs an escape */
+        writer_raw(w, "\":");
+        *first = false;
+        if (absent) {
+            writer_raw(w, "null");
+        } else if (f->type->kind == TYPE_INPUT || f->type->kind == TYPE_OUTPUT) {
+            PRE(function != NULL);
+            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, pointed(member));
+        } else {
+            render_value(w, f->type, member);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+#include "handlers/resources/file_content.h"
+
+#include "handlers/http/etag.h"
+#include "handlers/resources/handlers.h"
+#include "runtime/files/file_root.h"
+
+#include <time.h>
+
+/* The path behind /v1/fs/. Here a slash that came encoded is one like any other: clients that are made from the contract
+ * encode those of a parameter, and no file's name has one. Where the path leads to is the jail's affair. */
+static bool file_path(const struct request *request, struct outcome *out)
+{
+    bool out_of_memory = false;
+    struct text raw = request->path;
+    size_t from = 0; /* behind the third slash: "v1" and "fs" may have come percent-encoded */
+    for (int slashes = 0; slashes < 3; from++)
+        slashes += raw.at[from] == '/';
+    struct text rest = {raw.at + from, raw.len - from};
+    if (!decode_percent(rest, false, request->arena, &out->path, &out_of_memory)) {
+        refuse(request, out, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
+               out_of_memory ? "There is no memory for the path"
+                             : "The path is not percent-encoded UTF-8 without NUL (RFC 3986)");
+        return false;
+    }
+    if (out->path.len <= PATH_MOST)
+        return true;
+    refuse(request, out, ERR_INVALID, "The path must have at most %d bytes", PATH_MOST);
+    return false;
+}
+
+void parse_download(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (no_query(api, request, out) && file_path(request, out))
+        out->kind = OUTCOME_SOURCE;
+}
+
+/* What the request demands of the file, in the arena of the request. */
+struct demands {
+    struct text if_match, if_none_match; /* absent: nothing */
+};
+
+/* If-Match goes first (RFC 9110 section 13.2.2). */
+static int check_match(const struct demands *demands, const struct file_stamp *there, struct text path, struct err *e)
+{
+    char tag[ETAG_SIZE];
+    if (demands->if_match.at == NULL)
+        return 0;
+    if (there == NULL)
+        return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
+                           "there is no such file, and If-Match is about one that is there; without it, one is made");
+    etag_make(there, tag);
+    if (etag_look_up(demands->if_match, tag, false) == ETAG_LISTED)
+        return 0;
+    return jail_refuse(
+        e, ERR_PRECONDITION_FAILED, path,
+        "its ETag is none of those in If-Match (weak ones never are); get it, and try with the ETag it has now");
+}
+
+/* A file_condition's: in a thread of the pool. */
+static int check_upload(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+{
+    const struct demands *demands = given;
+    char tag[ETAG_SIZE];
+    int rc = check_match(demands, there, path, e);
+    if (rc != 0 || demands->if_none_match.at == NULL || there == NULL)
+        return rc;
+    etag_make(there, tag);
+    if (etag_look_up(demands->if_none_match, tag, true) != ETAG_LISTED)
+        return 0;
+    return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
+                       "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
+}
+
+/* A condition that can't be read is no reason to go on as if there were none, and to overwrite what it should have saved. */
+static const char *what_is_no_condition(const struct request *request)
+{
+    if (request->has_content_range)
+        return "Files are put whole: send all of it, without a Content-Range (RFC 9110 section 14.4)";
+    if (request->has_unmodified_since)
+        return "If-Unmodified-Since knows whole seconds only, and can't guard a file: use If-Match with its ETag";
+    if (request->if_match.at != NULL && etag_look_up(request->if_match, "", false) == ETAG_MALFORMED)
+        return "If-Match must be * or a list of entity-tags (RFC 9110 section 13.1.1)";
+    if (request->if_none_match.at != NULL && etag_look_up(request->if_none_match, "", true) == ETAG_MALFORMED)
+        return "If-None-Match must be * or a list of entity-tags (RFC 9110 section 13.1.2)";
+    return NULL;
+}
+
+/* False when there is no memory. */
+static bool make_condition(const struct request *request, const struct file_condition **out)
+{
+    *out = NULL;
+    if (request->if_match.at == NULL && request->if_none_match.at == NULL)
+        return true;
+    struct demands *demands = arena_alloc(request->arena, sizeof *demands);
+    struct file_condition *condition = arena_alloc(request->arena, sizeof *condition);
+    if (demands == NULL || condition == NULL)
+        return false;
+    *demands = (struct demands){request->if_match, request->if_none_match};
+    *condition = (struct file_condition){check_upload, demands, request->arena};
+    *out = condition;
+    return true;
+}
+
+void parse_upload(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (!no_query(api, request, out) || !file_path(request, out))
+        return;
+    const char *wrong = what_is_no_condition(request);
+    if (wrong != NULL)
+        refuse(request, out, ERR_MALFORMED_HTTP, "%s", wrong);
+    else if (!make_condition(request, &out->condition))
+        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
+    else
+        out->kind = OUTCOME_SINK;
+}
+
+void api_source_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
+                      const struct err *e, struct reply *reply)
+{
+    struct err failed = *e;
+    struct demands demands = {request->if_match, request->if_none_match};
+    if (failed.rc == 0)
+        check_match(&demands, stamp, path, &failed);
+    if (failed.rc != 0) {
+        reply_error(reply, request->id, &failed, runtime_limits(api->runtime));
+        return;
+    }
+    char tag[ETAG_SIZE], date[40];
+    time_t seconds = (time_t)(stamp->modified_us / 1000000);
+    struct tm tm;
+    etag_make(stamp, tag);
+    reply_header(reply, "ETag", "%s", tag);
+    if (gmtime_r(&seconds, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
+        reply_header(reply, "Last-Modified", "%s", date);
+    reply->streams = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
+    reply->body_len = stamp->size_bytes;
+    if (request->if_none_match.at != NULL && etag_look_up(request->if_none_match, tag, true) == ETAG_LISTED) {
+        reply->status = 304;
+        return;
+    }
+    reply->status = 200;
+    reply->content_type = "application/octet-stream";
+    reply_header(reply, "X-Content-Type-Options", "nosniff");
+}
+
+void api_sink_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
+                    bool created, const struct err *e, struct reply *reply)
+{
+    if (e->rc != 0) {
+        reply_error(reply, request->id, e, runtime_limits(api->runtime));
+        return;
+    }
+    struct writer w = {0};
+    char tag[ETAG_SIZE];
+    etag_make(stamp, tag);
+    reply_header(reply, "ETag", "%s", tag);
+    writer_raw(&w, "{\"path\":");
+    writer_string(&w, path);
+    writer_raw(&w, ",\"size_bytes\":");
+    writer_integer(&w, (int64_t)stamp->size_bytes);
+    writer_raw(&w, created ? ",\"created\":true}" : ",\"created\":false}");
+    reply_json(reply, created ? 201 : 200, &w);
+}

@@ -1,0 +1,85 @@
+#include "handlers/resources/ids.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { TIME_CHARS = 10, RANDOM_CHARS = 16, RANDOM_BYTES = 10 };
+
+static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+static int refill(struct ids *ids)
+{
+    for (size_t have = 0; have < sizeof ids->stock;) {
+        ssize_t n = getrandom(ids->stock + have, sizeof ids->stock - have, 0);
+        if (n < 0 && errno != EINTR)
+            return errno;
+        have += n < 0 ? 0 : (size_t)n;
+    }
+    ids->left = sizeof ids->stock;
+    return 0;
+}
+
+int ids_init(struct ids *ids, struct err *e)
+{
+    int error = refill(ids);
+    return error == 0 ? 0 : err_set(e, ERR_INTERNAL, "the system gives no random bytes: %s", strerror(error));
+}
+
+static int digit_of(char c)
+{
+    const char *digit = c == '\0' ? NULL : strchr(alphabet, c);
+    return digit == NULL ? -1 : (int)(digit - alphabet);
+}
+
+/* The characters as digits of a number to base 37, modulo a prime: no change of one character, and no swap of two neighbours,
+ * leaves it as it was. */
+static unsigned checksum(const char *text)
+{
+    unsigned sum = 0;
+    for (int i = 0; i < TIME_CHARS + RANDOM_CHARS; i++)
+        sum = (sum * 37 + (unsigned)digit_of(text[i])) % 1021;
+    return sum;
+}
+
+void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE])
+{
+    if (ids->left < RANDOM_BYTES) {
+        int error = refill(ids); /* getrandom(2) that worked once can only be interrupted */
+        POST(error == 0);
+    }
+    const unsigned char *random = ids->stock + sizeof ids->stock - ids->left;
+    ids->left -= RANDOM_BYTES;
+
+    uint64_t ms = (uint64_t)now_us / 1000;
+    for (int i = TIME_CHARS; i-- > 0; ms >>= 5)
+        out[i] = alphabet[ms & 31];
+    for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each, which may span two bytes */
+        size_t bit = i * 5;
+        unsigned two = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
+        out[TIME_CHARS + i] = alphabet[two >> (11 - bit % 8) & 31];
+    }
+    unsigned sum = checksum(out);
+    out[TIME_CHARS + RANDOM_CHARS] = alphabet[sum >> 5];
+    out[TIME_CHARS + RANDOM_CHARS + 1] = alphabet[sum & 31];
+    out[ID_LEN] = '\0';
+}
+
+bool ids_time(struct text id, int64_t *ms)
+{
+    if (id.len != ID_LEN)
+        return false;
+    int64_t time = 0;
+    for (int i = 0; i < ID_LEN; i++) {
+        int digit = digit_of(id.at[i]);
+        if (digit < 0)
+            return false;
+        if (i < TIME_CHARS)
+            time = time << 5 | digit;
+    }
+    unsigned sum = checksum(id.at);
+    if (id.at[ID_LEN - 2] != alphabet[sum >> 5] || id.at[ID_LEN - 1] != alphabet[sum & 31])
+        return false;
+    *ms = time;
+    return true;
+}

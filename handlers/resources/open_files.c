@@ -1,0 +1,279 @@
+/* files - open files: opened, listed, called and closed by REST. */
+#include "handlers/json/render.h"
+#include "handlers/resources/handlers.h"
+#include "runtime/files/file_methods.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* -- what an open file looks like ---------------------------------------------------------------------------------- */
+
+struct file_row {
+    struct text id, path;
+    int mode, encoding;
+    int64_t position;
+    uint64_t lease_ns, expires_ns;
+    struct list methods; /* of struct text */
+    int64_t pid, tid;
+    uint64_t duration_ns;
+};
+
+static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
+static const struct type names_type = {.kind = TYPE_LIST, .item = &text_type, .max = OP_COUNT};
+static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+
+#define ROW(json, type, member, presence, doc) \
+    { \
+        json, type, offsetof(struct file_row, member), presence, NULL, doc, NULL \
+    }
+static const struct field file_fields[] = {
+    ROW("id", &text_type, id, FIELD_REQUIRED, "The handle"),
+    ROW("path", &text_type, path, FIELD_REQUIRED, "As it was opened"),
+    ROW("mode", &file_mode_type, mode, FIELD_REQUIRED, "As it was opened"),
+    ROW("encoding", &encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
+    ROW("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
+    ROW("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
+    ROW("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
+    ROW("methods", &names_type, methods, FIELD_OPTIONAL,
+        "What may be called in this mode, as POST /v1/files/{handle}/{method}"),
+    ROW("pid", &process_type, pid, FIELD_OPTIONAL, "The process that opened it"),
+    ROW("tid", &process_type, tid, FIELD_OPTIONAL, "The thread that opened it"),
+    ROW("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "How long that took"),
+    {0},
+};
+static const struct type file_type = {
+    .kind = TYPE_RECORD, .name = "OpenFile", .fields = file_fields, .size = sizeof(struct file_row)};
+
+static struct file_row row_of(const struct open_file *file)
+{
+    return (struct file_row){
+        .id = text_of(file->id),
+        .path = file->path,
+        .mode = file->mode,
+        .encoding = file->encoding,
+        .position = atomic_load(&file->position),
+        .lease_ns = file->lease_ns,
+        .expires_ns = SECONDS_ABSENT,
+        .pid = INTEGER_ABSENT,
+        .tid = INTEGER_ABSENT,
+        .duration_ns = SECONDS_ABSENT,
+    };
+}
+
+/* -- finding one --------------------------------------------------------------------------------------------------- */
+
+static bool is_off(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (runtime_open_files(api->runtime) != NULL)
+        return false;
+    refuse(request, out, ERR_EXECUTOR_OFF,
+           "The executor files, on which open files live, is off; --files-root DIR switches it on");
+    return true;
+}
+
+/* The file that the path names, or NULL with the outcome filled: never was, no longer is, or was before the last start. */
+static struct open_file *find(struct api *api, const struct request *request, struct outcome *out)
+{
+    struct text id = request->params[0];
+    int64_t issued_ms;
+    if (is_off(api, request, out))
+        return NULL;
+    struct open_file *file = open_files_find(runtime_open_files(api->runtime), id);
+    if (file != NULL)
+        return file;
+    if (!ids_time(id, &issued_ms))
+        refuse(request, out, ERR_UNKNOWN_HANDLE, "That is no handle; POST /v1/files opens a file and gives one");
+    else if (issued_ms < api->started_ms)
+        refuse(request, out, ERR_HANDLE_LOST, "The service has been started anew since; open the file again");
+    else
+        refuse(request, out, ERR_HANDLE_CLOSED, "It was closed, by a call or because its lease ran out; open it again");
+    return NULL;
+}
+
+static bool hold(struct open_file *file, const struct request *request, struct outcome *out)
+{
+    if (open_file_hold(file, request->arena))
+        return true;
+    refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
+    return false;
+}
+
+/* -- opening ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t default_lease(const struct api *api)
+{
+    uint64_t most = runtime_limits(api->runtime)->max_lease_seconds, usual = 60 * NS_PER_SECOND;
+    return usual < most ? usual : most;
+}
+
+void parse_open(struct api *api, const struct request *request, struct outcome *out)
+{
+    struct file_opening opening;
+    struct open_file *file;
+    struct err e;
+    if (is_off(api, request, out) || !no_query(api, request, out) ||
+        !body_into(api, request, &(struct part){.type = &file_opening_type, .value = &opening}, 1, out))
+        return;
+    if (opening.lease_ns == SECONDS_ABSENT)
+        opening.lease_ns = default_lease(api);
+    struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
+    struct file_call *call = arena_alloc(request->arena, sizeof *call);
+    if (spec == NULL || call == NULL) {
+        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the file; try again later");
+        return;
+    }
+    char id[ID_SIZE];
+    ids_issue(&api->ids, request->received_us, id);
+    if (open_files_add(runtime_open_files(api->runtime), id, opening.path, opening.mode, opening.encoding,
+                       opening.lease_ns, request->arena, &file, &e) != 0) {
+        out->kind = OUTCOME_REPLY;
+        reply_error(&out->reply, request->id, &e, runtime_limits(api->runtime));
+        return;
+    }
+    call->file = file;
+    *spec = (struct task_spec){.function = &function_file_open, .input = call, .options = task_options_none};
+    accept_task(api, request, spec, out);
+}
+
+static struct open_file *file_of(const struct task *task)
+{
+    struct task_view view;
+    task_look(task, &view);
+    return ((const struct file_call *)view.spec->input)->file;
+}
+
+void render_open(struct api *api, const struct request *request, const struct task *task, const struct ticket *ticket,
+                 struct reply *reply)
+{
+    struct open_file *file = file_of(task);
+    struct text methods[OP_COUNT];
+    struct task_view view;
+    task_look(task, &view);
+    if (view.state != TASK_SUCCEEDED) {
+        open_file_remove(file);
+        render_task(api, request, task, ticket, reply);
+        return;
+    }
+    struct file_row row = row_of(file);
+    row.methods.items = methods;
+    for (int op = 0; op < OP_COUNT; op++)
+        if (file_mode_allows(file->mode, (enum file_op)op))
+            methods[row.methods.count++] = text_of(file_method_names[op]);
+    row.pid = view.pid;
+    row.tid = view.tid;
+    row.duration_ns = view.duration_ns;
+    struct writer w = {0};
+    render_value(&w, &file_type, &row);
+    reply_json(reply, 201, &w);
+    reply_header(reply, "Location", "/v1/files/%s", file->id);
+}
+
+/* -- looking ------------------------------------------------------------------------------------------------------- */
+
+static void write_file(struct writer *w, const struct open_file *file, uint64_t now_ns)
+{
+    struct file_row row = row_of(file);
+    row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
+    render_value(w, &file_type, &row);
+}
+
+struct listing {
+    struct writer w;
+    uint64_t now_ns;
+    bool more;
+};
+
+static void list_file(struct open_file *file, void *user)
+{
+    struct listing *listing = user;
+    if (listing->more)
+        writer_raw(&listing->w, ",");
+    listing->more = true;
+    write_file(&listing->w, file, listing->now_ns);
+}
+
+void parse_files(struct api *api, const struct request *request, struct outcome *out)
+{
+    if (is_off(api, request, out) || !no_query(api, request, out))
+        return;
+    struct listing listing = {.now_ns = request->received_ns};
+    writer_raw(&listing.w, "{\"files\":[");
+    open_files_each(runtime_open_files(api->runtime), list_file, &listing);
+    writer_raw(&listing.w, "]}");
+    reply_json(&out->reply, 200, &listing.w);
+}
+
+void parse_file(struct api *api, const struct request *request, struct outcome *out)
+{
+    struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
+    if (file == NULL)
+        return;
+    struct writer w = {0};
+    write_file(&w, file, request->received_ns);
+    reply_json(&out->reply, 200, &w);
+}
+
+/* -- calling ------------------------------------------------------------------------------------------------------- */
+
+static int find_method(struct text name)
+{
+    int op = 0;
+    while (op < OP_COUNT && !text_is(name, file_method_names[op]))
+        op++;
+    return op;
+}
+
+static void refuse_method(const struct request *request, struct outcome *out)
+{
+    struct name_list names = {0};
+    for (int i = 0; i < OP_COUNT; i++)
+        name_list_add(&names, file_method_names[i]);
+    refuse(request, out, ERR_UNKNOWN_METHOD, "The methods are: %s", names.text);
+}
+
+static void call_method(struct api *api, const struct request *request, int op, struct outcome *out)
+{
+    struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
+    if (file == NULL)
+        return;
+    struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
+    struct file_call *call = arena_alloc(request->arena, sizeof *call);
+    if (spec == NULL || call == NULL) {
+        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
+        return;
+    }
+    struct part part = {.type = file_methods[op].function.input, .value = call};
+    struct request with_body = *request;
+    if (request->body.len == 0) /* or it was not taken, as that of a DELETE */
+        with_body.body = TEXT("{}");
+    if (!body_into(api, &with_body, &part, 1, out) || !hold(file, request, out))
+        return;
+    file_call_spec(file, (enum file_op)op, call, spec);
+    accept_task(api, request, spec, out);
+}
+
+void parse_method(struct api *api, const struct request *request, struct outcome *out)
+{
+    int op = find_method(request->params[1]);
+    if (op == OP_COUNT)
+        refuse_method(request, out);
+    else
+        call_method(api, request, op, out);
+}
+
+void parse_close(struct api *api, const struct request *request, struct outcome *out)
+{
+    call_method(api, request, OP_CLOSE, out);
+}
+
+void render_method(struct api *api, const struct request *request, const struct task *task, const struct ticket *ticket,
+                   struct reply *reply)
+{
+    struct task_view view;
+    task_look(task, &view);
+    const struct file_call *call = view.spec->input;
+    if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_NO_SPACE))
+        open_file_remove(call->file);
+    render_task(api, request, task, ticket, reply);
+}

@@ -1,0 +1,65 @@
+/* pools - GET /v1/pools: what each pool has, runs and keeps waiting. */
+#include "handlers/json/render.h"
+#include "handlers/resources/handlers.h"
+
+static const struct type text_type = {.kind = TYPE_STRING, .max = 64};
+static const struct type executor_name_type = {.kind = TYPE_ENUM, .names = executor_names};
+static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+static const struct type flag_type = {.kind = TYPE_BOOLEAN};
+static const struct type age_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+
+static const struct field worker_fields[] = {
+    {"pid", &count_type, offsetof(struct worker_view, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
+    {"busy", &flag_type, offsetof(struct worker_view, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
+    {"tasks_done", &count_type, offsetof(struct worker_view, tasks_done), FIELD_REQUIRED, NULL, "Tasks it has answered",
+     NULL},
+    {"age_seconds", &age_type, offsetof(struct worker_view, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
+     NULL},
+    {0},
+};
+static const struct type worker_type = {
+    .kind = TYPE_RECORD, .name = "Worker", .fields = worker_fields, .size = sizeof(struct worker_view)};
+static const struct type workers_type = {.kind = TYPE_LIST, .item = &worker_type, .max = 256};
+
+static const struct field pool_fields[] = {
+    {"name", &text_type, offsetof(struct pool_view, name), FIELD_REQUIRED, NULL, "What the option pool calls it", NULL},
+    {"executor", &executor_name_type, offsetof(struct pool_view, executor), FIELD_REQUIRED, NULL,
+     "The executor it belongs to", NULL},
+    {"size", &count_type, offsetof(struct pool_view, size), FIELD_REQUIRED, NULL, "Tasks it runs at the same time",
+     NULL},
+    {"size_source", &text_type, offsetof(struct pool_view, size_source), FIELD_REQUIRED, NULL,
+     "What says so: flag, affinity (processors this process may run on) or cgroup (its share of them)", NULL},
+    {"queue_limit", &count_type, offsetof(struct pool_view, queue_limit), FIELD_REQUIRED, NULL,
+     "Tasks that may wait for it", NULL},
+    {"busy", &count_type, offsetof(struct pool_view, busy), FIELD_REQUIRED, NULL,
+     "Slots that are taken, abandoned ones included", NULL},
+    {"queued", &count_type, offsetof(struct pool_view, queued), FIELD_REQUIRED, NULL, "Tasks that wait for a slot",
+     NULL},
+    {"abandoned", &count_type, offsetof(struct pool_view, abandoned), FIELD_REQUIRED, NULL,
+     "Slots whose task has ended, and whose thread has not returned yet", NULL},
+    {"tasks_done", &count_type, offsetof(struct pool_view, tasks_done), FIELD_REQUIRED, NULL,
+     "Tasks that a slot ran to their end, however that was", NULL},
+    {"restarts", &count_type, offsetof(struct pool_view, restarts), FIELD_OPTIONAL, NULL,
+     "Workers that were replaced, for whatever reason; only for processes", NULL},
+    {"workers", &workers_type, offsetof(struct pool_view, workers), FIELD_OPTIONAL, NULL,
+     "The worker processes; only for processes", NULL},
+    {0},
+};
+static const struct type pool_view_type = {
+    .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_view)};
+
+void parse_pools(struct api *api, const struct request *request, struct outcome *out)
+{
+    struct list pools;
+    if (!no_query(api, request, out))
+        return;
+    if (!runtime_pools(api->runtime, request->arena, &pools)) {
+        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
+        return;
+    }
+    struct writer w = {0};
+    writer_raw(&w, "{\"pools\":");
+    render_value(&w, &(struct type){.kind = TYPE_LIST, .item = &pool_view_type}, &pools);
+    writer_raw(&w, "}");
+    reply_json(&out->reply, 200, &w);
+}

@@ -1,0 +1,276 @@
+#include "handlers/resources/task_object.h"
+
+#include "handlers/json/render.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* -- what a task looks like outside -------------------------------------------------------------- */
+
+struct error_row {
+    struct text code, detail;
+    int64_t status;
+    int64_t exit_signal, exit_code;
+};
+
+struct cancel_row {
+    int reason; /* enum cancel_reason */
+    int effect; /* enum cancel_effect; absent until it is settled */
+};
+
+/* What task_look() tells, as the tables below want it. */
+struct task_row {
+    struct text id, name;
+    int64_t index;
+    const struct function *function;
+    int executor; /* enum executor */
+    struct text pool;
+    int state; /* enum task_state */
+    bool done;
+    const void *output;
+    const struct error_row *error;
+    int64_t pid, tid;
+    int64_t created_us, started_us, finished_us;
+    uint64_t queued_ns, duration_ns;
+    const struct usage *usage;
+    const struct cancel_row *cancel;
+};
+
+static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
+static const struct type index_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
+static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type status_type = {.kind = TYPE_INTEGER, .min = 400, .max = 599};
+static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type time_type = {.kind = TYPE_TIME};
+static const struct type boolean_type = {.kind = TYPE_BOOLEAN};
+static const struct type function_type = {.kind = TYPE_FUNCTION};
+static const struct type output_type = {.kind = TYPE_OUTPUT};
+static const struct type signal_type = {.kind = TYPE_INTEGER, .min = 1, .max = 64};
+static const struct type exit_type = {.kind = TYPE_INTEGER, .min = 0, .max = 255};
+static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_names};
+static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
+static const struct type effect_type = {.kind = TYPE_ENUM, .names = effect_names};
+
+#define ROW(struct_name, json, type, member, presence, doc, example) \
+    { \
+        json, type, offsetof(struct struct_name, member), presence, NULL, doc, example \
+    }
+
+static const struct field error_fields[] = {
+    ROW(error_row, "code", &text_type, code, FIELD_REQUIRED, "One of the codes of errors", "timeout"),
+    ROW(error_row, "status", &status_type, status, FIELD_REQUIRED, "The HTTP status that goes with the code", "504"),
+    ROW(error_row, "detail", &text_type, detail, FIELD_REQUIRED, "A sentence on what happened", NULL),
+    ROW(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
+        "The signal that its worker process died of", "9"),
+    ROW(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "What its worker process exited with", "1"),
+    {0},
+};
+static const struct type error_type = {
+    .kind = TYPE_RECORD, .name = "TaskError", .fields = error_fields, .size = sizeof(struct error_row)};
+static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &error_type};
+
+static const struct field cancel_fields[] = {
+    ROW(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Who asked for the end", "client"),
+    ROW(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "What became of it; absent until that is known",
+        "stopped"),
+    {0},
+};
+static const struct type cancel_type = {
+    .kind = TYPE_RECORD, .name = "TaskCancel", .fields = cancel_fields, .size = sizeof(struct cancel_row)};
+static const struct type cancel_reference = {.kind = TYPE_REFERENCE, .item = &cancel_type};
+
+static const struct field usage_fields[] = {
+    ROW(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
+        "0.71"),
+    ROW(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
+    ROW(usage, "worker_peak_rss_bytes", &bytes_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
+        "The most memory its worker process has had in its life; only with executor processes", "9437184"),
+    {0},
+};
+static const struct type usage_type = {
+    .kind = TYPE_RECORD, .name = "TaskUsage", .fields = usage_fields, .size = sizeof(struct usage)};
+static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usage_type};
+
+/* The members that stand in both kinds of objects, in their order. */
+#define NAME_ROW ROW(task_row, "name", &text_type, name, FIELD_OPTIONAL, "As asked", "task1")
+#define FUNCTION_ROW ROW(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
+#define EXECUTOR_ROW ROW(task_row, "executor", &executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
+#define POOL_ROW \
+    ROW(task_row, "pool", &text_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", "default")
+#define STATE_ROW ROW(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
+#define OUTCOME_ROWS \
+    ROW(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
+        "What the function returned; a gather that failed or was canceled has one too", NULL), \
+        ROW(task_row, "error", &error_reference, error, FIELD_OPTIONAL, \
+            "Why it failed or was canceled; none when it succeeded", NULL), \
+        ROW(task_row, "pid", &process_type, pid, FIELD_OPTIONAL, "The process it ran in; none when it never started", \
+            "4711"), \
+        ROW(task_row, "tid", &process_type, tid, FIELD_OPTIONAL, "The thread it ran in; none when it never started", \
+            "4711")
+#define CLOCK_ROWS \
+    ROW(task_row, "queued_seconds", &seconds_type, queued_ns, FIELD_OPTIONAL, \
+        "From receipt to its start, or to the end of one that never started", "0.000031"), \
+        ROW(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "From its start to its end", \
+            "1.500213"), \
+        ROW(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
+            "What it took, in a thread or process; none when it was abandoned, or its worker died", NULL), \
+        ROW(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
+            "Who asked for its end, and what became of that; none when nobody did", NULL)
+
+static const struct field object_fields[] = {
+    ROW(task_row, "id", &text_type, id, FIELD_REQUIRED, "The task's own", NULL),
+    NAME_ROW,
+    FUNCTION_ROW,
+    EXECUTOR_ROW,
+    POOL_ROW,
+    STATE_ROW,
+    ROW(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in whatever state", "true"),
+    OUTCOME_ROWS,
+    ROW(task_row, "created_at", &time_type, created_us, FIELD_REQUIRED, "When the request came",
+        "2026-11-22T12:05:46.123456Z"),
+    ROW(task_row, "started_at", &time_type, started_us, FIELD_OPTIONAL, "When it started",
+        "2026-11-22T12:05:46.123487Z"),
+    ROW(task_row, "finished_at", &time_type, finished_us, FIELD_OPTIONAL, "When it ended",
+        "2026-11-22T12:05:47.623700Z"),
+    CLOCK_ROWS,
+    {0},
+};
+
+static const struct field child_fields[] = {
+    ROW(task_row, "index", &index_type, index, FIELD_REQUIRED, "Its place in the gather's input, from 0", "0"),
+    NAME_ROW,
+    FUNCTION_ROW,
+    EXECUTOR_ROW,
+    POOL_ROW,
+    STATE_ROW,
+    OUTCOME_ROWS,
+    CLOCK_ROWS,
+    {0},
+};
+
+const struct type task_object_type = {.kind = TYPE_RECORD,
+                                      .name = "Task",
+                                      .fields = object_fields,
+                                      .size = sizeof(struct task_row),
+                                      .render_nulls = true};
+const struct type task_child_type = {
+    .kind = TYPE_RECORD, .name = "TaskChild", .fields = child_fields, .size = sizeof(struct task_row)};
+
+/* -- filling a row ------------------------------------------------------------------------------- */
+
+static const char *cancel_sentence(enum cancel_reason reason)
+{
+    switch (reason) {
+    case CANCEL_CLIENT:
+        return "A client canceled the task, or hung up";
+    case CANCEL_PARENT:
+        return "The gather it is part of was canceled or ran out of time";
+    case CANCEL_SIBLING:
+        return "The gather it is part of was decided without it";
+    case CANCEL_SHUTDOWN:
+        return "The service is shutting down";
+    case CANCEL_TIMEOUT:
+    case CANCEL_DEADLINE:
+    case CANCEL_REASONS:
+        break;
+    }
+    return error_title(ERR_CANCELED);
+}
+
+static void error_detail(const struct task_view *view, char out[TASK_DETAIL])
+{
+    const struct task_options *options = &view->spec->options;
+    char seconds[SECONDS_TEXT];
+    if (view->rc == 0) {
+        out[0] = '\0';
+    } else if (view->detail != NULL) {
+        snprintf(out, TASK_DETAIL, "%s", view->detail);
+    } else if (view->rc == ERR_TIMEOUT && options->timeout_ns != SECONDS_ABSENT) {
+        seconds_format(options->timeout_ns, seconds);
+        snprintf(out, TASK_DETAIL, "The task ran for %s s, its timeout_seconds, without ending", seconds);
+    } else if (view->rc == ERR_DEADLINE && options->deadline_ns != SECONDS_ABSENT) {
+        seconds_format(options->deadline_ns, seconds);
+        snprintf(out, TASK_DETAIL, "The task did not %s within %s s, its deadline_seconds, queueing included",
+                 view->pid == 0 ? "start" : "end", seconds);
+    } else if (view->rc == ERR_CANCELED && view->cancel_asked) {
+        snprintf(out, TASK_DETAIL, "%s", cancel_sentence(view->cancel_reason));
+    } else {
+        snprintf(out, TASK_DETAIL, "%s", error_title(view->rc));
+    }
+}
+
+void task_error_detail(const struct task *task, char out[TASK_DETAIL])
+{
+    struct task_view view;
+    task_look(task, &view);
+    error_detail(&view, out);
+}
+
+/* When something happened that came ns after the receipt. */
+static int64_t wall_us(const struct ticket *ticket, uint64_t ns)
+{
+    return ticket->created_us + (int64_t)(ns / 1000);
+}
+
+/* Renders a task as `type` says; `ticket` is NULL for a child. */
+static void render_task(struct writer *w, const struct type *type, const struct task *task, const struct ticket *ticket)
+{
+    struct task_view view;
+    task_look(task, &view);
+    bool started = view.pid != 0;
+
+    struct cancel_row cancel = {.reason = (int)view.cancel_reason, .effect = (int)view.cancel_effect};
+    if (!view.cancel_settled)
+        type_set_absent(&effect_type, &cancel.effect);
+    char detail[TASK_DETAIL];
+    struct error_row error;
+    if (view.rc != 0) {
+        error_detail(&view, detail);
+        error = (struct error_row){
+            .code = text_of(error_code(view.rc)),
+            .detail = text_of(detail),
+            .status = error_status(view.rc),
+            .exit_signal = view.exit_signal != 0 ? view.exit_signal : INTEGER_ABSENT,
+            .exit_code = view.exit_code >= 0 ? view.exit_code : INTEGER_ABSENT,
+        };
+    }
+    struct task_row row = {
+        .name = view.spec->options.name,
+        .index = view.index,
+        .function = view.spec->function,
+        .executor = (int)view.executor,
+        .pool = view.pool,
+        .state = (int)view.state,
+        .done = view.done,
+        .output = view.output,
+        .error = view.rc != 0 ? &error : NULL,
+        .pid = view.pid != 0 ? view.pid : INTEGER_ABSENT,
+        .tid = view.tid != 0 ? view.tid : INTEGER_ABSENT,
+        .queued_ns = view.queued_ns,
+        .duration_ns = view.duration_ns,
+        .usage = view.usage,
+        .cancel = view.cancel_asked ? &cancel : NULL,
+    };
+    type_set_absent(&time_type, &row.started_us);
+    type_set_absent(&time_type, &row.finished_us);
+    if (ticket != NULL) {
+        row.id = text_of(ticket->id);
+        row.created_us = ticket->created_us;
+        if (started)
+            row.started_us = wall_us(ticket, view.queued_ns);
+        if (view.done)
+            row.finished_us = wall_us(ticket, view.queued_ns + (started ? view.duration_ns : 0));
+    }
+    render_value(w, type, &row);
+}
+
+void task_object_render(struct writer *w, const struct task *task, const struct ticket *ticket)
+{
+    render_task(w, &task_object_type, task, ticket);
+}
+
+void task_child_render(struct writer *w, const struct task *task)
+{
+    render_task(w, &task_child_type, task, NULL);
+}

@@ -1,0 +1,29 @@
+/* task_object - the task object, the same everywhere, from type tables of its own.
+ *
+ * Owns:     nothing.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_HANDLERS_RESOURCES_TASK_OBJECT_H
+#define GATHERD_HANDLERS_RESOURCES_TASK_OBJECT_H
+
+#include "handlers/json/json_writer.h"
+#include "handlers/resources/ids.h"
+#include "runtime/task/task.h"
+
+extern const struct type task_object_type; /* a task of its own */
+extern const struct type task_child_type;  /* a child of a gather: without what is absent */
+
+/* What only a task of its own has. */
+struct ticket {
+    char id[ID_SIZE];   /* NUL-terminated */
+    int64_t created_us; /* microseconds since 1970 */
+};
+
+/* A sentence on why the task failed or was canceled. */
+enum { TASK_DETAIL = 256 };
+void task_error_detail(const struct task *task, char out[TASK_DETAIL]);
+
+void task_object_render(struct writer *w, const struct task *task, const struct ticket *ticket);
+void task_child_render(struct writer *w, const struct task *task);
+
+#endif

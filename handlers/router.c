@@ -1,0 +1,221 @@
+#include "handlers/api.h"
+
+#include "handlers/resources/handlers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+struct route {
+    enum method method;
+    const char *
+        path; /* segments that are {…} match anything but nothing, and become request->params in order; a last one that is
+                       * {…...} matches all segments that are left */
+    enum body_use body;
+    parse_fn *parse;
+    render_fn *render;
+};
+
+static const struct route routes[] = {
+    {METHOD_POST, "/v1/tasks", BODY_JSON, parse_tasks, render_task},
+    {METHOD_POST, "/v1/run/{function}", BODY_JSON, parse_run, render_task},
+    {METHOD_POST, "/v1/gather", BODY_JSON, parse_gather, render_task},
+    {METHOD_GET, "/v1/functions", BODY_NONE, parse_functions, NULL},
+    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, parse_function, NULL},
+    {METHOD_POST, "/v1/files", BODY_JSON, parse_open, render_open},
+    {METHOD_GET, "/v1/files", BODY_NONE, parse_files, NULL},
+    {METHOD_POST, "/v1/files/script", BODY_JSON, parse_script, render_task},
+    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, parse_file, NULL},
+    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, parse_close, render_method},
+    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, parse_method, render_method},
+    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, parse_download, NULL},
+    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, parse_upload, NULL},
+    {METHOD_GET, "/v1/pools", BODY_NONE, parse_pools, NULL},
+    {METHOD_GET, "/v1/limits", BODY_NONE, parse_limits, NULL},
+    {METHOD_GET, "/livez", BODY_NONE, parse_livez, NULL},
+    {METHOD_GET, "/readyz", BODY_NONE, parse_readyz, NULL},
+    {METHOD_GET, "/openapi.yaml", BODY_NONE, parse_openapi, NULL},
+};
+
+static const char *const allow_names[] = {
+    [METHOD_GET] = "GET, HEAD", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
+
+int api_new(const struct api_config *config, struct api **out, struct err *e)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the handlers");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    api->runtime = config->runtime;
+    api->limits = config->limits;
+    api->limits_count = config->limits_count;
+    api->started_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    int rc = ids_init(&api->ids, e);
+    if (rc != 0) {
+        free(api);
+        return rc;
+    }
+    *out = api;
+    return 0;
+}
+
+void api_free(struct api *api)
+{
+    free(api);
+}
+
+void api_drain(struct api *api)
+{
+    api->draining = true;
+}
+
+void api_issue_id(struct api *api, int64_t now_us, char out[ID_SIZE])
+{
+    ids_issue(&api->ids, now_us, out);
+}
+
+/* Takes the next segment off *path, which begins with a '/'. */
+static struct text next_segment(struct text *path)
+{
+    const char *at = path->at + 1;
+    const char *slash = memchr(at, '/', path->len - 1);
+    size_t len = slash == NULL ? path->len - 1 : (size_t)(slash - at);
+    *path = (struct text){at + len, path->len - 1 - len};
+    return (struct text){at, len};
+}
+
+enum { SEGMENTS = 256 }; /* no route has more, and no path that "{...}" takes */
+
+/* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
+static int split(struct request *request, struct text segments[SEGMENTS], struct reply *refusal)
+{
+    struct text path = request->path;
+    int count = 0;
+    if (path.len == 0 || path.at[0] != '/')
+        return -1;
+    while (path.len > 0) {
+        if (count == SEGMENTS)
+            return -1;
+        bool out_of_memory = false;
+        if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
+            reply_problem(refusal, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
+                          out_of_memory ? "There is no memory for the path"
+                                        : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
+                          count + 1);
+            return -2;
+        }
+        count++;
+    }
+    return count;
+}
+
+static bool matches(const struct route *route, const struct text *segments, int count, struct text params[PATH_PARAMS])
+{
+    struct text path = text_of(route->path);
+    int param = 0;
+    for (int i = 0; i < count; i++) {
+        if (path.len == 0)
+            return false;
+        struct text segment = next_segment(&path);
+        if (segment.at[0] == '{') {
+            if (segments[i].len == 0)
+                return false;
+            PRE(param < PATH_PARAMS);
+            params[param++] = segments[i];
+            if (segment.len > 4 && memcmp(segment.at + segment.len - 4, "...}", 4) == 0)
+                return true;
+        } else if (segment.len != segments[i].len || memcmp(segment.at, segments[i].at, segment.len) != 0) {
+            return false;
+        }
+    }
+    return path.len == 0;
+}
+
+static bool is_json(struct text content_type)
+{
+    static const char json[] = "application/json";
+    size_t len = sizeof json - 1;
+    if (content_type.len < len || strncasecmp(content_type.at, json, len) != 0)
+        return false;
+    const char *rest = content_type.at + len + strspn(content_type.at + len, " \t");
+    return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameter; a charset is harmless */
+}
+
+/* Whether the route takes a body of this type and coding. */
+static bool takes_media(const struct route *route, const struct request *request, struct reply *refusal)
+{
+    char given[QUOTED];
+    bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
+    struct text coding = request->content_encoding;
+    if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.at, "identity") != 0) {
+        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                      "A body is taken as it is, without a Content-Encoding such as \"%s\"", quoted(coding, given));
+        reply_header(refusal, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        return false;
+    }
+    if (!json || is_json(request->content_type))
+        return true;
+    if (request->content_type.len == 0)
+        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                      "The Content-Type must be application/json, and there is none; curl sends it with --json");
+    else
+        reply_problem(
+            refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+            "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
+            quoted(request->content_type, given));
+    return false;
+}
+
+const struct route *api_route(struct api *api, struct request *request, struct reply *refusal)
+{
+    (void)api;
+    struct text segments[SEGMENTS];
+    int count = split(request, segments, refusal);
+    if (count == -2)
+        return NULL;
+    const struct route *other = NULL;
+    char allow[48] = "";
+    for (size_t i = 0; count > 0 && i < COUNT_OF(routes); i++) {
+        if (!matches(&routes[i], segments, count, request->params))
+            continue;
+        if (other != NULL && strchr(other->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
+            continue; /* a path that is named as a whole is no parameter of another */
+        other = &routes[i];
+        if (other->method != request->method) {
+            snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
+                     allow_names[other->method]);
+            continue;
+        }
+        if (!takes_media(other, request, refusal))
+            return NULL;
+        return other;
+    }
+    if (other == NULL) {
+        reply_problem(refusal, request->id, ERR_UNKNOWN_PATH,
+                      "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
+        return NULL;
+    }
+    reply_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    reply_header(refusal, "Allow", "%s", allow);
+    return NULL;
+}
+
+enum body_use route_body(const struct route *route)
+{
+    return route->body;
+}
+
+void api_parse(struct api *api, const struct route *route, const struct request *request, struct outcome *out)
+{
+    *out = (struct outcome){.kind = OUTCOME_REPLY};
+    route->parse(api, request, out);
+}
+
+void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
+                    const struct ticket *ticket, struct reply *reply)
+{
+    route->render(api, request, task, ticket, reply);
+}

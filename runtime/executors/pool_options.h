@@ -1,0 +1,29 @@
+/* pool_options - the pools that a runtime is started with.
+ *
+ * Owns:     nothing; a plain value.
+ */
+#ifndef GATHERD_RUNTIME_EXECUTORS_POOL_OPTIONS_H
+#define GATHERD_RUNTIME_EXECUTORS_POOL_OPTIONS_H
+
+#include "runtime/lib/cpu_count.h"
+#include "runtime/types/limits.h"
+
+struct options {
+    struct list threads;         /* of struct text, "NAME=N" or "N"; absent: sized by the processors there are */
+    int64_t processes;           /* absent: likewise; 0: none */
+    int64_t worker_max_tasks;    /* absent: no such limit */
+    int64_t worker_memory_bytes; /* absent: no such limit */
+    struct text files_root;      /* absent: no file functions */
+    int64_t files_threads;       /* absent: sized by the processors there are */
+};
+extern const struct type options_type; /* the RECORD of it */
+
+/* How many threads a pool has that nobody sized: they block more than they compute, so more than there are processors. */
+int64_t options_threads(struct cpus cpus);
+
+/* What `threads` says, for limits->pools: struct pool_size in the arena. The pool named default is always there, and
+ * first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
+int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct list *out,
+                  struct err *e);
+
+#endif

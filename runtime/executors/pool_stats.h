@@ -1,0 +1,30 @@
+/* pool_stats - a pool's sizes and counts at one moment.
+ *
+ * Owns:     nothing; the views lie in the caller's arena.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_RUNTIME_EXECUTORS_POOL_STATS_H
+#define GATHERD_RUNTIME_EXECUTORS_POOL_STATS_H
+
+#include "runtime/task/function.h"
+
+/* A pool at this moment; counts of tasks, not of requests. */
+struct pool_view {
+    struct text name;
+    enum executor executor;
+    int64_t size;
+    struct text size_source;
+    int64_t queue_limit, busy, queued, abandoned;
+    int64_t tasks_done;
+    int64_t restarts;    /* of workers that died or were killed; INTEGER absent for threads */
+    struct list workers; /* of struct worker_view; no list for threads */
+};
+
+struct worker_view {
+    int64_t pid;
+    bool busy;
+    int64_t tasks_done;
+    uint64_t age_ns;
+};
+
+#endif

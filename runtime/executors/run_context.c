@@ -1,0 +1,25 @@
+#include "runtime/executors/run_context.h"
+
+#include "runtime/types/limits.h"
+
+int run_spend_read(struct run *run, int64_t bytes)
+{
+    long long left = atomic_load_explicit(run->read_left, memory_order_relaxed);
+    do {
+        if (bytes > 0 && left < bytes)
+            return err_set(
+                run->e, ERR_LIMIT_EXCEEDED,
+                "The request reads more than %lld bytes from files and directories, the limit max_read_bytes; "
+                "GET /v1/fs/PATH has none",
+                (long long)run->limits->max_read_bytes);
+    } while (!atomic_compare_exchange_weak_explicit(run->read_left, &left, left - bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    run->spent += bytes;
+    return 0;
+}
+
+void run_settle_read(struct run *run, int64_t bytes)
+{
+    atomic_fetch_add_explicit(run->read_left, bytes, memory_order_relaxed);
+    run->spent -= bytes;
+}

@@ -1,0 +1,70 @@
+/* worker_process - a worker process as the service sees it: its handles, the frames it sends, its last words, how it ended.
+ *
+ * Knows no tasks: who employs it is told what happens. SIGPIPE must be ignored in the service.
+ *
+ * Owns:     from child_spawn() on the process and both pipes, what is written to it, and a frame while it comes in.
+ * Threads:  the loop thread.
+ * Promise:  `gone` is called once for each child_spawn(), never from inside it, when all of it is closed; and nothing after that.
+ */
+#ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
+#define GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
+
+#include "runtime/executors/worker_main.h"
+
+#include <uv.h>
+
+struct child;
+
+struct child_events {
+    /* The frame that was awaited is there, whole, with `output` of answer->len bytes lent for the call. False: it makes no
+     * sense. Also called when it has exited: an answer may be the last it did. */
+    bool (*frame)(struct child *child, const struct answer_frame *answer, const char *output);
+    /* It will be of no use any more, and is killed if it hasn't exited. Not called after child_kill(). */
+    void (*unfit)(struct child *child);
+    void (*gone)(struct child *child);
+};
+
+struct child {
+    const struct child_events *events;
+    uv_process_t process;
+    uv_pipe_t channel; /* frames, both ways */
+    uv_pipe_t errors;  /* its stderr */
+    int handles;       /* of these three, that are not closed yet */
+    bool exited;       /* or could not be spawned */
+    bool over;         /* it was killed, or unfit() was called: what it says doesn't count any more */
+    int spawn_error;   /* of uv_spawn(); 0: it was spawned */
+    int exit_signal, exit_code;
+    int fault;       /* why we killed it: ERR_WORKER_DIED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
+    bool awaited;    /* a frame is, with this number; any other is nonsense */
+    uint64_t number; /* of the last request; 0: there was none */
+    struct answer_frame answer;
+    char *output; /* owned; answer.len bytes, once the frame's head is there */
+    size_t got;   /* bytes of the frame, head included */
+    size_t words_len;
+    char words[161];  /* its last line on stderr, as far as there is room; printable ASCII, NUL-terminated */
+    bool words_ended; /* by a newline: the next byte begins a new line */
+};
+
+/* A request on its way. */
+struct parcel {
+    uv_write_t write;
+    struct request_frame frame;
+    char input[]; /* frame.len bytes */
+};
+_Static_assert(offsetof(struct parcel, input) == offsetof(struct parcel, frame) + sizeof(struct request_frame),
+               "the input follows the frame's head");
+
+/* Spawns it, and awaits its first frame. When it can't be spawned it is gone soon. */
+void child_spawn(struct child *child, uv_loop_t *loop, char *const *command, const struct child_events *events);
+
+struct parcel *parcel_new(const char *function, size_t len); /* NULL: no memory. Its input is to be filled */
+
+/* Takes the parcel over, and awaits the answer. */
+void child_send(struct child *child, struct parcel *parcel);
+
+/* False when it has gone, or goes on talking, which the loop has not told yet. */
+bool child_is_ready(const struct child *child);
+
+void child_kill(struct child *child); /* without a call of unfit(); `gone` follows */
+
+#endif

@@ -1,0 +1,373 @@
+#include "runtime/files/file_io.h"
+
+#include "runtime/files/file_root.h"
+#include "runtime/lib/base64.h"
+#include "runtime/types/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* -- types ----------------------------------------------------------------------------------------------------------- */
+
+enum {
+    CHARACTER_MOST = 4, /* bytes of one, in UTF-8 */
+    LINE_CHUNK = 4096,  /* bytes that are searched for a line's end at a time */
+};
+
+const char *const encoding_names[] = {[ENCODING_UTF8] = "utf-8", [ENCODING_BASE64] = "base64", NULL};
+static const char *const file_type_names[] = {
+    [FILE_TYPE_FILE] = "file",
+    [FILE_TYPE_DIRECTORY] = "directory",
+    [FILE_TYPE_SYMLINK] = "symlink",
+    [FILE_TYPE_OTHER] = "other",
+    NULL,
+};
+
+const struct type path_type = {.kind = TYPE_STRING, .min = 1, .max = PATH_MOST};
+const struct type data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .takes_nul = true};
+const struct type read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .takes_nul = true};
+const struct type encoding_type = {.kind = TYPE_ENUM, .names = encoding_names};
+const struct type read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ]};
+const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+const struct type flag_type = {.kind = TYPE_BOOLEAN};
+const struct type file_type_type = {.kind = TYPE_ENUM, .names = file_type_names};
+
+static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4};
+static const struct type time_type = {.kind = TYPE_TIME};
+
+static const struct field file_stat_fields[] = {
+    {"type", &file_type_type, offsetof(struct file_stat, type), FIELD_REQUIRED, NULL, "What it is", "file"},
+    {"size_bytes", &file_bytes_type, offsetof(struct file_stat, size_bytes), FIELD_REQUIRED, NULL, "Its size", "13"},
+    {"mode", &mode_type, offsetof(struct file_stat, mode), FIELD_REQUIRED, NULL, "Its permissions, in octal", "0644"},
+    {"links", &file_bytes_type, offsetof(struct file_stat, links), FIELD_REQUIRED, NULL, "How many names it has", "1"},
+    {"modified_at", &time_type, offsetof(struct file_stat, modified_us), FIELD_REQUIRED, NULL,
+     "When its content last changed", NULL},
+    {"changed_at", &time_type, offsetof(struct file_stat, changed_us), FIELD_REQUIRED, NULL,
+     "When its content, permissions or names last changed", NULL},
+    {"accessed_at", &time_type, offsetof(struct file_stat, accessed_us), FIELD_REQUIRED, NULL,
+     "When it was last read, as far as the file system keeps track of that", NULL},
+    {0},
+};
+const struct type file_stat_type = {
+    .kind = TYPE_RECORD, .name = "StatFileResult", .fields = file_stat_fields, .size = sizeof(struct file_stat)};
+
+/* -- reading --------------------------------------------------------------------------------------------------------- */
+
+/* Reads until `most` bytes or the end of the file. Returns how many, or -1 with errno set. */
+static ssize_t read_all(int fd, char *out, size_t most, int64_t offset)
+{
+    size_t have = 0;
+    while (have < most) {
+        ssize_t n = pread(fd, out + have, most - have, offset + (int64_t)have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        have += (size_t)n;
+    }
+    return (ssize_t)have;
+}
+
+static int file_size(const struct file_range *range, int64_t *size, struct err *e)
+{
+    struct stat stat;
+    if (fstat(range->fd, &stat) != 0)
+        return jail_error(e, errno, range->path);
+    *size = stat.st_size;
+    return 0;
+}
+
+/* Reads what of the range lies in the file, which is `size` long; `characters`: it is cut between them, not inside one. */
+static int read_inside(const struct file_range *range, int64_t size, bool characters, struct arena *arena,
+                       struct run *run, struct text *out)
+{
+    int64_t there = range->offset < size ? size - range->offset : 0;
+    int64_t len = range->most + (characters && range->most > 0 ? CHARACTER_MOST - 1 : 0);
+    if (range->whole && there > range->most)
+        return err_set(run->e, ERR_LIMIT_EXCEEDED,
+                       "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
+                       range->path.at, (long long)range->most);
+    if (len > there)
+        len = there;
+    int64_t spent = len < range->most ? len : range->most;
+    int rc = run_spend_read(run, spent);
+    if (rc != 0)
+        return rc;
+    char *bytes = arena_alloc(arena, (size_t)len + 1);
+    ssize_t n = bytes == NULL ? -1 : read_all(range->fd, bytes, (size_t)len, range->offset);
+    if (bytes == NULL)
+        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+    if (n < 0)
+        return jail_error(run->e, errno, range->path);
+    struct text text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
+    if (characters)
+        text.len = utf8_cut(text, (size_t)range->most);
+    run_settle_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
+    bytes[text.len] = '\0';
+    *out = text;
+    return 0;
+}
+
+int file_read_bytes(const struct file_range *range, struct run *run, struct text *out)
+{
+    int64_t size = 0;
+    int rc = file_size(range, &size, run->e);
+    return rc != 0 ? rc : read_inside(range, size, false, run->arena, run, out);
+}
+
+int file_encode(struct text bytes, enum encoding encoding, struct text path, struct arena *arena, struct text *out,
+                struct err *e)
+{
+    if (encoding == ENCODING_UTF8) {
+        if (!text_is_utf8(bytes))
+            return jail_refuse(e, ERR_NOT_TEXT, path,
+                               "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
+        *out = bytes;
+        return 0;
+    }
+    size_t len = base64_encoded_len(bytes.len);
+    char *encoded = arena_alloc(arena, len + 1);
+    if (encoded == NULL)
+        return jail_refuse(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
+    base64_encode(bytes.at, bytes.len, encoded);
+    *out = (struct text){encoded, len};
+    return 0;
+}
+
+/* Reads, and gives a client what was read. The raw bytes that base64 is made of are gone when this returns. */
+static int read_piece(const struct file_range *range, int64_t size, bool characters, struct run *run,
+                      struct file_piece *out)
+{
+    struct text bytes = {0}, data = {0};
+    struct arena *scratch = range->encoding == ENCODING_UTF8 ? arena_ref(run->arena) : arena_new();
+    if (scratch == NULL)
+        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+    int rc = read_inside(range, size, characters, scratch, run, &bytes);
+    if (rc == 0)
+        rc = file_encode(bytes, range->encoding, range->path, run->arena, &data, run->e);
+    if (rc == 0)
+        *out = (struct file_piece){
+            .data = data,
+            .read_bytes = (int64_t)bytes.len,
+            .size_bytes = size,
+            .eof = range->offset + (int64_t)bytes.len >= size,
+        };
+    arena_unref(scratch);
+    return rc;
+}
+
+int file_read(const struct file_range *range, struct run *run, struct file_piece *out)
+{
+    int64_t size = 0;
+    int rc = file_size(range, &size, run->e);
+    return rc != 0 ? rc : read_piece(range, size, range->encoding == ENCODING_UTF8, run, out);
+}
+
+/* How long the line at `offset` is, its newline included, or how much of it was seen when that is more than `most` or the
+ * file ends. -1 with errno set. */
+static int64_t line_length(int fd, int64_t offset, int64_t most, bool *ended)
+{
+    char chunk[LINE_CHUNK];
+    int64_t seen = 0;
+    *ended = false;
+    while (seen < most) {
+        size_t want = most - seen < (int64_t)sizeof chunk ? (size_t)(most - seen) : sizeof chunk;
+        ssize_t n = read_all(fd, chunk, want, offset + seen);
+        if (n < 0)
+            return -1;
+        const char *newline = memchr(chunk, '\n', (size_t)n);
+        if (newline != NULL) {
+            *ended = true;
+            return seen + (newline - chunk) + 1;
+        }
+        seen += n;
+        if ((size_t)n < want)
+            break;
+    }
+    return seen;
+}
+
+int file_read_line(const struct file_range *range, struct run *run, struct file_piece *out)
+{
+    struct file_range line = *range;
+    int64_t size = 0;
+    bool ended;
+    int rc = file_size(range, &size, run->e);
+    if (rc != 0)
+        return rc;
+    line.most = line_length(range->fd, range->offset, range->most, &ended);
+    if (line.most < 0)
+        return jail_error(run->e, errno, range->path);
+    return read_piece(&line, size, range->encoding == ENCODING_UTF8 && !ended, run, out);
+}
+
+bool file_next_line(struct text *rest, struct text *line)
+{
+    if (rest->len == 0)
+        return false;
+    const char *newline = memchr(rest->at, '\n', rest->len);
+    size_t len = newline == NULL ? rest->len : (size_t)(newline - rest->at) + 1;
+    *line = (struct text){rest->at, len};
+    *rest = (struct text){rest->at + len, rest->len - len};
+    return true;
+}
+
+/* -- writing --------------------------------------------------------------------------------------------------------- */
+
+int file_decode(struct text data, enum encoding encoding, struct arena *arena, struct text *out, struct err *e)
+{
+    if (encoding == ENCODING_UTF8) {
+        *out = data;
+        return 0;
+    }
+    size_t len;
+    char *bytes = arena_alloc(arena, base64_decoded_most(data) + 1);
+    if (bytes == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
+    if (!base64_decode(data, bytes, &len))
+        return err_set(
+            e, ERR_INVALID,
+            "data is not base64, as encoding says it were: A-Z a-z 0-9 + / only, padded with = to a multiple of "
+            "four characters, without line breaks (RFC 4648)");
+    bytes[len] = '\0';
+    *out = (struct text){bytes, len};
+    return 0;
+}
+
+/* Takes back what a call that failed has written, from `from` to `end`, and what it had reserved behind that; as long as the
+ * file still ends there: behind another end is what somebody else wrote. */
+static void take_back(int fd, const struct stat *before, int64_t from, int64_t end)
+{
+    struct stat now;
+    if (fstat(fd, &now) == 0 && now.st_size == end && (from < end || now.st_blocks != before->st_blocks))
+        (void)!ftruncate(fd, from); /* when that fails it is no worse than before */
+}
+
+static int reserve(int fd, const struct stat *before, int64_t offset, size_t len, bool *reserved)
+{
+    *reserved = len > 0;
+    if (len == 0)
+        return 0;
+    struct rlimit most; /* fallocate(2) keeps to it only where the size changes; a write would, in the middle */
+    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY && (uint64_t)offset + len > most.rlim_cur)
+        return EFBIG;
+    int error = 0;
+    do
+        error = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)len) == 0 ? 0 : errno;
+    while (error == EINTR);
+    if (error == EOPNOTSUPP || error == ENOSYS) {
+        *reserved = false;
+        return 0;
+    }
+    if (error != 0)
+        take_back(fd, before, before->st_size, before->st_size);
+    return error;
+}
+
+int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct text path, struct err *e)
+{
+    struct stat before;
+    int error = fstat(fd, &before) == 0 ? reserve(fd, &before, offset, len, reserved) : errno;
+    return error == 0 ? 0 : jail_error(e, error, path);
+}
+
+/* Writes all of it, at `offset` or, where that is below 0, at the descriptor's own position. *written says how much it was,
+ * also when it fails. 0 or an errno. */
+static int write_all(int fd, int64_t offset, struct text bytes, size_t *written)
+{
+    *written = 0;
+    while (*written < bytes.len) {
+        const char *at = bytes.at + *written;
+        size_t len = bytes.len - *written;
+        ssize_t n = offset < 0 ? write(fd, at, len) : pwrite(fd, at, len, offset + (int64_t)*written);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        *written += (size_t)n;
+    }
+    return 0;
+}
+
+int file_write_at(int fd, int64_t offset, struct text bytes, struct text path, struct err *e)
+{
+    struct stat before;
+    bool reserved;
+    size_t written;
+    int error = fstat(fd, &before) == 0 ? reserve(fd, &before, offset, bytes.len, &reserved) : errno;
+    if (error != 0)
+        return jail_error(e, error, path);
+    error = write_all(fd, offset, bytes, &written);
+    if (error == 0)
+        return 0;
+    int64_t end = offset + (int64_t)written;
+    take_back(fd, &before, before.st_size, written > 0 && end > before.st_size ? end : before.st_size);
+    return jail_error(e, error, path);
+}
+
+int file_append(int fd, struct text bytes, struct text path, int64_t *size, struct err *e)
+{
+    struct stat stat;
+    bool reserved;
+    size_t written;
+    int error = fstat(fd, &stat) == 0 ? reserve(fd, &stat, stat.st_size, bytes.len, &reserved) : errno;
+    if (error != 0)
+        return jail_error(e, error, path);
+    error = write_all(fd, -1, bytes, &written);
+    if (error != 0) {
+        /* Another writer may have been first; the descriptor's position is where our own bytes end. */
+        int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
+        take_back(fd, &stat, end - (int64_t)written, end);
+        return jail_error(e, error, path);
+    }
+    if (fstat(fd, &stat) != 0)
+        return jail_error(e, errno, path);
+    *size = stat.st_size;
+    return 0;
+}
+
+/* -- what a file is -------------------------------------------------------------------------------------------------- */
+
+enum file_type file_type_of(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return FILE_TYPE_FILE;
+    if (S_ISDIR(mode))
+        return FILE_TYPE_DIRECTORY;
+    return S_ISLNK(mode) ? FILE_TYPE_SYMLINK : FILE_TYPE_OTHER;
+}
+
+/* A file system's clock can be further off than microseconds have room for. */
+static int64_t microseconds(struct timespec t)
+{
+    int64_t us;
+    if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000), &us) ||
+        __builtin_add_overflow(us, (int64_t)(t.tv_nsec / 1000), &us))
+        return t.tv_sec < 0 ? -INT64_MAX : INT64_MAX;
+    return us;
+}
+
+int file_stat_from(const struct stat *from, struct arena *arena, struct file_stat *out, struct err *e)
+{
+    char mode[8];
+    struct text mode_text;
+    snprintf(mode, sizeof mode, "%04o", (unsigned)from->st_mode & 07777U);
+    if (!arena_text(arena, mode, strlen(mode), &mode_text))
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for what is known of the file");
+    *out = (struct file_stat){
+        .type = (int)file_type_of(from->st_mode),
+        .size_bytes = from->st_size,
+        .mode = mode_text,
+        .links = (int64_t)from->st_nlink,
+        .modified_us = microseconds(from->st_mtim),
+        .changed_us = microseconds(from->st_ctim),
+        .accessed_us = microseconds(from->st_atim),
+    };
+    return 0;
+}

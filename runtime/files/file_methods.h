@@ -1,0 +1,71 @@
+/* file_methods - the methods of an open file, as Python's file objects have them: one table, dispatched by name.
+ *
+ * Positions and amounts are in bytes. Text is UTF-8 unless the file was opened with encoding base64; nothing translates newlines.
+ *
+ * Owns:     nothing.
+ * Threads:  steps in a thread of the files pool that has the file's lane.
+ */
+#ifndef GATHERD_RUNTIME_FILES_FILE_METHODS_H
+#define GATHERD_RUNTIME_FILES_FILE_METHODS_H
+
+#include "runtime/files/file_ops.h"
+#include "runtime/task/task_spec.h"
+
+/* What a method needs of the mode that its file is open in. */
+enum file_need {
+    NEEDS_NOTHING,
+    NEEDS_READING,
+    NEEDS_WRITING,
+    NEEDS_WRITING_ANYWHERE, /* not only at the end: Linux would append all the same (pwrite(2), BUGS) */
+};
+
+struct file_method {
+    struct function function; /* not one that a request can name by itself: it needs a file */
+    enum file_need need;
+    int (*step)(const struct file_call *call, struct file_result *result, struct run *run);
+};
+
+enum file_op {
+    OP_READ,
+    OP_READLINE,
+    OP_READLINES,
+    OP_WRITE,
+    OP_WRITELINES,
+    OP_PREAD,
+    OP_PWRITE,
+    OP_SEEK,
+    OP_TELL,
+    OP_TRUNCATE,
+    OP_FLUSH,
+    OP_FSYNC,
+    OP_STAT,
+    OP_CLOSE,
+    OP_COUNT
+};
+extern const struct file_method file_methods[OP_COUNT];
+extern const char *const file_method_names[OP_COUNT + 1]; /* ends with NULL */
+
+bool file_mode_allows(int mode, enum file_op op);
+
+/* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
+ * ERR_WRONG_MODE, or what the method says, with run->e filled. */
+int file_method_step(const struct file_call *call, struct file_result *result, struct run *run);
+
+/* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
+extern const struct function function_file_open;
+
+/* Makes the call `op` of a file: fills call->file and call->op, whose other members are the arguments, and the spec. The call
+ * lies where the spec does. */
+void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
+
+/* What POST /v1/files takes, and what a script says of its file. */
+struct file_opening {
+    struct text path;
+    int mode;          /* enum file_mode */
+    int encoding;      /* enum encoding */
+    uint64_t lease_ns; /* may be absent */
+};
+extern const struct type file_opening_type;
+extern const struct type file_mode_type;
+
+#endif

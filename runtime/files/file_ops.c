@@ -1,0 +1,300 @@
+#include "runtime/files/file_ops.h"
+
+#include "runtime/files/file_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -- the types of arguments ------------------------------------------------------------------------------------------ */
+
+static const char *const whence_names[] = {
+    [WHENCE_START] = "start", [WHENCE_CURRENT] = "current", [WHENCE_END] = "end", NULL};
+
+static const struct type line_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .takes_nul = true};
+const struct type file_lines_type = {.kind = TYPE_LIST, .item = &line_type, .max = 1 << 20};
+const struct type file_whence_type = {.kind = TYPE_ENUM, .names = whence_names};
+const struct type file_distance_type = {.kind = TYPE_INTEGER, .min = -(INT64_C(1) << 53), .max = INT64_C(1) << 53};
+
+/* -- opening ------------------------------------------------------------------------------------------------------- */
+
+const int file_open_flags[FILE_MODES] = {
+    [FILE_R] = O_RDONLY,
+    [FILE_R_PLUS] = O_RDWR,
+    [FILE_W] = O_WRONLY | O_CREAT | O_TRUNC,
+    [FILE_W_PLUS] = O_RDWR | O_CREAT | O_TRUNC,
+    [FILE_A] = O_WRONLY | O_CREAT | O_APPEND,
+    [FILE_A_PLUS] = O_RDWR | O_CREAT | O_APPEND,
+    [FILE_X] = O_WRONLY | O_CREAT | O_EXCL,
+    [FILE_X_PLUS] = O_RDWR | O_CREAT | O_EXCL,
+};
+
+static bool appends(const struct open_file *file)
+{
+    return (file_open_flags[file->mode] & O_APPEND) != 0;
+}
+
+int file_open_step(struct open_file *file, struct run *run)
+{
+    int fd;
+    int rc = jail_open_file(run->jail, file->path, file_open_flags[file->mode], 0666, &fd, run->e);
+    if (rc != 0)
+        return rc;
+    struct stat st = {0};
+    if (appends(file) && fstat(fd, &st) != 0) {
+        rc = jail_error(run->e, errno, file->path);
+        close(fd);
+        return rc;
+    }
+    if (run_canceled(run)) { /* nobody will ever use it */
+        close(fd);
+        return err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more");
+    }
+    atomic_store(&file->position, st.st_size);
+    file->fd = fd;
+    return 0;
+}
+
+/* -- the methods --------------------------------------------------------------------------------------------------- */
+
+/* At the file's position, as much as the call says. */
+static struct file_range range_of(const struct file_call *call, const struct run *run)
+{
+    const struct open_file *file = call->file;
+    return (struct file_range){
+        .fd = file->fd,
+        .offset = atomic_load(&file->position),
+        .most = call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes,
+        .encoding = (enum encoding)file->encoding,
+        .path = file->path,
+    };
+}
+
+typedef int read_fn(const struct file_range *range, struct run *run, struct file_piece *out);
+
+/* Reads at the position and moves it. */
+static int read_here(struct open_file *file, const struct file_range *range, read_fn *read, struct file_result *result,
+                     struct run *run)
+{
+    struct file_piece piece;
+    int rc = read(range, run, &piece);
+    if (rc != 0)
+        return rc;
+    int64_t position = range->offset + piece.read_bytes;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){
+        .data = piece.data, .read_bytes = piece.read_bytes, .position = position, .eof = piece.eof};
+    return 0;
+}
+
+int file_step_read(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct file_range range = range_of(call, run);
+    range.whole = call->length == INTEGER_ABSENT;
+    return read_here(call->file, &range, file_read, result, run);
+}
+
+int file_step_readline(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct file_range range = range_of(call, run);
+    return read_here(call->file, &range, file_read_line, result, run);
+}
+
+static size_t count_lines(struct text bytes)
+{
+    size_t count = 0;
+    for (struct text line; file_next_line(&bytes, &line);)
+        count++;
+    return count;
+}
+
+static int split_lines(const struct open_file *file, struct text bytes, struct run *run, struct list *out)
+{
+    size_t all = count_lines(bytes), count = 0;
+    if (all > (size_t)file_lines_type.max)
+        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
+                       file->path.at, (long long)file_lines_type.max);
+    struct text line, *lines = arena_calloc(run->arena, all, sizeof *lines);
+    if (lines == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
+    int rc = 0;
+    while (rc == 0 && file_next_line(&bytes, &line))
+        rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
+    *out = (struct list){lines, count};
+    return rc;
+}
+
+/* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
+int file_step_readlines(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct file_range range = range_of(call, run);
+    struct text bytes;
+    struct list lines;
+    range.most = run->limits->max_read_bytes;
+    range.whole = true;
+    int rc = file_read_bytes(&range, run, &bytes);
+    if (rc != 0)
+        return rc;
+    rc = split_lines(file, bytes, run, &lines);
+    if (rc != 0)
+        return rc;
+    int64_t position = range.offset + (int64_t)bytes.len;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){.lines = lines, .read_bytes = (int64_t)bytes.len, .position = position, .eof = true};
+    return 0;
+}
+
+static int write_here(struct open_file *file, struct text bytes, struct file_result *result, struct run *run)
+{
+    int64_t position = atomic_load(&file->position);
+    int rc = 0;
+    if (bytes.len == 0) {
+        /* nothing happens, and the position stays, as with write(2) */
+    } else if (appends(file)) {
+        rc = file_append(file->fd, bytes, file->path, &position, run->e);
+    } else {
+        rc = file_write_at(file->fd, position, bytes, file->path, run->e);
+        position += (int64_t)bytes.len;
+    }
+    if (rc != 0)
+        return rc;
+    atomic_store(&file->position, position);
+    *result = (struct file_result){.written_bytes = (int64_t)bytes.len, .position = position};
+    return 0;
+}
+
+int file_step_write(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct text bytes;
+    int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
+    return rc != 0 ? rc : write_here(file, bytes, result, run);
+}
+
+/* Joins the lines first: they are written all or not at all. No newlines are added, as in Python. */
+int file_step_writelines(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    const struct text *lines = call->lines.items;
+    size_t len = 0;
+    struct text *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
+    if (pieces == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+    for (size_t i = 0; i < call->lines.count; i++) {
+        int rc = file_decode(lines[i], (enum encoding)file->encoding, run->arena, &pieces[i], run->e);
+        if (rc != 0)
+            return rc;
+        len += pieces[i].len;
+    }
+    char *all = arena_alloc(run->arena, len + 1);
+    if (all == NULL)
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+    size_t at = 0;
+    for (size_t i = 0; i < call->lines.count; i++) {
+        memcpy(all + at, pieces[i].at, pieces[i].len);
+        at += pieces[i].len;
+    }
+    return write_here(file, (struct text){all, len}, result, run);
+}
+
+int file_step_pread(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct file_range range = range_of(call, run);
+    struct file_piece piece;
+    range.offset = call->offset;
+    int rc = file_read(&range, run, &piece);
+    if (rc == 0)
+        *result = (struct file_result){.data = piece.data, .read_bytes = piece.read_bytes, .eof = piece.eof};
+    return rc;
+}
+
+int file_step_pwrite(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    struct text bytes;
+    int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
+    if (rc == 0)
+        rc = file_write_at(file->fd, call->offset, bytes, file->path, run->e);
+    if (rc == 0)
+        *result = (struct file_result){.written_bytes = (int64_t)bytes.len};
+    return rc;
+}
+
+static int size_of(const struct open_file *file, int64_t *size, struct err *e)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) != 0)
+        return jail_error(e, errno, file->path);
+    *size = st.st_size;
+    return 0;
+}
+
+int file_step_seek(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    int64_t base = 0, position;
+    int rc = 0;
+    if (call->whence == WHENCE_CURRENT)
+        base = atomic_load(&file->position);
+    else if (call->whence == WHENCE_END)
+        rc = size_of(file, &base, run->e);
+    if (rc != 0)
+        return rc;
+    if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
+        return err_set(run->e, ERR_INVALID, "That position would be before the beginning of %s, or beyond all files",
+                       file->path.at);
+    atomic_store(&file->position, position);
+    *result = (struct file_result){.position = position};
+    return 0;
+}
+
+int file_step_tell(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)run;
+    *result = (struct file_result){.position = atomic_load(&call->file->position)};
+    return 0;
+}
+
+int file_step_truncate(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
+    if (ftruncate(file->fd, size) != 0)
+        return jail_error(run->e, errno, file->path);
+    *result = (struct file_result){.size_bytes = size};
+    return 0;
+}
+
+/* There is no buffer of ours to flush; what was written is the kernel's. */
+int file_step_flush(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)call;
+    (void)result;
+    (void)run;
+    return 0;
+}
+
+int file_step_fsync(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    (void)result;
+    return fsync(call->file->fd) == 0 ? 0 : jail_error(run->e, errno, call->file->path);
+}
+
+int file_step_stat(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct stat st;
+    if (fstat(call->file->fd, &st) != 0)
+        return jail_error(run->e, errno, call->file->path);
+    return file_stat_from(&st, run->arena, &result->stat, run->e);
+}
+
+int file_step_close(const struct file_call *call, struct file_result *result, struct run *run)
+{
+    struct open_file *file = call->file;
+    (void)result;
+    int fd = file->fd;
+    file->fd = -1; /* also when close(2) fails: the descriptor is gone then too */
+    return close(fd) == 0 || errno == EINTR ? 0 : jail_error(run->e, errno, file->path);
+}

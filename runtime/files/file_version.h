@@ -1,0 +1,39 @@
+/* file_version - what tells a file's content from the one before it; and conditions on what is at a place.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_RUNTIME_FILES_FILE_VERSION_H
+#define GATHERD_RUNTIME_FILES_FILE_VERSION_H
+
+#include "runtime/lib/base.h"
+
+#include <sys/stat.h>
+
+struct file_stamp {
+    uint64_t inode;
+    uint64_t size_bytes;
+    int64_t modified_us; /* since 1970 */
+};
+
+static inline struct file_stamp file_stamp_of(const struct stat *stat)
+{
+    return (struct file_stamp){
+        .inode = stat->st_ino,
+        .size_bytes = (uint64_t)stat->st_size,
+        .modified_us = (int64_t)stat->st_mtim.tv_sec * 1000000 + stat->st_mtim.tv_nsec / 1000,
+    };
+}
+
+struct arena;
+
+/* What has to be true of a place for a file to be put there. `check` says so of what is there now (NULL: nothing): 0, or
+ * a code with *e filled, whose message names the path. It runs in a thread of the pool, more than once, and looks at
+ * nothing but its arguments. */
+struct file_condition {
+    int (*check)(const void *given, const struct file_stamp *there, struct text path, struct err *e);
+    const void *given;
+    struct arena *arena; /* that the condition and `given` lie in; borrowed */
+};
+
+#endif

@@ -1,0 +1,20 @@
+#include "runtime/files/stream.h"
+
+#include "runtime/task/task_internal.h"
+
+int streams_enter(struct runtime *runtime, struct err *e)
+{
+    size_t most = (size_t)runtime->limits.max_streams;
+    if (runtime->streams >= most)
+        return err_set(e, ERR_TOO_MANY_STREAMS,
+                       "%zu files are on their way in or out, and the limit max_streams is %zu; try again later",
+                       runtime->streams, most);
+    runtime->streams++;
+    return 0;
+}
+
+void streams_leave(struct runtime *runtime)
+{
+    PRE(runtime->streams > 0);
+    runtime->streams--;
+}

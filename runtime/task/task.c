@@ -1,0 +1,375 @@
+#include "runtime/task/task_internal.h"
+
+#include "runtime/executors/pool.h"
+
+#include <stdalign.h>
+
+const char *const task_state_names[TASK_STATES + 1] = {
+    [TASK_SUBMITTED] = "submitted", [TASK_QUEUED] = "queued",       [TASK_RUNNING] = "running",
+    [TASK_CANCELING] = "canceling", [TASK_SUCCEEDED] = "succeeded", [TASK_FAILED] = "failed",
+    [TASK_CANCELED] = "canceled",
+};
+
+const char *const cancel_reason_names[CANCEL_REASONS + 1] = {
+    [CANCEL_CLIENT] = "client",     [CANCEL_PARENT] = "parent",   [CANCEL_SIBLING] = "sibling",
+    [CANCEL_SHUTDOWN] = "shutdown", [CANCEL_TIMEOUT] = "timeout", [CANCEL_DEADLINE] = "deadline",
+};
+
+/* -- memory: struct task, then the state, then the output, each aligned for any type ------------------------------- */
+
+#define ALIGNED(size) (((size) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1))
+
+void *task_state(struct task *task)
+{
+    return (char *)task + ALIGNED(sizeof *task);
+}
+
+struct task *task_of_state(void *state)
+{
+    return (struct task *)(void *)((char *)state - ALIGNED(sizeof(struct task)));
+}
+
+size_t task_state_size(const struct task *task)
+{
+    return task->pool != NULL ? sizeof(struct job) : task->runs->state_size;
+}
+
+size_t task_output_offset(const struct task *task)
+{
+    return ALIGNED(sizeof(struct task)) + ALIGNED(task_state_size(task));
+}
+
+void *task_output(struct task *task)
+{
+    return (char *)task + task_output_offset(task);
+}
+
+struct root *task_root(const struct task *task)
+{
+    while (task->parent != NULL)
+        task = task->parent;
+    return task->root;
+}
+
+struct arena *task_arena(const struct task *task)
+{
+    return task_root(task)->arena;
+}
+
+/* -- the two clocks --------------------------------------------------------------------------------------------------- */
+
+static uint64_t deadline_at(const struct task *task)
+{
+    uint64_t deadline_ns = task->spec->options.deadline_ns;
+    if (deadline_ns != SECONDS_ABSENT)
+        return task->received_ns + deadline_ns;
+    return task->root == NULL ? UINT64_MAX : task->received_ns + task->runtime->limits.default_deadline_seconds;
+}
+
+static uint64_t timeout_at(const struct task *task)
+{
+    uint64_t timeout_ns = task->spec->options.timeout_ns;
+    if (timeout_ns != SECONDS_ABSENT)
+        return task->started_ns + timeout_ns;
+    return task->root == NULL ? UINT64_MAX : task->started_ns + task->runtime->limits.default_timeout_seconds;
+}
+
+static void watch_limit(struct task *task, uint64_t at_ns)
+{
+    if (at_ns != UINT64_MAX)
+        timers_start(&task->runtime->timers, &task->limit, at_ns);
+}
+
+static void on_limit(struct timer *timer);
+
+void task_watch_deadline(struct task *task)
+{
+    task->limit.fire = on_limit;
+    watch_limit(task, deadline_at(task));
+}
+
+/* -- the way of a task --------------------------------------------------------------------------------------------- */
+
+static const uint16_t moves[TASK_STATES] = {
+    /* to which states each may go */
+    [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+    [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+    [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,
+    [TASK_CANCELING] = 1 << TASK_SUCCEEDED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+};
+
+static void move(struct task *task, enum task_state to)
+{
+    PRE((moves[task->state] & 1 << to) != 0);
+    task->state = (uint8_t)to;
+}
+
+bool task_ended(const struct task *task)
+{
+    return task->state >= TASK_SUCCEEDED;
+}
+
+static void make_ready(struct task *task)
+{
+    task->next_ready = NULL;
+    *task->runtime->ready_end = task;
+    task->runtime->ready_end = &task->next_ready;
+}
+
+void task_queue(struct task *task)
+{
+    move(task, TASK_QUEUED);
+    task->was_queued = true;
+    if (task->pool != NULL)
+        pool_add(task->pool, task);
+    else
+        make_ready(task);
+}
+
+static bool has_family(const struct task *task)
+{
+    return task->runs->child_ended != NULL;
+}
+
+/* The one place where a task ends. */
+static void finish(struct task *task, enum task_state state, int rc)
+{
+    move(task, state);
+    task->rc = (int16_t)rc;
+    task->ended_ns = uv_hrtime();
+    timers_stop(&task->runtime->timers, &task->limit);
+    timers_unreserve(&task->runtime->timers, TIMERS_PER_TASK);
+    task->runtime->unfinished--;
+    if (task->pool != NULL)
+        task->pool->admitted--;
+}
+
+static void finish_canceled(struct task *task, enum cancel_effect effect)
+{
+    task->effect = (uint8_t)effect;
+    task->cancel_settled = true;
+    switch ((enum cancel_reason)task->reason) {
+    case CANCEL_TIMEOUT:
+        finish(task, TASK_FAILED, ERR_TIMEOUT);
+        break;
+    case CANCEL_DEADLINE:
+        finish(task, TASK_FAILED, ERR_DEADLINE);
+        break;
+    case CANCEL_SHUTDOWN:
+        finish(task, TASK_CANCELED, ERR_SHUTTING_DOWN);
+        break;
+    case CANCEL_CLIENT:
+    case CANCEL_PARENT:
+    case CANCEL_SIBLING:
+    case CANCEL_REASONS:
+        finish(task, TASK_CANCELED, ERR_CANCELED);
+        break;
+    }
+}
+
+void task_end(struct task *task, int rc)
+{
+    if (task->cancel_asked) {
+        task->effect = EFFECT_TOO_LATE;
+        task->cancel_settled = true;
+    }
+    if (rc == 0)
+        task->has_output = true;
+    finish(task, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
+    make_ready(task);
+}
+
+void task_end_canceled(struct task *task, enum cancel_effect effect)
+{
+    PRE(task->state == TASK_CANCELING);
+    finish_canceled(task, effect);
+    make_ready(task);
+}
+
+static void ask_cancel(struct task *task, enum cancel_reason reason)
+{
+    task->cancel_asked = true;
+    task->reason = (uint8_t)reason;
+}
+
+/* A task that never starts ends together with all below it, and nobody needs to be told of those. */
+static void prevent(struct task *task, enum cancel_reason reason)
+{
+    if (has_family(task)) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            prevent(family->children[i], CANCEL_PARENT);
+    }
+    ask_cancel(task, reason);
+    finish_canceled(task, EFFECT_PREVENTED);
+}
+
+void task_cancel(struct task *task, enum cancel_reason reason)
+{
+    switch ((enum task_state)task->state) {
+    case TASK_SUBMITTED:
+        prevent(task, reason);
+        make_ready(task);
+        break;
+    case TASK_QUEUED:
+        prevent(task, reason);
+        if (task->pool != NULL) {
+            pool_remove(task);
+            make_ready(task);
+        } /* else it is in the ready queue already: what was to be started there will be delivered */
+        break;
+    case TASK_RUNNING:
+        ask_cancel(task, reason);
+        move(task, TASK_CANCELING);
+        timers_stop(&task->runtime->timers, &task->limit);
+        if (task->pool != NULL)
+            pool_cancel(task);
+        else
+            task->runs->cancel(task);
+        break;
+    case TASK_CANCELING:
+    case TASK_SUCCEEDED:
+    case TASK_FAILED:
+    case TASK_CANCELED:
+    case TASK_STATES:
+        break;
+    }
+}
+
+static void on_limit(struct timer *timer)
+{
+    struct task *task = container_of(timer, struct task, limit);
+    bool started = task->started_ns != 0;
+    task_cancel(task, started && timeout_at(task) <= deadline_at(task) ? CANCEL_TIMEOUT : CANCEL_DEADLINE);
+}
+
+static void deliver(struct task *task)
+{
+    if (task->parent != NULL) {
+        task->parent->runs->child_ended(task->parent, task);
+        return;
+    }
+    task->root->delivered = true;
+    task->root->done(task, task->root->user);
+}
+
+static struct task *take_ready(struct runtime *runtime)
+{
+    struct task *task = runtime->ready;
+    if (task == NULL)
+        return NULL;
+    runtime->ready = task->next_ready;
+    if (runtime->ready == NULL)
+        runtime->ready_end = &runtime->ready;
+    return task;
+}
+
+bool task_begin(struct task *task)
+{
+    uint64_t now = uv_hrtime(), deadline = deadline_at(task);
+    if (deadline <= now) { /* and the loop was too busy to notice before */
+        prevent(task, CANCEL_DEADLINE);
+        make_ready(task); /* delivered in its turn: others ended before it */
+        return false;
+    }
+    move(task, TASK_RUNNING);
+    task->started_ns = now;
+    uint64_t timeout = timeout_at(task);
+    watch_limit(task, deadline < timeout ? deadline : timeout);
+    if (has_family(task)) {
+        struct family *family = task_state(task);
+        for (size_t i = 0; i < family->count; i++)
+            task_watch_deadline(family->children[i]);
+    }
+    return true;
+}
+
+void task_drain(struct runtime *runtime)
+{
+    if (runtime->draining)
+        return;
+    runtime->draining = true;
+    for (struct task *task; (task = take_ready(runtime)) != NULL;) {
+        if (task_ended(task))
+            deliver(task);
+        else if (task_begin(task))
+            task->runs->start(task);
+    }
+    runtime->draining = false;
+}
+
+/* -- children ------------------------------------------------------------------------------------------------------ */
+
+void family_cancel(struct family *family, enum cancel_reason reason)
+{
+    for (size_t i = 0; i < family->count; i++)
+        task_cancel(family->children[i], reason);
+}
+
+enum cancel_effect family_effect(const struct family *family)
+{
+    enum cancel_effect effect = EFFECT_STOPPED;
+    for (size_t i = 0; i < family->count; i++) {
+        const struct task *child = family->children[i];
+        if (child->cancel_settled && child->effect != EFFECT_TOO_LATE && child->effect > effect)
+            effect = (enum cancel_effect)child->effect;
+    }
+    return effect;
+}
+
+void task_release(struct task *task)
+{
+    PRE(task->root != NULL && task->root->delivered);
+    struct arena *arena = task->root->arena;
+    ring_remove(&task->root->link);
+    arena_unref(arena);
+}
+
+/* -- looking ------------------------------------------------------------------------------------------------------- */
+
+static void look_at_job(const struct task *task, struct task_view *out)
+{
+    const struct job *job = (const struct job *)task_state((struct task *)task);
+    out->pool = task->pool->name;
+    out->pid = 0;
+    out->tid = 0;
+    if (task->started_ns == 0)
+        return;
+    out->pid = job->pid;
+    out->tid = atomic_load_explicit(&job->tid, memory_order_relaxed);
+    if (job->accounted)
+        out->usage = &job->usage;
+    out->exit_signal = job->exit_signal;
+    out->exit_code = job->exit_code;
+}
+
+void task_look(const struct task *task, struct task_view *out)
+{
+    bool started = task->started_ns != 0, ended = task_ended(task);
+    *out = (struct task_view){
+        .spec = task->spec,
+        .state = (enum task_state)task->state,
+        .done = ended,
+        .rc = task->rc,
+        .detail = task->detail,
+        .output = task->has_output ? (const char *)task + task_output_offset(task) : NULL,
+        .executor = task_spec_executor(task->spec),
+        .pid = started ? task->runtime->pid : 0,
+        .tid = started ? task->runtime->tid : 0,
+        .exit_code = -1,
+        .cancel_asked = task->cancel_asked,
+        .cancel_settled = task->cancel_settled,
+        .cancel_reason = (enum cancel_reason)task->reason,
+        .cancel_effect = (enum cancel_effect)task->effect,
+        .received_ns = task->received_ns,
+        .queued_ns = SECONDS_ABSENT,
+        .duration_ns = SECONDS_ABSENT,
+        .index = task->index,
+    };
+    if (started || ended)
+        out->queued_ns = (started ? task->started_ns : task->ended_ns) - task->received_ns;
+    if (started && ended)
+        out->duration_ns = task->ended_ns - task->started_ns;
+    if (task->pool != NULL)
+        look_at_job(task, out);
+}

@@ -1,0 +1,213 @@
+#include "runtime/task/task_submit.h"
+
+#include "runtime/executors/pool.h"
+#include "runtime/task/parallel.h"
+
+/* A request on its way in: what it would take, and what it comes from. */
+struct admission {
+    struct runtime *runtime;
+    struct arena *arena;
+    uint64_t received_ns;
+    size_t tasks;
+    size_t threads[POOLS_MOST]; /* tasks for each pool of threads */
+    size_t processes;
+    size_t files;
+    const struct task_spec *homeless; /* the first whose executor is off */
+    bool beyond;                      /* of what there ever is room for: the rest need not be looked at */
+};
+
+static struct pool *count_in(struct admission *a, const struct task_spec *spec, struct pool *pool, size_t *count)
+{
+    ++*count;
+    if (pool == NULL && a->homeless == NULL)
+        a->homeless = spec;
+    if (pool != NULL && *count > (size_t)(pool->size + pool->queue_limit))
+        a->beyond = true;
+    return pool;
+}
+
+static struct pool *choose_pool(struct admission *a, const struct task_spec *spec)
+{
+    switch (task_spec_executor(spec)) {
+    case EXECUTOR_THREADS: {
+        size_t i = spec->options.pool == INTEGER_ABSENT ? 0 : (size_t)spec->options.pool;
+        return count_in(a, spec, a->runtime->threads[i], &a->threads[i]);
+    }
+    case EXECUTOR_PROCESSES:
+        return count_in(a, spec, a->runtime->processes, &a->processes);
+    case EXECUTOR_FILES:
+        return count_in(a, spec, a->runtime->files, &a->files);
+    case EXECUTOR_LOOP:
+    case EXECUTOR_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+static bool admit_family(struct admission *a, struct task *task, const struct list *specs);
+
+/* Recursion here is as deep as the gathers, which decoding bounds (max_gather_depth). NULL: no memory, or beyond all room. */
+static struct task *admit(struct admission *a, const struct task_spec *spec)
+{
+    const struct function *function = spec->function;
+    bool is_divided = spec->options.parallel != INTEGER_ABSENT && spec->options.parallel > 1;
+    struct task plan = {
+        .runtime = a->runtime,
+        .spec = spec,
+        .runs = is_divided ? &divided : function,
+        .pool = is_divided ? NULL : choose_pool(a, spec),
+        .received_ns = a->received_ns,
+    };
+    struct task *task = arena_alloc(a->arena, task_output_offset(&plan) + function->output->size);
+    if (task == NULL)
+        return NULL;
+    *task = plan;
+    if (++a->tasks > (size_t)a->runtime->limits.max_tasks || a->beyond) {
+        a->beyond = true;
+        return NULL;
+    }
+    if (function->prepare != NULL && function->prepare(spec->input, a->arena) != 0)
+        return NULL;
+    struct list specs = {0};
+    if (is_divided && divide(spec, a->arena, &specs) != 0)
+        return NULL;
+    if (function->children != NULL)
+        specs = *function->children(spec->input);
+    if ((is_divided || function->children != NULL) && !admit_family(a, task, &specs))
+        return NULL;
+    return task;
+}
+
+static bool admit_family(struct admission *a, struct task *task, const struct list *specs)
+{
+    struct family *family = task_state(task);
+    family->count = specs->count;
+    family->children = arena_calloc(a->arena, specs->count, sizeof(struct task *));
+    if (family->children == NULL)
+        return false;
+    for (size_t i = 0; i < specs->count; i++) {
+        struct task *child = admit(a, (const struct task_spec *)specs->items + i);
+        if (child == NULL)
+            return false;
+        child->parent = task;
+        child->index = (uint32_t)i;
+        family->children[i] = child;
+    }
+    return true;
+}
+
+/* A request that could not even be taken if there were no other. */
+static int beyond(enum limit_row row, struct err *e)
+{
+    if (e != NULL)
+        e->limit = &limits_fields[row];
+    return ERR_LIMIT_EXCEEDED;
+}
+
+static int check_executors(const struct admission *a, struct err *e)
+{
+    static const char *const switches[EXECUTOR_COUNT] = {
+        [EXECUTOR_PROCESSES] = "--processes N", [EXECUTOR_FILES] = "--files-root DIR"};
+    if (a->homeless == NULL)
+        return 0;
+    enum executor executor = task_spec_executor(a->homeless);
+    return err_set(e, ERR_EXECUTOR_OFF, "The executor %s, on which %s runs, is off; %s switches it on",
+                   executor_names[executor], a->homeless->function->name, switches[executor]);
+}
+
+static int check_pool(const struct pool *pool, size_t count, struct err *e)
+{
+    if (count == 0)
+        return 0;
+    size_t room = (size_t)(pool->size + pool->queue_limit);
+    if (count > room) {
+        err_set(
+            e, ERR_LIMIT_EXCEEDED,
+            "These would be %zu tasks or more for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
+            count, pool->name.at, room, (long long)pool->size, (long long)pool->queue_limit);
+        return beyond(LIMIT_QUEUE, e);
+    }
+    size_t held = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
+    if (held + count <= room)
+        return 0;
+    err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
+            pool->name.at, held, count, room);
+    if (e != NULL)
+        e->pool = pool->name.at;
+    return ERR_POOL_FULL;
+}
+
+static int check_room(const struct admission *a, struct err *e)
+{
+    const struct runtime *runtime = a->runtime;
+    size_t most = (size_t)runtime->limits.max_tasks;
+    if (a->tasks > most) {
+        err_set(e, ERR_LIMIT_EXCEEDED, "These would be %zu tasks or more; the limit max_tasks is %zu", a->tasks, most);
+        return beyond(LIMIT_TASKS, e);
+    }
+    if (runtime->unfinished > most - a->tasks)
+        return err_set(e, ERR_TOO_MANY_TASKS,
+                       "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
+                       runtime->unfinished, a->tasks, most);
+    int rc = check_executors(a, e);
+    if (rc == 0)
+        rc = check_pool(runtime->processes, a->processes, e);
+    if (rc == 0)
+        rc = check_pool(runtime->files, a->files, e);
+    for (size_t i = 0; rc == 0 && i < runtime->limits.pools.count; i++)
+        rc = check_pool(runtime->threads[i], a->threads[i], e);
+    return rc;
+}
+
+static void take_room(const struct admission *a)
+{
+    struct runtime *runtime = a->runtime;
+    runtime->unfinished += a->tasks;
+    if (runtime->processes != NULL)
+        runtime->processes->admitted += a->processes;
+    if (runtime->files != NULL)
+        runtime->files->admitted += a->files;
+    for (size_t i = 0; i < runtime->limits.pools.count; i++)
+        runtime->threads[i]->admitted += a->threads[i];
+}
+
+static int submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
+                  bool goes_on, task_done_fn *done, void *user, struct task **out, struct err *e)
+{
+    if (goes_on ? runtime->canceling : runtime->refusing)
+        return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+    struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
+    struct task *task = admit(&a, spec);
+    struct root *root = arena_alloc(arena, sizeof *root);
+    if ((task == NULL && !a.beyond) || root == NULL)
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for these tasks; try again later");
+    int rc = goes_on ? 0 : check_room(&a, e);
+    if (rc != 0)
+        return rc;
+    PRE(task != NULL);
+    if (!timers_reserve(&runtime->timers, TIMERS_PER_TASK * a.tasks))
+        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the timers of %zu tasks; try again later",
+                       a.tasks);
+
+    *root = (struct root){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
+    atomic_init(&root->read_left, runtime->limits.max_read_bytes);
+    ring_append(&runtime->roots, &root->link);
+    task->root = root;
+    take_room(&a);
+    task_watch_deadline(task);
+    task_queue(task);
+    *out = task;
+    return 0;
+}
+
+int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
+                task_done_fn *done, void *user, struct task **out, struct err *e)
+{
+    return submit(runtime, spec, arena, received_ns, false, done, user, out, e);
+}
+
+int task_go_on(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
+               void *user, struct task **out, struct err *e)
+{
+    return submit(runtime, spec, arena, uv_hrtime(), true, done, user, out, e);
+}

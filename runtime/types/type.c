@@ -1,0 +1,182 @@
+#include "runtime/types/type.h"
+
+#include "runtime/types/limits.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t type_size(const struct type *type)
+{
+    switch (type->kind) {
+    case TYPE_BOOLEAN:
+        return sizeof(bool);
+    case TYPE_INTEGER:
+    case TYPE_POOL:
+    case TYPE_TIME:
+        return sizeof(int64_t);
+    case TYPE_SECONDS:
+        return sizeof(uint64_t);
+    case TYPE_ENUM:
+        return sizeof(int);
+    case TYPE_STRING:
+        return sizeof(struct text);
+    case TYPE_LIST:
+        return sizeof(struct list);
+    case TYPE_RECORD:
+        return type->size;
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        return sizeof(void *);
+    }
+    assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
+}
+
+bool fault_at(struct fault *fault, const char *pointer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    snprintf(fault->pointer, sizeof fault->pointer, "%s", pointer);
+    vsnprintf(fault->detail, sizeof fault->detail, format, args);
+    va_end(args);
+    return false;
+}
+
+void type_set_absent(const struct type *type, void *value)
+{
+    switch (type->kind) {
+    case TYPE_INTEGER:
+    case TYPE_POOL:
+    case TYPE_TIME:
+        *(int64_t *)value = INTEGER_ABSENT;
+        return;
+    case TYPE_SECONDS:
+        *(uint64_t *)value = SECONDS_ABSENT;
+        return;
+    case TYPE_ENUM:
+        *(int *)value = ENUM_ABSENT;
+        return;
+    case TYPE_STRING:
+        *(struct text *)value = (struct text){NULL, 0};
+        return;
+    case TYPE_LIST:
+        *(struct list *)value = (struct list){NULL, 0};
+        return;
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        memcpy(value, &(void *){NULL}, sizeof(void *));
+        return;
+    case TYPE_BOOLEAN:
+    case TYPE_RECORD:
+        break;
+    }
+    assertion_failed("PRE", "a type that can be absent", __FILE__, __LINE__);
+}
+
+bool type_is_absent(const struct type *type, const void *value)
+{
+    const void *pointer;
+    switch (type->kind) {
+    case TYPE_INTEGER:
+    case TYPE_POOL:
+    case TYPE_TIME:
+        return *(const int64_t *)value == INTEGER_ABSENT;
+    case TYPE_SECONDS:
+        return *(const uint64_t *)value == SECONDS_ABSENT;
+    case TYPE_ENUM:
+        return *(const int *)value == ENUM_ABSENT;
+    case TYPE_STRING:
+        return ((const struct text *)value)->at == NULL;
+    case TYPE_LIST:
+        return ((const struct list *)value)->items == NULL;
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        memcpy(&pointer, value, sizeof pointer); /* the pointers differ in type */
+        return pointer == NULL;
+    case TYPE_BOOLEAN:
+    case TYPE_RECORD:
+        return false;
+    }
+    assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
+}
+
+int64_t type_max(const struct type *type, const struct limits *limits)
+{
+    if (type->limit == NULL)
+        return type->max;
+    PRE(limits != NULL);
+    return limit_value(limits, type->limit);
+}
+
+/* Says how large a value, or what is in it, may be. */
+static int bound_error(const struct type *type, const char *side, int64_t bound, int rc, struct err *e)
+{
+    char seconds[SECONDS_TEXT];
+    const char *unit = type->kind == TYPE_STRING ? "byte" : "item";
+
+    if (type->kind == TYPE_INTEGER)
+        return err_set(e, rc, "must be %s %" PRId64, side, bound);
+    if (type->kind == TYPE_SECONDS && bound == 1) /* one nanosecond: all above 0 is rounded up to it */
+        return err_set(e, rc, "must be more than 0");
+    if (type->kind == TYPE_SECONDS) {
+        seconds_format((uint64_t)bound, seconds);
+        return err_set(e, rc, "must be %s %s", side, seconds);
+    }
+    return err_set(e, rc, "must have %s %" PRId64 " %s%s", side, bound, unit, bound == 1 ? "" : "s");
+}
+
+/* What is too large for an int64_t is beyond every range, as INT64_MAX is. */
+static int64_t amount(uint64_t size)
+{
+    return size > INT64_MAX ? INT64_MAX : (int64_t)size;
+}
+
+int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e)
+{
+    int64_t n = 0;
+    switch (type->kind) {
+    case TYPE_INTEGER:
+    case TYPE_POOL:
+        n = *(const int64_t *)value;
+        break;
+    case TYPE_SECONDS:
+        n = amount(*(const uint64_t *)value);
+        break;
+    case TYPE_STRING: {
+        const struct text *text = value;
+        if (!type->takes_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
+            return err_set(e, ERR_INVALID, "must not contain a NUL");
+        n = amount(text->len);
+        break;
+    }
+    case TYPE_LIST:
+        n = amount(((const struct list *)value)->count);
+        break;
+    case TYPE_BOOLEAN:
+    case TYPE_ENUM:
+    case TYPE_TIME:
+    case TYPE_RECORD:
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        return 0;
+    }
+    if (n < type->min)
+        return bound_error(type, "at least", type->min, ERR_INVALID, e);
+    if (n > type_max(type, limits))
+        return bound_error(type, "at most", type_max(type, limits),
+                           type->limit != NULL ? ERR_LIMIT_EXCEEDED : ERR_INVALID, e);
+    return 0;
+}

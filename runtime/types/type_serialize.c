@@ -1,0 +1,175 @@
+#include "runtime/types/type_serialize.h"
+
+#include <string.h>
+
+#define ABSENT_LENGTH UINT32_MAX /* in place of the length of a text or list that isn't there */
+
+static size_t plain_size(const struct type *type)
+{
+    switch (type->kind) {
+    case TYPE_BOOLEAN:
+    case TYPE_INTEGER:
+    case TYPE_SECONDS:
+    case TYPE_ENUM:
+    case TYPE_TIME:
+    case TYPE_POOL:
+        return type_size(type);
+    case TYPE_STRING:
+    case TYPE_LIST:
+    case TYPE_RECORD:
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        break;
+    }
+    return 0;
+}
+
+size_t wire_size(const struct type *type, const void *value)
+{
+    size_t size = plain_size(type);
+    if (size > 0)
+        return size;
+    if (type->kind == TYPE_RECORD) {
+        for (const struct field *f = type->fields; f->name != NULL; f++)
+            size += wire_size(f->type, (const char *)value + f->offset);
+        return size;
+    }
+    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    size = sizeof(uint32_t);
+    if (type_is_absent(type, value))
+        return size;
+    if (type->kind == TYPE_STRING)
+        return size + ((const struct text *)value)->len;
+    const struct list *list = value;
+    size_t item_size = type_size(type->item);
+    for (size_t i = 0; i < list->count; i++)
+        size += wire_size(type->item, (const char *)list->items + i * item_size);
+    return size;
+}
+
+static char *write_bytes(char *out, const void *bytes, size_t len)
+{
+    if (len > 0)
+        memcpy(out, bytes, len);
+    return out + len;
+}
+
+static char *write_length(char *out, size_t length, bool absent)
+{
+    PRE(length < ABSENT_LENGTH);
+    uint32_t wire = absent ? ABSENT_LENGTH : (uint32_t)length;
+    return write_bytes(out, &wire, sizeof wire);
+}
+
+char *wire_write(const struct type *type, const void *value, char *out)
+{
+    size_t size = plain_size(type);
+    if (size > 0)
+        return write_bytes(out, value, size);
+    if (type->kind == TYPE_RECORD) {
+        for (const struct field *f = type->fields; f->name != NULL; f++)
+            out = wire_write(f->type, (const char *)value + f->offset, out);
+        return out;
+    }
+    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    bool absent = type_is_absent(type, value);
+    if (type->kind == TYPE_STRING) {
+        const struct text *text = value;
+        out = write_length(out, absent ? 0 : text->len, absent);
+        return absent ? out : write_bytes(out, text->at, text->len);
+    }
+    const struct list *list = value;
+    out = write_length(out, absent ? 0 : list->count, absent);
+    size_t item_size = type_size(type->item);
+    for (size_t i = 0; !absent && i < list->count; i++)
+        out = wire_write(type->item, (const char *)list->items + i * item_size, out);
+    return out;
+}
+
+static bool read_bytes(struct wire *wire, void *out, size_t len)
+{
+    if ((size_t)(wire->end - wire->at) < len)
+        return false;
+    memcpy(out, wire->at, len);
+    wire->at += len;
+    return true;
+}
+
+static int read_text(struct wire *wire, uint32_t len, struct arena *arena, struct text *out)
+{
+    if ((size_t)(wire->end - wire->at) < len)
+        return ERR_INVALID;
+    if (!arena_text(arena, wire->at, len, out))
+        return ERR_OUT_OF_MEMORY;
+    wire->at += len;
+    return text_is_utf8(*out) ? 0 : ERR_INVALID;
+}
+
+static int read_list(const struct type *type, struct wire *wire, uint32_t count, struct arena *arena, struct list *out)
+{
+    if ((size_t)(wire->end - wire->at) < count) /* each item takes a byte at least */
+        return ERR_INVALID;
+    if (type->limit == NULL && count > (uint64_t)type->max) /* memory is taken for all before any is read */
+        return ERR_INVALID;
+    size_t item_size = type_size(type->item);
+    struct list list = {arena_calloc(arena, count, item_size), count};
+    if (list.items == NULL)
+        return ERR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        int rc = wire_read(type->item, wire, arena, (char *)list.items + i * item_size);
+        if (rc != 0)
+            return rc;
+    }
+    *out = list;
+    return 0;
+}
+
+static int read_plain(const struct type *type, struct wire *wire, size_t size, void *value)
+{
+    if (type->kind == TYPE_BOOLEAN) { /* any other byte would be no bool */
+        unsigned char byte;
+        if (!read_bytes(wire, &byte, 1) || byte > 1)
+            return ERR_INVALID;
+        *(bool *)value = byte == 1;
+        return 0;
+    }
+    if (!read_bytes(wire, value, size))
+        return ERR_INVALID;
+    if (type->kind != TYPE_ENUM)
+        return 0;
+    int names = 0, got = *(const int *)value;
+    while (type->names[names] != NULL)
+        names++;
+    return got == ENUM_ABSENT || (got >= 0 && got < names) ? 0 : ERR_INVALID;
+}
+
+int wire_read(const struct type *type, struct wire *wire, struct arena *arena, void *value)
+{
+    size_t size = plain_size(type);
+    if (size > 0)
+        return read_plain(type, wire, size, value);
+    if (type->kind == TYPE_RECORD) {
+        for (const struct field *f = type->fields; f->name != NULL; f++) {
+            int rc = wire_read(f->type, wire, arena, (char *)value + f->offset);
+            if (rc != 0)
+                return rc;
+        }
+        return 0;
+    }
+    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    uint32_t length;
+    if (!read_bytes(wire, &length, sizeof length))
+        return ERR_INVALID;
+    if (length == ABSENT_LENGTH) {
+        type_set_absent(type, value);
+        return 0;
+    }
+    if (type->kind == TYPE_STRING)
+        return read_text(wire, length, arena, value);
+    if (type->item->kind == TYPE_CHILD)
+        return ERR_INVALID;
+    return read_list(type, wire, length, arena, value);
+}

@@ -1,0 +1,384 @@
+#include "service/config/config.h"
+
+#include "gatherd_version.h"
+#include "service/config/config_file.h"
+#include "service/config/config_help.h"
+#include "service/log/log.h"
+
+#include <string.h>
+
+#define VARIABLE_PREFIX "GATHERD_"
+
+static const struct type boolean_type = {.kind = TYPE_BOOLEAN};
+static const struct type address_type = {.kind = TYPE_STRING, .name = "address", .min = 1, .max = 255};
+static const struct type listen_type = {.kind = TYPE_LIST, .min = 1, .max = 16, .item = &address_type};
+static const struct type log_format_type = {.kind = TYPE_ENUM, .names = log_format_names};
+static const struct type log_level_type = {.kind = TYPE_ENUM, .names = log_level_names};
+static const struct type drain_type = {.kind = TYPE_SECONDS, .max = 3600 * (int64_t)NS_PER_SECOND};
+
+static const struct field service_fields[] = {
+    {"listen", &listen_type, offsetof(struct service_options, listen), FIELD_DEFAULTED, "127.0.0.1:8080",
+     "An address to listen on", NULL},
+    {"insecure", &boolean_type, offsetof(struct service_options, insecure), FIELD_DEFAULTED, "false",
+     "Listen on other addresses than loopback too, where whoever reaches them may run tasks, and any Host will do; on "
+     "loopback Host is checked all the same, and Origin everywhere",
+     NULL},
+    {"log_format", &log_format_type, offsetof(struct service_options, log_format), FIELD_DEFAULTED, "text",
+     "What a line of the log on stderr looks like", NULL},
+    {"log_level", &log_level_type, offsetof(struct service_options, log_level), FIELD_DEFAULTED, "info",
+     "The most detailed level that is logged", NULL},
+    {"drain_seconds", &drain_type, offsetof(struct service_options, drain_seconds), FIELD_DEFAULTED, "8",
+     "How long tasks may go on after SIGTERM before they are canceled; docker stop waits 10", NULL},
+    {0},
+};
+
+const struct type service_options_type = {
+    .kind = TYPE_RECORD,
+    .fields = service_fields,
+    .size = sizeof(struct service_options),
+};
+
+enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_VERSION, ACTION_HELP, ACTION_ROWS };
+
+static const struct config_action actions[ACTION_ROWS + 1] = {
+    [ACTION_CONFIG] = {"config", "FILE", "Read options from this JSON file"},
+    [ACTION_PRINT_CONFIG] = {"print_config", NULL, "Print the effective configuration as such a file, and exit"},
+    [ACTION_VERSION] = {"version", NULL, "Print the version, and exit"},
+    [ACTION_HELP] = {"help", NULL, "Print this text, and exit"},
+    [ACTION_ROWS] = {0},
+};
+
+void config_parts(struct config *config, struct part parts[CONFIG_PARTS])
+{
+    parts[0] = (struct part){.type = &service_options_type, .value = &config->service};
+    parts[1] = (struct part){.type = &http_limits_type, .value = &config->http};
+    parts[2] = (struct part){.type = &options_type, .value = &config->runtime};
+    parts[3] = (struct part){.type = &limits_type, .value = &config->limits};
+}
+
+/* Where options come from, and where they go. */
+struct loader {
+    struct part parts[CONFIG_PARTS];
+    struct arena *arena;
+    int argc;
+    char *const *argv;
+    char *const *env;
+    FILE *err;
+    const char *file;        /* NULL for none */
+    bool asked[ACTION_ROWS]; /* the actions that are among the flags */
+};
+
+static bool spells(struct text given, const char *name, char (*spelling)(char))
+{
+    size_t i = 0;
+    while (i < given.len && name[i] != '\0' && given.at[i] == spelling(name[i]))
+        i++;
+    return i == given.len && name[i] == '\0';
+}
+
+/* -- options ---------------------------------------------------------------------------------- */
+
+struct option {
+    const struct field *field; /* NULL when there is none of this name */
+    void *value;               /* where it goes */
+};
+
+static struct option find_option(const struct loader *l, struct text name, char (*spelling)(char))
+{
+    for (size_t i = 0; i < CONFIG_PARTS; i++)
+        for (const struct field *f = l->parts[i].type->fields; f->name != NULL; f++)
+            if (spells(name, f->name, spelling))
+                return (struct option){f, (char *)l->parts[i].value + f->offset};
+    return (struct option){NULL, NULL};
+}
+
+/* `source` is the flag or variable that gave the text. */
+static int set_option(const struct loader *l, struct option option, struct text source, struct text given)
+{
+    struct err e;
+    int rc = type_parse(option.field->type, given, l->arena, NULL, option.value, &e);
+    if (rc == 0)
+        return 0;
+    if (rc == ERR_OUT_OF_MEMORY)
+        return config_no_memory(l->err);
+    char quote[QUOTED];
+    return config_refuse(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg, quoted(given, quote));
+}
+
+/* -- flags ------------------------------------------------------------------------------------ */
+
+struct flag {
+    struct text source; /* "--max-tasks" */
+    struct text given;  /* its value; absent when it has none */
+    unsigned action;    /* an enum action; ACTION_ROWS for an option */
+    struct option option;
+};
+
+/* Finds out what the flag is called, and what "=..." gives it. 0 or an exit code. */
+static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
+{
+    char quote[QUOTED];
+    if (text_is(arg, "-h"))
+        arg = TEXT("--help");
+    if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
+        return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help", quoted(arg, quote));
+
+    flag->source = arg;
+    const char *equals = memchr(arg.at, '=', arg.len);
+    if (equals != NULL) {
+        flag->source.len = (size_t)(equals - arg.at);
+        flag->given = text_of(equals + 1);
+    }
+    struct text name = {flag->source.at + 2, flag->source.len - 2};
+    while (flag->action < ACTION_ROWS && !spells(name, actions[flag->action].name, config_flag_spelling))
+        flag->action++;
+    flag->option = find_option(l, name, config_flag_spelling);
+    if (flag->action == ACTION_ROWS && flag->option.field == NULL)
+        return config_refuse(l->err, "there is no option \"%s\"; see gatherd --help", quoted(flag->source, quote));
+    return 0;
+}
+
+/* Takes the flag at argv[*i] and its value, with *i behind them afterwards. 0 or an exit code. */
+static int take_flag(const struct loader *l, int *i, struct flag *flag)
+{
+    *flag = (struct flag){.action = 0};
+    int code = read_flag(l, text_of(l->argv[(*i)++]), flag);
+    if (code != 0)
+        return code;
+    bool given = flag->given.at != NULL;
+    if (flag->action < ACTION_ROWS && actions[flag->action].placeholder == NULL)
+        return given ? config_refuse(l->err, "%.*s takes no value", (int)flag->source.len, flag->source.at) : 0;
+    if (given)
+        return 0;
+    if (flag->option.field != NULL && flag->option.field->type->kind == TYPE_BOOLEAN)
+        flag->given = TEXT("true");
+    else if (*i < l->argc && strncmp(l->argv[*i], "--", 2) != 0)
+        flag->given = text_of(l->argv[(*i)++]);
+    else
+        return config_refuse(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.at);
+    return 0;
+}
+
+/* Looks at all flags for the actions among them; after that, take_flag() finds nothing wrong any more. */
+static int find_actions(struct loader *l)
+{
+    struct flag flag;
+    for (int i = 1; i < l->argc;) {
+        int code = take_flag(l, &i, &flag);
+        if (code != 0)
+            return code;
+        if (flag.action == ACTION_ROWS)
+            continue;
+        l->asked[flag.action] = true;
+        if (flag.action == ACTION_CONFIG)
+            l->file = flag.given.at;
+        if (flag.action == ACTION_HELP || flag.action == ACTION_VERSION)
+            return 0; /* whatever follows */
+    }
+    return 0;
+}
+
+static bool given_before(const struct loader *l, int end, const struct field *field)
+{
+    struct flag flag;
+    for (int i = 1; i < end;)
+        if (take_flag(l, &i, &flag) == 0 && flag.option.field == field)
+            return true;
+    return false;
+}
+
+/* Puts the items of a list behind those of another. */
+static int append_items(const struct loader *l, const struct flag *flag, struct list before)
+{
+    const struct type *type = flag->option.field->type;
+    struct list *list = flag->option.value;
+    size_t size = type_size(type->item);
+    struct list all = {.count = before.count + list->count};
+    struct err e;
+    if (type_check(type, &all, NULL, &e) != 0)
+        return config_refuse(l->err, "%.*s %s", (int)flag->source.len, flag->source.at, e.msg);
+    all.items = arena_calloc(l->arena, all.count, size);
+    if (all.items == NULL)
+        return config_no_memory(l->err);
+    memcpy(all.items, before.items, before.count * size);
+    memcpy((char *)all.items + before.count * size, list->items, list->count * size);
+    *list = all;
+    return 0;
+}
+
+/* Of an option given twice the last counts; but a list grows, from nothing: what the file or the environment had is gone. */
+static int load_flags(const struct loader *l)
+{
+    struct flag flag;
+    for (int i = 1, start = 1; i < l->argc; start = i) {
+        int code = take_flag(l, &i, &flag);
+        if (code != 0)
+            return code;
+        if (flag.action != ACTION_ROWS)
+            continue;
+        struct list before = {NULL, 0};
+        if (flag.option.field->type->kind == TYPE_LIST && given_before(l, start, flag.option.field))
+            before = *(struct list *)flag.option.value;
+        code = set_option(l, flag.option, flag.source, flag.given);
+        if (code == 0 && before.count > 0)
+            code = append_items(l, &flag, before);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* -- the environment -------------------------------------------------------------------------- */
+
+/* A variable of ours, without the prefix, and its value. */
+static bool read_variable(const char *entry, struct text *name, struct text *value)
+{
+    const char *equals = strchr(entry, '=');
+    size_t prefix = sizeof VARIABLE_PREFIX - 1;
+    if (equals == NULL || strncmp(entry, VARIABLE_PREFIX, prefix) != 0)
+        return false;
+    *name = (struct text){entry + prefix, (size_t)(equals - entry) - prefix};
+    *value = text_of(equals + 1);
+    return true;
+}
+
+/* Kubernetes gives each container GATHERD_SERVICE_HOST, GATHERD_PORT, GATHERD_PORT_8080_TCP... when its namespace has a
+ * service called gatherd. */
+static bool is_service_link(struct text name)
+{
+    static const char service[] = "SERVICE_", port[] = "PORT_";
+    return text_is(name, "PORT") || strncmp(name.at, service, sizeof service - 1) == 0 ||
+           strncmp(name.at, port, sizeof port - 1) == 0;
+}
+
+/* The file, unless a flag named one. */
+static void find_file(struct loader *l)
+{
+    struct text name, value;
+    for (char *const *entry = l->env; *entry != NULL && l->file == NULL; entry++)
+        if (read_variable(*entry, &name, &value) && spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
+            l->file = value.at;
+}
+
+static int load_environment(const struct loader *l)
+{
+    struct text name, value;
+    for (char *const *entry = l->env; *entry != NULL; entry++) {
+        if (!read_variable(*entry, &name, &value) || is_service_link(name) ||
+            spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
+            continue;
+        struct text source = {*entry, sizeof VARIABLE_PREFIX - 1 + name.len};
+        struct option option = find_option(l, name, config_variable_spelling);
+        char quote[QUOTED];
+        if (option.field == NULL)
+            return config_refuse(l->err, "there is no variable \"%s\"; see gatherd --help", quoted(source, quote));
+        int code = set_option(l, option, source, value);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* -- all of it -------------------------------------------------------------------------------- */
+
+/* What no single option shows. */
+static int check_together(const struct limits *limits, FILE *err)
+{
+    static const enum limit_row pairs[][2] = {
+        {LIMIT_DEFAULT_TIMEOUT, LIMIT_TIMEOUT},
+        {LIMIT_DEFAULT_DEADLINE, LIMIT_DEADLINE},
+    };
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        const struct field *less = &limits_fields[pairs[i][0]], *more = &limits_fields[pairs[i][1]];
+        int64_t low = limit_value(limits, less), high = limit_value(limits, more);
+        if (low <= high)
+            continue;
+        char low_text[SECONDS_TEXT], high_text[SECONDS_TEXT];
+        seconds_format((uint64_t)low, low_text);
+        seconds_format((uint64_t)high, high_text);
+        return config_refuse(err, "%s (%s) must be at most %s (%s)", less->name, low_text, more->name, high_text);
+    }
+    return 0;
+}
+
+/* What the machine says where nobody else does. */
+static int size_pools(struct config *config, FILE *err)
+{
+    struct cpus cpus = cpus_count("");
+    struct err e;
+    int rc = options_pools(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
+    if (rc == ERR_OUT_OF_MEMORY)
+        return config_no_memory(err);
+    if (rc != 0)
+        return config_refuse(err, "--threads %s", e.msg);
+    config->processes_source = config->files_source = "flag";
+    if (config->runtime.files_threads == INTEGER_ABSENT) {
+        config->runtime.files_threads = options_threads(cpus);
+        config->files_source = cpus.source;
+    }
+    if (config->runtime.processes == INTEGER_ABSENT) {
+        config->runtime.processes = cpus.count;
+        config->processes_source = cpus.source;
+    }
+    return 0;
+}
+
+static int load_values(struct loader *l, struct config *config)
+{
+    find_file(l);
+    int code = config_file_load(l->file, l->parts, CONFIG_PARTS, l->arena, l->err);
+    if (code == 0)
+        code = load_environment(l);
+    if (code == 0)
+        code = load_flags(l);
+    if (code == 0)
+        code = check_together(&config->limits, l->err);
+    return code == 0 && !l->asked[ACTION_PRINT_CONFIG] ? size_pools(config, l->err) : code;
+}
+
+/* What was printed must also arrive: a full disk is no answer. */
+static int end_output(FILE *out, FILE *err)
+{
+    if (fflush(out) == 0 && ferror(out) == 0)
+        return 0;
+    config_refuse(err, "the output can't be written");
+    return EXIT_TROUBLE;
+}
+
+int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
+                bool *done)
+{
+    struct loader l = {.argc = argc, .argv = argv, .env = env, .err = err};
+    *config = (struct config){.arena = NULL};
+    config_parts(config, l.parts);
+    *done = true;
+
+    int code = find_actions(&l);
+    if (code != 0)
+        return code;
+    if (l.asked[ACTION_HELP]) {
+        config_print_help(out, actions, l.parts, CONFIG_PARTS);
+        return end_output(out, err);
+    }
+    if (l.asked[ACTION_VERSION]) {
+        fputs("gatherd " GATHERD_VERSION "\n", out);
+        return end_output(out, err);
+    }
+
+    l.arena = config->arena = arena_new();
+    code = config->arena == NULL ? config_no_memory(err) : load_values(&l, config);
+    if (code == 0 && !l.asked[ACTION_PRINT_CONFIG]) {
+        *done = false;
+        return 0;
+    }
+    if (code == 0)
+        code = config_print_json(out, l.parts, CONFIG_PARTS) ? end_output(out, err) : config_no_memory(err);
+    config_free(config);
+    return code;
+}
+
+void config_free(struct config *config)
+{
+    arena_unref(config->arena);
+    *config = (struct config){.arena = NULL};
+}

@@ -1,0 +1,81 @@
+#include "service/config/config_file.h"
+
+#include "handlers/json/json_writer.h"
+#include "service/config/config_help.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_MOST = 1024 * 1024 }; /* bytes */
+
+static ssize_t read_again(int fd, char *out, size_t size)
+{
+    ssize_t n;
+    do
+        n = read(fd, out, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Reads to the end, which a pipe has as well. 0 or a positive errno. */
+static int read_whole(const char *path, struct writer *w)
+{
+    char some[4096];
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = 0;
+    while (error == 0 && (n = read_again(fd, some, sizeof some)) > 0) {
+        writer_bytes(w, some, (size_t)n);
+        if (w->failed)
+            error = ENOMEM;
+        else if (w->len > FILE_MOST)
+            error = EFBIG;
+    }
+    if (n < 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+static int decode(const char *path, struct text body, const struct part parts[], size_t part_count, struct arena *arena,
+                  FILE *err)
+{
+    struct limits limits; /* no option's range depends on them */
+    limits_default(&limits);
+    struct issues issues = {0};
+    int rc = decode_body(body, parts, part_count, arena, &limits, &issues);
+    if (rc == 0)
+        return 0;
+    if (rc == ERR_OUT_OF_MEMORY)
+        return config_no_memory(err);
+    const struct issue *issue = &issues.items[0];
+    return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->where, issue->where[0] == '\0' ? "" : " ",
+                         issue->detail);
+}
+
+int config_file_load(const char *path, const struct part parts[], size_t part_count, struct arena *arena, FILE *err)
+{
+    if (path == NULL)
+        return decode("", TEXT("{}"), parts, part_count, arena, err);
+    if (path[0] == '\0')
+        return config_refuse(err, "the name of the configuration file is empty");
+
+    struct writer w = {0};
+    int code;
+    int error = read_whole(path, &w);
+    writer_bytes(&w, "", 1); /* a text ends with a NUL */
+    if (error == ENOMEM || w.failed)
+        code = config_no_memory(err);
+    else if (error == EFBIG)
+        code = config_refuse(err, "%s: must have at most %d bytes", path, FILE_MOST);
+    else if (error != 0)
+        code = config_refuse(err, "%s: %s", path, strerror(error));
+    else
+        code = decode(path, (struct text){w.at, w.len - 1}, parts, part_count, arena, err);
+    writer_free(&w);
+    return code;
+}

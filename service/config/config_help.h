@@ -1,0 +1,40 @@
+/* config_help - what the configuration says to people: help, complaints, and itself as JSON.
+ *
+ * Owns:     nothing. Derived from the type tables.
+ * Threads:  any.
+ */
+#ifndef GATHERD_SERVICE_CONFIG_CONFIG_HELP_H
+#define GATHERD_SERVICE_CONFIG_CONFIG_HELP_H
+
+#include "handlers/json/decode.h"
+
+#include <stdio.h>
+
+/* Exit codes of a command that can't start. */
+enum {
+    EXIT_TROUBLE = 1, /* not the fault of what was given */
+    EXIT_USAGE = 2,
+};
+
+/* A flag that is not an option: there is no variable and no member of its name. */
+struct config_action {
+    const char *name;        /* spelled as fields are, with '_' */
+    const char *placeholder; /* of its value; NULL when it takes none */
+    const char *doc;
+};
+
+/* How the name of a field or an action is spelled in flags and in variables. */
+char config_flag_spelling(char c);
+char config_variable_spelling(char c);
+
+/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_TROUBLE when it is for want of memory. */
+int config_refuse(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int config_no_memory(FILE *err);
+
+/* `actions` ends with a row whose name is NULL. */
+void config_print_help(FILE *out, const struct config_action actions[], const struct part parts[], size_t part_count);
+
+/* One line that --config takes; false when there is no memory. */
+bool config_print_json(FILE *out, const struct part parts[], size_t part_count);
+
+#endif

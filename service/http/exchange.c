@@ -1,0 +1,413 @@
+#include "service/http/exchange.h"
+
+#include "runtime/files/read_stream.h"
+#include "runtime/files/write_stream.h"
+#include "runtime/runtime.h"
+#include "runtime/task/task_submit.h"
+#include "service/http/origin_check.h"
+#include "service/log/log_events.h"
+
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+enum { REQUEST_ID_MOST = 128 };
+
+/* A body that has been refused is read on and thrown away, so that the client gets to read why, but not for ever. */
+#define DISCARD_MOST (INT64_C(64) * 1024 * 1024)
+
+enum stage { STAGE_BODY, STAGE_SUBMITTING, STAGE_WAITING, STAGE_READY };
+
+struct exchange {
+    struct exchange_context *context; /* borrowed */
+    void *user;                       /* borrowed */
+    enum stage stage;
+    struct text method;        /* as it came; in the arena */
+    struct text authority;     /* of a target in absolute form; absent in origin form */
+    struct request request;    /* its arena is owned, and holds this struct too */
+    const struct route *route; /* NULL: refused, and reply says why */
+    struct writer body;        /* owned */
+    int64_t discarded;         /* bytes of the body that nobody will read */
+    bool expects_body;
+    struct reply reply; /* owned */
+    struct ticket ticket;
+    struct task *task;     /* owned while it runs */
+    bool task_failed;      /* or was canceled, which has been logged */
+    struct source *source; /* owned; what the answer streams */
+    struct sink *sink;     /* owned; where the body streams to */
+    struct text path;      /* of either; in the arena */
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now); /* can't fail: it is there on every Linux */
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* The path of a target in origin form, or in absolute form, which servers have to take, and whose authority counts in place of
+ * Host (RFC 9112 section 3.2.2). */
+static bool split_target(struct exchange *exchange, struct text target)
+{
+    static const char scheme[] = "http://";
+    struct request *request = &exchange->request;
+    if (target.len >= sizeof scheme - 1 && memcmp(target.at, scheme, sizeof scheme - 1) == 0) {
+        target.at += sizeof scheme - 1;
+        target.len -= sizeof scheme - 1;
+        size_t authority = strcspn(target.at, "/?");
+        if (!arena_text(request->arena, target.at, authority, &exchange->authority))
+            return false;
+        target.at += authority;
+        target.len -= authority;
+    }
+    const char *question = memchr(target.at, '?', target.len);
+    request->path = target;
+    if (question != NULL) {
+        request->path.len = (size_t)(question - target.at);
+        request->query = (struct text){question + 1, target.len - request->path.len - 1};
+    }
+    if (request->path.len == 0)
+        request->path = TEXT("/");
+    return true;
+}
+
+struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user)
+{
+    struct arena *arena = arena_new();
+    if (arena == NULL)
+        return NULL;
+    struct exchange *exchange = arena_alloc(arena, sizeof *exchange);
+    struct text copy;
+    if (exchange == NULL || !arena_text(arena, target, strlen(target), &copy)) {
+        arena_unref(arena);
+        return NULL;
+    }
+    *exchange = (struct exchange){
+        .context = context,
+        .user = user,
+        .request = {.arena = arena, .received_ns = uv_hrtime(), .received_us = now_us()},
+    };
+    if (split_target(exchange, copy))
+        return exchange;
+    arena_unref(arena);
+    return NULL;
+}
+
+struct reply *exchange_reply(struct exchange *exchange)
+{
+    return &exchange->reply;
+}
+
+struct text exchange_request_id(const struct exchange *exchange)
+{
+    return exchange->request.id;
+}
+
+bool exchange_expects_body(const struct exchange *exchange)
+{
+    return exchange->expects_body;
+}
+
+static enum method method_of(struct text name)
+{
+    if (text_is(name, "GET") || text_is(name, "HEAD"))
+        return METHOD_GET;
+    if (text_is(name, "POST"))
+        return METHOD_POST;
+    if (text_is(name, "PUT"))
+        return METHOD_PUT;
+    return text_is(name, "DELETE") ? METHOD_DELETE : METHOD_OTHER;
+}
+
+/* A client's own id is taken over when it can stand in a header, a log line and a URN as it is. */
+static bool request_id_is_sound(struct text id)
+{
+    if (id.len == 0 || id.len > REQUEST_ID_MOST)
+        return false;
+    return strspn(id.at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
+}
+
+static bool name_request(struct exchange *exchange, struct text wanted)
+{
+    struct request *request = &exchange->request;
+    if (request_id_is_sound(wanted))
+        return arena_text(request->arena, wanted.at, wanted.len, &request->id);
+    char id[ID_SIZE];
+    api_issue_id(exchange->context->api, request->received_us, id);
+    return arena_text(request->arena, id, ID_LEN, &request->id);
+}
+
+static bool keep(struct request *request, struct text header, struct text *out)
+{
+    return header.at == NULL || arena_text(request->arena, header.at, header.len, out);
+}
+
+static void refuse_size(struct exchange *exchange)
+{
+    reply_problem(&exchange->reply, exchange->request.id, ERR_BODY_TOO_LARGE,
+                  "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
+                  (long long)exchange->context->limits->max_body_bytes);
+    exchange->route = NULL;
+}
+
+/* The reply is there: at once, inside run_on(), or later. */
+static void become_ready(struct exchange *exchange)
+{
+    bool waited = exchange->stage == STAGE_WAITING;
+    exchange->stage = STAGE_READY;
+    if (waited)
+        exchange->context->ready(exchange, exchange->user);
+}
+
+/* What can be done at once is done, so that its answer need not wait. */
+static enum exchange_step run_on(struct exchange *exchange)
+{
+    task_drain(exchange->context->runtime);
+    if (exchange->stage == STAGE_READY)
+        return EXCHANGE_ANSWERS;
+    exchange->stage = STAGE_WAITING;
+    return EXCHANGE_WAITS;
+}
+
+/* -- bodies that stream -------------------------------------------------------------------------------------------- */
+
+static void on_sink(struct sink *sink, const struct err *e, void *user)
+{
+    struct exchange *exchange = user;
+    if (exchange->stage == STAGE_BODY) {
+        exchange->context->resume(exchange, exchange->user);
+        return;
+    }
+    struct file_stamp stamp = {0};
+    bool created = false;
+    if (e->rc == 0)
+        sink_look(sink, &stamp, &created);
+    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->reply);
+    become_ready(exchange);
+}
+
+/* The route knows from the head alone where the body goes. */
+static void begin_sink(struct exchange *exchange)
+{
+    struct exchange_context *context = exchange->context;
+    struct outcome outcome;
+    struct err e;
+    api_parse(context->api, exchange->route, &exchange->request, &outcome);
+    exchange->path = outcome.path;
+    if (outcome.kind == OUTCOME_REPLY)
+        exchange->reply = outcome.reply;
+    else if (sink_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink, &e) != 0)
+        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+    else
+        task_drain(context->runtime);
+    if (exchange->sink == NULL)
+        exchange->route = NULL;
+}
+
+bool exchange_streams_body(const struct exchange *exchange)
+{
+    struct err e;
+    return exchange->sink != NULL && !sink_failed(exchange->sink, &e);
+}
+
+/* Once it has failed, what comes is thrown away, as for any other body that was refused. */
+static enum exchange_step put(struct exchange *exchange, const char *bytes, size_t *taken)
+{
+    struct err e;
+    size_t len = *taken;
+    *taken = sink_put(exchange->sink, bytes, len);
+    task_drain(exchange->context->runtime);
+    if (*taken < len)
+        return EXCHANGE_WAITS;
+    if (!sink_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
+        return EXCHANGE_GOES_ON;
+    reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+    return EXCHANGE_BREAKS;
+}
+
+static enum exchange_step finish_sink(struct exchange *exchange)
+{
+    exchange->stage = STAGE_SUBMITTING;
+    sink_finish(exchange->sink);
+    return run_on(exchange);
+}
+
+/* -- answers that stream ------------------------------------------------------------------------------------------- */
+
+static void on_source(struct source *source, const struct err *e, void *user)
+{
+    struct exchange *exchange = user;
+    struct file_stamp stamp = {0};
+    if (exchange->stage == STAGE_READY) {
+        exchange->context->resume(exchange, exchange->user);
+        return;
+    }
+    if (e->rc == 0)
+        source_look(source, &stamp);
+    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->reply);
+    become_ready(exchange);
+}
+
+static enum exchange_step open_source(struct exchange *exchange, struct text path)
+{
+    struct exchange_context *context = exchange->context;
+    struct err e;
+    exchange->path = path;
+    exchange->stage = STAGE_SUBMITTING;
+    if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
+        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+        return EXCHANGE_ANSWERS;
+    }
+    return run_on(exchange);
+}
+
+ssize_t exchange_take(struct exchange *exchange, char *out, size_t most)
+{
+    ssize_t n = source_take(exchange->source, out, most);
+    task_drain(exchange->context->runtime);
+    return n;
+}
+
+/* -- a request's way ----------------------------------------------------------------------------------------------- */
+
+enum exchange_step exchange_head(struct exchange *exchange, const struct head *head)
+{
+    struct request *request = &exchange->request;
+    struct reply *reply = &exchange->reply;
+    struct err e;
+    request->method = method_of(head->method);
+    request->has_content_range = head->has_content_range;
+    request->has_unmodified_since = head->has_unmodified_since;
+    exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
+    if (!name_request(exchange, head->request_id) || !keep(request, head->method, &exchange->method) ||
+        !keep(request, head->content_type, &request->content_type) ||
+        !head_join(&head->content_encoding, request->arena, &request->content_encoding) ||
+        !head_join(&head->if_match, request->arena, &request->if_match) ||
+        !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
+        reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
+        return EXCHANGE_BREAKS;
+    }
+    if (head->malformed != NULL) {
+        reply_problem(reply, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
+        return EXCHANGE_BREAKS;
+    }
+    if (guard_check(head, exchange->authority, request->path, &e) != 0)
+        reply_problem(reply, request->id, e.rc, "%s", e.msg);
+    else
+        exchange->route = api_route(exchange->context->api, request, reply);
+    if (exchange->route != NULL && route_body(exchange->route) == BODY_STREAM)
+        begin_sink(exchange);
+    else if (head->content_length > exchange->context->limits->max_body_bytes) {
+        if (exchange->route != NULL)
+            refuse_size(exchange);
+        return EXCHANGE_BREAKS;
+    }
+    return exchange->route == NULL && head->expects_continue ? EXCHANGE_BREAKS : EXCHANGE_GOES_ON;
+}
+
+enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t *taken)
+{
+    size_t len = *taken;
+    if (exchange->sink != NULL) {
+        return put(exchange, bytes, taken);
+    }
+    if (exchange->route != NULL && exchange->body.len + len > (size_t)exchange->context->limits->max_body_bytes)
+        refuse_size(exchange);
+    if (exchange->route != NULL && route_body(exchange->route) != BODY_NONE) {
+        writer_bytes(&exchange->body, bytes, len);
+        return EXCHANGE_GOES_ON;
+    }
+    exchange->discarded += (int64_t)len;
+    if (exchange->discarded <= DISCARD_MOST)
+        return EXCHANGE_GOES_ON;
+    if (exchange->route != NULL)
+        refuse_size(exchange);
+    return EXCHANGE_BREAKS;
+}
+
+static bool task_failed(const struct task *task)
+{
+    struct task_view view;
+    task_look(task, &view);
+    return view.rc != 0;
+}
+
+static void on_done(struct task *task, void *user)
+{
+    struct exchange *exchange = user;
+    report_task(exchange->context->log, task, &exchange->ticket, exchange->request.id);
+    exchange->task_failed = task_failed(task);
+    api_task_reply(exchange->context->api, exchange->route, &exchange->request, task, &exchange->ticket,
+                   &exchange->reply);
+    task_release(task);
+    exchange->task = NULL;
+    become_ready(exchange);
+}
+
+static enum exchange_step submit(struct exchange *exchange, const struct task_spec *spec)
+{
+    struct exchange_context *context = exchange->context;
+    struct request *request = &exchange->request;
+    struct err e;
+    exchange->stage = STAGE_SUBMITTING;
+    if (task_submit(context->runtime, spec, request->arena, request->received_ns, on_done, exchange, &exchange->task,
+                    &e) != 0) {
+        reply_error(&exchange->reply, request->id, &e, runtime_limits(context->runtime));
+        return EXCHANGE_ANSWERS;
+    }
+    return run_on(exchange);
+}
+
+enum exchange_step exchange_finish(struct exchange *exchange)
+{
+    struct request *request = &exchange->request;
+    if (exchange->route == NULL)
+        return EXCHANGE_ANSWERS;
+    if (exchange->sink != NULL)
+        return finish_sink(exchange);
+    if (exchange->body.failed) {
+        reply_problem(&exchange->reply, request->id, ERR_OUT_OF_MEMORY,
+                      "There is no memory for the body; try again later");
+        return EXCHANGE_ANSWERS;
+    }
+    request->body = (struct text){exchange->body.at, exchange->body.len};
+    struct outcome outcome;
+    api_parse(exchange->context->api, exchange->route, request, &outcome);
+    request->body = (struct text){0};
+    writer_free(&exchange->body);
+    if (outcome.kind == OUTCOME_REPLY) {
+        exchange->reply = outcome.reply;
+        return EXCHANGE_ANSWERS;
+    }
+    if (outcome.kind == OUTCOME_SOURCE)
+        return open_source(exchange, outcome.path);
+    exchange->ticket = outcome.ticket;
+    return submit(exchange, outcome.spec);
+}
+
+void exchange_hangup(struct exchange *exchange)
+{
+    if (exchange->task == NULL)
+        return;
+    task_cancel(exchange->task, CANCEL_CLIENT);
+    task_drain(exchange->context->runtime);
+}
+
+void exchange_answered(struct exchange *exchange, bool stand_in)
+{
+    int rc = stand_in ? ERR_OUT_OF_MEMORY : exchange->reply.rc;
+    if (rc != 0 && !exchange->task_failed)
+        report_refusal(exchange->context->log, rc, exchange->method, exchange->request.path, exchange->request.id);
+}
+
+void exchange_end(struct exchange *exchange)
+{
+    PRE(exchange->task == NULL);
+    if (exchange->source != NULL)
+        source_close(exchange->source);
+    if (exchange->sink != NULL)
+        sink_close(exchange->sink);
+    writer_free(&exchange->body);
+    reply_free(&exchange->reply);
+    arena_unref(exchange->request.arena);
+}

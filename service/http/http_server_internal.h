@@ -1,0 +1,64 @@
+/* http_server_internal - what the two files of HTTP share; nobody else includes it.
+ *
+ * http.c has the daemon and its connections, http_request.c what happens on one: requests and answers. Only they know
+ * libmicrohttpd.
+ */
+#ifndef GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
+#define GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
+
+#include "service/http/http_server.h"
+#include "service/http/mhd_loop.h"
+#include "service/net/conn_timeout.h"
+#include "service/net/disconnect_watch.h"
+#include "service/net/lingering_close.h"
+
+#include <microhttpd.h>
+
+struct http {
+    struct http_config config;
+    struct exchange_context exchanges;
+    struct MHD_Daemon *daemon;      /* owned */
+    struct MHD_Response *no_memory; /* owned; the answer when none can be made */
+    struct timers deadlines;        /* one for each connection */
+    struct watches *watches;        /* owned */
+    struct lingers *lingers;        /* owned */
+    struct ring connections;        /* of struct connection */
+    size_t count;                   /* in the ring */
+    struct connection *adding;      /* inside MHD_add_connection(): the one it is for */
+    struct pump pump;
+    bool refusing; /* connections, since there was little room for them last */
+    bool draining;
+    bool drained; /* config.drained has been called */
+    int closing;  /* of the pump and the deadlines: how many are not closed yet */
+};
+
+struct connection {
+    struct ring link; /* in http->connections */
+    struct http *http;
+    struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
+    struct exchange *exchange;  /* owned; NULL between requests, and when there was no memory for it */
+    struct patience patience;   /* for the head, the body, or the next request */
+    struct watch watch;         /* while suspended */
+    int fd;                     /* libmicrohttpd's */
+    bool any_host;              /* its requests may name any (service/http/origin_check.h) */
+    bool first;                 /* no request has begun: its head is due counting from the accept */
+    bool head_seen;             /* of the current request */
+    bool suspended;
+    bool paused; /* the last piece of the body had to wait for the disk */
+    bool broken; /* not even a stand-in answer could be queued; the handler, entered again, gives up */
+    bool linger; /* the client may still be sending when we close */
+};
+
+struct connection *connection_of(struct MHD_Connection *mhd);
+
+/* libmicrohttpd's callbacks for a request, in the order of its life; user is the struct http. */
+void *on_target(void *user, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
+                           const char *version, const char *bytes, size_t *len, void **context);
+void on_completed(void *user, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
+
+/* An exchange's, for a connection that waits: user is the struct connection. */
+void on_ready(struct exchange *exchange, void *user);
+void on_resume(struct exchange *exchange, void *user);
+
+#endif

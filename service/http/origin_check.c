@@ -1,0 +1,64 @@
+#include "service/http/origin_check.h"
+
+#include "service/http/request_head.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+/* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed, or no
+ * such thing. */
+static bool host_of(struct text authority, char out[INET6_ADDRSTRLEN + 1])
+{
+    const char *from = authority.at;
+    size_t len;
+    if (authority.len > 0 && from[0] == '[') {
+        from++;
+        len = strcspn(from, "]");
+    } else {
+        len = strcspn(from, ":");
+    }
+    const char *rest = from + len;
+    if (from != authority.at && *rest++ != ']')
+        return false;
+    if (*rest == ':')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    if (*rest != '\0' || len > INET6_ADDRSTRLEN)
+        return false;
+    memcpy(out, from, len);
+    out[len] = '\0';
+    return true;
+}
+
+static bool host_is_local(struct text host)
+{
+    char name[INET6_ADDRSTRLEN + 1];
+    unsigned char address[sizeof(struct in6_addr)];
+    if (host.at == NULL || !host_of(host, name))
+        return false;
+    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, address) == 1 ||
+           inet_pton(AF_INET6, name, address) == 1;
+}
+
+static bool origin_is_host(struct text origin, struct text host)
+{
+    const char *authority = strstr(origin.at, "://");
+    return authority != NULL && host.at != NULL && strcasecmp(authority + 3, host.at) == 0;
+}
+
+int guard_check(const struct head *head, struct text authority, struct text path, struct err *e)
+{
+    struct text host = authority.at != NULL ? authority : head->host;
+    if (text_is(path, "/livez") || text_is(path, "/readyz"))
+        return 0;
+    if (!head->any_host && !host_is_local(host))
+        return err_set(e, ERR_MISDIRECTED,
+                       "The Host header must name an IP address or localhost, for this is a loopback address");
+    if (head->fetch_site.at != NULL &&
+        (text_is(head->fetch_site, "cross-site") || text_is(head->fetch_site, "same-site")))
+        return err_set(e, ERR_FOREIGN_ORIGIN, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
+    if (head->origin.at != NULL && !origin_is_host(head->origin, host))
+        return err_set(e, ERR_FOREIGN_ORIGIN,
+                       "The Origin header must name the same host and port as Host, or be absent");
+    return 0;
+}

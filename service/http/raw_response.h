@@ -1,0 +1,18 @@
+/* raw_response - an answer written to a connection by hand, where libmicrohttpd has no say or can't give one.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_SERVICE_HTTP_RAW_RESPONSE_H
+#define GATHERD_SERVICE_HTTP_RAW_RESPONSE_H
+
+#include "handlers/api.h"
+
+/* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
+ * be lingered on and closed. */
+void canned_send(int fd, const struct reply *reply, struct text request_id);
+
+/* Sends the problem that there is no room for this connection. */
+void canned_refuse(int fd, struct api *api, const struct err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* log_events - what becomes a line of the log: tasks that end, requests that are refused, worker processes that are lost.
+ *
+ * A request has one line at most, but for a task that succeeded with an answer that could not be made.
+ *
+ * Owns:     nothing.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_SERVICE_LOG_LOG_EVENTS_H
+#define GATHERD_SERVICE_LOG_LOG_EVENTS_H
+
+#include "handlers/api.h"
+#include "runtime/executors/worker_event.h"
+#include "service/log/log.h"
+
+struct task;
+
+/* task_done at debug, task_failed or task_canceled at info. */
+void report_task(struct log *log, const struct task *task, const struct ticket *ticket, struct text request_id);
+
+/* request_refused: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
+ * the former only some a second; the next says left_out.
+ * What is not known of the request is absent; rc is an ERR_ code. */
+void report_refusal(struct log *log, int rc, struct text method, struct text path, struct text request_id);
+
+/* worker_died or worker_start_failed, at warn. */
+void report_worker(struct log *log, const struct worker_event *event);
+
+#endif

@@ -1,0 +1,177 @@
+"""client - two ways to speak to the service, Client by http.client and Raw byte for byte; both judge each answer."""
+
+import http.client
+import json
+import select
+import socket
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import contract
+
+PATIENCE = 60  # seconds a client waits for an answer
+
+
+@dataclass
+class Response:
+    status: int
+    headers: list  # of (name, value), as they came
+    body: bytes
+    value: object = None  # the JSON, once judged
+
+    def header(self, name):
+        """The header's value; None if there is none."""
+        values = [v for n, v in self.headers if n.lower() == name.lower()]
+        assert len(values) < 2, f"{name} came {len(values)} times"
+        return values[0] if values else None
+
+
+def connect(url, patience=PATIENCE):
+    """A socket to where a server says that it listens."""
+    if url.startswith("unix:"):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(patience)
+        sock.connect(url.removeprefix("unix:"))
+        return sock
+    parts = urlsplit(url)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout=patience)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class Client(http.client.HTTPConnection):
+    """One keep-alive connection."""
+
+    def __init__(self, url, patience=PATIENCE):
+        self.url, self.patience = url, patience
+        super().__init__("localhost" if url.startswith("unix:") else urlsplit(url).netloc)
+
+    def connect(self):
+        self.sock = connect(self.url, self.patience)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send_request(self, method, target, body=None, headers=None):
+        """The body is bytes; None for a request without one. A header that is None is not sent."""
+        headers = dict(headers or {})
+        if body is not None and "Content-Type" not in headers:
+            headers["Content-Type"] = "application/json"
+        self.putrequest(method, target, skip_accept_encoding=True, skip_host="Host" in headers)
+        for name, value in headers.items():
+            if value is not None:
+                self.putheader(name, value)
+        if body is not None:
+            self.putheader("Content-Length", str(len(body)))
+        elif method in ("POST", "PUT", "PATCH"):
+            self.putheader("Content-Length", "0")
+        self.endheaders(body)
+
+    def ask(self, method, target, body=None, headers=None):
+        """Sends the request, and returns the judged answer."""
+        self.send_request(method, target, body, headers)
+        return self.answer(method, target, (headers or {}).get("X-Request-Id"))
+
+    def answer(self, method, target, sent_id=None):
+        got = self.getresponse()
+        response = Response(got.status, got.getheaders(), got.read())
+        response.value = contract.check(method, target, response, sent_id)
+        return response
+
+    def get(self, target, **headers):
+        return self.ask("GET", target, headers=headers)
+
+    def post(self, target, body, **headers):
+        """A body that isn't bytes is sent as JSON."""
+        return self.ask("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+
+
+class Raw:
+    """A socket, and a reader of answers that trusts nobody."""
+
+    def __init__(self, url, patience=PATIENCE):
+        self.sock = connect(url, patience)
+        self.data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def _more(self):
+        got = self.sock.recv(65536)
+        self.data += got
+        return got
+
+    def _until(self, mark):
+        while mark not in self.data:
+            if not self._more():
+                raise ConnectionError(f"the connection ended after {self.data[:200]!r}")
+        head, self.data = self.data.split(mark, 1)
+        return head
+
+    def _exactly(self, n):
+        while len(self.data) < n:
+            if not self._more():
+                raise ConnectionError(f"{n} bytes were to come, {len(self.data)} came")
+        taken, self.data = self.data[:n], self.data[n:]
+        return taken
+
+    def read(self, method="POST"):
+        """One answer, not judged; an interim one (1xx) counts as one."""
+        lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        version, status, _ = (lines[0] + " ").split(" ", 2)
+        assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
+        headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:]]
+        response = Response(int(status), headers, b"")
+        if response.status < 200 or response.status == 304 or method == "HEAD":
+            return response
+        length = response.header("content-length")
+        if length is None:
+            assert response.header("connection") == "close", "no length, and the connection stays open"
+            while self._more():
+                pass
+            response.body, self.data = self.data, b""
+        else:
+            response.body = self._exactly(int(length))
+        return response
+
+    def answer(self, method, target, sent_id=None):
+        """One answer, judged."""
+        response = self.read(method)
+        response.value = contract.check(method, target, response, sent_id)
+        return response
+
+    def ended(self, patience):
+        """Whether the server ends the connection within so many seconds; what it sends before is kept."""
+        end = time.monotonic() + patience
+        while True:
+            ready, _, _ = select.select([self.sock], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                return False
+            try:
+                if not self._more():
+                    return True
+            except ConnectionError:
+                return True
+
+
+def request_bytes(method, target, body=None, *headers, host="localhost", version="HTTP/1.1"):
+    """A request as bytes; headers are whole lines."""
+    lines = [f"{method} {target} {version}", f"Host: {host}", *headers]
+    if body is not None:
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        if not any(h.lower().startswith(("content-length:", "transfer-encoding:")) for h in headers):
+            lines.append(f"Content-Length: {len(body)}")
+        if not any(h.lower().startswith("content-type:") for h in headers):
+            lines.append("Content-Type: application/json")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")

@@ -1,0 +1,268 @@
+"""contract - holds every answer to the contract: status, headers, media type, schema, and what no schema can say."""
+
+import json
+import re
+from datetime import datetime
+
+import openapi_spec
+from server import ROOT
+
+# Headers of HTTP itself, not of an operation.
+PLAIN_HEADERS = {"date", "content-length", "content-type", "connection"}
+# Answers that are possible on any path, listed or not.
+ANYWHERE = ("MalformedHttp", "ForeignOrigin", "Misdirected", "Unavailable")
+PLACE = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
+CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
+USAGE_SLACK = 0.05   # seconds that the system's accounts of processor time may be off
+POOLED = ("threads", "processes", "files")
+PARENTS = ("gather", "map")
+
+ERRORS = {code: (int(status), title) for code, status, title in re.findall(
+    r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "base.h").read_text(encoding="utf-8"))}
+
+
+def parse_json(data):
+    """Strict JSON: no member twice, no NaN."""
+    def members(pairs):
+        assert len({name for name, _ in pairs}) == len(pairs), f"a member twice in {pairs}"
+        return dict(pairs)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} in JSON")
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=members, parse_constant=refuse)
+    except ValueError as error:
+        raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
+
+
+# What differs each time, or is a sentence for people.
+VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance", "detail"}
+MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds", "blocked_seconds", "user_seconds",
+            "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
+
+
+def steady(value, key=None):
+    """Without what differs each time."""
+    if isinstance(value, dict):
+        return {k: steady(v, k) for k, v in value.items() if k not in VOLATILE}
+    if isinstance(value, list):
+        return [steady(v) for v in value]
+    return None if key in MEASURED else value
+
+
+def documented(method, target, status):
+    """What openapi.yaml says of an answer with this status to this request."""
+    path, operation = openapi_spec.operation_for(method, target)
+    if operation is not None:
+        found = operation.responses.get(status)
+    else:
+        name = "MethodNotAllowed" if path is not None else "UnknownPath"
+        shared = openapi_spec.DOCUMENT["components"]["responses"]
+        by_status = {spec_status(shared[n]): shared[n] for n in (*ANYWHERE, name)}
+        if path is None and target.startswith("/v1/run/"):
+            by_status[404] = shared["UnknownFunction"]
+        if path is None and method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
+            by_status[404] = shared["UnknownMethod"]
+        found = by_status.get(status)
+    assert found is not None, f"{method} {target}: status {status} is not documented"
+    return found
+
+
+def spec_status(response):
+    """The status of a shared response: that of the first error code its description names."""
+    code = re.search(r"\(`([a-z-]+)`", response["description"]).group(1)
+    return ERRORS[code.replace("-", "_")][0]
+
+
+def check_headers(response, node):
+    names = [name.lower() for name, _ in response.headers]
+    assert len(names) == len(set(names)), f"a header twice: {response.headers}"
+    known = {name.lower(): openapi_spec.resolve(header) for name, header in node.get("headers", {}).items()}
+    for name, header in known.items():
+        value = response.header(name)
+        assert value is not None or not header["required"], f"no {name}"
+        if value is not None:
+            openapi_spec.check_value(value, header["schema"], name)
+    strangers = set(names) - set(known) - PLAIN_HEADERS
+    assert not strangers, f"headers that are not documented: {strangers}"
+
+
+def check(method, target, response, sent_id=None):
+    """Asserts that the response is a documented answer to the request; sent_id is the X-Request-Id that was sent."""
+    what = f"{method} {target[:80]} -> {response.status}"
+    node = documented(method, target, response.status)
+    check_headers(response, node)
+    if sent_id is not None and re.fullmatch(r"[A-Za-z0-9._-]{1,128}", sent_id):
+        assert response.header("x-request-id") == sent_id
+    media_type = response.header("content-type")
+    if "content" not in node:
+        assert media_type is None and response.body == b"", f"{what}: it has content"
+        return None
+    assert media_type in node["content"], f"{what}: the media type is {media_type}"
+    if method == "HEAD":
+        assert response.body == b""
+        return None
+    if media_type in ("application/yaml", "application/octet-stream"):
+        return None
+    assert response.body.endswith(b"\n") and response.body.count(b"\n") == 1, f"{what}: not one line"
+    value = parse_json(response.body)
+    openapi_spec.check_value(value, node["content"][media_type]["schema"], what)
+    timing = response.header("server-timing")
+    if media_type == "application/problem+json":
+        check_problem(value, response, timing, place=not target.startswith("/v1/fs/"))
+    elif "state" in value:
+        check_task(value)
+        check_timing(timing, value)
+    elif "pools" in value:
+        check_pools(value["pools"])
+    return value
+
+
+def check_problem(value, response, timing, place=True):
+    """A request that doesn't fit says where, unless it is the path that doesn't, or a task found out."""
+    place = place and "task" not in value
+    code = value["type"].rsplit(":", 1)[1].replace("-", "_")
+    assert (value["status"], value["title"]) == ERRORS[code]
+    assert value["status"] == response.status
+    assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")
+    if code == "malformed_json" and "empty" not in value["detail"]:  # what is empty has no lines
+        assert PLACE.search(value["detail"]), value["detail"]
+    if code in ("invalid", "limit_exceeded") and place:
+        assert value.get("errors"), value
+    if code == "limit_exceeded" and place:
+        assert "limit" in value, value
+    assert ("pool" in value) == (code == "pool_full"), value
+    task = value.get("task")
+    assert (task is not None) == (timing is not None), "Server-Timing goes with a task"
+    if task is not None:
+        check_task(task)
+        check_timing(timing, task)
+        assert task["state"] in ("failed", "canceled")
+        assert task["error"]["code"] == code
+
+
+def check_timing(timing, task):
+    """Server-Timing tells what the task object does, in milliseconds."""
+    queue, ran = map(float, re.findall(r"dur=([0-9.]+)", timing))
+    assert abs(queue - task["queued_seconds"] * 1e3) < 0.01, (timing, task["queued_seconds"])
+    assert abs(ran - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
+
+
+def check_task(task):
+    """A task of its own that is done: what its members say of one another."""
+    assert task["done"] is True
+    check_end(task)
+    created, started, finished = (
+        text and datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ") for text in
+        (task["created_at"], task["started_at"], task["finished_at"]))
+    assert finished is not None and created <= finished
+    if started is not None:
+        assert created <= started <= finished
+        assert abs((started - created).total_seconds() - task["queued_seconds"]) < CLOCK_SLACK
+        assert abs((finished - started).total_seconds() - task["duration_seconds"]) < CLOCK_SLACK
+
+
+def check_end(task):
+    """What is true of any task that has ended, child or not; absent members are as good as null."""
+    state, error, cancel = task["state"], task.get("error"), task.get("cancel")
+    assert state in ("succeeded", "failed", "canceled"), state
+    assert (error is None) == (state == "succeeded")
+    ran = task.get("duration_seconds") is not None
+    assert ran == (task.get("pid") is not None), task
+    if not (ran and cancel is not None and cancel["effect"] == "abandoned"):  # else its thread may not have said
+        assert ran == (task.get("tid") is not None), task
+    assert ran or task.get("result") is None
+    if state == "succeeded":
+        assert ran and task["result"] is not None
+    if cancel is not None:
+        assert "effect" in cancel, "it has ended, so it is known"
+        assert (cancel["effect"] == "prevented") == (not ran), task
+    if error is not None:
+        assert error["status"] == ERRORS[error["code"]][0]
+        if error["code"] in ("timeout", "deadline"):
+            assert state == "failed" and cancel["reason"] == error["code"]
+        if state == "canceled":
+            assert cancel is not None
+    check_place(task, ran)
+    if task["function"] == "sleep" and state == "succeeded":
+        assert task["result"]["slept_seconds"] <= task["duration_seconds"] + 1e-9
+    if task["function"] == "block" and state == "succeeded":
+        assert task["result"]["blocked_seconds"] <= task["duration_seconds"] + 1e-9
+    if task["function"] in PARENTS and task.get("result") is not None:
+        check_gather(task["result"], task)
+    if "parts" in (task.get("result") or {}):
+        check_parts(task["result"], task)
+
+
+def check_place(task, ran):
+    """Where it ran, and what is accounted to it there."""
+    executor, pool, usage = task["executor"], task.get("pool"), task.get("usage")
+    error, effect = task.get("error") or {}, (task.get("cancel") or {}).get("effect")
+    if pool is None:  # on the loop, or divided: that has no slot of its own
+        assert executor == "loop" or task["function"] in ("primes", "sum"), task
+        assert usage is None and not {"exit_signal", "exit_code"} & error.keys(), task
+        return
+    assert executor in POOLED and (pool == "processes") == (executor == "processes"), task
+    if executor == "processes":
+        assert not ran or task["pid"] == task["tid"], task
+        assert effect in (None, "prevented", "killed", "too_late"), task
+    else:
+        assert effect in (None, "prevented", "abandoned", "too_late"), task
+    died = error.get("code") == "worker_died"
+    assert (usage is not None) == (ran and not died and effect not in ("killed", "abandoned")), task
+    if usage is not None:
+        assert ("worker_peak_rss_bytes" in usage) == (executor == "processes"), task
+        spent = usage["user_seconds"] + usage["system_seconds"]
+        assert spent <= task["duration_seconds"] * 1.1 + USAGE_SLACK, task
+    exits = {"exit_signal", "exit_code"} & error.keys()
+    assert len(exits) < 2 and (not exits or died), task
+
+
+def check_parts(result, task):
+    """The parts of a divided task that succeeded: all of it, in order."""
+    parts = result["parts"]
+    assert task["state"] == "succeeded" and task.get("pool") is None
+    assert [p["index"] for p in parts] == list(range(len(parts)))
+    for part in parts:
+        check_end(part)
+        assert (part["state"], part["function"], part["executor"]) == ("succeeded", task["function"], task["executor"])
+        assert part["duration_seconds"] <= task["duration_seconds"] + 1e-9
+    name = {"sum": "sum", "primes": "count"}[task["function"]]
+    assert sum(int(p["result"][name]) for p in parts) == int(result[name])
+
+
+def check_pools(pools):
+    """What the members of pools say of one another; who is idle is another matter."""
+    names = [p["name"] for p in pools]
+    assert len(names) == len(set(names)) and names[0] == "default" and "processes" not in names[:-1]
+    for pool in pools:
+        workers = pool.get("workers")
+        assert pool["abandoned"] <= pool["busy"] <= pool["size"]
+        assert pool["queued"] <= pool["queue_limit"] + pool["size"]
+        assert (workers is not None) == ("restarts" in pool) == (pool["executor"] == "processes"), pool
+        if workers is not None:
+            assert pool["abandoned"] == 0 and len(workers) <= pool["size"]
+            assert len({w["pid"] for w in workers}) == len(workers)
+            assert sum(w["busy"] for w in workers) <= pool["busy"], pool
+
+
+def check_gather(result, task):
+    children, counts, mode = result["tasks"], result["counts"], result["mode"]
+    assert [c["index"] for c in children] == list(range(len(children)))
+    for child in children:
+        check_end(child)
+        if child.get("duration_seconds") is not None:
+            assert child["duration_seconds"] <= task["duration_seconds"] + 1e-9
+    states = [c["state"] for c in children]
+    assert counts == {"total": len(children), **{s: states.count(s) for s in ("succeeded", "failed", "canceled")}}
+    serial = sum(c.get("duration_seconds", 0) for c in children)
+    assert abs(result["serial_seconds"] - serial) < 1e-6, (result["serial_seconds"], serial)
+    assert ("quorum" in result) == (mode == "quorum")
+    if "winner" in result:
+        winner = children[result["winner"]]
+        assert mode in ("any", "race")
+        assert winner["state"] == "succeeded" or (mode == "race" and winner["state"] == "failed")
+    if task["state"] == "succeeded":
+        assert mode not in ("any", "race") or winner["state"] == "succeeded"
+        assert mode != "quorum" or counts["succeeded"] >= result["quorum"]

@@ -1,0 +1,117 @@
+"""openapi_spec - openapi.yaml as data: operations, examples, schemas and their validators."""
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote
+
+import jsonschema
+import yaml
+
+from server import ROOT
+
+FILE = ROOT / "openapi.yaml"
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+DOCUMENT = yaml.safe_load(FILE.read_bytes())
+
+
+def at(pointer):
+    """What a "#/..." reference points to."""
+    node = DOCUMENT
+    for step in pointer.removeprefix("#/").split("/"):
+        node = node[step.replace("~1", "/").replace("~0", "~")]
+    return node
+
+
+def resolve(node):
+    """Follows a reference, unless the node has members of its own beside it."""
+    while isinstance(node, dict) and set(node) - {"description", "default"} == {"$ref"}:
+        node = at(node["$ref"])
+    return node
+
+
+def schema(name):
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+@lru_cache(maxsize=None)
+def _validator(key):
+    resolver = jsonschema.RefResolver("", DOCUMENT)
+    return jsonschema.Draft202012Validator(at(key), resolver=resolver)
+
+
+def validator(node):
+    if isinstance(node, dict) and set(node) == {"$ref"}:
+        return _validator(node["$ref"])
+    return jsonschema.Draft202012Validator(node, resolver=jsonschema.RefResolver("", DOCUMENT))
+
+
+def check_value(value, node, what):
+    """Asserts that the value is of the schema."""
+    error = jsonschema.exceptions.best_match(validator(node).iter_errors(value))
+    assert error is None, f"{what}: {error.json_path}: {error.message}"
+
+
+class Operation:
+    def __init__(self, path, method):
+        self.path, self.method = path, method.upper()
+        self.node = DOCUMENT["paths"][path][method]
+        shared = DOCUMENT["paths"][path].get("parameters", [])
+        self.parameters = [resolve(p) for p in [*shared, *self.node.get("parameters", [])]]
+        self.responses = {int(status): resolve(r) for status, r in self.node["responses"].items()}
+
+    def __repr__(self):
+        return f"{self.method} {self.path}"
+
+    def query_parameters(self):
+        return [p for p in self.parameters if p["in"] == "query"]
+
+    def body_schema(self):
+        """None for an operation without a body."""
+        body = self.node.get("requestBody")
+        return body and body["content"].get("application/json", {}).get("schema")
+
+    def request_examples(self):
+        """{name: value} of the bodies to send."""
+        body = self.node.get("requestBody")
+        examples = body["content"].get("application/json", {}).get("examples", {}) if body else {}
+        return {name: example["value"] for name, example in examples.items()}
+
+    def response_examples(self):
+        """{name: (status, value)}; one that has the name of a request's is the answer to that."""
+        found = {}
+        for status, response in self.responses.items():
+            for media in response.get("content", {}).values():
+                for name, example in media.get("examples", {}).items():
+                    assert name not in found, f"{self}: two examples called {name}"
+                    found[name] = (status, example["value"])
+        return found
+
+    def example_target(self):
+        """The path with its parameters filled in, by their examples."""
+        values = {p["name"]: p["example"] for p in self.parameters if p["in"] == "path"}
+        return self.path.format(**values)
+
+
+OPERATIONS = [Operation(path, method) for path, item in DOCUMENT["paths"].items() for method in item
+              if method in METHODS]
+
+
+def paths_for(target):
+    """The documented path that a request target such as /v1/functions/sleep?a=b is of, or None."""
+    path = re.sub(r"^http://[^/]+", "", target).split("?", 1)[0]
+    segments = path.split("/")
+    for template in sorted(DOCUMENT["paths"], key=lambda t: t.count("{")):  # the most concrete one that fits
+        wanted = template.split("/")
+        if template == "/v1/fs/{path}" and segments[:3] == ["", "v1", "fs"] and segments[3:4] > [""]:
+            return template
+        if len(wanted) == len(segments) and all(
+                (w.startswith("{") and s) or w == unquote(s) for w, s in zip(wanted, segments)):
+            return template
+    return None
+
+
+def operation_for(method, target):
+    """(documented path or None, operation or None); HEAD finds the operation of GET."""
+    path = paths_for(target)
+    wanted = "GET" if method == "HEAD" else method
+    return path, next((o for o in OPERATIONS if o.path == path and o.method == wanted), None)

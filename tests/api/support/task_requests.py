@@ -1,0 +1,65 @@
+"""task_requests - tasks to send, a look at the pools, and answers that are awaited in the background."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from client import Client, Raw, request_bytes
+
+LONG = 60  # seconds that nobody waits for: who takes so long gets canceled
+ENDLESS = {"to": 10 ** 15}  # for primes: it would take months
+
+
+def task(function, /, **given):
+    """A task's spec: task("sum", n=5, options={"name": "a"})."""
+    options = given.pop("options", {})
+    return {"function": function, "input": given, **options}
+
+
+def gather(*tasks, **options):
+    return {"tasks": list(tasks), **options}
+
+
+def pools(url):
+    """{name: pool}"""
+    with Client(url) as client:
+        return {p["name"]: p for p in client.get("/v1/pools").value["pools"]}
+
+
+def loads(url):
+    """{name: (busy, queued)}"""
+    return {name: (p["busy"], p["queued"]) for name, p in pools(url).items()}
+
+
+def workers(url):
+    """The pids of the worker processes."""
+    return [w["pid"] for w in pools(url)["processes"]["workers"]]
+
+
+def post(url, path, body):
+    """One request on a connection of its own."""
+    with Client(url) as client:
+        return client.post(path, body)
+
+
+class Background:
+    """Requests whose answers are awaited meanwhile."""
+
+    def __init__(self, url):
+        self.url, self.executor = url, ThreadPoolExecutor(64)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.executor.shutdown()
+
+    def post(self, path, body):
+        """A future of the judged answer."""
+        return self.executor.submit(post, self.url, path, body)
+
+
+def send(url, path, body, request_id):
+    """A request whose client may hang up: Raw.sock.close()."""
+    raw = Raw(url)
+    raw.send(request_bytes("POST", path, json.dumps(body).encode(), f"X-Request-Id: {request_id}"))
+    return raw

@@ -1,0 +1,261 @@
+"""The judge of answers has to find what is wrong with an answer: here it is shown wrong ones."""
+
+import copy
+import json
+
+import pytest
+
+import contract
+import openapi_spec
+from client import Response
+from schema_diff import differences
+from strategies import spoiled
+
+
+def example(path, method, name):
+    operation = next(o for o in openapi_spec.OPERATIONS if (o.path, o.method) == (path, method))
+    status, value = operation.response_examples()[name]
+    return status, copy.deepcopy(value)
+
+
+def answer(value, status=200, media_type="application/json", **headers):
+    fields = {"Content_Type": media_type, "X_Request_Id": "r1", "Server_Timing": timing(value), **headers}
+    body = value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
+    return Response(status, [(n.replace("_", "-"), v) for n, v in fields.items() if v is not None], body)
+
+
+def timing(value):
+    task = value.get("task", value) if isinstance(value, dict) else None
+    if task is None or "queued_seconds" not in task:
+        return None
+    return f"queue;dur={task['queued_seconds'] * 1e3:.3f}, run;dur={task['duration_seconds'] * 1e3:.3f}"
+
+
+def check(response, method="POST", target="/v1/gather"):
+    return contract.check(method, target, response)
+
+
+def pair():
+    return example("/v1/gather", "POST", "pair")[1]
+
+
+def first():
+    return example("/v1/gather", "POST", "first")[1]
+
+
+def problem(status=422, code="invalid", **members):
+    return {"type": f"urn:gatherd:error:{code.replace('_', '-')}", "title": contract.ERRORS[code][1], "status": status,
+            "detail": "/tasks is required", "instance": "urn:gatherd:request:r1",
+            "errors": [{"pointer": "/tasks", "detail": "is required"}], **members}
+
+
+def refusal(value, **headers):
+    return answer(value, value["status"], "application/problem+json", **headers)
+
+
+def test_the_examples_are_right():
+    check(answer(pair()))
+    check(answer(first()))
+    check(refusal(problem()))
+    check(answer({"status": "live"}), "GET", "/livez")
+
+
+WRONG = {
+    "status that is not documented": lambda: answer(pair(), 201),
+    "no request id": lambda: answer(pair(), X_Request_Id=None),
+    "bad request id": lambda: answer(pair(), X_Request_Id="a b"),
+    "no timing": lambda: answer(pair(), Server_Timing=None),
+    "timing of another task": lambda: answer(pair(), Server_Timing="queue;dur=0.028, run;dur=7.000"),
+    "header nobody knows": lambda: answer(pair(), X_Powered_By="C"),
+    "media type": lambda: answer(pair(), media_type="text/html"),
+    "no newline": lambda: answer(json.dumps(pair()).encode(), Server_Timing=timing(pair())),
+    "two lines": lambda: answer(json.dumps(pair(), indent=1).encode() + b"\n", Server_Timing=timing(pair())),
+    "not JSON": lambda: answer(b"{'a': 1}\n", Server_Timing=timing(pair())),
+    "a member twice": lambda: answer(json.dumps(pair()).replace('"name": null', '"name": null, "name": null', 1)
+                                     .encode() + b"\n", Server_Timing=timing(pair())),
+    "problem without a pointer": lambda: refusal(problem(errors=[{"detail": "is required"}])),
+    "problem without errors": lambda: refusal({k: v for k, v in problem().items() if k != "errors"}),
+    "problem of another status": lambda: refusal(problem(status=400)),
+    "title of another error": lambda: refusal(problem(title="Oh")),
+    "another request's problem": lambda: refusal(problem(instance="urn:gatherd:request:r2")),
+    "unknown error": lambda: refusal(problem(type="urn:gatherd:error:oh")),
+    "503 without Retry-After": lambda: refusal(problem(503, "shutting_down")),
+    "limit without its name": lambda: refusal(problem(422, "limit_exceeded")),
+    "JSON error without a place": lambda: refusal(problem(400, "malformed_json")),
+}
+
+
+def everywhere():
+    """A sum in a worker, beside the parts of one and a block in a thread, as children."""
+    worker = {"user_seconds": 0.1, "system_seconds": 0, "worker_peak_rss_bytes": 4489216}
+    child = {"function": "sum", "executor": "processes", "pool": "processes", "state": "succeeded",
+             "result": {"sum": 10}, "pid": 4712, "tid": 4712, "queued_seconds": 0, "duration_seconds": 0.1,
+             "usage": worker}
+    parts = [{**child, "index": i, "result": {"sum": n}} for i, n in enumerate((1, 9))]
+    divided = {**child, "index": 1, "pid": 4711, "tid": 4711, "result": {"sum": 10, "parts": parts}}
+    del divided["pool"], divided["usage"]
+    block = {**child, "index": 2, "function": "block", "executor": "threads", "pool": "default", "pid": 4711,
+             "tid": 4715, "result": {"blocked_seconds": 0.1}, "usage": {"user_seconds": 0, "system_seconds": 0}}
+    died = {**child, "index": 3, "state": "failed",
+            "error": {"code": "worker_died", "status": 500, "detail": "x", "exit_signal": 9}}
+    del died["result"], died["usage"]
+    left = {**block, "index": 4, "state": "canceled", "cancel": {"reason": "sibling", "effect": "abandoned"},
+            "error": {"code": "canceled", "status": 409, "detail": "x"}}
+    del left["result"], left["usage"]
+    value = pair()
+    value["result"].update(mode="all_settled", serial_seconds=0.5, counts={"total": 5, "succeeded": 3, "failed": 1,
+                                                                          "canceled": 1},
+                           tasks=copy.deepcopy([{**child, "index": 0}, divided, block, died, left]))
+    return value
+
+
+def pool_list():
+    return example("/v1/pools", "GET", "idle")[1]
+
+
+def test_the_other_examples_are_right():
+    check(answer(everywhere()))
+    check(answer(pool_list()), "GET", "/v1/pools")
+    check(refusal(problem(503, "pool_full", pool="default"), Retry_After="1"))
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_answers_are_found(what):
+    with pytest.raises(AssertionError):
+        check(WRONG[what]())
+
+
+def spoil(change, make=pair):
+    value = make()
+    change(value)
+    return answer(value)
+
+
+WRONG_TASKS = {
+    "member missing": lambda t: t.pop("cancel"),
+    "member added": lambda t: t.update(links=[]),
+    "not done": lambda t: t.update(done=False),
+    "state": lambda t: t.update(state="finished"),
+    "error in success": lambda t: t.update(error={"code": "timeout", "status": 504, "detail": "x"}),
+    "id": lambda t: t.update(id="0"),
+    "time": lambda t: t.update(created_at="2026-11-22T09:30:00Z"),
+    "times in disorder": lambda t: t.update(created_at="2026-11-22T09:31:00.000000Z"),
+    "duration": lambda t: t.update(duration_seconds=3),
+    "function": lambda t: t.update(function="sleep"),
+    "no pid": lambda t: t.update(pid=None),
+    "null in a child": lambda t: t["result"]["tasks"][0].update(error=None),
+    "order": lambda t: t["result"]["tasks"].reverse(),
+    "a child missing": lambda t: t["result"]["tasks"].pop(),
+    "counts": lambda t: t["result"]["counts"].update(succeeded=1, failed=1),
+    "serial": lambda t: t["result"].update(serial_seconds=2),
+    "quorum in mode all": lambda t: t["result"].update(quorum=1),
+    "winner in mode all": lambda t: t["result"].update(winner=0),
+    "child outlasts": lambda t: t["result"]["tasks"][0].update(duration_seconds=3),
+    "slept longer than it ran": lambda t: t["result"]["tasks"][0]["result"].update(slept_seconds=1.1),
+}
+WRONG_CANCELS = {
+    "loser wins": lambda t: t["result"].update(winner=0),
+    "prevented, though it ran": lambda t: t["result"]["tasks"][0]["cancel"].update(effect="prevented"),
+    "canceled by nobody": lambda t: t["result"]["tasks"][0].pop("cancel"),
+    "status of another error": lambda t: t["result"]["tasks"][0]["error"].update(status=500),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_TASKS)
+def test_wrong_tasks_are_found(what):
+    with pytest.raises((AssertionError, TypeError)):
+        check(spoil(WRONG_TASKS[what]))
+
+
+@pytest.mark.parametrize("what", WRONG_CANCELS)
+def test_wrong_cancels_are_found(what):
+    with pytest.raises((AssertionError, TypeError)):
+        check(spoil(WRONG_CANCELS[what], first))
+
+
+WRONG_PLACES = {
+    "no pool": lambda c: c[0].pop("pool"),
+    "pool of threads": lambda c: c[0].update(pool="default"),
+    "a worker's other thread": lambda c: c[0].update(tid=4713),
+    "no usage": lambda c: c[0].pop("usage"),
+    "a worker without its memory": lambda c: c[0]["usage"].pop("worker_peak_rss_bytes"),
+    "a thread's memory": lambda c: c[2]["usage"].update(worker_peak_rss_bytes=1),
+    "more usage than time": lambda c: c[2]["usage"].update(user_seconds=1),
+    "usage on the loop": lambda c: c[1].update(usage=c[2]["usage"]),
+    "parts in disorder": lambda c: c[1]["result"]["parts"].reverse(),
+    "parts that don't add up": lambda c: c[1]["result"].update(sum=11),
+    "a part that failed": lambda c: c[1]["result"]["parts"][0].update(state="failed"),
+    "blocked longer than it ran": lambda c: c[2]["result"].update(blocked_seconds=0.2),
+    "died twice": lambda c: c[3]["error"].update(exit_code=1),
+    "died of a timeout": lambda c: c[3].update(cancel={"reason": "timeout", "effect": "killed"}, error={
+        "code": "timeout", "status": 504, "detail": "x", "exit_signal": 9}),
+    "usage of one that died": lambda c: c[3].update(usage=c[0]["usage"]),
+    "a thread killed": lambda c: c[4]["cancel"].update(effect="killed"),
+    "a thread stopped": lambda c: c[4]["cancel"].update(effect="stopped"),
+    "usage of one that was abandoned": lambda c: c[4].update(usage=c[2]["usage"]),
+}
+WRONG_POOLS = {
+    "no default": lambda p: p[0].update(name="other"),
+    "a name twice": lambda p: p[-1].update(name="default"),
+    "busier than large": lambda p: p[0].update(busy=7),
+    "more abandoned than busy": lambda p: p[0].update(abandoned=1),
+    "threads with workers": lambda p: p[0].update(workers=[]),
+    "processes without": lambda p: p[-1].pop("workers"),
+    "a pid twice": lambda p: p[-1]["workers"][0].update(pid=4713),
+    "a busy worker in an idle pool": lambda p: p[-1]["workers"][0].update(busy=True),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_PLACES)
+def test_wrong_places_are_found(what):
+    with pytest.raises((AssertionError, KeyError)):
+        check(spoil(lambda task: WRONG_PLACES[what](task["result"]["tasks"]), everywhere))
+
+
+@pytest.mark.parametrize("what", WRONG_POOLS)
+def test_wrong_pools_are_found(what):
+    value = pool_list()
+    WRONG_POOLS[what](value["pools"])
+    with pytest.raises(AssertionError):
+        check(answer(value), "GET", "/v1/pools")
+
+
+@pytest.mark.parametrize("wrong", [problem(503, "pool_full"), problem(503, "too_many_tasks", pool="default")])
+def test_the_pool_is_named_where_it_is_full_and_only_there(wrong):
+    with pytest.raises(AssertionError):
+        check(refusal(wrong, Retry_After="1"))
+
+
+def test_a_shared_answer_is_judged_too():
+    check(refusal(problem(405, "method_not_allowed"), Allow="POST"), "GET")
+    check(refusal(problem(404, "unknown_path")), "GET", "/nothing")
+    with pytest.raises(AssertionError):
+        check(refusal(problem(405, "method_not_allowed")), "GET")
+    with pytest.raises(AssertionError):
+        check(answer({"status": "live"}), "GET", "/nothing")
+
+
+def test_slips_are_slips():
+    body = {"tasks": [{"function": "sleep", "input": {"seconds": 1}, "name": "a"}], "mode": "all",
+            "max_concurrency": 1}
+    slips = spoiled(openapi_spec.schema("GatherRequest"), body)
+    assert len(slips) > 60
+    for slip in slips:
+        assert slip.what in ("a NUL", "too many bytes") or not openapi_spec.validator(openapi_spec.schema("GatherRequest")).is_valid(
+            slip.value), slip
+
+
+def test_schemas_that_differ_are_found():
+    name, root = openapi_spec.schema("GatherInput"), openapi_spec.DOCUMENT
+    assert not differences(name, root, copy.deepcopy(name), copy.deepcopy(root))
+    for change in (
+            lambda s: s["SleepInput"]["properties"]["seconds"].update(maximum=1),
+            lambda s: s["SleepInput"].update(required=[]),
+            lambda s: s["SleepInput"].pop("additionalProperties"),
+            lambda s: s["SleepSpec"]["properties"].pop("name"),
+            lambda s: s["TaskSpec"]["oneOf"].pop(),
+            lambda s: s["Mode"]["enum"].append("none"),
+            lambda s: s["GatherTasks"].update(maxItems=1)):
+        other = copy.deepcopy(root)
+        change(other["components"]["schemas"])
+        assert differences(name, root, name, other)

@@ -1,0 +1,106 @@
+"""openapi.yaml by itself: it is whole, it is strict, its examples are right, and it says what the source says."""
+
+import jsonschema
+import pytest
+
+import contract
+import openapi_spec
+
+SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
+COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
+SHARED_ANSWERS = {("responses", "UnknownPath"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
+                  ("responses", "UnknownMethod")}  # of all paths of open files
+# What narrows another schema, which is the strict one.
+NARROWING = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
+
+
+def nodes(node, path="#"):
+    """Every object and array of the document, with its pointer."""
+    yield path, node
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for step, item in items:
+        yield from nodes(item, f"{path}/{step}")
+
+
+def references(node):
+    return [n["$ref"] for _, n in nodes(node) if isinstance(n, dict) and isinstance(n.get("$ref"), str)]
+
+
+def test_every_reference_leads_somewhere():
+    found = references(openapi_spec.DOCUMENT)
+    assert len(found) > 100
+    for reference in found:
+        assert openapi_spec.at(reference) is not None, reference
+
+
+@pytest.mark.parametrize("kind, name", COMPONENTS)
+def test_every_component_is_used(kind, name):
+    used = f"#/components/{kind}/{name}" in references(openapi_spec.DOCUMENT)
+    assert used != ((kind, name) in SHARED_ANSWERS)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_is_sound_and_strict(name):
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name].get("description", "").endswith((".", ".\n")), "what is it?"
+    rules = {"if", "then", "else", "dependentSchemas"}
+    for path, node in nodes({k: v for k, v in SCHEMAS[name].items() if k not in rules}):
+        if isinstance(node, dict) and isinstance(node.get("properties"), dict) and name not in NARROWING:
+            assert node["type"] == "object" and node["additionalProperties"] is False, path
+            assert set(node.get("required", [])) <= set(node["properties"]), path
+
+
+@pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
+def test_every_operation_is_whole(operation):
+    assert operation.node["operationId"] and operation.node["summary"] and operation.node["tags"]
+    assert [o.node["operationId"] for o in openapi_spec.OPERATIONS].count(operation.node["operationId"]) == 1
+    probe = operation.path in ("/livez", "/readyz")
+    wanted = {201 if operation.node["operationId"] == "openFile" else 200, 400, 422, 503} | (set() if probe else {403, 421})
+    wanted |= {413, 415, 500, 504} if operation.method == "POST" else set()
+    wanted |= {500, 504} if operation.method == "DELETE" else {500} if "/fs/" in operation.path else set()
+    assert wanted <= set(operation.responses)
+    for status, response in operation.responses.items():
+        assert "X-Request-Id" in response["headers"]
+        assert ("Retry-After" in response["headers"]) == (status == 503)
+
+
+@pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
+def test_examples_are_of_their_schemas(operation):
+    if operation.body_schema() is not None:
+        assert operation.request_examples()
+    for name, value in operation.request_examples().items():
+        openapi_spec.check_value(value, operation.body_schema(), name)
+    for name, (status, value) in operation.response_examples().items():
+        node, = operation.responses[status]["content"].values()
+        openapi_spec.check_value(value, node["schema"], name)
+        if isinstance(value, dict) and "state" in value:
+            contract.check_task(value)
+    for parameter in operation.parameters:
+        openapi_spec.check_value(parameter["example"], parameter["schema"], parameter["name"])
+    for response in operation.responses.values():
+        for name, header in response.get("headers", {}).items():
+            openapi_spec.check_value(openapi_spec.resolve(header)["example"], openapi_spec.resolve(header)["schema"], name)
+
+
+def test_errors_are_those_of_the_source():
+    types = SCHEMAS["Problem"]["properties"]["type"]["enum"]
+    assert types == ["urn:gatherd:error:" + code.replace("_", "-") for code in contract.ERRORS]
+    assert set(SCHEMAS["TaskError"]["properties"]["code"]["enum"]) <= set(contract.ERRORS)
+
+
+def test_each_error_belongs_to_an_answer_of_its_status():
+    named = {}
+    for status, response in [(s, r) for o in openapi_spec.OPERATIONS for s, r in o.responses.items()] + [
+            (contract.ERRORS[code][0], openapi_spec.DOCUMENT["components"]["responses"][name]) for name, code in
+            (("UnknownPath", "unknown_path"), ("MethodNotAllowed", "method_not_allowed"),
+             ("UnknownMethod", "unknown_method"))]:
+        for code, (of_code, _) in contract.ERRORS.items():
+            if f"`{code.replace('_', '-')}`" in response["description"]:
+                assert status == of_code, (code, status)
+                named[code] = status
+    assert set(contract.ERRORS) - set(named) <= {"canceled"}
+
+
+def test_limits_have_the_same_names_everywhere():
+    limits = SCHEMAS["Limits"]
+    assert limits["required"] == list(limits["properties"]) == SCHEMAS["LimitPassed"]["properties"]["name"]["enum"]

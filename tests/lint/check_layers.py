@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+"""check_layers - includes run one way through the ordered modules, without circles between files.
+
+usage: check_layers.py [repository]     first proves on planted violations that each rule can fail
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+# The modules, lowest first. A file may include its own module and those before it.
+MODULES = (
+    "runtime/lib", "runtime/types", "runtime/task", "runtime/executors", "runtime/files", "runtime/functions",
+    "runtime/store", "runtime",
+    "handlers/json", "handlers/http", "handlers/openapi", "handlers/resources", "handlers",
+    "service/log", "service/config", "service/net", "service/http", "service",
+)
+LAYERS = ("runtime", "handlers", "service")
+
+# Includes and circles that wait for a change of shape. Each has to exist: an exception that is no longer needed fails.
+BACK_INCLUDES = {
+    ("runtime/task/task.c", "runtime/executors/pool.h"),
+    ("runtime/task/task_submit.c", "runtime/executors/pool.h"),
+    ("handlers/json/render.c", "handlers/resources/task_object.h"),
+    ("handlers/json/schema.c", "handlers/resources/task_object.h"),
+}
+CIRCLES = {
+    frozenset({"runtime/files/file_methods", "runtime/files/file_ops", "runtime/files/open_files"}),
+    frozenset({"runtime/types/limits", "runtime/types/type"}),
+}
+
+# The headers of ISO C and POSIX; with these folders they are what "libc" means here.
+LIBC = set("""
+    assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg
+    stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
+    aio cpio dirent dlfcn endian fcntl fnmatch ftw getopt glob grp iconv langinfo libgen mqueue netdb nl_types
+    poll pthread pwd regex sched search semaphore spawn strings syslog termios ulimit unistd utime utmpx
+    wordexp byteswap err error execinfo fts ifaddrs malloc mntent paths features alloca stdio_ext
+""".split())
+LIBC_FOLDERS = {"sys", "linux", "net", "netinet", "arpa", "asm"}
+
+# What a layer, a module or a single file may include besides libc and our own headers.
+LIBRARIES = {
+    "runtime": {"uv.h"},
+    "handlers/json": {"jansson.h"},
+    "service": {"uv.h"},
+    "service/http/http_server_internal.h": {"microhttpd.h"},
+}
+# A file in runtime/functions/ may bring one library of its own, but none of these.
+NOT_FOR_FUNCTIONS = {"jansson.h", "microhttpd.h"}
+GENERATED = {"gatherd_version.h"}
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\b[ \t]*(.*)$', re.MULTILINE)
+SPELLING = re.compile(r'<([^>]+)>|"([^"]+)"')
+
+
+def module_of(name):
+    return name.rpartition("/")[0]
+
+
+def is_libc(header):
+    folder, slash, _ = header.partition("/")
+    return folder in LIBC_FOLDERS if slash else header.removesuffix(".h") in LIBC
+
+
+def is_allowed_library(name, header):
+    """Whether the file `name` may include <header>: its own row, its module's or its layer's."""
+    return any(header in LIBRARIES.get(place, ()) for place in (name, module_of(name), name.split("/")[0]))
+
+
+def blank_comments(text):
+    """Replaces comments by blanks; line numbers stay."""
+    return re.sub(r'/\*.*?\*/|//[^\n]*', lambda m: re.sub(r'[^\n]', ' ', m.group()), text, flags=re.DOTALL)
+
+
+def includes(path):
+    """(line, system header or None, our header or None, text) of each include of a file."""
+    text = blank_comments(path.read_text(encoding="utf-8"))
+    for match in INCLUDE.finditer(text):
+        spelling = SPELLING.match(match.group(1))
+        system, ours = spelling.groups() if spelling else (None, None)
+        yield text.count("\n", 0, match.start()) + 1, system, ours, match.group(1).strip()
+
+
+def check_ours(root, name, ours):
+    """What is wrong with including our own header `ours` in the file `name`; None: nothing."""
+    if ours in GENERATED:
+        return None
+    if ours.split("/")[0] not in LAYERS or ".." in ours.split("/"):
+        return f'"{ours}" does not start at the repository root (like "runtime/task/task.h")'
+    if not (root / ours).is_file():
+        return f'"{ours}" does not exist'
+    module, other = module_of(name), module_of(ours)
+    if other not in MODULES:
+        return f'"{ours}" is in {other}/, which is not in the list of modules'
+    if MODULES.index(other) > MODULES.index(module) and (name, ours) not in BACK_INCLUDES:
+        return f'{module}/ includes "{ours}", a module above it'
+    if ours.endswith("_internal.h") and ours.split("/")[0] != name.split("/")[0]:
+        return f'"{ours}" is for {ours.split("/")[0]}/ only'
+    return None
+
+
+def check_file(root, path):
+    """The violations of one file, each a line of text."""
+    name = path.relative_to(root).as_posix()
+    if module_of(name) not in MODULES:
+        return [f"{name}: {module_of(name)}/ is not in the list of modules"]
+    own_library = set()
+    problems = []
+    for line, system, ours, spelled in includes(path):
+        fault = None
+        if not system and not ours:
+            fault = f"#include {spelled}: spell the header out"
+        elif ours:
+            fault = check_ours(root, name, ours)
+        elif is_libc(system) or is_allowed_library(name, system):
+            continue
+        elif name.startswith("runtime/functions/") and name.endswith(".c") and system not in NOT_FOR_FUNCTIONS:
+            own_library.add(system.split("/")[0])
+            if len(own_library) > 1:
+                fault = f"<{system}> is this function's second library ({', '.join(sorted(own_library))})"
+        else:
+            fault = f"{module_of(name)}/ may not include <{system}>"
+        if fault:
+            problems.append(f"{name}:{line}: {fault}")
+    return problems
+
+
+def unit_of(name):
+    """x.c, x.h and x_internal.h are one unit."""
+    return re.sub(r"(_internal)?\.[ch]$", "", name)
+
+
+def find_circles(root, files):
+    """The sets of units that reach each other through includes (Tarjan's strongly connected components)."""
+    graph = {}
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        targets = graph.setdefault(unit_of(name), set())
+        targets |= {unit_of(ours) for _, _, ours, _ in includes(path)
+                    if ours and (root / ours).is_file() and (name, ours) not in BACK_INCLUDES}
+        targets.discard(unit_of(name))
+    number, lowest, stack, circles = {}, {}, [], []
+
+    def visit(unit):
+        number[unit] = lowest[unit] = len(number)
+        stack.append(unit)
+        for target in graph.get(unit, ()):
+            if target not in number:
+                visit(target)
+                lowest[unit] = min(lowest[unit], lowest[target])
+            elif target in stack:
+                lowest[unit] = min(lowest[unit], number[target])
+        if lowest[unit] == number[unit]:
+            at = stack.index(unit)
+            if len(stack) - at > 1:
+                circles.append(frozenset(stack[at:]))
+            del stack[at:]
+
+    for unit in sorted(graph):
+        if unit not in number:
+            visit(unit)
+    return circles
+
+
+def check_exceptions(root):
+    """The exceptions that nothing needs any more."""
+    problems = []
+    for name, ours in sorted(BACK_INCLUDES):
+        if not (root / name).is_file() or ours not in {o for _, _, o, _ in includes(root / name)}:
+            problems.append(f'{name} no longer includes "{ours}": remove the exception')
+    return problems
+
+
+def check(root, exceptions=True):
+    files = sorted(f for layer in LAYERS for f in (root / layer).rglob("*.[ch]"))
+    problems = [problem for f in files for problem in check_file(root, f)]
+    circles = find_circles(root, files)
+    problems += [f"circle of includes: {', '.join(sorted(c))}" for c in circles if c not in CIRCLES]
+    if exceptions:
+        problems += check_exceptions(root)
+        problems += [f"no circle any more: {', '.join(sorted(c))}: remove the exception"
+                     for c in CIRCLES if c not in circles]
+    return files, problems
+
+
+GOOD = {
+    "runtime/lib/list.h": "#include <stdint.h>\n",
+    "runtime/task/task.h": '#include "runtime/lib/list.h"\n',
+    "runtime/task/task.c": '#include <sys/wait.h>\n#include <uv.h>\n#include "runtime/task/task_internal.h"\n',
+    "runtime/task/task_internal.h": '#include "runtime/task/task.h"\n',
+    "runtime/functions/hash.c": '#include "runtime/task/task.h"\n#include <nettle/sha2.h>\n#include <nettle/hmac.h>\n',
+    "runtime/runtime.h": '#include "runtime/task/task.h"\n',
+    "handlers/json/tasks.h": '/* #include <uv.h> */\n#include <jansson.h>\n#include "runtime/runtime.h"\n',
+    "service/http/http_server_internal.h": '#include <microhttpd.h>\n',
+    "service/http/http_server.c": '#include "service/http/http_server_internal.h"\n#include <uv.h>\n'
+                                  '#include "handlers/json/tasks.h"\n#include "gatherd_version.h"\n',
+}
+# name of the planted file: (its text, what the message about it says)
+BAD = {
+    "runtime/lib/a.c": ('#include "handlers/json/tasks.h"\n', "a module above"),
+    "runtime/lib/b.h": ('#include "service/http/http_server.c"\n', "a module above"),
+    "runtime/lib/c.c": ('#include "runtime/task/task.h"\n', "a module above"),
+    "runtime/task/a.c": ('#include "runtime/runtime.h"\n', "a module above"),
+    "handlers/http/a.h": ('#include "service/http/http_server.c"\n', "a module above"),
+    "runtime/lib/d.c": ("#include <jansson.h>\n", "may not include"),
+    "runtime/lib/e.c": ("#  include <microhttpd.h>\n", "may not include"),
+    "runtime/files/a.c": ("#include <nettle/sha2.h>\n", "may not include"),
+    "runtime/functions/b.c": ("#include <jansson.h>\n", "may not include"),
+    "runtime/functions/c.h": ("#include <zlib.h>\n", "may not include"),
+    "handlers/json/a.c": ("#include <uv.h>\n", "may not include"),
+    "handlers/resources/b.c": ("#include <jansson.h>\n", "may not include"),
+    "handlers/json/b.c": ("#include <microhttpd.h>\n", "may not include"),
+    "service/log/a.c": ("#include <microhttpd.h>\n", "may not include"),
+    "service/http/b.h": ("#include <microhttpd.h>\n", "may not include"),
+    "service/log/c.c": ("#include <jansson.h>\n", "may not include"),
+    "runtime/lib/f.c": ('#include "../handlers/tasks.h"\n', "repository root"),
+    "runtime/lib/g.c": ('#include "list.h"\n', "repository root"),
+    "runtime/lib/h.c": ("#define H <jansson.h>\n#include H\n", "spell the header out"),
+    "runtime/lib/i.c": ('#include "runtime/lib/nowhere.h"\n', "does not exist"),
+    "runtime/functions/a.c": ("#include <nettle/sha2.h>\n#include <zlib.h>\n", "second library"),
+    "handlers/json/d.c": ('#include "runtime/task/task_internal.h"\n', "for runtime/ only"),
+    "runtime/spare/a.c": ("#include <stdint.h>\n", "not in the list of modules"),
+    "runtime/types/x.h": ('#include "runtime/types/y.h"\n', "circle of includes: runtime/types/x, runtime/types/y"),
+}
+BESIDE = {"runtime/types/y.h": "int y;\n", "runtime/types/y.c": '#include "runtime/types/x.h"\n'}
+
+
+def plant(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        plant(root, GOOD)
+        _, problems = check(root, exceptions=False)
+        assert not problems, f"self-test: a clean tree is rejected: {problems}"
+        assert len(check_exceptions(root)) == len(BACK_INCLUDES), "self-test: a stale exception passes"
+        for name, (text, message) in BAD.items():
+            beside = BESIDE if "types" in name else {}
+            plant(root, {name: text, **beside})
+            _, problems = check(root, exceptions=False)
+            assert len(problems) == 1 and message in problems[0], f"self-test: {name} ({text!r}) gave {problems}"
+            for planted in (name, *beside):
+                (root / planted).unlink()
+
+
+def main():
+    self_test()
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    files, problems = check(root)
+    if not files:
+        problems.append(f"{root}: no source files found")
+    print("\n".join(problems) if problems else
+          f"{len(files)} files, no back include and no circle but {len(BACK_INCLUDES) + len(CIRCLES)} listed; "
+          f"{len(BAD)} planted violations were found")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,385 @@
+/* Admission to pools, and what a spec may say of them; the same for threads and worker processes. */
+#include "tests/unit/support/faulty_function.h"
+
+#include "runtime/executors/pool.h"
+#include "runtime/task/task_submit.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct pool_size two_pools[] = {{TEXT("default"), 2, "flag"}, {TEXT("side"), 1, "flag"}};
+
+/* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
+static struct fixture *start(int64_t processes, int64_t queue_limit)
+{
+    struct limits limits;
+    limits_default(&limits);
+    limits.queue_limit = queue_limit;
+    limits.pools = (struct list){two_pools, 2};
+    struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
+                                                               .processes.size = processes,
+                                                               .processes.size_source = "flag",
+                                                               .processes.command = deed_command,
+                                                               .processes.max_tasks = INTEGER_ABSENT});
+    assert_non_null(f);
+    return f;
+}
+
+static struct task_spec deed_for(struct fixture *f, enum executor executor, int64_t pool, struct stage *stage,
+                                 enum deed deed)
+{
+    struct task_spec spec =
+        executor == EXECUTOR_THREADS ? thread_deed_of(f, stage, deed, 0) : deed_of(f, deed, 0, NULL);
+    spec.options.pool = pool;
+    return spec;
+}
+
+/* task_submit() with an error to be looked at, and what the service does next. */
+static int try_submit(struct fixture *f, const struct task_spec *spec, struct watch *w, struct err *e)
+{
+    *w = (struct watch){.fixture = f};
+    *e = (struct err){0};
+    struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
+    assert_non_null(copy);
+    *copy = *spec;
+    int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, w, &w->task, e);
+    assert_int_equal(e->rc, rc);
+    task_drain(f->runtime);
+    arena_unref(f->arena);
+    f->arena = arena_new();
+    return rc;
+}
+
+static struct pool *pool_of(const struct fixture *f, enum executor executor, int64_t index)
+{
+    return executor == EXECUTOR_THREADS ? f->runtime->threads[index] : f->runtime->processes;
+}
+
+static const struct {
+    enum executor executor;
+    int64_t pool;
+    int64_t size;
+    const char *name;
+    enum deed deed; /* that does not end before it is canceled */
+} places[] = {
+    {EXECUTOR_THREADS, 0, 2, "default", DEED_GATE},
+    {EXECUTOR_THREADS, 1, 1, "side", DEED_GATE},
+    {EXECUTOR_PROCESSES, INTEGER_ABSENT, 2, "processes", DEED_SPIN},
+};
+
+static void as_many_as_run_and_wait(void **state)
+{
+    (void)state;
+    for (size_t p = 0; p < COUNT_OF(places); p++) {
+        for (int64_t queue_limit = 0; queue_limit <= 3; queue_limit++) {
+            struct fixture *f = start(2, queue_limit);
+            struct stage *stage = stage_new();
+            const struct pool *pool = pool_of(f, places[p].executor, places[p].pool);
+            size_t room = (size_t)(places[p].size + queue_limit);
+            struct watch w[8] = {{0}}, one_more;
+            struct err e;
+            for (size_t i = 0; i < room; i++) {
+                struct task_spec spec = deed_for(f, places[p].executor, places[p].pool, stage, places[p].deed);
+                assert_int_equal(try_submit(f, &spec, &w[i], &e), 0);
+            }
+            assert_int_equal(pool->admitted, room);
+            struct task_spec spec = deed_for(f, places[p].executor, places[p].pool, stage, DEED_ECHO);
+            assert_int_equal(try_submit(f, &spec, &one_more, &e), ERR_POOL_FULL);
+            assert_string_equal(e.pool, places[p].name);
+            assert_non_null(strstr(e.msg, places[p].name));
+            assert_int_equal(runtime_unfinished(f->runtime), room);
+            /* The others have room, and the loop as well. */
+            spec = sleep_of(f, 0);
+            assert_int_equal(try_submit(f, &spec, &one_more, &e), 0);
+            task_release(one_more.task);
+
+            cancel(f, w[room - 1].task, CANCEL_CLIENT); /* a place in the queue, if there is one */
+            task_drain(f->runtime);
+            if (queue_limit > 0) {
+                spec = deed_for(f, places[p].executor, places[p].pool, stage, DEED_ECHO);
+                assert_int_equal(w[room - 1].done, 1);
+                assert_int_equal(try_submit(f, &spec, &one_more, &e), 0);
+                cancel(f, one_more.task, CANCEL_CLIENT);
+                task_drain(f->runtime);
+                task_release(one_more.task);
+            }
+            stage_open(stage);
+            for (size_t i = 0; i < room; i++)
+                cancel(f, w[i].task, CANCEL_CLIENT);
+            assert_true(run_until_idle(f) && run_until(f, nothing_abandoned, f));
+            for (size_t i = 0; i < room; i++)
+                task_release(w[i].task);
+            assert_int_equal(pool->admitted, 0);
+            assert_true(fixture_free(f));
+            stage_free(stage);
+        }
+    }
+}
+
+/* All of a gather or none of it; and what never fits is no matter of waiting. */
+static void a_gather_is_admitted_as_a_whole(void **state)
+{
+    (void)state;
+    for (size_t p = 0; p < COUNT_OF(places); p++) {
+        struct fixture *f = start(2, 4);
+        size_t room = (size_t)places[p].size + 4;
+        struct watch w, first;
+        struct err e;
+        struct task_spec child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
+        struct task_spec spec = gather_of_copies(f, "all", room + 1, &child);
+        assert_int_equal(try_submit(f, &spec, &w, &e), ERR_LIMIT_EXCEEDED);
+        assert_non_null(strstr(e.msg, places[p].name));
+        assert_null(e.pool);
+        assert_int_equal(runtime_unfinished(f->runtime), 0);
+        assert_int_equal(pool_of(f, places[p].executor, places[p].pool)->admitted, 0);
+
+        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
+        assert_int_equal(try_submit(f, &child, &first, &e), 0);
+        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
+        spec = gather_of_copies(f, "all", room, &child);
+        assert_int_equal(try_submit(f, &spec, &w, &e), ERR_POOL_FULL);
+        assert_string_equal(e.pool, places[p].name);
+        assert_int_equal(runtime_unfinished(f->runtime), 1);
+        assert_true(run_until(f, watch_is_done, &first));
+        task_release(first.task);
+
+        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
+        spec = gather_of_copies(f, "all", room, &child);
+        assert_int_equal(try_submit(f, &spec, &w, &e), 0);
+        assert_true(run_until(f, watch_is_done, &w));
+        assert_int_equal(w.view.state, TASK_SUCCEEDED);
+        assert_int_equal(output_integer(w.task, "counts.succeeded"), (int64_t)room);
+        task_release(w.task);
+        assert_true(fixture_free(f));
+    }
+}
+
+static void nobody_need_ask_why(void **state)
+{
+    (void)state;
+    struct fixture *f = start(0, 0);
+    struct task_spec child = deed_for(f, EXECUTOR_THREADS, 1, NULL, DEED_ECHO);
+    struct task_spec specs[] = {gather_of_copies(f, "all", 2, &child), deed_of(f, DEED_ECHO, 0, NULL), child};
+    static const int rcs[] = {ERR_LIMIT_EXCEEDED, ERR_EXECUTOR_OFF, 0};
+    struct watch w[COUNT_OF(specs)] = {{0}}, full = {0};
+    for (size_t i = 0; i < COUNT_OF(specs); i++)
+        assert_int_equal(task_submit(f->runtime, &specs[i], f->arena, uv_hrtime(), watch_done, &w[i], &w[i].task, NULL),
+                         rcs[i]);
+    w[2].fixture = f;
+    assert_int_equal(task_submit(f->runtime, &specs[2], f->arena, uv_hrtime(), watch_done, &full, &full.task, NULL),
+                     ERR_POOL_FULL);
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, &w[2]));
+    task_release(w[2].task);
+    assert_true(fixture_free(f));
+}
+
+static void an_executor_that_is_off(void **state)
+{
+    (void)state;
+    struct fixture *f = start(0, 100);
+    struct watch w;
+    struct err e;
+    struct task_spec spec = deed_of(f, DEED_ECHO, 0, NULL);
+    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_OFF);
+    assert_non_null(strstr(e.msg, "processes"));
+    struct task_spec children[] = {sleep_of(f, 0), deed_of(f, DEED_ECHO, 0, NULL)};
+    spec = gather_of(f, "all", 2, children);
+    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_OFF);
+    assert_int_equal(runtime_unfinished(f->runtime), 0);
+    spec = deed_for(f, EXECUTOR_THREADS, INTEGER_ABSENT, NULL, DEED_ECHO);
+    assert_int_equal(try_submit(f, &spec, &w, &e), 0);
+    assert_true(run_until(f, watch_is_done, &w));
+    task_release(w.task);
+    assert_true(fixture_free(f));
+}
+
+/* A thread that runs on for nobody holds its slot: what waits does so beyond it. */
+static void the_abandoned_count(void **state)
+{
+    (void)state;
+    for (int64_t queue_limit = 0; queue_limit <= 2; queue_limit++) {
+        struct fixture *f = start(0, queue_limit);
+        struct stage *stage = stage_new();
+        struct watch w[2], queued[3], late;
+        struct err e;
+        for (size_t i = 0; i < 2; i++) {
+            struct task_spec spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_GATE);
+            assert_int_equal(try_submit(f, &spec, &w[i], &e), 0);
+        }
+        stage_await_active(stage, 2);
+        for (size_t i = 0; i < 2; i++)
+            cancel(f, w[i].task, CANCEL_CLIENT);
+        task_drain(f->runtime);
+        assert_int_equal(runtime_abandoned(f->runtime), 2);
+        struct task_spec spec;
+        for (int64_t i = 0; i < queue_limit; i++) {
+            spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_ECHO);
+            assert_int_equal(try_submit(f, &spec, &queued[i], &e), 0);
+        }
+        spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_ECHO);
+        assert_int_equal(try_submit(f, &spec, &late, &e), ERR_POOL_FULL);
+        stage_open(stage);
+        assert_true(run_until_idle(f) && run_until(f, nothing_abandoned, f));
+        for (size_t i = 0; i < 2; i++)
+            task_release(w[i].task);
+        for (int64_t i = 0; i < queue_limit; i++)
+            task_release(queued[i].task);
+        assert_true(fixture_free(f));
+        stage_free(stage);
+    }
+}
+
+static void what_a_spec_may_say(void **state)
+{
+    (void)state;
+    struct fixture *f = start(0, 1);
+    static const struct {
+        const char *function;
+        int executor;
+        int64_t pool, parallel;
+        const char *pointer; /* NULL: it may */
+    } rows[] = {
+        {"block", ENUM_ABSENT, INTEGER_ABSENT, INTEGER_ABSENT, NULL},
+        {"block", EXECUTOR_THREADS, 1, INTEGER_ABSENT, NULL},
+        {"block", ENUM_ABSENT, 1, INTEGER_ABSENT, NULL},
+        {"block", EXECUTOR_PROCESSES, INTEGER_ABSENT, INTEGER_ABSENT, NULL},
+        {"block", EXECUTOR_PROCESSES, 0, INTEGER_ABSENT, "/pool"},
+        {"block", EXECUTOR_LOOP, INTEGER_ABSENT, INTEGER_ABSENT, "/executor"},
+        {"block", ENUM_ABSENT, INTEGER_ABSENT, 2, "/parallel"},
+        {"sleep", ENUM_ABSENT, INTEGER_ABSENT, INTEGER_ABSENT, NULL},
+        {"sleep", EXECUTOR_THREADS, INTEGER_ABSENT, INTEGER_ABSENT, "/executor"},
+        {"sleep", EXECUTOR_PROCESSES, INTEGER_ABSENT, INTEGER_ABSENT, "/executor"},
+        {"sleep", ENUM_ABSENT, 0, INTEGER_ABSENT, "/pool"},
+        {"sleep", ENUM_ABSENT, INTEGER_ABSENT, 1, "/parallel"},
+        {"gather", EXECUTOR_THREADS, INTEGER_ABSENT, INTEGER_ABSENT, "/executor"},
+        {"map", EXECUTOR_PROCESSES, INTEGER_ABSENT, INTEGER_ABSENT, "/executor"},
+        {"sum", ENUM_ABSENT, INTEGER_ABSENT, 1, NULL},
+        {"sum", ENUM_ABSENT, INTEGER_ABSENT, 64, NULL},
+        {"sum", EXECUTOR_THREADS, 1, 2, NULL},
+        {"sum", ENUM_ABSENT, 1, 2, "/pool"},
+        {"primes", EXECUTOR_LOOP, INTEGER_ABSENT, 2, "/executor"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct task_spec spec = spec_of(f, function_find(text_of(rows[i].function)));
+        spec.options.executor = rows[i].executor;
+        spec.options.pool = rows[i].pool;
+        spec.options.parallel = rows[i].parallel;
+        struct fault fault = {0};
+        assert_int_equal(task_spec_type.check(&spec, &fault), rows[i].pointer == NULL);
+        assert_string_equal(fault.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+        assert_int_equal(fault.detail[0] == '\0', rows[i].pointer == NULL);
+    }
+    assert_true(fixture_free(f));
+}
+
+/* Every function says where it runs, in a way that can be. */
+static void functions_and_their_executors(void **state)
+{
+    (void)state;
+    for (const struct function *const *f = functions; *f != NULL; f++) {
+        assert_true(((*f)->executors & EXECUTOR_BIT((*f)->executor)) != 0);
+        bool loop = ((*f)->executors & EXECUTOR_BIT(EXECUTOR_LOOP)) != 0;
+        bool pools = ((*f)->executors & ~EXECUTOR_BIT(EXECUTOR_LOOP)) != 0;
+        assert_int_equal((*f)->start != NULL, loop);
+        assert_int_equal((*f)->cancel != NULL, loop);
+        assert_int_equal((*f)->run != NULL, pools);
+        assert_int_equal((*f)->children != NULL, (*f)->child_ended != NULL);
+        assert_int_equal((*f)->split != NULL, (*f)->merge != NULL);
+        assert_true((*f)->split == NULL || pools);
+        assert_true(f[1] == NULL || strcmp((*f)->name, f[1]->name) < 0);
+        assert_ptr_equal(function_find(text_of((*f)->name)), *f);
+    }
+}
+
+static void pools_as_they_are_seen(void **state)
+{
+    (void)state;
+    struct fixture *f = start(3, 7);
+    struct arena *arena = arena_new();
+    struct list views;
+    assert_true(runtime_pools(f->runtime, arena, &views));
+    assert_int_equal(views.count, 3);
+    const struct pool_view *view = views.items;
+    static const char *const names[] = {"default", "side", "processes"};
+    static const int64_t sizes[] = {2, 1, 3};
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(text_is(view[i].name, names[i]));
+        assert_int_equal(view[i].size, sizes[i]);
+        assert_int_equal(view[i].executor, i < 2 ? EXECUTOR_THREADS : EXECUTOR_PROCESSES);
+        assert_true(text_is(view[i].size_source, "flag"));
+        assert_int_equal(view[i].queue_limit, 7);
+        assert_int_equal(view[i].busy + view[i].queued + view[i].abandoned + view[i].tasks_done, 0);
+        assert_int_equal(view[i].restarts == INTEGER_ABSENT, i < 2);
+        assert_int_equal(view[i].workers.items == NULL, i < 2);
+    }
+    assert_int_equal(view[2].workers.count, 3);
+    const struct worker_view *workers = view[2].workers.items;
+    PRE(workers != NULL);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(kill((pid_t)workers[i].pid, 0), 0);
+        assert_false(workers[i].busy);
+        assert_true(workers[i].pid != workers[(i + 1) % 3].pid);
+    }
+    arena_unref(arena);
+    assert_true(fixture_free(f));
+}
+
+/* Gathers of gathers over all executors at once. */
+static void all_executors_in_one_gather(void **state)
+{
+    (void)state;
+    struct fixture *f = start(2, 1000);
+    struct task_spec children[60], inner[3];
+    for (size_t i = 0; i < COUNT_OF(children); i++) {
+        switch (i % 4) {
+        case 0:
+            children[i] = deed_for(f, EXECUTOR_THREADS, (int64_t)i % 2, NULL, DEED_ECHO);
+            break;
+        case 1:
+            children[i] = deed_of(f, DEED_ECHO, 0, NULL);
+            break;
+        case 2:
+            children[i] = sleep_of(f, MS(1));
+            break;
+        default:
+            inner[0] = deed_of(f, DEED_ECHO, 0, NULL);
+            inner[1] = deed_for(f, EXECUTOR_THREADS, 0, NULL, DEED_ECHO);
+            inner[2] = sleep_of(f, 0);
+            children[i] = gather_of(f, "all", 3, inner);
+        }
+    }
+    struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
+    set_integer(&spec, "max_concurrency", 7);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    assert_true(run_until_idle(f));
+    assert_int_equal(w.done, 1);
+    assert_int_equal(w.view.state, TASK_SUCCEEDED);
+    assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT_OF(children));
+    task_release(w.task);
+    assert_true(fixture_free(f));
+}
+
+int main(int argc, char **argv)
+{
+    if (deed_is_worker(argc, argv))
+        return deed_worker(argc, argv);
+    signal(SIGPIPE, SIG_IGN); /* as the service does */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_many_as_run_and_wait),       cmocka_unit_test(a_gather_is_admitted_as_a_whole),
+        cmocka_unit_test(nobody_need_ask_why),           cmocka_unit_test(an_executor_that_is_off),
+        cmocka_unit_test(the_abandoned_count),           cmocka_unit_test(what_a_spec_may_say),
+        cmocka_unit_test(functions_and_their_executors), cmocka_unit_test(pools_as_they_are_seen),
+        cmocka_unit_test(all_executors_in_one_gather),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1112 @@
+/* The file functions, called as a pool's thread calls them: what they do, what they leave alone, and that nothing gets out. */
+#include "runtime/files/file_io.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/file_root_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char in_drafts[] = DRAFTS_NAME "/x"; /* no path to go */
+
+static void path_of(const struct tree *t, const char *path, char out[8192])
+{
+    snprintf(out, 8192, "%s/%s", t->root, path);
+}
+
+static void expect_text(struct tree *t, const char *field, struct text text)
+{
+    struct text found = tree_text(t, field);
+    assert_int_equal(found.len, text.len);
+    assert_memory_equal(found.at, text.at, text.len + 1); /* a NUL behind it */
+}
+
+static void succeeds(struct tree *t, int rc)
+{
+    if (rc != 0)
+        fail_msg("%s: %s: %s", t->function->name, error_code(rc), t->e.msg);
+}
+
+static void fails(struct tree *t, int rc, int expected)
+{
+    if (rc != expected)
+        fail_msg("%s gave %s (%s) instead of %s", t->function->name, rc == 0 ? "a result" : error_code(rc), t->e.msg,
+                 error_code(expected));
+    assert_int_equal(t->e.rc, rc);
+    assert_true(t->e.msg[0] != '\0');
+}
+
+static mode_t permissions(struct tree *t, const char *path)
+{
+    char at[8192];
+    struct stat stat;
+    path_of(t, path, at);
+    assert_int_equal(lstat(at, &stat), 0);
+    return stat.st_mode & 07777;
+}
+
+static uint64_t free_blocks(struct tree *t)
+{
+    struct statvfs v;
+    assert_int_equal(statvfs(t->root, &v), 0);
+    return v.f_bfree;
+}
+
+/* -- the table ------------------------------------------------------------------------------------------------------- */
+
+static void all_run_on_the_executor_for_files(void **state)
+{
+    static const char *const names[] = {"write_file",  "read_file",      "stat_file", "list_directory", "remove_file",
+                                        "rename_file", "make_directory", "copy_file", "sha256_file"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const struct function *f = function_find(text_of(names[i]));
+        assert_non_null(f);
+        assert_int_equal(f->executor, EXECUTOR_FILES);
+        assert_int_equal(f->executors, EXECUTOR_BIT(EXECUTOR_FILES));
+    }
+}
+
+/* -- write_file ------------------------------------------------------------------------------------------------------ */
+
+static void writes(void **state)
+{
+    struct tree *t = *state;
+    static const char *const atomic[] = {"false", "true"};
+    for (size_t i = 0; i < 2; i++) {
+        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "hello, file", "atomic", atomic[i], NULL));
+        assert_int_equal(tree_integer(t, "written_bytes"), 11);
+        assert_int_equal(tree_integer(t, "size_bytes"), 11);
+        assert_true(tree_holds(t, "a", "hello, file"));
+        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "less", "atomic", atomic[i], NULL));
+        assert_true(tree_holds(t, "a", "less"));
+        assert_int_equal(tree_integer(t, "size_bytes"), 4);
+        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "", "atomic", atomic[i], "fsync", "true", NULL));
+        assert_true(tree_holds(t, "a", ""));
+        fails(t, tree_call(t, "write_file", "path", "a", "data", "b", "mode", "x", "atomic", atomic[i], NULL),
+              ERR_FILE_EXISTS);
+        assert_true(tree_holds(t, "a", ""));
+        succeeds(t, tree_call(t, "write_file", "path", i == 0 ? "x0" : "x1", "data", "b", "mode", "x", "atomic",
+                              atomic[i], "fsync", "true", NULL));
+        assert_true(tree_holds(t, i == 0 ? "x0" : "x1", "b"));
+    }
+    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "one ", "mode", "a", NULL));
+    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "two", "mode", "a", "fsync", "true", NULL));
+    assert_int_equal(tree_integer(t, "written_bytes"), 3);
+    assert_int_equal(tree_integer(t, "size_bytes"), 7);
+    assert_true(tree_holds(t, "a", "one two"));
+    succeeds(t, tree_call(t, "write_file", "path", "appended", "data", "x", "mode", "a", NULL));
+    assert_true(tree_holds(t, "appended", "x"));
+    fails(t, tree_call(t, "write_file", "path", "a", "data", "x", "mode", "a", "atomic", "true", NULL), ERR_INVALID);
+    assert_non_null(strstr(t->e.msg, "/atomic"));
+    assert_int_equal(tree_drafts(t), 0);
+}
+
+static void writes_any_bytes(void **state)
+{
+    struct tree *t = *state;
+    succeeds(t, tree_call_with(t, "write_file", "data", TEXT("a\0b"), "path", "nul", NULL));
+    assert_int_equal(tree_integer(t, "size_bytes"), 3);
+    succeeds(t, tree_call(t, "read_file", "path", "nul", NULL));
+    expect_text(t, "data", TEXT("a\0b"));
+    succeeds(t, tree_call(t, "write_file", "path", "b", "data", "AP+A", "encoding", "base64", NULL));
+    assert_int_equal(tree_integer(t, "written_bytes"), 3);
+    succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
+    expect_text(t, "data", TEXT("AP+A"));
+    fails(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
+    assert_non_null(strstr(t->e.msg, "not base64"));
+    fails(t,
+          tree_call(t, "write_file", "path", "c/d", "create_parents", "true", "data", "\n", "encoding", "base64", NULL),
+          ERR_INVALID);
+    assert_false(tree_exists(t, "c")); /* a bad request changes nothing */
+    succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
+    expect_text(t, "data", TEXT("AP+A"));
+}
+
+static void writes_into_directories(void **state)
+{
+    struct tree *t = *state;
+    fails(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", NULL), ERR_NO_FILE);
+    assert_string_equal(t->e.msg, "a/b/c: there is no directory that it could be in");
+    succeeds(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", "create_parents", "true", NULL));
+    succeeds(
+        t, tree_call(t, "write_file", "path", "d/e/f", "data", "x", "create_parents", "true", "atomic", "true", NULL));
+    assert_true(tree_holds(t, "a/b/c", "x") && tree_holds(t, "d/e/f", "x"));
+    static const char *const modes[] = {"w", "a", "x"};
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        assert_int_not_equal(tree_call(t, "write_file", "path", "a/b", "data", "x", "mode", modes[i], NULL), 0);
+        fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", modes[i], NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "write_file", "path", "a/b/c/d", "data", "x", "mode", modes[i], NULL),
+              ERR_UNSUITABLE_FILE);
+    }
+    fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", "x", "atomic", "true", NULL),
+          ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "write_file", "path", "a/b", "data", "x", "atomic", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUITABLE_FILE);
+    assert_false(tree_exists(t, "new"));
+}
+
+static void follows_links_that_stay_inside(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_directory(t, "d") && tree_put(t, "d/file", "old") && tree_link(t, "d/file", "link"));
+    assert_true(tree_link(t, "d/new", "dangling") && tree_link(t, "d/newer", "dangling2") &&
+                tree_link(t, "../link", "d/2"));
+    succeeds(t, tree_call(t, "write_file", "path", "link", "data", "one", NULL));
+    assert_true(tree_holds(t, "d/file", "one"));
+    succeeds(t, tree_call(t, "write_file", "path", "d/2", "data", "two", "atomic", "true", NULL));
+    assert_true(tree_holds(t, "d/file", "two"));
+    succeeds(t, tree_call(t, "write_file", "path", "link", "data", "!", "mode", "a", NULL));
+    assert_true(tree_holds(t, "d/file", "two!"));
+    fails(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", "atomic", "true", NULL),
+          ERR_FILE_EXISTS);
+    succeeds(t, tree_call(t, "write_file", "path", "dangling", "data", "three", NULL));
+    succeeds(t, tree_call(t, "write_file", "path", "dangling2", "data", "four", "atomic", "true", NULL));
+    assert_true(tree_holds(t, "d/new", "three") && tree_holds(t, "d/newer", "four"));
+    char path[8192], target[64];
+    path_of(t, "link", path);
+    assert_int_equal(readlink(path, target, sizeof target), 6); /* still a link */
+    succeeds(t, tree_call(t, "read_file", "path", "d/2", NULL));
+    expect_text(t, "data", TEXT("two!"));
+    succeeds(t, tree_call(t, "sha256_file", "path", "link", NULL));
+    succeeds(t, tree_call(t, "copy_file", "from", "link", "to", "dangling", "replace", "true", NULL));
+    assert_true(tree_holds(t, "d/new", "two!"));
+}
+
+static void files_have_the_usual_permissions(void **state)
+{
+    struct tree *t = *state;
+    char path[8192];
+    mode_t mask = umask(027);
+    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "x", NULL));
+    succeeds(t, tree_call(t, "write_file", "path", "b", "data", "x", "atomic", "true", NULL));
+    succeeds(t, tree_call(t, "make_directory", "path", "d", NULL));
+    umask(mask);
+    assert_int_equal(permissions(t, "a"), 0640);
+    assert_int_equal(permissions(t, "b"), 0640);
+    assert_int_equal(permissions(t, "d"), 0750);
+    path_of(t, "a", path);
+    assert_int_equal(chmod(path, 0604), 0);
+    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "y", "atomic", "true", NULL));
+    assert_int_equal(permissions(t, "a"), 0604);
+    succeeds(t, tree_call(t, "copy_file", "from", "a", "to", "c", NULL));
+    assert_int_equal(permissions(t, "c"), 0604);
+}
+
+/* -- no space -------------------------------------------------------------------------------------------------------- */
+
+enum { OLD = 24000, TOO_MUCH = 80000 };
+
+/* A root of 64 KiB; nothing that fails takes a block of it. */
+static void no_space_changes_nothing(void **state)
+{
+    struct tree *t = *state;
+    static char much[TOO_MUCH + 1];
+    memset(much, 'n', TOO_MUCH);
+    assert_true(tree_put_bytes(t, "old", 'o', OLD) && tree_link(t, "old", "link"));
+    uint64_t before = free_blocks(t);
+    static const char *const writes[][4] = {
+        /* path, mode, atomic */
+        {"old", "w", "false"}, {"old", "a", "false"}, {"old", "w", "true"},  {"link", "w", "false"},
+        {"new", "w", "false"}, {"new", "a", "false"}, {"new", "x", "false"}, {"new", "w", "true"},
+        {"new", "x", "true"},  {"link", "w", "true"},
+    };
+    for (size_t i = 0; i < COUNT_OF(writes); i++) {
+        fails(t,
+              tree_call(t, "write_file", "data", much, "path", writes[i][0], "mode", writes[i][1], "atomic",
+                        writes[i][2], NULL),
+              ERR_NO_SPACE);
+        assert_non_null(strstr(t->e.msg, "there is no space left"));
+        assert_true(tree_holds_bytes(t, "old", 'o', OLD));
+        assert_false(tree_exists(t, "new"));
+        assert_int_equal(tree_drafts(t), 0);
+        assert_int_equal(free_blocks(t), before);
+    }
+    much[OLD] = '\0'; /* the file itself would fit, not beside the old one twice */
+    assert_true(tree_put_bytes(t, "other", 'p', OLD));
+    before = free_blocks(t);
+    fails(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL), ERR_NO_SPACE);
+    fails(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_NO_SPACE);
+    fails(t, tree_call(t, "write_file", "path", "other", "data", much, "atomic", "true", NULL), ERR_NO_SPACE);
+    assert_true(tree_holds_bytes(t, "other", 'p', OLD) && !tree_exists(t, "new") && tree_drafts(t) == 0);
+    assert_int_equal(free_blocks(t), before);
+    succeeds(t, tree_call(t, "write_file", "path", "other", "data", much, NULL)); /* in place it does */
+    assert_true(tree_holds_bytes(t, "other", 'n', OLD));
+}
+
+/* Helpers for open files promise the same. */
+static void no_space_at_an_offset_changes_nothing(void **state)
+{
+    struct tree *t = *state;
+    static char much[TOO_MUCH];
+    struct text bytes = {much, TOO_MUCH};
+    int64_t size;
+    bool reserved = false;
+    int fd;
+    assert_true(tree_put_bytes(t, "old", 'o', OLD));
+    uint64_t before = free_blocks(t);
+    static const int64_t offsets[] = {0, 1, OLD - 1, OLD, OLD + 5000, 1 << 20};
+    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_RDWR, 0, &fd, &t->e), 0);
+    for (size_t i = 0; i < COUNT_OF(offsets); i++) {
+        assert_int_equal(file_write_at(fd, offsets[i], bytes, TEXT("old"), &t->e), ERR_NO_SPACE);
+        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, TEXT("old"), &t->e), ERR_NO_SPACE);
+        assert_true(tree_holds_bytes(t, "old", 'o', OLD));
+        assert_int_equal(free_blocks(t), before);
+    }
+    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, TEXT("old"), &t->e), 0);
+    assert_true(reserved);
+    assert_int_equal(file_write_at(fd, OLD + 10, TEXT("end"), TEXT("old"), &t->e), 0);
+    struct stat stat;
+    assert_int_equal(fstat(fd, &stat), 0);
+    assert_int_equal(stat.st_size, OLD + 13);
+    close(fd);
+    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
+    assert_int_equal(file_append(fd, bytes, TEXT("old"), &size, &t->e), ERR_NO_SPACE);
+    assert_int_equal(file_append(fd, TEXT("!"), TEXT("old"), &size, &t->e), 0);
+    assert_int_equal(size, OLD + 14);
+    close(fd);
+}
+
+struct appender {
+    struct tree *t;
+    char byte;
+    size_t appended;
+};
+
+enum { RECORD = 1000 };
+
+static void *append_until_full(void *arg)
+{
+    struct appender *a = arg;
+    char record[RECORD];
+    int64_t size;
+    int fd, failures = 0;
+    memset(record, a->byte, sizeof record);
+    if (jail_open_file(a->t->jail, TEXT("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
+        return NULL;
+    while (failures < 20) { /* there may be space again when another one gives some back */
+        int rc = file_append(fd, (struct text){record, RECORD}, TEXT("log"), &size, NULL);
+        a->appended += rc == 0;
+        failures += rc != 0;
+    }
+    close(fd);
+    return NULL;
+}
+
+/* Two writers at the end of one file and of the space for it: what either was told is there is there, whole. */
+static void no_space_takes_nothing_from_others(void **state)
+{
+    struct tree *t = *state;
+    for (int round = 0; round < 50; round++) {
+        struct appender a = {.t = t, .byte = 'a'}, b = {.t = t, .byte = 'b'};
+        pthread_t thread;
+        assert_true(tree_put(t, "log", ""));
+        assert_int_equal(pthread_create(&thread, NULL, append_until_full, &b), 0);
+        append_until_full(&a);
+        pthread_join(thread, NULL);
+        assert_true(a.appended + b.appended > 50);
+        char path[8192], record[RECORD];
+        size_t found = 0;
+        path_of(t, "log", path);
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        while (fread(record, 1, RECORD, file) == RECORD) {
+            found++;
+            for (size_t i = 1; i < RECORD; i++)
+                assert_int_equal(record[i], record[0]);
+        }
+        assert_int_equal(ftell(file), found * RECORD);
+        fclose(file);
+        assert_int_equal(found, a.appended + b.appended);
+    }
+}
+
+/* On a file system that can't reserve, with a limit on the size of files in the place of a full disk: half of it is written
+ * before that shows. */
+static void what_cannot_be_reserved_is_taken_back(void **state)
+{
+    struct tree *t = *state;
+    static char much[TOO_MUCH + 1];
+    struct rlimit before, small;
+    memset(much, 'n', TOO_MUCH);
+    jail_free(t->jail);
+    t->jail = NULL;
+    char path[8192];
+    path_of(t, "ram", path);
+    assert_true(tree_mount(t, "ram", "ramfs", ""));
+    assert_int_equal(jail_new(path, &t->jail, &t->e), 0);
+    assert_true(tree_put_bytes(t, "ram/old", 'o', OLD));
+    bool reserved = true;
+    int fd;
+    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, TEXT("old"), &t->e), 0);
+    close(fd);
+    assert_false(reserved);
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 50000;
+    static const char *const modes[] = {"w", "a", "x"}, *const paths[] = {"old", "new"};
+    for (size_t i = 0; i < COUNT_OF(modes) * 2; i++) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        int rc = tree_call(t, "write_file", "path", paths[i % 2], "data", much, "mode", modes[i / 2], NULL);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        fails(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_NO_SPACE);
+        assert_true(tree_holds_bytes(t, "ram/old", 'o', OLD) && !tree_exists(t, "ram/new"));
+    }
+    succeeds(t, tree_call(t, "write_file", "path", "old", "data", much, NULL));
+    assert_true(tree_holds_bytes(t, "ram/old", 'n', TOO_MUCH));
+    succeeds(t, tree_call(t, "write_file", "path", "new", "data", much, NULL));
+    succeeds(t, tree_call(t, "copy_file", "from", "new", "to", "copy", NULL));
+    assert_true(tree_holds_bytes(t, "ram/copy", 'n', TOO_MUCH));
+    jail_free(t->jail);
+    t->jail = NULL;
+}
+
+static void other_file_systems_inside_the_root(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_put(t, "a", "text"));
+    succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
+    succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
+    succeeds(t, tree_call(t, "read_file", "path", "m/a", NULL));
+    expect_text(t, "data", TEXT("y"));
+    fails(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
+    assert_non_null(strstr(t->e.msg, "m/b: this is on another file system"));
+    succeeds(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
+    succeeds(t,
+             tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
+    assert_true(tree_holds(t, "c", "y"));
+    fails(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    assert_int_equal(tree_drafts(t), 0);
+}
+
+/* -- read_file ------------------------------------------------------------------------------------------------------- */
+
+static void expect_piece(struct tree *t, struct text data, int64_t read_bytes, bool eof)
+{
+    expect_text(t, "data", data);
+    assert_int_equal(tree_integer(t, "read_bytes"), read_bytes);
+    assert_int_equal(tree_integer(t, "eof"), eof);
+}
+
+static void reads_ranges(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_put(t, "a", "0123456789") && tree_put(t, "empty", ""));
+    succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
+    expect_piece(t, TEXT("0123456789"), 10, true);
+    assert_int_equal(tree_integer(t, "size_bytes"), 10);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "3", "length", "4", NULL));
+    expect_piece(t, TEXT("3456"), 4, false);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "4", NULL));
+    expect_piece(t, TEXT("6789"), 4, true);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "5", "encoding", "base64", NULL));
+    expect_piece(t, TEXT("Njc4OQ=="), 4, true);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "length", "0", NULL));
+    expect_piece(t, TEXT(""), 0, false);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "10", NULL));
+    expect_piece(t, TEXT(""), 0, true);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "9007199254740992", "encoding", "base64", NULL));
+    expect_piece(t, TEXT(""), 0, true);
+    succeeds(t, tree_call(t, "read_file", "path", "empty", NULL));
+    expect_piece(t, TEXT(""), 0, true);
+    fails(t, tree_call(t, "read_file", "path", "no", NULL), ERR_NO_FILE);
+    assert_string_equal(t->e.msg, "no: there is no such file");
+}
+
+static void reads_no_more_than_the_limit(void **state)
+{
+    struct tree *t = *state;
+    t->limits.max_read_bytes = 4;
+    assert_true(tree_put(t, "a", "0123456789"));
+    succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
+    expect_piece(t, TEXT("0123"), 4, false);
+    succeeds(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
+    fails(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
+    assert_string_equal(t->e.msg, "must be at most 4");
+    assert_string_equal(read_length_type.limit->name, "max_read_bytes"); /* decoding names it */
+}
+
+static void reads_whole_characters(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_put(t, "a",
+                         "a\xE2\x82\xAC"
+                         "b"));
+    static const struct {
+        const char *offset, *length, *data;
+        bool eof;
+    } rows[] = {
+        {"0", "1", "a", false},
+        {"0", "2", "a", false},
+        {"0", "3", "a", false},
+        {"0", "4", "a\xE2\x82\xAC", false},
+        {"0", "5",
+         "a\xE2\x82\xAC"
+         "b",
+         true},
+        {"1", "1", "\xE2\x82\xAC", false}, /* at least one */
+        {"1", "3", "\xE2\x82\xAC", false},
+        {"4", "1", "b", true},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        succeeds(t, tree_call(t, "read_file", "path", "a", "offset", rows[i].offset, "length", rows[i].length, NULL));
+        expect_piece(t, text_of(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
+    }
+    fails(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_NOT_TEXT);
+    assert_true(tree_put(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
+    fails(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_NOT_TEXT);
+    assert_non_null(strstr(t->e.msg, "base64"));
+    succeeds(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
+    succeeds(t, tree_call(t, "read_file", "path", "cut", "encoding", "base64", NULL));
+    expect_piece(t, TEXT("YeKC"), 3, true);
+}
+
+/* Reading on at offset + read_bytes gives the whole of it, whatever the length. */
+static void pieces_add_up(void **state)
+{
+    struct tree *t = *state;
+    static const char content[] = "z\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\n\xF0\x9F\x98\x80\xE2\x82\xAC\xC3\xA4z";
+    assert_true(tree_put(t, "a", content));
+    for (int length = 1; length < (int)sizeof content; length++) {
+        char all[64] = "", offset[32], most[32];
+        size_t at = 0;
+        do {
+            snprintf(offset, sizeof offset, "%zu", at);
+            snprintf(most, sizeof most, "%d", length);
+            succeeds(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", most, NULL));
+            struct text data = tree_text(t, "data");
+            assert_true(data.len > 0 && at + data.len < sizeof all);
+            memcpy(all + at, data.at, data.len);
+            at += data.len;
+        } while (!tree_integer(t, "eof"));
+        assert_string_equal(all, content);
+    }
+}
+
+static int read_line(struct run *run, int fd, int64_t offset, int64_t most, enum encoding encoding,
+                     struct file_piece *piece)
+{
+    struct file_range range = {.fd = fd, .offset = offset, .most = most, .encoding = encoding, .path = TEXT("a")};
+    return file_read_line(&range, run, piece);
+}
+
+static void reads_lines(void **state)
+{
+    struct tree *t = *state;
+    struct file_piece piece;
+    struct arena *arena = arena_new();
+    int fd;
+    assert_non_null(arena);
+    atomic_llong read_left = 1000000;
+    struct run run = {.arena = arena, .limits = &t->limits, .read_left = &read_left, .jail = t->jail, .e = &t->e};
+    assert_true(tree_put(t, "a", "one\n\ntw\xC3\xB6\nlast"));
+    assert_int_equal(jail_open_file(t->jail, TEXT("a"), O_RDONLY, 0, &fd, &t->e), 0);
+    static const char *const lines[] = {"one\n", "\n", "tw\xC3\xB6\n", "last", ""};
+    int64_t at = 0;
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        assert_int_equal(read_line(&run, fd, at, 1000, ENCODING_UTF8, &piece), 0);
+        assert_string_equal(piece.data.at, lines[i]);
+        assert_int_equal(piece.read_bytes, strlen(lines[i]));
+        assert_int_equal(piece.eof, i >= 3);
+        at += piece.read_bytes;
+    }
+    assert_int_equal(read_line(&run, fd, 5, 3, ENCODING_UTF8, &piece), 0);
+    assert_string_equal(piece.data.at, "tw"); /* the character does not fit */
+    assert_int_equal(read_line(&run, fd, 5, 0, ENCODING_UTF8, &piece), 0);
+    assert_string_equal(piece.data.at, "");
+    assert_int_equal(read_line(&run, fd, 0, 1000, ENCODING_BASE64, &piece), 0);
+    assert_string_equal(piece.data.at, "b25lCg==");
+    close(fd);
+    assert_true(tree_put_bytes(t, "b", 'x', 10000)); /* longer than what is searched at a time */
+    assert_int_equal(jail_open_file(t->jail, TEXT("b"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_write_at(fd, 9000, TEXT("\n"), TEXT("b"), &t->e), 0);
+    assert_int_equal(read_line(&run, fd, 0, 100000, ENCODING_UTF8, &piece), 0);
+    assert_int_equal(piece.read_bytes, 9001);
+    assert_int_equal(read_line(&run, fd, 0, 9000, ENCODING_UTF8, &piece), 0);
+    assert_int_equal(piece.read_bytes, 9000);
+    struct text bytes;
+    struct file_range range = {.fd = fd, .offset = 8999, .most = 3, .path = TEXT("b")};
+    assert_int_equal(file_read_bytes(&range, &run, &bytes), 0);
+    assert_string_equal(bytes.at, "x\nx");
+    close(fd);
+
+    struct text rest = TEXT("a\n\nb"), line;
+    assert_true(file_next_line(&rest, &line) && line.len == 2 && file_next_line(&rest, &line) && line.len == 1);
+    assert_true(file_next_line(&rest, &line) && line.len == 1 && line.at[0] == 'b' && !file_next_line(&rest, &line));
+    arena_unref(arena);
+}
+
+/* -- the others ------------------------------------------------------------------------------------------------------ */
+
+static void stats(void **state)
+{
+    struct tree *t = *state;
+    char path[8192];
+    assert_true(tree_put(t, "a", "12345") && tree_link(t, "a", "link") && tree_link(t, "@/outside/secret", "out"));
+    path_of(t, "a", path);
+    struct timespec times[2] = {{.tv_sec = 1, .tv_nsec = 2000}, {.tv_sec = -1, .tv_nsec = 999999999}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(chmod(path, 0604), 0);
+    static const char *const paths[] = {"a", "link"};
+    for (size_t i = 0; i < 2; i++) {
+        succeeds(t, tree_call(t, "stat_file", "path", paths[i], NULL));
+        assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
+        assert_int_equal(tree_integer(t, "size_bytes"), 5);
+        expect_text(t, "mode", TEXT("0604"));
+        assert_int_equal(tree_integer(t, "links"), 1);
+        assert_int_equal(tree_integer(t, "accessed_at"), 1000002);
+        assert_int_equal(tree_integer(t, "modified_at"), -1);
+        assert_true(tree_integer(t, "changed_at") > INT64_C(1000000000000000));
+    }
+    succeeds(t, tree_call(t, "stat_file", "path", "link", "follow", "false", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
+    succeeds(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the link is inside */
+    fails(t, tree_call(t, "stat_file", "path", "out", NULL), ERR_PATH_FORBIDDEN);
+    succeeds(t, tree_call(t, "stat_file", "path", ".", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
+    succeeds(t, tree_call(t, "stat_file", "path", ".", "follow", "false", NULL));
+    path_of(t, "fifo", path);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    succeeds(t, tree_call(t, "stat_file", "path", "fifo", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_OTHER);
+    fails(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_NO_FILE);
+}
+
+/* The fields of the i-th entry of the last list. */
+static struct text entry_name(struct tree *t, size_t i, int64_t *type, int64_t *size)
+{
+    const struct field *entries = t->function->output->fields;
+    const struct type *entry = entries->type->item;
+    struct list list;
+    memcpy(&list, (const char *)t->output + entries->offset, sizeof list);
+    assert_true(i < list.count);
+    const char *at = (const char *)list.items + i * entry->size;
+    struct text name;
+    memcpy(&name, at + entry->fields[0].offset, sizeof name);
+    *type = *(const int *)(const void *)(at + entry->fields[1].offset);
+    *size = *(const int64_t *)(const void *)(at + entry->fields[2].offset);
+    return name;
+}
+
+static size_t entry_count(struct tree *t)
+{
+    struct list list;
+    memcpy(&list, (const char *)t->output + t->function->output->fields->offset, sizeof list);
+    return list.count;
+}
+
+static void expect_names(struct tree *t, const char *names, bool truncated)
+{
+    char found[1024] = "";
+    int64_t type, size;
+    for (size_t i = 0; i < entry_count(t); i++) {
+        strncat(found, entry_name(t, i, &type, &size).at, 300);
+        strncat(found, " ", 2);
+    }
+    assert_string_equal(found, names);
+    assert_int_equal(tree_integer(t, "truncated"), truncated);
+}
+
+static void lists(void **state)
+{
+    struct tree *t = *state;
+    int64_t type, size;
+    char path[8192];
+    succeeds(t, tree_call(t, "list_directory", NULL));
+    expect_names(t, "", false);
+    assert_true(tree_put(t, "b", "12345") && tree_directory(t, "a") && tree_put(t, "a/x", "") &&
+                tree_link(t, "b", "c"));
+    assert_true(tree_put(t, "B", "") && tree_put(t, ".hidden", "") && tree_put(t, "\xC3\xA4", "") &&
+                tree_put(t, "bad\xFF", ""));
+    path_of(t, "fifo", path);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    succeeds(t, tree_call(t, "list_directory", NULL));
+    expect_names(t, ".hidden B a b c fifo \xC3\xA4 ", false);
+    assert_int_equal(tree_integer(t, "unnameable"), 1);
+    static const int types[] = {FILE_TYPE_FILE,    FILE_TYPE_FILE,  FILE_TYPE_DIRECTORY, FILE_TYPE_FILE,
+                                FILE_TYPE_SYMLINK, FILE_TYPE_OTHER, FILE_TYPE_FILE};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        entry_name(t, i, &type, &size);
+        assert_int_equal(type, types[i]);
+        assert_int_equal(size, type != FILE_TYPE_FILE ? INTEGER_ABSENT : i == 3 ? 5 : 0);
+    }
+    succeeds(t, tree_call(t, "list_directory", "limit", "3", NULL));
+    expect_names(t, ".hidden B a ", true);
+    succeeds(t, tree_call(t, "list_directory", "limit", "3", "after", "a", NULL));
+    expect_names(t, "b c fifo ", true);
+    succeeds(t, tree_call(t, "list_directory", "limit", "1", "after", "fifo", NULL));
+    expect_names(t, "\xC3\xA4 ", false);
+    succeeds(t, tree_call(t, "list_directory", "after", "\xC3\xA4", NULL));
+    expect_names(t, "", false);
+    succeeds(t, tree_call(t, "list_directory", "path", "a/", NULL));
+    expect_names(t, "x ", false);
+    fails(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "list_directory", "path", DRAFTS_NAME, NULL), ERR_PATH_FORBIDDEN);
+    assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
+}
+
+/* Pages of a few, out of more than a list holds at first, in whatever order the file system has them. */
+static void lists_in_pages(void **state)
+{
+    enum { FILES = 5000, PAGE = 700 };
+    struct tree *t = *state;
+    char name[32], after[32] = "";
+    int64_t type, size;
+    size_t seen = 0;
+    for (int i = 0; i < FILES; i++) { /* each number once, as 2357 and 5000 have no divisor in common */
+        snprintf(name, sizeof name, "%05d", i * 2357 % FILES);
+        assert_true(tree_put(t, name, ""));
+    }
+    bool truncated = true;
+    while (truncated) {
+        succeeds(t, tree_call(t, "list_directory", "limit", "700", seen == 0 ? NULL : "after", after, NULL));
+        truncated = tree_integer(t, "truncated");
+        assert_int_equal(entry_count(t), truncated ? PAGE : FILES % PAGE);
+        for (size_t i = 0; i < entry_count(t); i++) {
+            snprintf(name, sizeof name, "%05zu", seen++);
+            assert_string_equal(entry_name(t, i, &type, &size).at, name);
+        }
+        snprintf(after, sizeof after, "%s", name);
+    }
+    assert_int_equal(seen, FILES);
+    succeeds(t, tree_call(t, "list_directory", NULL));
+    assert_int_equal(entry_count(t), FILES);
+    atomic_store(&t->canceled, true);
+    fails(t, tree_call(t, "list_directory", NULL), ERR_CANCELED);
+}
+
+static void removes(void **state)
+{
+    struct tree *t = *state;
+    char path[8192];
+    assert_true(tree_put(t, "a", "x") && tree_directory(t, "d") && tree_put(t, "d/x", "x") && tree_directory(t, "e"));
+    assert_true(tree_link(t, "@/outside/secret", "out") && tree_link(t, "@/outside", "outdir") &&
+                tree_link(t, "d", "in"));
+    path_of(t, "fifo", path);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* links themselves */
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        succeeds(t, tree_call(t, "remove_file", "path", paths[i], NULL));
+        assert_true(tree_integer(t, "removed"));
+        assert_false(tree_exists(t, paths[i]));
+        fails(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_NO_FILE);
+        succeeds(t, tree_call(t, "remove_file", "path", paths[i], "missing_ok", "true", NULL));
+        assert_false(tree_integer(t, "removed"));
+    }
+    succeeds(t, tree_call(t, "remove_file", "path", "no/no", "missing_ok", "true", NULL));
+    assert_true(tree_exists(t, "d/x") && tree_outside_untouched(t));
+    fails(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUITABLE_FILE);
+    assert_non_null(strstr(t->e.msg, "\"directory\": true"));
+    fails(t, tree_call(t, "remove_file", "path", "d", "directory", "true", NULL), ERR_FILE_EXISTS);
+    assert_string_equal(t->e.msg, "d: the directory is not empty");
+    fails(t, tree_call(t, "remove_file", "path", "d/x", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    succeeds(t, tree_call(t, "remove_file", "path", "e/", "directory", "true", NULL));
+    assert_false(tree_exists(t, "e"));
+    fails(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "remove_file", "path", DRAFTS_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "remove_file", "path", "..", "directory", "true", NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "remove_file", "path", "../outside/secret", "missing_ok", "true", NULL), ERR_PATH_FORBIDDEN);
+}
+
+static void renames(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_put(t, "a", "a") && tree_put(t, "b", "b") && tree_directory(t, "d") && tree_directory(t, "e"));
+    assert_true(tree_link(t, "@/outside/secret", "out") && tree_put(t, "e/x", "") && tree_link(t, "b", "link"));
+    fails(t, tree_call(t, "rename_file", "from", "a", "to", "b", NULL), ERR_FILE_EXISTS);
+    assert_string_equal(t->e.msg, "b: there is such a file already");
+    succeeds(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
+    assert_true(tree_holds(t, "d/a", "a") && !tree_exists(t, "a"));
+    succeeds(t,
+             tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the link itself */
+    assert_true(tree_holds(t, "link", "a") && tree_holds(t, "b", "b"));
+    succeeds(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
+    succeeds(t, tree_call(t, "rename_file", "from", "b", "to", "d/out", "replace", "true", NULL));
+    assert_true(tree_holds(t, "d/out", "b") && tree_outside_untouched(t));
+    succeeds(t, tree_call(t, "rename_file", "from", "e", "to", "f/", NULL));
+    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
+    assert_true(tree_exists(t, "f/x"));
+    fails(t, tree_call(t, "rename_file", "from", "f", "to", "d", "replace", "true", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "g/", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "no/g", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_NO_FILE);
+    assert_string_equal(t->e.msg, "no: there is no such file");
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", in_drafts, NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "rename_file", "from", DRAFTS_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
+}
+
+static void makes_directories(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_put(t, "file", "") && tree_link(t, "@/outside", "out") &&
+                tree_link(t, "@/outside/new", "dangling"));
+    succeeds(t, tree_call(t, "make_directory", "path", "a", NULL));
+    assert_true(tree_integer(t, "created") && tree_exists(t, "a"));
+    fails(t, tree_call(t, "make_directory", "path", "a", NULL), ERR_FILE_EXISTS);
+    succeeds(t, tree_call(t, "make_directory", "path", "a/", "exist_ok", "true", NULL));
+    assert_false(tree_integer(t, "created"));
+    fails(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_NO_FILE);
+    succeeds(t, tree_call(t, "make_directory", "path", "b/c/d/", "parents", "true", NULL));
+    assert_true(tree_exists(t, "b/c/d"));
+    fails(t, tree_call(t, "make_directory", "path", "file", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "make_directory", "path", "out", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "make_directory", "path", "dangling", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "make_directory", "path", "out/x", "parents", "true", NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "make_directory", "path", in_drafts, NULL), ERR_PATH_FORBIDDEN);
+    assert_true(tree_outside_untouched(t));
+}
+
+static void copies(void **state)
+{
+    struct tree *t = *state;
+    enum { LARGE = 3 << 20 };
+    assert_true(tree_put(t, "a", "text") && tree_put(t, "empty", "") && tree_put_bytes(t, "large", 'l', LARGE));
+    assert_true(tree_directory(t, "d") && tree_link(t, "@/outside/new", "out"));
+    succeeds(t, tree_call(t, "copy_file", "from", "a", "to", "b", NULL));
+    assert_int_equal(tree_integer(t, "size_bytes"), 4);
+    assert_true(tree_holds(t, "b", "text"));
+    succeeds(t, tree_call(t, "copy_file", "from", "empty", "to", "c", "fsync", "true", NULL));
+    assert_true(tree_holds(t, "c", ""));
+    fails(t, tree_call(t, "copy_file", "from", "large", "to", "b", NULL), ERR_FILE_EXISTS);
+    succeeds(t, tree_call(t, "copy_file", "from", "large", "to", "b", "replace", "true", NULL));
+    assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
+    succeeds(t, tree_call(t, "copy_file", "from", "b", "to", "b", "replace", "true", NULL)); /* onto itself */
+    assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "e/", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", NULL), ERR_FILE_EXISTS);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", "replace", "true", NULL), ERR_PATH_FORBIDDEN);
+    fails(t, tree_call(t, "copy_file", "from", "d", "to", "e", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "no", "to", "e", NULL), ERR_NO_FILE);
+    atomic_store(&t->canceled, true);
+    fails(t, tree_call(t, "copy_file", "from", "large", "to", "e", NULL), ERR_CANCELED);
+    fails(t, tree_call(t, "write_file", "path", "e", "data", "x", "atomic", "true", NULL), ERR_CANCELED);
+    fails(t, tree_call(t, "sha256_file", "path", "large", NULL), ERR_CANCELED);
+    assert_true(!tree_exists(t, "e") && tree_outside_untouched(t));
+    assert_int_equal(tree_drafts(t), 0);
+}
+
+/* Files of /proc seem to be empty, and the kernel does not copy them by itself. */
+static void copies_by_hand(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_mount(t, "proc", "bind", "/proc"));
+    succeeds(t, tree_call(t, "copy_file", "from", "proc/version", "to", "b", NULL));
+    assert_true(tree_integer(t, "size_bytes") > 10);
+    succeeds(t, tree_call(t, "read_file", "path", "b", NULL));
+    assert_memory_equal(tree_text(t, "data").at, "Linux version", 13);
+}
+
+static void digests(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_put(t, "empty", "") && tree_put(t, "abc", "abc") && tree_put_bytes(t, "million", 'a', 1000000));
+    static const char *const rows[][2] = {
+        /* FIPS 180-4 */
+        {"empty", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"million", "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        succeeds(t, tree_call(t, "sha256_file", "path", rows[i][0], NULL));
+        expect_text(t, "sha256", text_of(rows[i][1]));
+    }
+    assert_int_equal(tree_integer(t, "size_bytes"), 1000000);
+    fails(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUITABLE_FILE);
+}
+
+/* -- nothing gets out, nothing hangs --------------------------------------------------------------------------------- */
+
+/* Every function on one path, in each place where it takes one; for those that would make or move something there is "a".
+ * How many succeeded. */
+static size_t call_all(struct tree *t, const char *path, size_t *forbidden)
+{
+    int rcs[] = {
+        tree_call(t, "write_file", "path", path, "data", "x", NULL),
+        tree_call(t, "write_file", "path", path, "data", "x", "mode", "a", NULL),
+        tree_call(t, "write_file", "path", path, "data", "x", "mode", "x", NULL),
+        tree_call(t, "write_file", "path", path, "data", "x", "atomic", "true", NULL),
+        tree_call(t, "write_file", "path", path, "data", "x", "create_parents", "true", NULL),
+        tree_call(t, "read_file", "path", path, NULL),
+        tree_call(t, "stat_file", "path", path, NULL),
+        tree_call(t, "list_directory", "path", path, NULL),
+        tree_call(t, "make_directory", "path", path, "exist_ok", "true", NULL),
+        tree_call(t, "make_directory", "path", path, "parents", "true", NULL),
+        tree_call(t, "copy_file", "from", path, "to", "copy", NULL),
+        tree_call(t, "copy_file", "from", "a", "to", path, NULL),
+        tree_call(t, "copy_file", "from", "a", "to", path, "replace", "true", NULL),
+        tree_call(t, "sha256_file", "path", path, NULL),
+    };
+    size_t count = 0;
+    *forbidden = 0;
+    for (size_t i = 0; i < COUNT_OF(rcs); i++) {
+        count += rcs[i] == 0;
+        *forbidden += rcs[i] == ERR_PATH_FORBIDDEN;
+    }
+    return count;
+}
+
+static void no_verb_leads_out(void **state)
+{
+    struct tree *t = *state;
+    size_t forbidden;
+    assert_true(tree_put(t, "a", "a") && tree_directory(t, "d") && tree_mount(t, "proc", "bind", "/proc"));
+    assert_true(tree_link(t, "@/outside/secret", "secret") && tree_link(t, "../outside/new", "new"));
+    assert_true(tree_link(t, "@/outside", "out") && tree_link(t, "../../outside", "d/up"));
+    static const char *const paths[] = {
+        "../x",
+        "../outside/secret",
+        "../outside/new",
+        "/etc/passwd",
+        "d/.././../x",
+        "d/../../x",
+        "secret",
+        "new",
+        "out/secret",
+        "out/new",
+        "d/up/secret",
+        "d/up/new",
+        "d/../out/new",
+        "..",
+        "/",
+        "proc/self/cwd",
+        "proc/self/root/etc",
+        "proc/self/fd/0",
+        "proc/self/exe",
+        "proc/self/root/tmp/new",
+    };
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        size_t got_out = call_all(t, paths[i], &forbidden);
+        if (got_out > 0 || forbidden == 0)
+            fail_msg("%s: %zu calls succeeded, %zu were forbidden", paths[i], got_out, forbidden);
+        bool link = strcmp(paths[i], "secret") == 0 || strcmp(paths[i], "new") == 0;
+        bool proc = strncmp(paths[i], "proc/", 5) == 0;
+        if (!link) { /* those may go: it is the link itself */
+            assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], NULL), 0);
+            assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], "directory", "true", NULL), 0);
+            assert_int_not_equal(tree_call(t, "rename_file", "from", paths[i], "to", "z", NULL), 0);
+            assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], NULL), 0);
+            assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], "replace", "true", NULL), 0);
+        }
+        if (!link && !proc) /* the link itself may be looked at */
+            assert_int_not_equal(tree_call(t, "stat_file", "path", paths[i], "follow", "false", NULL), 0);
+        assert_true(tree_outside_untouched(t));
+        assert_true(tree_holds(t, "a", "a") && !tree_exists(t, "copy") && !tree_exists(t, "z"));
+    }
+    char path[5001];
+    memset(path, 'x', 5000);
+    path[5000] = '\0';
+    assert_int_equal(call_all(t, path, &forbidden), 0);
+    for (size_t i = 0; i < 5000; i += 3)
+        memcpy(path + i, "../", i + 3 <= 5000 ? 3 : 5000 - i);
+    assert_int_equal(call_all(t, path, &forbidden), 0);
+    path[3000] = '\0';
+    assert_int_equal(call_all(t, path, &forbidden), 0);
+    assert_int_equal(call_all(t, "", &forbidden), 0);
+    assert_int_equal(tree_call_with(t, "read_file", "path", TEXT("a\0/../../outside/secret"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_with(t, "read_file", "path", TEXT("a\0"), NULL), ERR_INVALID);
+    assert_true(tree_outside_untouched(t));
+}
+
+static void a_fifo_hangs_nothing(void **state)
+{
+    struct tree *t = *state;
+    char path[8192];
+    size_t forbidden;
+    path_of(t, "fifo", path);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_true(tree_put(t, "a", "a") && tree_link(t, "fifo", "link"));
+    static const char *const paths[] = {"fifo", "link"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* stat_file */
+        fails(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "atomic", "true", NULL),
+              ERR_UNSUITABLE_FILE);
+    }
+    struct stat stat;
+    assert_int_equal(lstat(path, &stat), 0);
+    assert_true(S_ISFIFO(stat.st_mode));
+    int reader = open(path, O_RDONLY | O_NONBLOCK); /* now a writer could open it */
+    assert_true(reader >= 0);
+    fails(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUITABLE_FILE);
+    close(reader);
+}
+
+static int race_once(struct tree *t, int verb)
+{
+    int rc;
+    switch (verb) {
+    case 0:
+        rc = tree_call(t, "read_file", "path", "d/secret", NULL);
+        return rc == 0 && !text_is(tree_text(t, "data"), "inside") ? 1 : rc;
+    case 1:
+        return tree_call(t, "write_file", "path", "d/w", "data", "x", NULL);
+    case 2:
+        return tree_call(t, "write_file", "path", "d/w", "data", "x", "atomic", "true", NULL);
+    case 3:
+        return tree_call(t, "remove_file", "path", "d/w", NULL);
+    case 4:
+        return tree_call(t, "write_file", "path", "d/p/q", "data", "x", "create_parents", "true", NULL);
+    case 5:
+        return tree_call(t, "rename_file", "from", "d/p/q", "to", "d/r", "replace", "true", NULL);
+    case 6:
+        return tree_call(t, "copy_file", "from", "d/secret", "to", "d/c", "replace", "true", NULL);
+    case 7:
+        return tree_call(t, "make_directory", "path", "d/m", NULL);
+    case 8:
+        return tree_call(t, "remove_file", "path", "d/m", "directory", "true", NULL);
+    case 9:
+        rc = tree_call(t, "list_directory", "path", "d", NULL);
+        return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* outside there is but one */
+    case 10:
+        rc = tree_call(t, "stat_file", "path", "d/secret", NULL);
+        return rc == 0 && tree_integer(t, "size_bytes") != 6 ? 1 : rc;
+    default:
+        return tree_call(t, "sha256_file", "path", "d/secret", NULL);
+    }
+}
+
+static void a_swapped_directory_changes_nothing(void **state)
+{
+    struct tree *t = *state;
+    struct swapper s = {.stop = false};
+    pthread_t thread;
+    assert_true(tree_directory(t, "d") && tree_put(t, "d/secret", "inside") && tree_put(t, "d/other", ""));
+    assert_true(tree_link(t, "@/outside", "l"));
+    path_of(t, "d", s.directory);
+    path_of(t, "l", s.link);
+    assert_int_equal(pthread_create(&thread, NULL, swap_until_stopped, &s), 0);
+    size_t inside = 0, refused = 0, out = 0, changes = 0;
+    bool was_inside = false;
+    for (size_t i = 0; i < 300000 && (i < 12000 || changes < 1000); i++) {
+        int rc = race_once(t, (int)(i % 12));
+        inside += rc == 0;
+        refused += rc < 0;
+        out += rc > 0;
+        changes += was_inside != (rc == 0);
+        was_inside = rc == 0;
+    }
+    atomic_store(&s.stop, true);
+    pthread_join(thread, NULL);
+    print_message("inside %zu, refused %zu, in turn %zu\n", inside, refused, changes);
+    assert_int_equal(out, 0);
+    assert_true(inside > 0 && refused > 0);
+    assert_true(tree_outside_untouched(t));
+    assert_int_equal(tree_drafts(t), 0);
+}
+
+/* -- lack of memory -------------------------------------------------------------------------------------------------- */
+
+static int call_nth(struct tree *t, size_t which)
+{
+    switch (which) {
+    case 0:
+        return tree_call(t, "write_file", "path", "w", "data", "bmV3", "encoding", "base64", NULL);
+    case 1:
+        return tree_call(t, "write_file", "path", "w", "data", "new", "atomic", "true", NULL);
+    case 2:
+        return tree_call(t, "read_file", "path", "a", NULL);
+    case 3:
+        return tree_call(t, "read_file", "path", "a", "encoding", "base64", NULL);
+    case 4:
+        return tree_call(t, "stat_file", "path", "a", NULL);
+    case 5:
+        return tree_call(t, "list_directory", NULL);
+    case 6:
+        return tree_call(t, "copy_file", "from", "a", "to", "c", "replace", "true", NULL);
+    case 7:
+        return tree_call(t, "copy_file", "from", "proc/version", "to", "c", "replace", "true", NULL);
+    default:
+        return tree_call(t, "sha256_file", "path", "a", NULL);
+    }
+}
+
+static void lack_of_memory_is_told(void **state)
+{
+    struct tree *t = *state;
+    static char large[100001]; /* more than an arena has at hand */
+    memset(large, 'l', 100000);
+    assert_true(tree_put(t, "w", "old") && tree_put(t, "a", large) && tree_mount(t, "proc", "bind", "/proc"));
+    for (size_t which = 0; which < 9; which++) {
+        unsigned long n = 0;
+        int rc;
+        do {
+            alloc_fail_at(++n);
+            rc = call_nth(t, which);
+            bool reached = alloc_count() >= n;
+            alloc_fail_at(0);
+            assert_true(rc == (reached ? ERR_OUT_OF_MEMORY : 0));
+            if (which <= 1 && reached)
+                assert_true(tree_holds(t, "w", "old"));
+            if (!reached)
+                break;
+        } while (true);
+        assert_true(n > 1 && rc == 0);
+        assert_int_equal(tree_drafts(t), 0);
+        assert_true(tree_put(t, "w", "old"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_run_on_the_executor_for_files),
+        TREE_TEST(writes),
+        TREE_TEST(writes_any_bytes),
+        TREE_TEST(writes_into_directories),
+        TREE_TEST(follows_links_that_stay_inside),
+        TREE_TEST(files_have_the_usual_permissions),
+        SMALL_TREE_TEST(no_space_changes_nothing),
+        SMALL_TREE_TEST(no_space_at_an_offset_changes_nothing),
+        SMALL_TREE_TEST(no_space_takes_nothing_from_others),
+        MOUNTING_TREE_TEST(what_cannot_be_reserved_is_taken_back),
+        MOUNTING_TREE_TEST(other_file_systems_inside_the_root),
+        TREE_TEST(reads_ranges),
+        TREE_TEST(reads_no_more_than_the_limit),
+        TREE_TEST(reads_whole_characters),
+        TREE_TEST(pieces_add_up),
+        TREE_TEST(reads_lines),
+        TREE_TEST(stats),
+        TREE_TEST(lists),
+        SMALL_TREE_TEST(lists_in_pages),
+        TREE_TEST(removes),
+        TREE_TEST(renames),
+        TREE_TEST(makes_directories),
+        TREE_TEST(copies),
+        MOUNTING_TREE_TEST(copies_by_hand),
+        TREE_TEST(digests),
+        MOUNTING_TREE_TEST(no_verb_leads_out),
+        TREE_TEST(a_fifo_hangs_nothing),
+        SMALL_TREE_TEST(a_swapped_directory_changes_nothing),
+        MOUNTING_TREE_TEST(lack_of_memory_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,933 @@
+/* test_decode - JSON bodies and queries into values, and the places and words of all that is refused. */
+#include "handlers/json/decode.h"
+#include "handlers/json/json_pointer.h"
+#include "runtime/task/task.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/runtime_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* -- a record with a field of each kind ---------------------------------------------------------------------------- */
+
+struct inner {
+    int64_t depth;
+    struct text label;
+};
+
+struct sample {
+    bool flag;
+    int64_t count, wide;
+    uint64_t pause;
+    int mode;
+    struct text word;
+    struct list numbers, inners;
+    struct inner inner;
+};
+
+static const char *const mode_names[] = {"slow", "fast", NULL};
+static const struct type flag_type = {.kind = TYPE_BOOLEAN};
+static const struct type count_type = {.kind = TYPE_INTEGER, .min = -5, .max = 100};
+static const struct type wide_type = {.kind = TYPE_INTEGER, .min = -INT64_MAX, .max = INT64_MAX};
+static const struct type pause_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+static const struct type word_type = {.kind = TYPE_STRING, .min = 1, .max = 8};
+static const struct type label_type = {.kind = TYPE_STRING, .max = 1000};
+static const struct type numbers_type = {.kind = TYPE_LIST, .max = 4, .item = &count_type};
+
+static const struct field inner_fields[] = {
+    {"depth", &count_type, offsetof(struct inner, depth), FIELD_REQUIRED, NULL, NULL, NULL},
+    {"label", &label_type, offsetof(struct inner, label), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {0},
+};
+static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
+static const struct type inners_type = {
+    .kind = TYPE_LIST, .item = &inner_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+
+#define FIELD(name, type, presence, fallback) \
+    { \
+#name, type, offsetof(struct sample, name), presence, fallback, NULL, NULL \
+    }
+static const struct field sample_fields[] = {
+    FIELD(flag, &flag_type, FIELD_DEFAULTED, "true"),      FIELD(count, &count_type, FIELD_OPTIONAL, NULL),
+    FIELD(wide, &wide_type, FIELD_OPTIONAL, NULL),         FIELD(pause, &pause_type, FIELD_DEFAULTED, "0.25"),
+    FIELD(mode, &mode_type, FIELD_DEFAULTED, "fast"),      FIELD(word, &word_type, FIELD_OPTIONAL, NULL),
+    FIELD(numbers, &numbers_type, FIELD_DEFAULTED, "1,2"), FIELD(inners, &inners_type, FIELD_OPTIONAL, NULL),
+    FIELD(inner, &inner_type, FIELD_REQUIRED, NULL),       {0},
+};
+static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample)};
+
+/* -- trying ---------------------------------------------------------------------------------------------------------- */
+
+struct
+try {
+    struct arena *arena;
+    struct limits limits;
+    struct issues issues;
+    struct sample sample;
+    struct task_spec spec;
+};
+
+static int setup(void **state)
+{
+    struct try *t = calloc(1, sizeof *t);
+    *state = t;
+    if (t == NULL)
+        return -1;
+    limits_default(&t->limits);
+    t->arena = arena_new();
+    return t->arena == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    struct try *t = *state;
+    arena_unref(t->arena);
+    free(t);
+    return 0;
+}
+
+/* What holds of every result. */
+static void check_issues(const struct issues *issues, int rc)
+{
+    assert_int_equal(issues->rc, rc);
+    assert_int_equal(issues->count == 0, rc == 0);
+    assert_true(issues->count <= ISSUES_MOST && (issues->more == 0 || issues->count == ISSUES_MOST));
+    assert_int_equal(issues->limit != NULL, rc == ERR_LIMIT_EXCEEDED);
+    for (size_t i = 0; i < issues->count; i++) {
+        assert_non_null(memchr(issues->items[i].where, '\0', sizeof issues->items[i].where));
+        assert_non_null(memchr(issues->items[i].detail, '\0', sizeof issues->items[i].detail));
+        assert_true(text_is_utf8(text_of(issues->items[i].where)));
+        assert_true(text_is_utf8(text_of(issues->items[i].detail)));
+        assert_string_not_equal(issues->items[i].detail, "");
+    }
+}
+
+/* Decodes a body of exactly these bytes, so that a sanitizer sees each step beyond them. */
+static int decode_exact(struct try *t, const char *body, size_t len, const struct part *part)
+{
+    char *bytes = malloc(len == 0 ? 1 : len);
+    assert_non_null(bytes);
+    memcpy(bytes, body, len);
+    memset(part->value, 0xA5, part->type->size);
+    int rc = decode_body((struct text){bytes, len}, part, 1, t->arena, &t->limits, &t->issues);
+    free(bytes); /* values are copies */
+    check_issues(&t->issues, rc);
+    return rc;
+}
+
+static int decode_sample(struct try *t, const char *body)
+{
+    return decode_exact(t, body, strlen(body), &(struct part){&sample_type, &t->sample, NULL});
+}
+
+static int decode_spec(struct try *t, const char *body)
+{
+    return decode_exact(t, body, strlen(body), &(struct part){&task_spec_type, &t->spec, NULL});
+}
+
+static int decode_input(struct try *t, const char *function_name, const char *body)
+{
+    const struct function *function = function_find(text_of(function_name));
+    void *input = arena_alloc(t->arena, function->input->size);
+    assert_non_null(input);
+    return decode_exact(t, body, strlen(body), &(struct part){function->input, input, function});
+}
+
+static void expect_first(const struct try *t, const char *where, const char *detail)
+{
+    assert_true(t->issues.count > 0);
+    size_t len = strlen(detail);
+    bool goes_on = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of names that grows with the functions */
+    assert_string_equal(t->issues.items[0].where, where);
+    if (goes_on)
+        assert_memory_equal(t->issues.items[0].detail, detail, len);
+    else
+        assert_string_equal(t->issues.items[0].detail, detail);
+}
+
+struct refusal {
+    const char *body;
+    int rc;
+    const char *where, *detail; /* of the first issue */
+};
+
+static void expect_refusals(struct try *t, const struct refusal *rows, size_t count,
+                            int (*decode)(struct try *, const char *))
+{
+    for (size_t i = 0; i < count; i++) {
+        if (decode(t, rows[i].body) != rows[i].rc)
+            print_message("%s: %d, %s\n", rows[i].body, t->issues.rc, t->issues.items[0].detail);
+        assert_int_equal(t->issues.rc, rows[i].rc);
+        expect_first(t, rows[i].where, rows[i].detail);
+    }
+}
+
+/* -- what is right ------------------------------------------------------------------------------------------------ */
+
+static void every_kind_is_decoded(void **state)
+{
+    struct try *t = *state;
+    const struct sample *s = &t->sample;
+    assert_int_equal(decode_sample(t, " {\"flag\":false, \"count\":-5, \"wide\":9007199254740993, \"pause\":1.5,"
+                                      "\"mode\":\"slow\", \"word\":\"Gr\\u00fc\\u00dfe\", \"numbers\":[100,3],"
+                                      "\"inners\":[{\"depth\":1},{\"label\":\"\",\"depth\":2}],"
+                                      "\"inner\":{\"depth\":7,\"label\":\"x\"}}\r\n"),
+                     0);
+    assert_false(s->flag);
+    assert_int_equal(s->count, -5);
+    assert_int_equal(s->wide, INT64_C(9007199254740993));
+    assert_int_equal(s->pause, 1500 * NS_PER_MS);
+    assert_int_equal(s->mode, 0);
+    assert_string_equal(s->word.at, "Grüße");
+    assert_int_equal(s->word.len, strlen("Grüße"));
+    assert_int_equal(s->numbers.count, 2);
+    assert_int_equal(((const int64_t *)s->numbers.items)[0], 100);
+    assert_int_equal(((const int64_t *)s->numbers.items)[1], 3);
+    assert_int_equal(s->inners.count, 2);
+    const struct inner *inners = s->inners.items;
+    assert_int_equal(inners[0].depth, 1);
+    assert_null(inners[0].label.at);
+    assert_int_equal(inners[1].depth, 2);
+    assert_string_equal(inners[1].label.at, ""); /* empty is not absent */
+    assert_int_equal(s->inner.depth, 7);
+    assert_string_equal(s->inner.label.at, "x");
+}
+
+static void absent_members_have_defaults_or_are_marked(void **state)
+{
+    struct try *t = *state;
+    const struct sample *s = &t->sample;
+    assert_int_equal(decode_sample(t, "{\"inner\":{\"depth\":0}}"), 0);
+    assert_true(s->flag);
+    assert_true(type_is_absent(&count_type, &s->count));
+    assert_true(type_is_absent(&wide_type, &s->wide));
+    assert_int_equal(s->pause, 250 * NS_PER_MS);
+    assert_int_equal(s->mode, 1);
+    assert_true(type_is_absent(&word_type, &s->word));
+    assert_int_equal(s->numbers.count, 2);
+    assert_int_equal(((const int64_t *)s->numbers.items)[1], 2);
+    assert_true(type_is_absent(&inners_type, &s->inners));
+    assert_null(s->inner.label.at);
+}
+
+static void an_empty_list_is_not_absent(void **state)
+{
+    struct try *t = *state;
+    assert_int_equal(decode_sample(t, "{\"numbers\":[],\"inners\":[],\"inner\":{\"depth\":0}}"), 0);
+    assert_int_equal(t->sample.numbers.count, 0);
+    assert_false(type_is_absent(&numbers_type, &t->sample.numbers));
+    assert_false(type_is_absent(&inners_type, &t->sample.inners));
+}
+
+static void integers_may_be_written_as_reals(void **state)
+{
+    struct try *t = *state;
+    static const struct {
+        const char *json;
+        int64_t value;
+    } rows[] = {
+        {"1.0", 1},
+        {"1e1", 10},
+        {"-0.0", 0},
+        {"9007199254740992.0", INT64_C(1) << 53},
+        {"-9007199254740992.0", -(INT64_C(1) << 53)},
+        {"9223372036854775807", INT64_MAX},
+        {"\"9223372036854775807\"", INT64_MAX}, /* as it is rendered */
+        {"\"-9007199254740993\"", -(INT64_C(1) << 53) - 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char body[128];
+        snprintf(body, sizeof body, "{\"wide\":%s,\"inner\":{\"depth\":1e0}}", rows[i].json);
+        assert_int_equal(decode_sample(t, body), 0);
+        assert_int_equal(t->sample.wide, rows[i].value);
+    }
+}
+
+static void expect_pause(struct try *t, const char *json, uint64_t ns)
+{
+    char body[128];
+    snprintf(body, sizeof body, "{\"pause\":%s,\"inner\":{\"depth\":1}}", json);
+    assert_int_equal(decode_sample(t, body), 0);
+    if (t->sample.pause != ns)
+        print_message("%s\n", json);
+    assert_int_equal(t->sample.pause, ns);
+}
+
+static void seconds_are_exact_and_never_shorter(void **state)
+{
+    struct try *t = *state;
+    expect_pause(t, "0", 0);
+    expect_pause(t, "-0", 0);
+    expect_pause(t, "-0.0", 0);
+    expect_pause(t, "0.1", 100000000);
+    expect_pause(t, "0.3", 300000000);
+    expect_pause(t, "1.1", 1100000000);
+    expect_pause(t, "1e-9", 1);
+    expect_pause(t, "1e-10", 1);
+    expect_pause(t, "5e-324", 1);
+    expect_pause(t, "0.0000000011", 2);
+    expect_pause(t, "0.1000000001", 100000001);
+    expect_pause(t, "86399.999999999", 86399 * NS_PER_SECOND + 999999999);
+    expect_pause(t, "1E3", 1000 * NS_PER_SECOND);
+    expect_pause(t, "9223372036", UINT64_C(9223372036) * NS_PER_SECOND);
+    expect_pause(t, "9223372036.0", UINT64_C(9223372036) * NS_PER_SECOND);
+    expect_pause(t, "1000000.000001", UINT64_C(1000000) * NS_PER_SECOND + 1000);
+
+    struct dice dice = {20261122};
+    for (int i = 0; i < 20000; i++) { /* 15 digits come through a double unharmed, wherever the point stands */
+        uint64_t ns = dice_roll(&dice, 1000000000) * 1000000 + dice_roll(&dice, 1000000);
+        for (uint64_t shorter = dice_roll(&dice, 15); shorter > 0; shorter--)
+            ns /= 10;
+        ns *= dice_roll(&dice, 2) == 0 ? 1 : 1000;
+        char text[SECONDS_TEXT];
+        seconds_format(ns, text);
+        expect_pause(t, text, ns);
+    }
+}
+
+static void several_parts_share_one_object(void **state)
+{
+    struct try *t = *state;
+    struct task_options options;
+    struct inner inner;
+    const struct part parts[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
+    struct text body = TEXT("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
+    assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), 0);
+    assert_string_equal(options.name.at, "n");
+    assert_int_equal(options.timeout_ns, 2 * NS_PER_SECOND);
+    assert_int_equal(options.deadline_ns, SECONDS_ABSENT);
+    assert_int_equal(inner.depth, 3);
+    assert_string_equal(inner.label.at, "l");
+
+    body = TEXT("{\"x\":1,\"name\":2}");
+    assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), ERR_INVALID);
+    assert_int_equal(t->issues.count, 3);
+    expect_first(
+        t, "/x",
+        "is not a known member; known are: depth, label, name, timeout_seconds, deadline_seconds, executor, pool, "
+        "parallel");
+    assert_string_equal(t->issues.items[1].where, "/depth");
+    assert_string_equal(t->issues.items[2].where, "/name");
+}
+
+/* -- what is wrong ------------------------------------------------------------------------------------------------- */
+
+static void bodies_that_are_no_json(void **state)
+{
+    static const struct refusal rows[] = {
+        {"", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
+        {" \r\n\t", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
+        {"{", ERR_MALFORMED_JSON, "", "line 1, column 1: string or '}' expected near end of file"},
+        {"{\"a\":1}}", ERR_MALFORMED_JSON, "", "line 1, column 8: the body must end after its JSON value"},
+        {"{\"a\":1} {}", ERR_MALFORMED_JSON, "", "line 1, column 9: the body must end after its JSON value"},
+        {"{\n \"a\":\n  nul}", ERR_MALFORMED_JSON, "", "line 3, column 5: invalid token near 'nul'"},
+        {"{'a':1}", ERR_MALFORMED_JSON, "", "line 1, column 2: string or '}' expected near '''"},
+        {"{\"a\":1,}", ERR_MALFORMED_JSON, "", "line 1, column 8: string or '}' expected near '}'"},
+        {"{\"a\":01}", ERR_MALFORMED_JSON, "", "line 1, column 6: invalid token near '0'"},
+        {"{\"pause\":1234567890123456789012}", ERR_MALFORMED_JSON, "",
+         "line 1, column 31: this number is out of range: integers have 64 bits, others are doubles"},
+        {"{\"a\":\"\xff\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
+        {"{\"a\":\"\xc0\xaf\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
+        {"{\"a\":\"\xed\xa0\x80\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
+        {"\xef\xbb\xbf{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '\xef\xbb\xbf'"},
+        {"// no\n{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '/'"},
+    };
+    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+
+    struct try *t = *state;
+    assert_int_equal(decode_sample(t, "{\"pause\":1e999}"), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_sample(t, "{\"word\":\"\\ud800\"}"), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_sample(t, "{\"word\":\"a\nb\"}"), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_exact(t, "{\"a\0\":1}", 8, &(struct part){&sample_type, &t->sample, NULL}),
+                     ERR_MALFORMED_JSON);
+    assert_int_equal(decode_exact(t, "{}\0", 3, &(struct part){&sample_type, &t->sample, NULL}), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_body((struct text){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->issues),
+                     ERR_MALFORMED_JSON);
+
+    enum { DEEP = 5000 };
+    char *deep = malloc(DEEP + 1);
+    assert_non_null(deep);
+    memset(deep, '[', DEEP);
+    deep[DEEP] = '\0';
+    assert_int_equal(decode_sample(t, deep), ERR_MALFORMED_JSON);
+    expect_first(t, "", "line 1, column 2049: this is nested too deeply");
+    free(deep);
+}
+
+static void bodies_of_another_type(void **state)
+{
+    static const struct refusal rows[] = {
+        {"[]", ERR_INVALID, "", "must be a JSON object, not an array"},
+        {"3", ERR_INVALID, "", "must be a JSON object, not a number"},
+        {"null", ERR_INVALID, "", "must be a JSON object, not null"},
+        {"{}", ERR_INVALID, "/inner", "is required"},
+        {"{\"inner\":{}}", ERR_INVALID, "/inner/depth", "is required"},
+        {"{\"inner\":null}", ERR_INVALID, "/inner", "must be an object, not null"},
+        {"{\"flag\":1}", ERR_INVALID, "/flag", "must be a boolean, not a number"},
+        {"{\"flag\":null}", ERR_INVALID, "/flag", "must be a boolean, not null"},
+        {"{\"count\":\"1\"}", ERR_INVALID, "/count", "must be an integer, not a string"},
+        {"{\"count\":1.5}", ERR_INVALID, "/count", "must be an integer, without a fraction"},
+        {"{\"count\":101}", ERR_INVALID, "/count", "must be at most 100"},
+        {"{\"count\":-6}", ERR_INVALID, "/count", "must be at least -5"},
+        {"{\"wide\":9007199254740994.0}", ERR_INVALID, "/wide",
+         "must be an integer, and written as one when it is so large"},
+        {"{\"wide\":\"1.5\"}", ERR_INVALID, "/wide", "must be an integer"},
+        {"{\"pause\":\"1\"}", ERR_INVALID, "/pause", "must be a number, not a string"},
+        {"{\"pause\":-1}", ERR_INVALID, "/pause", "must be at least 0"},
+        {"{\"pause\":-1e-300}", ERR_INVALID, "/pause", "must be at least 0"},
+        {"{\"pause\":9223372037}", ERR_INVALID, "/pause", "must fit in 63 bits of nanoseconds"},
+        {"{\"pause\":1e300}", ERR_INVALID, "/pause", "must fit in 63 bits of nanoseconds"},
+        {"{\"mode\":\"medium\"}", ERR_INVALID, "/mode", "must be one of slow, fast"},
+        {"{\"mode\":true}", ERR_INVALID, "/mode", "must be a string, not a boolean"},
+        {"{\"word\":\"\"}", ERR_INVALID, "/word", "must have at least 1 byte"},
+        {"{\"word\":\"123456789\"}", ERR_INVALID, "/word", "must have at most 8 bytes"},
+        {"{\"word\":\"a\\u0000b\"}", ERR_INVALID, "/word", "must not contain a NUL"},
+        {"{\"numbers\":{}}", ERR_INVALID, "/numbers", "must be an array, not an object"},
+        {"{\"numbers\":[1,2,3,4,5]}", ERR_INVALID, "/numbers", "must have at most 4 items"},
+        {"{\"numbers\":[1,null]}", ERR_INVALID, "/numbers/1", "must be an integer, not null"},
+        {"{\"inners\":[{\"depth\":1},3]}", ERR_INVALID, "/inners/1", "must be an object, not a number"},
+        {"{\"Flag\":true}", ERR_INVALID, "/Flag",
+         "is not a known member; known are: flag, count, wide, pause, mode, word, numbers, inners, inner"},
+        {"{\"inner\":{\"a/b~c\":1}}", ERR_INVALID, "/inner/a~1b~0c", "is not a known member; known are: depth, label"},
+        {"{\"\":1}", ERR_INVALID, "/",
+         "is not a known member; known are: flag, count, wide, pause, mode, word, numbers, inners, inner"},
+    };
+    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+}
+
+static void members_given_twice_are_named(void **state)
+{
+    static const struct refusal rows[] = {
+        {"{\"flag\":1,\"flag\":2}", ERR_INVALID, "/flag", "is given more than once"},
+        {"{\"a\":{},\"b\":[1,{\"x\":[[],\"},{\"]},{\"k\":1,\"k\"", ERR_INVALID, "/b/2/k", "is given more than once"},
+        {"[[[]],[{\"\":[],\"\":1}]]", ERR_INVALID, "/1/0/", "is given more than once"},
+        {"{\"\\u0061\":1,\"a\":2}", ERR_INVALID, "/a", "is given more than once"},
+        {"{\"a\":1,\"\\u0061\":2}", ERR_INVALID, "/a", "is given more than once"},
+        {"{\"q\\\"/~\\\\\":{\"z\":1,\"z\":2}}", ERR_INVALID, "/q\"~1~0\\/z", "is given more than once"},
+        {"{\"\\ud83d\\uDE00\\u00fc\\n\":{\"z\":1,\"z\":2}}", ERR_INVALID, "/\U0001F600ü\n/z",
+         "is given more than once"},
+        {"{\"a\":{\"\\u0000b\":1}}", ERR_INVALID, "/a/\\u0000b", "must not contain a NUL in its name"},
+    };
+    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+}
+
+static void nesting_beyond_a_pointer_is_cut(void **state)
+{
+    struct try *t = *state;
+    enum { LEVELS = 300 };
+    char body[6 * LEVELS + 32];
+    size_t len = 0;
+    for (int i = 0; i < LEVELS; i++)
+        len += (size_t)snprintf(body + len, sizeof body - len, "%s", i % 2 == 0 ? "{\"\":" : "[");
+    snprintf(body + len, sizeof body - len, "{\"k\":1,\"k\":2}");
+    assert_int_equal(decode_sample(t, body), ERR_INVALID);
+    const char *where = t->issues.items[0].where;
+    assert_int_equal(strlen(where), sizeof t->issues.items[0].where - 1);
+    assert_memory_equal(where, "//0//0//0", 9);
+    assert_string_equal(where + strlen(where) - 3, "...");
+}
+
+static void long_names_are_cut_between_characters(void **state)
+{
+    struct try *t = *state;
+    for (int shift = 0; shift < 8; shift++) {
+        char name[512] = "", body[1200];
+        memset(name, 'x', (size_t)shift);
+        for (size_t i = 0; i < 60; i++)
+            memcpy(name + shift + 4 * i, "\U0001F600", 5);
+        snprintf(body, sizeof body, "{\"%s\":1}", name);
+        assert_int_equal(decode_sample(t, body), ERR_INVALID);
+        const char *where = t->issues.items[0].where;
+        assert_string_equal(where + strlen(where) - 3, "...");
+        assert_true(strlen(where) > 150);
+
+        snprintf(body, sizeof body, "{\"%s\":{\"k\":1,\"k\":2}}", name); /* the same by way of the text */
+        assert_int_equal(decode_sample(t, body), ERR_INVALID);
+        assert_string_equal(where + strlen(where) - 3, "...");
+
+        snprintf(body, sizeof body, "{\"function\":\"%s\"}", name);
+        assert_int_equal(decode_spec(t, body), ERR_UNKNOWN_FUNCTION);
+        assert_non_null(strstr(t->issues.items[0].detail, "...\"; there are: block, "));
+    }
+}
+
+static void long_issues_are_cut_between_characters(void **state)
+{
+    (void)state;
+    for (size_t shift = 0; shift < 6; shift++) {
+        char text[640] = "xxxxxx";
+        for (size_t i = 0; i < 200; i++)
+            memcpy(text + shift + 3 * i, "€", 4);
+        struct issues issues = {0};
+        issue_add(&issues, ERR_INVALID, NULL, text, "%s", text);
+        check_issues(&issues, ERR_INVALID);
+        const struct issue *issue = &issues.items[0];
+        size_t where_len = strlen(issue->where), detail_len = strlen(issue->detail);
+        assert_true(where_len > sizeof issue->where - 4);
+        assert_true(detail_len > sizeof issue->detail - 4);
+        assert_string_equal(issue->where + where_len - 3, "...");
+        assert_string_equal(issue->detail + detail_len - 3, "...");
+    }
+}
+
+static void memory_running_out_hides_all_else(void **state)
+{
+    (void)state;
+    struct issues issues = {0};
+    issue_add(&issues, ERR_LIMIT_EXCEEDED, &limits_fields[LIMIT_TASKS], "/a", "too many");
+    issue_add(&issues, ERR_OUT_OF_MEMORY, NULL, "", "no memory");
+    issue_add(&issues, ERR_INVALID, NULL, "/b", "wrong");
+    check_issues(&issues, ERR_OUT_OF_MEMORY);
+    assert_int_equal(issues.count, 1);
+    assert_string_equal(issues.items[0].detail, "no memory");
+}
+
+static void thousands_of_wrong_items_are_counted(void **state)
+{
+    struct try *t = *state;
+    enum { ITEMS = 10000 };
+    char *body = malloc(ITEMS * 3 + 64);
+    assert_non_null(body);
+    size_t len = (size_t)snprintf(body, 64, "{\"inner\":{\"depth\":0},\"inners\":[");
+    for (int i = 0; i < ITEMS; i++)
+        len += (size_t)snprintf(body + len, 4, "%s{}", i == 0 ? "" : ",");
+    snprintf(body + len, 4, "]}");
+    assert_int_equal(decode_sample(t, body), ERR_INVALID);
+    assert_int_equal(t->issues.count, ISSUES_MOST);
+    assert_int_equal(t->issues.more, ITEMS - ISSUES_MOST);
+    assert_string_equal(t->issues.items[7].where, "/inners/7/depth");
+    free(body);
+}
+
+static void quoted_text_can_stand_in_a_message(void **state)
+{
+    (void)state;
+    char out[QUOTED];
+    assert_string_equal(quoted(TEXT("plain"), out), "plain");
+    assert_string_equal(quoted(TEXT(""), out), "");
+    assert_string_equal(quoted(TEXT("a\0b\nc\x7f"), out), "a?b?c?");
+    assert_string_equal(quoted(TEXT("\xff\xc3\xbc\xc3"), out), "?ü?");
+    for (size_t len = 0; len < 200; len++) {
+        char text[801] = "";
+        for (size_t i = 0; i < len; i++)
+            memcpy(text + 3 * i, "€", 4);
+        quoted((struct text){text, 3 * len}, out);
+        assert_true(strlen(out) < QUOTED);
+        assert_true(text_is_utf8(text_of(out)));
+        if (3 * len + 3 < QUOTED)
+            assert_string_equal(out, text);
+        else
+            assert_string_equal(out + strlen(out) - 3, "...");
+    }
+}
+
+/* -- tasks ----------------------------------------------------------------------------------------------------------- */
+
+static void a_task_is_decoded(void **state)
+{
+    struct try *t = *state;
+    assert_int_equal(decode_spec(t, "{\"input\":{\"seconds\":0.5},\"name\":\"n\",\"function\":\"sleep\"}"), 0);
+    assert_string_equal(t->spec.function->name, "sleep");
+    assert_int_equal(*(const uint64_t *)t->spec.input, 500 * NS_PER_MS);
+    assert_string_equal(t->spec.options.name.at, "n");
+    assert_int_equal(t->spec.options.timeout_ns, SECONDS_ABSENT);
+}
+
+static void tasks_that_are_wrong(void **state)
+{
+    static const struct refusal rows[] = {
+        {"{}", ERR_INVALID, "/function", "is required"},
+        {"{\"input\":3}", ERR_INVALID, "/function", "is required"},
+        {"{\"function\":null}", ERR_INVALID, "/function", "must be a string, not null"},
+        {"{\"function\":\"slep\",\"input\":{\"x\":1}}", ERR_UNKNOWN_FUNCTION, "/function",
+         "there is no function \"slep\"; there are: block, "},
+        {"{\"function\":\"sl\\u0000\"}", ERR_UNKNOWN_FUNCTION, "/function",
+         "there is no function \"sl?\"; there are: block, "},
+        {"{\"function\":\"sleep\"}", ERR_INVALID, "/input/seconds", "is required"},
+        {"{\"function\":\"sleep\",\"input\":{}}", ERR_INVALID, "/input/seconds", "is required"},
+        {"{\"function\":\"sleep\",\"input\":null}", ERR_INVALID, "/input", "must be an object, not null"},
+        {"{\"function\":\"sleep\",\"input\":{\"seconds\":86401}}", ERR_INVALID, "/input/seconds",
+         "must be at most 86400"},
+        {"{\"function\":\"sleep\",\"input\":{\"seconds\":0},\"timeout_seconds\":0}", ERR_INVALID, "/timeout_seconds",
+         "must be more than 0"},
+        {"{\"function\":\"sleep\",\"input\":{\"seconds\":0},\"timeout_seconds\":-1}", ERR_INVALID, "/timeout_seconds",
+         "must be more than 0"},
+        {"{\"function\":\"sleep\",\"input\":{\"seconds\":0},\"timeout_seconds\":1e6}", ERR_LIMIT_EXCEEDED,
+         "/timeout_seconds", "must be at most 86400 (max_timeout_seconds)"},
+        {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\"}]}}", ERR_INVALID,
+         "/input/tasks/0/input/seconds", "is required"},
+        {"{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"any\"}}", ERR_INVALID, "/input/tasks",
+         "must have at least 1 item in mode any"}, /* check() */
+        {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"gather\",\"input\":{\"tasks\":[],"
+         "\"mode\":\"race\"}}]}}",
+         ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item in mode race"},
+    };
+    expect_refusals(*state, rows, COUNT_OF(rows), decode_spec);
+    assert_ptr_equal(limits_fields[LIMIT_TIMEOUT].type, limits_fields[LIMIT_DEADLINE].type);
+}
+
+static void a_part_that_is_an_input_is_checked(void **state)
+{
+    struct try *t = *state;
+    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[]}"), 0);
+    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[],\"mode\":\"quorum\",\"quorum\":1}"), ERR_INVALID);
+    expect_first(t, "/tasks", "must have at least 1 item in mode quorum");
+    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
+    assert_int_equal(t->issues.count, 1); /* a check() sees only inputs that are right in themselves */
+}
+
+static void gathers_nest_as_deep_as_the_limit(void **state)
+{
+    struct try *t = *state;
+    for (int64_t limit = 1; limit <= 64; limit += 9) {
+        t->limits.max_gather_depth = limit;
+        for (int64_t depth = limit; depth <= limit + 1; depth++) {
+            char body[8192];
+            size_t len = 0;
+            for (int64_t i = 0; i < depth; i++)
+                len +=
+                    (size_t)snprintf(body + len, sizeof body - len, "{\"function\":\"gather\",\"input\":{\"tasks\":[");
+            len +=
+                (size_t)snprintf(body + len, sizeof body - len, "{\"function\":\"sleep\",\"input\":{\"seconds\":0}}");
+            for (int64_t i = 0; i < depth; i++)
+                len += (size_t)snprintf(body + len, sizeof body - len, "]}}");
+            int rc = depth > limit ? ERR_LIMIT_EXCEEDED : 0;
+            assert_int_equal(decode_spec(t, body), rc);
+            if (rc != 0)
+                assert_ptr_equal(t->issues.limit, &limits_fields[LIMIT_GATHER_DEPTH]);
+
+            static const char start[] = "{\"function\":\"gather\",\"input\":";
+            body[strlen(body) - 1] = '\0'; /* the same as gather's own input */
+            assert_int_equal(decode_input(t, "gather", body + sizeof start - 1), rc);
+            if (rc != 0 && limit == 1)
+                expect_first(t, "/tasks/0/input",
+                             "gathers may be at most 1 deep inside one another (max_gather_depth)");
+        }
+    }
+}
+
+static void longer_lists_than_the_limit_are_not_decoded(void **state)
+{
+    struct try *t = *state;
+    t->limits.max_gather_children = 3;
+    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[1,2,3,4]}"), ERR_LIMIT_EXCEEDED);
+    assert_int_equal(t->issues.count, 1);
+    assert_ptr_equal(t->issues.limit, &limits_fields[LIMIT_GATHER_CHILDREN]);
+    expect_first(t, "/tasks", "must have at most 3 items (max_gather_children)");
+}
+
+/* -- queries --------------------------------------------------------------------------------------------------------- */
+
+struct query_sample {
+    struct text name;
+    uint64_t timeout;
+    bool flag;
+    int64_t count;
+    struct list numbers;
+};
+
+static const struct field query_fields[] = {
+    {"name", &label_type, offsetof(struct query_sample, name), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"timeout_seconds", &timeout_type, offsetof(struct query_sample, timeout), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"flag", &flag_type, offsetof(struct query_sample, flag), FIELD_DEFAULTED, "false", NULL, NULL},
+    {"count", &count_type, offsetof(struct query_sample, count), FIELD_REQUIRED, NULL, NULL, NULL},
+    {"numbers", &numbers_type, offsetof(struct query_sample, numbers), FIELD_DEFAULTED, "", NULL, NULL},
+    {0},
+};
+static const struct type query_type = {
+    .kind = TYPE_RECORD, .fields = query_fields, .size = sizeof(struct query_sample)};
+
+static int decode_exact_query(struct try *t, const char *query, struct query_sample *out)
+{
+    size_t len = strlen(query);
+    char *bytes = malloc(len == 0 ? 1 : len);
+    assert_non_null(bytes);
+    memcpy(bytes, query, len); /* NOLINT(bugprone-not-null-terminated-result): without a NUL, so that none is read */
+    memset(out, 0xA5, sizeof *out);
+    struct part part = {&query_type, out, NULL};
+    int rc = decode_query((struct text){bytes, len}, &part, t->arena, &t->limits, &t->issues);
+    free(bytes);
+    check_issues(&t->issues, rc);
+    for (size_t i = 0; i < t->issues.count; i++)
+        assert_true(t->issues.items[i].parameter);
+    return rc;
+}
+
+static void queries_are_decoded(void **state)
+{
+    struct try *t = *state;
+    struct query_sample s;
+    assert_int_equal(
+        decode_exact_query(t, "&name=a+b%2Bc%c3%BC&&timeout_seconds=0.1&flag=true&count=-1&numbers=1,2&", &s), 0);
+    assert_string_equal(s.name.at, "a b+cü");
+    assert_int_equal(s.timeout, 100 * NS_PER_MS);
+    assert_true(s.flag);
+    assert_int_equal(s.count, -1);
+    assert_int_equal(s.numbers.count, 2);
+
+    assert_int_equal(decode_exact_query(t, "c%6funt=7&name=", &s), 0);
+    assert_string_equal(s.name.at, "");
+    assert_int_equal(s.timeout, SECONDS_ABSENT);
+    assert_false(s.flag);
+    assert_int_equal(s.count, 7);
+    assert_int_equal(s.numbers.count, 0);
+
+    static const struct field no_fields[] = {{0}};
+    static const struct type none_type = {.kind = TYPE_RECORD, .fields = no_fields};
+    struct part none = {&none_type, NULL, NULL};
+    assert_int_equal(decode_query((struct text){NULL, 0}, &none, t->arena, &t->limits, &t->issues), 0);
+}
+
+static void wrong_queries_are_named(void **state)
+{
+    static const struct refusal rows[] = {
+        {"", ERR_INVALID, "count", "is required"},
+        {"count", ERR_INVALID, "count", "must be an integer"},
+        {"count=1&count=1", ERR_INVALID, "count", "is given more than once"},
+        {"count=1&Flag=true", ERR_INVALID, "Flag",
+         "is not a known parameter; known are: name, timeout_seconds, flag, count, numbers"},
+        {"count=1&=2", ERR_INVALID, "",
+         "is not a known parameter; known are: name, timeout_seconds, flag, count, numbers"},
+        {"count=1&flag=yes", ERR_INVALID, "flag", "must be true or false"},
+        {"count=1&timeout_seconds=86400.1", ERR_LIMIT_EXCEEDED, "timeout_seconds",
+         "must be at most 86400 (max_timeout_seconds)"},
+        {"count=1&name=%4", ERR_INVALID, "name", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&name=%", ERR_INVALID, "name", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&name=%zz", ERR_INVALID, "name", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&name=%00", ERR_INVALID, "name", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&name=%ff", ERR_INVALID, "name", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&%f=%ff", ERR_INVALID, "%f", "must be percent-encoded UTF-8 without a NUL"},
+        {"count=1&\xff=1", ERR_INVALID, "?", "must be percent-encoded UTF-8 without a NUL"},
+    };
+    struct try *t = *state;
+    struct query_sample s;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(decode_exact_query(t, rows[i].body, &s), rows[i].rc);
+        assert_int_equal(t->issues.count, 1);
+        expect_first(t, rows[i].where, rows[i].detail);
+    }
+}
+
+static void percent_encoding_is_strict(void **state)
+{
+    struct try *t = *state;
+    struct text out;
+    bool out_of_memory;
+    assert_true(decode_percent(TEXT("a+%2f%25%e2%82%ac"), false, t->arena, &out, &out_of_memory));
+    assert_string_equal(out.at, "a+/%€");
+    static const char *const broken[] = {"%", "%2", "%2g", "%g2", "%%41", "%00", "%c3", "%ed%a0%80", "%-1", "% 1"};
+    for (size_t i = 0; i < COUNT_OF(broken); i++) {
+        assert_false(decode_percent(text_of(broken[i]), true, t->arena, &out, &out_of_memory));
+        assert_false(out_of_memory);
+    }
+}
+
+/* -- everything that can be sent, and every lack of memory --------------------------------------------------------- */
+
+static const char *const seeds[] = {
+    "{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\",\"input\":{\"seconds\":0.1},\"name\":\"a\\u00e9\"},"
+    "{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"all_settled\"}}],\"mode\":\"quorum\",\"quorum\":1},"
+    "\"timeout_seconds\":1e1}",
+    "{\"a\\n\\ud83d\\ude00/~\":[{\"\":[null,true,false,-1.5e-3,\"\\\\\\\"\"]}],\"a\":1,\"a\":2}",
+};
+
+/* Bytes are replaced, removed, doubled; whatever comes of it, the answer keeps its promises. */
+static void any_bytes_are_answered(void **state)
+{
+    struct try *t = *state;
+    static const char bytes[] = "{}[]:,\"\\u0019e-.tfn ~/\xc3\xbc\xff\x00\n";
+    struct dice dice = {4711};
+    for (int i = 0; i < 20000; i++) {
+        char body[512];
+        const char *seed = seeds[dice_roll(&dice, COUNT_OF(seeds))];
+        size_t len = strlen(seed);
+        memcpy(body, seed, len);
+        for (uint64_t changes = 1 + dice_roll(&dice, 4); changes > 0 && len > 1; changes--) {
+            size_t at = dice_roll(&dice, len);
+            switch (dice_roll(&dice, 4)) {
+            case 0:
+                body[at] = bytes[dice_roll(&dice, sizeof bytes)];
+                break;
+            case 1:
+                memmove(body + at, body + at + 1, --len - at);
+                break;
+            case 2:
+                memmove(body + at + 1, body + at, len++ - at);
+                break;
+            default:
+                len = at + 1;
+            }
+        }
+        decode_exact(t, body, len, &(struct part){&task_spec_type, &t->spec, NULL});
+
+        char where[40];
+        json_where((struct text){body, len}, dice_roll(&dice, len + 2), where, sizeof where);
+        assert_true(strlen(where) < sizeof where);
+        arena_unref(t->arena);
+        t->arena = arena_new();
+        assert_non_null(t->arena);
+    }
+}
+
+/* Each allocation fails in turn, those in jansson too. Returns how many there were. */
+static unsigned long fail_each(struct try *t, const char *body, const struct part *part)
+{
+    int expected = decode_exact(t, body, strlen(body), part);
+    unsigned long n = 0, failed;
+    do {
+        struct arena *arena = arena_new();
+        assert_non_null(arena);
+        alloc_fail_at(++n);
+        int rc = decode_body(text_of(body), part, 1, arena, &t->limits, &t->issues);
+        failed = alloc_count() >= n;
+        alloc_fail_at(0);
+        check_issues(&t->issues, rc);
+        assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : expected);
+        arena_unref(arena);
+    } while (failed);
+    return n - 1;
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    struct try *t = *state;
+    char body[8192];
+    size_t len = (size_t)snprintf(body, sizeof body, "{\"function\":\"gather\",\"input\":{\"tasks\":[");
+    for (int i = 0; i < 20; i++)
+        len += (size_t)snprintf(body + len, sizeof body - len,
+                                "%s{\"function\":\"sleep\",\"name\":\"one of %d\",\"input\":{\"seconds\":0.1}}",
+                                i == 0 ? "" : ",", i);
+    snprintf(body + len, sizeof body - len, "],\"mode\":\"all\"}}");
+    assert_int_equal(decode_spec(t, body), 0);
+    assert_true(fail_each(t, body, &(struct part){&task_spec_type, &t->spec, NULL}) > 5);
+}
+
+/* jansson 2.14 takes no notice when the buffer of a token can't grow, which it does at 16 bytes, 32, and so on: it loses
+ * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie there,
+ * and what else takes memory in large pieces. */
+static size_t write_token(char *out, size_t size, size_t kind, size_t len)
+{
+    static const struct {
+        const char *before, *unit, *after;
+    } kinds[] = {
+        {"\"", "x", "\""},        {"\"", "\\n", "\""},
+        {"\"x", "\\n", "\""},     {"\"", "\\u00e9", "\""},
+        {"\"", "\xc3\xbc", "\""}, {"\"x", "\xc3\xbc", "\""},
+        {"\"", "x", ""},                                         /* without its end */
+        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* twice the same, for one of the lengths */
+        {"0.", "7", ""},          {"0.", "7", "e-3"},
+        {"-", "1", ""}, /* out of range, soon */
+        {"-1", "1", "."},         {"true", "e", ""},
+        {"[", "0,", "0]"},        {"{\"y\":[", "{},", "[]]}"},
+    };
+    if (kind >= COUNT_OF(kinds))
+        return 0;
+    size_t unit = strlen(kinds[kind].unit);
+    size_t end = (size_t)snprintf(out, size, "%s", kinds[kind].before);
+    for (size_t filled = 0; filled + unit <= len; filled += unit)
+        end += (size_t)snprintf(out + end, size - end, "%s", kinds[kind].unit);
+    return end + (size_t)snprintf(out + end, size - end, "%s", kinds[kind].after);
+}
+
+/* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the blocks
+ * end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
+static void tokens_of_any_length_may_lack_memory(void **state)
+{
+    struct try *t = *state;
+    static const size_t lengths[] = {0,  1,  12, 13, 14, 15, 16, 17, 18, 28,  29,  30,  31,  32,
+                                     33, 34, 60, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 1000};
+    char token[4096], body[8192];
+    unsigned long failures = 0, bodies = 0;
+    for (size_t kind = 0; write_token(token, sizeof token, kind, 0) > 0; kind++)
+        for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+            write_token(token, sizeof token, kind, lengths[i]);
+            for (size_t padding = 0; padding < 64; padding++, bodies++) {
+                size_t len = (size_t)snprintf(body, sizeof body, "{\"p\":[%s", padding % 2 == 0 ? "0" : "\"\"");
+                for (size_t j = 0; j < padding / 2; j++)
+                    len += (size_t)snprintf(body + len, sizeof body - len, ",0");
+                snprintf(body + len, sizeof body - len, "],\"v\":%s}", token);
+                failures += fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL});
+            }
+        }
+    assert_true(failures > bodies); /* more than the first block of each */
+}
+
+static void deep_nesting_may_lack_memory(void **state)
+{
+    struct try *t = *state;
+    static const char open[] = "{\"a-name-of-16-b\":[";
+    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* from some 1000 on: too deep */
+        char body[32768];
+        size_t len = 0;
+        for (size_t i = 0; i < depth; i++)
+            len += (size_t)snprintf(body + len, sizeof body - len, "%s", open);
+        for (size_t i = 0; i < depth; i++)
+            len += (size_t)snprintf(body + len, sizeof body - len, "]}");
+        assert_true(fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL}) > 0);
+    }
+}
+
+static void each_allocation_of_a_query_may_fail(void **state)
+{
+    struct try *t = *state;
+    char query[4096] = "count=1&numbers=1,2&name=";
+    size_t len = strlen(query);
+    memset(query + len, 'x', 900);
+    unsigned long n = 0, failed;
+    do {
+        struct arena *arena = arena_new();
+        assert_non_null(arena);
+        struct query_sample sample;
+        struct part part = {&query_type, &sample, NULL};
+        alloc_fail_at(++n);
+        int rc = decode_query(text_of(query), &part, arena, &t->limits, &t->issues);
+        failed = alloc_count() >= n;
+        alloc_fail_at(0);
+        check_issues(&t->issues, rc);
+        assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+        arena_unref(arena);
+    } while (failed);
+    assert_true(n > 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_kind_is_decoded, setup, teardown),
+        cmocka_unit_test_setup_teardown(absent_members_have_defaults_or_are_marked, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_empty_list_is_not_absent, setup, teardown),
+        cmocka_unit_test_setup_teardown(integers_may_be_written_as_reals, setup, teardown),
+        cmocka_unit_test_setup_teardown(seconds_are_exact_and_never_shorter, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_parts_share_one_object, setup, teardown),
+        cmocka_unit_test_setup_teardown(bodies_that_are_no_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(bodies_of_another_type, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_given_twice_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(nesting_beyond_a_pointer_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_names_are_cut_between_characters, setup, teardown),
+        cmocka_unit_test(long_issues_are_cut_between_characters),
+        cmocka_unit_test(memory_running_out_hides_all_else),
+        cmocka_unit_test_setup_teardown(thousands_of_wrong_items_are_counted, setup, teardown),
+        cmocka_unit_test(quoted_text_can_stand_in_a_message),
+        cmocka_unit_test_setup_teardown(a_task_is_decoded, setup, teardown),
+        cmocka_unit_test_setup_teardown(tasks_that_are_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_part_that_is_an_input_is_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(gathers_nest_as_deep_as_the_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(longer_lists_than_the_limit_are_not_decoded, setup, teardown),
+        cmocka_unit_test_setup_teardown(queries_are_decoded, setup, teardown),
+        cmocka_unit_test_setup_teardown(wrong_queries_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(percent_encoding_is_strict, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_bytes_are_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_allocation_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_of_any_length_may_lack_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(deep_nesting_may_lack_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_allocation_of_a_query_may_fail, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

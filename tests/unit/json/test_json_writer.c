@@ -1,0 +1,161 @@
+/* test_writer - text that grows: escapes, numbers, and what happens when it can't grow. */
+#include "handlers/json/json_writer.h"
+#include "tests/unit/support/alloc_fault.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void expect(struct writer *w, const char *expected)
+{
+    size_t len = 12345;
+    char *text = writer_take(w, &len);
+    assert_non_null(text);
+    assert_int_equal(len, strlen(expected));
+    assert_memory_equal(text, expected, len);
+    free(text);
+    assert_null(w->at);
+    assert_int_equal(w->len, 0);
+}
+
+static void strings_are_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        struct text text;
+        const char *json;
+    } rows[] = {
+        {TEXT(""), "\"\""},
+        {{NULL, 0}, "\"\""},
+        {TEXT("plain"), "\"plain\""},
+        {TEXT("\""), "\"\\\"\""},
+        {TEXT("a\\b"), "\"a\\\\b\""},
+        {TEXT("\b\f\n\r\t"), "\"\\b\\f\\n\\r\\t\""},
+        {TEXT("\0"), "\"\\u0000\""},
+        {TEXT("\x01"
+              "a\x1f"),
+         "\"\\u0001a\\u001f\""},
+        {TEXT("\x7f/"), "\"\x7f/\""},
+        {TEXT("Grüße, 世界 \U0001F600"), "\"Grüße, 世界 \U0001F600\""},
+        {TEXT("\nmiddle\n"), "\"\\nmiddle\\n\""},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct writer w = {0};
+        writer_string(&w, rows[i].text);
+        expect(&w, rows[i].json);
+    }
+}
+
+static void integers_have_all_their_digits(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {0, 1, -1, 9, 10, -10, 123456789, INT32_MIN, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "%lld", (long long)numbers[i]);
+        struct writer w = {0};
+        writer_integer(&w, numbers[i]);
+        expect(&w, expected);
+    }
+}
+
+static void seconds_are_short_and_exact(void **state)
+{
+    (void)state;
+    struct writer w = {0};
+    writer_seconds(&w, 0);
+    writer_raw(&w, " ");
+    writer_seconds(&w, 1500 * NS_PER_MS);
+    writer_raw(&w, " ");
+    writer_seconds(&w, 1);
+    expect(&w, "0 1.5 0.000000001");
+}
+
+/* Formatted text meets every amount of room that can be left. */
+static void format_grows(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 1100; before++) {
+        struct writer w = {0};
+        for (size_t i = 0; i < before; i++)
+            writer_bytes(&w, "x", 1);
+        writer_format(&w, "%s-%d", "formatted", 42);
+        assert_int_equal(w.len, before + 12);
+        assert_memory_equal(w.at + before, "formatted-42", 12);
+        assert_true(w.capacity >= w.len);
+        writer_free(&w);
+    }
+}
+
+static void long_text_stays_whole(void **state)
+{
+    (void)state;
+    enum { LINES = 100000 };
+    struct writer w = {0};
+    for (int i = 0; i < LINES; i++)
+        writer_format(&w, "%07d\n", i);
+    size_t len;
+    char *text = writer_take(&w, &len);
+    assert_non_null(text);
+    assert_int_equal(len, 8 * LINES);
+    for (int i = 0; i < LINES; i++)
+        assert_int_equal(strtol(text + (size_t)i * 8, NULL, 10), i);
+    free(text);
+}
+
+static void an_empty_text_is_no_failure(void **state)
+{
+    (void)state;
+    struct writer w = {0};
+    expect(&w, "");
+    writer_free(&w);
+}
+
+static void sizes_beyond_all_memory_fail(void **state)
+{
+    (void)state;
+    struct writer w = {0};
+    writer_raw(&w, "a");
+    writer_bytes(&w, "", SIZE_MAX - 1);
+    assert_true(w.failed);
+    writer_free(&w);
+}
+
+static void a_failure_is_remembered(void **state)
+{
+    (void)state;
+    unsigned long n = 0;
+    do {
+        struct writer w = {0};
+        alloc_fail_at(++n);
+        for (int i = 0; i < 200; i++) {
+            writer_string(&w, TEXT("line\n"));
+            writer_format(&w, ",%d,", i);
+            writer_integer(&w, i);
+        }
+        bool failed = alloc_count() >= n;
+        assert_int_equal(w.failed, failed);
+        size_t len;
+        char *text = writer_take(&w, &len);
+        assert_int_equal(text == NULL, failed);
+        assert_null(w.at); /* given over, or freed */
+        free(text);
+    } while (alloc_count() >= n);
+    alloc_fail_at(0);
+    assert_true(n > 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strings_are_escaped),          cmocka_unit_test(integers_have_all_their_digits),
+        cmocka_unit_test(seconds_are_short_and_exact),  cmocka_unit_test(format_grows),
+        cmocka_unit_test(long_text_stays_whole),        cmocka_unit_test(an_empty_text_is_no_failure),
+        cmocka_unit_test(sizes_beyond_all_memory_fail), cmocka_unit_test(a_failure_is_remembered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,437 @@
+/* test_render - values and tasks as JSON text, compared with the text itself and read again by jansson. */
+#include "handlers/json/render.h"
+#include "handlers/resources/task_object.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/loop_function.h"
+#include "tests/unit/support/runtime_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+/* -- values ---------------------------------------------------------------------------------------------------------- */
+
+struct inner {
+    int64_t depth;
+};
+
+struct sample {
+    bool flag;
+    int64_t count;
+    uint64_t pause;
+    int mode;
+    struct text word;
+    int64_t at;
+    struct list numbers, inners;
+    struct inner inner;
+    const struct inner *other;
+    const struct function *function;
+    void *input;
+    const void *output;
+};
+
+static const char *const mode_names[] = {"slow", "fast", NULL};
+static const struct type flag_type = {.kind = TYPE_BOOLEAN};
+static const struct type count_type = {.kind = TYPE_INTEGER, .min = INT64_MIN + 1, .max = INT64_MAX};
+static const struct type pause_type = {.kind = TYPE_SECONDS, .max = INT64_MAX};
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+static const struct type word_type = {.kind = TYPE_STRING, .max = 100};
+static const struct type time_type = {.kind = TYPE_TIME};
+static const struct type numbers_type = {.kind = TYPE_LIST, .max = 4, .item = &count_type};
+static const struct type function_type = {.kind = TYPE_FUNCTION};
+static const struct type input_type = {.kind = TYPE_INPUT};
+static const struct type output_type = {.kind = TYPE_OUTPUT};
+
+static const struct field inner_fields[] = {
+    {"depth", &count_type, offsetof(struct inner, depth), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {0},
+};
+static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
+static const struct type inners_type = {.kind = TYPE_LIST, .max = 4, .item = &inner_type};
+static const struct type inner_reference = {.kind = TYPE_REFERENCE, .item = &inner_type};
+
+#define FIELD(name, type) \
+    { \
+#name, type, offsetof(struct sample, name), FIELD_OPTIONAL, NULL, NULL, NULL \
+    }
+static const struct field sample_fields[] = {
+    FIELD(flag, &flag_type),         FIELD(count, &count_type),
+    FIELD(pause, &pause_type),       FIELD(mode, &mode_type),
+    FIELD(word, &word_type),         FIELD(at, &time_type),
+    FIELD(numbers, &numbers_type),   FIELD(inners, &inners_type),
+    FIELD(inner, &inner_type),       FIELD(other, &inner_reference),
+    FIELD(function, &function_type), FIELD(input, &input_type),
+    FIELD(output, &output_type),     {0},
+};
+static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample)};
+static const struct type nulls_type = {
+    .kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample), .render_nulls = true};
+
+static struct sample absent_sample(void)
+{
+    struct sample s = {0};
+    for (const struct field *f = sample_fields; f->name != NULL; f++)
+        if (f->type->kind != TYPE_BOOLEAN && f->type->kind != TYPE_RECORD)
+            type_set_absent(f->type, (char *)&s + f->offset);
+    type_set_absent(&count_type, &s.inner.depth);
+    return s;
+}
+
+static void expect(const struct type *type, const void *value, const char *json)
+{
+    struct writer w = {0};
+    render_value(&w, type, value);
+    size_t len;
+    char *text = writer_take(&w, &len);
+    assert_non_null(text);
+    text = realloc(text, len + 1);
+    assert_non_null(text);
+    text[len] = '\0';
+    assert_string_equal(text, json);
+    free(text);
+}
+
+static void every_kind_is_rendered(void **state)
+{
+    (void)state;
+    int64_t numbers[] = {1, -2};
+    struct inner inners[] = {{3}, {INT64_MIN}};
+    const struct function *sleep = function_find(TEXT("sleep"));
+    uint64_t seconds = 250 * NS_PER_MS; /* sleep's input and output hold nothing else */
+    struct sample s = {
+        .flag = true,
+        .count = 7,
+        .pause = 1500 * NS_PER_MS,
+        .mode = 1,
+        .word = TEXT("a\"b"),
+        .at = 1,
+        .numbers = {numbers, 2},
+        .inners = {inners, 2},
+        .inner = {5},
+        .other = &inners[0],
+        .function = sleep,
+        .input = &seconds,
+        .output = &seconds,
+    };
+    expect(&sample_type, &s,
+           "{\"flag\":true,\"count\":7,\"pause\":1.5,\"mode\":\"fast\",\"word\":\"a\\\"b\","
+           "\"at\":\"1970-01-01T00:00:00.000001Z\",\"numbers\":[1,-2],\"inners\":[{\"depth\":3},{}],"
+           "\"inner\":{\"depth\":5},\"other\":{\"depth\":3},\"function\":\"sleep\",\"input\":{\"seconds\":0.25},"
+           "\"output\":{\"slept_seconds\":0.25}}");
+}
+
+static void absent_is_left_out_or_null(void **state)
+{
+    (void)state;
+    struct sample s = absent_sample();
+    expect(&sample_type, &s, "{\"flag\":false,\"inner\":{}}");
+    expect(&nulls_type, &s,
+           "{\"flag\":false,\"count\":null,\"pause\":null,\"mode\":null,\"word\":null,\"at\":null,\"numbers\":null,"
+           "\"inners\":null,\"inner\":{},\"other\":null,\"function\":null,\"input\":null,\"output\":null}");
+    s.numbers = (struct list){&s, 0};
+    s.word = TEXT("");
+    expect(&sample_type, &s, "{\"flag\":false,\"word\":\"\",\"numbers\":[],\"inner\":{}}");
+}
+
+static void integers_others_would_round_are_strings(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t value;
+        const char *json;
+    } rows[] = {
+        {INT64_C(9007199254740992), "9007199254740992"},
+        {INT64_C(9007199254740993), "\"9007199254740993\""},
+        {-INT64_C(9007199254740992), "-9007199254740992"},
+        {-INT64_C(9007199254740993), "\"-9007199254740993\""},
+        {INT64_MAX, "\"9223372036854775807\""},
+        {0, "0"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect(&count_type, &rows[i].value, rows[i].json);
+}
+
+static void times_are_rfc_3339(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t us;
+        const char *json;
+    } rows[] = {
+        {0, "\"1970-01-01T00:00:00.000000Z\""},
+        {-1, "\"1969-12-31T23:59:59.999999Z\""},
+        {-1000000, "\"1969-12-31T23:59:59.000000Z\""},
+        {INT64_C(1795349146123456), "\"2026-11-22T12:05:46.123456Z\""},
+        {INT64_C(1709210096999999), "\"2024-02-29T12:34:56.999999Z\""},
+        {INT64_C(253402300799999999), "\"9999-12-31T23:59:59.999999Z\""},
+    };
+    setenv("TZ", "America/New_York", 1);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect(&time_type, &rows[i].us, rows[i].json);
+    unsetenv("TZ");
+    struct writer w = {0};
+    int64_t extremes[] = {INT64_MIN + 1, INT64_MAX};
+    render_value(&w, &time_type, &extremes[0]);
+    render_value(&w, &time_type, &extremes[1]);
+    writer_free(&w);
+}
+
+static void members_may_be_added_to_others(void **state)
+{
+    (void)state;
+    struct inner inner = {1};
+    struct writer w = {0};
+    bool first = true;
+    render_members(&w, &inner_type, &inner, &first);
+    assert_false(first);
+    render_members(&w, &inner_type, &inner, &first);
+    assert_int_equal(w.len, strlen("\"depth\":1,\"depth\":1"));
+    assert_memory_equal(w.at, "\"depth\":1,\"depth\":1", w.len);
+    writer_free(&w);
+}
+
+/* -- tasks ----------------------------------------------------------------------------------------------------------- */
+
+static const struct ticket ticket = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
+
+static bool settle(struct fixture *f)
+{
+    task_drain(f->runtime);
+    return run_until_idle(f);
+}
+
+static json_t *task_object(const struct task *task)
+{
+    struct writer w = {0};
+    task_object_render(&w, task, &ticket);
+    size_t len;
+    char *text = writer_take(&w, &len);
+    assert_non_null(text);
+    json_error_t error;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    assert_non_null(json);
+    free(text);
+    return json;
+}
+
+static const char *string_at(const json_t *json, const char *name)
+{
+    return json_string_value(json_object_get(json, name));
+}
+
+static void expect_members(json_t *object, const char *expected)
+{
+    char names[512] = "";
+    size_t len = 0;
+    for (void *i = json_object_iter(object); i != NULL; i = json_object_iter_next(object, i))
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len == 0 ? "" : " ", json_object_iter_key(i));
+    assert_string_equal(names, expected);
+}
+
+/* Microseconds in the last part of a time. */
+static int64_t us_of(const json_t *object, const char *name)
+{
+    static const char day[] = "2026-11-22T";
+    const char *text = string_at(object, name);
+    assert_non_null(text);
+    assert_memory_equal(text, day, sizeof day - 1);
+    text += sizeof day - 1;
+    assert_int_equal(strlen(text), strlen("12:05:46.123456Z"));
+    int64_t hour = strtoll(text, NULL, 10), minute = strtoll(text + 3, NULL, 10), second = strtoll(text + 6, NULL, 10);
+    return ((hour * 60 + minute) * 60 + second) * 1000000 + strtoll(text + 9, NULL, 10);
+}
+
+static void a_task_is_rendered_at_each_stage(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch w = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    spec.options.name = TEXT("the name");
+    assert_int_equal(submit(f, &spec, &w), 0);
+
+    json_t *queued = task_object(w.task);
+    expect_members(queued,
+                   "id name function executor pool state done result error pid tid created_at started_at finished_at "
+                   "queued_seconds duration_seconds usage cancel");
+    assert_string_equal(string_at(queued, "id"), ticket.id);
+    assert_string_equal(string_at(queued, "name"), "the name");
+    assert_string_equal(string_at(queued, "function"), function_probe.name);
+    assert_string_equal(string_at(queued, "executor"), "loop");
+    assert_string_equal(string_at(queued, "state"), "queued");
+    assert_string_equal(string_at(queued, "created_at"), "2026-11-22T12:05:46.123456Z");
+    assert_true(json_is_false(json_object_get(queued, "done")));
+    static const char *const later[] = {
+        "result", "error", "pid", "tid", "started_at", "finished_at", "queued_seconds", "duration_seconds", "cancel"};
+    for (size_t i = 0; i < COUNT_OF(later); i++)
+        assert_true(json_is_null(json_object_get(queued, later[i])));
+    json_decref(queued);
+
+    task_drain(f->runtime);
+    json_t *running = task_object(w.task);
+    assert_string_equal(string_at(running, "state"), "running");
+    assert_true(json_integer_value(json_object_get(running, "pid")) > 0);
+    assert_true(json_integer_value(json_object_get(running, "tid")) > 0);
+    double queued_seconds = json_real_value(json_object_get(running, "queued_seconds"));
+    int64_t started = us_of(running, "started_at") - us_of(running, "created_at");
+    assert_int_equal(started, (int64_t)(queued_seconds * 1e6));
+    assert_true(json_is_null(json_object_get(running, "finished_at")));
+    json_decref(running);
+
+    probe_end(w.task, 0);
+    assert_true(settle(f));
+    json_t *done = task_object(w.task);
+    assert_string_equal(string_at(done, "state"), "succeeded");
+    assert_true(json_is_true(json_object_get(done, "done")));
+    assert_true(json_is_object(json_object_get(done, "result")));
+    assert_true(json_is_null(json_object_get(done, "error")));
+    uint64_t both_ns = w.view.queued_ns + w.view.duration_ns;
+    assert_int_equal(us_of(done, "finished_at") - us_of(done, "created_at"), both_ns / 1000);
+    json_decref(done);
+    task_release(w.task);
+}
+
+static void expect_end(const struct task *task, const char *state, const char *code, const char *detail,
+                       const char *reason, const char *effect)
+{
+    json_t *json = task_object(task);
+    const json_t *error = json_object_get(json, "error"), *asked = json_object_get(json, "cancel");
+    assert_string_equal(string_at(json, "state"), state);
+    assert_string_equal(string_at(error, "code"), code);
+    assert_string_equal(string_at(error, "detail"), detail);
+    assert_string_equal(string_at(asked, "reason"), reason);
+    assert_string_equal(string_at(asked, "effect"), effect);
+    assert_true(json_integer_value(json_object_get(error, "status")) >= 400);
+    char sentence[TASK_DETAIL];
+    task_error_detail(task, sentence);
+    assert_string_equal(sentence, detail);
+    json_decref(json);
+}
+
+static void ends_are_explained(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch timeout = {0}, deadline = {0}, late = {0}, canceled = {0}, failed = {0};
+
+    struct task_spec spec = probe_by_hand(f, &tally);
+    spec.options.timeout_ns = MS(2);
+    assert_int_equal(submit(f, &spec, &timeout), 0);
+    spec = probe_by_hand(f, &tally);
+    spec.options.deadline_ns = MS(100); /* it has started by then */
+    assert_int_equal(submit(f, &spec, &deadline), 0);
+    spec = probe_by_hand(f, &tally);
+    spec.options.deadline_ns = 1;
+    assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(5), &late), 0);
+    spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &spec, &canceled), 0);
+    spec = probe_after(f, &tally, 0, ERR_INTERNAL);
+    assert_int_equal(submit(f, &spec, &failed), 0);
+    task_drain(f->runtime);
+    cancel(f, canceled.task, CANCEL_CLIENT);
+    assert_true(settle(f));
+
+    expect_end(timeout.task, "failed", "timeout", "The task ran for 0.002 s, its timeout_seconds, without ending",
+               "timeout", "stopped");
+    expect_end(deadline.task, "failed", "deadline",
+               "The task did not end within 0.1 s, its deadline_seconds, queueing included", "deadline", "stopped");
+    expect_end(late.task, "failed", "deadline",
+               "The task did not start within 0.000000001 s, its deadline_seconds, queueing included", "deadline",
+               "prevented");
+    expect_end(canceled.task, "canceled", "canceled", "A client canceled the task, or hung up", "client", "stopped");
+    json_t *json = task_object(failed.task);
+    assert_string_equal(string_at(json_object_get(json, "error"), "code"), "internal");
+    assert_true(json_is_null(json_object_get(json, "cancel")));
+    json_decref(json);
+    char none[TASK_DETAIL];
+    struct watch fine = {0};
+    spec = sleep_of(f, 0);
+    assert_int_equal(submit(f, &spec, &fine), 0);
+    assert_true(settle(f));
+    task_error_detail(fine.task, none);
+    assert_string_equal(none, "");
+
+    struct watch *all[] = {&timeout, &deadline, &late, &canceled, &failed, &fine};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        task_release(all[i]->task);
+}
+
+static void a_gather_lists_its_children(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch w = {0};
+    struct task_spec inner[] = {sleep_of(f, 0)};
+    struct task_spec children[] = {gather_of(f, "all", 1, inner), probe_after(f, &tally, MS(2), ERR_INTERNAL),
+                                   probe_by_hand(f, &tally)};
+    children[0].options.name = TEXT("inner");
+    struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
+    assert_int_equal(submit(f, &spec, &w), 0);
+    assert_true(settle(f));
+
+    json_t *json = task_object(w.task);
+    assert_string_equal(string_at(json, "state"), "failed");
+    assert_string_equal(string_at(json_object_get(json, "error"), "code"), "child_failed");
+    json_t *tasks = json_object_get(json_object_get(json, "result"), "tasks");
+    assert_int_equal(json_array_size(tasks), COUNT_OF(children));
+
+    json_t *child = json_array_get(tasks, 0);
+    expect_members(child, "index name function executor state result pid tid queued_seconds duration_seconds");
+    assert_string_equal(string_at(child, "name"), "inner");
+    const json_t *grandchildren = json_object_get(json_object_get(child, "result"), "tasks");
+    assert_string_equal(string_at(json_array_get(grandchildren, 0), "function"), "sleep");
+    child = json_array_get(tasks, 1);
+    expect_members(child, "index function executor state error pid tid queued_seconds duration_seconds");
+    assert_int_equal(json_integer_value(json_object_get(child, "index")), 1);
+    child = json_array_get(tasks, 2);
+    assert_string_equal(string_at(child, "state"), "canceled");
+    assert_string_equal(string_at(json_object_get(child, "error"), "detail"),
+                        "The gather it is part of was decided without it");
+    assert_string_equal(string_at(json_object_get(child, "cancel"), "reason"), "sibling");
+    json_decref(json);
+    task_release(w.task);
+}
+
+static void each_allocation_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct watch w = {0};
+    struct task_spec child = sleep_of(f, 0);
+    struct task_spec spec = gather_of_copies(f, "all", 50, &child);
+    assert_int_equal(submit(f, &spec, &w), 0);
+    assert_true(settle(f));
+    unsigned long n = 0;
+    bool failed;
+    do {
+        struct writer writer = {0};
+        alloc_fail_at(++n);
+        task_object_render(&writer, w.task, &ticket);
+        failed = alloc_count() >= n;
+        alloc_fail_at(0);
+        assert_int_equal(writer.failed, failed);
+        writer_free(&writer);
+    } while (failed);
+    assert_true(n > 2);
+    task_release(w.task);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kind_is_rendered),
+        cmocka_unit_test(absent_is_left_out_or_null),
+        cmocka_unit_test(integers_others_would_round_are_strings),
+        cmocka_unit_test(times_are_rfc_3339),
+        cmocka_unit_test(members_may_be_added_to_others),
+        cmocka_unit_test_setup_teardown(a_task_is_rendered_at_each_stage, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(ends_are_explained, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_gather_lists_its_children, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(each_allocation_may_fail, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

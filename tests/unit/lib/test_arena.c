@@ -1,0 +1,236 @@
+/* test_arena - memory comes zeroed, aligned and apart; what fails changes nothing; the last reference frees it all. */
+#include "runtime/lib/arena.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/runtime_fixture.h"
+
+#include <setjmp.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static bool is_filled(const unsigned char *bytes, size_t size, unsigned char with)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != with)
+            return false;
+    return true;
+}
+
+static void memory_is_zeroed_aligned_and_apart(void **state)
+{
+    (void)state;
+    enum { PIECES = 2000 };
+    struct piece {
+        unsigned char *at;
+        size_t size;
+    } *pieces = calloc(PIECES, sizeof *pieces);
+    assert_non_null(pieces);
+    struct dice dice = {1};
+    struct arena *arena = arena_new();
+    assert_non_null(arena);
+
+    for (size_t i = 0; i < PIECES; i++) {
+        static const size_t most[] = {1, 40, 500, 3000, 70000};
+        pieces[i].size = dice_roll(&dice, most[dice_roll(&dice, COUNT_OF(most))]);
+        pieces[i].at = arena_alloc(arena, pieces[i].size);
+        assert_non_null(pieces[i].at);
+        assert_int_equal((uintptr_t)pieces[i].at % alignof(max_align_t), 0);
+        assert_true(is_filled(pieces[i].at, pieces[i].size, 0));
+        memset(pieces[i].at, (int)(i % 255) + 1, pieces[i].size);
+    }
+    for (size_t i = 0; i < PIECES; i++) /* a piece that lay in another one would have been written over */
+        assert_true(is_filled(pieces[i].at, pieces[i].size, (unsigned char)(i % 255 + 1)));
+    arena_unref(arena);
+    free(pieces);
+}
+
+static void each_size_up_to_a_block_fits(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 2100; size++) {
+        struct arena *arena = arena_new();
+        for (int i = 0; i < 3; i++) {
+            unsigned char *memory = arena_alloc(arena, size);
+            assert_non_null(memory);
+            assert_true(is_filled(memory, size, 0));
+            memset(memory, 0xff, size);
+        }
+        arena_unref(arena);
+    }
+}
+
+static void nothing_and_too_much(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    assert_non_null(arena_alloc(arena, 0));
+    assert_non_null(arena_calloc(arena, 0, 8));
+    assert_non_null(arena_calloc(arena, 8, 0));
+    assert_non_null(arena_calloc(arena, SIZE_MAX, 0));
+
+    assert_null(arena_alloc(arena, SIZE_MAX));
+    assert_null(arena_alloc(arena, SIZE_MAX - 1));
+    assert_null(arena_alloc(arena, SIZE_MAX / 2 + 1));
+    assert_null(arena_calloc(arena, SIZE_MAX, 2));
+    assert_null(arena_calloc(arena, SIZE_MAX / 2, 3)); /* the product wraps around to a small number */
+    assert_null(arena_calloc(arena, SIZE_MAX / 16 + 2, 16));
+    struct text text = TEXT("as it was");
+    assert_false(arena_text(arena, "", SIZE_MAX, &text));
+    assert_string_equal(text.at, "as it was");
+
+    assert_non_null(arena_alloc(arena, 100)); /* and it goes on */
+    arena_unref(arena);
+}
+
+static void callocs_size_is_the_product(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    unsigned char *first = arena_calloc(arena, 7, 24);
+    unsigned char *second = arena_calloc(arena, 1, 1);
+    memset(first, 0xff, (size_t)7 * 24);
+    assert_int_equal(second[0], 0);
+    arena_unref(arena);
+}
+
+static void the_last_reference_frees(void **state)
+{
+    (void)state;
+    arena_unref(NULL);
+    struct arena *arena = arena_new();
+    char *memory = arena_alloc(arena, 100000);
+    assert_ptr_equal(arena_ref(arena), arena);
+    assert_ptr_equal(arena_ref(arena), arena);
+    arena_unref(arena);
+    memory[99999] = 'x';
+    arena_unref(arena);
+    memory[0] = 'x'; /* a sanitizer would complain here, or about the leak after the next */
+    arena_unref(arena);
+}
+
+static void texts_are_copies_with_a_nul_behind(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    char source[] = "all\0of it";
+    struct text text = {NULL, 0}, empty = {NULL, 0};
+    assert_true(arena_text(arena, source, sizeof source - 1, &text));
+    assert_true(arena_text(arena, NULL, 0, &empty));
+    memset(source, 'x', sizeof source);
+    assert_int_equal(text.len, 9);
+    assert_memory_equal(text.at, "all\0of it", 10);
+    assert_non_null(empty.at); /* an empty text is not an absent one */
+    assert_int_equal(empty.len, 0);
+    assert_int_equal(empty.at[0], '\0');
+
+    for (size_t len = 0; len < 1200; len++) { /* also where the NUL is what no longer fits into the block */
+        char bytes[1200];
+        memset(bytes, 'a', sizeof bytes);
+        assert_true(arena_text(arena, bytes, len, &text));
+        assert_int_equal(strlen(text.at), len);
+    }
+    arena_unref(arena);
+}
+
+static void many_small_pieces_cost_few_allocations(void **state)
+{
+    (void)state;
+    alloc_fail_at(0);
+    struct arena *arena = arena_new();
+    for (int i = 0; i < 10; i++)
+        assert_non_null(arena_alloc(arena, 64));
+    assert_int_equal(alloc_count(), 1); /* a plain request: one */
+    for (int i = 0; i < 100000; i++)
+        assert_non_null(arena_alloc(arena, 64));
+    assert_in_range(alloc_count(), 2, 150); /* 6.4 MB in blocks of 64 KiB, and some smaller ones before */
+    arena_unref(arena);
+}
+
+/* A large piece has its own block; what is left of the block before it must not be lost. */
+static void large_pieces_leave_the_block_in_use(void **state)
+{
+    (void)state;
+    alloc_fail_at(0);
+    struct arena *arena = arena_new();
+    for (int i = 0; i < 10; i++) {
+        assert_non_null(arena_alloc(arena, 100000));
+        assert_non_null(arena_alloc(arena, 16));
+    }
+    assert_int_equal(alloc_count(), 11);
+    arena_unref(arena);
+}
+
+/* One request's allocations, small and large. False when one failed. */
+static bool allocate(struct arena *arena, struct text *text)
+{
+    char bytes[2000];
+    memset(bytes, 'b', sizeof bytes);
+    for (int i = 0; i < 20; i++)
+        if (arena_alloc(arena, 100) == NULL || arena_calloc(arena, 10, 200) == NULL)
+            return false;
+    return arena_text(arena, bytes, sizeof bytes, text);
+}
+
+static void each_failed_allocation_changes_nothing(void **state)
+{
+    (void)state;
+    unsigned long n = 0;
+    bool failed;
+    do {
+        alloc_fail_at(++n);
+        struct arena *arena = arena_new();
+        struct text kept = {NULL, 0}, text = TEXT("as it was");
+        failed = arena == NULL;
+        if (arena != NULL && !arena_text(arena, "kept", 4, &kept))
+            failed = true;
+        if (arena != NULL && !allocate(arena, &text)) {
+            failed = true;
+            assert_string_equal(text.at, "as it was");
+            assert_string_equal(kept.at, "kept");
+            assert_true(allocate(arena, &text)); /* the one after it succeeds */
+            assert_string_equal(kept.at, "kept");
+            assert_int_equal(strlen(text.at), 2000);
+        }
+        assert_int_equal(failed, alloc_count() >= n);
+        arena_unref(arena);
+    } while (failed);
+    alloc_fail_at(0);
+    assert_true(n > 10);
+}
+
+static void note_end(void *ended)
+{
+    *(bool *)ended = true;
+}
+
+static void what_is_kept_goes_with_the_keeper(void **state)
+{
+    (void)state;
+    bool ended = false;
+    struct arena *keeper = arena_new(), *kept = arena_new();
+    assert_true(keeper != NULL && kept != NULL && arena_defer(kept, note_end, &ended) && arena_keep(keeper, kept));
+    arena_unref(kept);
+    assert_false(ended);
+    arena_unref(keeper);
+    assert_true(ended);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
+        cmocka_unit_test(each_size_up_to_a_block_fits),
+        cmocka_unit_test(nothing_and_too_much),
+        cmocka_unit_test(callocs_size_is_the_product),
+        cmocka_unit_test(the_last_reference_frees),
+        cmocka_unit_test(texts_are_copies_with_a_nul_behind),
+        cmocka_unit_test(many_small_pieces_cost_few_allocations),
+        cmocka_unit_test(large_pieces_leave_the_block_in_use),
+        cmocka_unit_test(each_failed_allocation_changes_nothing),
+        cmocka_unit_test(what_is_kept_goes_with_the_keeper),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

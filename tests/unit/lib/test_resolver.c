@@ -1,0 +1,57 @@
+/* Names of hosts: localhost is known, whatever the system says of it. */
+#include "runtime/lib/resolver.h"
+
+#include "tests/unit/support/file_root_fixture.h"
+
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* The first address, as text; or why there is none. */
+static const char *first(const char *host, int family, char text[INET6_ADDRSTRLEN])
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *found;
+    int rc = hosts_find(host, "80", &hints, &found);
+    if (rc != 0)
+        return gai_strerror(rc);
+    rc = getnameinfo(found->ai_addr, found->ai_addrlen, text, INET6_ADDRSTRLEN, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    assert_int_equal(rc, 0);
+    return text;
+}
+
+static void localhost_needs_no_file(void **state)
+{
+    (void)state;
+    if (!tree_hide("/etc/hosts"))
+        skip();
+    char text[INET6_ADDRSTRLEN];
+    assert_string_equal(first("localhost", AF_UNSPEC, text), "127.0.0.1");
+    assert_string_equal(first("LocalHost", AF_INET, text), "127.0.0.1");
+    assert_string_equal(first("localhost", AF_INET6, text), "::1");
+}
+
+static void no_other_name_is_taken_for_it(void **state)
+{
+    (void)state;
+    if (!tree_hide("/etc/hosts"))
+        skip();
+    static const char *const names[] = {"localhost.invalid", "localhos", "localhostx", "xlocalhost", "localhost "};
+    char text[INET6_ADDRSTRLEN];
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *found = first(names[i], AF_INET, text);
+        assert_string_not_equal(found, "127.0.0.1");
+        assert_ptr_not_equal(found, text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(localhost_needs_no_file),
+        cmocka_unit_test(no_other_name_is_taken_for_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+#include "tests/unit/support/alloc_fault.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* Names that --wrap fixes. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static atomic_ulong allocations; /* since the last alloc_fail_at() */
+static atomic_ulong fatal;       /* the number of the one that fails; 0 for none */
+
+void alloc_fail_at(unsigned long n)
+{
+    atomic_store(&fatal, 0); /* so that no thread meets a new count with the old number */
+    atomic_store(&allocations, 0);
+    atomic_store(&fatal, n);
+}
+
+unsigned long alloc_count(void)
+{
+    return atomic_load(&allocations);
+}
+
+static bool fails(void)
+{
+    unsigned long number = atomic_fetch_add(&allocations, 1) + 1;
+    if (number != atomic_load(&fatal))
+        return false;
+    errno = ENOMEM;
+    return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails() ? NULL : __real_realloc(old, size);
+}

@@ -1,0 +1,721 @@
+/* Calls that are spread over several slots, and put together again. */
+#include "runtime/executors/pool.h"
+#include "runtime/executors/run_context.h"
+#include "runtime/executors/worker_main.h"
+#include "runtime/task/parallel.h"
+#include "runtime/task/task_submit.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/faulty_function.h"
+
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* -- split_range() ------------------------------------------------------------------------------------------------- */
+
+static void check_split(int64_t from, int64_t to, int64_t most)
+{
+    int64_t size = to > from ? to - from : 0, next = from, least = INT64_MAX, largest = 0;
+    int64_t part_from, part_to, count = split_range(from, to, most, 0, &part_from, &part_to);
+    assert_int_equal(count, size < most ? (size > 0 ? size : 1) : most);
+    for (int64_t i = 0; i < count; i++) {
+        assert_int_equal(split_range(from, to, most, i, &part_from, &part_to), count);
+        assert_int_equal(part_from, next);
+        assert_true(part_to >= part_from);
+        int64_t part = part_to - part_from;
+        least = part < least ? part : least;
+        largest = part > largest ? part : largest;
+        next = part_to;
+    }
+    assert_int_equal(next, from + size);
+    assert_true(largest - least <= 1);
+    assert_true(least > 0 || size == 0);
+}
+
+static void ranges_are_covered_exactly_once(void **state)
+{
+    (void)state;
+    int64_t top = INT64_C(1) << 53;
+    for (int64_t most = 1; most <= 64; most++) {
+        for (int64_t size = 0; size <= 200; size++) {
+            check_split(0, size, most);
+            check_split(1000, 1000 + size, most);
+            check_split(top - size, top, most);
+        }
+        check_split(0, top, most);
+        check_split(1, top, most);
+        check_split(5, 3, most);
+        check_split(top, 0, most);
+    }
+    struct dice dice = {5};
+    for (int i = 0; i < 20000; i++) {
+        int64_t from = (int64_t)(dice_roll(&dice, UINT32_MAX) << 21 | dice_roll(&dice, 1 << 21));
+        int64_t to =
+            dice_roll(&dice, 2) ? from + (int64_t)dice_roll(&dice, 300) : (int64_t)(dice_roll(&dice, UINT32_MAX) << 21);
+        check_split(from, to, 1 + (int64_t)dice_roll(&dice, 64));
+    }
+}
+
+/* -- a divisible function that does as the test says ----------------------------------------------------------------- */
+
+struct share_input {
+    int64_t from, to;
+    int64_t fails;        /* the part with this number in it fails; absent: none */
+    int64_t merge_fails;  /* not absent: so does merge() */
+    atomic_size_t *runs;  /* the test's, as the next two; parts that began */
+    atomic_size_t *ended; /* parts that did; may be NULL */
+    atomic_bool *gate;    /* they wait until it is true; may be NULL */
+};
+
+struct share_output {
+    int64_t covered;
+    int64_t merge_fails;
+    struct list parts;
+};
+
+static const struct field no_fields[] = {{0}};
+static const struct type number_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_MAX};
+static const struct type share_input_type = {
+    .kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct share_input)};
+static const struct field share_output_fields[] = {
+    {"covered", &number_type, offsetof(struct share_output, covered), FIELD_REQUIRED, NULL, "Numbers", NULL},
+    {0},
+};
+static const struct type share_output_type = {
+    .kind = TYPE_RECORD, .fields = share_output_fields, .size = sizeof(struct share_output)};
+
+static bool holds(const struct share_input *input, int64_t number)
+{
+    return number >= input->from && number < input->to;
+}
+
+static int share_run(const void *in, void *out, struct run *run)
+{
+    const struct share_input *input = in;
+    struct share_output *output = out;
+    atomic_fetch_add(input->runs, 1);
+    if (holds(input, input->fails))
+        return err_set(run->e, ERR_OVERFLOW, "It is the part from %lld", (long long)input->from);
+    while (input->gate != NULL && !atomic_load(input->gate))
+        sched_yield();
+    output->covered = input->to - input->from;
+    output->merge_fails = input->merge_fails;
+    if (input->ended != NULL)
+        atomic_fetch_add(input->ended, 1);
+    return 0;
+}
+
+static int64_t share_split(const void *in, int64_t most, int64_t index, void *part)
+{
+    const struct share_input *input = in;
+    struct share_input *out = part;
+    return split_range(input->from, input->to, most, index, &out->from, &out->to);
+}
+
+static int share_merge(void *out, const void *part, struct err *e)
+{
+    struct share_output *output = out;
+    const struct share_output *added = part;
+    output->covered += added->covered;
+    if (added->merge_fails != INTEGER_ABSENT && output->covered > added->covered)
+        return err_set(e, ERR_OVERFLOW, "It is too much");
+    return 0;
+}
+
+static const struct function function_share = {
+    .name = "share",
+    .doc = "Does as the test says",
+    .executor = EXECUTOR_THREADS,
+    .executors = EXECUTOR_BIT(EXECUTOR_THREADS),
+    .input = &share_input_type,
+    .output = &share_output_type,
+    .run = share_run,
+    .split = share_split,
+    .merge = share_merge,
+    .parts_offset = offsetof(struct share_output, parts),
+};
+
+static struct task_spec share_of(struct fixture *f, int64_t size, int64_t parallel, atomic_size_t *runs)
+{
+    struct task_spec spec = spec_of(f, &function_share);
+    *(struct share_input *)spec.input =
+        (struct share_input){.to = size, .fails = INTEGER_ABSENT, .merge_fails = INTEGER_ABSENT, .runs = runs};
+    spec.options.parallel = parallel;
+    return spec;
+}
+
+/* -- the fixture --------------------------------------------------------------------------------------------------- */
+
+static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED_WORKER}, NULL};
+
+static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_limit)
+{
+    static struct pool_size pools[1];
+    pools[0] = (struct pool_size){TEXT("default"), threads, "flag"};
+    struct limits limits;
+    limits_default(&limits);
+    limits.queue_limit = queue_limit;
+    limits.pools = (struct list){pools, 1};
+    struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
+                                                               .processes.size = processes,
+                                                               .processes.size_source = "flag",
+                                                               .processes.command = worker_command,
+                                                               .processes.max_tasks = INTEGER_ABSENT});
+    assert_non_null(f);
+    return f;
+}
+
+static void finish(struct fixture *f)
+{
+    assert_true(run_until(f, nothing_abandoned, f));
+    assert_int_equal(f->runtime->threads[0]->admitted, 0);
+    assert_int_equal(f->runtime->threads[0]->busy, 0);
+    assert_true(fixture_free(f));
+}
+
+static void check_ended(const struct watch *w, enum task_state state, int rc)
+{
+    assert_int_equal(w->done, 1);
+    assert_false(w->inside_call);
+    assert_int_equal(w->view.rc, rc);
+    assert_int_equal(w->view.state, state);
+}
+
+static void submit_and_run(struct fixture *f, const struct task_spec *spec, struct watch *w)
+{
+    *w = (struct watch){0};
+    assert_int_equal(submit(f, spec, w), 0);
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, w));
+}
+
+/* The parts that the output names. */
+static struct list parts_of(const struct watch *w)
+{
+    struct list parts;
+    const struct function *function = w->task->spec->function;
+    assert_non_null(w->view.output);
+    memcpy(&parts, (const char *)w->view.output + function->parts_offset, sizeof parts);
+    return parts;
+}
+
+/* -- the tests ----------------------------------------------------------------------------------------------------- */
+
+static void sums_in_parts(void **state)
+{
+    (void)state;
+    struct fixture *f = start(3, 3, 1000);
+    static const int64_t sizes[] = {0, 1, 2, 3, 7, 64, 1000, 100001};
+    static const int64_t parallels[] = {1, 2, 3, 7, 64};
+    for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
+        for (size_t s = 0; s < COUNT_OF(sizes); s++) {
+            for (size_t p = 0; p < COUNT_OF(parallels); p++) {
+                struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+                set_integer(&spec, "n", sizes[s]);
+                spec.options.parallel = parallels[p];
+                spec.options.executor = executor;
+                struct watch w;
+                submit_and_run(f, &spec, &w);
+                check_ended(&w, TASK_SUCCEEDED, 0);
+                assert_int_equal(output_integer(w.task, "sum"), sizes[s] * (sizes[s] - 1) / 2);
+                struct list parts = parts_of(&w);
+                int64_t expected = sizes[s] < parallels[p] ? (sizes[s] > 0 ? sizes[s] : 1) : parallels[p];
+                assert_int_equal(parts.count, parallels[p] == 1 ? 0 : expected);
+                assert_int_equal(parts.items == NULL, parallels[p] == 1);
+                PRE(parts.items != NULL || parts.count == 0);
+                for (size_t i = 0; i < parts.count; i++) {
+                    struct task_view part = view_of(((struct task *const *)parts.items)[i]);
+                    assert_int_equal(part.state, TASK_SUCCEEDED);
+                    assert_int_equal(part.executor, executor);
+                    assert_int_equal(part.index, i);
+                    assert_true(part.pid != 0 && part.tid != 0 && part.usage != NULL);
+                }
+                assert_int_equal(w.view.executor, executor);
+                task_release(w.task);
+            }
+        }
+    }
+    finish(f);
+}
+
+static void primes_in_parts_on_all_workers(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 4, 1000);
+    struct task_spec spec = spec_of(f, function_find(TEXT("primes")));
+    set_integer(&spec, "to", 1000000);
+    spec.options.parallel = 64;
+    struct watch w;
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_int_equal(output_integer(w.task, "count"), 78498);
+    int pids[64] = {0};
+    size_t distinct = 0;
+    struct list parts = parts_of(&w);
+    for (size_t i = 0; i < parts.count; i++) {
+        int pid = view_of(((struct task *const *)parts.items)[i]).pid;
+        size_t j = 0;
+        while (j < distinct && pids[j] != pid)
+            j++;
+        if (j == distinct)
+            pids[distinct++] = pid;
+    }
+    assert_int_equal(parts.count, 64);
+    assert_true(distinct >= 1 && distinct <= 4);
+    task_release(w.task);
+    finish(f);
+}
+
+static void a_merge_overflows(void **state)
+{
+    (void)state;
+    struct fixture *f = start(2, 0, 1000);
+    int64_t top = INT64_C(1) << 53;
+    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    set_integer(&spec, "from", top - 1500); /* too much together, and not in parts */
+    set_integer(&spec, "n", top);
+    spec.options.executor = EXECUTOR_THREADS;
+    spec.options.parallel = 64;
+    struct watch w;
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+    assert_null(w.view.output);
+    assert_non_null(strstr(w.view.detail, "64 bits"));
+    task_release(w.task);
+
+    atomic_size_t runs = 0;
+    spec = share_of(f, 100, 4, &runs);
+    ((struct share_input *)spec.input)->merge_fails = 1;
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+    assert_string_equal(w.view.detail, "It is too much");
+    assert_int_equal(atomic_load(&runs), 4);
+    task_release(w.task);
+    finish(f);
+}
+
+/* The first part that fails decides, and the others don't begin. */
+static void a_part_fails(void **state)
+{
+    (void)state;
+    for (int64_t threads = 1; threads <= 3; threads++) {
+        struct fixture *f = start(threads, 0, 1000);
+        atomic_size_t runs = 0;
+        struct task_spec spec = share_of(f, 100, 10, &runs);
+        ((struct share_input *)spec.input)->fails = 25;
+        struct watch w;
+        submit_and_run(f, &spec, &w);
+        check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+        assert_string_equal(w.view.detail, "It is the part from 20");
+        assert_null(w.view.output);
+        assert_false(w.view.cancel_asked);
+        assert_int_equal(family_size(w.task), 0); /* it is no gather */
+        if (threads == 1)
+            assert_int_equal(atomic_load(&runs), 3);
+        task_release(w.task);
+        finish(f);
+    }
+}
+
+static void a_worker_dies_with_a_part(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 2, 1000);
+    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    set_integer(&spec, "n", INT64_C(1) << 31);
+    spec.options.parallel = 4;
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    while (f->runtime->processes->busy < 2)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    struct arena *arena = arena_new();
+    struct list views;
+    assert_true(runtime_pools(f->runtime, arena, &views));
+    const struct pool_view *view = (const struct pool_view *)views.items + 1;
+    assert_int_equal(kill((pid_t)((const struct worker_view *)view->workers.items)[0].pid, SIGKILL), 0);
+    arena_unref(arena);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+    assert_non_null(strstr(w.view.detail, "signal 9"));
+    task_release(w.task);
+    finish(f);
+}
+
+static bool both_busy(const void *of)
+{
+    const struct fixture *f = of;
+    return f->runtime->threads[0]->busy == 2 || (f->runtime->processes != NULL && f->runtime->processes->busy == 2);
+}
+
+/* Cancel, timeout and deadline reach every part, and the effect is the weightiest of theirs. */
+static void cancel_reaches_the_parts(void **state)
+{
+    (void)state;
+    for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
+        for (int way = 0; way < 3; way++) {
+            struct fixture *f = start(2, 2, 1000);
+            struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+            set_integer(&spec, "n", INT64_C(1) << 32);
+            spec.options.executor = executor;
+            spec.options.parallel = 10;
+            if (way == 1)
+                spec.options.timeout_ns = MS(30);
+            if (way == 2)
+                spec.options.deadline_ns = MS(300);
+            struct watch w = {0};
+            assert_int_equal(submit(f, &spec, &w), 0);
+            task_drain(f->runtime);
+            if (way != 1)
+                assert_true(run_until(f, both_busy, f));
+            if (way == 0)
+                cancel(f, w.task, CANCEL_CLIENT);
+            task_drain(f->runtime);
+            assert_true(run_until(f, watch_is_done, &w));
+            static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE};
+            check_ended(&w, way == 0 ? TASK_CANCELED : TASK_FAILED, rcs[way]);
+            if (way != 1) /* there the workers may not have come up in time */
+                assert_int_equal(w.view.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);
+            assert_null(w.view.output);
+            assert_int_equal(runtime_unfinished(f->runtime), 0);
+            task_release(w.task);
+            finish(f);
+        }
+    }
+}
+
+static void cancel_the_other(struct watch *w)
+{
+    struct watch *other = w->user;
+    task_cancel(other->task, CANCEL_CLIENT);
+}
+
+/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. When nothing was left
+ * to be canceled it was too late, and a result is a result. */
+static void canceled_when_all_parts_have_ended(void **state)
+{
+    (void)state;
+    struct fixture *f = start(3, 0, 1000);
+    unsigned too_late = 0;
+    for (int i = 0; i < 300; i++) {
+        atomic_size_t runs = 0, ended = 0;
+        atomic_bool gate = false;
+        struct watch w = {0}, first = {.then = cancel_the_other, .user = &w};
+        struct task_spec spec = share_of(f, 1, INTEGER_ABSENT, &runs);
+        ((struct share_input *)spec.input)->ended = &ended;
+        assert_int_equal(submit(f, &spec, &first), 0);
+        while (atomic_load(&ended) < 1)
+            sched_yield();
+        spec = share_of(f, 100, 2, &runs);
+        ((struct share_input *)spec.input)->ended = &ended;
+        ((struct share_input *)spec.input)->gate = &gate;
+        assert_int_equal(submit(f, &spec, &w), 0);
+        task_drain(f->runtime);
+        atomic_store(&gate, true);
+        while (atomic_load(&ended) < 3)
+            sched_yield();
+        for (int j = 0; j < i; j++) /* from the function's end to that of its job it is not far */
+            sched_yield();
+        assert_true(run_until(f, watch_is_done, &w));
+        struct family *family = task_state(w.task);
+        bool complete = family->children[0]->state == TASK_SUCCEEDED && family->children[1]->state == TASK_SUCCEEDED;
+        assert_int_equal(first.done, 1);
+        assert_int_equal(w.view.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
+        if (complete)
+            assert_int_equal(output_integer(w.task, "covered"), 100);
+        if (complete && w.view.cancel_asked) { /* else it was told of before */
+            assert_int_equal(w.view.cancel_effect, EFFECT_TOO_LATE);
+            too_late++;
+        }
+        task_release(first.task);
+        task_release(w.task);
+        assert_true(run_until(f, nothing_abandoned, f));
+    }
+    assert_true(too_late > 0);
+    finish(f);
+}
+
+/* A part that can't be stopped any more doesn't turn a failure into anything else. */
+static void a_part_fails_and_then_it_is_canceled(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 2, 1000);
+    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    int64_t top = INT64_C(1) << 53;
+    set_integer(&spec, "from", top - (INT64_C(1) << 31)); /* each part overflows, one of them first */
+    set_integer(&spec, "n", top);
+    spec.options.parallel = 2;
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    struct family *family = task_state(w.task);
+    while (!task_ended(family->children[0]) && !task_ended(family->children[1]))
+        uv_run(&f->loop, UV_RUN_ONCE);
+    cancel(f, w.task, CANCEL_CLIENT);
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, &w));
+    assert_int_equal(w.done, 1);
+    assert_true(w.view.rc == ERR_OVERFLOW || w.view.rc == ERR_CANCELED);
+    assert_null(w.view.output);
+    task_release(w.task);
+    finish(f);
+}
+
+static void canceled_before_any_part_began(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 0, 1000);
+    atomic_size_t runs = 0;
+    struct task_spec spec = share_of(f, 100, 4, &runs);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    cancel(f, w.task, CANCEL_CLIENT);
+    task_drain(f->runtime);
+    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
+    assert_int_equal(atomic_load(&runs), 0);
+    task_release(w.task);
+    finish(f);
+}
+
+static void parts_are_admitted_as_a_whole(void **state)
+{
+    (void)state;
+    struct fixture *f = start(2, 0, 3);
+    atomic_size_t runs = 0;
+    struct watch w, other = {0};
+    struct task_spec spec = share_of(f, 100, 6, &runs);
+    w = (struct watch){0};
+    assert_int_equal(submit(f, &spec, &w), ERR_LIMIT_EXCEEDED);
+    spec = share_of(f, 5, 6, &runs); /* as many parts as there is to do */
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    task_release(w.task);
+    spec = share_of(f, 1, INTEGER_ABSENT, &runs);
+    assert_int_equal(submit(f, &spec, &other), 0);
+    spec = share_of(f, 100, 5, &runs);
+    assert_int_equal(submit(f, &spec, &w), ERR_POOL_FULL);
+    assert_int_equal(runtime_unfinished(f->runtime), 1);
+    assert_true(run_until(f, watch_is_done, &other));
+    task_release(other.task);
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    task_release(w.task);
+    finish(f);
+}
+
+static void without_memory(void **state)
+{
+    (void)state;
+    struct fixture *f = start(2, 0, 1000);
+    atomic_size_t runs = 0;
+    unsigned long n = 0;
+    bool failed;
+    do {
+        struct task_spec spec = share_of(f, 100, 64, &runs);
+        struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
+        assert_non_null(copy);
+        *copy = spec;
+        atomic_store(&runs, 0);
+        struct watch w = {.fixture = f};
+        alloc_fail_at(++n);
+        int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+        failed = alloc_count() >= n;
+        alloc_fail_at(0);
+        assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+        task_drain(f->runtime);
+        if (rc == 0) {
+            assert_true(run_until(f, watch_is_done, &w));
+            check_ended(&w, TASK_SUCCEEDED, 0);
+            assert_int_equal(output_integer(w.task, "covered"), 100);
+            task_release(w.task);
+        }
+        assert_int_equal(atomic_load(&runs), failed ? 0 : 64);
+        assert_int_equal(runtime_unfinished(f->runtime), 0);
+        arena_unref(f->arena);
+        f->arena = arena_new();
+    } while (failed);
+    assert_true(n > 3);
+    finish(f);
+}
+
+/* -- map: not a division, but the other way to make many of one ------------------------------------------------------ */
+
+static struct task_spec map_of(struct fixture *f, const char *function, size_t count)
+{
+    struct task_spec spec = spec_of(f, function_find(TEXT("map")));
+    const struct type *type = spec.function->input;
+    for (const struct field *field = type->fields; field->name != NULL; field++) {
+        char *value = (char *)spec.input + field->offset;
+        if (strcmp(field->name, "function") == 0) {
+            const struct function *of = function_find(text_of(function));
+            memcpy(value, &of, sizeof(void *));
+        } else if (strcmp(field->name, "inputs") == 0) {
+            struct list inputs = {arena_calloc(f->arena, count + 1, sizeof(void *)), count};
+            PRE(inputs.items != NULL);
+            for (size_t i = 0; i < count; i++)
+                ((void **)inputs.items)[i] = spec_of(f, function_find(text_of(function))).input;
+            memcpy(value, &inputs, sizeof inputs);
+        }
+    }
+    return spec;
+}
+
+static void *map_input(const struct task_spec *spec, size_t i)
+{
+    struct list inputs = {0};
+    for (const struct field *field = spec->function->input->fields; field->name != NULL; field++)
+        if (strcmp(field->name, "inputs") == 0)
+            memcpy(&inputs, (const char *)spec->input + field->offset, sizeof inputs);
+    PRE(inputs.items != NULL);
+    return ((void **)inputs.items)[i];
+}
+
+static void a_map_keeps_the_order(void **state)
+{
+    (void)state;
+    struct fixture *f = start(3, 2, 1000);
+    for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
+        enum { COUNT = 50 };
+        struct task_spec spec = map_of(f, "sum", COUNT), one = {.function = function_find(TEXT("sum"))};
+        for (size_t i = 0; i < COUNT; i++) {
+            one.input = map_input(&spec, i);
+            set_integer(&one, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one that takes longer */
+        }
+        for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
+            if (strcmp(field->name, "executor") == 0)
+                memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
+        struct fault fault;
+        assert_true(spec.function->input->check(spec.input, &fault));
+        struct watch w;
+        submit_and_run(f, &spec, &w);
+        check_ended(&w, TASK_SUCCEEDED, 0);
+        assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            struct task_view child = view_of(family_child(w.task, i));
+            int64_t n = i == 7 ? INT64_C(1) << 20 : (int64_t)i;
+            assert_int_equal(output_integer(family_child(w.task, i), "sum"), n * (n - 1) / 2);
+            assert_int_equal(child.executor, executor);
+            assert_int_equal(child.index, i);
+        }
+        task_release(w.task);
+    }
+    finish(f);
+}
+
+static void failures_in_a_map(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 0, 1000);
+    for (int64_t tolerated = 0; tolerated <= 3; tolerated++) {
+        struct task_spec spec = map_of(f, "sum", 10), one = {.function = function_find(TEXT("sum"))};
+        int executor = EXECUTOR_THREADS;
+        for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
+            if (strcmp(field->name, "executor") == 0)
+                memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
+        set_integer(&spec, "tolerated_failures", tolerated);
+        for (size_t i = 0; i < 10; i++) {
+            one.input = map_input(&spec, i);
+            set_integer(&one, "n", INT64_C(1) << 53);
+            set_integer(&one, "from", (INT64_C(1) << 53) - (i == 2 || i == 5 ? 5000 : 5));
+        }
+        struct watch w;
+        submit_and_run(f, &spec, &w);
+        check_ended(&w, tolerated < 2 ? TASK_FAILED : TASK_SUCCEEDED, tolerated < 2 ? ERR_CHILD_FAILED : 0);
+        assert_int_equal(output_integer(w.task, "counts.failed"), tolerated < 1 ? 1 : 2);
+        assert_int_equal(output_integer(w.task, "counts.canceled"), tolerated < 1 ? 7 : tolerated < 2 ? 4 : 0);
+        assert_int_equal(view_of(family_child(w.task, 2)).rc, ERR_OVERFLOW);
+        task_release(w.task);
+    }
+    finish(f);
+}
+
+static void maps_of_nothing_and_of_maps(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 0, 1000);
+    struct task_spec spec = map_of(f, "sleep", 0);
+    struct watch w;
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_int_equal(output_integer(w.task, "counts.total"), 0);
+    task_release(w.task);
+
+    spec = map_of(f, "map", 3);
+    for (size_t i = 0; i < 3; i++) {
+        struct task_spec inner = map_of(f, "sleep", i + 1);
+        memcpy(map_input(&spec, i), inner.input, inner.function->input->size);
+    }
+    submit_and_run(f, &spec, &w);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(output_integer(family_child(w.task, i), "counts.succeeded"), i + 1);
+    task_release(w.task);
+    finish(f);
+}
+
+static void what_a_map_may_say(void **state)
+{
+    (void)state;
+    struct fixture *f = start(1, 0, 10);
+    static const struct {
+        const char *function;
+        int executor;
+        int64_t pool;
+        const char *pointer;
+    } rows[] = {
+        {"sleep", ENUM_ABSENT, INTEGER_ABSENT, NULL},
+        {"sleep", EXECUTOR_THREADS, INTEGER_ABSENT, "/executor"},
+        {"sleep", ENUM_ABSENT, 0, "/pool"},
+        {"sum", EXECUTOR_THREADS, 0, NULL},
+        {"sum", ENUM_ABSENT, 0, "/pool"},
+        {"block", EXECUTOR_PROCESSES, INTEGER_ABSENT, NULL},
+        {"block", EXECUTOR_LOOP, INTEGER_ABSENT, "/executor"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct task_spec spec = map_of(f, rows[i].function, 1);
+        for (const struct field *field = spec.function->input->fields; field->name != NULL; field++) {
+            if (strcmp(field->name, "executor") == 0)
+                memcpy((char *)spec.input + field->offset, &rows[i].executor, sizeof rows[i].executor);
+            if (strcmp(field->name, "pool") == 0)
+                memcpy((char *)spec.input + field->offset, &rows[i].pool, sizeof rows[i].pool);
+        }
+        struct fault fault = {0};
+        assert_int_equal(spec.function->input->check(spec.input, &fault), rows[i].pointer == NULL);
+        assert_string_equal(fault.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+    }
+    finish(f);
+}
+
+int main(int argc, char **argv)
+{
+    if (deed_is_worker(argc, argv))
+        return worker_run(functions, INTEGER_ABSENT);
+    signal(SIGPIPE, SIG_IGN); /* as the service does */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranges_are_covered_exactly_once),
+        cmocka_unit_test(sums_in_parts),
+        cmocka_unit_test(primes_in_parts_on_all_workers),
+        cmocka_unit_test(a_merge_overflows),
+        cmocka_unit_test(a_part_fails),
+        cmocka_unit_test(a_worker_dies_with_a_part),
+        cmocka_unit_test(cancel_reaches_the_parts),
+        cmocka_unit_test(canceled_when_all_parts_have_ended),
+        cmocka_unit_test(a_part_fails_and_then_it_is_canceled),
+        cmocka_unit_test(canceled_before_any_part_began),
+        cmocka_unit_test(parts_are_admitted_as_a_whole),
+        cmocka_unit_test(without_memory),
+        cmocka_unit_test(a_map_keeps_the_order),
+        cmocka_unit_test(failures_in_a_map),
+        cmocka_unit_test(maps_of_nothing_and_of_maps),
+        cmocka_unit_test(what_a_map_may_say),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

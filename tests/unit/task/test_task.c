@@ -1,0 +1,1015 @@
+/* test_task - the ways of one task: its states, its cancel, its two clocks, admission and release. */
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/loop_function.h"
+#include "tests/unit/support/runtime_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ABSENT UINT64_MAX
+
+static void check_ended(const struct watch *w, enum task_state state, int rc)
+{
+    assert_int_equal(w->done, 1);
+    assert_false(w->inside_call);
+    assert_true(w->view.done);
+    assert_int_equal(w->view.state, state);
+    assert_int_equal(w->view.rc, rc);
+}
+
+static void check_canceled(const struct watch *w, enum cancel_reason reason, enum cancel_effect effect)
+{
+    assert_true(w->view.cancel_asked);
+    assert_true(w->view.cancel_settled);
+    assert_int_equal(w->view.cancel_reason, reason);
+    assert_int_equal(w->view.cancel_effect, effect);
+}
+
+static void check_never_started(const struct watch *w)
+{
+    assert_int_equal(w->view.pid, 0);
+    assert_int_equal(w->view.tid, 0);
+    assert_true(w->view.queued_ns != ABSENT);
+    assert_true(w->view.duration_ns == ABSENT);
+    assert_null(w->view.output);
+}
+
+/* -- the states ------------------------------------------------------------------------------------------------------ */
+
+static void a_sleep_of_nothing_is_done_in_the_first_drain(void **state)
+{
+    struct fixture *f = *state;
+    struct task_spec spec = sleep_of(f, 0);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    assert_int_equal(w.done, 0);
+    assert_int_equal(runtime_unfinished(f->runtime), 1);
+    task_drain(f->runtime);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_non_null(w.view.output);
+    assert_false(w.view.cancel_asked);
+    assert_false(w.view.cancel_settled);
+    assert_int_equal(runtime_unfinished(f->runtime), 0);
+    task_drain(f->runtime);
+    assert_int_equal(w.done, 1);
+    task_release(w.task);
+}
+
+static void what_can_be_said_in_each_state(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    spec.options.name = TEXT("mine");
+    struct watch w = {0};
+    uint64_t received = uv_hrtime() - MS(5);
+    assert_int_equal(submit_received(f, &spec, received, &w), 0);
+
+    struct task_view view = view_of(w.task);
+    assert_int_equal(view.state, TASK_QUEUED);
+    assert_false(view.done);
+    assert_true(view.received_ns == received);
+    assert_true(view.queued_ns == ABSENT && view.duration_ns == ABSENT);
+    assert_int_equal(view.pid, 0);
+    assert_int_equal(view.tid, 0);
+    assert_string_equal(view.spec->options.name.at, "mine");
+
+    task_drain(f->runtime);
+    view = view_of(w.task);
+    assert_int_equal(view.state, TASK_RUNNING);
+    assert_false(view.done);
+    assert_int_equal(view.pid, getpid());
+    assert_int_equal(view.tid, gettid());
+    assert_true(view.queued_ns >= MS(5) && view.queued_ns != ABSENT);
+    assert_true(view.duration_ns == ABSENT);
+    assert_null(view.output);
+    assert_false(view.cancel_asked || view.cancel_settled);
+
+    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER; /* the copy shares its input */
+    cancel(f, w.task, CANCEL_CLIENT);
+    view = view_of(w.task);
+    assert_int_equal(view.state, TASK_CANCELING);
+    assert_false(view.done);
+    assert_true(view.cancel_asked);
+    assert_false(view.cancel_settled);
+    assert_int_equal(view.cancel_reason, CANCEL_CLIENT);
+    assert_int_equal(view.rc, 0);
+
+    probe_stop(w.task);
+    assert_true(view_of(w.task).done);
+    assert_int_equal(w.done, 0); /* delivery is the drain's */
+    task_drain(f->runtime);
+    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    check_canceled(&w, CANCEL_CLIENT, EFFECT_STOPPED);
+    assert_true(w.view.duration_ns != ABSENT && w.view.queued_ns >= MS(5));
+    assert_int_equal(w.view.pid, getpid());
+    task_release(w.task);
+}
+
+static void it_fails_with_what_its_function_says(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    for (uint64_t duration = 0; duration <= MS(1); duration += MS(1)) {
+        struct task_spec spec = probe_after(f, &tally, duration, ERR_INTERNAL);
+        struct watch w = {0};
+        assert_int_equal(submit(f, &spec, &w), 0);
+        task_drain(f->runtime);
+        assert_true(run_until(f, watch_is_done, &w));
+        check_ended(&w, TASK_FAILED, ERR_INTERNAL);
+        assert_null(w.view.output);
+        assert_true(w.view.duration_ns >= duration);
+        task_release(w.task);
+    }
+}
+
+static void a_sleep_never_ends_early(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t durations[] = {1, 999, 999999, 1000000, 1000001, 1500000, 2999999, 3000001};
+    struct watch watches[COUNT_OF(durations)] = {{0}};
+    for (size_t i = 0; i < COUNT_OF(durations); i++) {
+        struct task_spec spec = sleep_of(f, durations[i]);
+        assert_int_equal(submit(f, &spec, &watches[i]), 0);
+    }
+    task_drain(f->runtime);
+    assert_true(run_until_idle(f));
+    for (size_t i = 0; i < COUNT_OF(durations); i++) {
+        check_ended(&watches[i], TASK_SUCCEEDED, 0);
+        int64_t slept = output_integer(watches[i].task, "slept_seconds");
+        assert_true((uint64_t)slept >= durations[i]);
+        assert_true(watches[i].view.duration_ns >= (uint64_t)slept);
+        task_release(watches[i].task);
+    }
+}
+
+static void done_comes_in_the_order_of_the_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch w[5] = {{0}};
+    for (size_t i = 0; i < COUNT_OF(w); i++) {
+        struct task_spec spec = probe_by_hand(f, &tally);
+        assert_int_equal(submit(f, &spec, &w[i]), 0);
+    }
+    task_drain(f->runtime);
+    static const size_t order[COUNT_OF(w)] = {3, 0, 4, 1, 2};
+    for (size_t i = 0; i < COUNT_OF(w); i++)
+        probe_end(w[order[i]].task, 0);
+    task_drain(f->runtime);
+    for (size_t i = 0; i < COUNT_OF(w); i++) {
+        assert_int_equal(w[order[i]].place, i + 1);
+        task_release(w[order[i]].task);
+    }
+}
+
+/* -- cancel ---------------------------------------------------------------------------------------------------------- */
+
+static void canceled_while_queued_it_never_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    cancel(f, w.task, CANCEL_CLIENT);
+    assert_int_equal(w.done, 0);
+    assert_int_equal(runtime_unfinished(f->runtime), 0);
+    cancel(f, w.task, CANCEL_SHUTDOWN); /* too late to be the reason */
+    task_drain(f->runtime);
+    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    check_canceled(&w, CANCEL_CLIENT, EFFECT_PREVENTED);
+    check_never_started(&w);
+    assert_int_equal(tally.started, 0);
+    assert_int_equal(tally.canceled, 0);
+    task_release(w.task);
+}
+
+/* Each of what a function may make of a cancel, by itself and as the result of a timeout. */
+static void canceled_while_running(void **state)
+{
+    struct fixture *f = *state;
+    static const enum cancel_reason reasons[] = {CANCEL_CLIENT,   CANCEL_PARENT,  CANCEL_SIBLING,
+                                                 CANCEL_SHUTDOWN, CANCEL_TIMEOUT, CANCEL_DEADLINE};
+    for (size_t r = 0; r < COUNT_OF(reasons); r++) {
+        for (enum probe_cancel on_cancel = 0; on_cancel < PROBE_CANCELS; on_cancel++) {
+            for (int rc = ERR_INTERNAL; rc <= 0; rc -= ERR_INTERNAL) {
+                struct tally tally = {0};
+                struct task_spec spec = probe_after(f, &tally, BY_HAND, rc);
+                probe_of(&spec)->on_cancel = on_cancel;
+                struct watch w = {0};
+                assert_int_equal(submit(f, &spec, &w), 0);
+                task_drain(f->runtime);
+                cancel(f, w.task, reasons[r]);
+                bool stops = on_cancel == PROBE_STOPS || on_cancel == PROBE_STOPS_LATER;
+                if (on_cancel == PROBE_STOPS_LATER || on_cancel == PROBE_ENDS_LATER) {
+                    task_drain(f->runtime);
+                    assert_int_equal(w.done, 0);
+                    assert_int_equal(view_of(w.task).state, TASK_CANCELING);
+                    assert_int_equal(running_timers(f), 0); /* its limits have nothing more to say */
+                    for (size_t again = 0; again < COUNT_OF(reasons); again++)
+                        cancel(f, w.task, reasons[again]);
+                    if (stops)
+                        probe_stop(w.task);
+                    else
+                        probe_end(w.task, rc);
+                }
+                assert_int_equal(w.done, 0);
+                task_drain(f->runtime);
+                check_canceled(&w, reasons[r], stops ? EFFECT_STOPPED : EFFECT_TOO_LATE);
+                if (!stops)
+                    check_ended(&w, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
+                else if (reasons[r] == CANCEL_TIMEOUT)
+                    check_ended(&w, TASK_FAILED, ERR_TIMEOUT);
+                else if (reasons[r] == CANCEL_DEADLINE)
+                    check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+                else
+                    check_ended(&w, TASK_CANCELED, reasons[r] == CANCEL_SHUTDOWN ? ERR_SHUTTING_DOWN : ERR_CANCELED);
+                assert_int_equal(tally.started, 1);
+                assert_int_equal(tally.canceled, 1);
+                assert_int_equal(tally.active, 0);
+                task_release(w.task);
+            }
+        }
+    }
+}
+
+static void cancel_itself(struct watch *w)
+{
+    cancel(w->fixture, w->task, CANCEL_CLIENT);
+    task_drain(w->fixture->runtime);
+}
+
+static void canceled_when_done_nothing_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct task_spec spec = sleep_of(f, 0);
+    struct watch w = {.then = cancel_itself};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    cancel(f, w.task, CANCEL_CLIENT);
+    task_drain(f->runtime);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_false(view_of(w.task).cancel_asked);
+    assert_false(view_of(w.task).cancel_settled);
+    assert_int_equal(view_of(w.task).state, TASK_SUCCEEDED);
+    task_release(w.task);
+}
+
+/* It has ended by itself, but nobody was told yet. */
+static void canceled_before_delivery_nothing_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    probe_end(w.task, 0);
+    cancel(f, w.task, CANCEL_CLIENT);
+    task_drain(f->runtime);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_false(w.view.cancel_asked);
+    assert_int_equal(tally.canceled, 0);
+    task_release(w.task);
+}
+
+static void cancel_the_other(struct watch *w)
+{
+    struct watch *other = w->user;
+    cancel(w->fixture, other->task, CANCEL_CLIENT);
+    task_drain(w->fixture->runtime); /* from inside `done` it leaves everything to the drain below */
+    PRE(other->done == 0);
+}
+
+static void canceled_from_inside_anothers_done(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch queued = {0}, running = {0}, first = {.then = cancel_the_other, .user = &queued},
+                 second = {.then = cancel_the_other, .user = &running};
+    struct task_spec by_hand = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &by_hand, &running), 0);
+    task_drain(f->runtime);
+    struct task_spec nothing = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &nothing, &first), 0);
+    task_drain(f->runtime);
+    nothing = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &nothing, &second), 0);
+    task_drain(f->runtime);
+
+    /* In the ready queue: the end of `first`, then that of `second`, then the start of `queued`. */
+    probe_end(first.task, 0);
+    probe_end(second.task, 0);
+    by_hand = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &by_hand, &queued), 0);
+    task_drain(f->runtime);
+    check_ended(&first, TASK_SUCCEEDED, 0);
+    check_ended(&second, TASK_SUCCEEDED, 0);
+    check_ended(&queued, TASK_CANCELED, ERR_CANCELED);
+    check_canceled(&queued, CANCEL_CLIENT, EFFECT_PREVENTED);
+    check_ended(&running, TASK_CANCELED, ERR_CANCELED);
+    check_canceled(&running, CANCEL_CLIENT, EFFECT_STOPPED);
+    assert_int_equal(tally.started, 3);
+    assert_int_equal(queued.place, 3);
+    assert_int_equal(running.place, 4);
+    task_release(first.task);
+    task_release(running.task);
+    task_release(second.task);
+    task_release(queued.task);
+}
+
+struct alarm {
+    struct timer timer;
+    struct watch *watch;
+};
+
+static void on_alarm(struct timer *timer)
+{
+    struct watch *w = container_of(timer, struct alarm, timer)->watch;
+    cancel(w->fixture, w->task, CANCEL_CLIENT);
+}
+
+/* In the batch of timers in which it would have woken by itself, before or after that. */
+static void canceled_from_a_timer(void **state)
+{
+    struct fixture *f = *state;
+    for (int offset = -1; offset <= 1; offset++) {
+        struct task_spec spec = sleep_of(f, MS(2));
+        struct watch w = {0};
+        struct alarm alarm = {.timer.fire = on_alarm, .watch = &w};
+        assert_int_equal(submit(f, &spec, &w), 0);
+        task_drain(f->runtime);
+        assert_true(timers_reserve(&f->runtime->timers, 1));
+        timers_start(&f->runtime->timers, &alarm.timer,
+                     w.task->started_ns + (offset < 0    ? MS(2) - 1
+                                           : offset == 0 ? MS(2)
+                                                         : MS(2) + 1));
+        assert_true(run_until(f, watch_is_done, &w));
+        timers_stop(&f->runtime->timers, &alarm.timer);
+        timers_unreserve(&f->runtime->timers, 1);
+        if (offset < 0)
+            check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+        if (offset > 0)
+            check_ended(&w, TASK_SUCCEEDED, 0);
+        assert_int_equal(w.done, 1);
+        assert_int_equal(w.view.state == TASK_CANCELED, w.view.cancel_asked);
+        task_release(w.task);
+    }
+}
+
+static void on_uv_alarm(uv_timer_t *timer)
+{
+    struct watch *w = timer->data;
+    cancel(w->fixture, w->task, CANCEL_CLIENT);
+    task_drain(w->fixture->runtime);
+}
+
+static void canceled_from_a_callback_of_the_loop(void **state)
+{
+    struct fixture *f = *state;
+    struct task_spec spec = sleep_of(f, 3600 * NS_PER_SECOND);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    uv_timer_t timer;
+    uv_timer_init(&f->loop, &timer);
+    timer.data = &w;
+    uv_timer_start(&timer, on_uv_alarm, 1, 0);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    task_release(w.task);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+/* -- the two clocks -------------------------------------------------------------------------------------------------- */
+
+static void a_timeout_counts_from_the_start(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    spec.options.timeout_ns = MS(3);
+    spec.options.deadline_ns = 3600 * NS_PER_SECOND;
+    struct watch w = {0};
+    assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* it had to queue for a second */
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_ended(&w, TASK_FAILED, ERR_TIMEOUT);
+    check_canceled(&w, CANCEL_TIMEOUT, EFFECT_STOPPED);
+    assert_true(w.view.queued_ns >= NS_PER_SECOND);
+    assert_true(w.view.duration_ns >= MS(3));
+    task_release(w.task);
+}
+
+static void a_deadline_counts_from_receipt(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    spec.options.timeout_ns = NS_PER_SECOND;
+    spec.options.deadline_ns = NS_PER_SECOND;
+    struct watch w = {0};
+    assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND + MS(20), &w), 0);
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+    assert_int_equal(w.view.cancel_reason, CANCEL_DEADLINE);
+    assert_true(w.view.queued_ns + (w.view.duration_ns == ABSENT ? 0 : w.view.duration_ns) >= NS_PER_SECOND);
+    task_release(w.task);
+}
+
+static void without_its_own_it_has_the_default_limits(void **state)
+{
+    (void)state;
+    struct limits limits;
+    struct tally tally = {0};
+    for (int which = 0; which < 2; which++) {
+        limits_default(&limits);
+        if (which == 0)
+            limits.default_timeout_seconds = MS(2);
+        else
+            limits.default_deadline_seconds = MS(20);
+        struct fixture *f = fixture_new(&limits);
+        assert_non_null(f);
+        struct task_spec spec = probe_by_hand(f, &tally);
+        struct watch w = {0};
+        assert_int_equal(submit(f, &spec, &w), 0);
+        task_drain(f->runtime);
+        assert_true(run_until(f, watch_is_done, &w));
+        check_ended(&w, TASK_FAILED, which == 0 ? ERR_TIMEOUT : ERR_DEADLINE);
+        task_release(w.task);
+
+        spec = probe_by_hand(f, &tally); /* its own, longer than the default: not clamped */
+        spec.options.timeout_ns = spec.options.deadline_ns = 3600 * NS_PER_SECOND;
+        struct watch own = {0}, sleeper = {0};
+        assert_int_equal(submit(f, &spec, &own), 0);
+        spec = sleep_of(f, MS(30));
+        spec.options = (struct task_options){.timeout_ns = NS_PER_SECOND * 60, .deadline_ns = NS_PER_SECOND * 60};
+        assert_int_equal(submit(f, &spec, &sleeper), 0);
+        task_drain(f->runtime);
+        assert_true(run_until(f, watch_is_done, &sleeper));
+        check_ended(&sleeper, TASK_SUCCEEDED, 0);
+        assert_int_equal(own.done, 0);
+        probe_end(own.task, 0);
+        task_drain(f->runtime);
+        check_ended(&own, TASK_SUCCEEDED, 0);
+        task_release(own.task);
+        task_release(sleeper.task);
+        assert_true(fixture_free(f));
+    }
+}
+
+static void expired_work_never_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    for (int by_timer = 0; by_timer < 2; by_timer++) {
+        struct task_spec spec = probe_by_hand(f, &tally);
+        spec.options.deadline_ns = MS(1);
+        struct watch w = {0};
+        assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(1), &w), 0);
+        assert_int_equal(w.done, 0);
+        if (!by_timer)
+            task_drain(f->runtime);
+        assert_true(run_until(f, watch_is_done, &w));
+        check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+        check_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
+        check_never_started(&w);
+        assert_true(w.view.queued_ns >= MS(1));
+        task_release(w.task);
+    }
+    assert_int_equal(tally.started, 0);
+}
+
+/* A function may have an answer although its time was up: the answer counts, and the effect says so. */
+static void past_its_timeout_it_may_still_succeed(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_after(f, &tally, MS(5), 0);
+    spec.options.timeout_ns = MS(1);
+    probe_of(&spec)->on_cancel = PROBE_ENDS_LATER;
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    task_drain(f->runtime);
+    assert_true(run_until(f, watch_is_done, &w));
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    check_canceled(&w, CANCEL_TIMEOUT, EFFECT_TOO_LATE);
+    assert_int_equal(tally.canceled, 1);
+    task_release(w.task);
+}
+
+static void the_earlier_of_timeout_and_deadline_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    static const struct {
+        uint64_t timeout_ns, deadline_ns;
+        int rc;
+    } rows[] = {{MS(1), 3600 * NS_PER_SECOND, ERR_TIMEOUT}, {3600 * NS_PER_SECOND, MS(20), ERR_DEADLINE}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct task_spec spec = probe_by_hand(f, &tally);
+        spec.options.timeout_ns = rows[i].timeout_ns;
+        spec.options.deadline_ns = rows[i].deadline_ns;
+        struct watch w = {0};
+        assert_int_equal(submit(f, &spec, &w), 0);
+        task_drain(f->runtime);
+        assert_true(run_until(f, watch_is_done, &w));
+        check_ended(&w, TASK_FAILED, rows[i].rc);
+        task_release(w.task);
+    }
+}
+
+static void an_ended_task_leaves_no_timer(void **state)
+{
+    struct fixture *f = *state;
+    struct task_spec spec = sleep_of(f, 0);
+    struct watch w = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    assert_int_equal(running_timers(f), 1); /* the default deadline */
+    assert_int_equal(reserved_timers(f), TIMERS_PER_TASK);
+    task_drain(f->runtime);
+    assert_int_equal(running_timers(f), 0);
+    assert_int_equal(reserved_timers(f), 0);
+    assert_int_equal(uv_loop_alive(&f->loop), 0);
+    task_release(w.task);
+}
+
+/* -- admission ------------------------------------------------------------------------------------------------------- */
+
+static void more_than_max_tasks_are_refused(void **state)
+{
+    (void)state;
+    struct limits limits;
+    limits_default(&limits);
+    limits.max_tasks = 5;
+    struct fixture *f = fixture_new(&limits);
+    assert_non_null(f);
+    struct tally tally = {0};
+    struct task_spec one = probe_by_hand(f, &tally);
+    struct task_spec six = gather_of_copies(f, "all", 5, &one), three = gather_of_copies(f, "all", 2, &one);
+    struct watch refused = {0}, w[3] = {{0}};
+    struct err e = {0};
+    struct task *task = NULL;
+    assert_int_equal(task_submit(f->runtime, &six, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_LIMIT_EXCEEDED);
+    assert_ptr_equal(e.limit, &limits_fields[LIMIT_TASKS]); /* more than could ever run */
+    assert_int_equal(submit(f, &three, &w[0]), 0);
+    one = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &one, &w[1]), 0);
+    one = probe_by_hand(f, &tally);
+    struct task_spec two = gather_of(f, "all", 1, &one);
+    assert_int_equal(submit(f, &two, &refused), ERR_TOO_MANY_TASKS); /* one too many */
+    assert_int_equal(submit(f, &one, &w[2]), 0);                     /* just as many as there may be */
+    one = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &one, &refused), ERR_TOO_MANY_TASKS);
+    assert_int_equal(runtime_unfinished(f->runtime), 5);
+    assert_int_equal(reserved_timers(f), 5 * TIMERS_PER_TASK);
+
+    assert_int_equal(task_submit(f->runtime, &one, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_TOO_MANY_TASKS);
+    assert_int_equal(e.rc, ERR_TOO_MANY_TASKS);
+    assert_null(e.limit);
+    assert_non_null(strstr(e.msg, "max_tasks"));
+    assert_null(task);
+
+    task_drain(f->runtime);
+    probe_end(w[1].task, 0); /* one has ended: one has room, released or not */
+    struct watch again = {0};
+    assert_int_equal(submit(f, &one, &again), 0);
+    task_drain(f->runtime);
+    assert_int_equal(again.done, 0);
+    runtime_cancel_all(f->runtime);
+    task_drain(f->runtime);
+    assert_int_equal(refused.done, 0);
+    assert_null(refused.task);
+    assert_int_equal(tally.started, 5);
+    for (size_t i = 0; i < COUNT_OF(w); i++)
+        task_release(w[i].task);
+    task_release(again.task);
+    assert_true(fixture_free(f));
+}
+
+static void a_refusing_runtime_lets_the_rest_go_on(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    struct watch w = {0}, refused = {0};
+    assert_int_equal(submit(f, &spec, &w), 0);
+    runtime_refuse(f->runtime);
+    spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &spec, &refused), ERR_SHUTTING_DOWN);
+    task_drain(f->runtime); /* what was queued still starts */
+    assert_int_equal(tally.started, 1);
+    probe_end(w.task, 0);
+    task_drain(f->runtime);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_int_equal(refused.done, 0);
+    task_release(w.task);
+}
+
+/* At each allocation that submitting a tree of tasks needs. */
+static void without_memory_nothing_has_started(void **state)
+{
+    (void)state;
+    enum { COPIES = 300, PROBES = 2 + 2 * COPIES };
+    unsigned long n = 0, failures = 0;
+    bool failed;
+    do {
+        struct fixture *f = fixture_new(NULL);
+        assert_non_null(f);
+        struct tally tally = {0};
+        struct task_spec probe = probe_after(f, &tally, 0, 0);
+        struct task_spec inner = gather_of_copies(f, "all", COPIES, &probe);
+        inner.options.deadline_ns = NS_PER_SECOND * 60;
+        struct task_spec children[] = {probe, inner, inner, probe};
+        struct task_spec *spec = arena_alloc(f->arena, sizeof *spec);
+        assert_non_null(spec);
+        *spec = gather_of(f, "all", COUNT_OF(children), children);
+        struct watch w = {.fixture = f};
+
+        alloc_fail_at(++n);
+        struct err e = {0};
+        int rc = task_submit(f->runtime, spec, f->arena, uv_hrtime(), watch_done, &w, &w.task, &e);
+        failed = alloc_count() >= n;
+        alloc_fail_at(0);
+        if (failed) {
+            failures++;
+            assert_int_equal(rc, ERR_OUT_OF_MEMORY);
+            assert_int_equal(e.rc, ERR_OUT_OF_MEMORY);
+            assert_null(w.task);
+            assert_int_equal(runtime_unfinished(f->runtime), 0);
+            assert_int_equal(running_timers(f), 0);
+            assert_int_equal(reserved_timers(f), 0);
+            assert_int_equal(uv_loop_alive(&f->loop), 0);
+            task_drain(f->runtime);
+            assert_int_equal(w.done, 0);
+            assert_int_equal(tally.started, 0);
+            assert_int_equal(submit(f, spec, &w), 0); /* the same spec in the same arena, now that there is memory */
+        } else {
+            assert_int_equal(rc, 0);
+        }
+        task_drain(f->runtime);
+        check_ended(&w, TASK_SUCCEEDED, 0);
+        assert_int_equal(tally.ended, PROBES);
+        task_release(w.task);
+        assert_true(fixture_free(f));
+    } while (failed);
+    assert_true(failures > 5);
+}
+
+/* The same for a single task, whose parts come to lie on each side of a block's end. */
+static void without_memory_for_any_part(void **state)
+{
+    struct fixture *f = *state;
+    unsigned failures = 0;
+    for (size_t taken = 0; taken < 900; taken += 16) {
+        for (unsigned long n = 1; n <= 2; n++) {
+            assert_non_null(arena_alloc(f->arena, taken));
+            struct task_spec spec = sleep_of(f, 0);
+            struct watch w = {.fixture = f};
+            alloc_fail_at(n);
+            int rc = task_submit(f->runtime, &spec, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+            bool failed = alloc_count() >= n;
+            alloc_fail_at(0);
+            failures += failed;
+            assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+            assert_int_equal(runtime_unfinished(f->runtime), !failed);
+            assert_int_equal(reserved_timers(f), failed ? 0 : TIMERS_PER_TASK);
+            task_drain(f->runtime);
+            assert_int_equal(w.done, !failed);
+            if (!failed)
+                task_release(w.task);
+            arena_unref(f->arena);
+            f->arena = arena_new();
+        }
+    }
+    assert_true(failures > 1);
+}
+
+static void a_runtime_needs_memory(void **state)
+{
+    (void)state;
+    struct limits limits;
+    limits_default(&limits);
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    struct runtime *runtime = NULL;
+    struct err e = {0};
+    unsigned long n = 0;
+    int rc;
+    do {
+        alloc_fail_at(++n);
+        rc = runtime_new(&(struct runtime_config){.loop = &loop, .limits = &limits}, &runtime, &e);
+        assert_int_equal(rc, alloc_count() >= n ? ERR_OUT_OF_MEMORY : 0);
+        assert_int_equal(runtime != NULL, rc == 0);
+        if (rc != 0)
+            assert_int_equal(uv_run(&loop, UV_RUN_NOWAIT), 0);
+    } while (rc != 0);
+    alloc_fail_at(0);
+    assert_true(n > 1);
+    runtime_close(runtime);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+/* -- many ------------------------------------------------------------------------------------------------------------ */
+
+static void cancel_all_reaches_each_state(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch queued = {0}, running = {0}, canceling = {0}, lingering = {0}, ended = {0}, family = {0};
+    struct task_spec spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &spec, &running), 0);
+    spec = probe_by_hand(f, &tally);
+    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER;
+    assert_int_equal(submit(f, &spec, &canceling), 0);
+    spec = probe_by_hand(f, &tally);
+    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER;
+    assert_int_equal(submit(f, &spec, &lingering), 0);
+    spec = probe_by_hand(f, &tally);
+    spec = gather_of_copies(f, "all_settled", 3, &spec);
+    set_integer(&spec, "max_concurrency", 1);
+    assert_int_equal(submit(f, &spec, &family), 0);
+    spec = sleep_of(f, 0);
+    assert_int_equal(submit(f, &spec, &ended), 0);
+    task_drain(f->runtime);
+    cancel(f, canceling.task, CANCEL_CLIENT);
+    spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &spec, &queued), 0);
+
+    f->calling = true;
+    runtime_cancel_all(f->runtime);
+    runtime_cancel_all(f->runtime); /* twice is as good as once */
+    f->calling = false;
+    task_drain(f->runtime);
+    check_ended(&queued, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    check_canceled(&queued, CANCEL_SHUTDOWN, EFFECT_PREVENTED);
+    check_ended(&running, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    check_canceled(&running, CANCEL_SHUTDOWN, EFFECT_STOPPED);
+    check_ended(&ended, TASK_SUCCEEDED, 0);
+    assert_false(view_of(ended.task).cancel_asked);
+    check_ended(&family, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    assert_int_equal(output_integer(family.task, "counts.canceled"), 3);
+    assert_int_equal(view_of(family_child(family.task, 0)).cancel_effect, EFFECT_STOPPED);
+    for (size_t i = 0; i < 3; i++) {
+        struct task_view view = view_of(family_child(family.task, i));
+        assert_int_equal(view.cancel_reason, CANCEL_PARENT);
+        assert_int_equal(view.cancel_effect, i == 0 ? EFFECT_STOPPED : EFFECT_PREVENTED);
+    }
+    assert_int_equal(runtime_unfinished(f->runtime), 2);
+
+    assert_int_equal(canceling.done + lingering.done, 0);
+    probe_stop(canceling.task);
+    probe_stop(lingering.task);
+    task_drain(f->runtime);
+    check_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* a client was first */
+    check_ended(&lingering, TASK_CANCELED, ERR_SHUTTING_DOWN);
+
+    struct watch *all[] = {&queued, &running, &canceling, &lingering, &ended, &family};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        task_release(all[i]->task);
+}
+
+static void cancel_all_others(struct watch *w)
+{
+    runtime_cancel_all(w->fixture->runtime);
+    task_drain(w->fixture->runtime);
+}
+
+static void cancel_all_from_inside_done(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    struct watch others[10] = {{0}}, w = {.then = cancel_all_others};
+    struct task_spec spec;
+    for (size_t i = 0; i < 5; i++) {
+        spec = probe_by_hand(f, &tally);
+        assert_int_equal(submit(f, &spec, &others[i]), 0);
+    }
+    task_drain(f->runtime);
+    spec = sleep_of(f, 0);
+    assert_int_equal(submit(f, &spec, &w), 0);
+    for (size_t i = 5; i < 10; i++) {
+        spec = probe_by_hand(f, &tally);
+        assert_int_equal(submit(f, &spec, &others[i]), 0);
+    }
+    task_drain(f->runtime);
+    check_ended(&w, TASK_SUCCEEDED, 0);
+    for (size_t i = 0; i < 10; i++) {
+        check_ended(&others[i], TASK_CANCELED, ERR_SHUTTING_DOWN);
+        task_release(others[i].task);
+    }
+    task_release(w.task);
+}
+
+static void release_itself(struct watch *w)
+{
+    task_release(w->task);
+}
+
+static void release_the_others_and_itself(struct watch *w)
+{
+    struct watch *others = w->user;
+    for (size_t i = 0; i < 5; i++)
+        task_release(others[i].task);
+    task_release(w->task);
+}
+
+/* Each task has an arena of its own: a sanitizer sees what is used after it, or never given back. */
+static void released_in_any_order(void **state)
+{
+    struct fixture *f = *state;
+    enum { TASKS = 40 };
+    struct watch w[TASKS] = {{0}};
+    struct dice dice = {99};
+    struct task_spec spec;
+    for (size_t i = 0; i < TASKS; i++) {
+        spec = sleep_of(f, i % 3 == 0 ? 0 : dice_roll(&dice, MS(3)));
+        w[i].then = i % 4 == 0 ? release_itself : NULL;
+        assert_int_equal(submit(f, &spec, &w[i]), 0);
+    }
+    task_drain(f->runtime);
+    assert_true(run_until_idle(f));
+    for (size_t left = TASKS - TASKS / 4; left > 0; left--) {
+        size_t i;
+        do
+            i = dice_roll(&dice, TASKS);
+        while (w[i].then != NULL);
+        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        task_release(w[i].task);
+        w[i].then = release_itself;
+    }
+
+    struct watch others[5] = {{0}}, last = {.then = release_the_others_and_itself, .user = others};
+    for (size_t i = 0; i < 5; i++) {
+        spec = sleep_of(f, 0);
+        assert_int_equal(submit(f, &spec, &others[i]), 0);
+    }
+    spec = sleep_of(f, 0);
+    assert_int_equal(submit(f, &spec, &last), 0);
+    task_drain(f->runtime);
+    assert_int_equal(last.done, 1);
+}
+
+struct relay {
+    struct watch watches[1000];
+    size_t next;
+};
+
+static void hand_over(struct watch *w)
+{
+    struct relay *relay = w->user;
+    task_release(w->task);
+    if (relay->next == COUNT_OF(relay->watches))
+        return;
+    struct watch *next = &relay->watches[relay->next++];
+    *next = (struct watch){.then = hand_over, .user = relay};
+    struct task_spec spec = sleep_of(w->fixture, 0);
+    PRE(submit(w->fixture, &spec, next) == 0);
+    task_drain(w->fixture->runtime); /* must not recurse */
+    PRE(next->done == 0);
+}
+
+static void submitted_from_inside_done(void **state)
+{
+    struct fixture *f = *state;
+    struct relay *relay = calloc(1, sizeof *relay);
+    assert_non_null(relay);
+    relay->watches[0] = (struct watch){.then = hand_over, .user = relay};
+    relay->next = 1;
+    struct task_spec spec = sleep_of(f, 0);
+    assert_int_equal(submit(f, &spec, &relay->watches[0]), 0);
+    task_drain(f->runtime);
+    for (size_t i = 0; i < COUNT_OF(relay->watches); i++)
+        check_ended(&relay->watches[i], TASK_SUCCEEDED, 0);
+    free(relay);
+}
+
+static void two_runtimes_on_one_loop(void **state)
+{
+    struct fixture *f = *state;
+    struct limits limits;
+    limits_default(&limits);
+    struct runtime *mine = f->runtime, *other;
+    assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
+    struct watch w[2] = {{0}};
+    struct task_spec spec = sleep_of(f, MS(1));
+    assert_int_equal(submit(f, &spec, &w[0]), 0);
+    f->runtime = other;
+    spec = sleep_of(f, MS(2));
+    assert_int_equal(submit(f, &spec, &w[1]), 0);
+    f->runtime = mine;
+    runtime_cancel_all(mine);
+    task_drain(mine);
+    assert_int_equal(w[0].done, 1);
+    assert_int_equal(runtime_unfinished(other), 1);
+    task_drain(other);
+    assert_true(run_until(f, watch_is_done, &w[1]));
+    check_ended(&w[1], TASK_SUCCEEDED, 0);
+    task_release(w[0].task);
+    task_release(w[1].task);
+    runtime_close(other);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+/* Hundreds of single tasks with chance in everything: each is done exactly once, and says so consistently. */
+static void each_of_many_is_done_once(void **state)
+{
+    struct fixture *f = *state;
+    enum { TASKS = 2000 };
+    struct watch *w = calloc(TASKS, sizeof *w);
+    assert_non_null(w);
+    struct tally tally = {0};
+    struct dice dice = {20250101};
+    for (size_t i = 0; i < TASKS; i++) {
+        static const int ends[] = {0, 0, ERR_INTERNAL, ERR_INVALID};
+        struct task_spec spec =
+            probe_after(f, &tally, dice_roll(&dice, 3) * dice_roll(&dice, MS(2)), ends[dice_roll(&dice, 4)]);
+        probe_of(&spec)->on_cancel = (enum probe_cancel)dice_roll(&dice, PROBE_CANCELS);
+        probe_of(&spec)->linger_ns = dice_roll(&dice, MS(1));
+        if (dice_roll(&dice, 3) == 0)
+            spec.options.timeout_ns = 1 + dice_roll(&dice, MS(2));
+        if (dice_roll(&dice, 3) == 0)
+            spec.options.deadline_ns = 1 + dice_roll(&dice, MS(4));
+        assert_int_equal(submit(f, &spec, &w[i]), 0);
+        if (dice_roll(&dice, 4) == 0)
+            cancel(f, w[dice_roll(&dice, i + 1)].task, (enum cancel_reason)dice_roll(&dice, CANCEL_TIMEOUT));
+        if (dice_roll(&dice, 5) == 0)
+            task_drain(f->runtime);
+        if (dice_roll(&dice, 20) == 0)
+            uv_run(&f->loop, UV_RUN_NOWAIT);
+    }
+    task_drain(f->runtime);
+    assert_true(run_until_idle(f));
+
+    size_t started = 0;
+    for (size_t i = 0; i < TASKS; i++) {
+        const struct task_view view = w[i].view;
+        assert_int_equal(w[i].done, 1);
+        assert_false(w[i].inside_call);
+        assert_true(view.done);
+        started += view.pid != 0;
+        assert_int_equal(view.cancel_asked, view.cancel_settled);
+        assert_int_equal(view.rc == 0, view.state == TASK_SUCCEEDED);
+        assert_int_equal(view.output != NULL, view.state == TASK_SUCCEEDED);
+        assert_int_equal(view.pid == 0, view.duration_ns == ABSENT);
+        if (view.pid == 0)
+            assert_int_equal(view.cancel_effect, EFFECT_PREVENTED);
+        if (view.state == TASK_CANCELED)
+            assert_true(view.cancel_asked && view.cancel_effect != EFFECT_TOO_LATE);
+        if (view.state == TASK_SUCCEEDED && view.cancel_asked)
+            assert_int_equal(view.cancel_effect, EFFECT_TOO_LATE);
+        if (view.rc == ERR_TIMEOUT)
+            assert_true(view.cancel_reason == CANCEL_TIMEOUT && view.cancel_effect == EFFECT_STOPPED);
+        task_release(w[i].task);
+    }
+    assert_int_equal(started, tally.started);
+    assert_int_equal(tally.started, tally.ended);
+    assert_int_equal(tally.active, 0);
+    free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_sleep_of_nothing_is_done_in_the_first_drain, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_can_be_said_in_each_state, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(it_fails_with_what_its_function_says, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_sleep_never_ends_early, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(done_comes_in_the_order_of_the_ends, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_while_queued_it_never_starts, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_while_running, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_when_done_nothing_changes, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_before_delivery_nothing_changes, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_from_inside_anothers_done, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_from_a_timer, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(canceled_from_a_callback_of_the_loop, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_timeout_counts_from_the_start, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_deadline_counts_from_receipt, fixture_setup, fixture_teardown),
+        cmocka_unit_test(without_its_own_it_has_the_default_limits),
+        cmocka_unit_test_setup_teardown(expired_work_never_starts, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(past_its_timeout_it_may_still_succeed, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_earlier_of_timeout_and_deadline_counts, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_ended_task_leaves_no_timer, fixture_setup, fixture_teardown),
+        cmocka_unit_test(more_than_max_tasks_are_refused),
+        cmocka_unit_test_setup_teardown(a_refusing_runtime_lets_the_rest_go_on, fixture_setup, fixture_teardown),
+        cmocka_unit_test(without_memory_nothing_has_started),
+        cmocka_unit_test_setup_teardown(without_memory_for_any_part, fixture_setup, fixture_teardown),
+        cmocka_unit_test(a_runtime_needs_memory),
+        cmocka_unit_test_setup_teardown(cancel_all_reaches_each_state, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_all_from_inside_done, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(released_in_any_order, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(submitted_from_inside_done, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(two_runtimes_on_one_loop, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(each_of_many_is_done_once, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,547 @@
+/* types, limits - values from text, ranges and their messages, seconds to the nanosecond, absence. */
+#include "runtime/types/limits.h"
+#include "tests/unit/support/alloc_fault.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SECOND ((int64_t)NS_PER_SECOND)
+
+static const char *const modes[] = {"all", "any", "race", NULL};
+
+static const struct type boolean = {.kind = TYPE_BOOLEAN};
+static const struct type count = {.kind = TYPE_INTEGER, .min = 1, .max = 100};
+static const struct type any_integer = {.kind = TYPE_INTEGER, .min = -INT64_MAX, .max = INT64_MAX};
+static const struct type pause_time = {.kind = TYPE_SECONDS, .min = 0, .max = 86400 * SECOND};
+static const struct type timeout = {.kind = TYPE_SECONDS, .min = 1, .max = 86400 * SECOND};
+static const struct type half = {.kind = TYPE_SECONDS, .min = SECOND / 2, .max = 3 * SECOND / 2};
+static const struct type any_seconds = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type limited = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
+static const struct type limited_count = {.kind = TYPE_INTEGER, .min = 1, .limit = &limits_fields[LIMIT_TASKS]};
+static const struct type mode = {.kind = TYPE_ENUM, .names = modes};
+static const struct type word = {.kind = TYPE_STRING, .min = 1, .max = 8};
+static const struct type long_text = {.kind = TYPE_STRING, .min = 2, .max = 1000000};
+static const struct type numbers = {.kind = TYPE_LIST, .min = 0, .max = 10000, .item = &count};
+static const struct type words = {.kind = TYPE_LIST, .min = 1, .max = 2, .item = &word};
+static const struct type texts = {.kind = TYPE_LIST, .min = 1, .max = 100, .item = &long_text};
+
+static int setup(void **state)
+{
+    *state = arena_new();
+    return *state == NULL;
+}
+
+static int teardown(void **state)
+{
+    arena_unref(*state);
+    return 0;
+}
+
+/* Parsing fails with this code and message, and leaves the value as it was. */
+static void refused(void **state, const struct type *type, struct text text, int rc, const char *message)
+{
+    unsigned char value[64], before[64];
+    struct limits limits;
+    struct err e = {0};
+    limits_default(&limits);
+    memset(value, 0xA5, sizeof value);
+    memcpy(before, value, sizeof value);
+    assert_true(type_size(type) <= sizeof value);
+    assert_int_equal(type_parse(type, text, *state, &limits, value, &e), rc);
+    assert_string_equal(e.msg, message);
+    assert_int_equal(e.rc, rc);
+    assert_memory_equal(value, before, sizeof value);
+    assert_int_equal(type_parse(type, text, *state, &limits, value, NULL), rc); /* an err is not needed */
+}
+
+static void parsed(void **state, const struct type *type, const char *text, void *value)
+{
+    struct limits limits;
+    struct err e = {0};
+    limits_default(&limits);
+    if (type_parse(type, text_of(text), *state, &limits, value, &e) != 0)
+        fail_msg("%s: %s", text, e.msg);
+}
+
+static void test_booleans(void **state)
+{
+    bool value = false;
+    parsed(state, &boolean, "true", &value);
+    assert_true(value);
+    parsed(state, &boolean, "false", &value);
+    assert_false(value);
+    static const char *const bad[] = {"", "True", "1", "yes", "true ", "truex", "tru"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        refused(state, &boolean, text_of(bad[i]), ERR_INVALID, "must be true or false");
+}
+
+static void test_integers(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t value;
+    } good[] = {{"0", 0},
+                {"-0", 0},
+                {"007", 7},
+                {"-12", -12},
+                {"9223372036854775807", INT64_MAX},
+                {"-9223372036854775807", -INT64_MAX},
+                {"000000000000000000000000000001", 1}};
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        int64_t value = 99;
+        parsed(state, &any_integer, good[i].text, &value);
+        assert_int_equal(value, good[i].value);
+    }
+
+    static const char *const bad[] = {"",     "-",   "+1",  " 1",  "1 ",  "1.0",     "1e3",
+                                      "0x10", "--1", "-+1", "ten", "1,2", "\xD9\xA1"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        refused(state, &count, text_of(bad[i]), ERR_INVALID, "must be an integer");
+    refused(state, &count, (struct text){"1\0", 2}, ERR_INVALID, "must be an integer");
+
+    refused(state, &count, TEXT("0"), ERR_INVALID, "must be at least 1");
+    refused(state, &count, TEXT("-99999999999999999999999"), ERR_INVALID, "must be at least 1");
+    refused(state, &count, TEXT("101"), ERR_INVALID, "must be at most 100");
+    refused(state, &count, TEXT("9223372036854775808"), ERR_INVALID, "must be at most 100");
+    refused(state, &count, TEXT("18446744073709551617"), ERR_INVALID, "must be at most 100");
+    refused(state, &any_integer, TEXT("9223372036854775808"), ERR_INVALID, "must fit in 64 bits");
+    refused(state, &any_integer, TEXT("-9223372036854775808"), ERR_INVALID, "must be at least -9223372036854775807");
+    refused(state, &limited_count, TEXT("1000001"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    refused(state, &limited_count, TEXT("99999999999999999999"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    refused(state, &limited_count, TEXT("0"), ERR_INVALID, "must be at least 1");
+}
+
+static void test_seconds_are_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t ns;
+    } good[] = {
+        {"0", 0},
+        {"0.0", 0},
+        {"00", 0},
+        {"0e99999999999999999999999", 0},
+        {"1", 1000000000},
+        {"0.25", 250000000},
+        {"1.5", 1500000000},
+        {"0.1", 100000000}, /* not 100000001, as by way of a double */
+        {"0.3", 300000000},
+        {"1e-3", 1000000},
+        {"1E-3", 1000000},
+        {"1.5e+2", 150000000000},
+        {"150e-2", 1500000000},
+        {"0.000000001", 1},
+        {"1e-9", 1},
+        {"1e-10", 1}, /* rounded up */
+        {"0.00000000000000000000000000001", 1},
+        {"1e-99999999999999999999999999", 1},
+        {"1e-9223372036854775807", 1},
+        {"0e9223372036854775807", 0},
+        {"1.0000000001", 1000000001},
+        {"1.0000000010", 1000000001},
+        {"0.9999999999", 1000000000},
+        {"0.123456789", 123456789},
+        {"0.1234567890000", 123456789},
+        {"0.1234567890001", 123456790},
+        {"0.0000000000000000000000000000015e30", 1500000000},
+        {"1500000000000000000000000000000e-30", 1500000000},
+        {"9223372036.854775807", INT64_MAX},
+        {"9223372036.8547758069999", INT64_MAX},
+        {"9223372036854775807e-9", INT64_MAX},
+        {"9007199254.740993", 9007199254740993000},
+    };
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        uint64_t ns = 99;
+        if (!seconds_parse(good[i].text, &ns) || ns != good[i].ns)
+            fail_msg("%s gave %" PRIu64, good[i].text, ns);
+    }
+
+    static const char *const bad[] = {
+        "",
+        " ",
+        " 1",
+        "1 ",
+        "-1",
+        "+1",
+        "-0",
+        ".5",
+        "5.",
+        ".",
+        "1..2",
+        "1.2.3",
+        "e",
+        "1e",
+        "1e+",
+        "e5",
+        "1e5.0",
+        "1e--5",
+        "1e5e5",
+        "0x10",
+        "0x1p3",
+        "nan",
+        "NaN",
+        "inf",
+        "infinity",
+        "1,5",
+        "1s",
+        "1_0",
+        "1.e5",
+        "9223372036.854775808",
+        "9223372036.8547758070001",
+        "1e10",
+        "1e9223372036854775807",
+        "1e99999999999999999999",
+        "99999999999999999999999999",
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        uint64_t ns = 99;
+        if (seconds_parse(bad[i], &ns))
+            fail_msg("\"%s\" gave %" PRIu64, bad[i], ns);
+        assert_int_equal(ns, 99);
+    }
+}
+
+static void test_seconds_from_text(void **state)
+{
+    uint64_t ns;
+    parsed(state, &pause_time, "0", &ns);
+    assert_int_equal(ns, 0);
+    parsed(state, &pause_time, "86400", &ns);
+    assert_int_equal(ns, 86400 * SECOND);
+    parsed(state, &timeout, "1e-30", &ns);
+    assert_int_equal(ns, 1);
+    parsed(state, &limited, "86400", &ns);
+    assert_int_equal(ns, 86400 * SECOND);
+
+    static const char *const bad[] = {"", "-", "+1", "nan", "-inf", "0x1", "1 s", "--1", "."};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        refused(state, &timeout, text_of(bad[i]), ERR_INVALID, "must be a number of seconds, such as 1.5");
+    refused(state, &timeout, (struct text){"1\0", 2}, ERR_INVALID, "must be a number of seconds, such as 1.5");
+
+    refused(state, &pause_time, TEXT("-1"), ERR_INVALID, "must be at least 0, without a sign");
+    refused(state, &pause_time, TEXT("-1e99"), ERR_INVALID, "must be at least 0, without a sign");
+    refused(state, &timeout, TEXT("-1"), ERR_INVALID, "must be more than 0");
+    refused(state, &timeout, TEXT("0"), ERR_INVALID, "must be more than 0");
+    refused(state, &half, TEXT("-1"), ERR_INVALID, "must be at least 0.5");
+    refused(state, &half, TEXT("0.499"), ERR_INVALID, "must be at least 0.5");
+    refused(state, &half, TEXT("1.5000000001"), ERR_INVALID, "must be at most 1.5"); /* it counts as rounded up */
+    parsed(state, &half, "0.4999999999", &ns);
+    assert_int_equal(ns, SECOND / 2);
+    refused(state, &pause_time, TEXT("86400.000000001"), ERR_INVALID, "must be at most 86400");
+    refused(state, &pause_time, TEXT("1e400"), ERR_INVALID, "must be at most 86400");
+    refused(state, &limited, TEXT("86401"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    refused(state, &limited, TEXT("1e400"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    refused(state, &any_seconds, TEXT("1e10"), ERR_INVALID, "must fit in 63 bits of nanoseconds");
+}
+
+static void test_seconds_to_text(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ns;
+        const char *text;
+    } rows[] = {
+        {0, "0"},
+        {1, "0.000000001"},
+        {10, "0.00000001"},
+        {999999999, "0.999999999"},
+        {1000000000, "1"},
+        {1500000000, "1.5"},
+        {86400000000000, "86400"},
+        {10000000001, "10.000000001"},
+        {INT64_MAX, "9223372036.854775807"},
+        {UINT64_MAX, "18446744073.709551615"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[SECONDS_TEXT];
+        assert_int_equal(seconds_format(rows[i].ns, text), strlen(rows[i].text));
+        assert_string_equal(text, rows[i].text);
+    }
+    uint64_t ns = 1, back;
+    for (int i = 0; i < 20000; i++) { /* any number comes back as it was */
+        char text[SECONDS_TEXT];
+        ns = (ns * UINT64_C(6364136223846793005) + 1442695040888963407);
+        uint64_t some = ns >> (1 + i % 60);
+        seconds_format(some, text);
+        assert_true(seconds_parse(text, &back));
+        assert_true(back == some);
+    }
+}
+
+static void test_enums(void **state)
+{
+    static const char *const endless[] = {
+        "a_name_of_some_length_0", "a_name_of_some_length_1", "a_name_of_some_length_2",
+        "a_name_of_some_length_3", "a_name_of_some_length_4", "a_name_of_some_length_5",
+        "a_name_of_some_length_6", "a_name_of_some_length_7", NULL,
+    };
+    static const struct type many = {.kind = TYPE_ENUM, .names = endless};
+    int value = 99;
+    parsed(state, &mode, "all", &value);
+    assert_int_equal(value, 0);
+    parsed(state, &mode, "race", &value);
+    assert_int_equal(value, 2);
+    static const char *const bad[] = {"", "All", "al", "alll", "all,any", "0"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        refused(state, &mode, text_of(bad[i]), ERR_INVALID, "must be one of all, any, race");
+
+    struct err e;
+    assert_int_equal(type_parse(&many, TEXT("x"), NULL, NULL, &value, &e), ERR_INVALID);
+    assert_memory_equal(e.msg, "must be one of a_name_of_some_length_0, ", 40);
+    assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
+}
+
+static void test_strings(void **state)
+{
+    struct text value = {NULL, 0};
+    parsed(state, &word, "häuser", &value);
+    assert_int_equal(value.len, 7);
+    assert_string_equal(value.at, "häuser");
+    const char *given = "copied";
+    parsed(state, &word, given, &value);
+    assert_ptr_not_equal(value.at, given);
+
+    refused(state, &word, TEXT(""), ERR_INVALID, "must have at least 1 byte");
+    refused(state, &long_text, TEXT("x"), ERR_INVALID, "must have at least 2 bytes");
+    refused(state, &word, TEXT("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
+    refused(state, &word, (struct text){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
+    refused(state, &word, TEXT("a\xFF"), ERR_INVALID, "must be UTF-8");
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "",
+        "plain",
+        "\x7F",
+        "\xC2\x80",
+        "\xDF\xBF",
+        "\xE0\xA0\x80",
+        "\xED\x9F\xBF",
+        "\xEE\x80\x80",
+        "\xEF\xBF\xBF",
+        "\xF0\x90\x80\x80",
+        "\xF4\x8F\xBF\xBF",
+        "a\xC3\xA4z\xE2\x82\xAC\xF0\x9F\x99\x82.",
+    };
+    static const char *const bad[] = {
+        "\x80", /* a byte that only follows */
+        "\xC3", /* cut */
+        "\xC3\x41",
+        "a\xE2\x82",
+        "\xE2\x82\x41",
+        "\xF0\x9F\x99",
+        "\xF0\x9F\x41\x82",
+        "\xC0\x80",
+        "\xC1\xBF",
+        "\xE0\x9F\xBF",
+        "\xF0\x8F\xBF\xBF", /* longer than need be */
+        "\xED\xA0\x80",
+        "\xED\xBF\xBF", /* surrogates */
+        "\xF4\x90\x80\x80",
+        "\xF5\x80\x80\x80",
+        "\xF8\x88\x80\x80\x80",
+        "\xFE",
+        "\xFF", /* beyond U+10FFFF */
+        "\xC3\xA4\xA4",
+    };
+    for (size_t i = 0; i < COUNT_OF(good); i++)
+        assert_true(text_is_utf8(text_of(good[i])));
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        if (text_is_utf8(text_of(bad[i])))
+            fail_msg("bad text %zu passed", i);
+    assert_true(text_is_utf8((struct text){"a\0b", 3}));
+    assert_true(text_is_utf8((struct text){NULL, 0}));
+}
+
+/* Every code point there is, the surrogates, and the first one beyond. */
+static void test_utf8_in_full(void **state)
+{
+    (void)state;
+    for (uint32_t c = 0; c <= 0x110000; c++) {
+        char at[4];
+        size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+        static const unsigned char leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+        for (size_t i = len; i-- > 0;)
+            at[i] =
+                (char)((i == 0 ? leads[len] : 0x80) | (i == 0 ? c >> 6 * (len - 1) : (c >> 6 * (len - 1 - i)) & 0x3F));
+        bool valid = c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
+        assert_true(text_is_utf8((struct text){at, len}) == valid);
+    }
+}
+
+static void test_lists(void **state)
+{
+    struct list list = {NULL, 0};
+    parsed(state, &numbers, "1,22,100", &list);
+    assert_int_equal(list.count, 3);
+    assert_int_equal(((int64_t *)list.items)[0], 1);
+    assert_int_equal(((int64_t *)list.items)[1], 22);
+    assert_int_equal(((int64_t *)list.items)[2], 100);
+    parsed(state, &numbers, "", &list);
+    assert_int_equal(list.count, 0);
+    assert_false(type_is_absent(&numbers, &list)); /* an empty list is not none at all */
+    parsed(state, &words, "a,b c", &list);
+    assert_string_equal(((struct text *)list.items)[0].at, "a");
+    assert_string_equal(((struct text *)list.items)[1].at, "b c");
+
+    refused(state, &words, TEXT(""), ERR_INVALID, "must have at least 1 item");
+    refused(state, &words, TEXT("a,b,c"), ERR_INVALID, "must have at most 2 items");
+    refused(state, &words, TEXT("a,"), ERR_INVALID,
+            "must be separated by commas, and item 2 must have at least 1 byte");
+    refused(state, &words, TEXT(","), ERR_INVALID, "must be separated by commas, and item 1 must have at least 1 byte");
+    refused(state, &numbers, TEXT("1,2,0"), ERR_INVALID, "must be separated by commas, and item 3 must be at least 1");
+    refused(state, &numbers, TEXT("1 ,2"), ERR_INVALID, "must be separated by commas, and item 1 must be an integer");
+
+    char commas[10001];
+    memset(commas, ',', sizeof commas);
+    refused(state, &numbers, (struct text){commas, 10000}, ERR_INVALID, "must have at most 10000 items");
+}
+
+static void test_checks(void **state)
+{
+    (void)state;
+    struct err e;
+    uint64_t ns = UINT64_MAX; /* what is beyond 63 bits is not small */
+    assert_int_equal(type_check(&pause_time, &ns, NULL, &e), ERR_INVALID);
+    assert_string_equal(e.msg, "must be at most 86400");
+
+    struct list list = {.count = SIZE_MAX};
+    assert_int_equal(type_check(&numbers, &list, NULL, &e), ERR_INVALID);
+    assert_string_equal(e.msg, "must have at most 10000 items");
+
+    int64_t n = 7;
+    assert_int_equal(type_check(&count, &n, NULL, NULL), 0);
+    n = INT64_MIN;
+    assert_int_equal(type_check(&count, &n, NULL, &e), ERR_INVALID);
+    assert_string_equal(e.msg, "must be at least 1");
+
+    bool flag = true;
+    assert_int_equal(type_check(&boolean, &flag, NULL, &e), 0);
+
+    struct limits limits;
+    limits_default(&limits);
+    limits.max_timeout_seconds = SECOND / 4;
+    assert_int_equal(type_max(&limited, &limits), SECOND / 4);
+    assert_int_equal(type_max(&count, NULL), 100);
+    ns = SECOND;
+    assert_int_equal(type_check(&limited, &ns, &limits, &e), ERR_LIMIT_EXCEEDED);
+    assert_string_equal(e.msg, "must be at most 0.25");
+    ns = 0;
+    assert_int_equal(type_check(&limited, &ns, &limits, &e), ERR_INVALID);
+    assert_string_equal(e.msg, "must be more than 0");
+}
+
+static void test_absence(void **state)
+{
+    (void)state;
+    static const enum type_kind kinds[] = {TYPE_INTEGER, TYPE_SECONDS, TYPE_ENUM,     TYPE_STRING,
+                                           TYPE_TIME,    TYPE_LIST,    TYPE_FUNCTION, TYPE_INPUT,
+                                           TYPE_OUTPUT,  TYPE_CHILD,   TYPE_REFERENCE};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        struct type type = {.kind = kinds[i]};
+        max_align_t value[2];
+        unsigned char *behind = (unsigned char *)value + type_size(&type);
+        memset(value, 0x11, sizeof value);
+        assert_false(type_is_absent(&type, value));
+        type_set_absent(&type, value);
+        assert_true(type_is_absent(&type, value));
+        assert_int_equal(*behind, 0x11);
+    }
+    struct type record = {.kind = TYPE_RECORD, .size = 48};
+    assert_int_equal(type_size(&record), 48);
+    assert_int_equal(type_size(&boolean), sizeof(bool));
+    assert_false(type_is_absent(&boolean, &(bool){false}));
+    assert_false(type_is_absent(&record, NULL));
+}
+
+/* Each allocation fails once: there is an error that says so, and nothing else happens. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    static char text[3 * 100000];
+    memset(text, 'x', sizeof text);
+    for (size_t i = 4000; i < sizeof text; i += 4000)
+        text[i] = ',';
+    unsigned long n = 0;
+    do {
+        alloc_fail_at(0);
+        struct arena *arena = arena_new();
+        assert_non_null(arena);
+        struct list list = {NULL, 0};
+        struct err e = {0};
+        alloc_fail_at(++n);
+        int rc = type_parse(&texts, (struct text){text, sizeof text}, arena, NULL, &list, &e);
+        if (alloc_count() >= n) {
+            assert_int_equal(rc, ERR_OUT_OF_MEMORY);
+            assert_int_equal(e.rc, ERR_OUT_OF_MEMORY);
+            assert_non_null(strstr(e.msg, "has no room in memory"));
+            assert_null(list.items);
+        } else {
+            assert_int_equal(rc, 0);
+            assert_int_equal(list.count, 75);
+        }
+        arena_unref(arena);
+    } while (alloc_count() >= n);
+    alloc_fail_at(0);
+    assert_true(n > 3);
+}
+
+static void test_limits(void **state)
+{
+    struct limits limits;
+    memset(&limits, 0xA5, sizeof limits);
+    limits_default(&limits);
+    assert_int_equal(limits.max_tasks, 1000000);
+    assert_int_equal(limits.max_timeout_seconds, 86400 * SECOND);
+    assert_int_equal(limit_value(&limits, &limits_fields[LIMIT_GATHER_DEPTH]), limits.max_gather_depth);
+    assert_int_equal(limit_value(&limits, &limits_fields[LIMIT_DEADLINE]), limits.max_deadline_seconds);
+    assert_true(limits.default_timeout_seconds <= limits.max_timeout_seconds);
+    assert_true(limits.default_deadline_seconds <= limits.max_deadline_seconds);
+
+    size_t rows = 0, end = 0;
+    for (const struct field *row = limits_fields; row->name != NULL; row++, rows++) {
+        char value[8];
+        refused(state, row->type, TEXT("-1"), ERR_INVALID,
+                row->type->kind == TYPE_SECONDS      ? "must be more than 0"
+                : row == &limits_fields[LIMIT_QUEUE] ? "must be at least 0"
+                                                     : "must be at least 1");
+        parsed(state, row->type, row->fallback, value);
+        assert_int_equal(row->presence, FIELD_DEFAULTED);
+        assert_non_null(row->doc);
+        assert_true(row->offset >= end); /* no two share their memory */
+        end = row->offset + type_size(row->type);
+    }
+    assert_int_equal(rows, LIMIT_ROWS);
+    assert_true(end <= limits_type.size);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_booleans, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_integers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_enums, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_strings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seconds_from_text, setup, teardown),
+        cmocka_unit_test(test_seconds_are_exact),
+        cmocka_unit_test(test_seconds_to_text),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_utf8_in_full),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_absence),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

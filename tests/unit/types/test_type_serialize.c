@@ -1,0 +1,448 @@
+/* Values as bytes: they come back as they were, and bytes that are no value are found out, whatever they are. */
+#include "runtime/types/limits.h"
+#include "runtime/types/type_serialize.h"
+#include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/runtime_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* -- a record with everything that can cross ----------------------------------------------------------------------- */
+
+struct inner {
+    struct text text;
+    int choice;
+    bool flag;
+};
+
+struct outer {
+    bool flag;
+    int64_t integer, optional_integer, time, pool;
+    uint64_t seconds;
+    int choice;
+    struct text text, optional_text;
+    struct list texts, inners, lists, numbers;
+    struct inner inner;
+};
+
+static const char *const choices[] = {"one", "two", "three", NULL};
+static const struct type flag_type = {.kind = TYPE_BOOLEAN};
+static const struct type integer_type = {.kind = TYPE_INTEGER, .min = INT64_MIN + 1, .max = INT64_MAX};
+static const struct type time_type = {.kind = TYPE_TIME};
+static const struct type pool_index_type = {.kind = TYPE_POOL};
+static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type choice_type = {.kind = TYPE_ENUM, .names = choices};
+static const struct type text_type = {.kind = TYPE_STRING, .min = 0, .max = 100000};
+static const struct type texts_type = {.kind = TYPE_LIST, .item = &text_type, .min = 0, .max = 20};
+static const struct type numbers_type = {.kind = TYPE_LIST, .item = &integer_type, .min = 0, .max = 20};
+static const struct type lists_type = {.kind = TYPE_LIST, .item = &texts_type, .min = 0, .max = 20};
+
+static const struct field inner_fields[] = {
+    {"text", &text_type, offsetof(struct inner, text), FIELD_OPTIONAL, NULL, "A text", NULL},
+    {"choice", &choice_type, offsetof(struct inner, choice), FIELD_OPTIONAL, NULL, "A choice", NULL},
+    {"flag", &flag_type, offsetof(struct inner, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
+    {0},
+};
+static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
+static const struct type inners_type = {.kind = TYPE_LIST, .item = &inner_type, .min = 0, .max = 20};
+
+static const struct field outer_fields[] = {
+    {"flag", &flag_type, offsetof(struct outer, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
+    {"integer", &integer_type, offsetof(struct outer, integer), FIELD_REQUIRED, NULL, "A number", NULL},
+    {"optional_integer", &integer_type, offsetof(struct outer, optional_integer), FIELD_OPTIONAL, NULL, "One", NULL},
+    {"time", &time_type, offsetof(struct outer, time), FIELD_OPTIONAL, NULL, "A time", NULL},
+    {"pool", &pool_index_type, offsetof(struct outer, pool), FIELD_OPTIONAL, NULL, "A pool", NULL},
+    {"seconds", &seconds_type, offsetof(struct outer, seconds), FIELD_OPTIONAL, NULL, "Seconds", NULL},
+    {"choice", &choice_type, offsetof(struct outer, choice), FIELD_OPTIONAL, NULL, "A choice", NULL},
+    {"text", &text_type, offsetof(struct outer, text), FIELD_REQUIRED, NULL, "A text", NULL},
+    {"optional_text", &text_type, offsetof(struct outer, optional_text), FIELD_OPTIONAL, NULL, "A text", NULL},
+    {"texts", &texts_type, offsetof(struct outer, texts), FIELD_OPTIONAL, NULL, "Texts", NULL},
+    {"inners", &inners_type, offsetof(struct outer, inners), FIELD_OPTIONAL, NULL, "Records", NULL},
+    {"lists", &lists_type, offsetof(struct outer, lists), FIELD_OPTIONAL, NULL, "Lists of texts", NULL},
+    {"numbers", &numbers_type, offsetof(struct outer, numbers), FIELD_OPTIONAL, NULL, "Numbers", NULL},
+    {"inner", &inner_type, offsetof(struct outer, inner), FIELD_REQUIRED, NULL, "A record", NULL},
+    {0},
+};
+static const struct type outer_type = {.kind = TYPE_RECORD, .fields = outer_fields, .size = sizeof(struct outer)};
+
+/* -- values left to chance ----------------------------------------------------------------------------------------- */
+
+struct game {
+    struct dice dice;
+    struct arena *arena;
+};
+
+static bool heads(struct game *g)
+{
+    return dice_roll(&g->dice, 2) == 0;
+}
+
+static void random_text(struct game *g, struct text *out)
+{
+    static const char *const pieces[] = {"a", "\n", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\""};
+    char bytes[200];
+    size_t len = 0;
+    for (uint64_t n = dice_roll(&g->dice, 40); n > 0; n--) {
+        const char *piece = pieces[dice_roll(&g->dice, COUNT_OF(pieces))];
+        memcpy(bytes + len, piece, strlen(piece) + 1);
+        len += strlen(piece);
+    }
+    assert_true(arena_text(g->arena, bytes, len, out));
+}
+
+static void random_value(struct game *g, const struct type *type, void *value);
+
+static void random_list(struct game *g, const struct type *type, struct list *out)
+{
+    size_t size = type_size(type->item);
+    out->count = dice_roll(&g->dice, 6);
+    out->items = arena_calloc(g->arena, out->count + 1, size);
+    assert_non_null(out->items);
+    for (size_t i = 0; i < out->count; i++)
+        random_value(g, type->item, (char *)out->items + i * size);
+}
+
+static void random_record(struct game *g, const struct type *type, void *value)
+{
+    for (const struct field *f = type->fields; f->name != NULL; f++) {
+        char *field = (char *)value + f->offset;
+        if (f->presence == FIELD_OPTIONAL && heads(g))
+            type_set_absent(f->type, field);
+        else
+            random_value(g, f->type, field);
+    }
+}
+
+static void random_value(struct game *g, const struct type *type, void *value)
+{
+    int64_t number = (int64_t)dice_roll(&g->dice, UINT32_MAX) - (heads(g) ? INT32_MAX : 0);
+    switch (type->kind) {
+    case TYPE_BOOLEAN:
+        *(bool *)value = heads(g);
+        break;
+    case TYPE_INTEGER:
+    case TYPE_TIME:
+    case TYPE_POOL:
+        *(int64_t *)value = heads(g) ? number : number * 2000000000;
+        break;
+    case TYPE_SECONDS:
+        *(uint64_t *)value = (uint64_t)number;
+        break;
+    case TYPE_ENUM:
+        *(int *)value = (int)dice_roll(&g->dice, 3);
+        break;
+    case TYPE_STRING:
+        random_text(g, value);
+        break;
+    case TYPE_LIST:
+        random_list(g, type, value);
+        break;
+    case TYPE_RECORD:
+        random_record(g, type, value);
+        break;
+    case TYPE_FUNCTION:
+    case TYPE_INPUT:
+    case TYPE_OUTPUT:
+    case TYPE_CHILD:
+    case TYPE_REFERENCE:
+        fail();
+    }
+}
+
+static bool same(const struct type *type, const void *a, const void *b);
+
+static bool same_lists(const struct type *type, const struct list *a, const struct list *b)
+{
+    size_t size = type_size(type->item);
+    bool equal = a->count == b->count && (a->items == NULL) == (b->items == NULL);
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = same(type->item, (const char *)a->items + i * size, (const char *)b->items + i * size);
+    return equal;
+}
+
+static bool same_texts(const struct text *a, const struct text *b)
+{
+    if (a->at == NULL || b->at == NULL)
+        return a->at == b->at && a->len == b->len;
+    return a->len == b->len && memcmp(a->at, b->at, a->len) == 0 && b->at[b->len] == '\0';
+}
+
+static bool same(const struct type *type, const void *a, const void *b)
+{
+    if (type->kind == TYPE_STRING)
+        return same_texts(a, b);
+    if (type->kind == TYPE_LIST)
+        return same_lists(type, a, b);
+    if (type->kind != TYPE_RECORD)
+        return memcmp(a, b, type_size(type)) == 0;
+    bool equal = true;
+    for (const struct field *f = type->fields; equal && f->name != NULL; f++)
+        equal = same(f->type, (const char *)a + f->offset, (const char *)b + f->offset);
+    return equal;
+}
+
+/* Bytes in a block of exactly their size, so that reading beyond is noticed. */
+static char *written(const void *value, size_t *len)
+{
+    *len = wire_size(&outer_type, value);
+    char *bytes = malloc(*len);
+    assert_non_null(bytes);
+    assert_ptr_equal(wire_write(&outer_type, value, bytes), bytes + *len);
+    return bytes;
+}
+
+static int read_back(const char *bytes, size_t len, struct arena *arena, struct outer *out, size_t *left)
+{
+    char *copy = malloc(len + (len == 0));
+    assert_non_null(copy);
+    memcpy(copy, bytes, len);
+    struct wire wire = {copy, copy + len};
+    memset(out, 0, sizeof *out);
+    int rc = wire_read(&outer_type, &wire, arena, out);
+    *left = (size_t)(wire.end - wire.at);
+    memset(copy, 0x55, len); /* what was read is a copy */
+    free(copy);
+    return rc;
+}
+
+/* -- the tests ----------------------------------------------------------------------------------------------------- */
+
+static void values_come_back(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {11}};
+    for (int i = 0; i < 3000; i++) {
+        struct outer value = {0}, back;
+        size_t len, left;
+        g.arena = arena_new();
+        random_value(&g, &outer_type, &value);
+        char *bytes = written(&value, &len);
+        assert_int_equal(read_back(bytes, len, g.arena, &back, &left), 0);
+        assert_int_equal(left, 0);
+        assert_true(same(&outer_type, &value, &back));
+        free(bytes);
+        arena_unref(g.arena);
+    }
+}
+
+static void what_follows_is_left_alone(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {12}, .arena = arena_new()};
+    struct outer value = {0}, back;
+    size_t len, left;
+    random_value(&g, &outer_type, &value);
+    char *bytes = written(&value, &len);
+    bytes = realloc(bytes, len + 5);
+    assert_non_null(bytes);
+    memset(bytes + len, 0, 5);
+    assert_int_equal(read_back(bytes, len + 5, g.arena, &back, &left), 0);
+    assert_int_equal(left, 5);
+    assert_true(same(&outer_type, &value, &back));
+    free(bytes);
+    arena_unref(g.arena);
+}
+
+static void cut_off_at_each_byte(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {13}};
+    for (int i = 0; i < 40; i++) {
+        struct outer value = {0}, back;
+        size_t len, left;
+        g.arena = arena_new();
+        random_value(&g, &outer_type, &value);
+        char *bytes = written(&value, &len);
+        for (size_t cut = 0; cut < len; cut++)
+            assert_int_equal(read_back(bytes, cut, g.arena, &back, &left), ERR_INVALID);
+        free(bytes);
+        arena_unref(g.arena);
+    }
+}
+
+/* What is read is a value of the type: it can be written, and texts are UTF-8. */
+static void damaged_bytes_do_no_harm(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {14}};
+    size_t readable = 0;
+    for (int i = 0; i < 20000; i++) {
+        struct outer value = {0}, back, again;
+        size_t len, left;
+        g.arena = arena_new();
+        random_value(&g, &outer_type, &value);
+        char *bytes = written(&value, &len);
+        for (uint64_t n = 1 + dice_roll(&g.dice, 4); n > 0; n--) {
+            size_t at = dice_roll(&g.dice, len);
+            if (heads(&g))
+                bytes[at] = (char)dice_roll(&g.dice, 256);
+            else
+                bytes[at] = (char)(bytes[at] ^ 1 << dice_roll(&g.dice, 8));
+            if (dice_roll(&g.dice, 8) == 0)
+                memset(bytes + at, 0xFF, len - at < 4 ? len - at : 4);
+        }
+        int rc = read_back(bytes, len, g.arena, &back, &left);
+        assert_true(rc == 0 || rc == ERR_INVALID);
+        free(bytes);
+        if (rc == 0) {
+            readable++;
+            bytes = written(&back, &len);
+            assert_int_equal(read_back(bytes, len, g.arena, &again, &left), 0);
+            assert_true(same(&outer_type, &back, &again));
+            free(bytes);
+        }
+        arena_unref(g.arena);
+    }
+    assert_true(readable > 1000 && readable < 19000);
+}
+
+static void noise_is_no_value(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {15}};
+    for (int i = 0; i < 20000; i++) {
+        char bytes[300];
+        size_t len = dice_roll(&g.dice, sizeof bytes), left;
+        for (size_t j = 0; j < len; j++)
+            bytes[j] = (char)(dice_roll(&g.dice, 3) == 0 ? dice_roll(&g.dice, 256) : 0);
+        struct outer back;
+        struct arena *arena = arena_new();
+        int rc = read_back(bytes, len, arena, &back, &left);
+        assert_true(rc == 0 || rc == ERR_INVALID);
+        arena_unref(arena);
+    }
+}
+
+static void values_that_are_not_of_the_type(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    struct text text;
+    bool flag;
+    int choice;
+    struct list list;
+    static const struct {
+        const struct type *type;
+        const char *bytes;
+        size_t len;
+        int rc;
+    } rows[] = {
+        {&flag_type, "\x00", 1, 0},
+        {&flag_type, "\x01", 1, 0},
+        {&flag_type, "\x02", 1, ERR_INVALID},
+        {&flag_type, "\xFF", 1, ERR_INVALID},
+        {&choice_type, "\x02\0\0\0", 4, 0},
+        {&choice_type, "\x03\0\0\0", 4, ERR_INVALID},
+        {&choice_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
+        {&choice_type, "\xFE\xFF\xFF\xFF", 4, ERR_INVALID},
+        {&text_type, "\0\0\0\0", 4, 0},
+        {&text_type, "\x02\0\0\0\xC3\xA9", 6, 0},
+        {&text_type, "\x02\0\0\0\xC3\x29", 6, ERR_INVALID},
+        {&text_type, "\x01\0\0\0\xC3", 5, ERR_INVALID},
+        {&text_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
+        {&text_type, "\xFE\xFF\xFF\xFF", 4, ERR_INVALID},
+        {&text_type,
+         "\xFE\xFF\xFF\x7F"
+         "abc",
+         7, ERR_INVALID},
+        {&numbers_type, "\0\0\0\0", 4, 0},
+        {&numbers_type,
+         "\x01\0\0\0"
+         "12345678",
+         12, 0},
+        {&numbers_type,
+         "\x02\0\0\0"
+         "12345678",
+         12, ERR_INVALID},
+        {&numbers_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
+        {&parts_type, "\xFF\xFF\xFF\xFF", 4, 0},
+        {&parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children don't cross */
+        {&parts_type,
+         "\x01\0\0\0"
+         "12345678",
+         12, ERR_INVALID},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct wire wire = {rows[i].bytes, rows[i].bytes + rows[i].len};
+        void *value = rows[i].type == &flag_type     ? (void *)&flag
+                      : rows[i].type == &choice_type ? (void *)&choice
+                      : rows[i].type == &text_type   ? (void *)&text
+                                                     : (void *)&list;
+        assert_int_equal(wire_read(rows[i].type, &wire, arena, value), rows[i].rc);
+        assert_true(rows[i].rc != 0 || wire.at == wire.end);
+    }
+    arena_unref(arena);
+}
+
+/* A short frame does not make much of itself: neither memory nor time go beyond what its type allows. */
+static void lists_are_no_longer_than_their_type(void **state)
+{
+    (void)state;
+    enum { ITEMS = 1000000 };
+    char *bytes = calloc(4 + ITEMS, 4);
+    assert_non_null(bytes);
+    static const uint32_t counts[] = {0, 20, 21, 1000, ITEMS};
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        memcpy(bytes, &counts[i], sizeof counts[i]);
+        struct list list = {0};
+        struct arena *arena = arena_new();
+        struct wire wire = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
+        assert_int_equal(wire_read(&texts_type, &wire, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
+        arena_unref(arena);
+    }
+    free(bytes);
+}
+
+static void without_memory(void **state)
+{
+    (void)state;
+    struct game g = {.dice = {16}};
+    for (int i = 0; i < 30; i++) {
+        struct outer value = {0}, back;
+        size_t len;
+        g.arena = arena_new();
+        random_value(&g, &outer_type, &value);
+        char *long_text = malloc(5000);
+        assert_non_null(long_text);
+        memset(long_text, 'l', 5000);
+        value.text = (struct text){long_text, 5000};
+        char *bytes = written(&value, &len);
+        unsigned long n = 0;
+        int rc;
+        do {
+            struct arena *arena = arena_new();
+            struct wire wire = {bytes, bytes + len};
+            alloc_fail_at(++n);
+            rc = wire_read(&outer_type, &wire, arena, &back);
+            bool failed = alloc_count() >= n;
+            alloc_fail_at(0);
+            assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
+            arena_unref(arena);
+        } while (rc != 0);
+        assert_true(n > 1);
+        free(bytes);
+        free(long_text);
+        arena_unref(g.arena);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_come_back),
+        cmocka_unit_test(what_follows_is_left_alone),
+        cmocka_unit_test(cut_off_at_each_byte),
+        cmocka_unit_test(damaged_bytes_do_no_harm),
+        cmocka_unit_test(noise_is_no_value),
+        cmocka_unit_test(values_that_are_not_of_the_type),
+        cmocka_unit_test(lists_are_no_longer_than_their_type),
+        cmocka_unit_test(without_memory),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
