@@ -12,6 +12,7 @@
 
 #include "handlers/resources/file_content.h"
 #include "handlers/resources/request.h"
+#include "runtime/lib/error.h"
 
 struct route;
 

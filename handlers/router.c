@@ -1,4 +1,5 @@
 #include "handlers/api.h"
+#include "runtime/lib/check.h"
 
 #include "handlers/resources/handlers.h"
 
@@ -123,7 +124,7 @@ static bool matches(const struct route *route, const struct text *segments, int 
         if (segment.at[0] == '{') {
             if (segments[i].len == 0)
                 return false;
-            PRE(param < PATH_PARAMS);
+            CHECK(param < PATH_PARAMS);
             params[param++] = segments[i];
             if (segment.len > 4 && memcmp(segment.at + segment.len - 4, "...}", 4) == 0)
                 return true;

@@ -5,6 +5,7 @@
 #include "runtime/executors/thread_pool.h"
 #include "runtime/files/file_root.h"
 #include "runtime/files/open_files.h"
+#include "runtime/lib/check.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,7 +71,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
     runtime->tid = gettid();
     ring_init(&runtime->roots);
     int rc = timers_init(&runtime->timers, config->loop, on_timers_fired);
-    POST(rc == 0); /* uv_timer_init() has nothing that could fail */
+    CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     rc = start_pools(runtime, config, e);
     if (rc != 0) {
         runtime_close(runtime);
@@ -124,7 +125,7 @@ void runtime_end(struct runtime *runtime)
 
 void runtime_close(struct runtime *runtime)
 {
-    PRE(ring_empty(&runtime->roots) && runtime->unfinished == 0);
+    CHECK(ring_empty(&runtime->roots) && runtime->unfinished == 0);
     stop_pools(runtime);
     timers_close(&runtime->timers, on_timers_closed);
 }

@@ -8,6 +8,7 @@
 
 #include "runtime/executors/pool_stats.h"
 #include "runtime/executors/worker_event.h"
+#include "runtime/lib/error.h"
 #include "runtime/task/task.h"
 
 struct uv_loop_s;

@@ -1,5 +1,6 @@
 /* main - the way in: argv and environment become a configuration, and that a service; or it is a worker process of one. */
 #include "runtime/executors/worker_main.h"
+#include "runtime/types/type_parse.h"
 #include "service/service.h"
 
 #include <stdlib.h>

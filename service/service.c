@@ -2,6 +2,7 @@
 
 #include "gatherd_version.h"
 #include "handlers/api.h"
+#include "runtime/lib/check.h"
 #include "runtime/runtime.h"
 #include "service/config/config_help.h"
 #include "service/config/fd_budget.h"
@@ -348,7 +349,7 @@ static void close_everything(struct service *service)
     uv_close((uv_handle_t *)&bound, NULL);
     uv_run(&service->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&service->loop);
-    POST(rc == 0);
+    CHECK(rc == 0);
     log_close(service->log);
     free(service->log);
 }

@@ -7,6 +7,7 @@
 #define GATHERD_HANDLERS_HTTP_ETAG_H
 
 #include "runtime/files/file_version.h"
+#include "runtime/lib/str.h"
 
 enum { ETAG_SIZE = 64 }; /* bytes of a tag of ours, with its NUL */
 

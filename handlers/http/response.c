@@ -1,5 +1,7 @@
 #include "handlers/http/response.h"
 
+#include "runtime/lib/check.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,7 @@ static const char no_memory[] = REPLY_NO_MEMORY;
 
 void reply_header(struct reply *reply, const char *name, const char *format, ...)
 {
-    PRE(reply->header_count < REPLY_HEADERS);
+    CHECK(reply->header_count < REPLY_HEADERS);
     struct header *header = &reply->headers[reply->header_count++];
     header->name = name;
     va_list args;
@@ -107,7 +109,7 @@ void reply_error(struct reply *reply, struct text request_id, const struct err *
 
 void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues, const struct limits *limits)
 {
-    PRE(issues->rc != 0 && issues->count > 0);
+    CHECK(issues->rc != 0 && issues->count > 0);
     const struct issue *first = &issues->items[0];
     char detail[sizeof first->where + sizeof first->detail + 64];
     int n = first->where[0] == '\0' ? snprintf(detail, sizeof detail, "%s", first->detail)

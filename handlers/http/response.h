@@ -8,6 +8,8 @@
 
 #include "handlers/json/decode.h"
 #include "handlers/json/json_writer.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 
 #define REPLY_PROBLEM_JSON "application/problem+json"
 

@@ -1,6 +1,8 @@
 #include "handlers/json/decode_internal.h"
 #include "handlers/json/json_parse.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/function.h"
+#include "runtime/types/type_parse.h"
 
 #include <string.h>
 
@@ -159,7 +161,7 @@ static bool decode_object(struct decoder *d, const struct place *at, json_t *obj
         if (parts[i].function != NULL && parts[i].function->children != NULL)
             depth++;
     }
-    PRE(fields <= FIELDS_MOST);
+    CHECK(fields <= FIELDS_MOST);
     if (depth > (uint64_t)d->limits->max_gather_depth) {
         const struct field *limit = &limits_fields[LIMIT_GATHER_DEPTH];
         decode_wrong(d, at, "", ERR_LIMIT_EXCEEDED, limit, "gathers may be at most %lld deep inside one another (%s)",

@@ -6,6 +6,7 @@
 #ifndef GATHERD_HANDLERS_JSON_DECODE_H
 #define GATHERD_HANDLERS_JSON_DECODE_H
 
+#include "runtime/lib/str.h"
 #include "runtime/types/limits.h"
 
 enum { ISSUES_MOST = 8 };

@@ -1,4 +1,5 @@
 #include "handlers/json/decode_internal.h"
+#include "runtime/lib/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static void cut(char *text, size_t size)
 
 void issue_add(struct issues *issues, int rc, const struct field *limit, const char *where, const char *format, ...)
 {
-    PRE(rc != 0);
+    CHECK(rc != 0);
     if (issues->rc == ERR_OUT_OF_MEMORY)
         return;
     if (rc == ERR_OUT_OF_MEMORY)

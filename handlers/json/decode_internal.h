@@ -8,6 +8,7 @@
 
 #include "handlers/json/decode.h"
 #include "handlers/json/json_pointer.h"
+#include "runtime/lib/error.h"
 
 #include <jansson.h>
 

@@ -1,4 +1,6 @@
 #include "handlers/json/decode_internal.h"
+#include "runtime/lib/check.h"
+#include "runtime/types/type_parse.h"
 
 #include <string.h>
 
@@ -160,7 +162,7 @@ int decode_query(struct text query, const struct part *part, struct arena *arena
     }
     const struct field *fields = part->type->fields;
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        PRE(i < FIELDS_MOST);
+        CHECK(i < FIELDS_MOST);
         if (!q.given[i])
             decode_not_given(&q, &fields[i]);
     }

@@ -1,6 +1,8 @@
 #include "handlers/json/decode_internal.h"
 #include "handlers/json/render.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/function.h"
+#include "runtime/types/type_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,5 +173,5 @@ bool decode_scalar(struct decoder *d, const struct place *at, const struct type 
     case TYPE_REFERENCE:
         break;
     }
-    assertion_failed("PRE", "a kind that stands in inputs", __FILE__, __LINE__);
+    UNREACHABLE();
 }

@@ -1,5 +1,7 @@
 #include "handlers/json/json_parse.h"
 
+#include "runtime/lib/check.h"
+
 #include <setjmp.h>
 
 /* jansson 2.14 can't be told that there is no memory: it takes no notice when a token's buffer can't grow, and then reads
@@ -25,7 +27,7 @@ static _Thread_local struct reading *reading; /* under way on this thread; NULL 
 
 static void *take(size_t size)
 {
-    PRE(reading != NULL); /* reading is all that jansson needs memory for */
+    CHECK(reading != NULL); /* reading is all that jansson needs memory for */
     void *memory = arena_alloc(reading->arena, size);
     if (memory == NULL)
         longjmp(reading->no_memory, 1);
@@ -45,7 +47,7 @@ __attribute__((constructor)) static void set_memory(void)
 
 bool json_tree_read(struct text text, struct arena *arena, json_t **tree, json_error_t *error)
 {
-    PRE(reading == NULL);
+    CHECK(reading == NULL);
     struct reading r = {.arena = arena}; /* no local changes after setjmp(): none has to be volatile */
     if (setjmp(r.no_memory) != 0) {
         reading = NULL;

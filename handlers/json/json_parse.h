@@ -9,6 +9,7 @@
 #define GATHERD_HANDLERS_JSON_JSON_PARSE_H
 
 #include "runtime/lib/arena.h"
+#include "runtime/lib/str.h"
 
 #include <jansson.h>
 

@@ -1,5 +1,7 @@
 #include "handlers/json/json_pointer.h"
 
+#include "runtime/lib/check.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +11,7 @@ static const char ellipsis[] = "...";
 
 void pointer_start(struct pointer *p, char *out, size_t size)
 {
-    PRE(size >= 2 * sizeof ellipsis);
+    CHECK(size >= 2 * sizeof ellipsis);
     *p = (struct pointer){.at = out, .size = size};
     out[0] = '\0';
 }

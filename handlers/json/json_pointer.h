@@ -7,7 +7,7 @@
 #ifndef GATHERD_HANDLERS_JSON_JSON_POINTER_H
 #define GATHERD_HANDLERS_JSON_JSON_POINTER_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/str.h"
 
 struct pointer {
     char *at; /* borrowed */

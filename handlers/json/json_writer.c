@@ -1,5 +1,7 @@
 #include "handlers/json/json_writer.h"
 
+#include "runtime/lib/decimal.h"
+#include "runtime/lib/util.h"
 #include "runtime/types/type.h"
 
 #include <inttypes.h>

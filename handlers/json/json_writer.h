@@ -7,7 +7,9 @@
 #ifndef GATHERD_HANDLERS_JSON_JSON_WRITER_H
 #define GATHERD_HANDLERS_JSON_JSON_WRITER_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/str.h"
+
+#include <stdint.h>
 
 struct writer {
     char *at; /* owned, malloc'd; not NUL-terminated */

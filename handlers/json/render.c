@@ -1,6 +1,7 @@
 #include "handlers/json/render.h"
 
 #include "handlers/resources/task_object.h"
+#include "runtime/lib/check.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static void render_time(struct writer *w, int64_t us)
         rest += 1000000;
     }
     struct tm tm;
-    POST(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
+    CHECK(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
     writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
                   tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
 }
@@ -95,7 +96,7 @@ void render_value(struct writer *w, const struct type *type, const void *value)
     case TYPE_OUTPUT:
         break;
     }
-    assertion_failed("PRE", "a kind that can be rendered by itself", __FILE__, __LINE__);
+    UNREACHABLE();
 }
 
 void render_members(struct writer *w, const struct type *record, const void *value, bool *first)
@@ -116,7 +117,7 @@ void render_members(struct writer *w, const struct type *record, const void *val
         if (absent) {
             writer_raw(w, "null");
         } else if (f->type->kind == TYPE_INPUT || f->type->kind == TYPE_OUTPUT) {
-            PRE(function != NULL);
+            CHECK(function != NULL);
             render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, pointed(member));
         } else {
             render_value(w, f->type, member);

@@ -2,6 +2,7 @@
 
 #include "handlers/json/render.h"
 #include "handlers/resources/task_object.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/task_spec.h"
 
 #include <string.h>
@@ -58,9 +59,9 @@ static void collect_type(struct schema *s, const struct type *type)
         for (size_t i = 0; i < s->definition_count; i++) {
             if (s->definitions[i] == type)
                 return;
-            PRE(strcmp(s->definitions[i]->name, type->name) != 0);
+            CHECK(strcmp(s->definitions[i]->name, type->name) != 0);
         }
-        PRE(s->definition_count < DEFINITIONS_MOST);
+        CHECK(s->definition_count < DEFINITIONS_MOST);
         s->definitions[s->definition_count++] = type;
     }
     collect_fields(s, type);
@@ -169,7 +170,7 @@ static void write_literal(struct schema *s, const struct type *type, const char 
         while (*text != '\0') {
             char item[128];
             size_t len = strcspn(text, ",");
-            PRE(len < sizeof item);
+            CHECK(len < sizeof item);
             memcpy(item, text, len);
             item[len] = '\0';
             write_literal(s, type->item, item);
@@ -349,7 +350,7 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
         write_kind(s, "object", nullable);
         return;
     }
-    assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
+    UNREACHABLE();
 }
 
 void schema_write(struct writer *w, const struct type *type, const struct limits *limits)

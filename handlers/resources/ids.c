@@ -1,5 +1,7 @@
 #include "handlers/resources/ids.h"
 
+#include "runtime/lib/check.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -46,7 +48,7 @@ void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE])
 {
     if (ids->left < RANDOM_BYTES) {
         int error = refill(ids); /* getrandom(2) that worked once can only be interrupted */
-        POST(error == 0);
+        CHECK(error == 0);
     }
     const unsigned char *random = ids->stock + sizeof ids->stock - ids->left;
     ids->left -= RANDOM_BYTES;

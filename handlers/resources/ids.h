@@ -8,7 +8,10 @@
 #ifndef GATHERD_HANDLERS_RESOURCES_IDS_H
 #define GATHERD_HANDLERS_RESOURCES_IDS_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
+
+#include <stdint.h>
 
 enum { ID_LEN = 28, ID_SIZE = ID_LEN + 1 };
 

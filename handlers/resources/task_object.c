@@ -1,6 +1,7 @@
 #include "handlers/resources/task_object.h"
 
 #include "handlers/json/render.h"
+#include "runtime/lib/decimal.h"
 
 #include <stdio.h>
 #include <string.h>

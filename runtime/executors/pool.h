@@ -15,6 +15,9 @@
 
 #include "runtime/executors/pool_stats.h"
 #include "runtime/executors/run_context.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/list.h"
+#include "runtime/lib/str.h"
 #include "runtime/task/task_internal.h"
 
 struct job;

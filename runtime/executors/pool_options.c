@@ -1,6 +1,7 @@
 #include "runtime/executors/pool_options.h"
 
 #include "runtime/task/function.h"
+#include "runtime/types/type_parse.h"
 
 #include <string.h>
 

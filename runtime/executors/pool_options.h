@@ -6,6 +6,9 @@
 #define GATHERD_RUNTIME_EXECUTORS_POOL_OPTIONS_H
 
 #include "runtime/lib/cpu_count.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
+#include "runtime/lib/util.h"
 #include "runtime/types/limits.h"
 
 struct options {

@@ -6,6 +6,8 @@
 #ifndef GATHERD_RUNTIME_EXECUTORS_POOL_STATS_H
 #define GATHERD_RUNTIME_EXECUTORS_POOL_STATS_H
 
+#include "runtime/lib/str.h"
+#include "runtime/lib/util.h"
 #include "runtime/task/function.h"
 
 /* A pool at this moment; counts of tasks, not of requests. */

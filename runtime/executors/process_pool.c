@@ -1,6 +1,7 @@
 #include "runtime/executors/process_pool.h"
 
 #include "runtime/executors/worker_process.h"
+#include "runtime/lib/check.h"
 #include "runtime/types/type_serialize.h"
 
 #include <signal.h>
@@ -321,7 +322,7 @@ static void force_check(struct pool *pool)
 static int force_start(struct pool *pool, struct job *job)
 {
     struct force *force = force_of(pool);
-    PRE(!ring_empty(&force->idle));
+    CHECK(!ring_empty(&force->idle));
     struct worker *w = container_of(force->idle.next, struct worker, link);
     size_t len = wire_size(job->function->input, job->input);
     if (len > FRAME_MOST)

@@ -7,8 +7,10 @@
 #define GATHERD_RUNTIME_EXECUTORS_RUN_CONTEXT_H
 
 #include "runtime/lib/arena.h"
+#include "runtime/lib/error.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 struct jail;
 struct limits;

@@ -8,7 +8,7 @@
 #ifndef GATHERD_RUNTIME_EXECUTORS_STRAND_H
 #define GATHERD_RUNTIME_EXECUTORS_STRAND_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/list.h"
 
 struct lane {
     struct ring waiting; /* of struct job */

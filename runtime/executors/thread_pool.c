@@ -1,5 +1,7 @@
 #include "runtime/executors/thread_pool.h"
 
+#include "runtime/lib/check.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,7 +151,7 @@ static void on_wake_closed(uv_handle_t *handle)
 static void crew_stop(struct pool *pool)
 {
     struct crew *crew = crew_of(pool);
-    PRE(pool->busy == 0);
+    CHECK(pool->busy == 0);
     uv_mutex_lock(&crew->mutex);
     crew->stop = true;
     uv_cond_broadcast(&crew->work);

@@ -6,7 +6,9 @@
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_EVENT_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_EVENT_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/str.h"
+
+#include <stdint.h>
 
 /* A worker process that is lost without our having wanted it. What became of its task is told to who waits for that; this
  * is for whoever looks after the machine. */

@@ -1,6 +1,7 @@
 #include "runtime/executors/worker_main.h"
 
 #include "runtime/executors/run_context.h"
+#include "runtime/lib/check.h"
 #include "runtime/types/type_serialize.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static int run(const struct function *function, const char *bytes, size_t len, s
     int rc = input == NULL || *output == NULL ? ERR_OUT_OF_MEMORY : wire_read(function->input, &wire, arena, input);
     if (rc == ERR_OUT_OF_MEMORY)
         return out_of_memory(e);
-    PRE(rc == 0 && wire.at == wire.end); /* the service wrote it */
+    CHECK(rc == 0 && wire.at == wire.end); /* the service wrote it */
     struct run context = {.arena = arena, .canceled = &never, .e = e};
     rc = function->run(input, *output, &context);
     return rc == ERR_OUT_OF_MEMORY ? out_of_memory(e) : rc;
@@ -128,9 +129,9 @@ static bool serve(const struct function *const *table, int64_t *peak)
     struct request_frame request;
     if (!read_all(&request, sizeof request))
         return false;
-    PRE(request.len <= FRAME_MOST && memchr(request.function, '\0', sizeof request.function) != NULL);
+    CHECK(request.len <= FRAME_MOST && memchr(request.function, '\0', sizeof request.function) != NULL);
     const struct function *function = find(table, request.function);
-    PRE(function != NULL);
+    CHECK(function != NULL);
     struct err e = {0};
     struct rusage before;
     getrusage(RUSAGE_SELF, &before);

@@ -1,5 +1,7 @@
 #include "runtime/executors/worker_process.h"
 
+#include "runtime/lib/check.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -208,7 +210,7 @@ struct parcel *parcel_new(const char *function, size_t len)
     if (parcel == NULL)
         return NULL;
     parcel->frame = (struct request_frame){.len = len};
-    PRE(strlen(function) < sizeof parcel->frame.function);
+    CHECK(strlen(function) < sizeof parcel->frame.function);
     snprintf(parcel->frame.function, sizeof parcel->frame.function, "%s", function);
     return parcel;
 }

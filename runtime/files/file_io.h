@@ -10,6 +10,7 @@
 #define GATHERD_RUNTIME_FILES_FILE_IO_H
 
 #include "runtime/executors/run_context.h"
+#include "runtime/lib/str.h"
 #include "runtime/types/type.h"
 
 #include <sys/stat.h>

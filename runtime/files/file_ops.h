@@ -11,6 +11,7 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/open_files.h"
+#include "runtime/lib/util.h"
 
 enum whence { WHENCE_START, WHENCE_CURRENT, WHENCE_END };
 

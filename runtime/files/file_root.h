@@ -14,6 +14,8 @@
 #define GATHERD_RUNTIME_FILES_FILE_ROOT_H
 
 #include "runtime/files/file_version.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 
 #include <sys/stat.h>
 #include <sys/types.h>

@@ -6,8 +6,10 @@
 #ifndef GATHERD_RUNTIME_FILES_FILE_VERSION_H
 #define GATHERD_RUNTIME_FILES_FILE_VERSION_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct file_stamp {

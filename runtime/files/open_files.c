@@ -1,6 +1,7 @@
 #include "runtime/files/open_files.h"
 
 #include "runtime/files/file_methods.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 #include "runtime/task/task_submit.h"
 
@@ -58,7 +59,7 @@ static void unlist(struct open_file *file)
 static void destroy_listed(void *node)
 {
     struct open_file *file = node;
-    PRE(file->holders == 0);
+    CHECK(file->holders == 0);
     destroy(file);
 }
 
@@ -67,7 +68,7 @@ void open_files_free(struct open_files *files)
     if (files == NULL)
         return;
     tdestroy(files->by_id, destroy_listed);
-    PRE(files->all == 0);
+    CHECK(files->all == 0);
     free(files);
 }
 
@@ -202,7 +203,7 @@ void open_files_each(struct open_files *files, void (*each)(struct open_file *fi
 
 void open_file_remove(struct open_file *file)
 {
-    PRE(file->holders > 0); /* by the request whose doing it is */
+    CHECK(file->holders > 0); /* by the request whose doing it is */
     if (file->listed)
         unlist(file);
 }

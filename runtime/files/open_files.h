@@ -13,6 +13,8 @@
 #define GATHERD_RUNTIME_FILES_OPEN_FILES_H
 
 #include "runtime/executors/strand.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 #include "runtime/lib/timers.h"
 #include "runtime/types/limits.h"
 

@@ -3,6 +3,7 @@
 #include "runtime/files/file_root.h"
 #include "runtime/files/file_work.h"
 #include "runtime/files/stream.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
 #include <fcntl.h>
@@ -202,7 +203,7 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
 
 void source_look(const struct source *source, struct file_stamp *out)
 {
-    PRE(source->open);
+    CHECK(source->open);
     *out = source->stamp;
 }
 

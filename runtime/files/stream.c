@@ -1,5 +1,6 @@
 #include "runtime/files/stream.h"
 
+#include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
 int streams_enter(struct runtime *runtime, struct err *e)
@@ -15,6 +16,6 @@ int streams_enter(struct runtime *runtime, struct err *e)
 
 void streams_leave(struct runtime *runtime)
 {
-    PRE(runtime->streams > 0);
+    CHECK(runtime->streams > 0);
     runtime->streams--;
 }

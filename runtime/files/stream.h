@@ -7,6 +7,7 @@
 #ifndef GATHERD_RUNTIME_FILES_STREAM_H
 #define GATHERD_RUNTIME_FILES_STREAM_H
 
+#include "runtime/lib/error.h"
 #include "runtime/task/task.h"
 
 /* 0, and a streams_leave() is owed when its descriptor and its memory are given back; or ERR_TOO_MANY_STREAMS. */

@@ -3,6 +3,7 @@
 #include "runtime/files/file_root.h"
 #include "runtime/files/file_work.h"
 #include "runtime/files/stream.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
 #include <errno.h>
@@ -264,7 +265,7 @@ bool sink_failed(const struct sink *sink, struct err *e)
 
 void sink_look(const struct sink *sink, struct file_stamp *stamp, bool *created)
 {
-    PRE(sink->finished);
+    CHECK(sink->finished);
     *stamp = sink->put.stamp;
     *created = sink->put.created;
 }

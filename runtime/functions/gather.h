@@ -6,6 +6,8 @@
 #ifndef GATHERD_RUNTIME_FUNCTIONS_GATHER_H
 #define GATHERD_RUNTIME_FUNCTIONS_GATHER_H
 
+#include "runtime/lib/error.h"
+#include "runtime/lib/util.h"
 #include "runtime/task/task_internal.h"
 
 enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };

@@ -7,7 +7,7 @@
 #ifndef GATHERD_RUNTIME_LIB_ARENA_H
 #define GATHERD_RUNTIME_LIB_ARENA_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/str.h"
 
 struct arena;
 

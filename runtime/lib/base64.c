@@ -68,17 +68,3 @@ bool base64_decode(struct text text, char *out, size_t *len)
     *len = written;
     return true;
 }
-
-size_t utf8_cut(struct text text, size_t most)
-{
-    size_t cut = most;
-    if (text.len <= most || most == 0)
-        return text.len < most ? text.len : most;
-    while (cut > 0 && most - cut < 3 && utf8_continues(text.at[cut]))
-        cut--;
-    if (cut > 0)
-        return cut;
-    for (cut = most; cut < text.len && cut < 4 && utf8_continues(text.at[cut]);)
-        cut++;
-    return cut;
-}

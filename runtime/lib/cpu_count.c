@@ -1,6 +1,7 @@
 #include "runtime/lib/cpu_count.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef GATHERD_RUNTIME_LIB_CPU_COUNT_H
 #define GATHERD_RUNTIME_LIB_CPU_COUNT_H
 
-#include "runtime/lib/base.h"
+#include <stdint.h>
 
 struct cpus {
     int64_t count;      /* at least 1 */

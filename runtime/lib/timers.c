@@ -1,5 +1,8 @@
 #include "runtime/lib/timers.h"
 
+#include "runtime/lib/check.h"
+#include "runtime/lib/util.h"
+
 #include <stdlib.h>
 
 struct timer_entry {
@@ -113,7 +116,7 @@ bool timers_reserve(struct timers *t, size_t n)
 
 void timers_unreserve(struct timers *t, size_t n)
 {
-    PRE(n <= t->reserved && t->count <= t->reserved - n);
+    CHECK(n <= t->reserved && t->count <= t->reserved - n);
     t->reserved -= n;
 }
 
@@ -121,7 +124,7 @@ void timers_start(struct timers *t, struct timer *timer, uint64_t at_ns)
 {
     if (timer->slot != 0)
         remove_at(t, timer->slot - 1);
-    PRE(t->count < t->reserved);
+    CHECK(t->count < t->reserved);
     if (at_ns <= t->batch_ns) /* a callback that starts itself anew must not keep the batch from ending */
         at_ns = t->batch_ns + 1;
     t->count++;
@@ -149,7 +152,7 @@ static void on_closed(uv_handle_t *clock)
 
 void timers_close(struct timers *t, void (*closed)(struct timers *t))
 {
-    PRE(t->count == 0);
+    CHECK(t->count == 0);
     t->closed = closed;
     uv_close((uv_handle_t *)&t->clock, on_closed);
 }

@@ -8,8 +8,7 @@
 #ifndef GATHERD_RUNTIME_LIB_TIMERS_H
 #define GATHERD_RUNTIME_LIB_TIMERS_H
 
-#include "runtime/lib/base.h"
-
+#include <stdbool.h>
 #include <uv.h>
 
 struct timer;

@@ -6,6 +6,8 @@
 #ifndef GATHERD_RUNTIME_TASK_FUNCTION_H
 #define GATHERD_RUNTIME_TASK_FUNCTION_H
 
+#include "runtime/lib/error.h"
+#include "runtime/lib/util.h"
 #include "runtime/types/type.h"
 
 struct lane;

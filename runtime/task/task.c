@@ -1,3 +1,4 @@
+#include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
 #include "runtime/executors/pool.h"
@@ -100,7 +101,7 @@ static const uint16_t moves[TASK_STATES] = {
 
 static void move(struct task *task, enum task_state to)
 {
-    PRE((moves[task->state] & 1 << to) != 0);
+    CHECK((moves[task->state] & 1 << to) != 0);
     task->state = (uint8_t)to;
 }
 
@@ -181,7 +182,7 @@ void task_end(struct task *task, int rc)
 
 void task_end_canceled(struct task *task, enum cancel_effect effect)
 {
-    PRE(task->state == TASK_CANCELING);
+    CHECK(task->state == TASK_CANCELING);
     finish_canceled(task, effect);
     make_ready(task);
 }
@@ -319,7 +320,7 @@ enum cancel_effect family_effect(const struct family *family)
 
 void task_release(struct task *task)
 {
-    PRE(task->root != NULL && task->root->delivered);
+    CHECK(task->root != NULL && task->root->delivered);
     struct arena *arena = task->root->arena;
     ring_remove(&task->root->link);
     arena_unref(arena);

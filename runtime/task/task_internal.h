@@ -6,6 +6,7 @@
 #ifndef GATHERD_RUNTIME_TASK_TASK_STATE_H
 #define GATHERD_RUNTIME_TASK_TASK_STATE_H
 
+#include "runtime/lib/list.h"
 #include "runtime/lib/timers.h"
 #include "runtime/task/task.h"
 

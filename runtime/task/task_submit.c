@@ -1,6 +1,7 @@
 #include "runtime/task/task_submit.h"
 
 #include "runtime/executors/pool.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
 
 /* A request on its way in: what it would take, and what it comes from. */
@@ -184,7 +185,7 @@ static int submit(struct runtime *runtime, const struct task_spec *spec, struct 
     int rc = goes_on ? 0 : check_room(&a, e);
     if (rc != 0)
         return rc;
-    PRE(task != NULL);
+    CHECK(task != NULL);
     if (!timers_reserve(&runtime->timers, TIMERS_PER_TASK * a.tasks))
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the timers of %zu tasks; try again later",
                        a.tasks);

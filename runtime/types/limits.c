@@ -1,7 +1,5 @@
 #include "runtime/types/limits.h"
 
-#include <string.h>
-
 #define DAY INT64_C(86400000000000)
 
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 1, .max = 100000000};
@@ -47,19 +45,3 @@ const struct field limits_fields[LIMIT_ROWS + 1] = {
 };
 
 const struct type limits_type = {.kind = TYPE_RECORD, .fields = limits_fields, .size = sizeof(struct limits)};
-
-int64_t limit_value(const struct limits *limits, const struct field *row)
-{
-    int64_t value; /* a count and nanoseconds are both 64 bits wide, and no limit's range leaves 63 of them */
-    memcpy(&value, (const char *)limits + row->offset, sizeof value);
-    return value;
-}
-
-void limits_default(struct limits *out)
-{
-    out->pools = (struct list){NULL, 0};
-    for (const struct field *row = limits_fields; row->name != NULL; row++) {
-        int rc = type_parse(row->type, text_of(row->fallback), NULL, NULL, (char *)out + row->offset, NULL);
-        POST(rc == 0);
-    }
-}

@@ -5,6 +5,7 @@
 #ifndef GATHERD_RUNTIME_TYPES_LIMITS_H
 #define GATHERD_RUNTIME_TYPES_LIMITS_H
 
+#include "runtime/lib/util.h"
 #include "runtime/types/type.h"
 
 struct limits {
@@ -55,11 +56,5 @@ enum limit_row {
 
 extern const struct field limits_fields[LIMIT_ROWS + 1];
 extern const struct type limits_type;
-
-/* The value that `row` has in `limits`: a count, or nanoseconds. */
-int64_t limit_value(const struct limits *limits, const struct field *row);
-
-/* Every limit at its default, and no pools. */
-void limits_default(struct limits *out);
 
 #endif

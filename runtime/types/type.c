@@ -1,6 +1,8 @@
 #include "runtime/types/type.h"
 
-#include "runtime/types/limits.h"
+#include "runtime/lib/check.h"
+#include "runtime/lib/decimal.h"
+#include "runtime/lib/util.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -33,7 +35,7 @@ size_t type_size(const struct type *type)
     case TYPE_REFERENCE:
         return sizeof(void *);
     }
-    assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
+    UNREACHABLE();
 }
 
 bool fault_at(struct fault *fault, const char *pointer, const char *format, ...)
@@ -77,7 +79,7 @@ void type_set_absent(const struct type *type, void *value)
     case TYPE_RECORD:
         break;
     }
-    assertion_failed("PRE", "a type that can be absent", __FILE__, __LINE__);
+    UNREACHABLE();
 }
 
 bool type_is_absent(const struct type *type, const void *value)
@@ -107,14 +109,21 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_RECORD:
         return false;
     }
-    assertion_failed("PRE", "a kind of type", __FILE__, __LINE__);
+    UNREACHABLE();
+}
+
+int64_t limit_value(const struct limits *limits, const struct field *row)
+{
+    int64_t value; /* a count and nanoseconds are both 64 bits wide, and no limit's range leaves 63 of them */
+    memcpy(&value, (const char *)limits + row->offset, sizeof value);
+    return value;
 }
 
 int64_t type_max(const struct type *type, const struct limits *limits)
 {
     if (type->limit == NULL)
         return type->max;
-    PRE(limits != NULL);
+    CHECK(limits != NULL);
     return limit_value(limits, type->limit);
 }
 

@@ -10,7 +10,9 @@
 #define GATHERD_RUNTIME_TYPES_TYPE_H
 
 #include "runtime/lib/arena.h"
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+
+#include <stdint.h>
 
 struct limits; /* runtime/types/limits.h */
 struct field;
@@ -85,6 +87,9 @@ size_t type_size(const struct type *type); /* of a value in memory, in bytes */
 void type_set_absent(const struct type *type, void *value);
 bool type_is_absent(const struct type *type, const void *value);
 
+/* The value that the row of limits_fields has in `limits`: a count, or nanoseconds. */
+int64_t limit_value(const struct limits *limits, const struct field *row);
+
 /* The largest number that may stand in a value of this type, with the configured limit applied where there is one. */
 int64_t type_max(const struct type *type, const struct limits *limits);
 
@@ -92,24 +97,5 @@ int64_t type_max(const struct type *type, const struct limits *limits);
  * type->limit names it) was passed; e->msg says what is allowed, as "must be ...". Only INTEGER, SECONDS, STRING, LIST have
  * ranges; a STRING is also searched for a NUL. A list's items are not looked at. */
 int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e);
-
-/* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, nothing longer than need be). A NUL is. */
-bool text_is_utf8(struct text text);
-
-/* Reads a value from text, as query options, flags and the environment have it, and checks it. BOOLEAN: true, false;
- * INTEGER: decimal; SECONDS: a decimal number such as 1.5; ENUM, STRING: as it is; LIST of such: separated by commas, empty
- * text for no items. `arena` may be NULL where there is neither STRING nor LIST.
- * 0 with *value set, ERR_INVALID or ERR_LIMIT_EXCEEDED with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. Records, functions, inputs and
- * what is only in outputs can't be written as text: PRE. `limits` may be NULL where no type refers to one. */
-int type_parse(const struct type *type, struct text text, struct arena *arena, const struct limits *limits, void *value,
-               struct err *e);
-
-/* Seconds from decimal text ("1", "0.25", "1e-3"; no sign, no NaN), rounded up to a nanosecond. False when it isn't such a number or
- * has no room in 63 bits of nanoseconds. */
-bool seconds_parse(const char *text, uint64_t *ns);
-
-/* Nanoseconds as the shortest decimal number of seconds that is exact: "0", "1.5", "0.000000001". Returns the length. */
-enum { SECONDS_TEXT = 32 };
-size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT]);
 
 #endif

@@ -1,5 +1,8 @@
 #include "runtime/types/type_serialize.h"
 
+#include "runtime/lib/check.h"
+#include "runtime/lib/util.h"
+
 #include <string.h>
 
 #define ABSENT_LENGTH UINT32_MAX /* in place of the length of a text or list that isn't there */
@@ -37,7 +40,7 @@ size_t wire_size(const struct type *type, const void *value)
             size += wire_size(f->type, (const char *)value + f->offset);
         return size;
     }
-    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
     size = sizeof(uint32_t);
     if (type_is_absent(type, value))
         return size;
@@ -59,7 +62,7 @@ static char *write_bytes(char *out, const void *bytes, size_t len)
 
 static char *write_length(char *out, size_t length, bool absent)
 {
-    PRE(length < ABSENT_LENGTH);
+    CHECK(length < ABSENT_LENGTH);
     uint32_t wire = absent ? ABSENT_LENGTH : (uint32_t)length;
     return write_bytes(out, &wire, sizeof wire);
 }
@@ -74,7 +77,7 @@ char *wire_write(const struct type *type, const void *value, char *out)
             out = wire_write(f->type, (const char *)value + f->offset, out);
         return out;
     }
-    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
     bool absent = type_is_absent(type, value);
     if (type->kind == TYPE_STRING) {
         const struct text *text = value;
@@ -159,7 +162,7 @@ int wire_read(const struct type *type, struct wire *wire, struct arena *arena, v
         }
         return 0;
     }
-    PRE(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
     uint32_t length;
     if (!read_bytes(wire, &length, sizeof length))
         return ERR_INVALID;

@@ -1,6 +1,8 @@
 #include "service/config/config.h"
 
 #include "gatherd_version.h"
+#include "runtime/lib/decimal.h"
+#include "runtime/types/type_parse.h"
 #include "service/config/config_file.h"
 #include "service/config/config_help.h"
 #include "service/log/log.h"

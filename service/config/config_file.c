@@ -1,6 +1,7 @@
 #include "service/config/config_file.h"
 
 #include "handlers/json/json_writer.h"
+#include "runtime/types/type_parse.h"
 #include "service/config/config_help.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static int decode(const char *path, struct text body, const struct part parts[],
                   FILE *err)
 {
     struct limits limits; /* no option's range depends on them */
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     struct issues issues = {0};
     int rc = decode_body(body, parts, part_count, arena, &limits, &issues);
     if (rc == 0)

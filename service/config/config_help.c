@@ -1,6 +1,8 @@
 #include "service/config/config_help.h"
 
 #include "handlers/json/render.h"
+#include "runtime/lib/check.h"
+#include "runtime/lib/decimal.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -64,7 +66,7 @@ static void print_flag(FILE *out, const char *name, const char *placeholder, con
 {
     char flag[COLUMN];
     size_t len = (size_t)snprintf(flag, sizeof flag, "  --%s%s%s", name, *placeholder == '\0' ? "" : " ", placeholder);
-    PRE(len < sizeof flag - 1);
+    CHECK(len < sizeof flag - 1);
     for (size_t i = 0; i < len; i++)
         flag[i] = config_flag_spelling(flag[i]);
     fprintf(out, "%-*s", COLUMN, flag);
@@ -83,7 +85,7 @@ static const char *placeholder(const struct field *field, char out[NOTE])
     else if (type->name != NULL)
         word = type->name;
     size_t len = strlen(word);
-    PRE(len < NOTE);
+    CHECK(len < NOTE);
     for (size_t i = 0; i <= len; i++)
         out[i] = config_variable_spelling(word[i]);
     return out;

@@ -1,5 +1,7 @@
 #include "service/config/http_limits.h"
 
+#include "runtime/lib/util.h"
+
 static const struct type connections_type = {.kind = TYPE_INTEGER, .min = 1, .max = 1000000};
 static const struct type body_type = {.kind = TYPE_INTEGER, .min = 1024, .max = 64 * INT64_C(1048576)};
 static const struct type wait_type = {.kind = TYPE_SECONDS, .min = 1, .max = 3600 * (int64_t)NS_PER_SECOND};

@@ -2,6 +2,7 @@
 
 #include "runtime/files/read_stream.h"
 #include "runtime/files/write_stream.h"
+#include "runtime/lib/check.h"
 #include "runtime/runtime.h"
 #include "runtime/task/task_submit.h"
 #include "service/http/origin_check.h"
@@ -402,7 +403,7 @@ void exchange_answered(struct exchange *exchange, bool stand_in)
 
 void exchange_end(struct exchange *exchange)
 {
-    PRE(exchange->task == NULL);
+    CHECK(exchange->task == NULL);
     if (exchange->source != NULL)
         source_close(exchange->source);
     if (exchange->sink != NULL)

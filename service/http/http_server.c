@@ -1,3 +1,4 @@
+#include "runtime/lib/check.h"
 #include "service/http/http_server_internal.h"
 #include "service/http/raw_response.h"
 
@@ -47,7 +48,7 @@ static struct connection *find_new(struct http *http, int fd)
         if (c->mhd == NULL && c->fd == fd)
             return c;
     }
-    assertion_failed("POST", "libmicrohttpd serves what was added", __FILE__, __LINE__);
+    UNREACHABLE(); /* libmicrohttpd serves what was added */
 }
 
 static void on_connection(void *user, struct MHD_Connection *mhd, void **context,
@@ -277,7 +278,7 @@ static void on_deadlines_closed(struct timers *deadlines)
 
 void http_close(struct http *http)
 {
-    PRE(http->count == 0);
+    CHECK(http->count == 0);
     pump_close(&http->pump, on_pump_closed);
     timers_close(&http->deadlines, on_deadlines_closed);
     watches_close(http->watches);

@@ -6,6 +6,7 @@
 #ifndef GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
 #define GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
 
+#include "runtime/lib/list.h"
 #include "service/http/http_server.h"
 #include "service/http/mhd_loop.h"
 #include "service/net/conn_timeout.h"

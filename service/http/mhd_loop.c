@@ -1,5 +1,7 @@
 #include "service/http/mhd_loop.h"
 
+#include "runtime/lib/util.h"
+
 static void on_readable(uv_poll_t *epoll, int status, int events)
 {
     (void)status;

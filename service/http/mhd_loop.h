@@ -11,8 +11,9 @@
 #ifndef GATHERD_SERVICE_HTTP_MHD_LOOP_H
 #define GATHERD_SERVICE_HTTP_MHD_LOOP_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
 
+#include <stdbool.h>
 #include <uv.h>
 
 #define PUMP_NEVER UINT64_MAX

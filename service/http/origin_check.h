@@ -12,7 +12,8 @@
 #ifndef GATHERD_SERVICE_HTTP_ORIGIN_CHECK_H
 #define GATHERD_SERVICE_HTTP_ORIGIN_CHECK_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 
 struct head;
 

@@ -1,5 +1,7 @@
 #include "service/http/request_head.h"
 
+#include "runtime/lib/util.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,6 +11,8 @@
 
 #include "runtime/lib/arena.h"
 
+#include <stdint.h>
+
 /* A header that is a list may come in several lines, which together are one (RFC 9110 section 5.3). */
 enum { HEAD_LINES = 8 };
 struct head_lines {

@@ -11,7 +11,7 @@
 #define GATHERD_SERVICE_LOG_LOG_H
 
 #include "handlers/json/json_writer.h"
-#include "runtime/lib/base.h"
+#include "runtime/lib/util.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVELS };
 extern const char *const log_level_names[LOG_LEVELS + 1]; /* ends with NULL */

@@ -1,5 +1,7 @@
 #include "service/net/conn_timeout.h"
 
+#include "runtime/lib/util.h"
+
 #include <sys/socket.h>
 
 static bool hung_up(int fd)

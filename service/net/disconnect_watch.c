@@ -1,5 +1,8 @@
 #include "service/net/disconnect_watch.h"
 
+#include "runtime/lib/check.h"
+#include "runtime/lib/util.h"
+
 #include <stdlib.h>
 
 struct watches {
@@ -69,7 +72,7 @@ int watches_new(uv_loop_t *loop, struct watches **out, struct err *e)
     watches->loop = loop;
     ring_init(&watches->waiting);
     int rc = uv_timer_init(loop, &watches->clock);
-    POST(rc == 0); /* uv_timer_init() has nothing that could fail */
+    CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     *out = watches;
     return 0;
 }
@@ -106,6 +109,6 @@ static void on_clock_closed(uv_handle_t *handle)
 
 void watches_close(struct watches *watches)
 {
-    PRE(ring_empty(&watches->waiting));
+    CHECK(ring_empty(&watches->waiting));
     uv_close((uv_handle_t *)&watches->clock, on_clock_closed);
 }

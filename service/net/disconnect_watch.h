@@ -9,7 +9,8 @@
 #ifndef GATHERD_SERVICE_NET_DISCONNECT_WATCH_H
 #define GATHERD_SERVICE_NET_DISCONNECT_WATCH_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/list.h"
 
 #include <uv.h>
 

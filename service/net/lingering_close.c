@@ -1,5 +1,9 @@
 #include "service/net/lingering_close.h"
 
+#include "runtime/lib/check.h"
+#include "runtime/lib/list.h"
+#include "runtime/lib/util.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -96,7 +100,7 @@ int lingers_new(uv_loop_t *loop, int64_t most, struct lingers **out, struct err 
     lingers->handles = 1;
     ring_init(&lingers->oldest);
     int rc = uv_timer_init(loop, &lingers->clock);
-    POST(rc == 0); /* uv_timer_init() has nothing that could fail */
+    CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     *out = lingers;
     return 0;
 }

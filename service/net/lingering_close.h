@@ -9,7 +9,7 @@
 #ifndef GATHERD_SERVICE_NET_LINGERING_CLOSE_H
 #define GATHERD_SERVICE_NET_LINGERING_CLOSE_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
 
 #include <uv.h>
 

@@ -1,6 +1,7 @@
 #include "service/net/listener.h"
 
 #include "runtime/lib/resolver.h"
+#include "runtime/lib/util.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -11,7 +11,8 @@
 #ifndef GATHERD_SERVICE_NET_LISTENER_H
 #define GATHERD_SERVICE_NET_LISTENER_H
 
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+#include "runtime/lib/str.h"
 
 #include <sys/socket.h>
 #include <uv.h>

@@ -27,7 +27,6 @@ BACK_INCLUDES = {
 }
 CIRCLES = {
     frozenset({"runtime/files/file_methods", "runtime/files/file_ops", "runtime/files/open_files"}),
-    frozenset({"runtime/types/limits", "runtime/types/type"}),
 }
 
 # The headers of ISO C and POSIX; with these folders they are what "libc" means here.

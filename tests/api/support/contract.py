@@ -18,7 +18,7 @@ POOLED = ("threads", "processes", "files")
 PARENTS = ("gather", "map")
 
 ERRORS = {code: (int(status), title) for code, status, title in re.findall(
-    r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "base.h").read_text(encoding="utf-8"))}
+    r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8"))}
 
 
 def parse_json(data):

@@ -1,4 +1,5 @@
 /* config - where options come from and which source wins, and one clear line for each thing that can be wrong. */
+#include "runtime/types/type_parse.h"
 #include "service/config/config.h"
 #include "service/log/log.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -169,7 +170,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->http.body_timeout_seconds, 30 * SECOND);
     assert_int_equal(c->http.idle_timeout_seconds, 60 * SECOND);
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     for (const struct field *row = limits_fields; row->name != NULL; row++)
         assert_int_equal(limit_value(&c->limits, row), limit_value(&limits, row));
     assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* as many as the machine has room for */

@@ -1,4 +1,6 @@
 /* Admission to pools, and what a spec may say of them; the same for threads and worker processes. */
+#include "runtime/lib/check.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
@@ -18,7 +20,7 @@ static struct pool_size two_pools[] = {{TEXT("default"), 2, "flag"}, {TEXT("side
 static struct fixture *start(int64_t processes, int64_t queue_limit)
 {
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     limits.pools = (struct list){two_pools, 2};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
@@ -320,7 +322,7 @@ static void pools_as_they_are_seen(void **state)
     }
     assert_int_equal(view[2].workers.count, 3);
     const struct worker_view *workers = view[2].workers.items;
-    PRE(workers != NULL);
+    CHECK(workers != NULL);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(kill((pid_t)workers[i].pid, 0), 0);
         assert_false(workers[i].busy);

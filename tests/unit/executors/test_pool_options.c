@@ -1,5 +1,6 @@
 /* Which pools the options make, and how many processors there are for the sizes that nobody gave. */
 #include "runtime/executors/pool_options.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <ftw.h>

@@ -1,4 +1,5 @@
 /* Worker processes: what becomes of tasks and workers when one of them does not do as it should. */
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
@@ -29,7 +30,7 @@
 static struct fixture *start_with(int64_t processes, char *const *command, int64_t max_tasks, int64_t queue_limit)
 {
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     return fixture_start(&(struct runtime_config){.limits = &limits,
                                                   .processes.size = processes,
@@ -66,7 +67,7 @@ static void on_worker(void *user, const struct worker_event *event)
 static struct fixture *start_telling(char *const *command, uint64_t start_ns, int64_t max_tasks, struct told *told)
 {
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = 1,
                                                                .processes.size_source = "flag",

@@ -1,4 +1,5 @@
 /* Pools of threads: who runs when, and what becomes of a job whose task has ended without it. */
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
@@ -26,7 +27,7 @@ static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t q
     for (size_t i = 0; i < count; i++)
         pools[i] = (struct pool_size){text_of(names[i]), sizes[i], "flag"};
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     limits.pools = (struct list){pools, count};
     return fixture_start(&(struct runtime_config){.limits = &limits});
@@ -533,7 +534,7 @@ static void the_system_has_no_more_threads(void **state)
         uv_loop_t loop;
         struct pool_size pools[] = {{TEXT("default"), 2, "flag"}, {TEXT("many"), 500, "flag"}};
         struct limits limits;
-        limits_default(&limits);
+        record_set_defaults(&limits_type, &limits);
         limits.pools = (struct list){pools, 2};
         setrlimit(RLIMIT_AS, &(struct rlimit){1 << 28, 1 << 28});
         struct runtime *runtime = NULL;

@@ -2,6 +2,7 @@
 #include "runtime/files/read_stream.h"
 #include "runtime/files/stream.h"
 #include "runtime/files/write_stream.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -55,7 +56,7 @@ static int setup(void **state)
     if (fd < 0 || write(fd, "a file", 6) != 6 || close(fd) != 0)
         return -1;
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.max_streams = 2;
     s.f = fixture_start(&(struct runtime_config){
         .limits = &limits, .files_root = s.tree->root, .files_threads = 1, .files_source = ""});

@@ -1,4 +1,5 @@
 /* The functions that run off the loop, each called directly: what they compute, and what they say when they can't. */
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/runtime_fixture.h"
 
 #include "runtime/executors/run_context.h"

@@ -1,4 +1,6 @@
 /* test_gather - its modes, its limits, and what reaches its children; then whole trees of them, left to chance. */
+#include "runtime/lib/check.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/loop_function.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -704,7 +706,7 @@ static void a_child_has_no_limits_but_its_own(void **state)
 {
     (void)state;
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.default_timeout_seconds = MS(1);
     struct fixture *f = fixture_new(&limits);
     assert_non_null(f);
@@ -918,7 +920,7 @@ static struct task_spec random_probe(struct play *p)
     static const int ends[] = {0, 0, 0, 0, ERR_INTERNAL};
     struct dice *d = &p->dice;
     struct tally *tally = arena_alloc(p->f->arena, sizeof *tally);
-    PRE(tally != NULL);
+    CHECK(tally != NULL);
     uint64_t durations[] = {0, BY_HAND, 1 + dice_roll(d, MS(2)), 1 + dice_roll(d, MS(1) / 10)};
     struct task_spec spec =
         probe_after(p->f, tally, durations[dice_roll(d, COUNT_OF(durations))], ends[dice_roll(d, COUNT_OF(ends))]);
@@ -949,7 +951,7 @@ static struct task_spec random_tree(struct play *p, int depth, size_t *left)
             set_integer(&spec, "tolerated_failures", (int64_t)dice_roll(d, 4));
         if (mode == 4)
             set_integer(&spec, "quorum", 1 + (int64_t)dice_roll(d, count));
-        PRE(spec.function->input->check(spec.input, &(struct fault){0}));
+        CHECK(spec.function->input->check(spec.input, &(struct fault){0}));
     }
     if (dice_roll(d, 6) == 0)
         spec.options.timeout_ns = 1 + dice_roll(d, MS(2));

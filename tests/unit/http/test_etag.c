@@ -1,5 +1,6 @@
 /* Entity-tags: a list is read as RFC 9110 has it, and what is malformed names nothing. */
 #include "handlers/http/etag.h"
+#include "runtime/lib/util.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* The head of a request: what is ambiguous in HTTP is refused, and whose pages may send requests. */
+#include "runtime/lib/util.h"
 #include "service/http/origin_check.h"
 #include "service/http/request_head.h"
 

@@ -1,7 +1,9 @@
 /* test_decode - JSON bodies and queries into values, and the places and words of all that is refused. */
 #include "handlers/json/decode.h"
 #include "handlers/json/json_pointer.h"
+#include "runtime/lib/decimal.h"
 #include "runtime/task/task.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -80,7 +82,7 @@ static int setup(void **state)
     *state = t;
     if (t == NULL)
         return -1;
-    limits_default(&t->limits);
+    record_set_defaults(&limits_type, &t->limits);
     t->arena = arena_new();
     return t->arena == NULL ? -1 : 0;
 }

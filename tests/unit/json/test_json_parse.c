@@ -1,5 +1,6 @@
 /* test_json_tree - whose memory a tree lies in, on which thread, and what becomes of jansson without a reading. */
 #include "handlers/json/json_parse.h"
+#include "runtime/lib/util.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <pthread.h>

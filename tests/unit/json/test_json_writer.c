@@ -1,5 +1,6 @@
 /* test_writer - text that grows: escapes, numbers, and what happens when it can't grow. */
 #include "handlers/json/json_writer.h"
+#include "runtime/lib/util.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* test_schema - JSON Schemas of small tables, word for word, and of the real ones, as documents that hold together. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/task_object.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <setjmp.h>
@@ -14,7 +15,7 @@
 static struct limits limits_of_test(void)
 {
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.max_tasks = 77;
     limits.max_timeout_seconds = 1500 * NS_PER_MS;
     return limits;

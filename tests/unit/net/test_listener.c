@@ -1,4 +1,5 @@
 /* listener - which addresses are loopback, and what becomes of connections when there is no descriptor for them. */
+#include "runtime/lib/util.h"
 #include "service/net/listener.h"
 
 #include <errno.h>

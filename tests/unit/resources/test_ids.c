@@ -1,5 +1,6 @@
 /* Ids: unique, sorted by time, and told from what was never issued. */
 #include "handlers/resources/ids.h"
+#include "runtime/lib/util.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

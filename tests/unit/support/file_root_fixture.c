@@ -1,5 +1,7 @@
 #include "tests/unit/support/file_root_fixture.h"
 
+#include "runtime/types/type_parse.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +64,7 @@ struct tree *tree_new(const char *type, const char *options)
     snprintf(t->root, sizeof t->root, "%s/root", t->base);
     snprintf(t->outside, sizeof t->outside, "%s/outside", t->base);
     snprintf(secret, sizeof secret, "%s/secret", t->outside);
-    limits_default(&t->limits);
+    record_set_defaults(&limits_type, &t->limits);
     if (mkdir(t->root, 0755) == 0 && mkdir(t->outside, 0755) == 0 && chmod(t->base, 0755) == 0 &&
         write_at(secret, SECRET, strlen(SECRET)) && (type == NULL || mount_at(t, t->root, type, options)) &&
         jail_new(t->root, &t->jail, &t->e) == 0)

@@ -1,5 +1,7 @@
 #include "tests/unit/support/loop_function.h"
 
+#include "runtime/lib/check.h"
+
 struct probe {
     struct timer alarm;
 };
@@ -92,7 +94,7 @@ const struct function function_probe = {
 
 struct probe_input *probe_of(struct task_spec *spec)
 {
-    PRE(spec->function == &function_probe);
+    CHECK(spec->function == &function_probe);
     return spec->input;
 }
 

@@ -1,5 +1,8 @@
 #include "tests/unit/support/runtime_fixture.h"
 
+#include "runtime/lib/check.h"
+#include "runtime/types/type_parse.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +18,7 @@ struct fixture *fixture_new(const struct limits *limits)
 {
     struct limits defaults;
     if (limits == NULL)
-        limits_default(&defaults);
+        record_set_defaults(&limits_type, &defaults);
     return fixture_start(&(struct runtime_config){.limits = limits == NULL ? &defaults : limits});
 }
 
@@ -187,20 +190,20 @@ static const struct field *find_field(const struct type *record, const char *nam
     for (const struct field *field = record->fields; field->name != NULL; field++)
         if (strlen(field->name) == len && memcmp(field->name, name, len) == 0)
             return field;
-    assertion_failed("PRE", "a field of this name", __FILE__, __LINE__);
+    UNREACHABLE();
 }
 
 struct task_spec spec_of(struct fixture *f, const struct function *function)
 {
     void *input = arena_alloc(f->arena, function->input->size);
-    PRE(input != NULL);
+    CHECK(input != NULL);
     for (const struct field *field = function->input->fields; field->name != NULL; field++) {
         char *value = (char *)input + field->offset;
         if (field->presence == FIELD_OPTIONAL)
             type_set_absent(field->type, value);
         if (field->presence == FIELD_DEFAULTED)
-            PRE(type_parse(field->type, text_of(field->fallback), f->arena, runtime_limits(f->runtime), value, NULL) ==
-                0);
+            CHECK(type_parse(field->type, text_of(field->fallback), f->arena, runtime_limits(f->runtime), value,
+                             NULL) == 0);
     }
     return (struct task_spec){
         .function = function,
@@ -224,14 +227,14 @@ static struct task_spec gather_of_list(struct fixture *f, const char *mode, stru
     const struct field *field = find_field(input, "tasks", strlen("tasks"));
     memcpy((char *)spec.input + field->offset, &tasks, sizeof tasks);
     field = find_field(input, "mode", strlen("mode"));
-    PRE(type_parse(field->type, text_of(mode), NULL, NULL, (char *)spec.input + field->offset, NULL) == 0);
+    CHECK(type_parse(field->type, text_of(mode), NULL, NULL, (char *)spec.input + field->offset, NULL) == 0);
     return spec;
 }
 
 struct task_spec gather_of(struct fixture *f, const char *mode, size_t count, const struct task_spec children[])
 {
     struct list tasks = {arena_calloc(f->arena, count, sizeof children[0]), count};
-    PRE(tasks.items != NULL);
+    CHECK(tasks.items != NULL);
     if (count > 0)
         memcpy(tasks.items, children, count * sizeof children[0]);
     return gather_of_list(f, mode, tasks);
@@ -240,7 +243,7 @@ struct task_spec gather_of(struct fixture *f, const char *mode, size_t count, co
 struct task_spec gather_of_copies(struct fixture *f, const char *mode, size_t count, const struct task_spec *child)
 {
     struct list tasks = {arena_calloc(f->arena, count, sizeof *child), count};
-    PRE(tasks.items != NULL);
+    CHECK(tasks.items != NULL);
     for (size_t i = 0; i < count; i++)
         ((struct task_spec *)tasks.items)[i] = *child;
     return gather_of_list(f, mode, tasks);
@@ -249,7 +252,7 @@ struct task_spec gather_of_copies(struct fixture *f, const char *mode, size_t co
 void set_integer(struct task_spec *spec, const char *field, int64_t value)
 {
     const struct field *row = find_field(spec->function->input, field, strlen(field));
-    PRE(row->type->kind == TYPE_INTEGER);
+    CHECK(row->type->kind == TYPE_INTEGER);
     memcpy((char *)spec->input + row->offset, &value, sizeof value);
 }
 
@@ -257,7 +260,7 @@ int64_t get_integer(const struct task_spec *spec, const char *field)
 {
     int64_t value;
     const struct field *row = find_field(spec->function->input, field, strlen(field));
-    PRE(row->type->kind == TYPE_INTEGER);
+    CHECK(row->type->kind == TYPE_INTEGER);
     memcpy(&value, (const char *)spec->input + row->offset, sizeof value);
     return value;
 }
@@ -268,7 +271,7 @@ int64_t output_integer(const struct task *task, const char *path)
 {
     const struct type *type = task->spec->function->output;
     const char *value = view_of(task).output;
-    PRE(value != NULL);
+    CHECK(value != NULL);
     for (;;) {
         size_t len = strcspn(path, ".");
         const struct field *field = find_field(type, path, len);
@@ -285,7 +288,7 @@ int64_t output_integer(const struct task *task, const char *path)
         memcpy(&index, value, sizeof index);
         return index;
     }
-    PRE(type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS);
+    CHECK(type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS);
     int64_t number;
     memcpy(&number, value, sizeof number);
     return number;
@@ -315,7 +318,7 @@ size_t reserved_timers(const struct fixture *f)
 
 uint64_t dice_roll(struct dice *d, uint64_t sides)
 {
-    PRE(d->state != 0 && sides > 0);
+    CHECK(d->state != 0 && sides > 0);
     d->state ^= d->state >> 12;
     d->state ^= d->state << 25;
     d->state ^= d->state >> 27;

@@ -2,8 +2,10 @@
 #include "runtime/executors/pool.h"
 #include "runtime/executors/run_context.h"
 #include "runtime/executors/worker_main.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
 #include "runtime/task/task_submit.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/faulty_function.h"
 
@@ -158,7 +160,7 @@ static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_l
     static struct pool_size pools[1];
     pools[0] = (struct pool_size){TEXT("default"), threads, "flag"};
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     limits.pools = (struct list){pools, 1};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
@@ -227,7 +229,7 @@ static void sums_in_parts(void **state)
                 int64_t expected = sizes[s] < parallels[p] ? (sizes[s] > 0 ? sizes[s] : 1) : parallels[p];
                 assert_int_equal(parts.count, parallels[p] == 1 ? 0 : expected);
                 assert_int_equal(parts.items == NULL, parallels[p] == 1);
-                PRE(parts.items != NULL || parts.count == 0);
+                CHECK(parts.items != NULL || parts.count == 0);
                 for (size_t i = 0; i < parts.count; i++) {
                     struct task_view part = view_of(((struct task *const *)parts.items)[i]);
                     assert_int_equal(part.state, TASK_SUCCEEDED);
@@ -557,7 +559,7 @@ static struct task_spec map_of(struct fixture *f, const char *function, size_t c
             memcpy(value, &of, sizeof(void *));
         } else if (strcmp(field->name, "inputs") == 0) {
             struct list inputs = {arena_calloc(f->arena, count + 1, sizeof(void *)), count};
-            PRE(inputs.items != NULL);
+            CHECK(inputs.items != NULL);
             for (size_t i = 0; i < count; i++)
                 ((void **)inputs.items)[i] = spec_of(f, function_find(text_of(function))).input;
             memcpy(value, &inputs, sizeof inputs);
@@ -572,7 +574,7 @@ static void *map_input(const struct task_spec *spec, size_t i)
     for (const struct field *field = spec->function->input->fields; field->name != NULL; field++)
         if (strcmp(field->name, "inputs") == 0)
             memcpy(&inputs, (const char *)spec->input + field->offset, sizeof inputs);
-    PRE(inputs.items != NULL);
+    CHECK(inputs.items != NULL);
     return ((void **)inputs.items)[i];
 }
 

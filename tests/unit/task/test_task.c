@@ -1,4 +1,6 @@
 /* test_task - the ways of one task: its states, its cancel, its two clocks, admission and release. */
+#include "runtime/lib/check.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/loop_function.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -284,7 +286,7 @@ static void cancel_the_other(struct watch *w)
     struct watch *other = w->user;
     cancel(w->fixture, other->task, CANCEL_CLIENT);
     task_drain(w->fixture->runtime); /* from inside `done` it leaves everything to the drain below */
-    PRE(other->done == 0);
+    CHECK(other->done == 0);
 }
 
 static void canceled_from_inside_anothers_done(void **state)
@@ -431,7 +433,7 @@ static void without_its_own_it_has_the_default_limits(void **state)
     struct limits limits;
     struct tally tally = {0};
     for (int which = 0; which < 2; which++) {
-        limits_default(&limits);
+        record_set_defaults(&limits_type, &limits);
         if (which == 0)
             limits.default_timeout_seconds = MS(2);
         else
@@ -548,7 +550,7 @@ static void more_than_max_tasks_are_refused(void **state)
 {
     (void)state;
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.max_tasks = 5;
     struct fixture *f = fixture_new(&limits);
     assert_non_null(f);
@@ -697,7 +699,7 @@ static void a_runtime_needs_memory(void **state)
 {
     (void)state;
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
     struct runtime *runtime = NULL;
@@ -873,9 +875,9 @@ static void hand_over(struct watch *w)
     struct watch *next = &relay->watches[relay->next++];
     *next = (struct watch){.then = hand_over, .user = relay};
     struct task_spec spec = sleep_of(w->fixture, 0);
-    PRE(submit(w->fixture, &spec, next) == 0);
+    CHECK(submit(w->fixture, &spec, next) == 0);
     task_drain(w->fixture->runtime); /* must not recurse */
-    PRE(next->done == 0);
+    CHECK(next->done == 0);
 }
 
 static void submitted_from_inside_done(void **state)
@@ -897,7 +899,7 @@ static void two_runtimes_on_one_loop(void **state)
 {
     struct fixture *f = *state;
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     struct runtime *mine = f->runtime, *other;
     assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
     struct watch w[2] = {{0}};

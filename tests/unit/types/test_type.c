@@ -1,5 +1,7 @@
 /* types, limits - values from text, ranges and their messages, seconds to the nanosecond, absence. */
+#include "runtime/lib/decimal.h"
 #include "runtime/types/limits.h"
+#include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <inttypes.h>
@@ -50,7 +52,7 @@ static void refused(void **state, const struct type *type, struct text text, int
     unsigned char value[64], before[64];
     struct limits limits;
     struct err e = {0};
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     memset(value, 0xA5, sizeof value);
     memcpy(before, value, sizeof value);
     assert_true(type_size(type) <= sizeof value);
@@ -65,7 +67,7 @@ static void parsed(void **state, const struct type *type, const char *text, void
 {
     struct limits limits;
     struct err e = {0};
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     if (type_parse(type, text_of(text), *state, &limits, value, &e) != 0)
         fail_msg("%s: %s", text, e.msg);
 }
@@ -316,69 +318,6 @@ static void test_strings(void **state)
     refused(state, &word, TEXT("a\xFF"), ERR_INVALID, "must be UTF-8");
 }
 
-static void test_utf8(void **state)
-{
-    (void)state;
-    static const char *const good[] = {
-        "",
-        "plain",
-        "\x7F",
-        "\xC2\x80",
-        "\xDF\xBF",
-        "\xE0\xA0\x80",
-        "\xED\x9F\xBF",
-        "\xEE\x80\x80",
-        "\xEF\xBF\xBF",
-        "\xF0\x90\x80\x80",
-        "\xF4\x8F\xBF\xBF",
-        "a\xC3\xA4z\xE2\x82\xAC\xF0\x9F\x99\x82.",
-    };
-    static const char *const bad[] = {
-        "\x80", /* a byte that only follows */
-        "\xC3", /* cut */
-        "\xC3\x41",
-        "a\xE2\x82",
-        "\xE2\x82\x41",
-        "\xF0\x9F\x99",
-        "\xF0\x9F\x41\x82",
-        "\xC0\x80",
-        "\xC1\xBF",
-        "\xE0\x9F\xBF",
-        "\xF0\x8F\xBF\xBF", /* longer than need be */
-        "\xED\xA0\x80",
-        "\xED\xBF\xBF", /* surrogates */
-        "\xF4\x90\x80\x80",
-        "\xF5\x80\x80\x80",
-        "\xF8\x88\x80\x80\x80",
-        "\xFE",
-        "\xFF", /* beyond U+10FFFF */
-        "\xC3\xA4\xA4",
-    };
-    for (size_t i = 0; i < COUNT_OF(good); i++)
-        assert_true(text_is_utf8(text_of(good[i])));
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        if (text_is_utf8(text_of(bad[i])))
-            fail_msg("bad text %zu passed", i);
-    assert_true(text_is_utf8((struct text){"a\0b", 3}));
-    assert_true(text_is_utf8((struct text){NULL, 0}));
-}
-
-/* Every code point there is, the surrogates, and the first one beyond. */
-static void test_utf8_in_full(void **state)
-{
-    (void)state;
-    for (uint32_t c = 0; c <= 0x110000; c++) {
-        char at[4];
-        size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-        static const unsigned char leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
-        for (size_t i = len; i-- > 0;)
-            at[i] =
-                (char)((i == 0 ? leads[len] : 0x80) | (i == 0 ? c >> 6 * (len - 1) : (c >> 6 * (len - 1 - i)) & 0x3F));
-        bool valid = c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
-        assert_true(text_is_utf8((struct text){at, len}) == valid);
-    }
-}
-
 static void test_lists(void **state)
 {
     struct list list = {NULL, 0};
@@ -429,7 +368,7 @@ static void test_checks(void **state)
     assert_int_equal(type_check(&boolean, &flag, NULL, &e), 0);
 
     struct limits limits;
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     limits.max_timeout_seconds = SECOND / 4;
     assert_int_equal(type_max(&limited, &limits), SECOND / 4);
     assert_int_equal(type_max(&count, NULL), 100);
@@ -500,7 +439,7 @@ static void test_limits(void **state)
 {
     struct limits limits;
     memset(&limits, 0xA5, sizeof limits);
-    limits_default(&limits);
+    record_set_defaults(&limits_type, &limits);
     assert_int_equal(limits.max_tasks, 1000000);
     assert_int_equal(limits.max_timeout_seconds, 86400 * SECOND);
     assert_int_equal(limit_value(&limits, &limits_fields[LIMIT_GATHER_DEPTH]), limits.max_gather_depth);
@@ -536,8 +475,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seconds_from_text, setup, teardown),
         cmocka_unit_test(test_seconds_are_exact),
         cmocka_unit_test(test_seconds_to_text),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_utf8_in_full),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_absence),
         cmocka_unit_test(test_no_memory),

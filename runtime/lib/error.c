@@ -1,9 +1,10 @@
-#include "runtime/lib/base.h"
+#include "runtime/lib/error.h"
+
+#include "runtime/lib/check.h"
+#include "runtime/lib/str.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const struct {
     const char *code;
@@ -17,7 +18,7 @@ static const struct {
 
 static int error_row(int rc)
 {
-    PRE(rc < 0 && rc >= -ERROR_COUNT);
+    CHECK(rc < 0 && rc >= -ERROR_COUNT);
     return -1 - rc;
 }
 
@@ -63,43 +64,4 @@ int err_set(struct err *e, int rc, const char *format, ...)
         e->limit = NULL;
     }
     return rc;
-}
-
-struct text text_of(const char *s)
-{
-    return (struct text){s, s == NULL ? 0 : strlen(s)};
-}
-
-bool text_is(struct text t, const char *s)
-{
-    return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
-}
-
-void name_list_add(struct name_list *list, const char *name)
-{
-    static const char rest[] = ", ...";
-    const char *comma = list->len == 0 ? "" : ", ";
-    size_t len = strlen(comma) + strlen(name);
-    if (list->full)
-        return;
-    list->full = list->len + len + sizeof rest > sizeof list->text;
-    if (list->full)
-        memcpy(list->text + list->len, rest, sizeof rest);
-    else
-        list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", comma, name);
-}
-
-size_t text_cut(struct text t, size_t most)
-{
-    if (t.len <= most)
-        return t.len;
-    while (most > 0 && utf8_continues(t.at[most]))
-        most--;
-    return most;
-}
-
-void assertion_failed(const char *kind, const char *condition, const char *file, int line)
-{
-    fprintf(stderr, "gatherd: bug: %s(%s) does not hold at %s:%d\n", kind, condition, file, line);
-    abort();
 }

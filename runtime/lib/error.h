@@ -1,14 +1,12 @@
-/* base - what every room uses: the one table of errors, assertions, and a few shapes of data.
+/* error - the one table of error codes, and struct err, which says what failed.
  *
- * Depends on libc alone. Nothing here allocates, blocks or keeps state, so all of it may be used on any thread.
+ * Depends on libc alone; nothing here allocates, blocks or keeps state.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
  */
-#ifndef GATHERD_RUNTIME_LIB_BASE_H
-#define GATHERD_RUNTIME_LIB_BASE_H
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/time.h>
+#ifndef GATHERD_RUNTIME_LIB_ERROR_H
+#define GATHERD_RUNTIME_LIB_ERROR_H
 
 /* The one table of errors: name, code (in JSON; with hyphens the end of the problem's `type`), HTTP status (RFC 9110),
  * title (as in RFC 9457: the same for each occurrence). */
@@ -88,85 +86,5 @@ struct err {
 /* Fills *e (which may be NULL) and returns rc, so that a function can `return err_set(e, ERR_X, ...)`. What is too long is
  * cut off, between characters. */
 int err_set(struct err *e, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-/* UTF-8 text. `at[len]` is always a NUL; `at` is NULL when there is no text at all. Who owns the bytes is said by the
- * struct it is part of. */
-struct text {
-    const char *at;
-    size_t len;
-};
-
-#define TEXT(literal) ((struct text){(literal), sizeof(literal) - 1})
-struct text text_of(const char *s); /* borrows s; NULL gives no text */
-bool text_is(struct text t, const char *s);
-size_t text_cut(struct text t, size_t most); /* how many bytes of it to show, if `most` is the room: whole characters */
-
-/* Whether a byte of UTF-8 is inside a character, not its first (RFC 3629). */
-static inline bool utf8_continues(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
-/* Names for a sentence, as "sleep, sum, write_file"; those that have no room are left out, and "..." stands for them. Begin
- * with {0}. */
-struct name_list {
-    bool full;
-    size_t len;
-    char text[200];
-};
-
-void name_list_add(struct name_list *list, const char *name);
-
-struct list {
-    void *items; /* count items of the list's type, one after the other */
-    size_t count;
-};
-
-/* A doubly linked ring; an empty one, and a node that is in no ring, points to itself. */
-struct ring {
-    struct ring *prev, *next;
-};
-
-static inline void ring_init(struct ring *r)
-{
-    r->prev = r->next = r;
-}
-
-static inline bool ring_empty(const struct ring *r)
-{
-    return r->next == r;
-}
-
-static inline void ring_append(struct ring *head, struct ring *node)
-{
-    node->prev = head->prev;
-    node->next = head;
-    head->prev->next = node;
-    head->prev = node;
-}
-
-static inline void ring_remove(struct ring *node)
-{
-    node->prev->next = node->next;
-    node->next->prev = node->prev;
-    ring_init(node);
-}
-
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-#define NS_PER_SECOND UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
-
-static inline uint64_t ns_of(struct timeval t)
-{
-    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
-}
-
-/* Assertions: for our own bugs, kept in release builds. Nothing that a client, the system or a lack of memory can bring
- * about may reach one. */
-#define PRE(condition) ((condition) ? (void)0 : assertion_failed("PRE", #condition, __FILE__, __LINE__))
-#define POST(condition) ((condition) ? (void)0 : assertion_failed("POST", #condition, __FILE__, __LINE__))
-_Noreturn void assertion_failed(const char *kind, const char *condition, const char *file, int line);
 
 #endif

@@ -1,0 +1,116 @@
+#include "runtime/lib/decimal.h"
+
+#include <string.h>
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Appends a decimal digit; false, with *value as it was, when 63 bits have no room for it. */
+static bool append_digit(uint64_t *value, unsigned digit)
+{
+    if (*value > ((uint64_t)INT64_MAX - digit) / 10)
+        return false;
+    *value = *value * 10 + digit;
+    return true;
+}
+
+enum decimal decimal_parse_digits(struct text text, uint64_t *value)
+{
+    uint64_t v = 0;
+    bool fits = true;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!is_digit(text.at[i]))
+            return DECIMAL_INVALID;
+        fits = fits && append_digit(&v, (unsigned)(text.at[i] - '0'));
+    }
+    if (text.len == 0)
+        return DECIMAL_INVALID;
+    *value = v; /* as far as it fits */
+    return fits ? DECIMAL_OK : DECIMAL_OVERFLOW;
+}
+
+/* Reads the exponent of a number, with what is before it split off from *text. */
+static bool split_exponent(struct text *text, int64_t *exponent)
+{
+    size_t e = 0;
+    while (e < text->len && text->at[e] != 'e' && text->at[e] != 'E')
+        e++;
+    if (e == text->len)
+        return true;
+    struct text digits = {text->at + e + 1, text->len - e - 1};
+    bool negative = digits.len > 0 && digits.at[0] == '-';
+    if (digits.len > 0 && (negative || digits.at[0] == '+'))
+        digits = (struct text){digits.at + 1, digits.len - 1};
+    uint64_t size;
+    if (decimal_parse_digits(digits, &size) == DECIMAL_INVALID)
+        return false;
+    if (size > INT64_MAX / 4) /* as good as endless: no text is long enough to make up for it */
+        size = INT64_MAX / 4;
+    *exponent = negative ? -(int64_t)size : (int64_t)size;
+    text->len = e;
+    return true;
+}
+
+/* Works on the digits as they are written, since a double has no room for 63 bits of nanoseconds. */
+enum decimal decimal_parse_seconds(struct text text, uint64_t *ns)
+{
+    int64_t exponent = 0;
+    if (!split_exponent(&text, &exponent))
+        return DECIMAL_INVALID;
+    const char *point = text.len > 0 ? memchr(text.at, '.', text.len) : NULL;
+    size_t point_at = point == NULL ? text.len : (size_t)(point - text.at);
+    if (point_at == 0 || !is_digit(text.at[text.len - 1]))
+        return DECIMAL_INVALID;
+
+    int64_t whole = (int64_t)point_at + exponent + 9; /* so many digits make the nanoseconds */
+    int64_t digits = 0;
+    uint64_t value = 0;
+    bool rest = false, fits = true;
+    for (size_t i = 0; i < text.len; i++) {
+        if (i == point_at)
+            continue;
+        if (!is_digit(text.at[i]))
+            return DECIMAL_INVALID;
+        unsigned digit = (unsigned)(text.at[i] - '0');
+        if (digits++ < whole)
+            fits = fits && append_digit(&value, digit);
+        else
+            rest = rest || digit != 0;
+    }
+    for (; fits && value != 0 && digits < whole; digits++)
+        fits = append_digit(&value, 0);
+    if (rest) { /* up */
+        fits = fits && value < INT64_MAX;
+        value += fits;
+    }
+    *ns = value;
+    return fits ? DECIMAL_OK : DECIMAL_OVERFLOW;
+}
+
+bool seconds_parse(const char *text, uint64_t *ns)
+{
+    uint64_t value;
+    if (decimal_parse_seconds(text_of(text), &value) != DECIMAL_OK)
+        return false;
+    *ns = value;
+    return true;
+}
+
+size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT])
+{
+    char digits[20]; /* of the nanoseconds, the last first */
+    size_t count = 0, skip = 0, len = 0;
+    for (; ns > 0 || count < 10; ns /= 10) /* 10: nine behind the point, one before it */
+        digits[count++] = (char)('0' + ns % 10);
+    while (skip < 9 && digits[skip] == '0')
+        skip++;
+    while (count > skip || count > 9) {
+        if (count == 9)
+            out[len++] = '.';
+        out[len++] = digits[--count];
+    }
+    out[len] = '\0';
+    return len;
+}

@@ -1,0 +1,98 @@
+#include "runtime/lib/str.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+struct text text_of(const char *s)
+{
+    return (struct text){s, s == NULL ? 0 : strlen(s)};
+}
+
+bool text_is(struct text t, const char *s)
+{
+    return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
+}
+
+void name_list_add(struct name_list *list, const char *name)
+{
+    static const char rest[] = ", ...";
+    const char *comma = list->len == 0 ? "" : ", ";
+    size_t len = strlen(comma) + strlen(name);
+    if (list->full)
+        return;
+    list->full = list->len + len + sizeof rest > sizeof list->text;
+    if (list->full)
+        memcpy(list->text + list->len, rest, sizeof rest);
+    else
+        list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", comma, name);
+}
+
+size_t text_cut(struct text t, size_t most)
+{
+    if (t.len <= most)
+        return t.len;
+    while (most > 0 && utf8_continues(t.at[most]))
+        most--;
+    return most;
+}
+
+/* How many bytes of ASCII there are at least at the beginning, eight looked at together: most text is nothing else, and this is
+ * 6 times as fast. */
+static size_t ascii_run(const unsigned char *at, size_t len)
+{
+    size_t i = 0;
+    for (uint64_t eight; i + sizeof eight <= len; i += sizeof eight) {
+        memcpy(&eight, at + i, sizeof eight);
+        if ((eight & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
+    return i;
+}
+
+bool text_is_utf8(struct text text)
+{
+    const unsigned char *at = (const unsigned char *)text.at;
+    size_t i = 0;
+    while (i < text.len) {
+        i += ascii_run(at + i, text.len - i);
+        if (i == text.len)
+            break;
+        unsigned char lead = at[i++];
+        unsigned char low = 0x80, high = 0xBF; /* what the second byte may be (RFC 3629 section 4) */
+        int more;
+        if (lead < 0x80) {
+            continue;
+        } else if (lead >= 0xC2 && lead <= 0xDF) {
+            more = 1;
+        } else if (lead >= 0xE0 && lead <= 0xEF) {
+            more = 2;
+            low = lead == 0xE0 ? 0xA0 : low;   /* else it were too long for its code point */
+            high = lead == 0xED ? 0x9F : high; /* else it were a surrogate */
+        } else if (lead >= 0xF0 && lead <= 0xF4) {
+            more = 3;
+            low = lead == 0xF0 ? 0x90 : low;
+            high = lead == 0xF4 ? 0x8F : high; /* else it were beyond U+10FFFF */
+        } else {
+            return false;
+        }
+        for (; more > 0; more--, low = 0x80, high = 0xBF)
+            if (i == text.len || at[i] < low || at[i++] > high)
+                return false;
+    }
+    return true;
+}
+
+size_t utf8_cut(struct text text, size_t most)
+{
+    size_t cut = most;
+    if (text.len <= most || most == 0)
+        return text.len < most ? text.len : most;
+    while (cut > 0 && most - cut < 3 && utf8_continues(text.at[cut]))
+        cut--;
+    if (cut > 0)
+        return cut;
+    for (cut = most; cut < text.len && cut < 4 && utf8_continues(text.at[cut]);)
+        cut++;
+    return cut;
+}

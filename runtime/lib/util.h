@@ -1,0 +1,29 @@
+/* util - macros and units that several modules need.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_RUNTIME_LIB_UTIL_H
+#define GATHERD_RUNTIME_LIB_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
+
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+#define NS_PER_SECOND UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+static inline uint64_t ns_of(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
+}
+
+struct list {
+    void *items; /* count items of the list's type, one after the other */
+    size_t count;
+};
+
+#endif

@@ -1,0 +1,55 @@
+/* test_list - linked lists keep their order. */
+#include "runtime/lib/list.h"
+#include "runtime/lib/util.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+struct item {
+    int number;
+    struct ring link;
+};
+
+static int ring_numbers(const struct ring *head) /* the items' numbers, as digits */
+{
+    int numbers = 0;
+    for (const struct ring *r = head->next; r != head; r = r->next) {
+        assert_ptr_equal(r->next->prev, r);
+        assert_ptr_equal(r->prev->next, r);
+        numbers = numbers * 10 + container_of(r, struct item, link)->number;
+    }
+    return numbers;
+}
+
+static void rings_keep_the_order_of_arrival(void **state)
+{
+    (void)state;
+    struct ring head;
+    struct item items[] = {{.number = 1}, {.number = 2}, {.number = 3}};
+    ring_init(&head);
+    assert_true(ring_empty(&head));
+    for (size_t i = 0; i < COUNT_OF(items); i++)
+        ring_append(&head, &items[i].link);
+    assert_false(ring_empty(&head));
+    assert_int_equal(ring_numbers(&head), 123);
+    ring_remove(&items[1].link);
+    assert_int_equal(ring_numbers(&head), 13);
+    assert_true(ring_empty(&items[1].link));
+    ring_remove(&items[1].link); /* in no ring: nothing happens */
+    assert_int_equal(ring_numbers(&head), 13);
+    ring_append(&head, &items[1].link);
+    assert_int_equal(ring_numbers(&head), 132);
+    for (size_t i = 0; i < COUNT_OF(items); i++)
+        ring_remove(&items[i].link);
+    assert_true(ring_empty(&head));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rings_keep_the_order_of_arrival),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
