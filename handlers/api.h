@@ -17,8 +17,8 @@
 struct route;
 
 struct api_config {
-    struct runtime *runtime;   /* borrowed */
-    const struct part *limits; /* every record of limits, for GET /v1/limits; borrowed */
+    struct runtime *runtime;         /* borrowed */
+    const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
 };
 
@@ -33,12 +33,12 @@ void api_drain(struct api *api);
 
 /* Finds the route and fills request->params; or returns NULL with *refusal filled (404, 405 with Allow, 415): the head of a
  * request is enough for all of these. */
-const struct route *api_route(struct api *api, struct request *request, struct reply *refusal);
+const struct route *api_route(struct api *api, struct request *request, struct response *refusal);
 enum body_use route_body(const struct route *route);
-void api_parse(struct api *api, const struct route *route, const struct request *request, struct outcome *out);
+void api_parse(struct api *api, const struct route *route, const struct request *request, struct handler_result *out);
 
 /* Renders a task that is done, as the answer to the request that submitted it. */
 void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
-                    const struct ticket *ticket, struct reply *reply);
+                    const struct task_identity *ticket, struct response *response);
 
 #endif

@@ -79,21 +79,21 @@ void api_issue_id(struct api *api, int64_t now_us, char out[ID_SIZE])
 }
 
 /* Takes the next segment off *path, which begins with a '/'. */
-static struct text next_segment(struct text *path)
+static struct str next_segment(struct str *path)
 {
     const char *at = path->at + 1;
     const char *slash = memchr(at, '/', path->len - 1);
     size_t len = slash == NULL ? path->len - 1 : (size_t)(slash - at);
-    *path = (struct text){at + len, path->len - 1 - len};
-    return (struct text){at, len};
+    *path = (struct str){at + len, path->len - 1 - len};
+    return (struct str){at, len};
 }
 
 enum { SEGMENTS = 256 }; /* no route has more, and no path that "{...}" takes */
 
 /* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
-static int split(struct request *request, struct text segments[SEGMENTS], struct reply *refusal)
+static int split(struct request *request, struct str segments[SEGMENTS], struct response *refusal)
 {
-    struct text path = request->path;
+    struct str path = request->path;
     int count = 0;
     if (path.len == 0 || path.at[0] != '/')
         return -1;
@@ -102,10 +102,11 @@ static int split(struct request *request, struct text segments[SEGMENTS], struct
             return -1;
         bool out_of_memory = false;
         if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
-            reply_problem(refusal, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
-                          out_of_memory ? "There is no memory for the path"
-                                        : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
-                          count + 1);
+            response_problem(refusal, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
+                             out_of_memory
+                                 ? "There is no memory for the path"
+                                 : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
+                             count + 1);
             return -2;
         }
         count++;
@@ -113,14 +114,14 @@ static int split(struct request *request, struct text segments[SEGMENTS], struct
     return count;
 }
 
-static bool matches(const struct route *route, const struct text *segments, int count, struct text params[PATH_PARAMS])
+static bool matches(const struct route *route, const struct str *segments, int count, struct str params[PATH_PARAMS])
 {
-    struct text path = text_of(route->path);
+    struct str path = str_from(route->path);
     int param = 0;
     for (int i = 0; i < count; i++) {
         if (path.len == 0)
             return false;
-        struct text segment = next_segment(&path);
+        struct str segment = next_segment(&path);
         if (segment.at[0] == '{') {
             if (segments[i].len == 0)
                 return false;
@@ -135,7 +136,7 @@ static bool matches(const struct route *route, const struct text *segments, int 
     return path.len == 0;
 }
 
-static bool is_json(struct text content_type)
+static bool is_json(struct str content_type)
 {
     static const char json[] = "application/json";
     size_t len = sizeof json - 1;
@@ -146,34 +147,34 @@ static bool is_json(struct text content_type)
 }
 
 /* Whether the route takes a body of this type and coding. */
-static bool takes_media(const struct route *route, const struct request *request, struct reply *refusal)
+static bool takes_media(const struct route *route, const struct request *request, struct response *refusal)
 {
     char given[QUOTED];
     bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
-    struct text coding = request->content_encoding;
+    struct str coding = request->content_encoding;
     if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.at, "identity") != 0) {
-        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                      "A body is taken as it is, without a Content-Encoding such as \"%s\"", quoted(coding, given));
-        reply_header(refusal, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        response_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                         "A body is taken as it is, without a Content-Encoding such as \"%s\"", quoted(coding, given));
+        response_header(refusal, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
         return false;
     }
     if (!json || is_json(request->content_type))
         return true;
     if (request->content_type.len == 0)
-        reply_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                      "The Content-Type must be application/json, and there is none; curl sends it with --json");
+        response_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                         "The Content-Type must be application/json, and there is none; curl sends it with --json");
     else
-        reply_problem(
+        response_problem(
             refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
             "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
             quoted(request->content_type, given));
     return false;
 }
 
-const struct route *api_route(struct api *api, struct request *request, struct reply *refusal)
+const struct route *api_route(struct api *api, struct request *request, struct response *refusal)
 {
     (void)api;
-    struct text segments[SEGMENTS];
+    struct str segments[SEGMENTS];
     int count = split(request, segments, refusal);
     if (count == -2)
         return NULL;
@@ -195,12 +196,12 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         return other;
     }
     if (other == NULL) {
-        reply_problem(refusal, request->id, ERR_UNKNOWN_PATH,
-                      "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
+        response_problem(refusal, request->id, ERR_UNKNOWN_PATH,
+                         "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
         return NULL;
     }
-    reply_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
-    reply_header(refusal, "Allow", "%s", allow);
+    response_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    response_header(refusal, "Allow", "%s", allow);
     return NULL;
 }
 
@@ -209,14 +210,14 @@ enum body_use route_body(const struct route *route)
     return route->body;
 }
 
-void api_parse(struct api *api, const struct route *route, const struct request *request, struct outcome *out)
+void api_parse(struct api *api, const struct route *route, const struct request *request, struct handler_result *out)
 {
-    *out = (struct outcome){.kind = OUTCOME_REPLY};
+    *out = (struct handler_result){.kind = OUTCOME_REPLY};
     route->parse(api, request, out);
 }
 
 void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
-                    const struct ticket *ticket, struct reply *reply)
+                    const struct task_identity *ticket, struct response *response)
 {
-    route->render(api, request, task, ticket, reply);
+    route->render(api, request, task, ticket, response);
 }

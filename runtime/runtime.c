@@ -22,7 +22,7 @@ static void on_timers_closed(struct timers *timers)
 
 static int start_pools(struct runtime *runtime, const struct runtime_config *config, struct err *e)
 {
-    const struct list *pools = &runtime->limits.pools;
+    const struct array *pools = &runtime->limits.pools;
     int64_t queue_limit = runtime->limits.queue_limit;
     for (size_t i = 0; i < pools->count; i++) {
         const struct pool_size *pool = (const struct pool_size *)pools->items + i;
@@ -36,7 +36,7 @@ static int start_pools(struct runtime *runtime, const struct runtime_config *con
         if (rc == 0)
             rc = open_files_new(runtime, &runtime->open_files, e);
         if (rc == 0)
-            rc = threads_new(runtime, TEXT("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
+            rc = threads_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
                              queue_limit, &runtime->files, e);
         if (rc != 0)
             return rc;
@@ -69,7 +69,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
     runtime->ready_end = &runtime->ready;
     runtime->pid = getpid();
     runtime->tid = gettid();
-    ring_init(&runtime->roots);
+    list_init(&runtime->roots);
     int rc = timers_init(&runtime->timers, config->loop, on_timers_fired);
     CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     rc = start_pools(runtime, config, e);
@@ -113,8 +113,8 @@ void runtime_refuse(struct runtime *runtime)
 
 void runtime_cancel_all(struct runtime *runtime)
 {
-    for (struct ring *r = runtime->roots.next; r != &runtime->roots; r = r->next)
-        task_cancel(container_of(r, struct root, link)->task, CANCEL_SHUTDOWN);
+    for (struct list_node *r = runtime->roots.next; r != &runtime->roots; r = r->next)
+        task_cancel(container_of(r, struct toplevel, link)->task, CANCEL_SHUTDOWN);
 }
 
 void runtime_end(struct runtime *runtime)
@@ -125,18 +125,18 @@ void runtime_end(struct runtime *runtime)
 
 void runtime_close(struct runtime *runtime)
 {
-    CHECK(ring_empty(&runtime->roots) && runtime->unfinished == 0);
+    CHECK(list_empty(&runtime->roots) && runtime->unfinished == 0);
     stop_pools(runtime);
     timers_close(&runtime->timers, on_timers_closed);
 }
 
-static bool look(const struct pool *pool, struct arena *arena, struct pool_view *out)
+static bool look(const struct pool *pool, struct arena *arena, struct pool_stats *out)
 {
-    *out = (struct pool_view){
+    *out = (struct pool_stats){
         .name = pool->name,
         .executor = pool->executor,
         .size = pool->size,
-        .size_source = text_of(pool->size_source),
+        .size_source = str_from(pool->size_source),
         .queue_limit = pool->queue_limit,
         .busy = (int64_t)pool->busy,
         .queued = (int64_t)pool->queued,
@@ -147,12 +147,12 @@ static bool look(const struct pool *pool, struct arena *arena, struct pool_view 
     return pool->backend->look == NULL || pool->backend->look(pool, arena, out);
 }
 
-bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct list *out)
+bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct array *out)
 {
-    struct pool_view *views = arena_calloc(arena, POOLS_MOST + 2, sizeof *views);
+    struct pool_stats *views = arena_calloc(arena, POOLS_MOST + 2, sizeof *views);
     if (views == NULL)
         return false;
-    *out = (struct list){.items = views};
+    *out = (struct array){.items = views};
     bool ok = true;
     for (size_t i = 0; ok && i < runtime->limits.pools.count; i++)
         ok = look(runtime->threads[i], arena, &views[out->count++]);

@@ -49,7 +49,7 @@ void runtime_close(struct runtime *runtime);
 /* The files that clients hold open; NULL when there is no files_root. */
 struct open_files *runtime_open_files(struct runtime *runtime);
 
-/* All pools, as a list of struct pool_view in the arena. False when there is no memory. */
-bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct list *out);
+/* All pools, as a list of struct pool_stats in the arena. False when there is no memory. */
+bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct array *out);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int worker_main(struct text memory)
+static int worker_main(struct str memory)
 {
     static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_MAX};
     int64_t bytes = INTEGER_ABSENT;
@@ -19,7 +19,7 @@ static int worker_main(struct text memory)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], WORKER_FLAG) == 0)
-        return worker_main(text_of(argv[2]));
+        return worker_main(str_from(argv[2]));
     struct config config;
     bool done;
     int rc = config_load(&config, argc, argv, environ, stdout, stderr, &done);

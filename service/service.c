@@ -43,7 +43,7 @@ struct service {
     uv_signal_t term, interrupt;
     uv_timer_t stage_clock; /* ends the current stage of the drain */
     uv_timer_t log_clock;   /* runs while the log has lines that could not be written */
-    struct part limits[2];
+    struct record_ref limits[2];
     char worker_memory[24];  /* what a worker may take beyond what it starts with; "" for no limit */
     char *worker_command[4]; /* argv, for main() */
 };
@@ -183,8 +183,8 @@ static void on_exhausted(void *user, const struct listener *listener, int error)
 {
     struct service *service = user;
     log_event(service->log, LOG_WARN, "accept_exhausted",
-              LOG_FIELDS(log_text("address", text_of(listener_name(listener))),
-                         log_text("error", text_of(strerror(error))),
+              LOG_FIELDS(log_text("address", str_from(listener_name(listener))),
+                         log_text("error", str_from(strerror(error))),
                          log_integer("connections", (int64_t)http_connections(service->http))));
 }
 
@@ -208,7 +208,7 @@ static void fit_descriptors(struct service *service)
     size_t count = descriptors_fit(service->config, &service->lingers_most, limit.rlim_cur, lowered);
     for (size_t i = 0; i < count; i++)
         log_event(service->log, LOG_WARN, "limit_lowered",
-                  LOG_FIELDS(log_text("limit", text_of(lowered[i].name)), log_integer("asked", lowered[i].asked),
+                  LOG_FIELDS(log_text("limit", str_from(lowered[i].name)), log_integer("asked", lowered[i].asked),
                              log_integer("now", lowered[i].now), log_integer("descriptors", (int64_t)limit.rlim_cur)));
 }
 
@@ -220,12 +220,12 @@ static int complain(FILE *err, const struct err *e)
 
 static int open_listeners(struct service *service, struct err *e)
 {
-    const struct list *addresses = &service->config->service.listen;
+    const struct array *addresses = &service->config->service.listen;
     service->listeners = calloc(addresses->count, sizeof(struct listener *));
     if (service->listeners == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listeners");
     for (size_t i = 0; i < addresses->count; i++) {
-        struct text address = ((const struct text *)addresses->items)[i];
+        struct str address = ((const struct str *)addresses->items)[i];
         struct listener *listener;
         int rc = listener_open(&service->loop, address, &listener, e);
         if (rc != 0)
@@ -247,7 +247,7 @@ static void announce(struct service *service, FILE *out)
         listener_start(service->listeners[i], &listener_events, service);
         fprintf(out, "gatherd %s listening on %s\n", GATHERD_VERSION, name);
         log_event(service->log, LOG_INFO, "listening",
-                  LOG_FIELDS(log_text("address", text_of(name)), log_text("version", text_of(GATHERD_VERSION)),
+                  LOG_FIELDS(log_text("address", str_from(name)), log_text("version", str_from(GATHERD_VERSION)),
                              log_integer("pid", getpid())));
     }
     fflush(out);
@@ -369,8 +369,8 @@ int service_run(struct config *config, FILE *out, FILE *err)
     }
     log_open(service.log, STDERR_FILENO, (enum log_format)config->service.log_format,
              (enum log_level)config->service.log_level);
-    service.limits[0] = (struct part){.type = &limits_type, .value = &config->limits};
-    service.limits[1] = (struct part){.type = &http_limits_type, .value = &config->http};
+    service.limits[0] = (struct record_ref){.type = &limits_type, .value = &config->limits};
+    service.limits[1] = (struct record_ref){.type = &http_limits_type, .value = &config->http};
     init_handles(&service);
     fit_descriptors(&service);
     int rc = start(&service, &e);

@@ -1,6 +1,6 @@
 /* response - an answer on its way out: status, headers, body; and the problems that all refusals are made of.
  *
- * Owns:     a reply's body, until the service takes it or reply_free().
+ * Owns:     a reply's body, until the service takes it or response_free().
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_HTTP_RESPONSE_H
@@ -26,7 +26,7 @@ struct header {
     char value[96];
 };
 
-struct reply {
+struct response {
     int status;
     int rc;                   /* of the problem that it is, an ERR_ code; 0: it is none */
     const char *content_type; /* static */
@@ -38,23 +38,24 @@ struct reply {
     struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
 };
 
-void reply_header(struct reply *reply, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void response_header(struct response *response, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A JSON answer from what was written, with a newline behind it. When the writer failed it is the out_of_memory problem. */
-void reply_json(struct reply *reply, int status, struct writer *w);
+void response_json(struct response *response, int status, struct json_writer *w);
 
 /* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
-void reply_problem(struct reply *reply, struct text request_id, int rc, const char *format, ...)
+void response_problem(struct response *response, struct str request_id, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same from what task_submit() filled, with the pool it names, or the limit that the request as a whole goes beyond. */
-void reply_error(struct reply *reply, struct text request_id, const struct err *e, const struct limits *limits);
-void reply_issues(struct reply *reply, struct text request_id, const struct issues *issues,
-                  const struct limits *limits);
+void response_error(struct response *response, struct str request_id, const struct err *e, const struct limits *limits);
+void response_issues(struct response *response, struct str request_id, const struct validation_errors *issues,
+                     const struct limits *limits);
 
-void reply_free(struct reply *reply);
+void response_free(struct response *response);
 
 /* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_close(). */
-void problem_open(struct writer *w, struct text request_id, int rc, const char *detail);
-void problem_close(struct reply *reply, int rc, struct writer *w);
+void problem_open(struct json_writer *w, struct str request_id, int rc, const char *detail);
+void problem_close(struct response *response, int rc, struct json_writer *w);
 
 #endif

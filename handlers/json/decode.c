@@ -11,13 +11,13 @@ enum { FIELDS_MOST = 64 }; /* of all parts of one object: our own tables, not th
 /* Recursion in here ends where the types end; a type that contains itself ends where jansson's nesting does (2048). */
 static bool decode_value(struct decoder *d, const struct place *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, void *value);
-static bool decode_object(struct decoder *d, const struct place *at, json_t *object, const struct part *parts,
+static bool decode_object(struct decoder *d, const struct place *at, json_t *object, const struct record_ref *parts,
                           size_t part_count, unsigned depth);
 
 static bool decode_list(struct decoder *d, const struct place *at, const struct type *type, json_t *json,
-                        const struct function *function, unsigned depth, struct list *value)
+                        const struct function *function, unsigned depth, struct array *value)
 {
-    struct list list = {.count = json_array_size(json)};
+    struct array list = {.count = json_array_size(json)};
     struct err e;
     if (type_check(type, &list, d->limits, &e) != 0)
         return decode_misfit(d, at, type, &e);
@@ -47,7 +47,7 @@ static size_t field_count(const struct type *record)
     return count;
 }
 
-static void wrong_member(struct decoder *d, const struct place *at, struct text name, const struct part *parts,
+static void wrong_member(struct decoder *d, const struct place *at, struct str name, const struct record_ref *parts,
                          size_t part_count)
 {
     struct name_list known = {0};
@@ -62,15 +62,15 @@ static void wrong_member(struct decoder *d, const struct place *at, struct text 
 }
 
 /* Sorts an object's members by the fields of the parts, one after the other, that they are values of. */
-static void sort_members(struct decoder *d, const struct place *at, json_t *object, const struct part *parts,
+static void sort_members(struct decoder *d, const struct place *at, json_t *object, const struct record_ref *parts,
                          size_t part_count, json_t **given)
 {
     for (void *iter = json_object_iter(object); iter != NULL; iter = json_object_iter_next(object, iter)) {
-        struct text name = {json_object_iter_key(iter), json_object_iter_key_len(iter)};
+        struct str name = {json_object_iter_key(iter), json_object_iter_key_len(iter)};
         json_t **slot = given, **found = NULL;
         for (size_t i = 0; i < part_count && found == NULL; i++)
             for (const struct field *f = parts[i].type->fields; f->name != NULL; f++, slot++)
-                if (text_is(name, f->name))
+                if (str_eq(name, f->name))
                     found = slot;
         if (found != NULL)
             *found = json_object_iter_value(iter);
@@ -92,7 +92,7 @@ static bool decode_absent(struct decoder *d, const struct place *at, const struc
         break;
     }
     struct err e; /* a configured limit may be below the default */
-    if (type_parse(field->type, text_of(field->fallback), d->arena, d->limits, value, &e) != 0)
+    if (type_parse(field->type, str_from(field->default_text), d->arena, d->limits, value, &e) != 0)
         return decode_misfit(d, at, field->type, &e);
     return true;
 }
@@ -107,21 +107,21 @@ static bool decode_input(struct decoder *d, const struct place *at, json_t *json
     if (input == NULL)
         return decode_no_memory(d);
     *value = input;
-    struct part part = {function->input, input, function};
+    struct record_ref part = {function->input, input, function};
     return decode_object(d, at, json, &part, 1, depth);
 }
 
 static bool needs_function(const struct type *type)
 {
-    return type->kind == TYPE_INPUT || (type->kind == TYPE_LIST && type->item->kind == TYPE_INPUT);
+    return type->kind == TYPE_INPUT || (type->kind == TYPE_ARRAY && type->item->kind == TYPE_INPUT);
 }
 
-static bool decode_fields(struct decoder *d, const struct place *at, const struct part *part, json_t *const *given,
-                          unsigned depth)
+static bool decode_fields(struct decoder *d, const struct place *at, const struct record_ref *part,
+                          json_t *const *given, unsigned depth)
 {
     const struct function *function = NULL; /* named by an earlier field */
     for (const struct field *f = part->type->fields; f->name != NULL; f++, given++) {
-        struct place here = {.parent = at, .key = text_of(f->name)};
+        struct place here = {.parent = at, .key = str_from(f->name)};
         char *value = (char *)part->value + f->offset;
         bool more = true;
         if (function == NULL && needs_function(f->type)) {
@@ -139,7 +139,7 @@ static bool decode_fields(struct decoder *d, const struct place *at, const struc
     return true;
 }
 
-static bool decode_part(struct decoder *d, const struct place *at, const struct part *part, json_t *const *given,
+static bool decode_part(struct decoder *d, const struct place *at, const struct record_ref *part, json_t *const *given,
                         unsigned depth)
 {
     size_t before = issue_count(d);
@@ -152,7 +152,7 @@ static bool decode_part(struct decoder *d, const struct place *at, const struct 
 }
 
 /* `object` may be NULL, which is an empty one. `depth` counts the gathers around it. */
-static bool decode_object(struct decoder *d, const struct place *at, json_t *object, const struct part *parts,
+static bool decode_object(struct decoder *d, const struct place *at, json_t *object, const struct record_ref *parts,
                           size_t part_count, unsigned depth)
 {
     size_t fields = 0;
@@ -187,7 +187,7 @@ static bool decode_value(struct decoder *d, const struct place *at, const struct
 {
     if (type->kind == TYPE_INPUT)
         return decode_input(d, at, json, function, depth, value);
-    if (type->kind == TYPE_LIST) {
+    if (type->kind == TYPE_ARRAY) {
         if (!json_is_array(json))
             return decode_wrong_kind(d, at, "an array", json);
         return decode_list(d, at, type, json, function, depth, value);
@@ -195,13 +195,13 @@ static bool decode_value(struct decoder *d, const struct place *at, const struct
     if (type->kind == TYPE_RECORD) {
         if (!json_is_object(json))
             return decode_wrong_kind(d, at, "an object", json);
-        struct part part = {type, value, NULL};
+        struct record_ref part = {type, value, NULL};
         return decode_object(d, at, json, &part, 1, depth);
     }
     return decode_scalar(d, at, type, json, value);
 }
 
-static bool is_blank(struct text body)
+static bool is_blank(struct str body)
 {
     for (size_t i = 0; i < body.len; i++)
         if (body.at[i] != ' ' && body.at[i] != '\t' && body.at[i] != '\r' && body.at[i] != '\n')
@@ -210,11 +210,11 @@ static bool is_blank(struct text body)
 }
 
 /* Says why jansson took no JSON from the body. */
-static void refused(struct text body, const json_error_t *error, struct issues *issues)
+static void refused(struct str body, const json_error_t *error, struct validation_errors *issues)
 {
     char where[sizeof issues->items[0].where];
     size_t position = error->position < 0 ? 0 : (size_t)error->position;
-    const char *why = text_is_utf8(text_of(error->text)) ? error->text : "invalid token";
+    const char *why = str_is_utf8(str_from(error->text)) ? error->text : "invalid token";
     switch ((int)json_error_code(error)) {
     case json_error_duplicate_key:
         json_where(body, position, where, sizeof where);
@@ -242,10 +242,10 @@ static void refused(struct text body, const json_error_t *error, struct issues *
     issue_add(issues, ERR_MALFORMED_JSON, NULL, "", "line %d, column %d: %s", error->line, error->column, why);
 }
 
-int decode_body(struct text body, const struct part *parts, size_t part_count, struct arena *arena,
-                const struct limits *limits, struct issues *issues)
+int decode_body(struct str body, const struct record_ref *parts, size_t part_count, struct arena *arena,
+                const struct limits *limits, struct validation_errors *issues)
 {
-    *issues = (struct issues){0};
+    *issues = (struct validation_errors){0};
     struct decoder d = {arena, limits, issues};
     for (size_t i = 0; i < part_count; i++)
         if (parts[i].type->size > 0) /* a record without fields needs no memory */

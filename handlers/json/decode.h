@@ -12,12 +12,12 @@
 enum { ISSUES_MOST = 8 };
 
 /* What is wrong with a request. The first issue decides rc; of more than ISSUES_MOST the rest are only counted. */
-struct issues {
+struct validation_errors {
     int rc;                    /* 0 when there is none, else the error of the first */
     size_t count;              /* filled items */
     size_t more;               /* that had no room */
     const struct field *limit; /* the configured limit that the first issue passed; NULL for none */
-    struct issue {
+    struct validation_error {
         bool parameter;   /* where is the name of a query parameter, not a JSON pointer */
         char where[160];  /* an RFC 6901 pointer into the body ("" is the whole); a too long one ends with "..." */
         char detail[320]; /* a sentence */
@@ -26,16 +26,16 @@ struct issues {
 
 /* `where` and the detail are cut where they have no room, at the end of a character. ERR_OUT_OF_MEMORY takes the place of
  * all others, since it says nothing about the request. */
-void issue_add(struct issues *issues, int rc, const struct field *limit, const char *where, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+void issue_add(struct validation_errors *issues, int rc, const struct field *limit, const char *where,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* A client's text as a message may quote it: controls and what isn't UTF-8 as '?', a long one cut, with "..." behind it. */
 enum { QUOTED = 64 };
-const char *quoted(struct text text, char out[QUOTED]); /* returns out */
+const char *quoted(struct str text, char out[QUOTED]); /* returns out */
 
 /* One JSON object may be spread over several records (a gather's options and its input): the object's members are the
  * union of their fields. */
-struct part {
+struct record_ref {
     const struct type *type;         /* a RECORD */
     void *value;                     /* where it goes: type->size bytes */
     const struct function *function; /* whose input it is, for the depth of gathers; NULL for none */
@@ -49,17 +49,17 @@ struct part {
  *   ERR_UNKNOWN_FUNCTION  a function's name that is none
  *   ERR_OUT_OF_MEMORY
  * Each record's check() is part of it. Absent members get their fallback, or are marked absent. */
-int decode_body(struct text body, const struct part *parts, size_t part_count, struct arena *arena,
-                const struct limits *limits, struct issues *issues);
+int decode_body(struct str body, const struct record_ref *parts, size_t part_count, struct arena *arena,
+                const struct limits *limits, struct validation_errors *issues);
 
 /* Decodes `text`, percent-encoded as in the query of a URL (RFC 3986; '+' is a space), into the record: each parameter is the
  * field of that name, given once. 0 or issues->rc, as above, with issues whose `parameter` is set. Fields that are not
  * named get their fallback, or are marked absent. */
-int decode_query(struct text query, const struct part *part, struct arena *arena, const struct limits *limits,
-                 struct issues *issues);
+int decode_query(struct str query, const struct record_ref *part, struct arena *arena, const struct limits *limits,
+                 struct validation_errors *issues);
 
 /* Percent-decodes. False when an escape is broken, or the result holds a NUL or isn't UTF-8, or there is no memory
  * (then *out_of_memory is set). */
-bool decode_percent(struct text in, bool plus_is_space, struct arena *arena, struct text *out, bool *out_of_memory);
+bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, struct str *out, bool *out_of_memory);
 
 #endif

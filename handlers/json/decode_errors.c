@@ -11,18 +11,19 @@ static const char ellipsis[] = "...";
 static void cut(char *text, size_t size)
 {
     size_t end = size - sizeof ellipsis;
-    while (end > 0 && utf8_continues(text[end])) /* inside a character */
+    while (end > 0 && utf8_is_continuation(text[end])) /* inside a character */
         end--;
     memcpy(text + end, ellipsis, sizeof ellipsis);
 }
 
-void issue_add(struct issues *issues, int rc, const struct field *limit, const char *where, const char *format, ...)
+void issue_add(struct validation_errors *issues, int rc, const struct field *limit, const char *where,
+               const char *format, ...)
 {
     CHECK(rc != 0);
     if (issues->rc == ERR_OUT_OF_MEMORY)
         return;
     if (rc == ERR_OUT_OF_MEMORY)
-        *issues = (struct issues){0};
+        *issues = (struct validation_errors){0};
     if (issues->rc == 0) {
         issues->rc = rc;
         issues->limit = limit;
@@ -32,7 +33,7 @@ void issue_add(struct issues *issues, int rc, const struct field *limit, const c
         return;
     }
 
-    struct issue *issue = &issues->items[issues->count++];
+    struct validation_error *issue = &issues->items[issues->count++];
     va_list args;
     va_start(args, format);
     int where_len = snprintf(issue->where, sizeof issue->where, "%s", where);
@@ -46,15 +47,15 @@ void issue_add(struct issues *issues, int rc, const struct field *limit, const c
 }
 
 /* The length of the character that `text` begins with; 0 when it is no UTF-8. */
-static size_t character(struct text text)
+static size_t character(struct str text)
 {
     for (size_t len = 1; len <= 4 && len <= text.len; len++)
-        if (text_is_utf8((struct text){text.at, len}))
+        if (str_is_utf8((struct str){text.at, len}))
             return len;
     return 0;
 }
 
-const char *quoted(struct text text, char out[QUOTED])
+const char *quoted(struct str text, char out[QUOTED])
 {
     size_t len = 0;
     while (text.len > 0) {
@@ -68,7 +69,7 @@ const char *quoted(struct text text, char out[QUOTED])
         }
         memcpy(out + len, bytes, step);
         len += step;
-        text = (struct text){text.at + step, text.len - step};
+        text = (struct str){text.at + step, text.len - step};
     }
     out[len] = '\0';
     return out;

@@ -15,13 +15,13 @@
 struct decoder {
     struct arena *arena;
     const struct limits *limits;
-    struct issues *issues;
+    struct validation_errors *issues;
 };
 
 /* The way to a value from the root, whose parent is NULL; it becomes a pointer only when something is wrong there. */
 struct place {
     const struct place *parent;
-    struct text key; /* absent: an array's item */
+    struct str key; /* absent: an array's item */
     size_t index;
 };
 

@@ -14,7 +14,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool decode_percent(struct text in, bool plus_is_space, struct arena *arena, struct text *out, bool *out_of_memory)
+bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, struct str *out, bool *out_of_memory)
 {
     *out_of_memory = false;
     char *decoded = in.len < SIZE_MAX ? arena_alloc(arena, in.len + 1) : NULL;
@@ -39,18 +39,18 @@ bool decode_percent(struct text in, bool plus_is_space, struct arena *arena, str
             return false;
         decoded[len++] = c;
     }
-    struct text text = {decoded, len};
-    if (!text_is_utf8(text))
+    struct str text = {decoded, len};
+    if (!str_is_utf8(text))
         return false;
     *out = text;
     return true;
 }
 
 struct query {
-    const struct part *part;
+    const struct record_ref *part;
     struct arena *arena;
     const struct limits *limits;
-    struct issues *issues;
+    struct validation_errors *issues;
     bool given[FIELDS_MOST];
 };
 
@@ -70,7 +70,7 @@ static void misfit(struct query *q, const struct field *field, const struct err 
         issue_add(q->issues, e->rc, NULL, field->name, "%s", e->msg);
 }
 
-static void unknown_parameter(struct query *q, struct text name)
+static void unknown_parameter(struct query *q, struct str name)
 {
     char shown[QUOTED];
     struct name_list known = {0};
@@ -84,7 +84,7 @@ static void unknown_parameter(struct query *q, struct text name)
 }
 
 /* Decodes one half of a parameter; false, with an issue under its raw name, when that can't be done. */
-static bool decode_half(struct query *q, struct text raw_name, struct text in, struct text *out)
+static bool decode_half(struct query *q, struct str raw_name, struct str in, struct str *out)
 {
     char shown[QUOTED];
     bool out_of_memory;
@@ -97,18 +97,18 @@ static bool decode_half(struct query *q, struct text raw_name, struct text in, s
     return false;
 }
 
-static void decode_parameter(struct query *q, struct text raw)
+static void decode_parameter(struct query *q, struct str raw)
 {
     const char *equals = memchr(raw.at, '=', raw.len);
     size_t name_len = equals == NULL ? raw.len : (size_t)(equals - raw.at);
     size_t value_at = equals == NULL ? raw.len : name_len + 1;
-    struct text raw_name = {raw.at, name_len}, name, value;
+    struct str raw_name = {raw.at, name_len}, name, value;
     if (!decode_half(q, raw_name, raw_name, &name))
         return;
 
     size_t i = 0;
     const struct field *fields = q->part->type->fields;
-    while (fields[i].name != NULL && !text_is(name, fields[i].name))
+    while (fields[i].name != NULL && !str_eq(name, fields[i].name))
         i++;
     if (fields[i].name == NULL) {
         unknown_parameter(q, name);
@@ -119,7 +119,7 @@ static void decode_parameter(struct query *q, struct text raw)
         return;
     }
     q->given[i] = true;
-    if (!decode_half(q, raw_name, (struct text){raw.at + value_at, raw.len - value_at}, &value))
+    if (!decode_half(q, raw_name, (struct str){raw.at + value_at, raw.len - value_at}, &value))
         return;
     struct err e;
     void *out = (char *)q->part->value + fields[i].offset;
@@ -139,16 +139,16 @@ static void decode_not_given(struct query *q, const struct field *field)
         type_set_absent(field->type, value);
         return;
     case FIELD_DEFAULTED: /* a configured limit may be below the default */
-        if (type_parse(field->type, text_of(field->fallback), q->arena, q->limits, value, &e) != 0)
+        if (type_parse(field->type, str_from(field->default_text), q->arena, q->limits, value, &e) != 0)
             misfit(q, field, &e);
         return;
     }
 }
 
-int decode_query(struct text query, const struct part *part, struct arena *arena, const struct limits *limits,
-                 struct issues *issues)
+int decode_query(struct str query, const struct record_ref *part, struct arena *arena, const struct limits *limits,
+                 struct validation_errors *issues)
 {
-    *issues = (struct issues){0};
+    *issues = (struct validation_errors){0};
     struct query q = {.part = part, .arena = arena, .limits = limits, .issues = issues};
     if (part->type->size > 0) /* a record without fields needs no memory */
         memset(part->value, 0, part->type->size);
@@ -156,9 +156,9 @@ int decode_query(struct text query, const struct part *part, struct arena *arena
         const char *end = memchr(query.at, '&', query.len);
         size_t len = end == NULL ? query.len : (size_t)(end - query.at);
         if (len > 0)
-            decode_parameter(&q, (struct text){query.at, len});
+            decode_parameter(&q, (struct str){query.at, len});
         size_t step = end == NULL ? len : len + 1;
-        query = (struct text){query.at + step, query.len - step};
+        query = (struct str){query.at + step, query.len - step};
     }
     const struct field *fields = part->type->fields;
     for (size_t i = 0; fields[i].name != NULL; i++) {

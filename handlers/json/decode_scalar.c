@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct text json_text(const json_t *json)
+static struct str json_text(const json_t *json)
 {
-    return (struct text){json_string_value(json), json_string_length(json)};
+    return (struct str){json_string_value(json), json_string_length(json)};
 }
 
 /* JSON Schema's integers may be written 1.0 or 1e3 too. */
@@ -100,7 +100,7 @@ static bool decode_seconds(struct decoder *d, const struct place *at, const stru
             snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
         else
             real_text(json_real_value(json), text, sizeof text);
-        rc = type_parse(type, text_of(text), d->arena, d->limits, &ns, &e);
+        rc = type_parse(type, str_from(text), d->arena, d->limits, &ns, &e);
     }
     if (rc != 0)
         return decode_misfit(d, at, type, &e);
@@ -108,17 +108,17 @@ static bool decode_seconds(struct decoder *d, const struct place *at, const stru
     return true;
 }
 
-static bool decode_string(struct decoder *d, const struct place *at, const struct type *type, struct text text,
-                          struct text *value)
+static bool decode_string(struct decoder *d, const struct place *at, const struct type *type, struct str text,
+                          struct str *value)
 {
     struct err e;
     if (type_check(type, &text, d->limits, &e) != 0)
         return decode_misfit(d, at, type, &e);
-    return arena_text(d->arena, text.at, text.len, value) || decode_no_memory(d);
+    return arena_str(d->arena, text.at, text.len, value) || decode_no_memory(d);
 }
 
 /* An ENUM or a POOL: a name that is one of those known. */
-static bool decode_name(struct decoder *d, const struct place *at, const struct type *type, struct text text,
+static bool decode_name(struct decoder *d, const struct place *at, const struct type *type, struct str text,
                         void *value)
 {
     struct err e;
@@ -127,7 +127,7 @@ static bool decode_name(struct decoder *d, const struct place *at, const struct 
     return true;
 }
 
-static bool decode_function(struct decoder *d, const struct place *at, struct text text, const struct function **value)
+static bool decode_function(struct decoder *d, const struct place *at, struct str text, const struct function **value)
 {
     *value = function_find(text);
     if (*value != NULL)
@@ -165,7 +165,7 @@ bool decode_scalar(struct decoder *d, const struct place *at, const struct type 
     case TYPE_FUNCTION:
         return decode_function(d, at, json_text(json), value);
     case TYPE_TIME:
-    case TYPE_LIST:
+    case TYPE_ARRAY:
     case TYPE_RECORD:
     case TYPE_INPUT:
     case TYPE_OUTPUT:

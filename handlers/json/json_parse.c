@@ -45,7 +45,7 @@ __attribute__((constructor)) static void set_memory(void)
     json_set_alloc_funcs(take, give_back);
 }
 
-bool json_tree_read(struct text text, struct arena *arena, json_t **tree, json_error_t *error)
+bool json_tree_read(struct str text, struct arena *arena, json_t **tree, json_error_t *error)
 {
     CHECK(reading == NULL);
     struct reading r = {.arena = arena}; /* no local changes after setjmp(): none has to be volatile */

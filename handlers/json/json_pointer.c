@@ -28,7 +28,7 @@ void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
     p->len += len;
     if (p->cut) {
         p->len = p->size - sizeof ellipsis;
-        while (p->len > 0 && utf8_continues(p->at[p->len]))
+        while (p->len > 0 && utf8_is_continuation(p->at[p->len]))
             p->len--;
         memcpy(p->at + p->len, ellipsis, sizeof ellipsis - 1);
         p->len += sizeof ellipsis - 1;
@@ -37,7 +37,7 @@ void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
 }
 
 /* What stands between two slashes. */
-static void pointer_segment(struct pointer *p, struct text key)
+static void pointer_segment(struct pointer *p, struct str key)
 {
     size_t plain = 0;
     for (size_t i = 0; i < key.len && !p->cut; i++) {
@@ -51,7 +51,7 @@ static void pointer_segment(struct pointer *p, struct text key)
         pointer_bytes(p, key.at + plain, key.len - plain);
 }
 
-void pointer_key(struct pointer *p, struct text key)
+void pointer_key(struct pointer *p, struct str key)
 {
     pointer_bytes(p, "/", 1);
     pointer_segment(p, key);
@@ -71,12 +71,12 @@ enum { LEVELS_MOST = 256 };
 
 struct level {
     bool is_array;
-    size_t index;    /* of an array's item */
-    struct text key; /* of an object's member, with its escapes; absent before the first */
+    size_t index;   /* of an array's item */
+    struct str key; /* of an object's member, with its escapes; absent before the first */
 };
 
 struct walk {
-    struct text body; /* up to the position */
+    struct str body; /* up to the position */
     size_t at;
     size_t depth;  /* of open containers; levels beyond LEVELS_MOST are only counted */
     bool key_next; /* a string that comes now is a member's name */
@@ -120,7 +120,7 @@ static void skip_string(struct walk *w)
     size_t end = w->at < w->body.len ? w->at : w->body.len;
     w->at = end < w->body.len ? end + 1 : end;
     if (w->key_next && top(w) != NULL)
-        top(w)->key = (struct text){w->body.at + start, end - start};
+        top(w)->key = (struct str){w->body.at + start, end - start};
     w->key_next = false;
 }
 
@@ -167,7 +167,7 @@ static size_t utf8_encode(unsigned c, char out[4])
 }
 
 /* Decodes the escape that `rest` begins with. Returns its length; 0 when it isn't whole. */
-static size_t unescape(struct text rest, char out[4], size_t *out_len)
+static size_t unescape(struct str rest, char out[4], size_t *out_len)
 {
     static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
     if (rest.len < 2 || (rest.at[1] == 'u' && rest.len < 6))
@@ -189,14 +189,14 @@ static size_t unescape(struct text rest, char out[4], size_t *out_len)
 }
 
 /* A name as it is written, escapes and all, onto the pointer. */
-static void pointer_written_key(struct pointer *p, struct text key)
+static void pointer_written_key(struct pointer *p, struct str key)
 {
     pointer_bytes(p, "/", 1);
     while (key.len > 0 && !p->cut) {
         const char *escape = memchr(key.at, '\\', key.len);
         size_t plain = escape == NULL ? key.len : (size_t)(escape - key.at);
-        pointer_segment(p, (struct text){key.at, plain});
-        key = (struct text){key.at + plain, key.len - plain};
+        pointer_segment(p, (struct str){key.at, plain});
+        key = (struct str){key.at + plain, key.len - plain};
 
         char decoded[4];
         size_t decoded_len;
@@ -206,12 +206,12 @@ static void pointer_written_key(struct pointer *p, struct text key)
         if (decoded[0] == '\0')
             pointer_bytes(p, key.at, len);
         else
-            pointer_segment(p, (struct text){decoded, decoded_len});
-        key = (struct text){key.at + len, key.len - len};
+            pointer_segment(p, (struct str){decoded, decoded_len});
+        key = (struct str){key.at + len, key.len - len};
     }
 }
 
-void json_where(struct text body, size_t position, char *out, size_t size)
+void json_where(struct str body, size_t position, char *out, size_t size)
 {
     struct walk w = {.body = {body.at, position < body.len ? position : body.len}};
     walk(&w);

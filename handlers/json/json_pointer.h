@@ -16,12 +16,12 @@ struct pointer {
 };
 
 void pointer_start(struct pointer *p, char *out, size_t size); /* size: at least 8 */
-void pointer_key(struct pointer *p, struct text key);
+void pointer_key(struct pointer *p, struct str key);
 void pointer_index(struct pointer *p, size_t index);
 void pointer_bytes(struct pointer *p, const char *bytes, size_t len); /* as they are: pointers of something inside */
 
 /* The pointer of the member whose name, or the value that, ends at the byte `position` of `body`, which must be well-formed JSON
  * up to there. A NUL in a name (which a C string can't hold) is shown as the escape it is written as. */
-void json_where(struct text body, size_t position, char *out, size_t size);
+void json_where(struct str body, size_t position, char *out, size_t size);
 
 #endif

@@ -13,7 +13,7 @@
 enum { FIRST_CAPACITY = 512 }; /* the object of one plain task fits in it twice grown */
 
 /* Makes room for `more` bytes. */
-static bool writer_reserve(struct writer *w, size_t more)
+static bool writer_reserve(struct json_writer *w, size_t more)
 {
     if (w->failed)
         return false;
@@ -36,7 +36,7 @@ static bool writer_reserve(struct writer *w, size_t more)
     return true;
 }
 
-void writer_bytes(struct writer *w, const void *bytes, size_t len)
+void writer_bytes(struct json_writer *w, const void *bytes, size_t len)
 {
     if (len == 0 || !writer_reserve(w, len))
         return;
@@ -44,12 +44,12 @@ void writer_bytes(struct writer *w, const void *bytes, size_t len)
     w->len += len;
 }
 
-void writer_raw(struct writer *w, const char *s)
+void writer_raw(struct json_writer *w, const char *s)
 {
     writer_bytes(w, s, strlen(s));
 }
 
-void writer_format(struct writer *w, const char *format, ...)
+void writer_format(struct json_writer *w, const char *format, ...)
 {
     va_list args, again;
     va_start(args, format);
@@ -68,7 +68,7 @@ void writer_format(struct writer *w, const char *format, ...)
     va_end(args);
 }
 
-static void write_escape(struct writer *w, unsigned char c)
+static void write_escape(struct json_writer *w, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
     static const char shorts[][2] = {{'"', '"'},  {'\\', '\\'}, {'\b', 'b'}, {'\f', 'f'},
@@ -106,7 +106,7 @@ static size_t plain_run(const char *at, size_t len)
     return i;
 }
 
-void writer_string(struct writer *w, struct text t)
+void writer_string(struct json_writer *w, struct str t)
 {
     writer_bytes(w, "\"", 1);
     size_t plain = 0; /* where the run of bytes begins that need no escape */
@@ -124,7 +124,7 @@ void writer_string(struct writer *w, struct text t)
     writer_bytes(w, "\"", 1);
 }
 
-void writer_integer(struct writer *w, int64_t value)
+void writer_integer(struct json_writer *w, int64_t value)
 {
     char digits[20]; /* as many as UINT64_MAX has */
     size_t first = sizeof digits;
@@ -138,13 +138,13 @@ void writer_integer(struct writer *w, int64_t value)
     writer_bytes(w, digits + first, sizeof digits - first);
 }
 
-void writer_seconds(struct writer *w, uint64_t ns)
+void writer_seconds(struct json_writer *w, uint64_t ns)
 {
     char text[SECONDS_TEXT];
     writer_bytes(w, text, seconds_format(ns, text));
 }
 
-char *writer_take(struct writer *w, size_t *len)
+char *writer_take(struct json_writer *w, size_t *len)
 {
     writer_reserve(w, 1); /* an empty text is not a failure */
     if (w->failed) {
@@ -153,12 +153,12 @@ char *writer_take(struct writer *w, size_t *len)
     }
     char *at = w->at;
     *len = w->len;
-    *w = (struct writer){0};
+    *w = (struct json_writer){0};
     return at;
 }
 
-void writer_free(struct writer *w)
+void writer_free(struct json_writer *w)
 {
     free(w->at);
-    *w = (struct writer){0};
+    *w = (struct json_writer){0};
 }

@@ -11,23 +11,23 @@
 
 #include <stdint.h>
 
-struct writer {
+struct json_writer {
     char *at; /* owned, malloc'd; not NUL-terminated */
     size_t len, capacity;
     bool failed; /* an allocation failed, and what is there is not the whole */
 };
 
-void writer_bytes(struct writer *w, const void *bytes, size_t len);
-void writer_raw(struct writer *w, const char *s); /* text that is valid where it stands, such as "{" */
-void writer_format(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void writer_bytes(struct json_writer *w, const void *bytes, size_t len);
+void writer_raw(struct json_writer *w, const char *s); /* text that is valid where it stands, such as "{" */
+void writer_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON values (RFC 8259). */
-void writer_string(struct writer *w, struct text t); /* quoted and escaped; t is UTF-8 */
-void writer_integer(struct writer *w, int64_t value);
-void writer_seconds(struct writer *w, uint64_t ns);
+void writer_string(struct json_writer *w, struct str t); /* quoted and escaped; t is UTF-8 */
+void writer_integer(struct json_writer *w, int64_t value);
+void writer_seconds(struct json_writer *w, uint64_t ns);
 
 /* Hands over the buffer (free() it), leaving the writer empty; NULL when it failed, and then the buffer is freed. */
-char *writer_take(struct writer *w, size_t *len);
-void writer_free(struct writer *w);
+char *writer_take(struct json_writer *w, size_t *len);
+void writer_free(struct json_writer *w);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-static void render_integer(struct writer *w, int64_t value)
+static void render_integer(struct json_writer *w, int64_t value)
 {
     bool exact = value >= -RENDER_EXACT && value <= RENDER_EXACT;
     if (!exact)
@@ -17,7 +17,7 @@ static void render_integer(struct writer *w, int64_t value)
         writer_raw(w, "\"");
 }
 
-static void render_time(struct writer *w, int64_t us)
+static void render_time(struct json_writer *w, int64_t us)
 {
     time_t seconds = us / 1000000;
     int rest = (int)(us % 1000000);
@@ -31,7 +31,7 @@ static void render_time(struct writer *w, int64_t us)
                   tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
 }
 
-static void render_list(struct writer *w, const struct type *item_type, const struct list *list)
+static void render_list(struct json_writer *w, const struct type *item_type, const struct array *list)
 {
     size_t size = type_size(item_type);
     const char *item = list->items;
@@ -52,7 +52,7 @@ static const void *pointed(const void *value)
     return pointer;
 }
 
-void render_value(struct writer *w, const struct type *type, const void *value)
+void render_value(struct json_writer *w, const struct type *type, const void *value)
 {
     bool first = true;
     switch (type->kind) {
@@ -66,15 +66,15 @@ void render_value(struct writer *w, const struct type *type, const void *value)
         writer_seconds(w, *(const uint64_t *)value);
         return;
     case TYPE_ENUM:
-        writer_string(w, text_of(type->names[*(const int *)value]));
+        writer_string(w, str_from(type->names[*(const int *)value]));
         return;
     case TYPE_STRING:
-        writer_string(w, *(const struct text *)value);
+        writer_string(w, *(const struct str *)value);
         return;
     case TYPE_TIME:
         render_time(w, *(const int64_t *)value);
         return;
-    case TYPE_LIST:
+    case TYPE_ARRAY:
         render_list(w, type->item, value);
         return;
     case TYPE_RECORD:
@@ -83,7 +83,7 @@ void render_value(struct writer *w, const struct type *type, const void *value)
         writer_raw(w, "}");
         return;
     case TYPE_FUNCTION:
-        writer_string(w, text_of(((const struct function *)pointed(value))->name));
+        writer_string(w, str_from(((const struct function *)pointed(value))->name));
         return;
     case TYPE_CHILD:
         task_child_render(w, pointed(value));
@@ -99,7 +99,7 @@ void render_value(struct writer *w, const struct type *type, const void *value)
     UNREACHABLE();
 }
 
-void render_members(struct writer *w, const struct type *record, const void *value, bool *first)
+void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first)
 {
     const struct function *function = NULL;
     for (const struct field *f = record->fields; f->name != NULL; f++) {

@@ -13,9 +13,9 @@
 #define RENDER_EXACT (INT64_C(1) << 53)
 
 /* Absent fields are left out, or null where the record has render_nulls. A CHILD is rendered as handlers/resources/task_object.h says. */
-void render_value(struct writer *w, const struct type *type, const void *value);
+void render_value(struct json_writer *w, const struct type *type, const void *value);
 
 /* The members of a record without the braces, each with a comma before it unless *first; *first becomes false. */
-void render_members(struct writer *w, const struct type *record, const void *value, bool *first);
+void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first);
 
 #endif

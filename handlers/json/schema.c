@@ -10,7 +10,7 @@
 enum { DEFINITIONS_MOST = 64 }; /* named records that one schema refers to: our own tables, not the world's */
 
 struct schema {
-    struct writer *w;
+    struct json_writer *w;
     const struct limits *limits;
     const struct type *definitions[DEFINITIONS_MOST];
     size_t definition_count;
@@ -20,7 +20,7 @@ struct schema {
 
 static bool is_inputs(const struct type *type)
 {
-    return type->kind == TYPE_LIST && type->item->kind == TYPE_INPUT;
+    return type->kind == TYPE_ARRAY && type->item->kind == TYPE_INPUT;
 }
 
 /* A record in which an input, or a list of them, follows the function it is for: its schema has one alternative for each
@@ -47,7 +47,7 @@ static void collect_fields(struct schema *s, const struct type *record)
 /* Each named record is entered once; so recursion ends, as a type can contain itself only by way of one. */
 static void collect_type(struct schema *s, const struct type *type)
 {
-    if (type->kind == TYPE_LIST || type->kind == TYPE_REFERENCE) {
+    if (type->kind == TYPE_ARRAY || type->kind == TYPE_REFERENCE) {
         collect_type(s, type->item);
         return;
     }
@@ -126,7 +126,7 @@ static void write_enum(struct schema *s, const char *const *names, bool nullable
     writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; names[i] != NULL; i++) {
         writer_raw(s->w, i == 0 ? "" : ",");
-        writer_string(s->w, text_of(names[i]));
+        writer_string(s->w, str_from(names[i]));
     }
     writer_raw(s->w, nullable ? ",null]" : "]");
 }
@@ -141,7 +141,7 @@ static void write_function_names(struct schema *s, const struct type *type, bool
     writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; functions[i] != NULL; i++) {
         writer_raw(s->w, i == 0 ? "" : ",");
-        writer_string(s->w, text_of(functions[i]->name));
+        writer_string(s->w, str_from(functions[i]->name));
     }
     writer_raw(s->w, nullable ? ",null]" : "]");
 }
@@ -165,7 +165,7 @@ static void write_literal(struct schema *s, const struct type *type, const char 
 {
     if (type->kind == TYPE_BOOLEAN || type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS) {
         writer_raw(s->w, text);
-    } else if (type->kind == TYPE_LIST) {
+    } else if (type->kind == TYPE_ARRAY) {
         writer_raw(s->w, "[");
         while (*text != '\0') {
             char item[128];
@@ -180,7 +180,7 @@ static void write_literal(struct schema *s, const struct type *type, const char 
         }
         writer_raw(s->w, "]");
     } else {
-        writer_string(s->w, text_of(text));
+        writer_string(s->w, str_from(text));
     }
 }
 
@@ -216,11 +216,11 @@ static void write_executors(struct schema *s, unsigned executors)
 static void write_field(struct schema *s, const struct type *record, const struct field *f,
                         const struct function *function)
 {
-    writer_string(s->w, text_of(f->name));
+    writer_string(s->w, str_from(f->name));
     writer_raw(s->w, ":{");
     if (function != NULL && f->type->kind == TYPE_FUNCTION) {
         writer_raw(s->w, "\"const\":");
-        writer_string(s->w, text_of(function->name));
+        writer_string(s->w, str_from(function->name));
     } else if (function != NULL && f->type->kind == TYPE_INPUT) {
         write_type(s, function->input, false);
     } else if (function != NULL && is_inputs(f->type)) {
@@ -232,11 +232,11 @@ static void write_field(struct schema *s, const struct type *record, const struc
     }
     if (f->doc != NULL) {
         writer_raw(s->w, ",\"description\":");
-        writer_string(s->w, text_of(f->doc));
+        writer_string(s->w, str_from(f->doc));
     }
     if (f->presence == FIELD_DEFAULTED) {
         writer_raw(s->w, ",\"default\":");
-        write_literal(s, f->type, f->fallback);
+        write_literal(s, f->type, f->default_text);
     }
     if (f->example != NULL && f->type->kind != TYPE_FUNCTION) {
         writer_raw(s->w, ",\"examples\":[");
@@ -269,7 +269,7 @@ static void write_object(struct schema *s, const struct type *record, const stru
         if (!is_required(record, f, function))
             continue;
         writer_raw(s->w, first ? "" : ",");
-        writer_string(s->w, text_of(f->name));
+        writer_string(s->w, str_from(f->name));
         first = false;
     }
     writer_raw(s->w, "],\"additionalProperties\":false");
@@ -285,9 +285,9 @@ static void write_record(struct schema *s, const struct type *record, bool nulla
     writer_raw(s->w, "\"oneOf\":[");
     for (const struct function *const *f = functions; *f != NULL; f++) {
         writer_raw(s->w, f == functions ? "{\"title\":" : ",{\"title\":");
-        writer_string(s->w, text_of((*f)->name));
+        writer_string(s->w, str_from((*f)->name));
         writer_raw(s->w, ",\"description\":");
-        writer_string(s->w, text_of((*f)->doc));
+        writer_string(s->w, str_from((*f)->doc));
         writer_raw(s->w, ",");
         write_object(s, record, *f, false);
         writer_raw(s->w, "}");
@@ -330,7 +330,7 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
         write_kind(s, "string", nullable);
         writer_raw(s->w, ",\"format\":\"date-time\"");
         return;
-    case TYPE_LIST:
+    case TYPE_ARRAY:
         write_list(s, type, type->item, nullable);
         return;
     case TYPE_RECORD:
@@ -353,7 +353,7 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
     UNREACHABLE();
 }
 
-void schema_write(struct writer *w, const struct type *type, const struct limits *limits)
+void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits)
 {
     struct schema s = {.w = w, .limits = limits};
     writer_raw(w, "{");
@@ -366,7 +366,7 @@ void schema_write(struct writer *w, const struct type *type, const struct limits
     }
     for (size_t i = 0; i < s.definition_count; i++) {
         writer_raw(w, i == 0 ? ",\"$defs\":{" : ",");
-        writer_string(w, text_of(s.definitions[i]->name));
+        writer_string(w, str_from(s.definitions[i]->name));
         writer_raw(w, ":{");
         write_record(&s, s.definitions[i], false);
         writer_raw(w, "}");

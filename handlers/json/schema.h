@@ -11,6 +11,6 @@
 
 /* Writes the schema of `type` as a JSON value that stands by itself: what it refers to is in its "$defs". Configured limits
  * appear with the values they have in `limits`. */
-void schema_write(struct writer *w, const struct type *type, const struct limits *limits);
+void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits);
 
 #endif

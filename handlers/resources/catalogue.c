@@ -4,23 +4,23 @@
 #include "handlers/openapi/openapi_embed.h"
 #include "handlers/resources/handlers.h"
 
-static void write_function(struct writer *w, const struct function *function, const struct limits *limits)
+static void write_function(struct json_writer *w, const struct function *function, const struct limits *limits)
 {
     writer_raw(w, "{\"name\":");
-    writer_string(w, text_of(function->name));
+    writer_string(w, str_from(function->name));
     writer_raw(w, ",\"description\":");
-    writer_string(w, text_of(function->doc));
+    writer_string(w, str_from(function->doc));
     writer_raw(w, ",\"executor\":");
-    writer_string(w, text_of(executor_names[function->executor]));
+    writer_string(w, str_from(executor_names[function->executor]));
     writer_raw(w, ",\"cancel_effect\":");
-    writer_string(w, text_of(effect_names[executor_effect(function->executor)]));
+    writer_string(w, str_from(effect_names[executor_effect(function->executor)]));
     writer_raw(w, ",\"executors\":[");
     bool first = true;
     for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
         if ((function->executors & EXECUTOR_BIT(i)) == 0)
             continue;
         writer_raw(w, first ? "" : ",");
-        writer_string(w, text_of(executor_names[i]));
+        writer_string(w, str_from(executor_names[i]));
         first = false;
     }
     writer_raw(w, function->split != NULL ? "],\"divisible\":true" : "],\"divisible\":false");
@@ -31,21 +31,21 @@ static void write_function(struct writer *w, const struct function *function, co
     writer_raw(w, "}");
 }
 
-void parse_functions(struct api *api, const struct request *request, struct outcome *out)
+void parse_functions(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_raw(&w, "{\"functions\":[");
     for (const struct function *const *f = functions; *f != NULL; f++) {
         writer_raw(&w, f == functions ? "" : ",");
         write_function(&w, *f, runtime_limits(api->runtime));
     }
     writer_raw(&w, "]}");
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
-void parse_function(struct api *api, const struct request *request, struct outcome *out)
+void parse_function(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
@@ -54,34 +54,34 @@ void parse_function(struct api *api, const struct request *request, struct outco
         refuse_function(request, out);
         return;
     }
-    struct writer w = {0};
+    struct json_writer w = {0};
     write_function(&w, function, runtime_limits(api->runtime));
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
-void parse_limits(struct api *api, const struct request *request, struct outcome *out)
+void parse_limits(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
-    struct writer w = {0};
+    struct json_writer w = {0};
     bool first = true;
     writer_raw(&w, "{");
     for (size_t i = 0; i < api->limits_count; i++)
         render_members(&w, api->limits[i].type, api->limits[i].value, &first);
     writer_raw(&w, "}");
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
-void parse_livez(struct api *api, const struct request *request, struct outcome *out)
+void parse_livez(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_raw(&w, "{\"status\":\"live\"}");
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
-void parse_readyz(struct api *api, const struct request *request, struct outcome *out)
+void parse_readyz(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
@@ -89,16 +89,16 @@ void parse_readyz(struct api *api, const struct request *request, struct outcome
         refuse(request, out, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
         return;
     }
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_raw(&w, "{\"status\":\"ready\"}");
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
-void parse_openapi(struct api *api, const struct request *request, struct outcome *out)
+void parse_openapi(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out))
         return;
-    out->reply = (struct reply){
+    out->response = (struct response){
         .status = 200,
         .content_type = "application/yaml",
         .body = (char *)(uintptr_t)openapi_yaml, /* never written to: it is static */

@@ -8,14 +8,14 @@
 
 /* The path behind /v1/fs/. Here a slash that came encoded is one like any other: clients that are made from the contract
  * encode those of a parameter, and no file's name has one. Where the path leads to is the jail's affair. */
-static bool file_path(const struct request *request, struct outcome *out)
+static bool file_path(const struct request *request, struct handler_result *out)
 {
     bool out_of_memory = false;
-    struct text raw = request->path;
+    struct str raw = request->path;
     size_t from = 0; /* behind the third slash: "v1" and "fs" may have come percent-encoded */
     for (int slashes = 0; slashes < 3; from++)
         slashes += raw.at[from] == '/';
-    struct text rest = {raw.at + from, raw.len - from};
+    struct str rest = {raw.at + from, raw.len - from};
     if (!decode_percent(rest, false, request->arena, &out->path, &out_of_memory)) {
         refuse(request, out, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
                out_of_memory ? "There is no memory for the path"
@@ -28,7 +28,7 @@ static bool file_path(const struct request *request, struct outcome *out)
     return false;
 }
 
-void parse_download(struct api *api, const struct request *request, struct outcome *out)
+void parse_download(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (no_query(api, request, out) && file_path(request, out))
         out->kind = OUTCOME_SOURCE;
@@ -36,11 +36,11 @@ void parse_download(struct api *api, const struct request *request, struct outco
 
 /* What the request demands of the file, in the arena of the request. */
 struct demands {
-    struct text if_match, if_none_match; /* absent: nothing */
+    struct str if_match, if_none_match; /* absent: nothing */
 };
 
 /* If-Match goes first (RFC 9110 section 13.2.2). */
-static int check_match(const struct demands *demands, const struct file_stamp *there, struct text path, struct err *e)
+static int check_match(const struct demands *demands, const struct file_version *there, struct str path, struct err *e)
 {
     char tag[ETAG_SIZE];
     if (demands->if_match.at == NULL)
@@ -57,7 +57,7 @@ static int check_match(const struct demands *demands, const struct file_stamp *t
 }
 
 /* A file_condition's: in a thread of the pool. */
-static int check_upload(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+static int check_upload(const void *given, const struct file_version *there, struct str path, struct err *e)
 {
     const struct demands *demands = given;
     char tag[ETAG_SIZE];
@@ -101,7 +101,7 @@ static bool make_condition(const struct request *request, const struct file_cond
     return true;
 }
 
-void parse_upload(struct api *api, const struct request *request, struct outcome *out)
+void parse_upload(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (!no_query(api, request, out) || !file_path(request, out))
         return;
@@ -114,50 +114,50 @@ void parse_upload(struct api *api, const struct request *request, struct outcome
         out->kind = OUTCOME_SINK;
 }
 
-void api_source_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
-                      const struct err *e, struct reply *reply)
+void api_source_reply(struct api *api, const struct request *request, struct str path, const struct file_version *stamp,
+                      const struct err *e, struct response *response)
 {
     struct err failed = *e;
     struct demands demands = {request->if_match, request->if_none_match};
     if (failed.rc == 0)
         check_match(&demands, stamp, path, &failed);
     if (failed.rc != 0) {
-        reply_error(reply, request->id, &failed, runtime_limits(api->runtime));
+        response_error(response, request->id, &failed, runtime_limits(api->runtime));
         return;
     }
     char tag[ETAG_SIZE], date[40];
     time_t seconds = (time_t)(stamp->modified_us / 1000000);
     struct tm tm;
     etag_make(stamp, tag);
-    reply_header(reply, "ETag", "%s", tag);
+    response_header(response, "ETag", "%s", tag);
     if (gmtime_r(&seconds, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
-        reply_header(reply, "Last-Modified", "%s", date);
-    reply->streams = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
-    reply->body_len = stamp->size_bytes;
+        response_header(response, "Last-Modified", "%s", date);
+    response->streams = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
+    response->body_len = stamp->size_bytes;
     if (request->if_none_match.at != NULL && etag_look_up(request->if_none_match, tag, true) == ETAG_LISTED) {
-        reply->status = 304;
+        response->status = 304;
         return;
     }
-    reply->status = 200;
-    reply->content_type = "application/octet-stream";
-    reply_header(reply, "X-Content-Type-Options", "nosniff");
+    response->status = 200;
+    response->content_type = "application/octet-stream";
+    response_header(response, "X-Content-Type-Options", "nosniff");
 }
 
-void api_sink_reply(struct api *api, const struct request *request, struct text path, const struct file_stamp *stamp,
-                    bool created, const struct err *e, struct reply *reply)
+void api_sink_reply(struct api *api, const struct request *request, struct str path, const struct file_version *stamp,
+                    bool created, const struct err *e, struct response *response)
 {
     if (e->rc != 0) {
-        reply_error(reply, request->id, e, runtime_limits(api->runtime));
+        response_error(response, request->id, e, runtime_limits(api->runtime));
         return;
     }
-    struct writer w = {0};
+    struct json_writer w = {0};
     char tag[ETAG_SIZE];
     etag_make(stamp, tag);
-    reply_header(reply, "ETag", "%s", tag);
+    response_header(response, "ETag", "%s", tag);
     writer_raw(&w, "{\"path\":");
     writer_string(&w, path);
     writer_raw(&w, ",\"size_bytes\":");
     writer_integer(&w, (int64_t)stamp->size_bytes);
     writer_raw(&w, created ? ",\"created\":true}" : ",\"created\":false}");
-    reply_json(reply, created ? 201 : 200, &w);
+    response_json(response, created ? 201 : 200, &w);
 }

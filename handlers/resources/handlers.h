@@ -10,19 +10,19 @@
 #include "runtime/runtime.h"
 
 struct api {
-    struct runtime *runtime;   /* borrowed */
-    const struct part *limits; /* every record of limits, for GET /v1/limits; borrowed */
+    struct runtime *runtime;         /* borrowed */
+    const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
     struct ids ids;
     bool draining;
     int64_t started_ms; /* since 1970: what was issued before, this process does not know */
 };
 
-typedef void parse_fn(struct api *api, const struct request *request, struct outcome *out);
+typedef void parse_fn(struct api *api, const struct request *request, struct handler_result *out);
 
 /* Renders a task that is done; NULL in a route that makes none. */
 typedef void render_fn(struct api *api, const struct request *request, const struct task *task,
-                       const struct ticket *ticket, struct reply *reply);
+                       const struct task_identity *ticket, struct response *response);
 
 /* tasks.c */
 render_fn render_task;
@@ -42,17 +42,20 @@ render_fn render_open, render_method;
 parse_fn parse_download, parse_upload;
 
 /* Makes the outcome a task. */
-void accept_task(struct api *api, const struct request *request, const struct task_spec *spec, struct outcome *out);
+void accept_task(struct api *api, const struct request *request, const struct task_spec *spec,
+                 struct handler_result *out);
 
 /* parse.c: each fills the outcome with a problem when it says no. */
-bool body_into(struct api *api, const struct request *request, const struct part *parts, size_t count,
-               struct outcome *out);
-bool query_into(struct api *api, const struct request *request, const struct part *part, struct outcome *out);
-bool no_query(struct api *api, const struct request *request, struct outcome *out); /* there must be none */
-void refuse(const struct request *request, struct outcome *out, int rc, const char *format, ...)
+bool body_into(struct api *api, const struct request *request, const struct record_ref *parts, size_t count,
+               struct handler_result *out);
+bool query_into(struct api *api, const struct request *request, const struct record_ref *part,
+                struct handler_result *out);
+bool no_query(struct api *api, const struct request *request, struct handler_result *out); /* there must be none */
+void refuse(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void refuse_issues(struct api *api, const struct request *request, const struct issues *issues, struct outcome *out);
+void refuse_issues(struct api *api, const struct request *request, const struct validation_errors *issues,
+                   struct handler_result *out);
 void refuse_function(const struct request *request,
-                     struct outcome *out); /* there is none of the name; names those there are */
+                     struct handler_result *out); /* there is none of the name; names those there are */
 
 #endif

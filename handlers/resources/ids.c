@@ -67,7 +67,7 @@ void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE])
     out[ID_LEN] = '\0';
 }
 
-bool ids_time(struct text id, int64_t *ms)
+bool ids_time(struct str id, int64_t *ms)
 {
     if (id.len != ID_LEN)
         return false;

@@ -25,6 +25,6 @@ int ids_init(struct ids *ids, struct err *e);
 void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE]); /* NUL-terminated */
 
 /* When an id was issued, in milliseconds since 1970. False when it is no id that was ever issued: wrong form or checksum. */
-bool ids_time(struct text id, int64_t *ms);
+bool ids_time(struct str id, int64_t *ms);
 
 #endif

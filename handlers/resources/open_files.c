@@ -9,17 +9,17 @@
 /* -- what an open file looks like ---------------------------------------------------------------------------------- */
 
 struct file_row {
-    struct text id, path;
+    struct str id, path;
     int mode, encoding;
     int64_t position;
     uint64_t lease_ns, expires_ns;
-    struct list methods; /* of struct text */
+    struct array methods; /* of struct str */
     int64_t pid, tid;
     uint64_t duration_ns;
 };
 
 static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
-static const struct type names_type = {.kind = TYPE_LIST, .item = &text_type, .max = OP_COUNT};
+static const struct type names_type = {.kind = TYPE_ARRAY, .item = &text_type, .max = OP_COUNT};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 
@@ -48,7 +48,7 @@ static const struct type file_type = {
 static struct file_row row_of(const struct open_file *file)
 {
     return (struct file_row){
-        .id = text_of(file->id),
+        .id = str_from(file->id),
         .path = file->path,
         .mode = file->mode,
         .encoding = file->encoding,
@@ -63,7 +63,7 @@ static struct file_row row_of(const struct open_file *file)
 
 /* -- finding one --------------------------------------------------------------------------------------------------- */
 
-static bool is_off(struct api *api, const struct request *request, struct outcome *out)
+static bool is_off(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (runtime_open_files(api->runtime) != NULL)
         return false;
@@ -73,9 +73,9 @@ static bool is_off(struct api *api, const struct request *request, struct outcom
 }
 
 /* The file that the path names, or NULL with the outcome filled: never was, no longer is, or was before the last start. */
-static struct open_file *find(struct api *api, const struct request *request, struct outcome *out)
+static struct open_file *find(struct api *api, const struct request *request, struct handler_result *out)
 {
-    struct text id = request->params[0];
+    struct str id = request->params[0];
     int64_t issued_ms;
     if (is_off(api, request, out))
         return NULL;
@@ -91,7 +91,7 @@ static struct open_file *find(struct api *api, const struct request *request, st
     return NULL;
 }
 
-static bool hold(struct open_file *file, const struct request *request, struct outcome *out)
+static bool hold(struct open_file *file, const struct request *request, struct handler_result *out)
 {
     if (open_file_hold(file, request->arena))
         return true;
@@ -107,13 +107,13 @@ static uint64_t default_lease(const struct api *api)
     return usual < most ? usual : most;
 }
 
-void parse_open(struct api *api, const struct request *request, struct outcome *out)
+void parse_open(struct api *api, const struct request *request, struct handler_result *out)
 {
     struct file_opening opening;
     struct open_file *file;
     struct err e;
     if (is_off(api, request, out) || !no_query(api, request, out) ||
-        !body_into(api, request, &(struct part){.type = &file_opening_type, .value = &opening}, 1, out))
+        !body_into(api, request, &(struct record_ref){.type = &file_opening_type, .value = &opening}, 1, out))
         return;
     if (opening.lease_ns == SECONDS_ABSENT)
         opening.lease_ns = default_lease(api);
@@ -128,7 +128,7 @@ void parse_open(struct api *api, const struct request *request, struct outcome *
     if (open_files_add(runtime_open_files(api->runtime), id, opening.path, opening.mode, opening.encoding,
                        opening.lease_ns, request->arena, &file, &e) != 0) {
         out->kind = OUTCOME_REPLY;
-        reply_error(&out->reply, request->id, &e, runtime_limits(api->runtime));
+        response_error(&out->response, request->id, &e, runtime_limits(api->runtime));
         return;
     }
     call->file = file;
@@ -138,40 +138,40 @@ void parse_open(struct api *api, const struct request *request, struct outcome *
 
 static struct open_file *file_of(const struct task *task)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     return ((const struct file_call *)view.spec->input)->file;
 }
 
-void render_open(struct api *api, const struct request *request, const struct task *task, const struct ticket *ticket,
-                 struct reply *reply)
+void render_open(struct api *api, const struct request *request, const struct task *task,
+                 const struct task_identity *ticket, struct response *response)
 {
     struct open_file *file = file_of(task);
-    struct text methods[OP_COUNT];
-    struct task_view view;
-    task_look(task, &view);
+    struct str methods[OP_COUNT];
+    struct task_info view;
+    task_get_info(task, &view);
     if (view.state != TASK_SUCCEEDED) {
         open_file_remove(file);
-        render_task(api, request, task, ticket, reply);
+        render_task(api, request, task, ticket, response);
         return;
     }
     struct file_row row = row_of(file);
     row.methods.items = methods;
     for (int op = 0; op < OP_COUNT; op++)
         if (file_mode_allows(file->mode, (enum file_op)op))
-            methods[row.methods.count++] = text_of(file_method_names[op]);
+            methods[row.methods.count++] = str_from(file_method_names[op]);
     row.pid = view.pid;
     row.tid = view.tid;
     row.duration_ns = view.duration_ns;
-    struct writer w = {0};
+    struct json_writer w = {0};
     render_value(&w, &file_type, &row);
-    reply_json(reply, 201, &w);
-    reply_header(reply, "Location", "/v1/files/%s", file->id);
+    response_json(response, 201, &w);
+    response_header(response, "Location", "/v1/files/%s", file->id);
 }
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void write_file(struct writer *w, const struct open_file *file, uint64_t now_ns)
+static void write_file(struct json_writer *w, const struct open_file *file, uint64_t now_ns)
 {
     struct file_row row = row_of(file);
     row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
@@ -179,7 +179,7 @@ static void write_file(struct writer *w, const struct open_file *file, uint64_t 
 }
 
 struct listing {
-    struct writer w;
+    struct json_writer w;
     uint64_t now_ns;
     bool more;
 };
@@ -193,7 +193,7 @@ static void list_file(struct open_file *file, void *user)
     write_file(&listing->w, file, listing->now_ns);
 }
 
-void parse_files(struct api *api, const struct request *request, struct outcome *out)
+void parse_files(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (is_off(api, request, out) || !no_query(api, request, out))
         return;
@@ -201,30 +201,30 @@ void parse_files(struct api *api, const struct request *request, struct outcome 
     writer_raw(&listing.w, "{\"files\":[");
     open_files_each(runtime_open_files(api->runtime), list_file, &listing);
     writer_raw(&listing.w, "]}");
-    reply_json(&out->reply, 200, &listing.w);
+    response_json(&out->response, 200, &listing.w);
 }
 
-void parse_file(struct api *api, const struct request *request, struct outcome *out)
+void parse_file(struct api *api, const struct request *request, struct handler_result *out)
 {
     struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
     if (file == NULL)
         return;
-    struct writer w = {0};
+    struct json_writer w = {0};
     write_file(&w, file, request->received_ns);
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }
 
 /* -- calling ------------------------------------------------------------------------------------------------------- */
 
-static int find_method(struct text name)
+static int find_method(struct str name)
 {
     int op = 0;
-    while (op < OP_COUNT && !text_is(name, file_method_names[op]))
+    while (op < OP_COUNT && !str_eq(name, file_method_names[op]))
         op++;
     return op;
 }
 
-static void refuse_method(const struct request *request, struct outcome *out)
+static void refuse_method(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
     for (int i = 0; i < OP_COUNT; i++)
@@ -232,7 +232,7 @@ static void refuse_method(const struct request *request, struct outcome *out)
     refuse(request, out, ERR_UNKNOWN_METHOD, "The methods are: %s", names.text);
 }
 
-static void call_method(struct api *api, const struct request *request, int op, struct outcome *out)
+static void call_method(struct api *api, const struct request *request, int op, struct handler_result *out)
 {
     struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
     if (file == NULL)
@@ -243,17 +243,17 @@ static void call_method(struct api *api, const struct request *request, int op, 
         refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
         return;
     }
-    struct part part = {.type = file_methods[op].function.input, .value = call};
+    struct record_ref part = {.type = file_methods[op].function.input, .value = call};
     struct request with_body = *request;
     if (request->body.len == 0) /* or it was not taken, as that of a DELETE */
-        with_body.body = TEXT("{}");
+        with_body.body = STR("{}");
     if (!body_into(api, &with_body, &part, 1, out) || !hold(file, request, out))
         return;
     file_call_spec(file, (enum file_op)op, call, spec);
     accept_task(api, request, spec, out);
 }
 
-void parse_method(struct api *api, const struct request *request, struct outcome *out)
+void parse_method(struct api *api, const struct request *request, struct handler_result *out)
 {
     int op = find_method(request->params[1]);
     if (op == OP_COUNT)
@@ -262,18 +262,18 @@ void parse_method(struct api *api, const struct request *request, struct outcome
         call_method(api, request, op, out);
 }
 
-void parse_close(struct api *api, const struct request *request, struct outcome *out)
+void parse_close(struct api *api, const struct request *request, struct handler_result *out)
 {
     call_method(api, request, OP_CLOSE, out);
 }
 
-void render_method(struct api *api, const struct request *request, const struct task *task, const struct ticket *ticket,
-                   struct reply *reply)
+void render_method(struct api *api, const struct request *request, const struct task *task,
+                   const struct task_identity *ticket, struct response *response)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     const struct file_call *call = view.spec->input;
     if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_NO_SPACE))
         open_file_remove(call->file);
-    render_task(api, request, task, ticket, reply);
+    render_task(api, request, task, ticket, response);
 }

@@ -9,57 +9,58 @@ static const struct type flag_type = {.kind = TYPE_BOOLEAN};
 static const struct type age_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 
 static const struct field worker_fields[] = {
-    {"pid", &count_type, offsetof(struct worker_view, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
-    {"busy", &flag_type, offsetof(struct worker_view, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
-    {"tasks_done", &count_type, offsetof(struct worker_view, tasks_done), FIELD_REQUIRED, NULL, "Tasks it has answered",
-     NULL},
-    {"age_seconds", &age_type, offsetof(struct worker_view, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
+    {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
+    {"busy", &flag_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
+    {"tasks_done", &count_type, offsetof(struct worker_stats, tasks_done), FIELD_REQUIRED, NULL,
+     "Tasks it has answered", NULL},
+    {"age_seconds", &age_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
      NULL},
     {0},
 };
 static const struct type worker_type = {
-    .kind = TYPE_RECORD, .name = "Worker", .fields = worker_fields, .size = sizeof(struct worker_view)};
-static const struct type workers_type = {.kind = TYPE_LIST, .item = &worker_type, .max = 256};
+    .kind = TYPE_RECORD, .name = "Worker", .fields = worker_fields, .size = sizeof(struct worker_stats)};
+static const struct type workers_type = {.kind = TYPE_ARRAY, .item = &worker_type, .max = 256};
 
 static const struct field pool_fields[] = {
-    {"name", &text_type, offsetof(struct pool_view, name), FIELD_REQUIRED, NULL, "What the option pool calls it", NULL},
-    {"executor", &executor_name_type, offsetof(struct pool_view, executor), FIELD_REQUIRED, NULL,
+    {"name", &text_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "What the option pool calls it",
+     NULL},
+    {"executor", &executor_name_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL,
      "The executor it belongs to", NULL},
-    {"size", &count_type, offsetof(struct pool_view, size), FIELD_REQUIRED, NULL, "Tasks it runs at the same time",
+    {"size", &count_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL, "Tasks it runs at the same time",
      NULL},
-    {"size_source", &text_type, offsetof(struct pool_view, size_source), FIELD_REQUIRED, NULL,
+    {"size_source", &text_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
      "What says so: flag, affinity (processors this process may run on) or cgroup (its share of them)", NULL},
-    {"queue_limit", &count_type, offsetof(struct pool_view, queue_limit), FIELD_REQUIRED, NULL,
+    {"queue_limit", &count_type, offsetof(struct pool_stats, queue_limit), FIELD_REQUIRED, NULL,
      "Tasks that may wait for it", NULL},
-    {"busy", &count_type, offsetof(struct pool_view, busy), FIELD_REQUIRED, NULL,
+    {"busy", &count_type, offsetof(struct pool_stats, busy), FIELD_REQUIRED, NULL,
      "Slots that are taken, abandoned ones included", NULL},
-    {"queued", &count_type, offsetof(struct pool_view, queued), FIELD_REQUIRED, NULL, "Tasks that wait for a slot",
+    {"queued", &count_type, offsetof(struct pool_stats, queued), FIELD_REQUIRED, NULL, "Tasks that wait for a slot",
      NULL},
-    {"abandoned", &count_type, offsetof(struct pool_view, abandoned), FIELD_REQUIRED, NULL,
+    {"abandoned", &count_type, offsetof(struct pool_stats, abandoned), FIELD_REQUIRED, NULL,
      "Slots whose task has ended, and whose thread has not returned yet", NULL},
-    {"tasks_done", &count_type, offsetof(struct pool_view, tasks_done), FIELD_REQUIRED, NULL,
+    {"tasks_done", &count_type, offsetof(struct pool_stats, tasks_done), FIELD_REQUIRED, NULL,
      "Tasks that a slot ran to their end, however that was", NULL},
-    {"restarts", &count_type, offsetof(struct pool_view, restarts), FIELD_OPTIONAL, NULL,
+    {"restarts", &count_type, offsetof(struct pool_stats, restarts), FIELD_OPTIONAL, NULL,
      "Workers that were replaced, for whatever reason; only for processes", NULL},
-    {"workers", &workers_type, offsetof(struct pool_view, workers), FIELD_OPTIONAL, NULL,
+    {"workers", &workers_type, offsetof(struct pool_stats, workers), FIELD_OPTIONAL, NULL,
      "The worker processes; only for processes", NULL},
     {0},
 };
 static const struct type pool_view_type = {
-    .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_view)};
+    .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_stats)};
 
-void parse_pools(struct api *api, const struct request *request, struct outcome *out)
+void parse_pools(struct api *api, const struct request *request, struct handler_result *out)
 {
-    struct list pools;
+    struct array pools;
     if (!no_query(api, request, out))
         return;
     if (!runtime_pools(api->runtime, request->arena, &pools)) {
         refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
         return;
     }
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_raw(&w, "{\"pools\":");
-    render_value(&w, &(struct type){.kind = TYPE_LIST, .item = &pool_view_type}, &pools);
+    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_view_type}, &pools);
     writer_raw(&w, "}");
-    reply_json(&out->reply, 200, &w);
+    response_json(&out->response, 200, &w);
 }

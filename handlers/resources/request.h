@@ -19,20 +19,20 @@ enum { PATH_PARAMS = 2 };
 
 struct request {
     enum method method;
-    struct text path;             /* as it came, still percent-encoded, without the query */
-    struct text query;            /* likewise, behind the '?'; absent: none */
-    struct text content_type;     /* absent: none */
-    struct text content_encoding; /* likewise */
-    struct text if_match;         /* absent: none */
-    struct text if_none_match;    /* likewise */
+    struct str path;             /* as it came, still percent-encoded, without the query */
+    struct str query;            /* likewise, behind the '?'; absent: none */
+    struct str content_type;     /* absent: none */
+    struct str content_encoding; /* likewise */
+    struct str if_match;         /* absent: none */
+    struct str if_none_match;    /* likewise */
     bool has_content_range, has_unmodified_since;
     bool has_body;
-    struct text id;                  /* what X-Request-Id answers */
-    struct text body;                /* whole; filled before parse */
-    struct text params[PATH_PARAMS]; /* decoded segments that stand for {…} in the route; filled by api_route() */
-    struct arena *arena;             /* the request's memory */
-    uint64_t received_ns;            /* uv_hrtime() when its first bytes were seen */
-    int64_t received_us;             /* the same moment in microseconds since 1970 */
+    struct str id;                  /* what X-Request-Id answers */
+    struct str body;                /* whole; filled before parse */
+    struct str params[PATH_PARAMS]; /* decoded segments that stand for {…} in the route; filled by api_route() */
+    struct arena *arena;            /* the request's memory */
+    uint64_t received_ns;           /* uv_hrtime() when its first bytes were seen */
+    int64_t received_us;            /* the same moment in microseconds since 1970 */
 };
 
 enum body_use {
@@ -43,18 +43,18 @@ enum body_use {
 };
 
 /* What parse made of a request. */
-struct outcome {
+struct handler_result {
     enum {
         OUTCOME_REPLY,
         OUTCOME_TASK,
         OUTCOME_SOURCE, /* a file to be streamed out: api_source_reply() once it is open */
         OUTCOME_SINK,   /* of a BODY_STREAM: a file to be streamed in: api_sink_reply() once it is in its place */
     } kind;
-    struct text path;                       /* OUTCOME_SOURCE, OUTCOME_SINK */
+    struct str path;                        /* OUTCOME_SOURCE, OUTCOME_SINK */
     const struct file_condition *condition; /* OUTCOME_SINK: of the place; NULL: none */
-    struct reply reply;                     /* OUTCOME_REPLY */
+    struct response response;               /* OUTCOME_REPLY */
     const struct task_spec *spec;           /* OUTCOME_TASK: to be submitted, in the request's arena */
-    struct ticket ticket;                   /* OUTCOME_TASK */
+    struct task_identity ticket;            /* OUTCOME_TASK */
 };
 
 #endif

@@ -7,7 +7,7 @@
 static const struct field no_fields[] = {{0}};
 static const struct type no_query_type = {.kind = TYPE_RECORD, .fields = no_fields};
 
-void refuse(const struct request *request, struct outcome *out, int rc, const char *format, ...)
+void refuse(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
 {
     char detail[512];
     va_list args;
@@ -15,18 +15,20 @@ void refuse(const struct request *request, struct outcome *out, int rc, const ch
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     out->kind = OUTCOME_REPLY;
-    reply_problem(&out->reply, request->id, rc, "%s", detail);
+    response_problem(&out->response, request->id, rc, "%s", detail);
 }
 
-void refuse_issues(struct api *api, const struct request *request, const struct issues *issues, struct outcome *out)
+void refuse_issues(struct api *api, const struct request *request, const struct validation_errors *issues,
+                   struct handler_result *out)
 {
     out->kind = OUTCOME_REPLY;
-    reply_issues(&out->reply, request->id, issues, runtime_limits(api->runtime));
+    response_issues(&out->response, request->id, issues, runtime_limits(api->runtime));
 }
 
-bool query_into(struct api *api, const struct request *request, const struct part *part, struct outcome *out)
+bool query_into(struct api *api, const struct request *request, const struct record_ref *part,
+                struct handler_result *out)
 {
-    struct issues issues = {0};
+    struct validation_errors issues = {0};
     const struct limits *limits = runtime_limits(api->runtime);
     if (decode_query(request->query, part, request->arena, limits, &issues) == 0)
         return true;
@@ -34,15 +36,15 @@ bool query_into(struct api *api, const struct request *request, const struct par
     return false;
 }
 
-bool no_query(struct api *api, const struct request *request, struct outcome *out)
+bool no_query(struct api *api, const struct request *request, struct handler_result *out)
 {
-    return query_into(api, request, &(struct part){.type = &no_query_type}, out);
+    return query_into(api, request, &(struct record_ref){.type = &no_query_type}, out);
 }
 
-bool body_into(struct api *api, const struct request *request, const struct part *parts, size_t count,
-               struct outcome *out)
+bool body_into(struct api *api, const struct request *request, const struct record_ref *parts, size_t count,
+               struct handler_result *out)
 {
-    struct issues issues = {0};
+    struct validation_errors issues = {0};
     const struct limits *limits = runtime_limits(api->runtime);
     if (decode_body(request->body, parts, count, request->arena, limits, &issues) == 0)
         return true;
@@ -50,7 +52,7 @@ bool body_into(struct api *api, const struct request *request, const struct part
     return false;
 }
 
-void refuse_function(const struct request *request, struct outcome *out)
+void refuse_function(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
     for (const struct function *const *f = functions; *f != NULL; f++)

@@ -9,7 +9,7 @@
 /* -- what a task looks like outside -------------------------------------------------------------- */
 
 struct error_row {
-    struct text code, detail;
+    struct str code, detail;
     int64_t status;
     int64_t exit_signal, exit_code;
 };
@@ -19,13 +19,13 @@ struct cancel_row {
     int effect; /* enum cancel_effect; absent until it is settled */
 };
 
-/* What task_look() tells, as the tables below want it. */
+/* What task_get_info() tells, as the tables below want it. */
 struct task_row {
-    struct text id, name;
+    struct str id, name;
     int64_t index;
     const struct function *function;
     int executor; /* enum executor */
-    struct text pool;
+    struct str pool;
     int state; /* enum task_state */
     bool done;
     const void *output;
@@ -179,7 +179,7 @@ static const char *cancel_sentence(enum cancel_reason reason)
     return error_title(ERR_CANCELED);
 }
 
-static void error_detail(const struct task_view *view, char out[TASK_DETAIL])
+static void error_detail(const struct task_info *view, char out[TASK_DETAIL])
 {
     const struct task_options *options = &view->spec->options;
     char seconds[SECONDS_TEXT];
@@ -203,22 +203,23 @@ static void error_detail(const struct task_view *view, char out[TASK_DETAIL])
 
 void task_error_detail(const struct task *task, char out[TASK_DETAIL])
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     error_detail(&view, out);
 }
 
 /* When something happened that came ns after the receipt. */
-static int64_t wall_us(const struct ticket *ticket, uint64_t ns)
+static int64_t wall_us(const struct task_identity *ticket, uint64_t ns)
 {
     return ticket->created_us + (int64_t)(ns / 1000);
 }
 
 /* Renders a task as `type` says; `ticket` is NULL for a child. */
-static void render_task(struct writer *w, const struct type *type, const struct task *task, const struct ticket *ticket)
+static void render_task(struct json_writer *w, const struct type *type, const struct task *task,
+                        const struct task_identity *ticket)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     bool started = view.pid != 0;
 
     struct cancel_row cancel = {.reason = (int)view.cancel_reason, .effect = (int)view.cancel_effect};
@@ -229,8 +230,8 @@ static void render_task(struct writer *w, const struct type *type, const struct 
     if (view.rc != 0) {
         error_detail(&view, detail);
         error = (struct error_row){
-            .code = text_of(error_code(view.rc)),
-            .detail = text_of(detail),
+            .code = str_from(error_code(view.rc)),
+            .detail = str_from(detail),
             .status = error_status(view.rc),
             .exit_signal = view.exit_signal != 0 ? view.exit_signal : INTEGER_ABSENT,
             .exit_code = view.exit_code >= 0 ? view.exit_code : INTEGER_ABSENT,
@@ -256,7 +257,7 @@ static void render_task(struct writer *w, const struct type *type, const struct 
     type_set_absent(&time_type, &row.started_us);
     type_set_absent(&time_type, &row.finished_us);
     if (ticket != NULL) {
-        row.id = text_of(ticket->id);
+        row.id = str_from(ticket->id);
         row.created_us = ticket->created_us;
         if (started)
             row.started_us = wall_us(ticket, view.queued_ns);
@@ -266,12 +267,12 @@ static void render_task(struct writer *w, const struct type *type, const struct 
     render_value(w, type, &row);
 }
 
-void task_object_render(struct writer *w, const struct task *task, const struct ticket *ticket)
+void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *ticket)
 {
     render_task(w, &task_object_type, task, ticket);
 }
 
-void task_child_render(struct writer *w, const struct task *task)
+void task_child_render(struct json_writer *w, const struct task *task)
 {
     render_task(w, &task_child_type, task, NULL);
 }

@@ -14,7 +14,7 @@ extern const struct type task_object_type; /* a task of its own */
 extern const struct type task_child_type;  /* a child of a gather: without what is absent */
 
 /* What only a task of its own has. */
-struct ticket {
+struct task_identity {
     char id[ID_SIZE];   /* NUL-terminated */
     int64_t created_us; /* microseconds since 1970 */
 };
@@ -23,7 +23,7 @@ struct ticket {
 enum { TASK_DETAIL = 256 };
 void task_error_detail(const struct task *task, char out[TASK_DETAIL]);
 
-void task_object_render(struct writer *w, const struct task *task, const struct ticket *ticket);
-void task_child_render(struct writer *w, const struct task *task);
+void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *ticket);
+void task_child_render(struct json_writer *w, const struct task *task);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "runtime/executors/strand.h"
 
-void pool_init(struct pool *pool, struct runtime *runtime, const struct backend *backend, struct text name,
+void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
                enum executor executor, int64_t size, const char *size_source, int64_t queue_limit)
 {
     *pool = (struct pool){
@@ -14,7 +14,7 @@ void pool_init(struct pool *pool, struct runtime *runtime, const struct backend 
         .size_source = size_source,
         .queue_limit = queue_limit,
     };
-    ring_init(&pool->queue);
+    list_init(&pool->queue);
 }
 
 static void enter(struct pool *pool, struct job *job)
@@ -22,19 +22,19 @@ static void enter(struct pool *pool, struct job *job)
     job->entered = true;
     if (job->lane != NULL)
         job->lane->busy = true;
-    ring_append(&pool->queue, &job->link);
+    list_append(&pool->queue, &job->link);
 }
 
 /* A job has left the queue, or its slot: the next of its lane may enter. */
-static void leave(struct pool *pool, struct lane *lane)
+static void leave(struct pool *pool, struct strand *lane)
 {
     if (lane == NULL)
         return;
     lane->busy = false;
-    if (ring_empty(&lane->waiting))
+    if (list_empty(&lane->waiting))
         return;
     struct job *next = container_of(lane->waiting.next, struct job, link);
-    ring_remove(&next->link);
+    list_remove(&next->link);
     enter(pool, next);
 }
 
@@ -42,12 +42,12 @@ static void leave(struct pool *pool, struct lane *lane)
 static void advance(struct pool *pool)
 {
     for (;;) {
-        if (pool->backend->check != NULL && pool->free > 0 && !ring_empty(&pool->queue))
+        if (pool->backend->check != NULL && pool->free > 0 && !list_empty(&pool->queue))
             pool->backend->check(pool);
-        if (pool->free == 0 || ring_empty(&pool->queue))
+        if (pool->free == 0 || list_empty(&pool->queue))
             break;
         struct job *job = container_of(pool->queue.next, struct job, link);
-        ring_remove(&job->link);
+        list_remove(&job->link);
         pool->queued--;
         if (!task_begin(job->task)) { /* its deadline passed meanwhile */
             leave(pool, job->lane);
@@ -71,7 +71,7 @@ void pool_add(struct pool *pool, struct task *task)
         .task = task,
         .function = task->spec->function,
         .input = task->spec->input,
-        .read_left = &task_root(task)->read_left,
+        .read_left = &task_toplevel(task)->read_left,
         .output = task_output(task),
         .exit_code = -1,
     };
@@ -80,7 +80,7 @@ void pool_add(struct pool *pool, struct task *task)
     if (job->function->lane != NULL)
         job->lane = job->function->lane(job->input);
     if (job->lane != NULL && job->lane->busy) {
-        ring_append(&job->lane->waiting, &job->link);
+        list_append(&job->lane->waiting, &job->link);
         return;
     }
     enter(pool, job);
@@ -91,7 +91,7 @@ void pool_remove(struct task *task)
 {
     struct job *job = task_state(task);
     struct pool *pool = job->pool;
-    ring_remove(&job->link);
+    list_remove(&job->link);
     pool->queued--;
     if (job->entered)
         leave(pool, job->lane);

@@ -23,7 +23,7 @@
 struct job;
 struct pool;
 
-struct backend {
+struct pool_backend {
     /* May be NULL. Takes a slot that can't be used after all off pool->free. */
     void (*check)(struct pool *pool);
     /* 0; or an ERR_ code with job->e saying why it did not take the job. */
@@ -32,37 +32,37 @@ struct backend {
      * pool_job_abandon(), now. */
     void (*cancel)(struct pool *pool, struct job *job);
     /* May be NULL. Adds what it alone knows; false when there is no memory. */
-    bool (*look)(const struct pool *pool, struct arena *arena, struct pool_view *out);
+    bool (*look)(const struct pool *pool, struct arena *arena, struct pool_stats *out);
     void (*stop)(
         struct pool *pool); /* nothing runs any more but abandoned jobs; frees the pool when the loop lets it */
 };
 
 struct pool {
     struct runtime *runtime;
-    const struct backend *backend;
-    struct text name; /* borrowed for the pool's life */
+    const struct pool_backend *backend;
+    struct str name; /* borrowed for the pool's life */
     enum executor executor;
     int64_t size;            /* slots it should have; 0: switched off */
     const char *size_source; /* why: "flag", "affinity", "cgroup" */
     int64_t queue_limit;
-    size_t free;        /* slots that could start a job now; kept by the backend through pool_slot_free() */
-    size_t busy;        /* slots that have a job, abandoned ones included */
-    size_t abandoned;   /* jobs whose task has ended, and whose thread hasn't returned */
-    size_t admitted;    /* tasks that were submitted for it and have not ended */
-    size_t queued;      /* in the queue */
-    int64_t tasks_done; /* jobs that ended, however */
-    struct ring queue;  /* of struct job */
+    size_t free;            /* slots that could start a job now; kept by the backend through pool_slot_free() */
+    size_t busy;            /* slots that have a job, abandoned ones included */
+    size_t abandoned;       /* jobs whose task has ended, and whose thread hasn't returned */
+    size_t admitted;        /* tasks that were submitted for it and have not ended */
+    size_t queued;          /* in the queue */
+    int64_t tasks_done;     /* jobs that ended, however */
+    struct list_node queue; /* of struct job */
 };
 
 /* A task's state in a pool. While it runs, its thread reads function, input and canceled, and writes what is below the line. */
 struct job {
-    struct ring link; /* in pool->queue; then the backend's */
+    struct list_node link; /* in pool->queue; then the backend's */
     struct pool *pool;
-    struct task *task;  /* NULL once it is abandoned */
-    struct lane *lane;  /* borrowed; NULL: none */
-    bool entered;       /* it has left its lane's waiting line, and is in the pool */
-    struct arena *kept; /* a reference to the task's arena, while the backend has the job */
-    void *slot;         /* the backend's own */
+    struct task *task;   /* NULL once it is abandoned */
+    struct strand *lane; /* borrowed; NULL: none */
+    bool entered;        /* it has left its lane's waiting line, and is in the pool */
+    struct arena *kept;  /* a reference to the task's arena, while the backend has the job */
+    void *slot;          /* the backend's own */
     const struct function *function;
     const void *input;       /* in the task's arena */
     atomic_llong *read_left; /* the request's */
@@ -79,7 +79,7 @@ struct job {
     bool accounted;             /* usage is known; set on the loop thread */
 };
 
-void pool_init(struct pool *pool, struct runtime *runtime, const struct backend *backend, struct text name,
+void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
                enum executor executor, int64_t size, const char *size_source, int64_t queue_limit);
 
 /* Core's part: a task whose turn has come, and one that is to leave the queue or stop running. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct type thread_type = {.kind = TYPE_STRING, .name = "NAME=N", .min = 1, .max = 64};
-static const struct type threads_type = {.kind = TYPE_LIST, .item = &thread_type, .min = 1, .max = POOLS_MOST - 1};
+static const struct type threads_type = {.kind = TYPE_ARRAY, .item = &thread_type, .min = 1, .max = POOLS_MOST - 1};
 static const struct type processes_type = {.kind = TYPE_INTEGER, .min = 0, .max = 256};
 static const struct type worker_tasks_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_C(1) << 53};
 static const struct type worker_memory_type = {.kind = TYPE_INTEGER, .min = 1 << 20, .max = INT64_C(1) << 53};
@@ -36,30 +36,30 @@ const struct type options_type = {.kind = TYPE_RECORD, .fields = options_fields,
 #define POOL_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 enum { POOL_NAME_MOST = 12, POOL_EXTRA = 4, POOL_AUTO_MOST = 32 };
 
-static int parse_pool(struct text item, struct pool_size *out, struct arena *arena, struct err *e)
+static int parse_pool(struct str item, struct pool_size *out, struct arena *arena, struct err *e)
 {
     const char *equals = memchr(item.at, '=', item.len);
-    struct text name = equals == NULL ? TEXT("default") : (struct text){item.at, (size_t)(equals - item.at)};
-    struct text number = equals == NULL ? item : (struct text){equals + 1, item.len - name.len - 1};
+    struct str name = equals == NULL ? STR("default") : (struct str){item.at, (size_t)(equals - item.at)};
+    struct str number = equals == NULL ? item : (struct str){equals + 1, item.len - name.len - 1};
     if (name.len == 0 || name.len > POOL_NAME_MOST || strspn(name.at, POOL_NAME_CHARACTERS) < name.len)
         return err_set(e, ERR_INVALID, "must name each pool with 1 to %d of a-z, 0-9, _ and -", POOL_NAME_MOST);
     for (const char *const *taken = executor_names; *taken != NULL; taken++) /* the other pools have such names */
-        if (text_is(name, *taken))
+        if (str_eq(name, *taken))
             return err_set(e, ERR_INVALID, "must name no pool %s, as an executor is called", *taken);
     struct err why;
     if (type_parse(&pool_size_type, number, arena, NULL, &out->size, &why) != 0)
         return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", why.msg,
-                       (int)text_cut(item, 60), item.at);
-    if (!arena_text(arena, name.at, name.len, &out->name))
+                       (int)str_truncate(item, 60), item.at);
+    if (!arena_str(arena, name.at, name.len, &out->name))
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
     out->source = "flag";
     return 0;
 }
 
-static bool has_pool(const struct pool_size *pools, size_t count, struct text name)
+static bool has_pool(const struct pool_size *pools, size_t count, struct str name)
 {
     for (size_t i = 0; i < count; i++)
-        if (text_is(name, pools[i].name.at))
+        if (str_eq(name, pools[i].name.at))
             return true;
     return false;
 }
@@ -69,25 +69,26 @@ int64_t options_threads(struct cpus cpus)
     return cpus.count + POOL_EXTRA < POOL_AUTO_MOST ? cpus.count + POOL_EXTRA : POOL_AUTO_MOST;
 }
 
-int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct list *out, struct err *e)
+int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct array *out,
+                  struct err *e)
 {
     size_t given = options->threads.items == NULL ? 0 : options->threads.count, count = 0;
     struct pool_size *pools = arena_calloc(arena, given + 1, sizeof *pools);
     if (pools == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
-    pools[count++] = (struct pool_size){TEXT("default"), options_threads(cpus), cpus.source};
+    pools[count++] = (struct pool_size){STR("default"), options_threads(cpus), cpus.source};
     bool default_given = false;
     for (size_t i = 0; i < given; i++) {
         struct pool_size pool = {.source = NULL};
-        int rc = parse_pool(((const struct text *)options->threads.items)[i], &pool, arena, e);
+        int rc = parse_pool(((const struct str *)options->threads.items)[i], &pool, arena, e);
         if (rc != 0)
             return rc;
-        bool is_default = text_is(pool.name, "default");
+        bool is_default = str_eq(pool.name, "default");
         if (is_default ? default_given : has_pool(pools, count, pool.name))
             return err_set(e, ERR_INVALID, "must name each pool once, and names %s twice", pool.name.at);
         default_given = default_given || is_default;
         pools[is_default ? 0 : count++] = pool;
     }
-    *out = (struct list){pools, count};
+    *out = (struct array){pools, count};
     return 0;
 }

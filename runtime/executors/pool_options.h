@@ -12,11 +12,11 @@
 #include "runtime/types/limits.h"
 
 struct options {
-    struct list threads;         /* of struct text, "NAME=N" or "N"; absent: sized by the processors there are */
+    struct array threads;        /* of struct str, "NAME=N" or "N"; absent: sized by the processors there are */
     int64_t processes;           /* absent: likewise; 0: none */
     int64_t worker_max_tasks;    /* absent: no such limit */
     int64_t worker_memory_bytes; /* absent: no such limit */
-    struct text files_root;      /* absent: no file functions */
+    struct str files_root;       /* absent: no file functions */
     int64_t files_threads;       /* absent: sized by the processors there are */
 };
 extern const struct type options_type; /* the RECORD of it */
@@ -26,7 +26,7 @@ int64_t options_threads(struct cpus cpus);
 
 /* What `threads` says, for limits->pools: struct pool_size in the arena. The pool named default is always there, and
  * first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
-int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct list *out,
+int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct array *out,
                   struct err *e);
 
 #endif

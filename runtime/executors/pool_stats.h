@@ -11,18 +11,18 @@
 #include "runtime/task/function.h"
 
 /* A pool at this moment; counts of tasks, not of requests. */
-struct pool_view {
-    struct text name;
+struct pool_stats {
+    struct str name;
     enum executor executor;
     int64_t size;
-    struct text size_source;
+    struct str size_source;
     int64_t queue_limit, busy, queued, abandoned;
     int64_t tasks_done;
-    int64_t restarts;    /* of workers that died or were killed; INTEGER absent for threads */
-    struct list workers; /* of struct worker_view; no list for threads */
+    int64_t restarts;     /* of workers that died or were killed; INTEGER absent for threads */
+    struct array workers; /* of struct worker_stats; no list for threads */
 };
 
-struct worker_view {
+struct worker_stats {
     int64_t pid;
     bool busy;
     int64_t tasks_done;

@@ -17,10 +17,10 @@ enum {
 };
 
 struct worker {
-    struct force *force;
-    struct ring link; /* in force->idle while IDLE */
+    struct process_pool *force;
+    struct list_node link; /* in force->idle while IDLE */
     enum state state;
-    struct child child;
+    struct worker_process child;
     uv_timer_t clock;   /* ends its start, or the pause before it is spawned again; open as long as the worker */
     struct job *job;    /* BUSY, or LEAVING because of it */
     bool up;            /* it has been IDLE */
@@ -32,14 +32,14 @@ struct worker {
     unsigned quick_deaths; /* in a row */
 };
 
-struct force {
+struct process_pool {
     struct pool pool;
     char *const *command;       /* borrowed */
     int64_t max_tasks;          /* INTEGER absent: no limit */
     uint64_t start_ms;          /* that a worker may take to be up */
     worker_event_fn *on_worker; /* NULL: nobody is told */
     void *user;                 /* for on_worker; borrowed */
-    struct ring idle;           /* of struct worker */
+    struct list_node idle;      /* of struct worker */
     int64_t restarts;
     bool stopping; /* then the runtime may be gone */
     size_t left;   /* workers whose last handle is not closed */
@@ -61,7 +61,7 @@ static void become_idle(struct worker *w)
     if (w->state == LEAVING) /* that it has gone, or talks nonsense, is what the loop tells next */
         return;
     w->up = true;
-    ring_append(&w->force->idle, &w->link);
+    list_append(&w->force->idle, &w->link);
     pool_slot_free(&w->force->pool);
     drain(w);
 }
@@ -69,7 +69,7 @@ static void become_idle(struct worker *w)
 static void leave(struct worker *w)
 {
     if (w->state == IDLE) {
-        ring_remove(&w->link);
+        list_remove(&w->link);
         w->force->pool.free--;
     }
     uv_timer_stop(&w->clock);
@@ -87,7 +87,7 @@ static void dismiss(struct worker *w)
 /* Its last words are the function's, and may say what nobody else knows. */
 static void blame(struct job *job, const struct worker *w)
 {
-    const struct child *child = &w->child;
+    const struct worker_process *child = &w->child;
     const char *said = child->words_len > 0 ? "; the last it said: " : "";
     int words_len = (int)child->words_len;
     job->killed = w->canceled;
@@ -126,7 +126,7 @@ const char *const worker_fault_names[WORKER_FAULTS + 1] = {
 
 static enum worker_fault fault_of(const struct worker *w)
 {
-    const struct child *child = &w->child;
+    const struct worker_process *child = &w->child;
     if (child->spawn_error != 0)
         return WORKER_NOT_SPAWNED;
     if (child->exit_signal != SIGKILL) /* it was faster than we */
@@ -140,8 +140,8 @@ static enum worker_fault fault_of(const struct worker *w)
 static void tell(const struct worker *w)
 {
     char system[128];
-    const struct child *child = &w->child;
-    const struct force *force = w->force;
+    const struct worker_process *child = &w->child;
+    const struct process_pool *force = w->force;
     if (force->on_worker == NULL || force->stopping || w->dismissed)
         return;
     struct worker_event event = {
@@ -153,7 +153,7 @@ static void tell(const struct worker *w)
         .retry_ns = pause_ms(w) * NS_PER_MS,
     };
     if (child->words_len > 0)
-        event.last_words = (struct text){child->words, child->words_len};
+        event.last_words = (struct str){child->words, child->words_len};
     if (event.fault == WORKER_NOT_SPAWNED)
         event.system = uv_strerror_r(child->spawn_error, system, sizeof system);
     else if (event.fault == WORKER_ENDED && child->exit_signal == 0)
@@ -167,7 +167,7 @@ static void spawn(struct worker *w);
 
 static void on_clock_closed(uv_handle_t *handle)
 {
-    struct force *force = container_of((uv_timer_t *)handle, struct worker, clock)->force;
+    struct process_pool *force = container_of((uv_timer_t *)handle, struct worker, clock)->force;
     if (--force->left == 0)
         free(force);
 }
@@ -194,7 +194,7 @@ static void replace(struct worker *w)
 
 /* -- what its child tells ------------------------------------------------------------------------------------------ */
 
-static struct worker *worker_of(struct child *child)
+static struct worker *worker_of(struct worker_process *child)
 {
     return container_of(child, struct worker, child);
 }
@@ -204,11 +204,11 @@ static bool take_answer(struct job *job, const struct answer_frame *answer, cons
 {
     if (answer->rc > 0 || answer->rc < -ERROR_COUNT || (answer->rc != 0 && answer->len != 0))
         return false;
-    struct text said = {answer->msg, strnlen(answer->msg, sizeof answer->msg)};
+    struct str said = {answer->msg, strnlen(answer->msg, sizeof answer->msg)};
     struct wire wire = {output, output + answer->len};
     int rc = answer->rc;
     if (rc != 0) {
-        err_set(&job->e, rc, "%.*s", text_is_utf8(said) ? (int)said.len : 0, said.at);
+        err_set(&job->e, rc, "%.*s", str_is_utf8(said) ? (int)said.len : 0, said.at);
     } else {
         job->memory = arena_new();
         rc = ERR_OUT_OF_MEMORY;
@@ -242,7 +242,7 @@ static bool on_answer(struct worker *w, const struct answer_frame *answer, const
     return true;
 }
 
-static bool on_frame(struct child *child, const struct answer_frame *answer, const char *output)
+static bool on_frame(struct worker_process *child, const struct answer_frame *answer, const char *output)
 {
     struct worker *w = worker_of(child);
     if (w->state != STARTING)
@@ -252,12 +252,12 @@ static bool on_frame(struct child *child, const struct answer_frame *answer, con
     return true;
 }
 
-static void on_unfit(struct child *child)
+static void on_unfit(struct worker_process *child)
 {
     leave(worker_of(child));
 }
 
-static void on_gone(struct child *child)
+static void on_gone(struct worker_process *child)
 {
     struct worker *w = worker_of(child);
     struct job *job = w->job;
@@ -302,16 +302,16 @@ static void spawn(struct worker *w)
 
 /* -- the pool's backend -------------------------------------------------------------------------------------------- */
 
-static struct force *force_of(struct pool *pool)
+static struct process_pool *force_of(struct pool *pool)
 {
-    return container_of(pool, struct force, pool);
+    return container_of(pool, struct process_pool, pool);
 }
 
 /* A worker that was killed while it was idle may not have been reaped yet; no task is to meet it. */
 static void force_check(struct pool *pool)
 {
-    struct force *force = force_of(pool);
-    while (!ring_empty(&force->idle)) {
+    struct process_pool *force = force_of(pool);
+    while (!list_empty(&force->idle)) {
         struct worker *w = container_of(force->idle.next, struct worker, link);
         if (child_is_ready(&w->child))
             return;
@@ -321,8 +321,8 @@ static void force_check(struct pool *pool)
 
 static int force_start(struct pool *pool, struct job *job)
 {
-    struct force *force = force_of(pool);
-    CHECK(!ring_empty(&force->idle));
+    struct process_pool *force = force_of(pool);
+    CHECK(!list_empty(&force->idle));
     struct worker *w = container_of(force->idle.next, struct worker, link);
     size_t len = wire_size(job->function->input, job->input);
     if (len > FRAME_MOST)
@@ -332,7 +332,7 @@ static int force_start(struct pool *pool, struct job *job)
         return err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to hand the task to a worker process");
     wire_write(job->function->input, job->input, parcel->input);
 
-    ring_remove(&w->link);
+    list_remove(&w->link);
     w->state = BUSY;
     w->job = job;
     job->slot = w;
@@ -352,10 +352,10 @@ static void force_cancel(struct pool *pool, struct job *job)
     dismiss(w);
 }
 
-static bool force_look(const struct pool *pool, struct arena *arena, struct pool_view *out)
+static bool force_look(const struct pool *pool, struct arena *arena, struct pool_stats *out)
 {
-    const struct force *force = container_of(pool, const struct force, pool);
-    struct worker_view *views = arena_calloc(arena, force->count, sizeof *views);
+    const struct process_pool *force = container_of(pool, const struct process_pool, pool);
+    struct worker_stats *views = arena_calloc(arena, force->count, sizeof *views);
     if (views == NULL)
         return false;
     out->restarts = force->restarts;
@@ -363,7 +363,7 @@ static bool force_look(const struct pool *pool, struct arena *arena, struct pool
     for (size_t i = 0; i < force->count; i++) {
         const struct worker *w = &force->workers[i];
         if (w->state != DOWN && w->state != LEAVING && !w->child.exited)
-            views[out->workers.count++] = (struct worker_view){
+            views[out->workers.count++] = (struct worker_stats){
                 .pid = w->child.process.pid,
                 .busy = w->state == BUSY,
                 .tasks_done = w->tasks_done,
@@ -375,7 +375,7 @@ static bool force_look(const struct pool *pool, struct arena *arena, struct pool
 
 static void force_stop(struct pool *pool)
 {
-    struct force *force = force_of(pool);
+    struct process_pool *force = force_of(pool);
     force->stopping = true;
     for (size_t i = 0; i < force->count; i++) {
         struct worker *w = &force->workers[i];
@@ -386,17 +386,17 @@ static void force_stop(struct pool *pool)
     }
 }
 
-static const struct backend backend = {
+static const struct pool_backend backend = {
     .check = force_check, .start = force_start, .cancel = force_cancel, .look = force_look, .stop = force_stop};
 
 int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
                   struct err *e)
 {
     size_t count = (size_t)config->size;
-    struct force *force = calloc(1, sizeof *force + count * sizeof force->workers[0]);
+    struct process_pool *force = calloc(1, sizeof *force + count * sizeof force->workers[0]);
     if (force == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the worker processes");
-    pool_init(&force->pool, runtime, &backend, TEXT("processes"), EXECUTOR_PROCESSES, config->size, config->size_source,
+    pool_init(&force->pool, runtime, &backend, STR("processes"), EXECUTOR_PROCESSES, config->size, config->size_source,
               queue_limit);
     force->command = config->command;
     force->max_tasks = config->max_tasks;
@@ -404,12 +404,12 @@ int processes_new(struct runtime *runtime, const struct process_config *config, 
     force->on_worker = config->on_worker;
     force->user = config->user;
     force->count = force->left = count;
-    ring_init(&force->idle);
+    list_init(&force->idle);
     *out = &force->pool;
     for (size_t i = 0; i < count; i++) {
         struct worker *w = &force->workers[i];
         w->force = force;
-        ring_init(&w->link);
+        list_init(&w->link);
         uv_timer_init(runtime->loop, &w->clock);
         spawn(w);
     }

@@ -2,7 +2,7 @@
 
 #include "runtime/types/limits.h"
 
-int run_spend_read(struct run *run, int64_t bytes)
+int run_spend_read(struct run_context *run, int64_t bytes)
 {
     long long left = atomic_load_explicit(run->read_left, memory_order_relaxed);
     do {
@@ -18,7 +18,7 @@ int run_spend_read(struct run *run, int64_t bytes)
     return 0;
 }
 
-void run_settle_read(struct run *run, int64_t bytes)
+void run_settle_read(struct run_context *run, int64_t bytes)
 {
     atomic_fetch_add_explicit(run->read_left, bytes, memory_order_relaxed);
     run->spent -= bytes;

@@ -10,14 +10,14 @@
 
 #include "runtime/lib/list.h"
 
-struct lane {
-    struct ring waiting; /* of struct job */
-    bool busy;           /* a job of it is in the queue or in a slot, or its thread has not returned */
+struct strand {
+    struct list_node waiting; /* of struct job */
+    bool busy;                /* a job of it is in the queue or in a slot, or its thread has not returned */
 };
 
-static inline void lane_init(struct lane *lane)
+static inline void lane_init(struct strand *lane)
 {
-    ring_init(&lane->waiting);
+    list_init(&lane->waiting);
     lane->busy = false;
 }
 

@@ -9,12 +9,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct crew {
+struct thread_pool {
     struct pool pool;
-    uv_async_t wake;   /* to the loop: `ended` is not empty any more */
-    uv_mutex_t mutex;  /* guards the next three */
-    struct ring given; /* of struct job, to be run */
-    struct ring ended; /* of struct job, to be told of */
+    uv_async_t wake;        /* to the loop: `ended` is not empty any more */
+    uv_mutex_t mutex;       /* guards the next three */
+    struct list_node given; /* of struct job, to be run */
+    struct list_node ended; /* of struct job, to be told of */
     bool stop;
     uv_cond_t work; /* `given` is not empty any more, or stop */
     size_t count;   /* threads that were started */
@@ -34,7 +34,7 @@ static void run_job(struct job *job)
     if (job->memory == NULL) {
         err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to run the task");
     } else {
-        struct run run = {
+        struct run_context run = {
             .arena = job->memory,
             .canceled = &job->canceled,
             .limits = &job->pool->runtime->limits,
@@ -47,8 +47,8 @@ static void run_job(struct job *job)
             run_settle_read(&run, run.spent);
     }
     getrusage(RUSAGE_THREAD, &after);
-    job->usage.user_ns = ns_of(after.ru_utime) - ns_of(before.ru_utime);
-    job->usage.system_ns = ns_of(after.ru_stime) - ns_of(before.ru_stime);
+    job->usage.user_ns = timeval_ns(after.ru_utime) - timeval_ns(before.ru_utime);
+    job->usage.system_ns = timeval_ns(after.ru_stime) - timeval_ns(before.ru_stime);
 }
 
 /* Signals are the loop's: no call that blocks here is to be interrupted by them. What is the thread's own doing is not kept
@@ -65,24 +65,24 @@ static void block_signals(void)
 
 static void thread_main(void *arg)
 {
-    struct crew *crew = arg;
+    struct thread_pool *crew = arg;
     block_signals();
     char name[16];
     snprintf(name, sizeof name, "gd-%s", crew->pool.name.at);
     pthread_setname_np(pthread_self(), name);
     uv_mutex_lock(&crew->mutex);
     for (;;) {
-        while (ring_empty(&crew->given) && !crew->stop)
+        while (list_empty(&crew->given) && !crew->stop)
             uv_cond_wait(&crew->work, &crew->mutex);
         if (crew->stop)
             break;
         struct job *job = container_of(crew->given.next, struct job, link);
-        ring_remove(&job->link);
+        list_remove(&job->link);
         uv_mutex_unlock(&crew->mutex);
         run_job(job);
         uv_mutex_lock(&crew->mutex);
-        bool first = ring_empty(&crew->ended);
-        ring_append(&crew->ended, &job->link);
+        bool first = list_empty(&crew->ended);
+        list_append(&crew->ended, &job->link);
         if (first)
             uv_async_send(&crew->wake);
     }
@@ -91,17 +91,17 @@ static void thread_main(void *arg)
 
 /* -- the loop ------------------------------------------------------------------------------------------------------ */
 
-static struct crew *crew_of(struct pool *pool)
+static struct thread_pool *crew_of(struct pool *pool)
 {
-    return container_of(pool, struct crew, pool);
+    return container_of(pool, struct thread_pool, pool);
 }
 
 static int crew_start(struct pool *pool, struct job *job)
 {
-    struct crew *crew = crew_of(pool);
+    struct thread_pool *crew = crew_of(pool);
     job->pid = pool->runtime->pid;
     uv_mutex_lock(&crew->mutex);
-    ring_append(&crew->given, &job->link);
+    list_append(&crew->given, &job->link);
     uv_cond_signal(&crew->work);
     uv_mutex_unlock(&crew->mutex);
     return 0;
@@ -114,11 +114,11 @@ static void crew_cancel(struct pool *pool, struct job *job)
     pool_job_abandon(job);
 }
 
-static void take_ended(struct crew *crew, struct ring *out)
+static void take_ended(struct thread_pool *crew, struct list_node *out)
 {
     uv_mutex_lock(&crew->mutex);
-    ring_append(&crew->ended, out); /* the ring goes on with another head */
-    ring_remove(&crew->ended);
+    list_append(&crew->ended, out); /* the ring goes on with another head */
+    list_remove(&crew->ended);
     uv_mutex_unlock(&crew->mutex);
 }
 
@@ -126,14 +126,14 @@ static void take_ended(struct crew *crew, struct ring *out)
  * slot takes the next from there. */
 static void on_wake(uv_async_t *wake)
 {
-    struct crew *crew = container_of(wake, struct crew, wake);
+    struct thread_pool *crew = container_of(wake, struct thread_pool, wake);
     struct runtime *runtime = crew->pool.runtime;
-    struct ring ended;
+    struct list_node ended;
     size_t slots = 0;
     take_ended(crew, &ended);
-    for (; !ring_empty(&ended); slots++) {
+    for (; !list_empty(&ended); slots++) {
         struct job *job = container_of(ended.next, struct job, link);
-        ring_remove(&job->link);
+        list_remove(&job->link);
         job->accounted = job->task != NULL;
         pool_job_ended(job);
     }
@@ -145,12 +145,12 @@ static void on_wake(uv_async_t *wake)
 
 static void on_wake_closed(uv_handle_t *handle)
 {
-    free(container_of((uv_async_t *)handle, struct crew, wake));
+    free(container_of((uv_async_t *)handle, struct thread_pool, wake));
 }
 
 static void crew_stop(struct pool *pool)
 {
-    struct crew *crew = crew_of(pool);
+    struct thread_pool *crew = crew_of(pool);
     CHECK(pool->busy == 0);
     uv_mutex_lock(&crew->mutex);
     crew->stop = true;
@@ -163,17 +163,17 @@ static void crew_stop(struct pool *pool)
     uv_close((uv_handle_t *)&crew->wake, on_wake_closed);
 }
 
-static const struct backend backend = {.start = crew_start, .cancel = crew_cancel, .stop = crew_stop};
+static const struct pool_backend backend = {.start = crew_start, .cancel = crew_cancel, .stop = crew_stop};
 
-int threads_new(struct runtime *runtime, struct text name, enum executor executor, int64_t size,
-                const char *size_source, int64_t queue_limit, struct pool **out, struct err *e)
+int threads_new(struct runtime *runtime, struct str name, enum executor executor, int64_t size, const char *size_source,
+                int64_t queue_limit, struct pool **out, struct err *e)
 {
-    struct crew *crew = calloc(1, sizeof *crew + (size_t)size * sizeof crew->threads[0]);
+    struct thread_pool *crew = calloc(1, sizeof *crew + (size_t)size * sizeof crew->threads[0]);
     if (crew == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the thread pool %s", name.at);
     pool_init(&crew->pool, runtime, &backend, name, executor, size, size_source, queue_limit);
-    ring_init(&crew->given);
-    ring_init(&crew->ended);
+    list_init(&crew->given);
+    list_init(&crew->ended);
     if (uv_mutex_init(&crew->mutex) != 0)
         goto err_after_alloc;
     if (uv_cond_init(&crew->work) != 0)

@@ -22,13 +22,13 @@ struct worker_event {
         WORKER_NO_MEMORY,   /* we had none for what it said */
         WORKER_FAULTS
     } fault;
-    const char *system;     /* what the system says of one that was not spawned; else NULL */
-    int pid;                /* 0: none */
-    int exit_signal;        /* that it died of without our doing; 0: of none */
-    int exit_code;          /* that it exited with; -1: it didn't */
-    const char *function;   /* of the task that it was running; NULL: none */
-    struct text last_words; /* its last line on stderr, printable ASCII; absent: none */
-    uint64_t retry_ns;      /* until another is tried in its place */
+    const char *system;    /* what the system says of one that was not spawned; else NULL */
+    int pid;               /* 0: none */
+    int exit_signal;       /* that it died of without our doing; 0: of none */
+    int exit_code;         /* that it exited with; -1: it didn't */
+    const char *function;  /* of the task that it was running; NULL: none */
+    struct str last_words; /* its last line on stderr, printable ASCII; absent: none */
+    uint64_t retry_ns;     /* until another is tried in its place */
 };
 extern const char *const worker_fault_names[WORKER_FAULTS + 1]; /* ends with NULL */
 

@@ -61,7 +61,7 @@ static int run(const struct function *function, const char *bytes, size_t len, s
     if (rc == ERR_OUT_OF_MEMORY)
         return out_of_memory(e);
     CHECK(rc == 0 && wire.at == wire.end); /* the service wrote it */
-    struct run context = {.arena = arena, .canceled = &never, .e = e};
+    struct run_context context = {.arena = arena, .canceled = &never, .e = e};
     rc = function->run(input, *output, &context);
     return rc == ERR_OUT_OF_MEMORY ? out_of_memory(e) : rc;
 }
@@ -101,8 +101,8 @@ static bool answer(const struct request_frame *request, const struct function *f
     struct answer_frame frame = {
         .number = request->number,
         .rc = rc,
-        .user_ns = ns_of(after.ru_utime) - ns_of(before->ru_utime),
-        .system_ns = ns_of(after.ru_stime) - ns_of(before->ru_stime),
+        .user_ns = timeval_ns(after.ru_utime) - timeval_ns(before->ru_utime),
+        .system_ns = timeval_ns(after.ru_stime) - timeval_ns(before->ru_stime),
         .peak_rss_bytes = *peak,
     };
     if (rc != 0) {

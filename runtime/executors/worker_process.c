@@ -14,7 +14,7 @@
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct child *c = handle->data;
+    struct worker_process *c = handle->data;
     if (--c->handles > 0)
         return;
     free(c->output);
@@ -22,7 +22,7 @@ static void on_closed(uv_handle_t *handle)
     c->events->gone(c);
 }
 
-static void close_handles(struct child *c)
+static void close_handles(struct worker_process *c)
 {
     c->handles = 3;
     uv_close((uv_handle_t *)&c->process, on_closed);
@@ -30,14 +30,14 @@ static void close_handles(struct child *c)
     uv_close((uv_handle_t *)&c->errors, on_closed);
 }
 
-void child_kill(struct child *c)
+void child_kill(struct worker_process *c)
 {
     c->over = true;
     if (!c->exited)
         uv_process_kill(&c->process, SIGKILL);
 }
 
-static void give_up(struct child *c, int fault)
+static void give_up(struct worker_process *c, int fault)
 {
     if (c->over)
         return;
@@ -48,7 +48,7 @@ static void give_up(struct child *c, int fault)
 
 /* -- what it says -------------------------------------------------------------------------------------------------- */
 
-static void end_frame(struct child *c)
+static void end_frame(struct worker_process *c)
 {
     char *output = c->output;
     c->output = NULL;
@@ -60,7 +60,7 @@ static void end_frame(struct child *c)
 }
 
 /* Looks at the head as soon as it is there: what is no answer may not end either. */
-static int begin_output(struct child *c)
+static int begin_output(struct worker_process *c)
 {
     if (c->answer.number != c->number || c->answer.len > FRAME_MOST)
         return ERR_WORKER_DIED;
@@ -68,7 +68,7 @@ static int begin_output(struct child *c)
     return c->output == NULL ? ERR_OUT_OF_MEMORY : 0;
 }
 
-static void take_bytes(struct child *c, const char *bytes, size_t len)
+static void take_bytes(struct worker_process *c, const char *bytes, size_t len)
 {
     const size_t head = sizeof c->answer;
     while (len > 0 && !c->over) {
@@ -93,7 +93,7 @@ static void take_bytes(struct child *c, const char *bytes, size_t len)
     }
 }
 
-static void take_words(struct child *c, const char *bytes, size_t len)
+static void take_words(struct worker_process *c, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] == '\n') {
@@ -118,7 +118,7 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void on_channel_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    struct child *c = stream->data;
+    struct worker_process *c = stream->data;
     if (n > 0)
         take_bytes(c, buf->base, (size_t)n);
     free(buf->base);
@@ -139,7 +139,8 @@ static void on_errors_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 /* What it had said before it exited. Its end of the pipe may live on in a process that it left behind, so this does not
  * wait for an end, and takes no more than a socket holds. */
-static void take_rest(struct child *c, uv_pipe_t *pipe, void (*take)(struct child *c, const char *bytes, size_t len))
+static void take_rest(struct worker_process *c, uv_pipe_t *pipe,
+                      void (*take)(struct worker_process *c, const char *bytes, size_t len))
 {
     char bytes[16 * 1024];
     uv_os_fd_t fd;
@@ -155,7 +156,7 @@ static void take_rest(struct child *c, uv_pipe_t *pipe, void (*take)(struct chil
 
 static void on_ended(uv_process_t *process, int64_t code, int signum)
 {
-    struct child *c = process->data;
+    struct worker_process *c = process->data;
     c->exited = true;
     c->exit_code = (int)code;
     c->exit_signal = signum;
@@ -167,9 +168,9 @@ static void on_ended(uv_process_t *process, int64_t code, int signum)
 
 /* -- the beginning ------------------------------------------------------------------------------------------------- */
 
-void child_spawn(struct child *c, uv_loop_t *loop, char *const *command, const struct child_events *events)
+void child_spawn(struct worker_process *c, uv_loop_t *loop, char *const *command, const struct child_events *events)
 {
-    *c = (struct child){.events = events, .awaited = true};
+    *c = (struct worker_process){.events = events, .awaited = true};
     uv_pipe_init(loop, &c->channel, 0);
     uv_pipe_init(loop, &c->errors, 0);
     c->process.data = c->channel.data = c->errors.data = c;
@@ -198,7 +199,7 @@ void child_spawn(struct child *c, uv_loop_t *loop, char *const *command, const s
 
 static void on_written(uv_write_t *write, int status)
 {
-    struct child *c = write->handle->data;
+    struct worker_process *c = write->handle->data;
     free(container_of(write, struct parcel, write));
     if (status != 0 && status != UV_ECANCELED)
         give_up(c, 0);
@@ -215,7 +216,7 @@ struct parcel *parcel_new(const char *function, size_t len)
     return parcel;
 }
 
-void child_send(struct child *c, struct parcel *parcel)
+void child_send(struct worker_process *c, struct parcel *parcel)
 {
     c->awaited = true;
     parcel->frame.number = ++c->number;
@@ -226,7 +227,7 @@ void child_send(struct child *c, struct parcel *parcel)
     give_up(c, 0);
 }
 
-bool child_is_ready(const struct child *c)
+bool child_is_ready(const struct worker_process *c)
 {
     char byte;
     uv_os_fd_t fd;

@@ -13,18 +13,18 @@
 
 #include <uv.h>
 
-struct child;
+struct worker_process;
 
 struct child_events {
     /* The frame that was awaited is there, whole, with `output` of answer->len bytes lent for the call. False: it makes no
      * sense. Also called when it has exited: an answer may be the last it did. */
-    bool (*frame)(struct child *child, const struct answer_frame *answer, const char *output);
+    bool (*frame)(struct worker_process *child, const struct answer_frame *answer, const char *output);
     /* It will be of no use any more, and is killed if it hasn't exited. Not called after child_kill(). */
-    void (*unfit)(struct child *child);
-    void (*gone)(struct child *child);
+    void (*unfit)(struct worker_process *child);
+    void (*gone)(struct worker_process *child);
 };
 
-struct child {
+struct worker_process {
     const struct child_events *events;
     uv_process_t process;
     uv_pipe_t channel; /* frames, both ways */
@@ -55,16 +55,17 @@ _Static_assert(offsetof(struct parcel, input) == offsetof(struct parcel, frame) 
                "the input follows the frame's head");
 
 /* Spawns it, and awaits its first frame. When it can't be spawned it is gone soon. */
-void child_spawn(struct child *child, uv_loop_t *loop, char *const *command, const struct child_events *events);
+void child_spawn(struct worker_process *child, uv_loop_t *loop, char *const *command,
+                 const struct child_events *events);
 
 struct parcel *parcel_new(const char *function, size_t len); /* NULL: no memory. Its input is to be filled */
 
 /* Takes the parcel over, and awaits the answer. */
-void child_send(struct child *child, struct parcel *parcel);
+void child_send(struct worker_process *child, struct parcel *parcel);
 
 /* False when it has gone, or goes on talking, which the loop has not told yet. */
-bool child_is_ready(const struct child *child);
+bool child_is_ready(const struct worker_process *child);
 
-void child_kill(struct child *child); /* without a call of unfit(); `gone` follows */
+void child_kill(struct worker_process *child); /* without a call of unfit(); `gone` follows */
 
 #endif

@@ -85,7 +85,7 @@ static int file_size(const struct file_range *range, int64_t *size, struct err *
 
 /* Reads what of the range lies in the file, which is `size` long; `characters`: it is cut between them, not inside one. */
 static int read_inside(const struct file_range *range, int64_t size, bool characters, struct arena *arena,
-                       struct run *run, struct text *out)
+                       struct run_context *run, struct str *out)
 {
     int64_t there = range->offset < size ? size - range->offset : 0;
     int64_t len = range->most + (characters && range->most > 0 ? CHARACTER_MOST - 1 : 0);
@@ -105,7 +105,7 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
         return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
     if (n < 0)
         return jail_error(run->e, errno, range->path);
-    struct text text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
+    struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (characters)
         text.len = utf8_cut(text, (size_t)range->most);
     run_settle_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
@@ -114,18 +114,18 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
     return 0;
 }
 
-int file_read_bytes(const struct file_range *range, struct run *run, struct text *out)
+int file_read_bytes(const struct file_range *range, struct run_context *run, struct str *out)
 {
     int64_t size = 0;
     int rc = file_size(range, &size, run->e);
     return rc != 0 ? rc : read_inside(range, size, false, run->arena, run, out);
 }
 
-int file_encode(struct text bytes, enum encoding encoding, struct text path, struct arena *arena, struct text *out,
+int file_encode(struct str bytes, enum encoding encoding, struct str path, struct arena *arena, struct str *out,
                 struct err *e)
 {
     if (encoding == ENCODING_UTF8) {
-        if (!text_is_utf8(bytes))
+        if (!str_is_utf8(bytes))
             return jail_refuse(e, ERR_NOT_TEXT, path,
                                "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
         *out = bytes;
@@ -136,15 +136,15 @@ int file_encode(struct text bytes, enum encoding encoding, struct text path, str
     if (encoded == NULL)
         return jail_refuse(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
     base64_encode(bytes.at, bytes.len, encoded);
-    *out = (struct text){encoded, len};
+    *out = (struct str){encoded, len};
     return 0;
 }
 
 /* Reads, and gives a client what was read. The raw bytes that base64 is made of are gone when this returns. */
-static int read_piece(const struct file_range *range, int64_t size, bool characters, struct run *run,
+static int read_piece(const struct file_range *range, int64_t size, bool characters, struct run_context *run,
                       struct file_piece *out)
 {
-    struct text bytes = {0}, data = {0};
+    struct str bytes = {0}, data = {0};
     struct arena *scratch = range->encoding == ENCODING_UTF8 ? arena_ref(run->arena) : arena_new();
     if (scratch == NULL)
         return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
@@ -162,7 +162,7 @@ static int read_piece(const struct file_range *range, int64_t size, bool charact
     return rc;
 }
 
-int file_read(const struct file_range *range, struct run *run, struct file_piece *out)
+int file_read(const struct file_range *range, struct run_context *run, struct file_piece *out)
 {
     int64_t size = 0;
     int rc = file_size(range, &size, run->e);
@@ -193,7 +193,7 @@ static int64_t line_length(int fd, int64_t offset, int64_t most, bool *ended)
     return seen;
 }
 
-int file_read_line(const struct file_range *range, struct run *run, struct file_piece *out)
+int file_read_line(const struct file_range *range, struct run_context *run, struct file_piece *out)
 {
     struct file_range line = *range;
     int64_t size = 0;
@@ -207,20 +207,20 @@ int file_read_line(const struct file_range *range, struct run *run, struct file_
     return read_piece(&line, size, range->encoding == ENCODING_UTF8 && !ended, run, out);
 }
 
-bool file_next_line(struct text *rest, struct text *line)
+bool file_next_line(struct str *rest, struct str *line)
 {
     if (rest->len == 0)
         return false;
     const char *newline = memchr(rest->at, '\n', rest->len);
     size_t len = newline == NULL ? rest->len : (size_t)(newline - rest->at) + 1;
-    *line = (struct text){rest->at, len};
-    *rest = (struct text){rest->at + len, rest->len - len};
+    *line = (struct str){rest->at, len};
+    *rest = (struct str){rest->at + len, rest->len - len};
     return true;
 }
 
 /* -- writing --------------------------------------------------------------------------------------------------------- */
 
-int file_decode(struct text data, enum encoding encoding, struct arena *arena, struct text *out, struct err *e)
+int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e)
 {
     if (encoding == ENCODING_UTF8) {
         *out = data;
@@ -236,7 +236,7 @@ int file_decode(struct text data, enum encoding encoding, struct arena *arena, s
             "data is not base64, as encoding says it were: A-Z a-z 0-9 + / only, padded with = to a multiple of "
             "four characters, without line breaks (RFC 4648)");
     bytes[len] = '\0';
-    *out = (struct text){bytes, len};
+    *out = (struct str){bytes, len};
     return 0;
 }
 
@@ -270,7 +270,7 @@ static int reserve(int fd, const struct stat *before, int64_t offset, size_t len
     return error;
 }
 
-int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct text path, struct err *e)
+int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str path, struct err *e)
 {
     struct stat before;
     int error = fstat(fd, &before) == 0 ? reserve(fd, &before, offset, len, reserved) : errno;
@@ -279,7 +279,7 @@ int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct text
 
 /* Writes all of it, at `offset` or, where that is below 0, at the descriptor's own position. *written says how much it was,
  * also when it fails. 0 or an errno. */
-static int write_all(int fd, int64_t offset, struct text bytes, size_t *written)
+static int write_all(int fd, int64_t offset, struct str bytes, size_t *written)
 {
     *written = 0;
     while (*written < bytes.len) {
@@ -295,7 +295,7 @@ static int write_all(int fd, int64_t offset, struct text bytes, size_t *written)
     return 0;
 }
 
-int file_write_at(int fd, int64_t offset, struct text bytes, struct text path, struct err *e)
+int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, struct err *e)
 {
     struct stat before;
     bool reserved;
@@ -311,7 +311,7 @@ int file_write_at(int fd, int64_t offset, struct text bytes, struct text path, s
     return jail_error(e, error, path);
 }
 
-int file_append(int fd, struct text bytes, struct text path, int64_t *size, struct err *e)
+int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e)
 {
     struct stat stat;
     bool reserved;
@@ -356,9 +356,9 @@ static int64_t microseconds(struct timespec t)
 int file_stat_from(const struct stat *from, struct arena *arena, struct file_stat *out, struct err *e)
 {
     char mode[8];
-    struct text mode_text;
+    struct str mode_text;
     snprintf(mode, sizeof mode, "%04o", (unsigned)from->st_mode & 07777U);
-    if (!arena_text(arena, mode, strlen(mode), &mode_text))
+    if (!arena_str(arena, mode, strlen(mode), &mode_text))
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for what is known of the file");
     *out = (struct file_stat){
         .type = (int)file_type_of(from->st_mode),

@@ -34,7 +34,7 @@ extern const struct type flag_type;        /* BOOLEAN */
 /* -- reading --------------------------------------------------------------------------------------------------------- */
 
 struct file_piece {
-    struct text data;   /* in the encoding asked for; in the arena, never absent */
+    struct str data;    /* in the encoding asked for; in the arena, never absent */
     int64_t read_bytes; /* of the file, however long `data` is */
     int64_t size_bytes; /* of the file, when it was read */
     bool eof;           /* it ends behind what was read */
@@ -46,43 +46,43 @@ struct file_range {
     int64_t most; /* bytes */
     bool whole;   /* up to the end of the file: when that is more than `most`, it is ERR_LIMIT_EXCEEDED */
     enum encoding encoding;
-    struct text path; /* for messages */
+    struct str path; /* for messages */
 };
 
 /* All of these spend what they read (run_spend_read()). */
 
 /* Reads a range as a client asked for it. In UTF-8 a character that the end of the range cuts is left out, but one character
  * is given in any case; what isn't UTF-8 is ERR_NOT_TEXT. */
-int file_read(const struct file_range *range, struct run *run, struct file_piece *out);
+int file_read(const struct file_range *range, struct run_context *run, struct file_piece *out);
 
 /* The same for a line: up to and with the first newline, or the end of the file, or `most` bytes. */
-int file_read_line(const struct file_range *range, struct run *run, struct file_piece *out);
+int file_read_line(const struct file_range *range, struct run_context *run, struct file_piece *out);
 
 /* The bytes themselves: up to `most`, fewer only where the file ends. */
-int file_read_bytes(const struct file_range *range, struct run *run, struct text *out);
+int file_read_bytes(const struct file_range *range, struct run_context *run, struct str *out);
 
 /* Bytes of a file as a client gets them. ERR_NOT_TEXT when they should be UTF-8 and aren't. UTF-8 isn't copied. */
-int file_encode(struct text bytes, enum encoding encoding, struct text path, struct arena *arena, struct text *out,
+int file_encode(struct str bytes, enum encoding encoding, struct str path, struct arena *arena, struct str *out,
                 struct err *e);
 
 /* Takes the first line, newline included, off the head of *rest. False when nothing is left. */
-bool file_next_line(struct text *rest, struct text *line);
+bool file_next_line(struct str *rest, struct str *line);
 
 /* -- writing --------------------------------------------------------------------------------------------------------- */
 
 /* Bytes as a client gave them. ERR_INVALID when they should be base64 and aren't. UTF-8 isn't copied. */
-int file_decode(struct text data, enum encoding encoding, struct arena *arena, struct text *out, struct err *e);
+int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e);
 
 /* Writes all of it at `offset`; a gap that makes reads as zeros. Not for descriptors with O_APPEND. */
-int file_write_at(int fd, int64_t offset, struct text bytes, struct text path, struct err *e);
+int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, struct err *e);
 
 /* Writes all of it where the file ends, in one piece also when others append. The descriptor has O_APPEND, and loses its
  * position. *size is the file's afterwards. */
-int file_append(int fd, struct text bytes, struct text path, int64_t *size, struct err *e);
+int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e);
 
 /* Sees to it that writing `len` bytes at `offset` won't fail for lack of space. *reserved is false when the file system
  * can't promise that. Content and size stay as they are, in either case and when it fails. */
-int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct text path, struct err *e);
+int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str path, struct err *e);
 
 /* -- what a file is -------------------------------------------------------------------------------------------------- */
 
@@ -98,7 +98,7 @@ enum file_type file_type_of(mode_t mode);
 struct file_stat {
     int type; /* enum file_type */
     int64_t size_bytes;
-    struct text mode; /* "0644"; in the arena */
+    struct str mode; /* "0644"; in the arena */
     int64_t links;
     int64_t modified_us, changed_us, accessed_us; /* since 1970 */
 };

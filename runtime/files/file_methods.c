@@ -109,7 +109,7 @@ bool file_mode_allows(int mode, enum file_op op)
     return true;
 }
 
-int file_method_step(const struct file_call *call, struct file_result *result, struct run *run)
+int file_method_step(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     const struct open_file *file = call->file;
     if (file->fd < 0)
@@ -120,17 +120,17 @@ int file_method_step(const struct file_call *call, struct file_result *result, s
     return file_methods[call->op].step(call, result, run);
 }
 
-static int method_run(const void *in, void *out, struct run *run)
+static int method_run(const void *in, void *out, struct run_context *run)
 {
     return file_method_step(in, out, run);
 }
 
-static struct lane *call_lane(const void *in)
+static struct strand *call_lane(const void *in)
 {
     return &((const struct file_call *)in)->file->lane;
 }
 
-static int open_run(const void *in, void *out, struct run *run)
+static int open_run(const void *in, void *out, struct run_context *run)
 {
     struct open_file *file = ((const struct file_call *)in)->file;
     int rc = file_open_step(file, run);

@@ -22,7 +22,7 @@ enum file_need {
 struct file_method {
     struct function function; /* not one that a request can name by itself: it needs a file */
     enum file_need need;
-    int (*step)(const struct file_call *call, struct file_result *result, struct run *run);
+    int (*step)(const struct file_call *call, struct file_result *result, struct run_context *run);
 };
 
 enum file_op {
@@ -49,7 +49,7 @@ bool file_mode_allows(int mode, enum file_op op);
 
 /* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
  * ERR_WRONG_MODE, or what the method says, with run->e filled. */
-int file_method_step(const struct file_call *call, struct file_result *result, struct run *run);
+int file_method_step(const struct file_call *call, struct file_result *result, struct run_context *run);
 
 /* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
 extern const struct function function_file_open;
@@ -60,7 +60,7 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
 
 /* What POST /v1/files takes, and what a script says of its file. */
 struct file_opening {
-    struct text path;
+    struct str path;
     int mode;          /* enum file_mode */
     int encoding;      /* enum encoding */
     uint64_t lease_ns; /* may be absent */

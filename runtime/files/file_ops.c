@@ -13,7 +13,7 @@ static const char *const whence_names[] = {
     [WHENCE_START] = "start", [WHENCE_CURRENT] = "current", [WHENCE_END] = "end", NULL};
 
 static const struct type line_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .takes_nul = true};
-const struct type file_lines_type = {.kind = TYPE_LIST, .item = &line_type, .max = 1 << 20};
+const struct type file_lines_type = {.kind = TYPE_ARRAY, .item = &line_type, .max = 1 << 20};
 const struct type file_whence_type = {.kind = TYPE_ENUM, .names = whence_names};
 const struct type file_distance_type = {.kind = TYPE_INTEGER, .min = -(INT64_C(1) << 53), .max = INT64_C(1) << 53};
 
@@ -35,7 +35,7 @@ static bool appends(const struct open_file *file)
     return (file_open_flags[file->mode] & O_APPEND) != 0;
 }
 
-int file_open_step(struct open_file *file, struct run *run)
+int file_open_step(struct open_file *file, struct run_context *run)
 {
     int fd;
     int rc = jail_open_file(run->jail, file->path, file_open_flags[file->mode], 0666, &fd, run->e);
@@ -59,7 +59,7 @@ int file_open_step(struct open_file *file, struct run *run)
 /* -- the methods --------------------------------------------------------------------------------------------------- */
 
 /* At the file's position, as much as the call says. */
-static struct file_range range_of(const struct file_call *call, const struct run *run)
+static struct file_range range_of(const struct file_call *call, const struct run_context *run)
 {
     const struct open_file *file = call->file;
     return (struct file_range){
@@ -71,11 +71,11 @@ static struct file_range range_of(const struct file_call *call, const struct run
     };
 }
 
-typedef int read_fn(const struct file_range *range, struct run *run, struct file_piece *out);
+typedef int read_fn(const struct file_range *range, struct run_context *run, struct file_piece *out);
 
 /* Reads at the position and moves it. */
 static int read_here(struct open_file *file, const struct file_range *range, read_fn *read, struct file_result *result,
-                     struct run *run)
+                     struct run_context *run)
 {
     struct file_piece piece;
     int rc = read(range, run, &piece);
@@ -88,50 +88,50 @@ static int read_here(struct open_file *file, const struct file_range *range, rea
     return 0;
 }
 
-int file_step_read(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_read(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct file_range range = range_of(call, run);
     range.whole = call->length == INTEGER_ABSENT;
     return read_here(call->file, &range, file_read, result, run);
 }
 
-int file_step_readline(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_readline(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct file_range range = range_of(call, run);
     return read_here(call->file, &range, file_read_line, result, run);
 }
 
-static size_t count_lines(struct text bytes)
+static size_t count_lines(struct str bytes)
 {
     size_t count = 0;
-    for (struct text line; file_next_line(&bytes, &line);)
+    for (struct str line; file_next_line(&bytes, &line);)
         count++;
     return count;
 }
 
-static int split_lines(const struct open_file *file, struct text bytes, struct run *run, struct list *out)
+static int split_lines(const struct open_file *file, struct str bytes, struct run_context *run, struct array *out)
 {
     size_t all = count_lines(bytes), count = 0;
     if (all > (size_t)file_lines_type.max)
         return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
                        file->path.at, (long long)file_lines_type.max);
-    struct text line, *lines = arena_calloc(run->arena, all, sizeof *lines);
+    struct str line, *lines = arena_calloc(run->arena, all, sizeof *lines);
     if (lines == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
     int rc = 0;
     while (rc == 0 && file_next_line(&bytes, &line))
         rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
-    *out = (struct list){lines, count};
+    *out = (struct array){lines, count};
     return rc;
 }
 
 /* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
-int file_step_readlines(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_readlines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     struct file_range range = range_of(call, run);
-    struct text bytes;
-    struct list lines;
+    struct str bytes;
+    struct array lines;
     range.most = run->limits->max_read_bytes;
     range.whole = true;
     int rc = file_read_bytes(&range, run, &bytes);
@@ -146,7 +146,7 @@ int file_step_readlines(const struct file_call *call, struct file_result *result
     return 0;
 }
 
-static int write_here(struct open_file *file, struct text bytes, struct file_result *result, struct run *run)
+static int write_here(struct open_file *file, struct str bytes, struct file_result *result, struct run_context *run)
 {
     int64_t position = atomic_load(&file->position);
     int rc = 0;
@@ -165,21 +165,21 @@ static int write_here(struct open_file *file, struct text bytes, struct file_res
     return 0;
 }
 
-int file_step_write(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_write(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
-    struct text bytes;
+    struct str bytes;
     int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
     return rc != 0 ? rc : write_here(file, bytes, result, run);
 }
 
 /* Joins the lines first: they are written all or not at all. No newlines are added, as in Python. */
-int file_step_writelines(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_writelines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
-    const struct text *lines = call->lines.items;
+    const struct str *lines = call->lines.items;
     size_t len = 0;
-    struct text *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
+    struct str *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
     if (pieces == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
     for (size_t i = 0; i < call->lines.count; i++) {
@@ -196,10 +196,10 @@ int file_step_writelines(const struct file_call *call, struct file_result *resul
         memcpy(all + at, pieces[i].at, pieces[i].len);
         at += pieces[i].len;
     }
-    return write_here(file, (struct text){all, len}, result, run);
+    return write_here(file, (struct str){all, len}, result, run);
 }
 
-int file_step_pread(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_pread(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct file_range range = range_of(call, run);
     struct file_piece piece;
@@ -210,10 +210,10 @@ int file_step_pread(const struct file_call *call, struct file_result *result, st
     return rc;
 }
 
-int file_step_pwrite(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_pwrite(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
-    struct text bytes;
+    struct str bytes;
     int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
     if (rc == 0)
         rc = file_write_at(file->fd, call->offset, bytes, file->path, run->e);
@@ -231,7 +231,7 @@ static int size_of(const struct open_file *file, int64_t *size, struct err *e)
     return 0;
 }
 
-int file_step_seek(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_seek(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     int64_t base = 0, position;
@@ -250,14 +250,14 @@ int file_step_seek(const struct file_call *call, struct file_result *result, str
     return 0;
 }
 
-int file_step_tell(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_tell(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)run;
     *result = (struct file_result){.position = atomic_load(&call->file->position)};
     return 0;
 }
 
-int file_step_truncate(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_truncate(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
@@ -268,7 +268,7 @@ int file_step_truncate(const struct file_call *call, struct file_result *result,
 }
 
 /* There is no buffer of ours to flush; what was written is the kernel's. */
-int file_step_flush(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_flush(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)call;
     (void)result;
@@ -276,13 +276,13 @@ int file_step_flush(const struct file_call *call, struct file_result *result, st
     return 0;
 }
 
-int file_step_fsync(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_fsync(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)result;
     return fsync(call->file->fd) == 0 ? 0 : jail_error(run->e, errno, call->file->path);
 }
 
-int file_step_stat(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_stat(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct stat st;
     if (fstat(call->file->fd, &st) != 0)
@@ -290,7 +290,7 @@ int file_step_stat(const struct file_call *call, struct file_result *result, str
     return file_stat_from(&st, run->arena, &result->stat, run->e);
 }
 
-int file_step_close(const struct file_call *call, struct file_result *result, struct run *run)
+int file_step_close(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     (void)result;

@@ -17,13 +17,13 @@ enum {
 
 /* -- errors ---------------------------------------------------------------------------------------------------------- */
 
-int jail_refuse(struct err *e, int rc, struct text path, const char *sentence)
+int jail_refuse(struct err *e, int rc, struct str path, const char *sentence)
 {
-    size_t len = text_cut(path, SHOWN_MOST);
+    size_t len = str_truncate(path, SHOWN_MOST);
     return err_set(e, rc, "%.*s%s: %s", (int)len, path.len == 0 ? "" : path.at, len < path.len ? "..." : "", sentence);
 }
 
-int jail_error(struct err *e, int error, struct text path)
+int jail_error(struct err *e, int error, struct str path)
 {
     switch (error) {
     case ENOSPC:
@@ -95,7 +95,7 @@ static int resolve(int root, const char *path, int flags, mode_t mode)
 
 /* What no system call need be asked about. The drafts are nobody's to see: they come and go with calls under way. A symlink
  * to them would be somebody's own doing, and harms nobody outside the root. */
-static int check_path(struct text path, struct err *e)
+static int check_path(struct str path, struct err *e)
 {
     if (path.len > PATH_MOST)
         return jail_error(e, ENAMETOOLONG, path);
@@ -112,13 +112,13 @@ static int check_path(struct text path, struct err *e)
     return 0;
 }
 
-int jail_new(const char *root, struct jail **out, struct err *e)
+int jail_new(const char *root, struct file_root **out, struct err *e)
 {
     char text[96];
-    struct jail *jail = malloc(sizeof *jail);
+    struct file_root *jail = malloc(sizeof *jail);
     if (jail == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the root of files");
-    *jail = (struct jail){.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), .drafts = -1};
+    *jail = (struct file_root){.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), .drafts = -1};
     int rc;
     if (jail->root < 0) {
         rc = err_set(e, ERR_INVALID, "%.150s can't be the root of files: %s", root,
@@ -148,7 +148,7 @@ err_after_malloc:
     return rc;
 }
 
-void jail_free(struct jail *jail)
+void jail_free(struct file_root *jail)
 {
     if (jail == NULL)
         return;
@@ -158,7 +158,7 @@ void jail_free(struct jail *jail)
     free(jail);
 }
 
-int jail_open_file(const struct jail *jail, struct text path, int flags, mode_t mode, int *out, struct err *e)
+int jail_open_file(const struct file_root *jail, struct str path, int flags, mode_t mode, int *out, struct err *e)
 {
     int rc = check_path(path, e);
     if (rc != 0)
@@ -179,7 +179,7 @@ int jail_open_file(const struct jail *jail, struct text path, int flags, mode_t 
     return 0;
 }
 
-int jail_open_directory(const struct jail *jail, struct text path, int *out, struct err *e)
+int jail_open_directory(const struct file_root *jail, struct str path, int *out, struct err *e)
 {
     int rc = check_path(path, e);
     if (rc != 0)
@@ -191,7 +191,7 @@ int jail_open_directory(const struct jail *jail, struct text path, int *out, str
     return 0;
 }
 
-int jail_stat(const struct jail *jail, struct text path, bool follow, struct stat *out, struct err *e)
+int jail_stat(const struct file_root *jail, struct str path, bool follow, struct stat *out, struct err *e)
 {
     int rc = check_path(path, e);
     if (rc != 0)
@@ -216,7 +216,7 @@ struct tail {
     bool slashed;   /* there is a slash behind it: it has to be a directory */
 };
 
-static struct tail tail_of(struct text path)
+static struct tail tail_of(struct str path)
 {
     size_t end = path.len, at;
     while (end > 0 && path.at[end - 1] == '/')
@@ -227,7 +227,7 @@ static struct tail tail_of(struct text path)
 }
 
 /* Opens the directory that the path's last component lies in. -1 with errno set. */
-static int open_parent(const struct jail *jail, struct text path, size_t tail_at)
+static int open_parent(const struct file_root *jail, struct str path, size_t tail_at)
 {
     char parent[PATH_MOST + 1];
     if (tail_at == 0)
@@ -243,7 +243,7 @@ static bool is_dots(const char *name)
 }
 
 /* The path ends in ".", ".." or "/": outside the root that is an error like any other, inside it has no name to act on. */
-static int refuse_nameless(const struct jail *jail, struct text path, struct err *e)
+static int refuse_nameless(const struct file_root *jail, struct str path, struct err *e)
 {
     int fd = resolve(jail->root, path.at, O_PATH, 0);
     if (fd < 0)
@@ -253,7 +253,7 @@ static int refuse_nameless(const struct jail *jail, struct text path, struct err
 }
 
 /* jail_entry(), with messages about `shown`. */
-static int find_entry(const struct jail *jail, struct text path, struct text shown, struct jail_entry *out,
+static int find_entry(const struct file_root *jail, struct str path, struct str shown, struct jail_entry *out,
                       struct err *e)
 {
     struct jail_entry entry;
@@ -277,7 +277,7 @@ static int find_entry(const struct jail *jail, struct text path, struct text sho
     return 0;
 }
 
-int jail_entry(const struct jail *jail, struct text path, struct jail_entry *out, struct err *e)
+int jail_entry(const struct file_root *jail, struct str path, struct jail_entry *out, struct err *e)
 {
     struct jail_entry entry = {.directory = -1};
     struct stat stat;
@@ -297,7 +297,7 @@ int jail_entry(const struct jail *jail, struct text path, struct jail_entry *out
 static int follow_link(const struct jail_entry *entry, char path[PATH_MOST + 1])
 {
     char target[PATH_MOST + 1];
-    size_t at = tail_of(text_of(path)).at;
+    size_t at = tail_of(str_from(path)).at;
     ssize_t len = readlinkat(entry->directory, entry->name, target, sizeof target);
     if (len < 0)
         return errno;
@@ -310,7 +310,7 @@ static int follow_link(const struct jail_entry *entry, char path[PATH_MOST + 1])
     return 0;
 }
 
-int jail_target(const struct jail *jail, struct text path, struct jail_entry *out, struct err *e)
+int jail_target(const struct file_root *jail, struct str path, struct jail_entry *out, struct err *e)
 {
     char at[PATH_MOST + 1]; /* relative to the root all the way: only so may a link's ".." lead up */
     int rc = check_path(path, e);
@@ -320,7 +320,7 @@ int jail_target(const struct jail *jail, struct text path, struct jail_entry *ou
     for (int links = 0; links <= LINKS_MOST; links++) {
         struct jail_entry entry = {.directory = -1};
         struct stat stat;
-        rc = find_entry(jail, text_of(at), path, &entry, e);
+        rc = find_entry(jail, str_from(at), path, &entry, e);
         if (rc != 0)
             return rc;
         int error = 0;
@@ -352,9 +352,9 @@ int jail_target(const struct jail *jail, struct text path, struct jail_entry *ou
 }
 
 /* Makes the directory that the first `len` bytes of the path name, in one that is there. */
-static int make_one(const struct jail *jail, struct text path, size_t len, struct err *e)
+static int make_one(const struct file_root *jail, struct str path, size_t len, struct err *e)
 {
-    struct tail tail = tail_of((struct text){path.at, len});
+    struct tail tail = tail_of((struct str){path.at, len});
     char name[256];
     int rc = 0;
     if (tail.len >= sizeof name)
@@ -372,7 +372,7 @@ static int make_one(const struct jail *jail, struct text path, size_t len, struc
     return rc;
 }
 
-int jail_make_parents(const struct jail *jail, struct text path, struct err *e)
+int jail_make_parents(const struct file_root *jail, struct str path, struct err *e)
 {
     size_t last = tail_of(path).at;
     int rc = check_path(path, e);

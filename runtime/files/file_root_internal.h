@@ -4,7 +4,7 @@
 
 #include "runtime/files/file_root.h"
 
-struct jail {
+struct file_root {
     int root;         /* O_PATH; owned */
     int drafts;       /* the directory for temporary files; owned; -1 when there can't be one */
     int drafts_error; /* then an errno: why */
@@ -12,6 +12,6 @@ struct jail {
 
 /* Opens or makes the directory for temporary files, and removes what processes that are gone left in it. Where that can't be
  * written, there just are no drafts; an error only when something else has its name. */
-int jail_open_drafts(struct jail *jail, struct err *e);
+int jail_open_drafts(struct file_root *jail, struct err *e);
 
 #endif

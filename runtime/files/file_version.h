@@ -12,15 +12,15 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-struct file_stamp {
+struct file_version {
     uint64_t inode;
     uint64_t size_bytes;
     int64_t modified_us; /* since 1970 */
 };
 
-static inline struct file_stamp file_stamp_of(const struct stat *stat)
+static inline struct file_version file_stamp_of(const struct stat *stat)
 {
-    return (struct file_stamp){
+    return (struct file_version){
         .inode = stat->st_ino,
         .size_bytes = (uint64_t)stat->st_size,
         .modified_us = (int64_t)stat->st_mtim.tv_sec * 1000000 + stat->st_mtim.tv_nsec / 1000,
@@ -33,7 +33,7 @@ struct arena;
  * a code with *e filled, whose message names the path. It runs in a thread of the pool, more than once, and looks at
  * nothing but its arguments. */
 struct file_condition {
-    int (*check)(const void *given, const struct file_stamp *there, struct text path, struct err *e);
+    int (*check)(const void *given, const struct file_version *there, struct str path, struct err *e);
     const void *given;
     struct arena *arena; /* that the condition and `given` lie in; borrowed */
 };

@@ -4,7 +4,7 @@
 #include "runtime/task/task_submit.h"
 
 struct step_input {
-    struct step *step;
+    struct file_work *step;
 };
 
 static const struct field no_fields[] = {{0}};
@@ -12,10 +12,10 @@ static const struct type step_input_type = {
     .kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct step_input)};
 static const struct type nothing_type = {.kind = TYPE_RECORD, .fields = no_fields};
 
-static int step_run(const void *input, void *output, struct run *run)
+static int step_run(const void *input, void *output, struct run_context *run)
 {
     (void)output;
-    struct step *step = ((const struct step_input *)input)->step;
+    struct file_work *step = ((const struct step_input *)input)->step;
     return step->work(step, run);
 }
 
@@ -31,10 +31,10 @@ static const struct function function_step = {
 
 static void on_done(struct task *task, void *user)
 {
-    struct step *step = user;
-    struct task_view view;
+    struct file_work *step = user;
+    struct task_info view;
     struct err e = {0};
-    task_look(task, &view);
+    task_get_info(task, &view);
     if (view.rc != 0)
         err_set(&e, view.rc, "%s", view.detail != NULL ? view.detail : error_title(view.rc));
     struct arena *kept = arena_ref(step->arena); /* done() may let go of all else that keeps it */
@@ -43,7 +43,7 @@ static void on_done(struct task *task, void *user)
     task_release(task);
 }
 
-static int submit(struct runtime *runtime, struct step *step, bool goes_on, struct err *e)
+static int submit(struct runtime *runtime, struct file_work *step, bool goes_on, struct err *e)
 {
     struct arena *arena = arena_new();
     struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
@@ -56,18 +56,18 @@ static int submit(struct runtime *runtime, struct step *step, bool goes_on, stru
     *spec = (struct task_spec){.function = &function_step, .input = input, .options = task_options_none};
     spec->options.timeout_ns = spec->options.deadline_ns = INT64_MAX;
     struct task *task;
-    int rc = goes_on ? task_go_on(runtime, spec, arena, on_done, step, &task, e)
+    int rc = goes_on ? task_continue(runtime, spec, arena, on_done, step, &task, e)
                      : task_submit(runtime, spec, arena, uv_hrtime(), on_done, step, &task, e);
     arena_unref(arena); /* the task has its own reference */
     return rc;
 }
 
-int step_submit(struct runtime *runtime, struct step *step, struct err *e)
+int step_submit(struct runtime *runtime, struct file_work *step, struct err *e)
 {
     return submit(runtime, step, false, e);
 }
 
-int step_go_on(struct runtime *runtime, struct step *step, struct err *e)
+int step_go_on(struct runtime *runtime, struct file_work *step, struct err *e)
 {
     return submit(runtime, step, true, e);
 }

@@ -10,18 +10,18 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/task/task.h"
 
-struct step {
+struct file_work {
     struct arena *arena; /* borrowed; the step lies in it */
     /* In a thread of the pool; 0 or an ERR_ code with run->e filled. */
-    int (*work)(struct step *step, struct run *run);
+    int (*work)(struct file_work *step, struct run_context *run);
     /* e->rc is what work returned; or ERR_SHUTTING_DOWN, and then work may still be under way: what it works on is not to be
      * touched. */
-    void (*done)(struct step *step, const struct err *e);
+    void (*done)(struct file_work *step, const struct err *e);
 };
 
 /* Submits it. The first step of a piece of work may be refused as any task; the others go on with it, and end it
- * (task_go_on() in runtime/task/task_internal.h). It has no time limit: who would be told of one is who waits for it anyway. ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_OFF, ERR_SHUTTING_DOWN: then `done` does not run. */
-int step_submit(struct runtime *runtime, struct step *step, struct err *e);
-int step_go_on(struct runtime *runtime, struct step *step, struct err *e);
+ * (task_continue() in runtime/task/task_internal.h). It has no time limit: who would be told of one is who waits for it anyway. ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_OFF, ERR_SHUTTING_DOWN: then `done` does not run. */
+int step_submit(struct runtime *runtime, struct file_work *step, struct err *e);
+int step_go_on(struct runtime *runtime, struct file_work *step, struct err *e);
 
 #endif

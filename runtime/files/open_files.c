@@ -134,8 +134,8 @@ bool open_file_hold(struct open_file *file, struct arena *arena)
     return true;
 }
 
-int open_files_add(struct open_files *files, const char *id, struct text path, int mode, int encoding,
-                   uint64_t lease_ns, struct arena *arena, struct open_file **out, struct err *e)
+int open_files_add(struct open_files *files, const char *id, struct str path, int mode, int encoding, uint64_t lease_ns,
+                   struct arena *arena, struct open_file **out, struct err *e)
 {
     size_t most = (size_t)files->runtime->limits.max_open_files;
     if (files->all >= most)
@@ -147,7 +147,7 @@ int open_files_add(struct open_files *files, const char *id, struct text path, i
     memcpy(file->path_bytes, path.at, path.len);
     file->files = files;
     memcpy(file->id, id, strnlen(id, HANDLE_SIZE - 1));
-    file->path = (struct text){file->path_bytes, path.len};
+    file->path = (struct str){file->path_bytes, path.len};
     file->mode = mode;
     file->encoding = encoding;
     file->fd = -1;
@@ -173,7 +173,7 @@ err_memory:
     return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for another open file");
 }
 
-struct open_file *open_files_find(struct open_files *files, struct text id)
+struct open_file *open_files_find(struct open_files *files, struct str id)
 {
     struct open_file key;
     if (id.len >= HANDLE_SIZE)

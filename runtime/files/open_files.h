@@ -32,7 +32,7 @@ enum { HANDLE_SIZE = 32 }; /* bytes of a handle's id, NUL included */
 struct open_file {
     struct open_files *files;
     char id[HANDLE_SIZE];
-    struct text path;      /* lies in path_bytes */
+    struct str path;       /* lies in path_bytes */
     int mode;              /* enum file_mode */
     int encoding;          /* enum encoding */
     int fd;                /* owned; -1 before it is open and after it is closed */
@@ -40,7 +40,7 @@ struct open_file {
     uint64_t lease_ns;
     struct timer lease;
     uint64_t expires_ns; /* uv_hrtime() */
-    struct lane lane;
+    struct strand lane;
     size_t holders; /* requests that refer to it */
     bool listed;    /* clients can find it */
     char path_bytes[];
@@ -53,10 +53,10 @@ void open_files_free(struct open_files *files);
 
 /* Makes a file that is not open yet, lists it under `id`, and has the arena's request hold it. ERR_TOO_MANY_FILES or
  * ERR_OUT_OF_MEMORY. */
-int open_files_add(struct open_files *files, const char *id, struct text path, int mode, int encoding,
-                   uint64_t lease_ns, struct arena *arena, struct open_file **out, struct err *e);
+int open_files_add(struct open_files *files, const char *id, struct str path, int mode, int encoding, uint64_t lease_ns,
+                   struct arena *arena, struct open_file **out, struct err *e);
 
-struct open_file *open_files_find(struct open_files *files, struct text id); /* NULL when there is none */
+struct open_file *open_files_find(struct open_files *files, struct str id); /* NULL when there is none */
 
 /* Calls `each` for every listed file, in the order of their ids. */
 void open_files_each(struct open_files *files, void (*each)(struct open_file *file, void *user), void *user);

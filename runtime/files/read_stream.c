@@ -19,15 +19,15 @@ struct block {
     char *bytes;
 };
 
-struct source {
-    struct step step; /* one at a time; first: what it works on is the source */
+struct read_stream {
+    struct file_work step; /* one at a time; first: what it works on is the source */
     struct runtime *runtime;
     struct arena *arena; /* a reference, until source_close(); holds the source and its blocks */
-    struct text path;
+    struct str path;
     source_fn *ready;
     void *user;
     int fd; /* set by the first step; -1 before */
-    struct file_stamp stamp;
+    struct file_version stamp;
     uint64_t offset; /* of the next read */
     struct block blocks[BLOCKS];
     unsigned reading, taking; /* which block is next for each */
@@ -39,14 +39,14 @@ struct source {
     bool torn; /* the shutdown took a step away that may still be under way: the descriptor is not ours to close */
 };
 
-static struct source *source_of(struct step *step)
+static struct read_stream *source_of(struct file_work *step)
 {
-    return container_of(step, struct source, step);
+    return container_of(step, struct read_stream, step);
 }
 
-static int work_open(struct step *step, struct run *run)
+static int work_open(struct file_work *step, struct run_context *run)
 {
-    struct source *source = source_of(step);
+    struct read_stream *source = source_of(step);
     struct stat st;
     int rc = jail_open_file(run->jail, source->path, O_RDONLY, 0, &source->fd, run->e);
     if (rc != 0)
@@ -58,9 +58,9 @@ static int work_open(struct step *step, struct run *run)
     return 0;
 }
 
-static int work_read(struct step *step, struct run *run)
+static int work_read(struct file_work *step, struct run_context *run)
 {
-    struct source *source = source_of(step);
+    struct read_stream *source = source_of(step);
     struct block *block = &source->blocks[source->reading];
     uint64_t left = source->stamp.size_bytes - source->offset;
     size_t want = left < BLOCK ? (size_t)left : BLOCK;
@@ -75,27 +75,27 @@ static int work_read(struct step *step, struct run *run)
     return 0;
 }
 
-static int work_close(struct step *step, struct run *run)
+static int work_close(struct file_work *step, struct run_context *run)
 {
     (void)run;
     close(source_of(step)->fd);
     return 0;
 }
 
-static void give_back(struct source *source)
+static void give_back(struct read_stream *source)
 {
     streams_leave(source->runtime);
     arena_unref(source->arena);
 }
 
-static void on_closed(struct step *step, const struct err *e)
+static void on_closed(struct file_work *step, const struct err *e)
 {
     (void)e;
     give_back(source_of(step));
 }
 
 /* Nothing of it is under way any more. */
-static void end(struct source *source)
+static void end(struct read_stream *source)
 {
     source->step.work = work_close;
     source->step.done = on_closed;
@@ -108,16 +108,16 @@ static void end(struct source *source)
     give_back(source);
 }
 
-static void tell(struct source *source, const struct err *e)
+static void tell(struct read_stream *source, const struct err *e)
 {
     source->hungry = false;
     source->ready(source, e, source->user);
 }
 
-static void on_read(struct step *step, const struct err *e);
+static void on_read(struct file_work *step, const struct err *e);
 
 /* Reads ahead while there is a free block and something left. */
-static void read_on(struct source *source)
+static void read_on(struct read_stream *source)
 {
     struct err e;
     struct block *block = &source->blocks[source->reading];
@@ -131,9 +131,9 @@ static void read_on(struct source *source)
         source->broken = true;
 }
 
-static void on_read(struct step *step, const struct err *e)
+static void on_read(struct file_work *step, const struct err *e)
 {
-    struct source *source = source_of(step);
+    struct read_stream *source = source_of(step);
     source->busy = false;
     source->torn = e->rc == ERR_SHUTTING_DOWN;
     if (source->closed) {
@@ -153,9 +153,9 @@ static void on_read(struct step *step, const struct err *e)
         tell(source, e);
 }
 
-static void on_open(struct step *step, const struct err *e)
+static void on_open(struct file_work *step, const struct err *e)
 {
-    struct source *source = source_of(step);
+    struct read_stream *source = source_of(step);
     source->busy = false;
     source->torn = e->rc == ERR_SHUTTING_DOWN;
     if (source->closed) {
@@ -168,15 +168,15 @@ static void on_open(struct step *step, const struct err *e)
     tell(source, e);
 }
 
-int source_open(struct runtime *runtime, struct text path, source_fn *ready, void *user, struct source **out,
+int source_open(struct runtime *runtime, struct str path, source_fn *ready, void *user, struct read_stream **out,
                 struct err *e)
 {
     int rc = streams_enter(runtime, e);
     if (rc != 0)
         return rc;
     struct arena *arena = arena_new();
-    struct source *source = arena == NULL ? NULL : arena_alloc(arena, sizeof *source);
-    bool ok = source != NULL && arena_text(arena, path.at, path.len, &source->path);
+    struct read_stream *source = arena == NULL ? NULL : arena_alloc(arena, sizeof *source);
+    bool ok = source != NULL && arena_str(arena, path.at, path.len, &source->path);
     for (int i = 0; ok && i < BLOCKS; i++)
         ok = (source->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
     if (!ok) {
@@ -189,7 +189,7 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
     source->ready = ready;
     source->user = user;
     source->fd = -1;
-    source->step = (struct step){.arena = arena, .work = work_open, .done = on_open};
+    source->step = (struct file_work){.arena = arena, .work = work_open, .done = on_open};
     rc = step_submit(runtime, &source->step, e);
     if (rc != 0) {
         arena_unref(arena);
@@ -201,13 +201,13 @@ int source_open(struct runtime *runtime, struct text path, source_fn *ready, voi
     return 0;
 }
 
-void source_look(const struct source *source, struct file_stamp *out)
+void source_look(const struct read_stream *source, struct file_version *out)
 {
     CHECK(source->open);
     *out = source->stamp;
 }
 
-ssize_t source_take(struct source *source, char *out, size_t most)
+ssize_t source_take(struct read_stream *source, char *out, size_t most)
 {
     struct block *block = &source->blocks[source->taking];
     if (!block->full) {
@@ -227,7 +227,7 @@ ssize_t source_take(struct source *source, char *out, size_t most)
     return (ssize_t)n;
 }
 
-void source_close(struct source *source)
+void source_close(struct read_stream *source)
 {
     source->closed = true;
     if (!source->busy)

@@ -47,7 +47,7 @@ static int remove_leftovers(int drafts, struct err *e)
     int fd = openat(drafts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the DIR's own */
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
-        int rc = jail_error(e, errno, TEXT(DRAFTS_NAME));
+        int rc = jail_error(e, errno, STR(DRAFTS_NAME));
         if (fd >= 0)
             close(fd);
         return rc;
@@ -59,7 +59,7 @@ static int remove_leftovers(int drafts, struct err *e)
     return 0;
 }
 
-int jail_open_drafts(struct jail *jail, struct err *e)
+int jail_open_drafts(struct file_root *jail, struct err *e)
 {
     if (mkdirat(jail->root, DRAFTS_NAME, 0700) != 0 && errno != EEXIST) {
         jail->drafts_error = errno; /* a root that can only be read is of use too */
@@ -111,19 +111,19 @@ static int make_draft(int drafts, mode_t mode, struct jail_draft *out)
     return error;
 }
 
-int jail_draft(const struct jail *jail, mode_t mode, struct jail_draft *out, struct err *e)
+int jail_draft(const struct file_root *jail, mode_t mode, struct jail_draft *out, struct err *e)
 {
     struct jail_draft draft;
     int error = jail->drafts < 0 ? jail->drafts_error : EEXIST;
     for (int i = 0; i < DRAFT_TRIES && jail->drafts >= 0 && (error == EEXIST || error == ENOENT); i++)
         error = make_draft(jail->drafts, mode, &draft);
     if (error != 0)
-        return jail_error(e, error, TEXT(DRAFTS_NAME));
+        return jail_error(e, error, STR(DRAFTS_NAME));
     *out = draft;
     return 0;
 }
 
-void jail_drop(const struct jail *jail, struct jail_draft *draft)
+void jail_drop(const struct file_root *jail, struct jail_draft *draft)
 {
     unlinkat(jail->drafts, draft->name, 0);
     close(draft->fd);
@@ -146,7 +146,7 @@ static int rename_entry(int from_directory, const char *from, int to_directory, 
     return unlinkat(from_directory, from, 0);
 }
 
-int jail_rename(int from_directory, const char *from, const struct jail_entry *to, bool exclusive, struct text path,
+int jail_rename(int from_directory, const char *from, const struct jail_entry *to, bool exclusive, struct str path,
                 struct err *e)
 {
     if (rename_entry(from_directory, from, to->directory, to->name, exclusive) == 0)
@@ -165,7 +165,7 @@ static int open_for_sync(const struct jail_entry *entry)
     return openat(entry->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int jail_sync(const struct jail_entry *entry, struct text path, struct err *e)
+int jail_sync(const struct jail_entry *entry, struct str path, struct err *e)
 {
     int fd = open_for_sync(entry);
     if (fd < 0)
@@ -185,7 +185,7 @@ struct manner {
 
 /* Waits its turn, but not for ever: whoever has the lock may have been stopped. *out stays -1 when it does not come, or where
  * the file system has no such locks (NFS has none on directories): then only what depends on what is there is refused. */
-static int take_turn(const struct jail *jail, bool needed, int *out, struct text path, struct err *e)
+static int take_turn(const struct file_root *jail, bool needed, int *out, struct str path, struct err *e)
 {
     int result, tries = 0, fd = openat(jail->drafts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -206,7 +206,7 @@ static int take_turn(const struct jail *jail, bool needed, int *out, struct text
     return rc;
 }
 
-int jail_check(const struct jail_entry *entry, const struct file_condition *condition, struct text path, bool *created,
+int jail_check(const struct jail_entry *entry, const struct file_condition *condition, struct str path, bool *created,
                struct err *e)
 {
     struct stat stat;
@@ -217,14 +217,14 @@ int jail_check(const struct jail_entry *entry, const struct file_condition *cond
         return jail_error(e, S_ISDIR(stat.st_mode) ? EISDIR : ENXIO, path);
     if (condition == NULL)
         return 0;
-    struct file_stamp there = *created ? (struct file_stamp){0} : file_stamp_of(&stat);
+    struct file_version there = *created ? (struct file_version){0} : file_stamp_of(&stat);
     return condition->check(condition->given, *created ? NULL : &there, path, e);
 }
 
 /* Checks and renames, in its turn. Who needs no turn (to rename a file, to write into one) may come between the two: on a
  * condition, what was found missing is made, never replaced, and looked at again when it is there after all. */
-static int put_in_place(const struct jail *jail, const struct jail_draft *draft, const struct jail_entry *entry,
-                        const struct manner *manner, struct text path, bool *created, struct err *e)
+static int put_in_place(const struct file_root *jail, const struct jail_draft *draft, const struct jail_entry *entry,
+                        const struct manner *manner, struct str path, bool *created, struct err *e)
 {
     int turn = -1;
     if (manner->exclusive)
@@ -254,8 +254,8 @@ static void stamp_exactly(int fd)
     (void)futimens(fd, times);
 }
 
-static int publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry,
-                   const struct manner *manner, struct text path, struct jail_put *out, struct err *e)
+static int publish(const struct file_root *jail, struct jail_draft *draft, const struct jail_entry *entry,
+                   const struct manner *manner, struct str path, struct jail_put *out, struct err *e)
 {
     struct stat stat;
     int rc = 0, directory = -1;
@@ -286,15 +286,15 @@ static int publish(const struct jail *jail, struct jail_draft *draft, const stru
     return rc;
 }
 
-int jail_publish(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry, bool exclusive,
-                 bool sync, struct text path, struct err *e)
+int jail_publish(const struct file_root *jail, struct jail_draft *draft, const struct jail_entry *entry, bool exclusive,
+                 bool sync, struct str path, struct err *e)
 {
     struct jail_put put;
     return publish(jail, draft, entry, &(struct manner){exclusive, sync, NULL}, path, &put, e);
 }
 
-int jail_publish_if(const struct jail *jail, struct jail_draft *draft, const struct jail_entry *entry,
-                    const struct file_condition *condition, struct text path, struct jail_put *out, struct err *e)
+int jail_publish_if(const struct file_root *jail, struct jail_draft *draft, const struct jail_entry *entry,
+                    const struct file_condition *condition, struct str path, struct jail_put *out, struct err *e)
 {
     struct jail_put put = {0};
     int rc = publish(jail, draft, entry, &(struct manner){false, true, condition}, path, &put, e);

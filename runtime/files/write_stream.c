@@ -18,11 +18,11 @@ struct block {
     char *bytes;
 };
 
-struct sink {
-    struct step step; /* one at a time; what it works on is the sink */
+struct write_stream {
+    struct file_work step; /* one at a time; what it works on is the sink */
     struct runtime *runtime;
     struct arena *arena; /* a reference, until it ends; holds the sink and its blocks */
-    struct text path;
+    struct str path;
     sink_fn *ready;
     void *user;
     struct jail_draft draft;                /* fd -1: there is none */
@@ -40,16 +40,16 @@ struct sink {
     struct err failed; /* rc 0: it has not */
 };
 
-static struct sink *sink_of(struct step *step)
+static struct write_stream *sink_of(struct file_work *step)
 {
-    return container_of(step, struct sink, step);
+    return container_of(step, struct write_stream, step);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */
 
-static int work_begin(struct step *step, struct run *run)
+static int work_begin(struct file_work *step, struct run_context *run)
 {
-    struct sink *sink = sink_of(step);
+    struct write_stream *sink = sink_of(step);
     struct jail_entry entry; /* a place that can't be is told at once, not after a gigabyte */
     bool created;
     int rc = jail_target(run->jail, sink->path, &entry, run->e);
@@ -62,9 +62,9 @@ static int work_begin(struct step *step, struct run *run)
     return jail_draft(run->jail, FILE_MODE, &sink->draft, run->e);
 }
 
-static int work_write(struct step *step, struct run *run)
+static int work_write(struct file_work *step, struct run_context *run)
 {
-    struct sink *sink = sink_of(step);
+    struct write_stream *sink = sink_of(step);
     struct block *block = &sink->blocks[sink->writing];
     for (size_t done = 0; done < block->len;) {
         ssize_t n = write(sink->draft.fd, block->bytes + done, block->len - done);
@@ -75,9 +75,9 @@ static int work_write(struct step *step, struct run *run)
     return 0;
 }
 
-static int work_publish(struct step *step, struct run *run)
+static int work_publish(struct file_work *step, struct run_context *run)
 {
-    struct sink *sink = sink_of(step);
+    struct write_stream *sink = sink_of(step);
     struct jail_entry entry;
     int rc = jail_target(run->jail, sink->path, &entry, run->e);
     if (rc != 0)
@@ -87,9 +87,9 @@ static int work_publish(struct step *step, struct run *run)
     return rc;
 }
 
-static int work_drop(struct step *step, struct run *run)
+static int work_drop(struct file_work *step, struct run_context *run)
 {
-    struct sink *sink = sink_of(step);
+    struct write_stream *sink = sink_of(step);
     jail_drop(run->jail, &sink->draft);
     sink->draft.fd = -1;
     return 0;
@@ -97,20 +97,20 @@ static int work_drop(struct step *step, struct run *run)
 
 /* -- on the loop --------------------------------------------------------------------------------------------------- */
 
-static void give_back(struct sink *sink)
+static void give_back(struct write_stream *sink)
 {
     streams_leave(sink->runtime);
     arena_unref(sink->arena);
 }
 
-static void on_dropped(struct step *step, const struct err *e)
+static void on_dropped(struct file_work *step, const struct err *e)
 {
     (void)e;
     give_back(sink_of(step));
 }
 
 /* Nothing of it is under way any more. */
-static void end(struct sink *sink)
+static void end(struct write_stream *sink)
 {
     sink->step.work = work_drop;
     sink->step.done = on_dropped;
@@ -123,9 +123,9 @@ static void end(struct sink *sink)
     give_back(sink);
 }
 
-static void on_step(struct step *step, const struct err *e);
+static void on_step(struct file_work *step, const struct err *e);
 
-static bool submit(struct sink *sink, int (*work)(struct step *step, struct run *run))
+static bool submit(struct write_stream *sink, int (*work)(struct file_work *step, struct run_context *run))
 {
     sink->step.work = work;
     sink->step.done = on_step;
@@ -139,7 +139,7 @@ static bool submit(struct sink *sink, int (*work)(struct step *step, struct run 
 }
 
 /* Does what is to be done next. False: nothing is under way, and nothing will be by itself. */
-static bool advance(struct sink *sink)
+static bool advance(struct write_stream *sink)
 {
     if (sink->busy)
         return true;
@@ -157,15 +157,15 @@ static bool advance(struct sink *sink)
     return sink->finishing && submit(sink, work_publish);
 }
 
-static void tell(struct sink *sink)
+static void tell(struct write_stream *sink)
 {
     sink->blocked = false;
     sink->ready(sink, &sink->failed, sink->user);
 }
 
-static void on_step(struct step *step, const struct err *e)
+static void on_step(struct file_work *step, const struct err *e)
 {
-    struct sink *sink = sink_of(step);
+    struct write_stream *sink = sink_of(step);
     bool published = step->work == work_publish, wrote = step->work == work_write;
     sink->busy = false;
     sink->torn = e->rc == ERR_SHUTTING_DOWN;
@@ -187,15 +187,15 @@ static void on_step(struct step *step, const struct err *e)
         tell(sink);
 }
 
-int sink_open(struct runtime *runtime, struct text path, const struct file_condition *condition, sink_fn *ready,
-              void *user, struct sink **out, struct err *e)
+int sink_open(struct runtime *runtime, struct str path, const struct file_condition *condition, sink_fn *ready,
+              void *user, struct write_stream **out, struct err *e)
 {
     int rc = streams_enter(runtime, e);
     if (rc != 0)
         return rc;
     struct arena *arena = arena_new();
-    struct sink *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
-    bool ok = sink != NULL && arena_text(arena, path.at, path.len, &sink->path);
+    struct write_stream *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
+    bool ok = sink != NULL && arena_str(arena, path.at, path.len, &sink->path);
     for (int i = 0; ok && i < BLOCKS; i++)
         ok = (sink->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
     if (ok && condition != NULL)
@@ -223,7 +223,7 @@ int sink_open(struct runtime *runtime, struct text path, const struct file_condi
     return 0;
 }
 
-size_t sink_put(struct sink *sink, const char *bytes, size_t len)
+size_t sink_put(struct write_stream *sink, const char *bytes, size_t len)
 {
     size_t taken = 0;
     while (taken < len && sink->failed.rc == 0) {
@@ -249,28 +249,28 @@ size_t sink_put(struct sink *sink, const char *bytes, size_t len)
     return taken;
 }
 
-void sink_finish(struct sink *sink)
+void sink_finish(struct write_stream *sink)
 {
     sink->finishing = true;
     if (!advance(sink))
         tell(sink);
 }
 
-bool sink_failed(const struct sink *sink, struct err *e)
+bool sink_failed(const struct write_stream *sink, struct err *e)
 {
     if (sink->failed.rc != 0)
         *e = sink->failed;
     return sink->failed.rc != 0;
 }
 
-void sink_look(const struct sink *sink, struct file_stamp *stamp, bool *created)
+void sink_look(const struct write_stream *sink, struct file_version *stamp, bool *created)
 {
     CHECK(sink->finished);
     *stamp = sink->put.stamp;
     *created = sink->put.created;
 }
 
-void sink_close(struct sink *sink)
+void sink_close(struct write_stream *sink)
 {
     sink->closed = true;
     if (!sink->busy)

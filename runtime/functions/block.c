@@ -41,7 +41,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
 }
 
-static int block_run(const void *in, void *out, struct run *run)
+static int block_run(const void *in, void *out, struct run_context *run)
 {
     (void)run; /* that it does not look whether it was canceled is the point of it */
     const struct block_input *input = in;

@@ -15,7 +15,7 @@ enum {
 };
 
 struct copy_file_input {
-    struct text from, to;
+    struct str from, to;
     bool replace, fsync;
 };
 
@@ -64,7 +64,7 @@ static int copy_by_hand(struct copying *c, size_t *n, struct err *e)
     if (got < 0)
         return jail_error(e, errno, c->input->from);
     *n = (size_t)got;
-    return file_write_at(c->to, c->copied, (struct text){c->buffer, *n}, c->input->to, e);
+    return file_write_at(c->to, c->copied, (struct str){c->buffer, *n}, c->input->to, e);
 }
 
 static int copy_piece(struct copying *c, size_t *n, struct err *e)
@@ -90,7 +90,7 @@ static int copy_piece(struct copying *c, size_t *n, struct err *e)
     return copy_by_hand(c, n, e);
 }
 
-static int copy_all(struct copying *c, struct run *run)
+static int copy_all(struct copying *c, struct run_context *run)
 {
     size_t n = 0;
     int rc;
@@ -106,7 +106,7 @@ static int copy_all(struct copying *c, struct run *run)
 
 /* Copies what is open to where `entry` says. */
 static int copy_to(const struct copy_file_input *input, int from, const struct jail_entry *entry,
-                   struct copy_file_output *output, struct run *run)
+                   struct copy_file_output *output, struct run_context *run)
 {
     struct copying copying = {.input = input, .from = from};
     struct jail_draft draft;
@@ -132,7 +132,7 @@ static int copy_to(const struct copy_file_input *input, int from, const struct j
     return rc;
 }
 
-static int copy_file_run(const void *in, void *out, struct run *run)
+static int copy_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct copy_file_input *input = in;
     struct jail_entry entry;

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 struct script_input {
-    struct text path;
+    struct str path;
     int mode;
     int encoding;
-    struct list ops; /* of struct file_call */
+    struct array ops; /* of struct file_call */
 };
 
 struct step_output {
@@ -19,7 +19,7 @@ struct step_output {
 };
 
 struct script_output {
-    struct list results; /* of struct step_output */
+    struct array results; /* of struct step_output */
 };
 
 static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
@@ -71,7 +71,7 @@ static const struct type step_type = {.kind = TYPE_RECORD,
                                       .size = sizeof(struct file_call),
                                       .check = step_check};
 static const struct type steps_type = {
-    .kind = TYPE_LIST, .item = &step_type, .min = 1, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
+    .kind = TYPE_ARRAY, .item = &step_type, .min = 1, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
 
 static const struct field input_fields[] = {
     {"path", &path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
@@ -94,7 +94,7 @@ static const struct field result_fields[] = {
 static const struct type step_output_type = {
     .kind = TYPE_RECORD, .name = "FileScriptResult", .fields = result_fields, .size = sizeof(struct step_output)};
 static const struct type results_type = {
-    .kind = TYPE_LIST, .item = &step_output_type, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
+    .kind = TYPE_ARRAY, .item = &step_output_type, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
 
 static const struct field output_fields[] = {
     {"results", &results_type, offsetof(struct script_output, results), FIELD_REQUIRED, NULL, "A result for each step",
@@ -114,7 +114,7 @@ static int step_failed(struct err *e, size_t index, int op)
     return err_set(e, why.rc, "Step %zu (%s): %s", index, file_method_names[op], why.msg);
 }
 
-static int do_step(const struct file_call *call, struct step_output *step, struct run *run)
+static int do_step(const struct file_call *call, struct step_output *step, struct run_context *run)
 {
     const struct file_method *method = &file_methods[call->op];
     struct file_result *result = arena_alloc(run->arena, sizeof *result);
@@ -127,7 +127,7 @@ static int do_step(const struct file_call *call, struct step_output *step, struc
     return 0;
 }
 
-static int script_run(const void *in, void *out, struct run *run)
+static int script_run(const void *in, void *out, struct run_context *run)
 {
     const struct script_input *input = in;
     struct script_output *output = out;
@@ -150,7 +150,7 @@ static int script_run(const void *in, void *out, struct run *run)
     }
     if (file.fd >= 0)
         close(file.fd);
-    output->results = (struct list){steps, input->ops.count};
+    output->results = (struct array){steps, input->ops.count};
     return rc;
 }
 

@@ -19,18 +19,18 @@ struct gather_output {
     struct counts counts;
     int64_t winner;
     uint64_t serial_ns;
-    struct list tasks; /* of struct task *: the family's */
+    struct array tasks; /* of struct task *: the family's */
 };
 
 static const struct type tasks_type = {
-    .kind = TYPE_LIST, .item = &task_spec_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+    .kind = TYPE_ARRAY, .item = &task_spec_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type positive_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 static const struct type serial_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type child_type = {.kind = TYPE_CHILD};
 static const struct type children_type = {
-    .kind = TYPE_LIST, .item = &child_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+    .kind = TYPE_ARRAY, .item = &child_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
 
 static const struct field input_fields[] = {
     {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
@@ -100,7 +100,7 @@ static const struct type input_type = {.kind = TYPE_RECORD,
                                        .size = sizeof(struct gather_input),
                                        .check = gather_check};
 
-const struct list *gather_children(const void *input)
+const struct array *gather_children(const void *input)
 {
     return &((const struct gather_input *)input)->tasks;
 }
@@ -145,10 +145,10 @@ static void say_lost(struct gather *gather, const char *mode, const struct count
     char cause[sizeof gather->e.msg] = "";
     const struct task *first = gather->first_failed;
     if (first != NULL) {
-        struct text name = first->spec->options.name;
+        struct str name = first->spec->options.name;
         bool named = name.len > 0;
         snprintf(cause, sizeof cause, "; task %u%s%.*s%s failed first: %s", first->index, named ? " (" : "",
-                 (int)text_cut(name, 40), named ? name.at : "", named ? ")" : "",
+                 (int)str_truncate(name, 40), named ? name.at : "", named ? ")" : "",
                  first->detail != NULL ? first->detail : error_title(first->rc));
     }
     err_set(&gather->e, ERR_CHILD_FAILED,
@@ -163,7 +163,7 @@ static void end(struct task *task)
     const struct gather_output *output = task_output(task);
     task->has_output = true;
     if (task->state == TASK_CANCELING && gather->verdict != WON) { /* else the cancel came too late */
-        task_end_canceled(task, family_effect(&gather->family));
+        task_end_canceled(task, children_effect(&gather->family));
         return;
     }
     if (gather->verdict == LOST) {
@@ -195,7 +195,7 @@ void gather_start(struct task *task)
 static void cancel_children(struct gather *gather, enum cancel_reason reason)
 {
     gather->next = gather->family.count; /* nothing more is to start */
-    family_cancel(&gather->family, reason);
+    children_cancel(&gather->family, reason);
 }
 
 static void decide(struct task *task, const struct task *child, bool all_ended)

@@ -14,8 +14,8 @@ enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
 
 /* Where a gathering function's input begins with it, gather_start and the others do for that function. */
 struct gather_input {
-    struct list tasks; /* of struct task_spec */
-    int mode;          /* enum mode */
+    struct array tasks; /* of struct task_spec */
+    int mode;           /* enum mode */
     int64_t quorum;
     int64_t max_concurrency;
     int64_t tolerated_failures;
@@ -25,9 +25,9 @@ enum verdict { UNDECIDED, WON, LOST };
 
 /* The state of such a function. */
 struct gather {
-    struct family family; /* first, as function.h says */
-    size_t next;          /* the first child whose turn has not come */
-    size_t active;        /* children that were queued and have not ended */
+    struct children family; /* first, as function.h says */
+    size_t next;            /* the first child whose turn has not come */
+    size_t active;          /* children that were queued and have not ended */
     size_t ended;
     enum verdict verdict;
     const struct task *first_failed; /* of its children, in time */
@@ -36,7 +36,7 @@ struct gather {
 
 extern const struct type gather_result_type;
 
-const struct list *gather_children(const void *input);
+const struct array *gather_children(const void *input);
 void gather_start(struct task *task);
 void gather_cancel(struct task *task);
 void gather_child_ended(struct task *task, struct task *child);

@@ -18,19 +18,19 @@ enum {
 };
 
 struct list_directory_input {
-    struct text path;
-    struct text after; /* absent: from the first name on */
+    struct str path;
+    struct str after; /* absent: from the first name on */
     int64_t limit;
 };
 
 struct entry {
-    struct text name;
+    struct str name;
     int type;           /* enum file_type */
     int64_t size_bytes; /* absent but for files */
 };
 
 struct list_directory_output {
-    struct list entries; /* of struct entry */
+    struct array entries; /* of struct entry */
     bool truncated;
     int64_t unnameable;
 };
@@ -48,7 +48,7 @@ static const struct field entry_fields[] = {
 };
 static const struct type entry_type = {
     .kind = TYPE_RECORD, .name = "DirectoryEntry", .fields = entry_fields, .size = sizeof(struct entry)};
-static const struct type entries_type = {.kind = TYPE_LIST, .item = &entry_type, .min = 0, .max = ENTRIES_MOST};
+static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type, .min = 0, .max = ENTRIES_MOST};
 
 static const struct field input_fields[] = {
     {"path", &path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
@@ -116,7 +116,7 @@ static void sift_down(struct name *heap, size_t count)
 }
 
 /* False when there is no memory. */
-static bool names_add(struct names *names, struct text name)
+static bool names_add(struct names *names, struct str name)
 {
     bool full = names->heap != NULL && names->count == names->most;
     names->truncated = names->truncated || full;
@@ -143,28 +143,28 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct name *)a)->at, ((const struct name *)b)->at);
 }
 
-static bool is_shown(struct text name, struct text after)
+static bool is_shown(struct str name, struct str after)
 {
-    return !text_is(name, ".") && !text_is(name, "..") && !text_is(name, DRAFTS_NAME) &&
+    return !str_eq(name, ".") && !str_eq(name, "..") && !str_eq(name, DRAFTS_NAME) &&
            (after.at == NULL || strcmp(name.at, after.at) > 0);
 }
 
-static int no_memory(struct run *run, struct text path)
+static int no_memory(struct run_context *run, struct str path)
 {
     return jail_refuse(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
 }
 
 static int collect(DIR *dir, const struct list_directory_input *input, struct names *names, int64_t *unnameable,
-                   struct run *run)
+                   struct run_context *run)
 {
     const struct dirent *entry;
     for (size_t seen = 1; (errno = 0, entry = readdir(dir)) != NULL; seen++) {
-        struct text name = text_of(entry->d_name);
+        struct str name = str_from(entry->d_name);
         if (seen % LOOK_EVERY == 0 && run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the list any more");
         if (!is_shown(name, input->after))
             continue;
-        if (!text_is_utf8(name))
+        if (!str_is_utf8(name))
             ++*unnameable;
         else if (!names_add(names, name))
             return no_memory(run, input->path);
@@ -172,8 +172,8 @@ static int collect(DIR *dir, const struct list_directory_input *input, struct na
     return errno == 0 ? 0 : jail_error(run->e, errno, input->path);
 }
 
-static int describe(int directory, const struct names *names, struct list_directory_output *output, struct text path,
-                    struct run *run)
+static int describe(int directory, const struct names *names, struct list_directory_output *output, struct str path,
+                    struct run_context *run)
 {
     struct entry *entries = arena_calloc(run->arena, names->count, sizeof *entries);
     size_t count = 0;
@@ -181,20 +181,20 @@ static int describe(int directory, const struct names *names, struct list_direct
         return no_memory(run, path);
     for (size_t i = 0; i < names->count; i++) {
         struct entry *entry = &entries[count];
-        struct text name = text_of(names->heap[i].at);
+        struct str name = str_from(names->heap[i].at);
         struct stat stat;
         if (fstatat(directory, name.at, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno == ENOENT) /* it is gone since */
                 continue;
             return jail_error(run->e, errno, path);
         }
-        if (!arena_text(run->arena, name.at, name.len, &entry->name))
+        if (!arena_str(run->arena, name.at, name.len, &entry->name))
             return no_memory(run, path);
         entry->type = (int)file_type_of(stat.st_mode);
         entry->size_bytes = entry->type == FILE_TYPE_FILE ? stat.st_size : INTEGER_ABSENT;
         count++;
     }
-    output->entries = (struct list){entries, count};
+    output->entries = (struct array){entries, count};
     return 0;
 }
 
@@ -207,7 +207,7 @@ static int64_t cost_of(const struct names *names)
     return cost;
 }
 
-static int list_directory_run(const void *in, void *out, struct run *run)
+static int list_directory_run(const void *in, void *out, struct run_context *run)
 {
     const struct list_directory_input *input = in;
     struct list_directory_output *output = out;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 struct make_directory_input {
-    struct text path;
+    struct str path;
     bool parents, exist_ok;
 };
 
@@ -41,7 +41,7 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct make_directory_output)};
 
-static int make(const struct make_directory_input *input, struct run *run)
+static int make(const struct make_directory_input *input, struct run_context *run)
 {
     struct jail_entry entry;
     int rc = input->parents ? jail_make_parents(run->jail, input->path, run->e) : 0;
@@ -55,7 +55,7 @@ static int make(const struct make_directory_input *input, struct run *run)
     return rc;
 }
 
-static int make_directory_run(const void *in, void *out, struct run *run)
+static int make_directory_run(const void *in, void *out, struct run_context *run)
 {
     const struct make_directory_input *input = in;
     struct make_directory_output *output = out;

@@ -4,7 +4,7 @@
 struct map_input {
     struct gather_input gather; /* first, as gather.h says; its tasks are made by prepare */
     const struct function *function;
-    struct list inputs; /* of void *, each of function->input's type */
+    struct array inputs; /* of void *, each of function->input's type */
     int executor;
     int64_t pool;
 };
@@ -12,7 +12,7 @@ struct map_input {
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type item_type = {.kind = TYPE_INPUT};
 static const struct type inputs_type = {
-    .kind = TYPE_LIST, .item = &item_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+    .kind = TYPE_ARRAY, .item = &item_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
 static const struct type concurrency_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 static const struct type tolerated_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 
@@ -55,7 +55,7 @@ static int map_prepare(void *data, struct arena *arena)
         specs[i] = spec_of(input, ((void **)input->inputs.items)[i]);
     input->gather.mode = MODE_ALL;
     type_set_absent(&concurrency_type, &input->gather.quorum);
-    input->gather.tasks = (struct list){specs, input->inputs.count};
+    input->gather.tasks = (struct array){specs, input->inputs.count};
     return 0;
 }
 

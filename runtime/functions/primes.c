@@ -10,7 +10,7 @@ struct primes_input {
 
 struct primes_output {
     int64_t count;
-    struct list parts; /* of struct task *; absent unless it was divided */
+    struct array parts; /* of struct task *; absent unless it was divided */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
@@ -113,7 +113,7 @@ static int64_t sieve(struct base *base, char *composite, uint64_t low, uint64_t 
     return count;
 }
 
-static int primes_run(const void *in, void *out, struct run *run)
+static int primes_run(const void *in, void *out, struct run_context *run)
 {
     const struct primes_input *input = in;
     struct primes_output *output = out;

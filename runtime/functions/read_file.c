@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct read_file_input {
-    struct text path;
+    struct str path;
     int64_t offset;
     int64_t length; /* absent: as much as the limit allows */
     int encoding;   /* enum encoding */
@@ -46,7 +46,7 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "ReadFileResult", .fields = output_fields, .size = sizeof(struct file_piece)};
 
-static int read_file_run(const void *in, void *out, struct run *run)
+static int read_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct read_file_input *input = in;
     bool bounded = !type_is_absent(&read_length_type, &input->length);

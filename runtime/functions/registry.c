@@ -41,12 +41,12 @@ enum cancel_effect executor_effect(enum executor executor)
 }
 
 static const struct type part_type = {.kind = TYPE_CHILD};
-const struct type parts_type = {.kind = TYPE_LIST, .item = &part_type, .min = 1, .max = 64};
+const struct type parts_type = {.kind = TYPE_ARRAY, .item = &part_type, .min = 1, .max = 64};
 
-const struct function *function_find(struct text name)
+const struct function *function_find(struct str name)
 {
     for (const struct function *const *f = functions; *f != NULL; f++)
-        if (text_is(name, (*f)->name))
+        if (str_eq(name, (*f)->name))
             return *f;
     return NULL;
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct remove_file_input {
-    struct text path;
+    struct str path;
     bool missing_ok, directory;
 };
 
@@ -40,7 +40,7 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct remove_file_output)};
 
-static int remove_entry(const struct remove_file_input *input, struct run *run)
+static int remove_entry(const struct remove_file_input *input, struct run_context *run)
 {
     struct jail_entry entry;
     int rc = jail_entry(run->jail, input->path, &entry, run->e);
@@ -56,7 +56,7 @@ static int remove_entry(const struct remove_file_input *input, struct run *run)
     return error == 0 ? 0 : jail_error(run->e, error, input->path);
 }
 
-static int remove_file_run(const void *in, void *out, struct run *run)
+static int remove_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct remove_file_input *input = in;
     struct remove_file_output *output = out;

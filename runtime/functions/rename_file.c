@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct rename_file_input {
-    struct text from, to;
+    struct str from, to;
     bool replace;
 };
 
@@ -41,7 +41,7 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .size = sizeof(struct rename_file_output)};
 
 static int rename_entry(const struct rename_file_input *input, const struct jail_entry *from,
-                        const struct jail_entry *to, int *type, struct run *run)
+                        const struct jail_entry *to, int *type, struct run_context *run)
 {
     struct stat stat;
     if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
@@ -55,7 +55,7 @@ static int rename_entry(const struct rename_file_input *input, const struct jail
     return rc;
 }
 
-static int rename_file_run(const void *in, void *out, struct run *run)
+static int rename_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct rename_file_input *input = in;
     struct rename_file_output *output = out;

@@ -11,12 +11,12 @@ enum family { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6 };
 static const char *const family_names[] = {"any", "ipv4", "ipv6", NULL};
 
 struct resolve_input {
-    struct text host;
+    struct str host;
     int family; /* enum family */
 };
 
 struct resolve_output {
-    struct list addresses; /* of struct text */
+    struct array addresses; /* of struct str */
 };
 
 enum { ADDRESSES_MOST = 256 };
@@ -24,7 +24,7 @@ enum { ADDRESSES_MOST = 256 };
 static const struct type host_type = {.kind = TYPE_STRING, .min = 1, .max = 253};
 static const struct type family_type = {.kind = TYPE_ENUM, .names = family_names};
 static const struct type address_type = {.kind = TYPE_STRING, .min = 2, .max = INET6_ADDRSTRLEN};
-static const struct type addresses_type = {.kind = TYPE_LIST, .item = &address_type, .min = 1, .max = ADDRESSES_MOST};
+static const struct type addresses_type = {.kind = TYPE_ARRAY, .item = &address_type, .min = 1, .max = ADDRESSES_MOST};
 
 static const struct field input_fields[] = {
     {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "A host's name, or an address",
@@ -50,14 +50,14 @@ static bool add(const struct addrinfo *info, struct resolve_output *output, stru
     char text[INET6_ADDRSTRLEN];
     if (getnameinfo(info->ai_addr, info->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
         return true;
-    struct text *slot = (struct text *)output->addresses.items + output->addresses.count;
-    if (!arena_text(arena, text, strlen(text), slot))
+    struct str *slot = (struct str *)output->addresses.items + output->addresses.count;
+    if (!arena_str(arena, text, strlen(text), slot))
         return false;
     output->addresses.count++;
     return true;
 }
 
-static int resolve_run(const void *in, void *out, struct run *run)
+static int resolve_run(const void *in, void *out, struct run_context *run)
 {
     static const int families[] = {[FAMILY_ANY] = AF_UNSPEC, [FAMILY_IPV4] = AF_INET, [FAMILY_IPV6] = AF_INET6};
     static const char *const adjectives[] = {[FAMILY_ANY] = "", [FAMILY_IPV4] = "IPv4 ", [FAMILY_IPV6] = "IPv6 "};
@@ -65,14 +65,14 @@ static int resolve_run(const void *in, void *out, struct run *run)
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
     int rc = hosts_find(input->host.at, NULL, &hints, &found);
-    int shown = (int)text_cut(input->host, 160); /* the reason is to have room too */
+    int shown = (int)str_truncate(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_UNKNOWN_HOST, "%.*s has no %saddress: %s", shown, input->host.at,
                        adjectives[input->family], gai_strerror(rc));
     if (rc != 0)
         return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", shown,
                        input->host.at, gai_strerror(rc));
-    output->addresses.items = arena_calloc(run->arena, ADDRESSES_MOST, sizeof(struct text));
+    output->addresses.items = arena_calloc(run->arena, ADDRESSES_MOST, sizeof(struct str));
     bool ok = output->addresses.items != NULL;
     for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MOST; i = i->ai_next)
         ok = add(i, output, run->arena);

@@ -16,11 +16,11 @@ enum {
 };
 
 struct sha256_file_input {
-    struct text path;
+    struct str path;
 };
 
 struct sha256_file_output {
-    struct text sha256;
+    struct str sha256;
     int64_t size_bytes;
 };
 
@@ -48,7 +48,8 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .size = sizeof(struct sha256_file_output)};
 
 /* Feeds the file to the digest. *size is how many bytes it has. */
-static int digest(int fd, uint8_t *buffer, struct text path, struct sha256_ctx *context, int64_t *size, struct run *run)
+static int digest(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,
+                  struct run_context *run)
 {
     for (;;) {
         if (run_canceled(run))
@@ -65,7 +66,7 @@ static int digest(int fd, uint8_t *buffer, struct text path, struct sha256_ctx *
     }
 }
 
-static int give(struct sha256_ctx *context, struct sha256_file_output *output, struct run *run)
+static int give(struct sha256_ctx *context, struct sha256_file_output *output, struct run_context *run)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[SHA256_DIGEST_SIZE];
@@ -75,12 +76,12 @@ static int give(struct sha256_ctx *context, struct sha256_file_output *output, s
         text[2 * i] = digits[bytes[i] >> 4];
         text[2 * i + 1] = digits[bytes[i] & 0x0F];
     }
-    return arena_text(run->arena, text, sizeof text, &output->sha256)
+    return arena_str(run->arena, text, sizeof text, &output->sha256)
                ? 0
                : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the digest");
 }
 
-static int sha256_file_run(const void *in, void *out, struct run *run)
+static int sha256_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct sha256_file_input *input = in;
     struct sha256_file_output *output = out;

@@ -5,7 +5,7 @@
 #include "runtime/task/function.h"
 
 struct stat_file_input {
-    struct text path;
+    struct str path;
     bool follow;
 };
 
@@ -20,7 +20,7 @@ static const struct field input_fields[] = {
 static const struct type input_type = {
     .kind = TYPE_RECORD, .name = "StatFileInput", .fields = input_fields, .size = sizeof(struct stat_file_input)};
 
-static int stat_file_run(const void *in, void *out, struct run *run)
+static int stat_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct stat_file_input *input = in;
     struct stat stat;

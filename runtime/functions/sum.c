@@ -8,7 +8,7 @@ struct sum_input {
 
 struct sum_output {
     int64_t sum;
-    struct list parts; /* of struct task *; absent unless it was divided */
+    struct array parts; /* of struct task *; absent unless it was divided */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
@@ -40,7 +40,7 @@ static int overflow(struct err *e)
     return err_set(e, ERR_OVERFLOW, "The sum is larger than 64 bits can hold (%lld)", (long long)INT64_MAX);
 }
 
-static int sum_run(const void *in, void *out, struct run *run)
+static int sum_run(const void *in, void *out, struct run_context *run)
 {
     const struct sum_input *input = in;
     struct sum_output *output = out;

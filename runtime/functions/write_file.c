@@ -13,7 +13,7 @@ enum mode { MODE_W, MODE_A, MODE_X };
 static const char *const mode_names[] = {"w", "a", "x", NULL};
 
 struct write_file_input {
-    struct text path, data;
+    struct str path, data;
     int encoding; /* enum encoding */
     int mode;     /* enum mode */
     bool create_parents, fsync, atomic;
@@ -81,7 +81,7 @@ struct place {
 enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
 
 /* Makes the file. 0, or FILE_EXISTS and the like. */
-static int make_place(const struct write_file_input *input, int flags, struct run *run, struct place *out)
+static int make_place(const struct write_file_input *input, int flags, struct run_context *run, struct place *out)
 {
     struct jail_entry entry;
     int rc = input->mode == MODE_X ? jail_entry(run->jail, input->path, &entry, run->e)
@@ -100,7 +100,7 @@ static int make_place(const struct write_file_input *input, int flags, struct ru
     return 0;
 }
 
-static int open_place(const struct write_file_input *input, struct run *run, struct place *out)
+static int open_place(const struct write_file_input *input, struct run_context *run, struct place *out)
 {
     int flags = O_WRONLY | (input->mode == MODE_A ? O_APPEND : 0), rc = 0, fd;
     if (input->mode == MODE_X)
@@ -119,7 +119,7 @@ static int open_place(const struct write_file_input *input, struct run *run, str
 }
 
 /* Closes it, and removes what was made for nothing. */
-static int close_place(struct place *place, int rc, struct text path, struct err *e)
+static int close_place(struct place *place, int rc, struct str path, struct err *e)
 {
     struct stat ours, there;
     if (place->made && rc != 0 && fstat(place->fd, &ours) == 0 &&
@@ -148,8 +148,8 @@ static int finish(struct place *place, const struct write_file_input *input, str
 }
 
 /* Writes the file aside and puts it in place. */
-static int write_aside(const struct write_file_input *input, struct text bytes, struct write_file_output *output,
-                       struct run *run)
+static int write_aside(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
+                       struct run_context *run)
 {
     struct jail_entry entry;
     struct jail_draft draft;
@@ -178,8 +178,8 @@ err_after_entry:
     return rc;
 }
 
-static int write_in_place(const struct write_file_input *input, struct text bytes, struct write_file_output *output,
-                          struct run *run)
+static int write_in_place(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
+                          struct run_context *run)
 {
     struct place place = {.fd = -1};
     bool reserved = true;
@@ -206,11 +206,11 @@ static int write_in_place(const struct write_file_input *input, struct text byte
     return close_place(&place, rc, input->path, run->e);
 }
 
-static int write_file_run(const void *in, void *out, struct run *run)
+static int write_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct write_file_input *input = in;
     struct write_file_output *output = out;
-    struct text bytes;
+    struct str bytes;
     struct arena *scratch = arena_new(); /* what base64 stands for is of no use afterwards */
     if (scratch == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the data");

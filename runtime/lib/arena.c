@@ -153,7 +153,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
     return arena_alloc(arena, count * size);
 }
 
-bool arena_text(struct arena *arena, const char *bytes, size_t len, struct text *out)
+bool arena_str(struct arena *arena, const char *bytes, size_t len, struct str *out)
 {
     if (len == SIZE_MAX)
         return false;
@@ -162,6 +162,6 @@ bool arena_text(struct arena *arena, const char *bytes, size_t len, struct text 
         return false;
     if (len > 0)
         memcpy(copy, bytes, len);
-    *out = (struct text){copy, len};
+    *out = (struct str){copy, len};
     return true;
 }

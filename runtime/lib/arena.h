@@ -31,6 +31,6 @@ void *arena_alloc(struct arena *arena, size_t size);
 void *arena_calloc(struct arena *arena, size_t count, size_t size); /* NULL on overflow too */
 
 /* Copies `len` bytes and puts a NUL behind them. Returns false, with *out unchanged, when there is no memory. */
-bool arena_text(struct arena *arena, const char *bytes, size_t len, struct text *out);
+bool arena_str(struct arena *arena, const char *bytes, size_t len, struct str *out);
 
 #endif

@@ -27,7 +27,7 @@ void base64_encode(const char *bytes, size_t len, char *out)
     *out++ = '=';
 }
 
-size_t base64_decoded_most(struct text text)
+size_t base64_decoded_most(struct str text)
 {
     return text.len / 4 * 3;
 }
@@ -44,7 +44,7 @@ static unsigned value_of(char c)
     return c == '+' ? 62 : c == '/' ? 63 : 64;
 }
 
-bool base64_decode(struct text text, char *out, size_t *len)
+bool base64_decode(struct str text, char *out, size_t *len)
 {
     size_t padding = 0, written = 0;
     if (text.len % 4 != 0)

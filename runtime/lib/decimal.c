@@ -16,7 +16,7 @@ static bool append_digit(uint64_t *value, unsigned digit)
     return true;
 }
 
-enum decimal decimal_parse_digits(struct text text, uint64_t *value)
+enum decimal decimal_parse_digits(struct str text, uint64_t *value)
 {
     uint64_t v = 0;
     bool fits = true;
@@ -32,17 +32,17 @@ enum decimal decimal_parse_digits(struct text text, uint64_t *value)
 }
 
 /* Reads the exponent of a number, with what is before it split off from *text. */
-static bool split_exponent(struct text *text, int64_t *exponent)
+static bool split_exponent(struct str *text, int64_t *exponent)
 {
     size_t e = 0;
     while (e < text->len && text->at[e] != 'e' && text->at[e] != 'E')
         e++;
     if (e == text->len)
         return true;
-    struct text digits = {text->at + e + 1, text->len - e - 1};
+    struct str digits = {text->at + e + 1, text->len - e - 1};
     bool negative = digits.len > 0 && digits.at[0] == '-';
     if (digits.len > 0 && (negative || digits.at[0] == '+'))
-        digits = (struct text){digits.at + 1, digits.len - 1};
+        digits = (struct str){digits.at + 1, digits.len - 1};
     uint64_t size;
     if (decimal_parse_digits(digits, &size) == DECIMAL_INVALID)
         return false;
@@ -54,7 +54,7 @@ static bool split_exponent(struct text *text, int64_t *exponent)
 }
 
 /* Works on the digits as they are written, since a double has no room for 63 bits of nanoseconds. */
-enum decimal decimal_parse_seconds(struct text text, uint64_t *ns)
+enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
 {
     int64_t exponent = 0;
     if (!split_exponent(&text, &exponent))
@@ -92,7 +92,7 @@ enum decimal decimal_parse_seconds(struct text text, uint64_t *ns)
 bool seconds_parse(const char *text, uint64_t *ns)
 {
     uint64_t value;
-    if (decimal_parse_seconds(text_of(text), &value) != DECIMAL_OK)
+    if (decimal_parse_seconds(str_from(text), &value) != DECIMAL_OK)
         return false;
     *ns = value;
     return true;

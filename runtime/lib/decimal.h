@@ -17,10 +17,10 @@ enum decimal {
 };
 
 /* Reads an integer of decimal digits, without a sign. *value is set unless it is invalid; after an overflow it means nothing. */
-enum decimal decimal_parse_digits(struct text text, uint64_t *value);
+enum decimal decimal_parse_digits(struct str text, uint64_t *value);
 
 /* Reads a number of seconds as nanoseconds, rounded up: digits, a fraction, an exponent, no sign. Likewise. */
-enum decimal decimal_parse_seconds(struct text text, uint64_t *ns);
+enum decimal decimal_parse_seconds(struct str text, uint64_t *ns);
 
 /* Seconds from decimal text ("1", "0.25", "1e-3"; no sign, no NaN), rounded up to a nanosecond. False when it isn't such a number or
  * has no room in 63 bits of nanoseconds. */

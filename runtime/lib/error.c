@@ -41,7 +41,7 @@ int error_status(int rc)
 static void drop_half(char *text, size_t len)
 {
     size_t lead = len;
-    while (lead > 0 && utf8_continues(text[lead - 1]))
+    while (lead > 0 && utf8_is_continuation(text[lead - 1]))
         lead--;
     if (lead == 0)
         return;

@@ -9,21 +9,21 @@
 #include <stdbool.h>
 
 /* A doubly linked ring; an empty one, and a node that is in no ring, points to itself. */
-struct ring {
-    struct ring *prev, *next;
+struct list_node {
+    struct list_node *prev, *next;
 };
 
-static inline void ring_init(struct ring *r)
+static inline void list_init(struct list_node *r)
 {
     r->prev = r->next = r;
 }
 
-static inline bool ring_empty(const struct ring *r)
+static inline bool list_empty(const struct list_node *r)
 {
     return r->next == r;
 }
 
-static inline void ring_append(struct ring *head, struct ring *node)
+static inline void list_append(struct list_node *head, struct list_node *node)
 {
     node->prev = head->prev;
     node->next = head;
@@ -31,11 +31,11 @@ static inline void ring_append(struct ring *head, struct ring *node)
     head->prev = node;
 }
 
-static inline void ring_remove(struct ring *node)
+static inline void list_remove(struct list_node *node)
 {
     node->prev->next = node->next;
     node->next->prev = node->prev;
-    ring_init(node);
+    list_init(node);
 }
 
 #endif

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-struct text text_of(const char *s)
+struct str str_from(const char *s)
 {
-    return (struct text){s, s == NULL ? 0 : strlen(s)};
+    return (struct str){s, s == NULL ? 0 : strlen(s)};
 }
 
-bool text_is(struct text t, const char *s)
+bool str_eq(struct str t, const char *s)
 {
     return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
 }
@@ -28,11 +28,11 @@ void name_list_add(struct name_list *list, const char *name)
         list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", comma, name);
 }
 
-size_t text_cut(struct text t, size_t most)
+size_t str_truncate(struct str t, size_t most)
 {
     if (t.len <= most)
         return t.len;
-    while (most > 0 && utf8_continues(t.at[most]))
+    while (most > 0 && utf8_is_continuation(t.at[most]))
         most--;
     return most;
 }
@@ -50,7 +50,7 @@ static size_t ascii_run(const unsigned char *at, size_t len)
     return i;
 }
 
-bool text_is_utf8(struct text text)
+bool str_is_utf8(struct str text)
 {
     const unsigned char *at = (const unsigned char *)text.at;
     size_t i = 0;
@@ -83,16 +83,16 @@ bool text_is_utf8(struct text text)
     return true;
 }
 
-size_t utf8_cut(struct text text, size_t most)
+size_t utf8_cut(struct str text, size_t most)
 {
     size_t cut = most;
     if (text.len <= most || most == 0)
         return text.len < most ? text.len : most;
-    while (cut > 0 && most - cut < 3 && utf8_continues(text.at[cut]))
+    while (cut > 0 && most - cut < 3 && utf8_is_continuation(text.at[cut]))
         cut--;
     if (cut > 0)
         return cut;
-    for (cut = most; cut < text.len && cut < 4 && utf8_continues(text.at[cut]);)
+    for (cut = most; cut < text.len && cut < 4 && utf8_is_continuation(text.at[cut]);)
         cut++;
     return cut;
 }

@@ -16,12 +16,12 @@
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 
-static inline uint64_t ns_of(struct timeval t)
+static inline uint64_t timeval_ns(struct timeval t)
 {
     return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_usec * 1000;
 }
 
-struct list {
+struct array {
     void *items; /* count items of the list's type, one after the other */
     size_t count;
 };

@@ -10,8 +10,8 @@
 #include "runtime/lib/util.h"
 #include "runtime/types/type.h"
 
-struct lane;
-struct run;
+struct strand;
+struct run_context;
 struct task;
 
 /* Where a task runs. */
@@ -47,9 +47,9 @@ struct function {
     void (*cancel)(struct task *task);
 
     /* Functions that have children: the tasks in their input, in order (a list of struct task_spec), and a call for
-     * each child that ended, also for those that never started. Their state begins with a struct family, filled before
+     * each child that ended, also for those that never started. Their state begins with a struct children, filled before
      * start(). NULL elsewhere. */
-    const struct list *(*children)(const void *input);
+    const struct array *(*children)(const void *input);
     void (*child_ended)(struct task *task, struct task *child);
 
     /* May be NULL. Completes an input before anything is admitted. 0 or ERR_OUT_OF_MEMORY. */
@@ -57,10 +57,10 @@ struct function {
 
     /* Functions of pools: runs it, in a pool's thread or in a worker process. It sees nothing but its input, its output
      * (zeroed) and `run` (runtime/executors/run_context.h). 0 or an ERR_ code. */
-    int (*run)(const void *input, void *output, struct run *run);
+    int (*run)(const void *input, void *output, struct run_context *run);
 
     /* May be NULL. Calls with the same lane run one after the other, in the order of their submission. */
-    struct lane *(*lane)(const void *input);
+    struct strand *(*lane)(const void *input);
 
     /* Divisible functions; NULL elsewhere. split() makes the part with this index, which comes as a copy of the input, of
      * at most `most` parts; returns how many there are, at least 1 and the same for each index. merge() adds a part's output,
@@ -78,7 +78,7 @@ extern const struct type parts_type;
  * there are. Bounds are at most 2^53 in size. */
 int64_t split_range(int64_t from, int64_t to, int64_t most, int64_t index, int64_t *part_from, int64_t *part_to);
 
-extern const struct function *const functions[];        /* every function there is, by name; ends with NULL */
-const struct function *function_find(struct text name); /* NULL when there is none */
+extern const struct function *const functions[];       /* every function there is, by name; ends with NULL */
+const struct function *function_find(struct str name); /* NULL when there is none */
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 struct division {
-    struct family family; /* first, as function.h says */
+    struct children family; /* first, as function.h says */
     size_t ended, succeeded;
     bool decided; /* a part failed */
     int rc;       /* why */
@@ -19,7 +19,7 @@ int64_t split_range(int64_t from, int64_t to, int64_t most, int64_t index, int64
     return count;
 }
 
-int divide(const struct task_spec *spec, struct arena *arena, struct list *parts)
+int divide(const struct task_spec *spec, struct arena *arena, struct array *parts)
 {
     const struct function *function = spec->function;
     void *scratch = arena_alloc(arena, function->input->size);
@@ -40,7 +40,7 @@ int divide(const struct task_spec *spec, struct arena *arena, struct list *parts
         memcpy(specs[i].input, spec->input, function->input->size);
         function->split(spec->input, spec->options.parallel, i, specs[i].input);
     }
-    *parts = (struct list){specs, (size_t)count};
+    *parts = (struct array){specs, (size_t)count};
     return 0;
 }
 
@@ -57,7 +57,7 @@ static void merge(struct task *task)
     const struct function *function = task->spec->function;
     struct division *division = task_state(task);
     char *output = task_output(task);
-    struct list parts = {division->family.children, division->family.count};
+    struct array parts = {division->family.children, division->family.count};
     for (size_t i = 0; division->rc == 0 && i < division->family.count; i++)
         division->rc = function->merge(output, task_output(division->family.children[i]), &division->e);
     if (division->rc != 0)
@@ -74,13 +74,13 @@ static void divided_child_ended(struct task *task, struct task *child)
         division->decided = true;
         division->rc = child->rc;
         task->detail = child->detail;
-        family_cancel(&division->family, CANCEL_SIBLING);
+        children_cancel(&division->family, CANCEL_SIBLING);
     }
     if (division->ended < division->family.count)
         return;
     bool complete = division->succeeded == division->family.count; /* then a cancel came too late */
     if (task->state == TASK_CANCELING && !complete) {
-        task_end_canceled(task, family_effect(&division->family));
+        task_end_canceled(task, children_effect(&division->family));
         return;
     }
     if (complete)
@@ -92,7 +92,7 @@ static void divided_cancel(struct task *task)
 {
     struct division *division = task_state(task);
     division->decided = true;
-    family_cancel(&division->family, CANCEL_PARENT);
+    children_cancel(&division->family, CANCEL_PARENT);
 }
 
 const struct function divided = {

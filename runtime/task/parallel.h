@@ -14,6 +14,6 @@
 extern const struct function divided;
 
 /* Makes the specs of the parts of `spec`, whose parallel option is set. 0 with *parts set; -1: no memory. */
-int divide(const struct task_spec *spec, struct arena *arena, struct list *parts);
+int divide(const struct task_spec *spec, struct arena *arena, struct array *parts);
 
 #endif

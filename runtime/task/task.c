@@ -45,7 +45,7 @@ void *task_output(struct task *task)
     return (char *)task + task_output_offset(task);
 }
 
-struct root *task_root(const struct task *task)
+struct toplevel *task_toplevel(const struct task *task)
 {
     while (task->parent != NULL)
         task = task->parent;
@@ -54,7 +54,7 @@ struct root *task_root(const struct task *task)
 
 struct arena *task_arena(const struct task *task)
 {
-    return task_root(task)->arena;
+    return task_toplevel(task)->arena;
 }
 
 /* -- the two clocks --------------------------------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ void task_queue(struct task *task)
         make_ready(task);
 }
 
-static bool has_family(const struct task *task)
+static bool has_children(const struct task *task)
 {
     return task->runs->child_ended != NULL;
 }
@@ -196,8 +196,8 @@ static void ask_cancel(struct task *task, enum cancel_reason reason)
 /* A task that never starts ends together with all below it, and nobody needs to be told of those. */
 static void prevent(struct task *task, enum cancel_reason reason)
 {
-    if (has_family(task)) {
-        struct family *family = task_state(task);
+    if (has_children(task)) {
+        struct children *family = task_state(task);
         for (size_t i = 0; i < family->count; i++)
             prevent(family->children[i], CANCEL_PARENT);
     }
@@ -277,8 +277,8 @@ bool task_begin(struct task *task)
     task->started_ns = now;
     uint64_t timeout = timeout_at(task);
     watch_limit(task, deadline < timeout ? deadline : timeout);
-    if (has_family(task)) {
-        struct family *family = task_state(task);
+    if (has_children(task)) {
+        struct children *family = task_state(task);
         for (size_t i = 0; i < family->count; i++)
             task_watch_deadline(family->children[i]);
     }
@@ -301,13 +301,13 @@ void task_drain(struct runtime *runtime)
 
 /* -- children ------------------------------------------------------------------------------------------------------ */
 
-void family_cancel(struct family *family, enum cancel_reason reason)
+void children_cancel(struct children *family, enum cancel_reason reason)
 {
     for (size_t i = 0; i < family->count; i++)
         task_cancel(family->children[i], reason);
 }
 
-enum cancel_effect family_effect(const struct family *family)
+enum cancel_effect children_effect(const struct children *family)
 {
     enum cancel_effect effect = EFFECT_STOPPED;
     for (size_t i = 0; i < family->count; i++) {
@@ -322,13 +322,13 @@ void task_release(struct task *task)
 {
     CHECK(task->root != NULL && task->root->delivered);
     struct arena *arena = task->root->arena;
-    ring_remove(&task->root->link);
+    list_remove(&task->root->link);
     arena_unref(arena);
 }
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void look_at_job(const struct task *task, struct task_view *out)
+static void look_at_job(const struct task *task, struct task_info *out)
 {
     const struct job *job = (const struct job *)task_state((struct task *)task);
     out->pool = task->pool->name;
@@ -344,10 +344,10 @@ static void look_at_job(const struct task *task, struct task_view *out)
     out->exit_code = job->exit_code;
 }
 
-void task_look(const struct task *task, struct task_view *out)
+void task_get_info(const struct task *task, struct task_info *out)
 {
     bool started = task->started_ns != 0, ended = task_ended(task);
-    *out = (struct task_view){
+    *out = (struct task_info){
         .spec = task->spec,
         .state = (enum task_state)task->state,
         .done = ended,

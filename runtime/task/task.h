@@ -64,7 +64,7 @@ struct usage {
 
 /* What can be said of a task at this moment. Times are absent (type_is_absent) where they have not come yet. Pointers
  * borrow from the task. */
-struct task_view {
+struct task_info {
     const struct task_spec *spec;
     enum task_state state;
     bool done;          /* state is one of the last three */
@@ -72,7 +72,7 @@ struct task_view {
     const char *detail; /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
     const void *output; /* of function->output's type; NULL until there is one */
     enum executor executor;
-    struct text pool;          /* absent on the loop */
+    struct str pool;           /* absent on the loop */
     int pid, tid;              /* where it ran; 0 when it never started */
     const struct usage *usage; /* NULL on the loop, before the end, and when it was abandoned */
     int exit_signal;           /* that its worker died of; 0: none */
@@ -86,6 +86,6 @@ struct task_view {
     uint64_t duration_ns; /* from the start to the end; absent before, and when it never started */
     uint32_t index;       /* among its siblings, from 0 */
 };
-void task_look(const struct task *task, struct task_view *out);
+void task_get_info(const struct task *task, struct task_info *out);
 
 #endif

@@ -16,7 +16,7 @@ struct runtime {
     struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
     struct timers timers;             /* limits of tasks, and sleeps */
-    struct ring roots;                /* of struct root, submitted and not released */
+    struct list_node roots;           /* of struct toplevel, submitted and not released */
     struct task *ready;               /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
     struct task **ready_end;          /* where the next one goes */
     size_t unfinished;                /* tasks that have not ended */
@@ -24,17 +24,17 @@ struct runtime {
     struct pool *threads[POOLS_MOST]; /* owned, in the order of limits.pools */
     struct pool *processes;           /* owned; NULL: switched off */
     struct pool *files;               /* owned; NULL: switched off */
-    struct jail *jail;                /* owned; NULL: likewise */
+    struct file_root *jail;           /* owned; NULL: likewise */
     struct open_files *open_files;    /* owned; NULL: likewise */
     int pid, tid;                     /* of the loop thread */
     bool draining;                    /* task_drain() is at work, further down the stack */
     bool refusing;                    /* task_submit() takes nothing more */
-    bool canceling;                   /* neither does task_go_on() */
+    bool canceling;                   /* neither does task_continue() */
 };
 
 /* What only a task of its own has. */
-struct root {
-    struct ring link; /* in runtime->roots */
+struct toplevel {
+    struct list_node link; /* in runtime->roots */
     struct task *task;
     struct arena *arena; /* a reference */
     task_done_fn *done;
@@ -49,7 +49,7 @@ struct task {
     const struct function *runs;  /* spec->function; or `divided`, when that is spread over several slots */
     struct pool *pool;            /* where it runs; NULL: on the loop */
     struct task *parent;          /* NULL for a task of its own */
-    struct root *root;            /* NULL for a child */
+    struct toplevel *root;        /* NULL for a child */
     struct task *next_ready;      /* in runtime->ready, which it is in at most once at a time */
     struct timer limit;           /* its deadline while queued, the earlier of timeout and deadline while running */
     uint64_t received_ns, started_ns, ended_ns; /* uv_hrtime(); 0: not yet */
@@ -65,7 +65,7 @@ struct task {
 };
 
 /* What a function with children finds at the beginning of its state: its children, not yet queued. */
-struct family {
+struct children {
     struct task **children; /* in the arena, in the order of the input */
     size_t count;
 };
@@ -76,7 +76,7 @@ void *task_output(struct task *task);    /* function->output's struct, zeroed be
 
 size_t task_output_offset(const struct task *task);
 size_t task_state_size(const struct task *task);
-struct root *task_root(const struct task *task);
+struct toplevel *task_toplevel(const struct task *task);
 struct arena *task_arena(const struct task *task); /* that of its request; borrowed */
 
 enum { TIMERS_PER_TASK = 2 }; /* that admission reserves: its limit, and one for its function */
@@ -100,9 +100,9 @@ void task_end_canceled(struct task *task, enum cancel_effect effect);
 
 bool task_ended(const struct task *task);
 
-void family_cancel(struct family *family, enum cancel_reason reason);
+void children_cancel(struct children *family, enum cancel_reason reason);
 
 /* What became of a cancel, for all children together: the weightiest of their effects, and at least `stopped`. */
-enum cancel_effect family_effect(const struct family *family);
+enum cancel_effect children_effect(const struct children *family);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* What may be said of any task, whatever its function. */
 struct task_options {
-    struct text name; /* absent: none */
+    struct str name; /* absent: none */
     uint64_t
         timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
     uint64_t deadline_ns; /* counts from receipt, queueing included; absent: likewise */

@@ -45,7 +45,7 @@ static struct pool *choose_pool(struct admission *a, const struct task_spec *spe
     return NULL;
 }
 
-static bool admit_family(struct admission *a, struct task *task, const struct list *specs);
+static bool admit_family(struct admission *a, struct task *task, const struct array *specs);
 
 /* Recursion here is as deep as the gathers, which decoding bounds (max_gather_depth). NULL: no memory, or beyond all room. */
 static struct task *admit(struct admission *a, const struct task_spec *spec)
@@ -69,7 +69,7 @@ static struct task *admit(struct admission *a, const struct task_spec *spec)
     }
     if (function->prepare != NULL && function->prepare(spec->input, a->arena) != 0)
         return NULL;
-    struct list specs = {0};
+    struct array specs = {0};
     if (is_divided && divide(spec, a->arena, &specs) != 0)
         return NULL;
     if (function->children != NULL)
@@ -79,9 +79,9 @@ static struct task *admit(struct admission *a, const struct task_spec *spec)
     return task;
 }
 
-static bool admit_family(struct admission *a, struct task *task, const struct list *specs)
+static bool admit_family(struct admission *a, struct task *task, const struct array *specs)
 {
-    struct family *family = task_state(task);
+    struct children *family = task_state(task);
     family->count = specs->count;
     family->children = arena_calloc(a->arena, specs->count, sizeof(struct task *));
     if (family->children == NULL)
@@ -179,7 +179,7 @@ static int submit(struct runtime *runtime, const struct task_spec *spec, struct 
         return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
     struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
     struct task *task = admit(&a, spec);
-    struct root *root = arena_alloc(arena, sizeof *root);
+    struct toplevel *root = arena_alloc(arena, sizeof *root);
     if ((task == NULL && !a.beyond) || root == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for these tasks; try again later");
     int rc = goes_on ? 0 : check_room(&a, e);
@@ -190,9 +190,9 @@ static int submit(struct runtime *runtime, const struct task_spec *spec, struct 
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the timers of %zu tasks; try again later",
                        a.tasks);
 
-    *root = (struct root){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
+    *root = (struct toplevel){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
     atomic_init(&root->read_left, runtime->limits.max_read_bytes);
-    ring_append(&runtime->roots, &root->link);
+    list_append(&runtime->roots, &root->link);
     task->root = root;
     take_room(&a);
     task_watch_deadline(task);
@@ -207,8 +207,8 @@ int task_submit(struct runtime *runtime, const struct task_spec *spec, struct ar
     return submit(runtime, spec, arena, received_ns, false, done, user, out, e);
 }
 
-int task_go_on(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
-               void *user, struct task **out, struct err *e)
+int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
+                  void *user, struct task **out, struct err *e)
 {
     return submit(runtime, spec, arena, uv_hrtime(), true, done, user, out, e);
 }

@@ -18,7 +18,7 @@ int task_submit(struct runtime *runtime, const struct task_spec *spec, struct ar
 
 /* As task_submit(), for a task that goes on with what was taken on before: it is not refused for want of room in its pool, nor while
  * the service drains, until everything is canceled. */
-int task_go_on(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
-               void *user, struct task **out, struct err *e);
+int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
+                  void *user, struct task **out, struct err *e);
 
 #endif

@@ -22,14 +22,14 @@ struct limits {
     uint64_t default_timeout_seconds;  /* nanoseconds */
     uint64_t max_deadline_seconds;     /* nanoseconds */
     uint64_t default_deadline_seconds; /* nanoseconds */
-    struct list
+    struct array
         pools; /* of struct pool_size, at most POOLS_MOST: the pools of threads, the one named default first. No row of
                         * the table: runtime/executors/pool_options.h makes it */
 };
 
 /* A pool of threads, as it was configured. */
 struct pool_size {
-    struct text name;
+    struct str name;
     int64_t size;
     const char *source; /* what says so: "flag", "affinity", "cgroup" */
 };

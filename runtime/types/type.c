@@ -23,9 +23,9 @@ size_t type_size(const struct type *type)
     case TYPE_ENUM:
         return sizeof(int);
     case TYPE_STRING:
-        return sizeof(struct text);
-    case TYPE_LIST:
-        return sizeof(struct list);
+        return sizeof(struct str);
+    case TYPE_ARRAY:
+        return sizeof(struct array);
     case TYPE_RECORD:
         return type->size;
     case TYPE_FUNCTION:
@@ -63,10 +63,10 @@ void type_set_absent(const struct type *type, void *value)
         *(int *)value = ENUM_ABSENT;
         return;
     case TYPE_STRING:
-        *(struct text *)value = (struct text){NULL, 0};
+        *(struct str *)value = (struct str){NULL, 0};
         return;
-    case TYPE_LIST:
-        *(struct list *)value = (struct list){NULL, 0};
+    case TYPE_ARRAY:
+        *(struct array *)value = (struct array){NULL, 0};
         return;
     case TYPE_FUNCTION:
     case TYPE_INPUT:
@@ -95,9 +95,9 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_ENUM:
         return *(const int *)value == ENUM_ABSENT;
     case TYPE_STRING:
-        return ((const struct text *)value)->at == NULL;
-    case TYPE_LIST:
-        return ((const struct list *)value)->items == NULL;
+        return ((const struct str *)value)->at == NULL;
+    case TYPE_ARRAY:
+        return ((const struct array *)value)->items == NULL;
     case TYPE_FUNCTION:
     case TYPE_INPUT:
     case TYPE_OUTPUT:
@@ -162,14 +162,14 @@ int type_check(const struct type *type, const void *value, const struct limits *
         n = amount(*(const uint64_t *)value);
         break;
     case TYPE_STRING: {
-        const struct text *text = value;
+        const struct str *text = value;
         if (!type->takes_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
             return err_set(e, ERR_INVALID, "must not contain a NUL");
         n = amount(text->len);
         break;
     }
-    case TYPE_LIST:
-        n = amount(((const struct list *)value)->count);
+    case TYPE_ARRAY:
+        n = amount(((const struct array *)value)->count);
         break;
     case TYPE_BOOLEAN:
     case TYPE_ENUM:

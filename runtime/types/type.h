@@ -23,9 +23,9 @@ enum type_kind {
     TYPE_INTEGER,   /* int64_t */
     TYPE_SECONDS,   /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
     TYPE_ENUM,      /* int, an index into .names; outside the name */
-    TYPE_STRING,    /* struct text, UTF-8; a NUL is refused, unless .takes_nul */
+    TYPE_STRING,    /* struct str, UTF-8; a NUL is refused, unless .takes_nul */
     TYPE_TIME,      /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
-    TYPE_LIST,      /* struct list of .item */
+    TYPE_ARRAY,     /* struct array of .item */
     TYPE_RECORD,    /* the struct itself, inline, described by .fields */
     TYPE_FUNCTION,  /* const struct function *; outside its name */
     TYPE_INPUT,     /* void *, a value of the input type of the function named earlier in the same record */
@@ -71,9 +71,9 @@ struct field {
     const struct type *type;
     size_t offset; /* in the record's struct */
     enum presence presence;
-    const char *fallback; /* FIELD_DEFAULTED: the default, as text that type_parse() takes */
-    const char *doc;      /* one line, a full sentence or phrase without a full stop at the end */
-    const char *example;  /* as text; may be NULL */
+    const char *default_text; /* FIELD_DEFAULTED: the default, as text that type_parse() takes */
+    const char *doc;          /* one line, a full sentence or phrase without a full stop at the end */
+    const char *example;      /* as text; may be NULL */
 };
 
 size_t type_size(const struct type *type); /* of a value in memory, in bytes */

@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-static int parse_integer(const struct type *type, struct text text, const struct limits *limits, int64_t *value,
+static int parse_integer(const struct type *type, struct str text, const struct limits *limits, int64_t *value,
                          struct err *e)
 {
     bool negative = text.len > 0 && text.at[0] == '-';
     if (negative)
-        text = (struct text){text.at + 1, text.len - 1};
+        text = (struct str){text.at + 1, text.len - 1};
     uint64_t size;
     enum decimal read = decimal_parse_digits(text, &size);
     if (read == DECIMAL_INVALID)
@@ -26,12 +26,12 @@ static int parse_integer(const struct type *type, struct text text, const struct
     return rc;
 }
 
-static int parse_seconds(const struct type *type, struct text text, const struct limits *limits, uint64_t *value,
+static int parse_seconds(const struct type *type, struct str text, const struct limits *limits, uint64_t *value,
                          struct err *e)
 {
     bool negative = text.len > 0 && text.at[0] == '-';
     if (negative)
-        text = (struct text){text.at + 1, text.len - 1};
+        text = (struct str){text.at + 1, text.len - 1};
     uint64_t ns;
     enum decimal read = decimal_parse_seconds(text, &ns);
     if (read == DECIMAL_INVALID)
@@ -50,11 +50,11 @@ static int parse_seconds(const struct type *type, struct text text, const struct
     return rc;
 }
 
-static int parse_enum(const struct type *type, struct text text, int *value, struct err *e)
+static int parse_enum(const struct type *type, struct str text, int *value, struct err *e)
 {
     struct name_list all = {0};
     for (int i = 0; type->names[i] != NULL; i++) {
-        if (text_is(text, type->names[i])) {
+        if (str_eq(text, type->names[i])) {
             *value = i;
             return 0;
         }
@@ -63,23 +63,23 @@ static int parse_enum(const struct type *type, struct text text, int *value, str
     return err_set(e, ERR_INVALID, "must be one of %s", all.text);
 }
 
-static int parse_string(const struct type *type, struct text text, struct arena *arena, const struct limits *limits,
-                        struct text *value, struct err *e)
+static int parse_string(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
+                        struct str *value, struct err *e)
 {
     CHECK(arena != NULL);
-    if (!text_is_utf8(text))
+    if (!str_is_utf8(text))
         return err_set(e, ERR_INVALID, "must be UTF-8");
     int rc = type_check(type, &text, limits, e);
-    if (rc == 0 && !arena_text(arena, text.at, text.len, value))
+    if (rc == 0 && !arena_str(arena, text.at, text.len, value))
         rc = err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
     return rc;
 }
 
-static int parse_list(const struct type *type, struct text text, struct arena *arena, const struct limits *limits,
-                      struct list *value, struct err *e)
+static int parse_list(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
+                      struct array *value, struct err *e)
 {
-    CHECK(arena != NULL && type->item->kind != TYPE_LIST);
-    struct list list = {.count = text.len > 0};
+    CHECK(arena != NULL && type->item->kind != TYPE_ARRAY);
+    struct array list = {.count = text.len > 0};
     for (size_t i = 0; i < text.len; i++)
         list.count += text.at[i] == ',';
     int rc = type_check(type, &list, limits, e);
@@ -92,25 +92,25 @@ static int parse_list(const struct type *type, struct text text, struct arena *a
         return err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
     for (size_t i = 0; i < list.count; i++) {
         const char *comma = text.len > 0 ? memchr(text.at, ',', text.len) : NULL;
-        struct text item = {text.at, comma == NULL ? text.len : (size_t)(comma - text.at)};
+        struct str item = {text.at, comma == NULL ? text.len : (size_t)(comma - text.at)};
         struct err item_err;
         rc = type_parse(type->item, item, arena, limits, (char *)list.items + i * item_size, &item_err);
         if (rc != 0)
             return err_set(e, rc, "must be separated by commas, and item %zu %s", i + 1, item_err.msg);
         if (comma != NULL)
-            text = (struct text){comma + 1, text.len - item.len - 1};
+            text = (struct str){comma + 1, text.len - item.len - 1};
     }
     *value = list;
     return 0;
 }
 
-static int parse_pool(struct text text, const struct limits *limits, int64_t *value, struct err *e)
+static int parse_pool(struct str text, const struct limits *limits, int64_t *value, struct err *e)
 {
     CHECK(limits != NULL);
     const struct pool_size *pools = limits->pools.items;
     struct name_list all = {0};
     for (size_t i = 0; i < limits->pools.count; i++) {
-        if (text_is(text, pools[i].name.at)) {
+        if (str_eq(text, pools[i].name.at)) {
             *value = (int64_t)i;
             return 0;
         }
@@ -119,14 +119,14 @@ static int parse_pool(struct text text, const struct limits *limits, int64_t *va
     return err_set(e, ERR_INVALID, "must be one of %s", all.text);
 }
 
-int type_parse(const struct type *type, struct text text, struct arena *arena, const struct limits *limits, void *value,
+int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,
                struct err *e)
 {
     switch (type->kind) {
     case TYPE_BOOLEAN:
-        if (!text_is(text, "true") && !text_is(text, "false"))
+        if (!str_eq(text, "true") && !str_eq(text, "false"))
             return err_set(e, ERR_INVALID, "must be true or false");
-        *(bool *)value = text_is(text, "true");
+        *(bool *)value = str_eq(text, "true");
         return 0;
     case TYPE_INTEGER:
         return parse_integer(type, text, limits, value, e);
@@ -136,7 +136,7 @@ int type_parse(const struct type *type, struct text text, struct arena *arena, c
         return parse_enum(type, text, value, e);
     case TYPE_STRING:
         return parse_string(type, text, arena, limits, value, e);
-    case TYPE_LIST:
+    case TYPE_ARRAY:
         return parse_list(type, text, arena, limits, value, e);
     case TYPE_POOL:
         return parse_pool(text, limits, value, e);
@@ -161,7 +161,7 @@ void record_set_defaults(const struct type *record, void *out)
             type_set_absent(field->type, value);
         if (field->presence != FIELD_DEFAULTED)
             continue;
-        int rc = type_parse(field->type, text_of(field->fallback), NULL, NULL, value, NULL);
+        int rc = type_parse(field->type, str_from(field->default_text), NULL, NULL, value, NULL);
         CHECK(rc == 0);
     }
 }

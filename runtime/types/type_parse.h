@@ -15,7 +15,7 @@
  * text for no items. `arena` may be NULL where there is neither STRING nor LIST.
  * 0 with *value set, ERR_INVALID or ERR_LIMIT_EXCEEDED with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. Records, functions, inputs and
  * what is only in outputs can't be written as text: PRE. `limits` may be NULL where no type refers to one. */
-int type_parse(const struct type *type, struct text text, struct arena *arena, const struct limits *limits, void *value,
+int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,
                struct err *e);
 
 /* Zeroes a record and gives each FIELD_DEFAULTED field its default; the others are marked absent. No default may need an

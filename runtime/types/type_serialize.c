@@ -18,7 +18,7 @@ static size_t plain_size(const struct type *type)
     case TYPE_POOL:
         return type_size(type);
     case TYPE_STRING:
-    case TYPE_LIST:
+    case TYPE_ARRAY:
     case TYPE_RECORD:
     case TYPE_FUNCTION:
     case TYPE_INPUT:
@@ -40,13 +40,13 @@ size_t wire_size(const struct type *type, const void *value)
             size += wire_size(f->type, (const char *)value + f->offset);
         return size;
     }
-    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     size = sizeof(uint32_t);
     if (type_is_absent(type, value))
         return size;
     if (type->kind == TYPE_STRING)
-        return size + ((const struct text *)value)->len;
-    const struct list *list = value;
+        return size + ((const struct str *)value)->len;
+    const struct array *list = value;
     size_t item_size = type_size(type->item);
     for (size_t i = 0; i < list->count; i++)
         size += wire_size(type->item, (const char *)list->items + i * item_size);
@@ -77,14 +77,14 @@ char *wire_write(const struct type *type, const void *value, char *out)
             out = wire_write(f->type, (const char *)value + f->offset, out);
         return out;
     }
-    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     bool absent = type_is_absent(type, value);
     if (type->kind == TYPE_STRING) {
-        const struct text *text = value;
+        const struct str *text = value;
         out = write_length(out, absent ? 0 : text->len, absent);
         return absent ? out : write_bytes(out, text->at, text->len);
     }
-    const struct list *list = value;
+    const struct array *list = value;
     out = write_length(out, absent ? 0 : list->count, absent);
     size_t item_size = type_size(type->item);
     for (size_t i = 0; !absent && i < list->count; i++)
@@ -101,24 +101,24 @@ static bool read_bytes(struct wire *wire, void *out, size_t len)
     return true;
 }
 
-static int read_text(struct wire *wire, uint32_t len, struct arena *arena, struct text *out)
+static int read_text(struct wire *wire, uint32_t len, struct arena *arena, struct str *out)
 {
     if ((size_t)(wire->end - wire->at) < len)
         return ERR_INVALID;
-    if (!arena_text(arena, wire->at, len, out))
+    if (!arena_str(arena, wire->at, len, out))
         return ERR_OUT_OF_MEMORY;
     wire->at += len;
-    return text_is_utf8(*out) ? 0 : ERR_INVALID;
+    return str_is_utf8(*out) ? 0 : ERR_INVALID;
 }
 
-static int read_list(const struct type *type, struct wire *wire, uint32_t count, struct arena *arena, struct list *out)
+static int read_list(const struct type *type, struct wire *wire, uint32_t count, struct arena *arena, struct array *out)
 {
     if ((size_t)(wire->end - wire->at) < count) /* each item takes a byte at least */
         return ERR_INVALID;
     if (type->limit == NULL && count > (uint64_t)type->max) /* memory is taken for all before any is read */
         return ERR_INVALID;
     size_t item_size = type_size(type->item);
-    struct list list = {arena_calloc(arena, count, item_size), count};
+    struct array list = {arena_calloc(arena, count, item_size), count};
     if (list.items == NULL)
         return ERR_OUT_OF_MEMORY;
     for (size_t i = 0; i < count; i++) {
@@ -162,7 +162,7 @@ int wire_read(const struct type *type, struct wire *wire, struct arena *arena, v
         }
         return 0;
     }
-    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_LIST);
+    CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     uint32_t length;
     if (!read_bytes(wire, &length, sizeof length))
         return ERR_INVALID;

@@ -13,7 +13,7 @@
 
 static const struct type boolean_type = {.kind = TYPE_BOOLEAN};
 static const struct type address_type = {.kind = TYPE_STRING, .name = "address", .min = 1, .max = 255};
-static const struct type listen_type = {.kind = TYPE_LIST, .min = 1, .max = 16, .item = &address_type};
+static const struct type listen_type = {.kind = TYPE_ARRAY, .min = 1, .max = 16, .item = &address_type};
 static const struct type log_format_type = {.kind = TYPE_ENUM, .names = log_format_names};
 static const struct type log_level_type = {.kind = TYPE_ENUM, .names = log_level_names};
 static const struct type drain_type = {.kind = TYPE_SECONDS, .max = 3600 * (int64_t)NS_PER_SECOND};
@@ -50,17 +50,17 @@ static const struct config_action actions[ACTION_ROWS + 1] = {
     [ACTION_ROWS] = {0},
 };
 
-void config_parts(struct config *config, struct part parts[CONFIG_PARTS])
+void config_parts(struct config *config, struct record_ref parts[CONFIG_PARTS])
 {
-    parts[0] = (struct part){.type = &service_options_type, .value = &config->service};
-    parts[1] = (struct part){.type = &http_limits_type, .value = &config->http};
-    parts[2] = (struct part){.type = &options_type, .value = &config->runtime};
-    parts[3] = (struct part){.type = &limits_type, .value = &config->limits};
+    parts[0] = (struct record_ref){.type = &service_options_type, .value = &config->service};
+    parts[1] = (struct record_ref){.type = &http_limits_type, .value = &config->http};
+    parts[2] = (struct record_ref){.type = &options_type, .value = &config->runtime};
+    parts[3] = (struct record_ref){.type = &limits_type, .value = &config->limits};
 }
 
 /* Where options come from, and where they go. */
 struct loader {
-    struct part parts[CONFIG_PARTS];
+    struct record_ref parts[CONFIG_PARTS];
     struct arena *arena;
     int argc;
     char *const *argv;
@@ -70,7 +70,7 @@ struct loader {
     bool asked[ACTION_ROWS]; /* the actions that are among the flags */
 };
 
-static bool spells(struct text given, const char *name, char (*spelling)(char))
+static bool spells(struct str given, const char *name, char (*spelling)(char))
 {
     size_t i = 0;
     while (i < given.len && name[i] != '\0' && given.at[i] == spelling(name[i]))
@@ -85,7 +85,7 @@ struct option {
     void *value;               /* where it goes */
 };
 
-static struct option find_option(const struct loader *l, struct text name, char (*spelling)(char))
+static struct option find_option(const struct loader *l, struct str name, char (*spelling)(char))
 {
     for (size_t i = 0; i < CONFIG_PARTS; i++)
         for (const struct field *f = l->parts[i].type->fields; f->name != NULL; f++)
@@ -95,7 +95,7 @@ static struct option find_option(const struct loader *l, struct text name, char 
 }
 
 /* `source` is the flag or variable that gave the text. */
-static int set_option(const struct loader *l, struct option option, struct text source, struct text given)
+static int set_option(const struct loader *l, struct option option, struct str source, struct str given)
 {
     struct err e;
     int rc = type_parse(option.field->type, given, l->arena, NULL, option.value, &e);
@@ -110,18 +110,18 @@ static int set_option(const struct loader *l, struct option option, struct text 
 /* -- flags ------------------------------------------------------------------------------------ */
 
 struct flag {
-    struct text source; /* "--max-tasks" */
-    struct text given;  /* its value; absent when it has none */
-    unsigned action;    /* an enum action; ACTION_ROWS for an option */
+    struct str source; /* "--max-tasks" */
+    struct str given;  /* its value; absent when it has none */
+    unsigned action;   /* an enum action; ACTION_ROWS for an option */
     struct option option;
 };
 
 /* Finds out what the flag is called, and what "=..." gives it. 0 or an exit code. */
-static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
+static int read_flag(const struct loader *l, struct str arg, struct flag *flag)
 {
     char quote[QUOTED];
-    if (text_is(arg, "-h"))
-        arg = TEXT("--help");
+    if (str_eq(arg, "-h"))
+        arg = STR("--help");
     if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
         return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help", quoted(arg, quote));
 
@@ -129,9 +129,9 @@ static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
     const char *equals = memchr(arg.at, '=', arg.len);
     if (equals != NULL) {
         flag->source.len = (size_t)(equals - arg.at);
-        flag->given = text_of(equals + 1);
+        flag->given = str_from(equals + 1);
     }
-    struct text name = {flag->source.at + 2, flag->source.len - 2};
+    struct str name = {flag->source.at + 2, flag->source.len - 2};
     while (flag->action < ACTION_ROWS && !spells(name, actions[flag->action].name, config_flag_spelling))
         flag->action++;
     flag->option = find_option(l, name, config_flag_spelling);
@@ -144,7 +144,7 @@ static int read_flag(const struct loader *l, struct text arg, struct flag *flag)
 static int take_flag(const struct loader *l, int *i, struct flag *flag)
 {
     *flag = (struct flag){.action = 0};
-    int code = read_flag(l, text_of(l->argv[(*i)++]), flag);
+    int code = read_flag(l, str_from(l->argv[(*i)++]), flag);
     if (code != 0)
         return code;
     bool given = flag->given.at != NULL;
@@ -153,9 +153,9 @@ static int take_flag(const struct loader *l, int *i, struct flag *flag)
     if (given)
         return 0;
     if (flag->option.field != NULL && flag->option.field->type->kind == TYPE_BOOLEAN)
-        flag->given = TEXT("true");
+        flag->given = STR("true");
     else if (*i < l->argc && strncmp(l->argv[*i], "--", 2) != 0)
-        flag->given = text_of(l->argv[(*i)++]);
+        flag->given = str_from(l->argv[(*i)++]);
     else
         return config_refuse(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.at);
     return 0;
@@ -190,12 +190,12 @@ static bool given_before(const struct loader *l, int end, const struct field *fi
 }
 
 /* Puts the items of a list behind those of another. */
-static int append_items(const struct loader *l, const struct flag *flag, struct list before)
+static int append_items(const struct loader *l, const struct flag *flag, struct array before)
 {
     const struct type *type = flag->option.field->type;
-    struct list *list = flag->option.value;
+    struct array *list = flag->option.value;
     size_t size = type_size(type->item);
-    struct list all = {.count = before.count + list->count};
+    struct array all = {.count = before.count + list->count};
     struct err e;
     if (type_check(type, &all, NULL, &e) != 0)
         return config_refuse(l->err, "%.*s %s", (int)flag->source.len, flag->source.at, e.msg);
@@ -218,9 +218,9 @@ static int load_flags(const struct loader *l)
             return code;
         if (flag.action != ACTION_ROWS)
             continue;
-        struct list before = {NULL, 0};
-        if (flag.option.field->type->kind == TYPE_LIST && given_before(l, start, flag.option.field))
-            before = *(struct list *)flag.option.value;
+        struct array before = {NULL, 0};
+        if (flag.option.field->type->kind == TYPE_ARRAY && given_before(l, start, flag.option.field))
+            before = *(struct array *)flag.option.value;
         code = set_option(l, flag.option, flag.source, flag.given);
         if (code == 0 && before.count > 0)
             code = append_items(l, &flag, before);
@@ -233,30 +233,30 @@ static int load_flags(const struct loader *l)
 /* -- the environment -------------------------------------------------------------------------- */
 
 /* A variable of ours, without the prefix, and its value. */
-static bool read_variable(const char *entry, struct text *name, struct text *value)
+static bool read_variable(const char *entry, struct str *name, struct str *value)
 {
     const char *equals = strchr(entry, '=');
     size_t prefix = sizeof VARIABLE_PREFIX - 1;
     if (equals == NULL || strncmp(entry, VARIABLE_PREFIX, prefix) != 0)
         return false;
-    *name = (struct text){entry + prefix, (size_t)(equals - entry) - prefix};
-    *value = text_of(equals + 1);
+    *name = (struct str){entry + prefix, (size_t)(equals - entry) - prefix};
+    *value = str_from(equals + 1);
     return true;
 }
 
 /* Kubernetes gives each container GATHERD_SERVICE_HOST, GATHERD_PORT, GATHERD_PORT_8080_TCP... when its namespace has a
  * service called gatherd. */
-static bool is_service_link(struct text name)
+static bool is_service_link(struct str name)
 {
     static const char service[] = "SERVICE_", port[] = "PORT_";
-    return text_is(name, "PORT") || strncmp(name.at, service, sizeof service - 1) == 0 ||
+    return str_eq(name, "PORT") || strncmp(name.at, service, sizeof service - 1) == 0 ||
            strncmp(name.at, port, sizeof port - 1) == 0;
 }
 
 /* The file, unless a flag named one. */
 static void find_file(struct loader *l)
 {
-    struct text name, value;
+    struct str name, value;
     for (char *const *entry = l->env; *entry != NULL && l->file == NULL; entry++)
         if (read_variable(*entry, &name, &value) && spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
             l->file = value.at;
@@ -264,12 +264,12 @@ static void find_file(struct loader *l)
 
 static int load_environment(const struct loader *l)
 {
-    struct text name, value;
+    struct str name, value;
     for (char *const *entry = l->env; *entry != NULL; entry++) {
         if (!read_variable(*entry, &name, &value) || is_service_link(name) ||
             spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
             continue;
-        struct text source = {*entry, sizeof VARIABLE_PREFIX - 1 + name.len};
+        struct str source = {*entry, sizeof VARIABLE_PREFIX - 1 + name.len};
         struct option option = find_option(l, name, config_variable_spelling);
         char quote[QUOTED];
         if (option.field == NULL)

@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 struct service_options {
-    struct list listen; /* of struct text: addresses, at least one, as they were given */
+    struct array listen; /* of struct str: addresses, at least one, as they were given */
     bool insecure;
     int log_format;         /* enum log_format */
     int log_level;          /* enum log_level */
@@ -37,7 +37,7 @@ struct config {
 
 /* The records of which a configuration is made, in the order of --help. */
 enum { CONFIG_PARTS = 4 };
-void config_parts(struct config *config, struct part parts[CONFIG_PARTS]);
+void config_parts(struct config *config, struct record_ref parts[CONFIG_PARTS]);
 
 /* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and checks it.
  *

@@ -21,7 +21,7 @@ static ssize_t read_again(int fd, char *out, size_t size)
 }
 
 /* Reads to the end, which a pipe has as well. 0 or a positive errno. */
-static int read_whole(const char *path, struct writer *w)
+static int read_whole(const char *path, struct json_writer *w)
 {
     char some[4096];
     ssize_t n = 0;
@@ -42,30 +42,31 @@ static int read_whole(const char *path, struct writer *w)
     return error;
 }
 
-static int decode(const char *path, struct text body, const struct part parts[], size_t part_count, struct arena *arena,
-                  FILE *err)
+static int decode(const char *path, struct str body, const struct record_ref parts[], size_t part_count,
+                  struct arena *arena, FILE *err)
 {
     struct limits limits; /* no option's range depends on them */
     record_set_defaults(&limits_type, &limits);
-    struct issues issues = {0};
+    struct validation_errors issues = {0};
     int rc = decode_body(body, parts, part_count, arena, &limits, &issues);
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(err);
-    const struct issue *issue = &issues.items[0];
+    const struct validation_error *issue = &issues.items[0];
     return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->where, issue->where[0] == '\0' ? "" : " ",
                          issue->detail);
 }
 
-int config_file_load(const char *path, const struct part parts[], size_t part_count, struct arena *arena, FILE *err)
+int config_file_load(const char *path, const struct record_ref parts[], size_t part_count, struct arena *arena,
+                     FILE *err)
 {
     if (path == NULL)
-        return decode("", TEXT("{}"), parts, part_count, arena, err);
+        return decode("", STR("{}"), parts, part_count, arena, err);
     if (path[0] == '\0')
         return config_refuse(err, "the name of the configuration file is empty");
 
-    struct writer w = {0};
+    struct json_writer w = {0};
     int code;
     int error = read_whole(path, &w);
     writer_bytes(&w, "", 1); /* a text ends with a NUL */
@@ -76,7 +77,7 @@ int config_file_load(const char *path, const struct part parts[], size_t part_co
     else if (error != 0)
         code = config_refuse(err, "%s: %s", path, strerror(error));
     else
-        code = decode(path, (struct text){w.at, w.len - 1}, parts, part_count, arena, err);
+        code = decode(path, (struct str){w.at, w.len - 1}, parts, part_count, arena, err);
     writer_free(&w);
     return code;
 }

@@ -77,7 +77,7 @@ static const char *placeholder(const struct field *field, char out[NOTE])
 {
     const char *last_word = strrchr(field->name, '_');
     const char *word = last_word == NULL ? field->name : last_word + 1;
-    const struct type *type = field->type->kind == TYPE_LIST ? field->type->item : field->type;
+    const struct type *type = field->type->kind == TYPE_ARRAY ? field->type->item : field->type;
     if (type->kind == TYPE_BOOLEAN)
         word = "";
     else if (type->kind == TYPE_INTEGER && strcmp(word, "bytes") != 0)
@@ -110,13 +110,14 @@ static const char *range(const struct type *type, char out[NOTE])
         for (int i = 0; type->names[i] != NULL && len < NOTE; i++)
             len += (size_t)snprintf(out + len, NOTE - len, "%s%s", type->names[i],
                                     type->names[i + 1] == NULL ? "; " : ", ");
-    } else if (type->kind == TYPE_LIST) {
+    } else if (type->kind == TYPE_ARRAY) {
         snprintf(out, NOTE, "may be repeated, at most %" PRId64 " in all; ", type->max);
     }
     return out;
 }
 
-void config_print_help(FILE *out, const struct config_action actions[], const struct part parts[], size_t part_count)
+void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref parts[],
+                       size_t part_count)
 {
     char word[NOTE], note[NOTE];
     fputs("usage: gatherd [OPTION]...\n\nRuns tasks for whoever speaks HTTP, and waits for them concurrently.\n", out);
@@ -126,11 +127,11 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
             print_flag(out, f->name, placeholder(f, word), f->doc);
             range(f->type, note);
             size_t len = strlen(note);
-            if (f->fallback == NULL && len > 0) /* its description says what is done without it */
+            if (f->default_text == NULL && len > 0) /* its description says what is done without it */
                 note[len - strlen("; ")] = '\0';
-            if (len > 0 || f->fallback != NULL)
-                fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->fallback == NULL ? "" : "default ",
-                        f->fallback == NULL ? "" : f->fallback);
+            if (len > 0 || f->default_text != NULL)
+                fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->default_text == NULL ? "" : "default ",
+                        f->default_text == NULL ? "" : f->default_text);
         }
     }
     fputc('\n', out);
@@ -143,9 +144,9 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
           out);
 }
 
-bool config_print_json(FILE *out, const struct part parts[], size_t part_count)
+bool config_print_json(FILE *out, const struct record_ref parts[], size_t part_count)
 {
-    struct writer w = {0};
+    struct json_writer w = {0};
     bool first = true;
     writer_raw(&w, "{");
     for (size_t i = 0; i < part_count; i++)

@@ -32,9 +32,10 @@ int config_refuse(FILE *err, const char *format, ...) __attribute__((format(prin
 int config_no_memory(FILE *err);
 
 /* `actions` ends with a row whose name is NULL. */
-void config_print_help(FILE *out, const struct config_action actions[], const struct part parts[], size_t part_count);
+void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref parts[],
+                       size_t part_count);
 
 /* One line that --config takes; false when there is no memory. */
-bool config_print_json(FILE *out, const struct part parts[], size_t part_count);
+bool config_print_json(FILE *out, const struct record_ref parts[], size_t part_count);
 
 #endif

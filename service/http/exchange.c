@@ -23,20 +23,20 @@ struct exchange {
     struct exchange_context *context; /* borrowed */
     void *user;                       /* borrowed */
     enum stage stage;
-    struct text method;        /* as it came; in the arena */
-    struct text authority;     /* of a target in absolute form; absent in origin form */
+    struct str method;         /* as it came; in the arena */
+    struct str authority;      /* of a target in absolute form; absent in origin form */
     struct request request;    /* its arena is owned, and holds this struct too */
     const struct route *route; /* NULL: refused, and reply says why */
-    struct writer body;        /* owned */
+    struct json_writer body;   /* owned */
     int64_t discarded;         /* bytes of the body that nobody will read */
     bool expects_body;
-    struct reply reply; /* owned */
-    struct ticket ticket;
-    struct task *task;     /* owned while it runs */
-    bool task_failed;      /* or was canceled, which has been logged */
-    struct source *source; /* owned; what the answer streams */
-    struct sink *sink;     /* owned; where the body streams to */
-    struct text path;      /* of either; in the arena */
+    struct response response; /* owned */
+    struct task_identity ticket;
+    struct task *task;          /* owned while it runs */
+    bool task_failed;           /* or was canceled, which has been logged */
+    struct read_stream *source; /* owned; what the answer streams */
+    struct write_stream *sink;  /* owned; where the body streams to */
+    struct str path;            /* of either; in the arena */
 };
 
 static int64_t now_us(void)
@@ -48,7 +48,7 @@ static int64_t now_us(void)
 
 /* The path of a target in origin form, or in absolute form, which servers have to take, and whose authority counts in place of
  * Host (RFC 9112 section 3.2.2). */
-static bool split_target(struct exchange *exchange, struct text target)
+static bool split_target(struct exchange *exchange, struct str target)
 {
     static const char scheme[] = "http://";
     struct request *request = &exchange->request;
@@ -56,7 +56,7 @@ static bool split_target(struct exchange *exchange, struct text target)
         target.at += sizeof scheme - 1;
         target.len -= sizeof scheme - 1;
         size_t authority = strcspn(target.at, "/?");
-        if (!arena_text(request->arena, target.at, authority, &exchange->authority))
+        if (!arena_str(request->arena, target.at, authority, &exchange->authority))
             return false;
         target.at += authority;
         target.len -= authority;
@@ -65,10 +65,10 @@ static bool split_target(struct exchange *exchange, struct text target)
     request->path = target;
     if (question != NULL) {
         request->path.len = (size_t)(question - target.at);
-        request->query = (struct text){question + 1, target.len - request->path.len - 1};
+        request->query = (struct str){question + 1, target.len - request->path.len - 1};
     }
     if (request->path.len == 0)
-        request->path = TEXT("/");
+        request->path = STR("/");
     return true;
 }
 
@@ -78,8 +78,8 @@ struct exchange *exchange_begin(struct exchange_context *context, const char *ta
     if (arena == NULL)
         return NULL;
     struct exchange *exchange = arena_alloc(arena, sizeof *exchange);
-    struct text copy;
-    if (exchange == NULL || !arena_text(arena, target, strlen(target), &copy)) {
+    struct str copy;
+    if (exchange == NULL || !arena_str(arena, target, strlen(target), &copy)) {
         arena_unref(arena);
         return NULL;
     }
@@ -94,12 +94,12 @@ struct exchange *exchange_begin(struct exchange_context *context, const char *ta
     return NULL;
 }
 
-struct reply *exchange_reply(struct exchange *exchange)
+struct response *exchange_response(struct exchange *exchange)
 {
-    return &exchange->reply;
+    return &exchange->response;
 }
 
-struct text exchange_request_id(const struct exchange *exchange)
+struct str exchange_request_id(const struct exchange *exchange)
 {
     return exchange->request.id;
 }
@@ -109,45 +109,45 @@ bool exchange_expects_body(const struct exchange *exchange)
     return exchange->expects_body;
 }
 
-static enum method method_of(struct text name)
+static enum method method_of(struct str name)
 {
-    if (text_is(name, "GET") || text_is(name, "HEAD"))
+    if (str_eq(name, "GET") || str_eq(name, "HEAD"))
         return METHOD_GET;
-    if (text_is(name, "POST"))
+    if (str_eq(name, "POST"))
         return METHOD_POST;
-    if (text_is(name, "PUT"))
+    if (str_eq(name, "PUT"))
         return METHOD_PUT;
-    return text_is(name, "DELETE") ? METHOD_DELETE : METHOD_OTHER;
+    return str_eq(name, "DELETE") ? METHOD_DELETE : METHOD_OTHER;
 }
 
 /* A client's own id is taken over when it can stand in a header, a log line and a URN as it is. */
-static bool request_id_is_sound(struct text id)
+static bool request_id_is_sound(struct str id)
 {
     if (id.len == 0 || id.len > REQUEST_ID_MOST)
         return false;
     return strspn(id.at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
 }
 
-static bool name_request(struct exchange *exchange, struct text wanted)
+static bool name_request(struct exchange *exchange, struct str wanted)
 {
     struct request *request = &exchange->request;
     if (request_id_is_sound(wanted))
-        return arena_text(request->arena, wanted.at, wanted.len, &request->id);
+        return arena_str(request->arena, wanted.at, wanted.len, &request->id);
     char id[ID_SIZE];
     api_issue_id(exchange->context->api, request->received_us, id);
-    return arena_text(request->arena, id, ID_LEN, &request->id);
+    return arena_str(request->arena, id, ID_LEN, &request->id);
 }
 
-static bool keep(struct request *request, struct text header, struct text *out)
+static bool keep(struct request *request, struct str header, struct str *out)
 {
-    return header.at == NULL || arena_text(request->arena, header.at, header.len, out);
+    return header.at == NULL || arena_str(request->arena, header.at, header.len, out);
 }
 
 static void refuse_size(struct exchange *exchange)
 {
-    reply_problem(&exchange->reply, exchange->request.id, ERR_BODY_TOO_LARGE,
-                  "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
-                  (long long)exchange->context->limits->max_body_bytes);
+    response_problem(&exchange->response, exchange->request.id, ERR_BODY_TOO_LARGE,
+                     "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
+                     (long long)exchange->context->limits->max_body_bytes);
     exchange->route = NULL;
 }
 
@@ -172,18 +172,18 @@ static enum exchange_step run_on(struct exchange *exchange)
 
 /* -- bodies that stream -------------------------------------------------------------------------------------------- */
 
-static void on_sink(struct sink *sink, const struct err *e, void *user)
+static void on_sink(struct write_stream *sink, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
     if (exchange->stage == STAGE_BODY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
-    struct file_stamp stamp = {0};
+    struct file_version stamp = {0};
     bool created = false;
     if (e->rc == 0)
         sink_look(sink, &stamp, &created);
-    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->reply);
+    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->response);
     become_ready(exchange);
 }
 
@@ -191,14 +191,14 @@ static void on_sink(struct sink *sink, const struct err *e, void *user)
 static void begin_sink(struct exchange *exchange)
 {
     struct exchange_context *context = exchange->context;
-    struct outcome outcome;
+    struct handler_result outcome;
     struct err e;
     api_parse(context->api, exchange->route, &exchange->request, &outcome);
     exchange->path = outcome.path;
     if (outcome.kind == OUTCOME_REPLY)
-        exchange->reply = outcome.reply;
+        exchange->response = outcome.response;
     else if (sink_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink, &e) != 0)
-        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+        response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         task_drain(context->runtime);
     if (exchange->sink == NULL)
@@ -222,7 +222,7 @@ static enum exchange_step put(struct exchange *exchange, const char *bytes, size
         return EXCHANGE_WAITS;
     if (!sink_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
         return EXCHANGE_GOES_ON;
-    reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+    response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     return EXCHANGE_BREAKS;
 }
 
@@ -235,28 +235,28 @@ static enum exchange_step finish_sink(struct exchange *exchange)
 
 /* -- answers that stream ------------------------------------------------------------------------------------------- */
 
-static void on_source(struct source *source, const struct err *e, void *user)
+static void on_source(struct read_stream *source, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
-    struct file_stamp stamp = {0};
+    struct file_version stamp = {0};
     if (exchange->stage == STAGE_READY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
     if (e->rc == 0)
         source_look(source, &stamp);
-    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->reply);
+    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->response);
     become_ready(exchange);
 }
 
-static enum exchange_step open_source(struct exchange *exchange, struct text path)
+static enum exchange_step open_source(struct exchange *exchange, struct str path)
 {
     struct exchange_context *context = exchange->context;
     struct err e;
     exchange->path = path;
     exchange->stage = STAGE_SUBMITTING;
     if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
-        reply_error(&exchange->reply, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
+        response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
         return EXCHANGE_ANSWERS;
     }
     return run_on(exchange);
@@ -274,7 +274,7 @@ ssize_t exchange_take(struct exchange *exchange, char *out, size_t most)
 enum exchange_step exchange_head(struct exchange *exchange, const struct head *head)
 {
     struct request *request = &exchange->request;
-    struct reply *reply = &exchange->reply;
+    struct response *response = &exchange->response;
     struct err e;
     request->method = method_of(head->method);
     request->has_content_range = head->has_content_range;
@@ -285,17 +285,18 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
         !head_join(&head->content_encoding, request->arena, &request->content_encoding) ||
         !head_join(&head->if_match, request->arena, &request->if_match) ||
         !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
-        reply_problem(reply, request->id, ERR_OUT_OF_MEMORY, "There is no memory for the request; try again later");
+        response_problem(response, request->id, ERR_OUT_OF_MEMORY,
+                         "There is no memory for the request; try again later");
         return EXCHANGE_BREAKS;
     }
     if (head->malformed != NULL) {
-        reply_problem(reply, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
+        response_problem(response, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
         return EXCHANGE_BREAKS;
     }
     if (guard_check(head, exchange->authority, request->path, &e) != 0)
-        reply_problem(reply, request->id, e.rc, "%s", e.msg);
+        response_problem(response, request->id, e.rc, "%s", e.msg);
     else
-        exchange->route = api_route(exchange->context->api, request, reply);
+        exchange->route = api_route(exchange->context->api, request, response);
     if (exchange->route != NULL && route_body(exchange->route) == BODY_STREAM)
         begin_sink(exchange);
     else if (head->content_length > exchange->context->limits->max_body_bytes) {
@@ -328,8 +329,8 @@ enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, s
 
 static bool task_failed(const struct task *task)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     return view.rc != 0;
 }
 
@@ -339,7 +340,7 @@ static void on_done(struct task *task, void *user)
     report_task(exchange->context->log, task, &exchange->ticket, exchange->request.id);
     exchange->task_failed = task_failed(task);
     api_task_reply(exchange->context->api, exchange->route, &exchange->request, task, &exchange->ticket,
-                   &exchange->reply);
+                   &exchange->response);
     task_release(task);
     exchange->task = NULL;
     become_ready(exchange);
@@ -353,7 +354,7 @@ static enum exchange_step submit(struct exchange *exchange, const struct task_sp
     exchange->stage = STAGE_SUBMITTING;
     if (task_submit(context->runtime, spec, request->arena, request->received_ns, on_done, exchange, &exchange->task,
                     &e) != 0) {
-        reply_error(&exchange->reply, request->id, &e, runtime_limits(context->runtime));
+        response_error(&exchange->response, request->id, &e, runtime_limits(context->runtime));
         return EXCHANGE_ANSWERS;
     }
     return run_on(exchange);
@@ -367,17 +368,17 @@ enum exchange_step exchange_finish(struct exchange *exchange)
     if (exchange->sink != NULL)
         return finish_sink(exchange);
     if (exchange->body.failed) {
-        reply_problem(&exchange->reply, request->id, ERR_OUT_OF_MEMORY,
-                      "There is no memory for the body; try again later");
+        response_problem(&exchange->response, request->id, ERR_OUT_OF_MEMORY,
+                         "There is no memory for the body; try again later");
         return EXCHANGE_ANSWERS;
     }
-    request->body = (struct text){exchange->body.at, exchange->body.len};
-    struct outcome outcome;
+    request->body = (struct str){exchange->body.at, exchange->body.len};
+    struct handler_result outcome;
     api_parse(exchange->context->api, exchange->route, request, &outcome);
-    request->body = (struct text){0};
+    request->body = (struct str){0};
     writer_free(&exchange->body);
     if (outcome.kind == OUTCOME_REPLY) {
-        exchange->reply = outcome.reply;
+        exchange->response = outcome.response;
         return EXCHANGE_ANSWERS;
     }
     if (outcome.kind == OUTCOME_SOURCE)
@@ -396,7 +397,7 @@ void exchange_hangup(struct exchange *exchange)
 
 void exchange_answered(struct exchange *exchange, bool stand_in)
 {
-    int rc = stand_in ? ERR_OUT_OF_MEMORY : exchange->reply.rc;
+    int rc = stand_in ? ERR_OUT_OF_MEMORY : exchange->response.rc;
     if (rc != 0 && !exchange->task_failed)
         report_refusal(exchange->context->log, rc, exchange->method, exchange->request.path, exchange->request.id);
 }
@@ -409,6 +410,6 @@ void exchange_end(struct exchange *exchange)
     if (exchange->sink != NULL)
         sink_close(exchange->sink);
     writer_free(&exchange->body);
-    reply_free(&exchange->reply);
+    response_free(&exchange->response);
     arena_unref(exchange->request.arena);
 }

@@ -34,9 +34,9 @@ struct exchange_context {
 
 enum exchange_step {
     EXCHANGE_GOES_ON, /* feed it the body, if any, and finish it */
-    EXCHANGE_ANSWERS, /* exchange_reply() is there */
+    EXCHANGE_ANSWERS, /* exchange_response() is there */
     EXCHANGE_WAITS,   /* for its task */
-    EXCHANGE_BREAKS,  /* answer with exchange_reply() at once, not waiting for the rest of the body, and close */
+    EXCHANGE_BREAKS,  /* answer with exchange_response() at once, not waiting for the rest of the body, and close */
 };
 
 /* `target` is the request target as it came. NULL when there is no memory. */
@@ -50,9 +50,9 @@ enum exchange_step exchange_finish(struct exchange *exchange); /* answers, or wa
 /* The client has left: cancels what it waits for. ready() follows, if exchange_finish() said that it waits. */
 void exchange_hangup(struct exchange *exchange);
 
-bool exchange_expects_body(const struct exchange *exchange); /* after head */
-struct reply *exchange_reply(struct exchange *exchange);     /* the caller may take its body out */
-struct text exchange_request_id(const struct exchange *exchange);
+bool exchange_expects_body(const struct exchange *exchange);   /* after head */
+struct response *exchange_response(struct exchange *exchange); /* the caller may take its body out */
+struct str exchange_request_id(const struct exchange *exchange);
 
 /* To be called when the answer is on its way, once: takes down a refusal. stand_in: there was no memory for the answer, and
  * another says so in its place. */

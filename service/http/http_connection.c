@@ -28,37 +28,37 @@ static ssize_t on_take(void *user, uint64_t offset, char *out, size_t most)
     return n;
 }
 
-static struct MHD_Response *make_body(struct connection *c, struct reply *reply)
+static struct MHD_Response *make_body(struct connection *c, struct response *response)
 {
-    if (reply->streams)
-        return MHD_create_response_from_callback(reply->body_len, STREAM_BLOCK, on_take, c, NULL);
-    return MHD_create_response_from_buffer(reply->body_len, reply->body,
-                                           reply->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+    if (response->streams)
+        return MHD_create_response_from_callback(response->body_len, STREAM_BLOCK, on_take, c, NULL);
+    return MHD_create_response_from_buffer(response->body_len, response->body,
+                                           response->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
 }
 
 static struct MHD_Response *make_response(struct connection *c)
 {
-    struct reply *reply = exchange_reply(c->exchange);
-    struct MHD_Response *response = make_body(c, reply);
-    if (response == NULL)
+    struct response *response = exchange_response(c->exchange);
+    struct MHD_Response *mhd = make_body(c, response);
+    if (mhd == NULL)
         return NULL;
-    reply->body = NULL; /* the response's, now */
-    bool ok = (reply->content_type == NULL ||
-               MHD_add_response_header(response, "Content-Type", reply->content_type) == MHD_YES) &&
-              MHD_add_response_header(response, "X-Request-Id", exchange_request_id(c->exchange).at) == MHD_YES;
-    for (size_t i = 0; ok && i < reply->header_count; i++)
-        ok = MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value) == MHD_YES;
+    response->body = NULL; /* libmicrohttpd owns it now */
+    bool ok = (response->content_type == NULL ||
+               MHD_add_response_header(mhd, "Content-Type", response->content_type) == MHD_YES) &&
+              MHD_add_response_header(mhd, "X-Request-Id", exchange_request_id(c->exchange).at) == MHD_YES;
+    for (size_t i = 0; ok && i < response->header_count; i++)
+        ok = MHD_add_response_header(mhd, response->headers[i].name, response->headers[i].value) == MHD_YES;
     if (ok && (c->linger || c->http->draining))
-        ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+        ok = MHD_add_response_header(mhd, "Connection", "close") == MHD_YES;
     if (ok)
-        return response;
-    MHD_destroy_response(response);
+        return mhd;
+    MHD_destroy_response(mhd);
     return NULL;
 }
 
 static enum MHD_Result answer(struct connection *c)
 {
-    unsigned status = (unsigned)exchange_reply(c->exchange)->status;
+    unsigned status = (unsigned)exchange_response(c->exchange)->status;
     struct MHD_Response *response = make_response(c);
     exchange_answered(c->exchange, response == NULL);
     if (response == NULL)
@@ -124,7 +124,7 @@ static enum MHD_Result on_field(void *user, enum MHD_ValueKind kind, const char 
                                 const char *value, size_t value_len)
 {
     (void)kind;
-    head_field(user, (struct text){name, name_len}, (struct text){value == NULL ? "" : value, value_len});
+    head_field(user, (struct str){name, name_len}, (struct str){value == NULL ? "" : value, value_len});
     return MHD_YES;
 }
 
@@ -133,7 +133,7 @@ static enum MHD_Result on_head(struct connection *c, const char *method, const c
     struct head head;
     c->head_seen = true;
     c->paused = false;
-    head_begin(&head, text_of(method), text_of(version));
+    head_begin(&head, str_from(method), str_from(version));
     head.any_host = c->any_host;
     MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_field, &head);
     head_end(&head);
@@ -155,7 +155,7 @@ static enum MHD_Result on_body(struct connection *c, const char *bytes, size_t *
     enum exchange_step step = exchange_body(c->exchange, bytes, &taken);
     if (step == EXCHANGE_BREAKS) {
         c->linger = true;
-        canned_send(c->fd, exchange_reply(c->exchange), exchange_request_id(c->exchange));
+        canned_send(c->fd, exchange_response(c->exchange), exchange_request_id(c->exchange));
         exchange_answered(c->exchange, false);
         return MHD_NO;
     }
@@ -180,7 +180,7 @@ enum MHD_Result on_request(void *user, struct MHD_Connection *mhd, const char *u
     struct http *http = user;
     struct connection *c = connection_of(mhd);
     if (*context == NULL) {
-        report_refusal(http->config.log, ERR_OUT_OF_MEMORY, text_of(method), text_of(url), (struct text){0});
+        report_refusal(http->config.log, ERR_OUT_OF_MEMORY, str_from(method), str_from(url), (struct str){0});
         c->linger = true;
         return MHD_queue_response(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, http->no_memory);
     }

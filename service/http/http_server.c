@@ -34,7 +34,7 @@ static void connection_free(struct connection *c)
     if (http->adding == c)
         http->adding = NULL;
     patience_free(&c->patience);
-    ring_remove(&c->link);
+    list_remove(&c->link);
     http->count--;
     free(c);
     end_refusing(http);
@@ -43,7 +43,7 @@ static void connection_free(struct connection *c)
 /* The connection that libmicrohttpd has begun to serve: inside MHD_add_connection() (0.9.75), or by a later run (1.0.1). */
 static struct connection *find_new(struct http *http, int fd)
 {
-    for (struct ring *r = http->connections.prev; r != &http->connections; r = r->prev) {
+    for (struct list_node *r = http->connections.prev; r != &http->connections; r = r->prev) {
         struct connection *c = container_of(r, struct connection, link);
         if (c->mhd == NULL && c->fd == fd)
             return c;
@@ -68,7 +68,7 @@ static void refuse_connection(struct http *http, int fd, int rc)
 {
     if (!http->refusing)
         log_event(http->config.log, LOG_WARN, "connections_refused",
-                  LOG_FIELDS(log_text("error", text_of(error_code(rc))),
+                  LOG_FIELDS(log_text("error", str_from(error_code(rc))),
                              log_integer("connections", (int64_t)http->count),
                              log_integer("max_connections", http->config.limits->max_connections)));
     http->refusing = true;
@@ -107,7 +107,7 @@ void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer,
     c->fd = fd;
     c->any_host = any_host;
     c->first = true;
-    ring_append(&http->connections, &c->link);
+    list_append(&http->connections, &c->link);
     http->count++;
     patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
     http->adding = c;
@@ -148,7 +148,7 @@ __attribute__((format(printf, 2, 0))) static void on_library_log(void *user, con
         return;
     vsnprintf(line, sizeof line, format, args);
     line[strcspn(line, "\n")] = '\0';
-    log_event(http->config.log, LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(log_text("message", text_of(line))));
+    log_event(http->config.log, LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(log_text("message", str_from(line))));
 }
 
 /* Paths are split before they are decoded, and that is our own business (handlers/router.c). */
@@ -203,7 +203,7 @@ int http_new(const struct http_config *config, struct http **out, struct err *e)
         .ready = on_ready,
         .resume = on_resume,
     };
-    ring_init(&http->connections);
+    list_init(&http->connections);
     int rc = make_fallback(http, e);
     if (rc != 0)
         goto err_after_alloc;
@@ -246,7 +246,7 @@ size_t http_connections(const struct http *http)
 void http_drain(struct http *http)
 {
     http->draining = true;
-    for (struct ring *r = http->connections.next; r != &http->connections; r = r->next) {
+    for (struct list_node *r = http->connections.next; r != &http->connections; r = r->next) {
         struct connection *c = container_of(r, struct connection, link);
         if (c->exchange == NULL)
             shutdown(c->fd, SHUT_RD); /* a request that is on its way still gets its answer */
@@ -256,7 +256,7 @@ void http_drain(struct http *http)
 
 void http_cut(struct http *http)
 {
-    for (struct ring *r = http->connections.next; r != &http->connections; r = r->next)
+    for (struct list_node *r = http->connections.next; r != &http->connections; r = r->next)
         patience_cut(&container_of(r, struct connection, link)->patience);
 }
 

@@ -23,7 +23,7 @@ struct http {
     struct timers deadlines;        /* one for each connection */
     struct watches *watches;        /* owned */
     struct lingers *lingers;        /* owned */
-    struct ring connections;        /* of struct connection */
+    struct list_node connections;   /* of struct connection */
     size_t count;                   /* in the ring */
     struct connection *adding;      /* inside MHD_add_connection(): the one it is for */
     struct pump pump;
@@ -34,7 +34,7 @@ struct http {
 };
 
 struct connection {
-    struct ring link; /* in http->connections */
+    struct list_node link; /* in http->connections */
     struct http *http;
     struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
     struct exchange *exchange;  /* owned; NULL between requests, and when there was no memory for it */

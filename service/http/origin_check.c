@@ -8,7 +8,7 @@
 
 /* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed, or no
  * such thing. */
-static bool host_of(struct text authority, char out[INET6_ADDRSTRLEN + 1])
+static bool host_of(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
     const char *from = authority.at;
     size_t len;
@@ -30,7 +30,7 @@ static bool host_of(struct text authority, char out[INET6_ADDRSTRLEN + 1])
     return true;
 }
 
-static bool host_is_local(struct text host)
+static bool host_is_local(struct str host)
 {
     char name[INET6_ADDRSTRLEN + 1];
     unsigned char address[sizeof(struct in6_addr)];
@@ -40,22 +40,22 @@ static bool host_is_local(struct text host)
            inet_pton(AF_INET6, name, address) == 1;
 }
 
-static bool origin_is_host(struct text origin, struct text host)
+static bool origin_is_host(struct str origin, struct str host)
 {
     const char *authority = strstr(origin.at, "://");
     return authority != NULL && host.at != NULL && strcasecmp(authority + 3, host.at) == 0;
 }
 
-int guard_check(const struct head *head, struct text authority, struct text path, struct err *e)
+int guard_check(const struct head *head, struct str authority, struct str path, struct err *e)
 {
-    struct text host = authority.at != NULL ? authority : head->host;
-    if (text_is(path, "/livez") || text_is(path, "/readyz"))
+    struct str host = authority.at != NULL ? authority : head->host;
+    if (str_eq(path, "/livez") || str_eq(path, "/readyz"))
         return 0;
     if (!head->any_host && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED,
                        "The Host header must name an IP address or localhost, for this is a loopback address");
     if (head->fetch_site.at != NULL &&
-        (text_is(head->fetch_site, "cross-site") || text_is(head->fetch_site, "same-site")))
+        (str_eq(head->fetch_site, "cross-site") || str_eq(head->fetch_site, "same-site")))
         return err_set(e, ERR_FOREIGN_ORIGIN, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
     if (head->origin.at != NULL && !origin_is_host(head->origin, host))
         return err_set(e, ERR_FOREIGN_ORIGIN,

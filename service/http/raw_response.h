@@ -10,7 +10,7 @@
 
 /* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
  * be lingered on and closed. */
-void canned_send(int fd, const struct reply *reply, struct text request_id);
+void canned_send(int fd, const struct response *response, struct str request_id);
 
 /* Sends the problem that there is no room for this connection. */
 void canned_refuse(int fd, struct api *api, const struct err *e);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-void head_begin(struct head *head, struct text method, struct text version)
+void head_begin(struct head *head, struct str method, struct str version)
 {
     *head = (struct head){.method = method, .version = version, .content_length = -1};
 }
@@ -19,7 +19,7 @@ static void fault(struct head *head, const char *rule)
 }
 
 /* Names are tokens (RFC 9110 section 5.6.2), values have no control characters but tabs (section 5.5). */
-static void check_characters(struct head *head, struct text name, struct text value)
+static void check_characters(struct head *head, struct str name, struct str value)
 {
     if (name.len == 0)
         fault(head, "A header has no name");
@@ -35,7 +35,7 @@ static void check_characters(struct head *head, struct text name, struct text va
     }
 }
 
-static void take_length(struct head *head, struct text value)
+static void take_length(struct head *head, struct str value)
 {
     if (++head->lengths > 1)
         fault(head, "There is more than one Content-Length");
@@ -45,14 +45,14 @@ static void take_length(struct head *head, struct text value)
         head->content_length = strtoll(value.at, NULL, 10); /* INT64_MAX for all that is larger */
 }
 
-static void take_coding(struct head *head, struct text value)
+static void take_coding(struct head *head, struct str value)
 {
     head->chunked = true;
     if (++head->codings > 1 || strcasecmp(value.at, "chunked") != 0)
         fault(head, "The only transfer coding that is taken is chunked, once");
 }
 
-static void take_line(struct head *head, struct head_lines *lines, struct text value)
+static void take_line(struct head *head, struct head_lines *lines, struct str value)
 {
     if (lines->count == HEAD_LINES)
         fault(head, "A header that is a list comes in more than 8 lines");
@@ -60,11 +60,11 @@ static void take_line(struct head *head, struct head_lines *lines, struct text v
         lines->at[lines->count++] = value;
 }
 
-void head_field(struct head *head, struct text name, struct text value)
+void head_field(struct head *head, struct str name, struct str value)
 {
     const struct {
         const char *name;
-        struct text *value;
+        struct str *value;
     } plain[] = {
         {"Content-Type", &head->content_type},
         {"X-Request-Id", &head->request_id},
@@ -98,7 +98,7 @@ void head_field(struct head *head, struct text name, struct text value)
 
 void head_end(struct head *head)
 {
-    bool http_1_0 = text_is(head->version, "HTTP/1.0");
+    bool http_1_0 = str_eq(head->version, "HTTP/1.0");
     if (head->hosts == 0 && !http_1_0)
         fault(head, "There is no Host");
     if (head->lengths > 0 && head->codings > 0)
@@ -107,18 +107,18 @@ void head_end(struct head *head)
         fault(head, "HTTP/1.0 has no Transfer-Encoding");
 }
 
-bool head_join(const struct head_lines *lines, struct arena *arena, struct text *out)
+bool head_join(const struct head_lines *lines, struct arena *arena, struct str *out)
 {
     size_t len = 0;
     for (int i = 0; i < lines->count; i++)
         len += lines->at[i].len + 2;
     char *joined = lines->count == 0 ? NULL : arena_alloc(arena, len + 1);
-    *out = (struct text){0};
+    *out = (struct str){0};
     if (joined == NULL)
         return lines->count == 0;
     size_t at = 0;
     for (int i = 0; i < lines->count; i++)
         at += (size_t)snprintf(joined + at, len + 1 - at, "%s%s", i == 0 ? "" : ", ", lines->at[i].at);
-    *out = (struct text){joined, at};
+    *out = (struct str){joined, at};
     return true;
 }

@@ -16,28 +16,28 @@
 /* A header that is a list may come in several lines, which together are one (RFC 9110 section 5.3). */
 enum { HEAD_LINES = 8 };
 struct head_lines {
-    struct text at[HEAD_LINES];
+    struct str at[HEAD_LINES];
     int count; /* 0: there is no such header */
 };
 
 struct head {
-    struct text method, version;
+    struct str method, version;
     const char *malformed;  /* the rule it breaks, a sentence; NULL when it is sound */
     int64_t content_length; /* -1: none */
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
     bool any_host;          /* came in where Host says nothing (service/http/origin_check.h); set by the caller */
     bool has_content_range, has_unmodified_since;
-    struct text host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
+    struct str host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
     struct head_lines content_encoding, if_match, if_none_match;
     int hosts, lengths, codings; /* how many there are of each */
 };
 
-void head_begin(struct head *head, struct text method, struct text version);
-void head_field(struct head *head, struct text name, struct text value);
+void head_begin(struct head *head, struct str method, struct str version);
+void head_field(struct head *head, struct str name, struct str value);
 void head_end(struct head *head);
 
 /* The lines as one text, in the arena; absent when there are none. False when there is no memory. */
-bool head_join(const struct head_lines *lines, struct arena *arena, struct text *out);
+bool head_join(const struct head_lines *lines, struct arena *arena, struct str *out);
 
 #endif

@@ -74,7 +74,7 @@ static bool moves_terminal(const unsigned char *at, size_t len)
 }
 
 /* Any bytes as text that is safe but for what JSON escapes, and not too long. */
-static struct text clean(struct text raw, char out[CLEAN_SIZE])
+static struct str clean(struct str raw, char out[CLEAN_SIZE])
 {
     size_t len = 0;
     for (size_t i = 0, step; i < raw.len; i += step) {
@@ -82,7 +82,7 @@ static struct text clean(struct text raw, char out[CLEAN_SIZE])
         step = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
         const char *piece = raw.at + i;
         size_t size = step;
-        bool whole = step <= raw.len - i && text_is_utf8((struct text){piece, step});
+        bool whole = step <= raw.len - i && str_is_utf8((struct str){piece, step});
         if (!whole || moves_terminal(at, step)) {
             piece = REPLACEMENT;
             size = sizeof REPLACEMENT - 1;
@@ -96,10 +96,10 @@ static struct text clean(struct text raw, char out[CLEAN_SIZE])
         memcpy(out + len, piece, size);
         len += size;
     }
-    return (struct text){out, len};
+    return (struct str){out, len};
 }
 
-static bool needs_quotes(struct text text)
+static bool needs_quotes(struct str text)
 {
     for (size_t i = 0; i < text.len; i++)
         if ((unsigned char)text.at[i] <= ' ' || strchr("\"=\\", text.at[i]) != NULL)
@@ -107,10 +107,10 @@ static bool needs_quotes(struct text text)
     return text.len == 0;
 }
 
-static void write_text(struct writer *w, enum log_format format, struct text raw)
+static void write_text(struct json_writer *w, enum log_format format, struct str raw)
 {
     char buffer[CLEAN_SIZE];
-    struct text text = clean(raw, buffer);
+    struct str text = clean(raw, buffer);
     if (format == LOG_JSON || needs_quotes(text))
         writer_string(w, text);
     else
@@ -130,7 +130,7 @@ static bool field_is_absent(const struct log_field *field)
     return true;
 }
 
-static void write_field(struct writer *w, enum log_format format, const struct log_field *field)
+static void write_field(struct json_writer *w, enum log_format format, const struct log_field *field)
 {
     writer_raw(w, format == LOG_JSON ? ",\"" : " ");
     writer_raw(w, field->key);
@@ -151,7 +151,7 @@ static void write_field(struct writer *w, enum log_format format, const struct l
 static void make_line(struct log *log, enum log_level level, const char *event, const struct log_field fields[],
                       size_t n)
 {
-    struct writer *w = &log->line;
+    struct json_writer *w = &log->line;
     if (w->failed)
         writer_free(w);
     w->len = 0;
@@ -175,7 +175,7 @@ static void make_line(struct log *log, enum log_level level, const char *event, 
 /* Moves the line that was made to the end of the ring; false when it is not whole, or there is no room. */
 static bool take_line(struct log *log)
 {
-    const struct writer *w = &log->line;
+    const struct json_writer *w = &log->line;
     if (w->failed || w->len > LOG_BUFFER - log->len)
         return false;
     size_t end = (log->start + log->len) % LOG_BUFFER;

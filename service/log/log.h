@@ -45,9 +45,9 @@ struct log {
     int fd;
     bool owns_fd; /* opened here, to be closed by log_close() */
     struct log_flow refusals;
-    uint64_t dropped;   /* lines, since the last that was taken */
-    struct writer line; /* the one being made; its memory is kept for the next */
-    size_t start, len;  /* what waits in ring: from start, len bytes, going on at 0 */
+    uint64_t dropped;        /* lines, since the last that was taken */
+    struct json_writer line; /* the one being made; its memory is kept for the next */
+    size_t start, len;       /* what waits in ring: from start, len bytes, going on at 0 */
     char ring[LOG_BUFFER];
 };
 
@@ -57,13 +57,13 @@ struct log_field {
     const char *key; /* a word of our own: [a-z_]+ */
     enum { LOG_FIELD_TEXT, LOG_FIELD_INTEGER, LOG_FIELD_SECONDS } kind;
     union {
-        struct text text;
+        struct str text;
         int64_t integer;
         uint64_t seconds; /* nanoseconds */
     } value;
 };
 
-static inline struct log_field log_text(const char *key, struct text value)
+static inline struct log_field log_text(const char *key, struct str value)
 {
     return (struct log_field){.key = key, .kind = LOG_FIELD_TEXT, .value.text = value};
 }

@@ -2,15 +2,15 @@
 
 #include "runtime/task/task.h"
 
-static struct text absent_if(bool absent, const char *s)
+static struct str absent_if(bool absent, const char *s)
 {
-    return text_of(absent ? NULL : s);
+    return str_from(absent ? NULL : s);
 }
 
-void report_task(struct log *log, const struct task *task, const struct ticket *ticket, struct text request_id)
+void report_task(struct log *log, const struct task *task, const struct task_identity *ticket, struct str request_id)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     bool failed = view.state == TASK_FAILED;
     enum log_level level = view.state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
     if (!log_enabled(log, level))
@@ -20,17 +20,17 @@ void report_task(struct log *log, const struct task *task, const struct ticket *
         task_error_detail(task, detail);
     const char *event = view.state == TASK_SUCCEEDED ? "task_done" : failed ? "task_failed" : "task_canceled";
     const struct log_field fields[] = {
-        log_text("id", text_of(ticket->id)),
+        log_text("id", str_from(ticket->id)),
         log_text("request_id", request_id),
-        log_text("function", text_of(view.spec->function->name)),
+        log_text("function", str_from(view.spec->function->name)),
         log_text("name", view.spec->options.name),
-        log_text("state", text_of(task_state_names[view.state])),
+        log_text("state", str_from(task_state_names[view.state])),
         log_seconds("queued_seconds", view.queued_ns),
         log_seconds("duration_seconds", view.duration_ns),
-        log_text("error", text_of(view.rc == 0 ? NULL : error_code(view.rc))),
+        log_text("error", str_from(view.rc == 0 ? NULL : error_code(view.rc))),
         log_text("detail", absent_if(!failed, detail)),
-        log_text("cancel_reason", text_of(view.cancel_asked ? cancel_reason_names[view.cancel_reason] : NULL)),
-        log_text("cancel_effect", text_of(view.cancel_settled ? effect_names[view.cancel_effect] : NULL)),
+        log_text("cancel_reason", str_from(view.cancel_asked ? cancel_reason_names[view.cancel_reason] : NULL)),
+        log_text("cancel_effect", str_from(view.cancel_settled ? effect_names[view.cancel_effect] : NULL)),
     };
     log_event(log, level, event, fields, COUNT_OF(fields));
 }
@@ -38,7 +38,7 @@ void report_task(struct log *log, const struct task *task, const struct ticket *
 /* A single client can bring about 100,000 refusals a second. */
 enum { REFUSALS_A_SECOND = 50 };
 
-void report_refusal(struct log *log, int rc, struct text method, struct text path, struct text request_id)
+void report_refusal(struct log *log, int rc, struct str method, struct str path, struct str request_id)
 {
     int status = error_status(rc);
     int64_t left_out = 0;
@@ -46,7 +46,7 @@ void report_refusal(struct log *log, int rc, struct text method, struct text pat
     if (level == LOG_WARN && log_enabled(log, level) && !log_flow_takes(&log->refusals, REFUSALS_A_SECOND, &left_out))
         return;
     log_event(log, level, "request_refused",
-              LOG_FIELDS(log_integer("status", status), log_text("error", text_of(error_code(rc))),
+              LOG_FIELDS(log_integer("status", status), log_text("error", str_from(error_code(rc))),
                          log_text("method", method), log_text("path", path), log_text("request_id", request_id),
                          log_integer("left_out", left_out == 0 ? INTEGER_ABSENT : left_out)));
 }
@@ -58,10 +58,10 @@ void report_worker(struct log *log, const struct worker_event *event)
     const struct log_field fields[] = {
         log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),
         log_text("error", absent_if(says_itself, worker_fault_names[event->fault])),
-        log_text("detail", text_of(event->system)),
+        log_text("detail", str_from(event->system)),
         log_integer("exit_signal", event->exit_signal == 0 ? INTEGER_ABSENT : event->exit_signal),
         log_integer("exit_code", event->exit_code < 0 ? INTEGER_ABSENT : event->exit_code),
-        log_text("task_running", text_of(event->function)),
+        log_text("task_running", str_from(event->function)),
         log_text("last_words", event->last_words),
         log_seconds("retry_seconds", event->was_up && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),
     };

@@ -8,7 +8,7 @@
 struct watches {
     uv_loop_t *loop; /* borrowed */
     uv_timer_t clock;
-    struct ring waiting; /* of struct watch that have not begun, by begin_ms */
+    struct list_node waiting; /* of struct watch that have not begun, by begin_ms */
 };
 
 struct watch_poll {
@@ -50,16 +50,16 @@ static void on_clock(uv_timer_t *clock)
 {
     struct watches *watches = container_of(clock, struct watches, clock);
     uint64_t now = uv_now(watches->loop);
-    while (!ring_empty(&watches->waiting)) {
+    while (!list_empty(&watches->waiting)) {
         struct watch *watch = container_of(watches->waiting.next, struct watch, link);
         if (watch->begin_ms > now) {
             uv_timer_start(clock, on_clock, watch->begin_ms - now, 0);
             return;
         }
-        ring_remove(&watch->link);
+        list_remove(&watch->link);
         if (!begin(watches, watch)) { /* no memory or no room in the kernel: once more, later */
             watch->begin_ms = now + WATCH_AFTER_MS;
-            ring_append(&watches->waiting, &watch->link);
+            list_append(&watches->waiting, &watch->link);
         }
     }
 }
@@ -70,7 +70,7 @@ int watches_new(uv_loop_t *loop, struct watches **out, struct err *e)
     if (watches == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for watching connections");
     watches->loop = loop;
-    ring_init(&watches->waiting);
+    list_init(&watches->waiting);
     int rc = uv_timer_init(loop, &watches->clock);
     CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     *out = watches;
@@ -84,9 +84,9 @@ void watch_begin(struct watches *watches, struct watch *watch, int fd, void (*hu
     watch->hung_up = hung_up;
     watch->poll = NULL;
     watch->begin_ms = uv_now(watches->loop) + WATCH_AFTER_MS;
-    if (ring_empty(&watches->waiting))
+    if (list_empty(&watches->waiting))
         uv_timer_start(&watches->clock, on_clock, WATCH_AFTER_MS, 0);
-    ring_append(&watches->waiting, &watch->link);
+    list_append(&watches->waiting, &watch->link);
 }
 
 void watch_end(struct watch *watch)
@@ -97,8 +97,8 @@ void watch_end(struct watch *watch)
         watch->poll = NULL;
         return;
     }
-    ring_remove(&watch->link);
-    if (ring_empty(&watch->watches->waiting))
+    list_remove(&watch->link);
+    if (list_empty(&watch->watches->waiting))
         uv_timer_stop(&watch->watches->clock);
 }
 
@@ -109,6 +109,6 @@ static void on_clock_closed(uv_handle_t *handle)
 
 void watches_close(struct watches *watches)
 {
-    CHECK(ring_empty(&watches->waiting));
+    CHECK(list_empty(&watches->waiting));
     uv_close((uv_handle_t *)&watches->clock, on_clock_closed);
 }

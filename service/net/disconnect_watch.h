@@ -21,7 +21,7 @@ struct watch_poll;
 
 struct watch {
     struct watches *watches;              /* borrowed */
-    struct ring link;                     /* in the watches' ring of those that have not begun */
+    struct list_node link;                /* in the watches' ring of those that have not begun */
     uint64_t begin_ms;                    /* loop time */
     int fd;                               /* borrowed */
     struct watch_poll *poll;              /* owned; NULL until it has begun */

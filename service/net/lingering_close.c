@@ -13,17 +13,17 @@ enum { LINGER_MS = 2000, READS_PER_TURN = 16, BUFFER = 64 * 1024 };
 #define DISCARD_MOST (INT64_C(256) * 1024 * 1024)
 
 struct lingers {
-    uv_loop_t *loop;    /* borrowed */
-    uv_timer_t clock;   /* for the oldest; runs while there is one */
-    struct ring oldest; /* of struct lingering, by age */
-    size_t count;       /* in the ring */
+    uv_loop_t *loop;         /* borrowed */
+    uv_timer_t clock;        /* for the oldest; runs while there is one */
+    struct list_node oldest; /* of struct lingering, by age */
+    size_t count;            /* in the ring */
     size_t most;
     size_t handles; /* of the loop that are not closed yet, the clock among them */
     char buffer[BUFFER];
 };
 
 struct lingering {
-    struct ring link;
+    struct list_node link;
     struct lingers *lingers;
     uv_poll_t poll;
     int fd;
@@ -52,7 +52,7 @@ static void on_clock_closed(uv_handle_t *handle)
 
 static void end(struct lingering *l)
 {
-    ring_remove(&l->link);
+    list_remove(&l->link);
     l->lingers->count--;
     uv_close((uv_handle_t *)&l->poll, on_poll_closed); /* stops polling at once, so the descriptor may go */
     close(l->fd);
@@ -79,7 +79,7 @@ static void on_clock(uv_timer_t *clock)
 {
     struct lingers *lingers = container_of(clock, struct lingers, clock);
     uint64_t now = uv_now(lingers->loop);
-    while (!ring_empty(&lingers->oldest)) {
+    while (!list_empty(&lingers->oldest)) {
         struct lingering *l = container_of(lingers->oldest.next, struct lingering, link);
         if (l->until_ms > now) {
             uv_timer_start(clock, on_clock, l->until_ms - now, 0);
@@ -98,7 +98,7 @@ int lingers_new(uv_loop_t *loop, int64_t most, struct lingers **out, struct err 
     lingers->count = 0;
     lingers->most = (size_t)most;
     lingers->handles = 1;
-    ring_init(&lingers->oldest);
+    list_init(&lingers->oldest);
     int rc = uv_timer_init(loop, &lingers->clock);
     CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
     *out = lingers;
@@ -120,7 +120,7 @@ void linger(struct lingers *lingers, int fd)
     lingers->handles++;
     uv_update_time(lingers->loop);
     l->until_ms = uv_now(lingers->loop) + LINGER_MS;
-    ring_append(&lingers->oldest, &l->link);
+    list_append(&lingers->oldest, &l->link);
     if (lingers->count++ == 0)
         uv_timer_start(&lingers->clock, on_clock, LINGER_MS, 0);
     if (uv_poll_start(&l->poll, UV_READABLE, on_readable) != 0)
@@ -129,7 +129,7 @@ void linger(struct lingers *lingers, int fd)
 
 void lingers_close(struct lingers *lingers)
 {
-    while (!ring_empty(&lingers->oldest))
+    while (!list_empty(&lingers->oldest))
         end(container_of(lingers->oldest.next, struct lingering, link));
     uv_close((uv_handle_t *)&lingers->clock, on_clock_closed);
 }

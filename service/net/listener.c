@@ -123,12 +123,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
-static int system_error(struct err *e, struct text address, const char *what)
+static int system_error(struct err *e, struct str address, const char *what)
 {
     return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.at, what, strerror(errno));
 }
 
-static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct text address, struct err *e)
+static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
 {
     if (bind(fd, at, len) != 0)
         return system_error(e, address, "bind");
@@ -149,7 +149,7 @@ static void remove_stale(const struct sockaddr_un *file)
     close(fd);
 }
 
-static int open_unix(struct listener *listener, struct text address, const char *path, struct err *e)
+static int open_unix(struct listener *listener, struct str address, const char *path, struct err *e)
 {
     struct sockaddr_un file = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
@@ -170,7 +170,7 @@ static int open_unix(struct listener *listener, struct text address, const char 
 }
 
 /* Splits "HOST:PORT" or "[IPV6]:PORT". */
-static bool split_address(struct text address, char host[256], char port[8])
+static bool split_address(struct str address, char host[256], char port[8])
 {
     const char *colon = strrchr(address.at, ':');
     if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) >= 6)
@@ -210,7 +210,7 @@ static void name_tcp(struct listener *listener)
     snprintf(listener->name, sizeof listener->name, "http://%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
-static int open_tcp(struct listener *listener, struct text address, struct err *e)
+static int open_tcp(struct listener *listener, struct str address, struct err *e)
 {
     char host[256], port[8];
     if (!split_address(address, host, port))
@@ -236,7 +236,7 @@ static int open_tcp(struct listener *listener, struct text address, struct err *
     return rc;
 }
 
-int listener_open(uv_loop_t *loop, struct text address, struct listener **out, struct err *e)
+int listener_open(uv_loop_t *loop, struct str address, struct listener **out, struct err *e)
 {
     static const char prefix[] = "unix:";
     struct listener *listener = calloc(1, sizeof *listener);

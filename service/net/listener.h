@@ -35,7 +35,7 @@ enum { LISTENER_NAME = 160, LISTENER_CALM_MS = 10000 };
 
 /* Binds and listens; accepts nothing before listener_start(). ERR_INVALID when the text is no address, ERR_INTERNAL when the
  * system refuses. */
-int listener_open(uv_loop_t *loop, struct text address, struct listener **out, struct err *e);
+int listener_open(uv_loop_t *loop, struct str address, struct listener **out, struct err *e);
 void listener_start(struct listener *listener, const struct listener_events *events, void *user); /* borrows events */
 
 bool listener_is_local(const struct listener *listener);    /* loopback or a Unix socket: unreachable from elsewhere */

@@ -150,7 +150,7 @@ static void file_refused(struct load *l, const char *json, const char *start)
 static const char *address(const struct load *l, size_t i)
 {
     assert_true(i < l->config.service.listen.count);
-    return ((struct text *)l->config.service.listen.items)[i].at;
+    return ((struct str *)l->config.service.listen.items)[i].at;
 }
 
 static void test_defaults(void **state)
@@ -335,7 +335,7 @@ static void test_service_links(void **state)
           "GATHERD_SERVICE_HOST=10.0.0.1 GATHERD_SERVICE_PORT=8080 GATHERD_SERVICE_PORT_HTTP=8080 "
           "GATHERD_PORT=tcp://10.0.0.1:8080 GATHERD_PORT_8080_TCP=tcp://10.0.0.1:8080 "
           "GATHERD_PORT_8080_TCP_PROTO=tcp GATHERD_PORT_8080_TCP_ADDR=10.0.0.1");
-    struct part parts[CONFIG_PARTS];
+    struct record_ref parts[CONFIG_PARTS];
     config_parts(&l->config, parts);
     for (size_t i = 0; i < CONFIG_PARTS; i++)
         for (const struct field *f = parts[i].type->fields; f->name != NULL; f++)
@@ -411,11 +411,11 @@ static void test_help(void **state)
         assert_string_equal(l->err, "");
     }
 
-    struct part parts[CONFIG_PARTS];
+    struct record_ref parts[CONFIG_PARTS];
     config_parts(&l->config, parts);
     for (size_t i = 0; i < CONFIG_PARTS; i++) {
         for (const struct field *f = parts[i].type->fields; f->name != NULL; f++) {
-            char flag[64], fallback[64];
+            char flag[64], default_text[64];
             int len = snprintf(flag, sizeof flag, "\n  --%s ", f->name);
             for (int at = 0; at < len; at++)
                 flag[at] = flag[at] == '_' ? '-' : flag[at];
@@ -423,8 +423,8 @@ static void test_help(void **state)
             assert_non_null(option);
             if (f->presence != FIELD_DEFAULTED)
                 continue;
-            snprintf(fallback, sizeof fallback, "default %s\n", f->fallback);
-            assert_non_null(strstr(option, fallback));
+            snprintf(default_text, sizeof default_text, "default %s\n", f->default_text);
+            assert_non_null(strstr(option, default_text));
         }
     }
     static const char *const parts_of_it[] = {
@@ -468,7 +468,7 @@ static void test_print_config(void **state)
     json_set_alloc_funcs(malloc, free); /* gatherd has jansson take memory for its own decoding only */
     json_t *json = json_loads(l->out, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
-    struct part parts[CONFIG_PARTS];
+    struct record_ref parts[CONFIG_PARTS];
     size_t fields = 0;
     config_parts(&l->config, parts);
     for (size_t i = 0; i < CONFIG_PARTS; i++)

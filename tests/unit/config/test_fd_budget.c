@@ -16,8 +16,8 @@ static struct config config_of(int64_t connections, int64_t files, int64_t strea
     config.http.max_connections = connections;
     config.limits.max_open_files = files;
     config.limits.max_streams = streams;
-    config.limits.pools = (struct list){pools, 1};
-    config.runtime.files_root = TEXT("/srv");
+    config.limits.pools = (struct array){pools, 1};
+    config.runtime.files_root = STR("/srv");
     config.runtime.files_threads = 6;
     config.runtime.processes = processes;
     return config;
@@ -98,7 +98,7 @@ static void without_a_root_of_files_they_take_no_part(void **state)
     struct config config = config_of(8192, 1000, 256, 2);
     struct lowered lowered[LOWERED_MOST];
     int64_t lingers = 0;
-    config.runtime.files_root = (struct text){0};
+    config.runtime.files_root = (struct str){0};
     assert_int_equal(descriptors_fit(&config, &lingers, 900, lowered), 1);
     assert_int_equal(config.limits.max_open_files, 1000);
     assert_int_equal(config.limits.max_streams, 256);

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct pool_size two_pools[] = {{TEXT("default"), 2, "flag"}, {TEXT("side"), 1, "flag"}};
+static struct pool_size two_pools[] = {{STR("default"), 2, "flag"}, {STR("side"), 1, "flag"}};
 
 /* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
@@ -22,7 +22,7 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
-    limits.pools = (struct list){two_pools, 2};
+    limits.pools = (struct array){two_pools, 2};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = processes,
                                                                .processes.size_source = "flag",
@@ -268,7 +268,7 @@ static void what_a_spec_may_say(void **state)
         {"primes", EXECUTOR_LOOP, INTEGER_ABSENT, 2, "/executor"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct task_spec spec = spec_of(f, function_find(text_of(rows[i].function)));
+        struct task_spec spec = spec_of(f, function_find(str_from(rows[i].function)));
         spec.options.executor = rows[i].executor;
         spec.options.pool = rows[i].pool;
         spec.options.parallel = rows[i].parallel;
@@ -295,7 +295,7 @@ static void functions_and_their_executors(void **state)
         assert_int_equal((*f)->split != NULL, (*f)->merge != NULL);
         assert_true((*f)->split == NULL || pools);
         assert_true(f[1] == NULL || strcmp((*f)->name, f[1]->name) < 0);
-        assert_ptr_equal(function_find(text_of((*f)->name)), *f);
+        assert_ptr_equal(function_find(str_from((*f)->name)), *f);
     }
 }
 
@@ -304,24 +304,24 @@ static void pools_as_they_are_seen(void **state)
     (void)state;
     struct fixture *f = start(3, 7);
     struct arena *arena = arena_new();
-    struct list views;
+    struct array views;
     assert_true(runtime_pools(f->runtime, arena, &views));
     assert_int_equal(views.count, 3);
-    const struct pool_view *view = views.items;
+    const struct pool_stats *view = views.items;
     static const char *const names[] = {"default", "side", "processes"};
     static const int64_t sizes[] = {2, 1, 3};
     for (size_t i = 0; i < 3; i++) {
-        assert_true(text_is(view[i].name, names[i]));
+        assert_true(str_eq(view[i].name, names[i]));
         assert_int_equal(view[i].size, sizes[i]);
         assert_int_equal(view[i].executor, i < 2 ? EXECUTOR_THREADS : EXECUTOR_PROCESSES);
-        assert_true(text_is(view[i].size_source, "flag"));
+        assert_true(str_eq(view[i].size_source, "flag"));
         assert_int_equal(view[i].queue_limit, 7);
         assert_int_equal(view[i].busy + view[i].queued + view[i].abandoned + view[i].tasks_done, 0);
         assert_int_equal(view[i].restarts == INTEGER_ABSENT, i < 2);
         assert_int_equal(view[i].workers.items == NULL, i < 2);
     }
     assert_int_equal(view[2].workers.count, 3);
-    const struct worker_view *workers = view[2].workers.items;
+    const struct worker_stats *workers = view[2].workers.items;
     CHECK(workers != NULL);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(kill((pid_t)workers[i].pid, 0), 0);

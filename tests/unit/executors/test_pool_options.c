@@ -26,8 +26,8 @@ static int make(const char *threads, struct cpus cpus, char pools[600], struct e
     *e = (struct err){0};
     int rc = 0;
     if (threads != NULL)
-        rc = type_parse(field->type, text_of(threads), arena, NULL, &options.threads, e);
-    struct list out = {0};
+        rc = type_parse(field->type, str_from(threads), arena, NULL, &options.threads, e);
+    struct array out = {0};
     if (rc == 0)
         rc = options_pools(&options, cpus, arena, &out, e);
     size_t len = 0;
@@ -131,16 +131,16 @@ static void any_text_is_a_pool_or_none(void **state)
 static void pools_need_memory(void **state)
 {
     (void)state;
-    struct text texts[15];
+    struct str texts[15];
     for (size_t i = 0; i < COUNT_OF(texts); i++)
-        texts[i] = i % 2 == 0 ? text_of(&"abcdefghijkl=1"[i / 2]) : text_of(&"mnopqrstuvwx=1"[i / 2]);
+        texts[i] = i % 2 == 0 ? str_from(&"abcdefghijkl=1"[i / 2]) : str_from(&"mnopqrstuvwx=1"[i / 2]);
     struct options options = {.threads = {texts, COUNT_OF(texts)}};
     unsigned long n = 0;
     int rc;
     do {
         struct arena *arena = arena_new();
         assert_non_null(arena_alloc(arena, 600));
-        struct list out = {0};
+        struct array out = {0};
         struct err e;
         alloc_fail_at(++n);
         rc = options_pools(&options, (struct cpus){1, "affinity"}, arena, &out, &e);
@@ -155,11 +155,11 @@ static void pools_need_memory(void **state)
 
 /* -- processors ---------------------------------------------------------------------------------------------------- */
 
-struct root {
+struct toplevel {
     char path[64];
 };
 
-static void root_begin(struct root *r)
+static void root_begin(struct toplevel *r)
 {
     snprintf(r->path, sizeof r->path, "/tmp/gatherd-root-XXXXXX");
     assert_non_null(mkdtemp(r->path));
@@ -173,13 +173,13 @@ static int remove_one(const char *path, const struct stat *info, int flag, struc
     return remove(path);
 }
 
-static void root_end(const struct root *r)
+static void root_end(const struct toplevel *r)
 {
     assert_int_equal(nftw(r->path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* Writes a file, and the folders it lies in. */
-static void put(const struct root *r, const char *path, const char *content)
+static void put(const struct toplevel *r, const char *path, const char *content)
 {
     char full[4300];
     snprintf(full, sizeof full, "%s%s", r->path, path);
@@ -261,7 +261,7 @@ static void what_control_groups_allow(void **state)
     assert_true(affinity >= 1);
     assert_string_equal(cpus_count("/nowhere").source, "affinity");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct root r;
+        struct toplevel r;
         root_begin(&r);
         if (rows[i].groups != NULL)
             put(&r, "/proc/self/cgroup", rows[i].groups);
@@ -284,7 +284,7 @@ static void long_paths_of_groups(void **state)
     (void)state;
     static const size_t depths[] = {1, 10, 60, 126, 127, 128, 500, 900};
     for (size_t i = 0; i < COUNT_OF(depths); i++) {
-        struct root r;
+        struct toplevel r;
         char groups[4200] = "0::";
         for (size_t j = 0; j < depths[i]; j++)
             memcpy(groups + strlen(groups), "/abc", 5);

@@ -105,12 +105,12 @@ static bool is_running(const void *watch)
     return view_of(w->task).state == TASK_RUNNING;
 }
 
-static struct pool_view look(const struct fixture *f, struct arena *arena)
+static struct pool_stats look(const struct fixture *f, struct arena *arena)
 {
-    struct list views;
+    struct array views;
     assert_true(runtime_pools(f->runtime, arena, &views));
     assert_int_equal(views.count, 1);
-    return *(const struct pool_view *)views.items;
+    return *(const struct pool_stats *)views.items;
 }
 
 static int64_t restarts(const struct fixture *f)
@@ -125,8 +125,8 @@ static int64_t restarts(const struct fixture *f)
 static int64_t worker_pid(const struct fixture *f, size_t index)
 {
     struct arena *arena = arena_new();
-    struct pool_view view = look(f, arena);
-    int64_t pid = index < view.workers.count ? ((const struct worker_view *)view.workers.items)[index].pid : 0;
+    struct pool_stats view = look(f, arena);
+    int64_t pid = index < view.workers.count ? ((const struct worker_stats *)view.workers.items)[index].pid : 0;
     arena_unref(arena);
     return pid;
 }
@@ -236,7 +236,7 @@ static void a_task_runs_in_a_worker(void **state)
     assert_int_equal(w.view.pid, out->pid);
     assert_int_equal(w.view.tid, out->pid);
     assert_int_equal(w.view.executor, EXECUTOR_PROCESSES);
-    assert_true(text_is(w.view.pool, "processes"));
+    assert_true(str_eq(w.view.pool, "processes"));
     assert_non_null(w.view.usage);
     assert_true(w.view.usage->worker_peak_rss_bytes > 100000);
     assert_int_equal(w.view.exit_signal, 0);
@@ -287,12 +287,12 @@ static void as_many_at_once_as_there_are_workers(void **state)
     assert_int_equal(view_of(w[3].task).state, TASK_QUEUED);
     assert_int_equal(view_of(w[3].task).pid, 0);
     struct arena *arena = arena_new();
-    struct pool_view view = look(f, arena);
+    struct pool_stats view = look(f, arena);
     assert_int_equal(view.workers.count, 3);
     for (size_t i = 0; i < 3; i++) {
-        struct task_view running = view_of(w[i].task);
+        struct task_info running = view_of(w[i].task);
         assert_int_equal(running.state, TASK_RUNNING);
-        const struct worker_view *worker = (const struct worker_view *)view.workers.items + i;
+        const struct worker_stats *worker = (const struct worker_stats *)view.workers.items + i;
         assert_true(worker->busy);
         for (size_t j = 0; j < i; j++)
             assert_int_not_equal(running.pid, view_of(w[j].task).pid);

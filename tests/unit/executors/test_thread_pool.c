@@ -25,11 +25,11 @@ static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t q
     static const char *const names[] = {"default", "b", "c", "d"};
     static struct pool_size pools[COUNT_OF(names)]; /* borrowed by the runtime */
     for (size_t i = 0; i < count; i++)
-        pools[i] = (struct pool_size){text_of(names[i]), sizes[i], "flag"};
+        pools[i] = (struct pool_size){str_from(names[i]), sizes[i], "flag"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
-    limits.pools = (struct list){pools, count};
+    limits.pools = (struct array){pools, count};
     return fixture_start(&(struct runtime_config){.limits = &limits});
 }
 
@@ -105,7 +105,7 @@ static void a_task_runs_in_a_thread(void **state)
     assert_int_equal(w.view.pid, out->pid);
     assert_int_equal(w.view.tid, out->tid);
     assert_int_equal(w.view.executor, EXECUTOR_THREADS);
-    assert_true(text_is(w.view.pool, "default"));
+    assert_true(str_eq(w.view.pool, "default"));
     assert_non_null(w.view.usage);
     assert_true(w.view.usage->worker_peak_rss_bytes == INTEGER_ABSENT);
     assert_int_equal(w.view.exit_code, -1);
@@ -195,7 +195,7 @@ static void pools_do_not_wait_for_one_another(void **state)
     for (size_t i = 0; i < COUNT_OF(w); i++) {
         await(f, &w[i]);
         check_ended(&w[i], TASK_SUCCEEDED, 0);
-        assert_true(text_is(w[i].view.pool, i % 2 == 0 ? "b" : "c"));
+        assert_true(str_eq(w[i].view.pool, i % 2 == 0 ? "b" : "c"));
         task_release(w[i].task);
     }
     assert_int_equal(view_of(blocked[0].task).state, TASK_RUNNING);
@@ -418,7 +418,7 @@ static void a_decided_gather_starts_nobody(void **state)
         await(f, &w);
         check_ended(&w, m == 2 ? TASK_FAILED : TASK_SUCCEEDED, m == 2 ? ERR_CHILD_FAILED : 0);
         for (size_t i = 1; i < COUNT_OF(children); i++) {
-            struct task_view child = view_of(family_child(w.task, i));
+            struct task_info child = view_of(family_child(w.task, i));
             assert_int_equal(child.state, TASK_CANCELED);
             assert_int_equal(child.cancel_effect, EFFECT_PREVENTED);
         }
@@ -439,7 +439,7 @@ static void looking_at_a_task_at_any_moment(void **state)
         struct watch w = {0};
         submit_deed(f, &w, stage, DEED_ECHO, i);
         while (w.done == 0) {
-            struct task_view view = view_of(w.task);
+            struct task_info view = view_of(w.task);
             assert_true(view.state == TASK_RUNNING || view.state == TASK_QUEUED);
             assert_null(view.output);
             assert_null(view.usage);
@@ -532,10 +532,10 @@ static void the_system_has_no_more_threads(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         uv_loop_t loop;
-        struct pool_size pools[] = {{TEXT("default"), 2, "flag"}, {TEXT("many"), 500, "flag"}};
+        struct pool_size pools[] = {{STR("default"), 2, "flag"}, {STR("many"), 500, "flag"}};
         struct limits limits;
         record_set_defaults(&limits_type, &limits);
-        limits.pools = (struct list){pools, 2};
+        limits.pools = (struct array){pools, 2};
         setrlimit(RLIMIT_AS, &(struct rlimit){1 << 28, 1 << 28});
         struct runtime *runtime = NULL;
         struct err e = {0};
@@ -613,7 +613,7 @@ static void chaos(void **state)
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
         assert_int_equal(w[i].done, 1);
-        const struct task_view *v = &w[i].view;
+        const struct task_info *v = &w[i].view;
         bool prevented = v->cancel_settled && v->cancel_effect == EFFECT_PREVENTED;
         may_run += !prevented;
         assert_int_equal(prevented, v->pid == 0);

@@ -33,7 +33,7 @@ static void path_of(const struct tree *t, const char *path, char out[8192])
 static int open_rc(struct tree *t, const char *path, int flags)
 {
     int fd = -1;
-    int rc = jail_open_file(t->jail, text_of(path), flags, 0666, &fd, &t->e);
+    int rc = jail_open_file(t->jail, str_from(path), flags, 0666, &fd, &t->e);
     assert_true((rc == 0) == (fd >= 0));
     if (fd >= 0)
         close(fd);
@@ -43,7 +43,7 @@ static int open_rc(struct tree *t, const char *path, int flags)
 static int directory_rc(struct tree *t, const char *path)
 {
     int fd = -1;
-    int rc = jail_open_directory(t->jail, text_of(path), &fd, &t->e);
+    int rc = jail_open_directory(t->jail, str_from(path), &fd, &t->e);
     if (fd >= 0)
         close(fd);
     return rc;
@@ -52,15 +52,15 @@ static int directory_rc(struct tree *t, const char *path)
 static int stat_rc(struct tree *t, const char *path)
 {
     struct stat stat;
-    return jail_stat(t->jail, text_of(path), true, &stat, &t->e);
+    return jail_stat(t->jail, str_from(path), true, &stat, &t->e);
 }
 
-typedef int find_fn(const struct jail *jail, struct text path, struct jail_entry *out, struct err *e);
+typedef int find_fn(const struct file_root *jail, struct str path, struct jail_entry *out, struct err *e);
 
 static int find_rc(struct tree *t, find_fn *find, const char *path, const char *name)
 {
     struct jail_entry entry = {.directory = -1};
-    int rc = find(t->jail, text_of(path), &entry, &t->e);
+    int rc = find(t->jail, str_from(path), &entry, &t->e);
     assert_true((rc == 0) == (entry.directory >= 0));
     if (rc != 0)
         return rc;
@@ -80,7 +80,7 @@ static void expect_message(const struct tree *t, const char *message)
 static void takes_only_a_directory_for_a_root(void **state)
 {
     struct tree *t = *state;
-    struct jail *jail = NULL;
+    struct file_root *jail = NULL;
     char path[8192];
     assert_true(tree_put(t, "file", "x"));
     path_of(t, "file", path);
@@ -96,7 +96,7 @@ static void takes_only_a_directory_for_a_root(void **state)
 static void needs_its_name_for_drafts(void **state)
 {
     struct tree *t = *state;
-    struct jail *jail = NULL;
+    struct file_root *jail = NULL;
     char path[8192];
     assert_true(tree_directory(t, "a") && tree_directory(t, "b"));
     assert_true(tree_put(t, "a/" DRAFTS_NAME, "x"));
@@ -126,7 +126,7 @@ static void has_a_private_directory_for_drafts(void **state)
         assert_int_equal(stat_rc(t, paths[i]), ERR_PATH_FORBIDDEN);
         assert_int_equal(find_rc(t, jail_entry, paths[i], NULL), ERR_PATH_FORBIDDEN);
         assert_int_equal(find_rc(t, jail_target, paths[i], NULL), ERR_PATH_FORBIDDEN);
-        assert_int_equal(jail_make_parents(t->jail, text_of(paths[i]), &t->e), ERR_PATH_FORBIDDEN);
+        assert_int_equal(jail_make_parents(t->jail, str_from(paths[i]), &t->e), ERR_PATH_FORBIDDEN);
     }
     assert_true(tree_put(t, "x" DRAFTS_NAME, "") && tree_put(t, DRAFTS_NAME "x", "")); /* other names are just names */
     assert_int_equal(open_rc(t, "x" DRAFTS_NAME, O_RDONLY), 0);
@@ -209,9 +209,9 @@ static void no_path_leads_out(void **state)
             assert_int_equal(open_rc(t, path, flags[k]), ERR_PATH_FORBIDDEN);
         assert_int_equal(directory_rc(t, path), ERR_PATH_FORBIDDEN);
         assert_int_equal(stat_rc(t, path), ERR_PATH_FORBIDDEN);
-        assert_int_equal(jail_open_file(t->jail, text_of(path), O_RDONLY, 0, &fd, NULL), ERR_PATH_FORBIDDEN);
+        assert_int_equal(jail_open_file(t->jail, str_from(path), O_RDONLY, 0, &fd, NULL), ERR_PATH_FORBIDDEN);
         assert_int_not_equal(find_rc(t, jail_target, path, NULL), 0);
-        int rc = jail_make_parents(t->jail, text_of(path), &t->e);
+        int rc = jail_make_parents(t->jail, str_from(path), &t->e);
         assert_true(rc == 0 || rc == ERR_PATH_FORBIDDEN);
     }
     close(outside);
@@ -288,13 +288,13 @@ static void paths_have_limits(void **state)
     assert_int_equal(stat_rc(t, path), ERR_INVALID);
     assert_int_equal(find_rc(t, jail_entry, path, NULL), ERR_INVALID);
     assert_int_equal(find_rc(t, jail_target, path, NULL), ERR_INVALID);
-    assert_int_equal(jail_make_parents(t->jail, text_of(path), &t->e), ERR_INVALID);
+    assert_int_equal(jail_make_parents(t->jail, str_from(path), &t->e), ERR_INVALID);
     path[256] = '\0'; /* a name too long */
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID);
     assert_int_equal(find_rc(t, jail_entry, path, NULL), ERR_INVALID);
     path[256] = '/';
     path[300] = '\0';
-    assert_int_equal(jail_make_parents(t->jail, text_of(path), &t->e), ERR_INVALID);
+    assert_int_equal(jail_make_parents(t->jail, str_from(path), &t->e), ERR_INVALID);
     path[256] = 'x';
     path[300] = 'x';
     for (size_t i = 0; i < 4096; i += 2)
@@ -307,7 +307,7 @@ static void paths_have_limits(void **state)
     assert_int_equal(find_rc(t, jail_target, path, "x"), 0);
     assert_int_equal(open_rc(t, "", O_RDONLY), ERR_INVALID);
     int fd;
-    assert_int_equal(jail_open_file(t->jail, TEXT("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID);
+    assert_int_equal(jail_open_file(t->jail, STR("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID);
 }
 
 /* Long paths are shortened between two characters. */
@@ -321,13 +321,13 @@ static void messages_stay_text(void **state)
         for (size_t i = shift; i + 4 < sizeof path; i += 4)
             memcpy(path + i, "\xF0\x9F\x98\x80", 4);
         path[shift + 380] = '\0';
-        assert_int_equal(jail_error(&e, ENOENT, text_of(path)), ERR_NO_FILE);
-        assert_true(text_is_utf8(text_of(e.msg)));
+        assert_int_equal(jail_error(&e, ENOENT, str_from(path)), ERR_NO_FILE);
+        assert_true(str_is_utf8(str_from(e.msg)));
         assert_non_null(strstr(e.msg, "...: there is no such file"));
     }
-    assert_int_equal(jail_error(&e, ENOENT, TEXT("notes/a.txt")), ERR_NO_FILE);
+    assert_int_equal(jail_error(&e, ENOENT, STR("notes/a.txt")), ERR_NO_FILE);
     assert_string_equal(e.msg, "notes/a.txt: there is no such file");
-    assert_int_equal(jail_error(NULL, ENOENT, TEXT("notes/a.txt")), ERR_NO_FILE);
+    assert_int_equal(jail_error(NULL, ENOENT, STR("notes/a.txt")), ERR_NO_FILE);
 }
 
 static void each_errno_has_its_code(void **state)
@@ -364,7 +364,7 @@ static void each_errno_has_its_code(void **state)
     struct err e;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        assert_int_equal(jail_error(&e, rows[i].error, TEXT("a")), rows[i].rc);
+        assert_int_equal(jail_error(&e, rows[i].error, STR("a")), rows[i].rc);
         assert_int_equal(e.rc, rows[i].rc);
         assert_true(strncmp(e.msg, "a: ", 3) == 0 && strlen(e.msg) > 10);
     }
@@ -407,13 +407,13 @@ static void descriptors_close_on_exec(void **state)
     struct jail_draft draft;
     int fd;
     assert_true(tree_put(t, "file", "x"));
-    assert_int_equal(jail_open_file(t->jail, TEXT("file"), O_RDONLY, 0, &fd, &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("file"), O_RDONLY, 0, &fd, &t->e), 0);
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     close(fd);
-    assert_int_equal(jail_open_directory(t->jail, TEXT("."), &fd, &t->e), 0);
+    assert_int_equal(jail_open_directory(t->jail, STR("."), &fd, &t->e), 0);
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     close(fd);
-    assert_int_equal(jail_entry(t->jail, TEXT("file"), &entry, &t->e), 0);
+    assert_int_equal(jail_entry(t->jail, STR("file"), &entry, &t->e), 0);
     assert_true((fcntl(entry.directory, F_GETFD) & FD_CLOEXEC) != 0);
     close(entry.directory);
     assert_int_equal(jail_draft(t->jail, 0666, &draft, &t->e), 0);
@@ -466,17 +466,17 @@ static void the_system_may_say_no(void **state)
 static void makes_parents(void **state)
 {
     struct tree *t = *state;
-    assert_int_equal(jail_make_parents(t->jail, TEXT("a/b/c/file"), &t->e), 0);
+    assert_int_equal(jail_make_parents(t->jail, STR("a/b/c/file"), &t->e), 0);
     assert_true(tree_exists(t, "a/b/c") && !tree_exists(t, "a/b/c/file"));
-    assert_int_equal(jail_make_parents(t->jail, TEXT("a/b/c/file"), &t->e), 0);
-    assert_int_equal(jail_make_parents(t->jail, TEXT("file"), &t->e), 0);
-    assert_int_equal(jail_make_parents(t->jail, TEXT("x//y/.//z/../w/v/"), &t->e), 0); /* as far as it comes */
+    assert_int_equal(jail_make_parents(t->jail, STR("a/b/c/file"), &t->e), 0);
+    assert_int_equal(jail_make_parents(t->jail, STR("file"), &t->e), 0);
+    assert_int_equal(jail_make_parents(t->jail, STR("x//y/.//z/../w/v/"), &t->e), 0); /* as far as it comes */
     assert_true(tree_exists(t, "x/y/z") && tree_exists(t, "x/y/w") && !tree_exists(t, "x/y/w/v"));
     assert_true(tree_put(t, "file", "x") && tree_link(t, "@/outside", "out") && tree_link(t, "a", "in"));
-    assert_int_equal(jail_make_parents(t->jail, TEXT("file/b/c"), &t->e), ERR_UNSUITABLE_FILE);
-    assert_int_equal(jail_make_parents(t->jail, TEXT("out/b/c"), &t->e), ERR_PATH_FORBIDDEN);
-    assert_int_equal(jail_make_parents(t->jail, TEXT("new/../../b/c"), &t->e), ERR_PATH_FORBIDDEN);
-    assert_int_equal(jail_make_parents(t->jail, TEXT("in/d/c"), &t->e), 0);
+    assert_int_equal(jail_make_parents(t->jail, STR("file/b/c"), &t->e), ERR_UNSUITABLE_FILE);
+    assert_int_equal(jail_make_parents(t->jail, STR("out/b/c"), &t->e), ERR_PATH_FORBIDDEN);
+    assert_int_equal(jail_make_parents(t->jail, STR("new/../../b/c"), &t->e), ERR_PATH_FORBIDDEN);
+    assert_int_equal(jail_make_parents(t->jail, STR("in/d/c"), &t->e), 0);
     assert_true(tree_exists(t, "a/d") && tree_outside_untouched(t));
 }
 
@@ -488,8 +488,8 @@ static int publish(struct tree *t, const char *path, const char *content, bool e
     struct jail_entry entry;
     assert_int_equal(jail_draft(t->jail, 0640, &draft, &t->e), 0);
     assert_int_equal(write(draft.fd, content, strlen(content)), (ssize_t)strlen(content));
-    assert_int_equal(jail_target(t->jail, text_of(path), &entry, &t->e), 0);
-    int rc = jail_publish(t->jail, &draft, &entry, exclusive, true, text_of(path), &t->e);
+    assert_int_equal(jail_target(t->jail, str_from(path), &entry, &t->e), 0);
+    int rc = jail_publish(t->jail, &draft, &entry, exclusive, true, str_from(path), &t->e);
     assert_int_equal(draft.fd, -1);
     close(entry.directory);
     return rc;
@@ -530,12 +530,12 @@ struct asked {
     int answers[4]; /* one after the other */
     int count;      /* how often it was asked */
     bool there[4];
-    struct file_stamp stamps[4];
+    struct file_version stamps[4];
     bool plants;     /* puts a file where it finds none, as somebody would who needs no turn */
     bool others_may; /* found that another draft could have its turn meanwhile */
 };
 
-static int ask(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+static int ask(const void *given, const struct file_version *there, struct str path, struct err *e)
 {
     struct asked *asked = *(struct asked *const *)given;
     if (asked->count == COUNT_OF(asked->answers))
@@ -562,22 +562,22 @@ static int publish_if(struct tree *t, const char *path, const char *content, str
     struct file_condition condition = {.check = ask, .given = &asked};
     assert_int_equal(jail_draft(t->jail, 0640, &draft, &t->e), 0);
     assert_int_equal(write(draft.fd, content, strlen(content)), (ssize_t)strlen(content));
-    assert_int_equal(jail_target(t->jail, text_of(path), &entry, &t->e), 0);
-    int rc = jail_publish_if(t->jail, &draft, &entry, asked == NULL ? NULL : &condition, text_of(path), put, &t->e);
+    assert_int_equal(jail_target(t->jail, str_from(path), &entry, &t->e), 0);
+    int rc = jail_publish_if(t->jail, &draft, &entry, asked == NULL ? NULL : &condition, str_from(path), put, &t->e);
     assert_int_equal(draft.fd, -1);
     assert_int_equal(tree_drafts(t), 0);
     close(entry.directory);
     return rc;
 }
 
-static struct file_stamp stamp_at(struct tree *t, const char *path)
+static struct file_version stamp_at(struct tree *t, const char *path)
 {
     struct stat stat;
-    assert_int_equal(jail_stat(t->jail, text_of(path), true, &stat, &t->e), 0);
+    assert_int_equal(jail_stat(t->jail, str_from(path), true, &stat, &t->e), 0);
     return file_stamp_of(&stat);
 }
 
-static bool same_stamp(struct file_stamp a, struct file_stamp b)
+static bool same_stamp(struct file_version a, struct file_version b)
 {
     return a.inode == b.inode && a.size_bytes == b.size_bytes && a.modified_us == b.modified_us;
 }
@@ -590,7 +590,7 @@ static void conditions_are_asked_in_the_place(void **state)
     assert_int_equal(publish_if(t, "a", "one", &yes, &put), 0);
     assert_true(yes.count == 1 && !yes.there[0] && put.created && tree_holds(t, "a", "one"));
     assert_true(same_stamp(put.stamp, stamp_at(t, "a")));
-    struct file_stamp one = put.stamp;
+    struct file_version one = put.stamp;
     assert_int_equal(publish_if(t, "a", "longer", &no, &put), ERR_INVALID);
     assert_string_equal(t->e.msg, "asked");
     assert_true(no.count == 1 && no.there[0] && same_stamp(no.stamps[0], one));
@@ -626,15 +626,15 @@ static void each_draft_has_a_stamp_of_its_own(void **state)
 {
     struct tree *t = *state;
     enum { DRAFTS = 200 };
-    static struct file_stamp seen[DRAFTS];
+    static struct file_version seen[DRAFTS];
     for (int i = 0; i < DRAFTS; i++) {
         struct jail_draft draft;
         struct jail_entry entry;
         struct timespec now;
         assert_int_equal(jail_draft(t->jail, 0640, &draft, &t->e), 0);
         clock_gettime(CLOCK_REALTIME, &now);
-        assert_int_equal(jail_target(t->jail, TEXT("a"), &entry, &t->e), 0);
-        assert_int_equal(jail_publish(t->jail, &draft, &entry, false, false, TEXT("a"), &t->e), 0);
+        assert_int_equal(jail_target(t->jail, STR("a"), &entry, &t->e), 0);
+        assert_int_equal(jail_publish(t->jail, &draft, &entry, false, false, STR("a"), &t->e), 0);
         close(entry.directory);
         seen[i] = stamp_at(t, "a");
         assert_true(seen[i].modified_us >= (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
@@ -645,12 +645,12 @@ static void each_draft_has_a_stamp_of_its_own(void **state)
 
 struct replacer {
     struct tree *t;
-    struct file_stamp from;
+    struct file_version from;
     pthread_barrier_t *start;
     int rc;
 };
 
-static int is_from(const void *given, const struct file_stamp *there, struct text path, struct err *e)
+static int is_from(const void *given, const struct file_version *there, struct str path, struct err *e)
 {
     const struct replacer *replacer = given;
     (void)path;
@@ -665,13 +665,13 @@ static void *replace(void *arg)
 {
     struct replacer *replacer = arg;
     struct file_condition condition = {.check = is_from, .given = replacer};
-    struct jail *jail = replacer->t->jail;
+    struct file_root *jail = replacer->t->jail;
     struct jail_draft draft;
     struct jail_entry entry;
     struct jail_put put;
-    bool drafted = jail_draft(jail, 0666, &draft, NULL) == 0 && jail_target(jail, TEXT("a"), &entry, NULL) == 0;
+    bool drafted = jail_draft(jail, 0666, &draft, NULL) == 0 && jail_target(jail, STR("a"), &entry, NULL) == 0;
     pthread_barrier_wait(replacer->start);
-    replacer->rc = drafted ? jail_publish_if(jail, &draft, &entry, &condition, TEXT("a"), &put, NULL) : ERR_INTERNAL;
+    replacer->rc = drafted ? jail_publish_if(jail, &draft, &entry, &condition, STR("a"), &put, NULL) : ERR_INTERNAL;
     if (drafted)
         close(entry.directory);
     return NULL;
@@ -710,7 +710,7 @@ static void one_of_many_that_replace_the_same_wins(void **state)
 static void a_new_jail_removes_leftovers(void **state)
 {
     struct tree *t = *state;
-    struct jail *second = NULL;
+    struct file_root *second = NULL;
     struct jail_draft draft;
     struct jail_entry entry;
     char path[8192];
@@ -722,8 +722,8 @@ static void a_new_jail_removes_leftovers(void **state)
     assert_int_equal(tree_drafts(t), 4);
     assert_int_equal(jail_new(t->root, &second, &t->e), 0);
     assert_int_equal(tree_drafts(t), 1);
-    assert_int_equal(jail_target(second, TEXT("a"), &entry, &t->e), 0);
-    assert_int_equal(jail_publish(t->jail, &draft, &entry, false, false, TEXT("a"), &t->e), 0);
+    assert_int_equal(jail_target(second, STR("a"), &entry, &t->e), 0);
+    assert_int_equal(jail_publish(t->jail, &draft, &entry, false, false, STR("a"), &t->e), 0);
     close(entry.directory);
     jail_free(second);
     assert_true(tree_holds(t, "a", "kept") && tree_outside_untouched(t));
@@ -739,7 +739,7 @@ static void *start_again_and_again(void *arg)
 {
     struct starter *s = arg;
     while (!atomic_load(&s->stop)) {
-        struct jail *jail;
+        struct file_root *jail;
         if (jail_new(s->root, &jail, NULL) == 0)
             jail_free(jail);
         else
@@ -760,11 +760,11 @@ static void drafts_survive_others_that_start(void **state)
     for (int i = 0; i < 3000; i++) {
         struct jail_draft draft;
         struct jail_entry entry;
-        if (jail_draft(t->jail, 0666, &draft, &t->e) != 0 || jail_target(t->jail, TEXT("a"), &entry, &t->e) != 0) {
+        if (jail_draft(t->jail, 0666, &draft, &t->e) != 0 || jail_target(t->jail, STR("a"), &entry, &t->e) != 0) {
             failed++;
             continue;
         }
-        failed += jail_publish(t->jail, &draft, &entry, false, false, TEXT("a"), &t->e) != 0;
+        failed += jail_publish(t->jail, &draft, &entry, false, false, STR("a"), &t->e) != 0;
         close(entry.directory);
     }
     atomic_store(&s.stop, true);
@@ -780,7 +780,7 @@ enum { WHOLE = 1 << 16 };
 /* Puts a file in place again and again, all a or all b, until it is killed. */
 _Noreturn static void write_until_killed(const char *root)
 {
-    struct jail *jail;
+    struct file_root *jail;
     struct jail_draft draft;
     struct jail_entry entry;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -789,12 +789,12 @@ _Noreturn static void write_until_killed(const char *root)
         _exit(1);
     for (int i = 0;; i++) {
         memset(content, 'a' + i % 2, WHOLE);
-        if (jail_target(jail, TEXT("file"), &entry, NULL) != 0 || jail_draft(jail, 0666, &draft, NULL) != 0)
+        if (jail_target(jail, STR("file"), &entry, NULL) != 0 || jail_draft(jail, 0666, &draft, NULL) != 0)
             _exit(2);
         for (ssize_t done = 0, n; done < WHOLE; done += n)
             if ((n = write(draft.fd, content + done, WHOLE / 16)) < 0)
                 _exit(3);
-        if (jail_publish(jail, &draft, &entry, false, false, TEXT("file"), NULL) != 0)
+        if (jail_publish(jail, &draft, &entry, false, false, STR("file"), NULL) != 0)
             _exit(4);
         close(entry.directory);
     }
@@ -826,7 +826,7 @@ static void a_killed_writer_leaves_whole_files(void **state)
         assert_int_equal(waitpid(child, NULL, 0), child);
         assert_true(tree_holds_bytes(t, "file", 'a', WHOLE) || tree_holds_bytes(t, "file", 'b', WHOLE));
         left += tree_drafts(t);
-        struct jail *next;
+        struct file_root *next;
         assert_int_equal(jail_new(t->root, &next, &t->e), 0);
         jail_free(next);
         assert_int_equal(tree_drafts(t), 0);
@@ -845,25 +845,25 @@ static int resolve_once(struct tree *t, int how)
     int fd, rc;
     switch (how) {
     case 0:
-        rc = jail_open_file(t->jail, TEXT("d/secret"), O_RDONLY, 0, &fd, &t->e);
+        rc = jail_open_file(t->jail, STR("d/secret"), O_RDONLY, 0, &fd, &t->e);
         if (rc != 0)
             return rc;
         rc = read(fd, content, sizeof content - 1) < 0 || strcmp(content, "inside") != 0;
         close(fd);
         return rc;
     case 1:
-        rc = jail_open_file(t->jail, TEXT("d/e/../new"), O_WRONLY | O_CREAT, 0666, &fd, &t->e);
+        rc = jail_open_file(t->jail, STR("d/e/../new"), O_WRONLY | O_CREAT, 0666, &fd, &t->e);
         if (rc == 0)
             close(fd);
         return rc;
     case 2:
-        rc = jail_stat(t->jail, TEXT("d/secret"), true, &stat, &t->e);
+        rc = jail_stat(t->jail, STR("d/secret"), true, &stat, &t->e);
         return rc != 0 ? rc : stat.st_size != (off_t)strlen("inside");
     case 3:
-        return jail_make_parents(t->jail, TEXT("d/e/made/x"), &t->e);
+        return jail_make_parents(t->jail, STR("d/e/made/x"), &t->e);
     default:
-        rc = how == 4 ? jail_entry(t->jail, TEXT("d/secret"), &entry, &t->e)
-                      : jail_target(t->jail, TEXT("d/link"), &entry, &t->e);
+        rc = how == 4 ? jail_entry(t->jail, STR("d/secret"), &entry, &t->e)
+                      : jail_target(t->jail, STR("d/link"), &entry, &t->e);
         if (rc != 0)
             return rc;
         char outside[128];
@@ -911,7 +911,7 @@ static void a_swapped_directory_changes_nothing(void **state)
 static void lack_of_memory_is_told(void **state)
 {
     struct tree *t = *state;
-    struct jail *jail;
+    struct file_root *jail;
     unsigned long n = 0;
     int rc;
     do {

@@ -18,7 +18,7 @@ struct streams {
     int told, rc; /* by a source or a sink: how often, and what last */
 };
 
-static void on_source(struct source *source, const struct err *e, void *user)
+static void on_source(struct read_stream *source, const struct err *e, void *user)
 {
     struct streams *s = user;
     (void)source;
@@ -26,7 +26,7 @@ static void on_source(struct source *source, const struct err *e, void *user)
     s->rc = e->rc;
 }
 
-static void on_sink(struct sink *sink, const struct err *e, void *user)
+static void on_sink(struct write_stream *sink, const struct err *e, void *user)
 {
     struct streams *s = user;
     (void)sink;
@@ -71,21 +71,21 @@ static int teardown(void **state)
     return tree_free(s->tree) && ok ? 0 : -1;
 }
 
-static int open_source(struct streams *s, struct source **out, struct err *e)
+static int open_source(struct streams *s, struct read_stream **out, struct err *e)
 {
-    return source_open(s->f->runtime, TEXT("a.txt"), on_source, s, out, e);
+    return source_open(s->f->runtime, STR("a.txt"), on_source, s, out, e);
 }
 
-static int open_sink(struct streams *s, struct sink **out, struct err *e)
+static int open_sink(struct streams *s, struct write_stream **out, struct err *e)
 {
-    return sink_open(s->f->runtime, TEXT("b.txt"), NULL, on_sink, s, out, e);
+    return sink_open(s->f->runtime, STR("b.txt"), NULL, on_sink, s, out, e);
 }
 
 static void those_beyond_the_limit_are_refused(void **state)
 {
     struct streams *s = *state;
-    struct source *source, *no_source;
-    struct sink *sink, *no_sink;
+    struct read_stream *source, *no_source;
+    struct write_stream *sink, *no_sink;
     struct err e = {0};
     assert_int_equal(open_source(s, &source, &e), 0);
     assert_int_equal(open_sink(s, &sink, &e), 0);
@@ -108,9 +108,9 @@ static void those_beyond_the_limit_are_refused(void **state)
 static void one_that_could_not_be_opened_counts_until_it_is_closed(void **state)
 {
     struct streams *s = *state;
-    struct source *source;
+    struct read_stream *source;
     struct err e = {0};
-    assert_int_equal(source_open(s->f->runtime, TEXT("missing"), on_source, s, &source, &e), 0);
+    assert_int_equal(source_open(s->f->runtime, STR("missing"), on_source, s, &source, &e), 0);
     assert_true(run_until(s->f, is_told, s));
     assert_int_equal(s->rc, ERR_NO_FILE);
     assert_int_equal(s->f->runtime->streams, 1);
@@ -125,8 +125,8 @@ static void one_that_is_refused_for_want_of_memory_does_not_count(void **state)
         unsigned long n = 0;
         int rc;
         do {
-            struct source *source;
-            struct sink *sink;
+            struct read_stream *source;
+            struct write_stream *sink;
             struct err e = {0};
             alloc_fail_at(++n);
             rc = kind == 0 ? open_source(s, &source, &e) : open_sink(s, &sink, &e);

@@ -25,9 +25,9 @@ static void path_of(const struct tree *t, const char *path, char out[8192])
     snprintf(out, 8192, "%s/%s", t->root, path);
 }
 
-static void expect_text(struct tree *t, const char *field, struct text text)
+static void expect_text(struct tree *t, const char *field, struct str text)
 {
-    struct text found = tree_text(t, field);
+    struct str found = tree_text(t, field);
     assert_int_equal(found.len, text.len);
     assert_memory_equal(found.at, text.at, text.len + 1); /* a NUL behind it */
 }
@@ -71,7 +71,7 @@ static void all_run_on_the_executor_for_files(void **state)
                                         "rename_file", "make_directory", "copy_file", "sha256_file"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        const struct function *f = function_find(text_of(names[i]));
+        const struct function *f = function_find(str_from(names[i]));
         assert_non_null(f);
         assert_int_equal(f->executor, EXECUTOR_FILES);
         assert_int_equal(f->executors, EXECUTOR_BIT(EXECUTOR_FILES));
@@ -116,14 +116,14 @@ static void writes(void **state)
 static void writes_any_bytes(void **state)
 {
     struct tree *t = *state;
-    succeeds(t, tree_call_with(t, "write_file", "data", TEXT("a\0b"), "path", "nul", NULL));
+    succeeds(t, tree_call_with(t, "write_file", "data", STR("a\0b"), "path", "nul", NULL));
     assert_int_equal(tree_integer(t, "size_bytes"), 3);
     succeeds(t, tree_call(t, "read_file", "path", "nul", NULL));
-    expect_text(t, "data", TEXT("a\0b"));
+    expect_text(t, "data", STR("a\0b"));
     succeeds(t, tree_call(t, "write_file", "path", "b", "data", "AP+A", "encoding", "base64", NULL));
     assert_int_equal(tree_integer(t, "written_bytes"), 3);
     succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
-    expect_text(t, "data", TEXT("AP+A"));
+    expect_text(t, "data", STR("AP+A"));
     fails(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "not base64"));
     fails(t,
@@ -131,7 +131,7 @@ static void writes_any_bytes(void **state)
           ERR_INVALID);
     assert_false(tree_exists(t, "c")); /* a bad request changes nothing */
     succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
-    expect_text(t, "data", TEXT("AP+A"));
+    expect_text(t, "data", STR("AP+A"));
 }
 
 static void writes_into_directories(void **state)
@@ -179,7 +179,7 @@ static void follows_links_that_stay_inside(void **state)
     path_of(t, "link", path);
     assert_int_equal(readlink(path, target, sizeof target), 6); /* still a link */
     succeeds(t, tree_call(t, "read_file", "path", "d/2", NULL));
-    expect_text(t, "data", TEXT("two!"));
+    expect_text(t, "data", STR("two!"));
     succeeds(t, tree_call(t, "sha256_file", "path", "link", NULL));
     succeeds(t, tree_call(t, "copy_file", "from", "link", "to", "dangling", "replace", "true", NULL));
     assert_true(tree_holds(t, "d/new", "two!"));
@@ -251,30 +251,30 @@ static void no_space_at_an_offset_changes_nothing(void **state)
 {
     struct tree *t = *state;
     static char much[TOO_MUCH];
-    struct text bytes = {much, TOO_MUCH};
+    struct str bytes = {much, TOO_MUCH};
     int64_t size;
     bool reserved = false;
     int fd;
     assert_true(tree_put_bytes(t, "old", 'o', OLD));
     uint64_t before = free_blocks(t);
     static const int64_t offsets[] = {0, 1, OLD - 1, OLD, OLD + 5000, 1 << 20};
-    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
     for (size_t i = 0; i < COUNT_OF(offsets); i++) {
-        assert_int_equal(file_write_at(fd, offsets[i], bytes, TEXT("old"), &t->e), ERR_NO_SPACE);
-        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, TEXT("old"), &t->e), ERR_NO_SPACE);
+        assert_int_equal(file_write_at(fd, offsets[i], bytes, STR("old"), &t->e), ERR_NO_SPACE);
+        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, STR("old"), &t->e), ERR_NO_SPACE);
         assert_true(tree_holds_bytes(t, "old", 'o', OLD));
         assert_int_equal(free_blocks(t), before);
     }
-    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, TEXT("old"), &t->e), 0);
+    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, STR("old"), &t->e), 0);
     assert_true(reserved);
-    assert_int_equal(file_write_at(fd, OLD + 10, TEXT("end"), TEXT("old"), &t->e), 0);
+    assert_int_equal(file_write_at(fd, OLD + 10, STR("end"), STR("old"), &t->e), 0);
     struct stat stat;
     assert_int_equal(fstat(fd, &stat), 0);
     assert_int_equal(stat.st_size, OLD + 13);
     close(fd);
-    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
-    assert_int_equal(file_append(fd, bytes, TEXT("old"), &size, &t->e), ERR_NO_SPACE);
-    assert_int_equal(file_append(fd, TEXT("!"), TEXT("old"), &size, &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
+    assert_int_equal(file_append(fd, bytes, STR("old"), &size, &t->e), ERR_NO_SPACE);
+    assert_int_equal(file_append(fd, STR("!"), STR("old"), &size, &t->e), 0);
     assert_int_equal(size, OLD + 14);
     close(fd);
 }
@@ -294,10 +294,10 @@ static void *append_until_full(void *arg)
     int64_t size;
     int fd, failures = 0;
     memset(record, a->byte, sizeof record);
-    if (jail_open_file(a->t->jail, TEXT("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
+    if (jail_open_file(a->t->jail, STR("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
         return NULL;
     while (failures < 20) { /* there may be space again when another one gives some back */
-        int rc = file_append(fd, (struct text){record, RECORD}, TEXT("log"), &size, NULL);
+        int rc = file_append(fd, (struct str){record, RECORD}, STR("log"), &size, NULL);
         a->appended += rc == 0;
         failures += rc != 0;
     }
@@ -350,8 +350,8 @@ static void what_cannot_be_reserved_is_taken_back(void **state)
     assert_true(tree_put_bytes(t, "ram/old", 'o', OLD));
     bool reserved = true;
     int fd;
-    assert_int_equal(jail_open_file(t->jail, TEXT("old"), O_RDWR, 0, &fd, &t->e), 0);
-    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, TEXT("old"), &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, STR("old"), &t->e), 0);
     close(fd);
     assert_false(reserved);
 
@@ -383,7 +383,7 @@ static void other_file_systems_inside_the_root(void **state)
     succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
     succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
     succeeds(t, tree_call(t, "read_file", "path", "m/a", NULL));
-    expect_text(t, "data", TEXT("y"));
+    expect_text(t, "data", STR("y"));
     fails(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL), ERR_UNSUITABLE_FILE);
     fails(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
     fails(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
@@ -398,7 +398,7 @@ static void other_file_systems_inside_the_root(void **state)
 
 /* -- read_file ------------------------------------------------------------------------------------------------------- */
 
-static void expect_piece(struct tree *t, struct text data, int64_t read_bytes, bool eof)
+static void expect_piece(struct tree *t, struct str data, int64_t read_bytes, bool eof)
 {
     expect_text(t, "data", data);
     assert_int_equal(tree_integer(t, "read_bytes"), read_bytes);
@@ -410,22 +410,22 @@ static void reads_ranges(void **state)
     struct tree *t = *state;
     assert_true(tree_put(t, "a", "0123456789") && tree_put(t, "empty", ""));
     succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
-    expect_piece(t, TEXT("0123456789"), 10, true);
+    expect_piece(t, STR("0123456789"), 10, true);
     assert_int_equal(tree_integer(t, "size_bytes"), 10);
     succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "3", "length", "4", NULL));
-    expect_piece(t, TEXT("3456"), 4, false);
+    expect_piece(t, STR("3456"), 4, false);
     succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "4", NULL));
-    expect_piece(t, TEXT("6789"), 4, true);
+    expect_piece(t, STR("6789"), 4, true);
     succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "5", "encoding", "base64", NULL));
-    expect_piece(t, TEXT("Njc4OQ=="), 4, true);
+    expect_piece(t, STR("Njc4OQ=="), 4, true);
     succeeds(t, tree_call(t, "read_file", "path", "a", "length", "0", NULL));
-    expect_piece(t, TEXT(""), 0, false);
+    expect_piece(t, STR(""), 0, false);
     succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "10", NULL));
-    expect_piece(t, TEXT(""), 0, true);
+    expect_piece(t, STR(""), 0, true);
     succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "9007199254740992", "encoding", "base64", NULL));
-    expect_piece(t, TEXT(""), 0, true);
+    expect_piece(t, STR(""), 0, true);
     succeeds(t, tree_call(t, "read_file", "path", "empty", NULL));
-    expect_piece(t, TEXT(""), 0, true);
+    expect_piece(t, STR(""), 0, true);
     fails(t, tree_call(t, "read_file", "path", "no", NULL), ERR_NO_FILE);
     assert_string_equal(t->e.msg, "no: there is no such file");
 }
@@ -436,7 +436,7 @@ static void reads_no_more_than_the_limit(void **state)
     t->limits.max_read_bytes = 4;
     assert_true(tree_put(t, "a", "0123456789"));
     succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
-    expect_piece(t, TEXT("0123"), 4, false);
+    expect_piece(t, STR("0123"), 4, false);
     succeeds(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
     fails(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
     assert_string_equal(t->e.msg, "must be at most 4");
@@ -467,7 +467,7 @@ static void reads_whole_characters(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         succeeds(t, tree_call(t, "read_file", "path", "a", "offset", rows[i].offset, "length", rows[i].length, NULL));
-        expect_piece(t, text_of(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
+        expect_piece(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
     fails(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_NOT_TEXT);
     assert_true(tree_put(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
@@ -475,7 +475,7 @@ static void reads_whole_characters(void **state)
     assert_non_null(strstr(t->e.msg, "base64"));
     succeeds(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
     succeeds(t, tree_call(t, "read_file", "path", "cut", "encoding", "base64", NULL));
-    expect_piece(t, TEXT("YeKC"), 3, true);
+    expect_piece(t, STR("YeKC"), 3, true);
 }
 
 /* Reading on at offset + read_bytes gives the whole of it, whatever the length. */
@@ -491,7 +491,7 @@ static void pieces_add_up(void **state)
             snprintf(offset, sizeof offset, "%zu", at);
             snprintf(most, sizeof most, "%d", length);
             succeeds(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", most, NULL));
-            struct text data = tree_text(t, "data");
+            struct str data = tree_text(t, "data");
             assert_true(data.len > 0 && at + data.len < sizeof all);
             memcpy(all + at, data.at, data.len);
             at += data.len;
@@ -500,10 +500,10 @@ static void pieces_add_up(void **state)
     }
 }
 
-static int read_line(struct run *run, int fd, int64_t offset, int64_t most, enum encoding encoding,
+static int read_line(struct run_context *run, int fd, int64_t offset, int64_t most, enum encoding encoding,
                      struct file_piece *piece)
 {
-    struct file_range range = {.fd = fd, .offset = offset, .most = most, .encoding = encoding, .path = TEXT("a")};
+    struct file_range range = {.fd = fd, .offset = offset, .most = most, .encoding = encoding, .path = STR("a")};
     return file_read_line(&range, run, piece);
 }
 
@@ -515,9 +515,10 @@ static void reads_lines(void **state)
     int fd;
     assert_non_null(arena);
     atomic_llong read_left = 1000000;
-    struct run run = {.arena = arena, .limits = &t->limits, .read_left = &read_left, .jail = t->jail, .e = &t->e};
+    struct run_context run = {
+        .arena = arena, .limits = &t->limits, .read_left = &read_left, .jail = t->jail, .e = &t->e};
     assert_true(tree_put(t, "a", "one\n\ntw\xC3\xB6\nlast"));
-    assert_int_equal(jail_open_file(t->jail, TEXT("a"), O_RDONLY, 0, &fd, &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("a"), O_RDONLY, 0, &fd, &t->e), 0);
     static const char *const lines[] = {"one\n", "\n", "tw\xC3\xB6\n", "last", ""};
     int64_t at = 0;
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
@@ -535,19 +536,19 @@ static void reads_lines(void **state)
     assert_string_equal(piece.data.at, "b25lCg==");
     close(fd);
     assert_true(tree_put_bytes(t, "b", 'x', 10000)); /* longer than what is searched at a time */
-    assert_int_equal(jail_open_file(t->jail, TEXT("b"), O_RDWR, 0, &fd, &t->e), 0);
-    assert_int_equal(file_write_at(fd, 9000, TEXT("\n"), TEXT("b"), &t->e), 0);
+    assert_int_equal(jail_open_file(t->jail, STR("b"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_write_at(fd, 9000, STR("\n"), STR("b"), &t->e), 0);
     assert_int_equal(read_line(&run, fd, 0, 100000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9001);
     assert_int_equal(read_line(&run, fd, 0, 9000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9000);
-    struct text bytes;
-    struct file_range range = {.fd = fd, .offset = 8999, .most = 3, .path = TEXT("b")};
+    struct str bytes;
+    struct file_range range = {.fd = fd, .offset = 8999, .most = 3, .path = STR("b")};
     assert_int_equal(file_read_bytes(&range, &run, &bytes), 0);
     assert_string_equal(bytes.at, "x\nx");
     close(fd);
 
-    struct text rest = TEXT("a\n\nb"), line;
+    struct str rest = STR("a\n\nb"), line;
     assert_true(file_next_line(&rest, &line) && line.len == 2 && file_next_line(&rest, &line) && line.len == 1);
     assert_true(file_next_line(&rest, &line) && line.len == 1 && line.at[0] == 'b' && !file_next_line(&rest, &line));
     arena_unref(arena);
@@ -569,7 +570,7 @@ static void stats(void **state)
         succeeds(t, tree_call(t, "stat_file", "path", paths[i], NULL));
         assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
         assert_int_equal(tree_integer(t, "size_bytes"), 5);
-        expect_text(t, "mode", TEXT("0604"));
+        expect_text(t, "mode", STR("0604"));
         assert_int_equal(tree_integer(t, "links"), 1);
         assert_int_equal(tree_integer(t, "accessed_at"), 1000002);
         assert_int_equal(tree_integer(t, "modified_at"), -1);
@@ -590,15 +591,15 @@ static void stats(void **state)
 }
 
 /* The fields of the i-th entry of the last list. */
-static struct text entry_name(struct tree *t, size_t i, int64_t *type, int64_t *size)
+static struct str entry_name(struct tree *t, size_t i, int64_t *type, int64_t *size)
 {
     const struct field *entries = t->function->output->fields;
     const struct type *entry = entries->type->item;
-    struct list list;
+    struct array list;
     memcpy(&list, (const char *)t->output + entries->offset, sizeof list);
     assert_true(i < list.count);
     const char *at = (const char *)list.items + i * entry->size;
-    struct text name;
+    struct str name;
     memcpy(&name, at + entry->fields[0].offset, sizeof name);
     *type = *(const int *)(const void *)(at + entry->fields[1].offset);
     *size = *(const int64_t *)(const void *)(at + entry->fields[2].offset);
@@ -607,7 +608,7 @@ static struct text entry_name(struct tree *t, size_t i, int64_t *type, int64_t *
 
 static size_t entry_count(struct tree *t)
 {
-    struct list list;
+    struct array list;
     memcpy(&list, (const char *)t->output + t->function->output->fields->offset, sizeof list);
     return list.count;
 }
@@ -835,7 +836,7 @@ static void digests(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         succeeds(t, tree_call(t, "sha256_file", "path", rows[i][0], NULL));
-        expect_text(t, "sha256", text_of(rows[i][1]));
+        expect_text(t, "sha256", str_from(rows[i][1]));
     }
     assert_int_equal(tree_integer(t, "size_bytes"), 1000000);
     fails(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUITABLE_FILE);
@@ -929,8 +930,8 @@ static void no_verb_leads_out(void **state)
     path[3000] = '\0';
     assert_int_equal(call_all(t, path, &forbidden), 0);
     assert_int_equal(call_all(t, "", &forbidden), 0);
-    assert_int_equal(tree_call_with(t, "read_file", "path", TEXT("a\0/../../outside/secret"), NULL), ERR_INVALID);
-    assert_int_equal(tree_call_with(t, "read_file", "path", TEXT("a\0"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_with(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_with(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID);
     assert_true(tree_outside_untouched(t));
 }
 
@@ -966,7 +967,7 @@ static int race_once(struct tree *t, int verb)
     switch (verb) {
     case 0:
         rc = tree_call(t, "read_file", "path", "d/secret", NULL);
-        return rc == 0 && !text_is(tree_text(t, "data"), "inside") ? 1 : rc;
+        return rc == 0 && !str_eq(tree_text(t, "data"), "inside") ? 1 : rc;
     case 1:
         return tree_call(t, "write_file", "path", "d/w", "data", "x", NULL);
     case 2:

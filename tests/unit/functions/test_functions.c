@@ -27,7 +27,7 @@ struct call {
 
 static void call_begin(struct call *c, struct fixture *f, const char *function)
 {
-    *c = (struct call){.f = f, .spec = spec_of(f, function_find(text_of(function))), .arena = arena_new()};
+    *c = (struct call){.f = f, .spec = spec_of(f, function_find(str_from(function))), .arena = arena_new()};
     assert_non_null(c->arena);
     c->output = arena_alloc(c->arena, c->spec.function->output->size);
     assert_non_null(c->output);
@@ -35,11 +35,11 @@ static void call_begin(struct call *c, struct fixture *f, const char *function)
 
 static void call_run(struct call *c)
 {
-    struct run run = {.arena = c->arena, .canceled = &c->canceled, .e = &c->e};
+    struct run_context run = {.arena = c->arena, .canceled = &c->canceled, .e = &c->e};
     memset(c->output, 0, c->spec.function->output->size);
     c->rc = c->spec.function->run(c->spec.input, c->output, &run);
     assert_true(c->rc == 0 || (c->e.rc == c->rc && c->e.msg[0] != '\0'));
-    assert_true(text_is_utf8(text_of(c->e.msg)));
+    assert_true(str_is_utf8(str_from(c->e.msg)));
 }
 
 /* The fixture's arena goes too: a test may make many calls. */
@@ -360,15 +360,15 @@ static void block_blocks_long_enough(void **state)
 static void resolve(struct call *c, struct fixture *f, const char *host, const char *family)
 {
     call_begin(c, f, "resolve");
-    *(struct text *)input_field(c, "host") = text_of(host);
+    *(struct str *)input_field(c, "host") = str_from(host);
     const struct field *field = field_of(c->spec.function->input, "family");
-    assert_int_equal(type_parse(field->type, text_of(family), NULL, NULL, input_field(c, "family"), NULL), 0);
+    assert_int_equal(type_parse(field->type, str_from(family), NULL, NULL, input_field(c, "family"), NULL), 0);
     call_run(c);
 }
 
-static const struct list *addresses_of(const struct call *c)
+static const struct array *addresses_of(const struct call *c)
 {
-    return (const struct list *)(const void *)(c->output + field_of(c->spec.function->output, "addresses")->offset);
+    return (const struct array *)(const void *)(c->output + field_of(c->spec.function->output, "addresses")->offset);
 }
 
 static void addresses_resolve_to_themselves(void **state)
@@ -391,7 +391,7 @@ static void addresses_resolve_to_themselves(void **state)
         } else {
             assert_int_equal(c.rc, 0);
             assert_int_equal(addresses_of(&c)->count, 1);
-            assert_string_equal(((const struct text *)addresses_of(&c)->items)->at, rows[i][2]);
+            assert_string_equal(((const struct str *)addresses_of(&c)->items)->at, rows[i][2]);
         }
         call_end(&c);
     }
@@ -403,7 +403,7 @@ static void localhost_is_known(void **state)
     resolve(&c, *state, "localhost", "ipv4");
     assert_int_equal(c.rc, 0);
     assert_true(addresses_of(&c)->count >= 1);
-    assert_string_equal(((const struct text *)addresses_of(&c)->items)->at, "127.0.0.1");
+    assert_string_equal(((const struct str *)addresses_of(&c)->items)->at, "127.0.0.1");
     call_end(&c);
 }
 
@@ -445,7 +445,7 @@ static void resolve_needs_memory(void **state)
     do {
         struct call c;
         call_begin(&c, *state, "resolve");
-        *(struct text *)input_field(&c, "host") = TEXT("127.0.0.1");
+        *(struct str *)input_field(&c, "host") = STR("127.0.0.1");
         *(int *)input_field(&c, "family") = 0;
         alloc_fail_at(++n);
         call_run(&c);
@@ -471,14 +471,14 @@ static void errors_are_cut_between_characters(void **state)
                 memcpy(text + strlen(text), characters[c], strlen(characters[c]) + 1);
             struct err e;
             assert_int_equal(err_set(&e, ERR_INVALID, "%s", text), ERR_INVALID);
-            struct text said = text_of(e.msg), all = text_of(text);
-            assert_true(text_is_utf8(said));
+            struct str said = str_from(e.msg), all = str_from(text);
+            assert_true(str_is_utf8(said));
             assert_memory_equal(said.at, text, said.len);
-            assert_int_equal(said.len, text_cut(all, sizeof e.msg - 1));
+            assert_int_equal(said.len, str_truncate(all, sizeof e.msg - 1));
             for (size_t most = 0; most < 10; most++) {
-                size_t cut = text_cut(all, most);
+                size_t cut = str_truncate(all, most);
                 assert_true(cut <= most && most - cut < strlen(characters[c]));
-                assert_true(text_is_utf8((struct text){text, cut}));
+                assert_true(str_is_utf8((struct str){text, cut}));
             }
         }
     }

@@ -35,7 +35,7 @@ static void check_ended(const struct watch *w, enum task_state state, int rc)
 
 static void check_child(struct task *gather, size_t i, enum task_state state, int rc)
 {
-    struct task_view view = view_of(family_child(gather, i));
+    struct task_info view = view_of(family_child(gather, i));
     assert_int_equal(view.index, i);
     assert_int_equal(view.state, state);
     assert_int_equal(view.rc, rc);
@@ -43,7 +43,7 @@ static void check_child(struct task *gather, size_t i, enum task_state state, in
 
 static void check_child_canceled(struct task *gather, size_t i, enum cancel_reason reason, enum cancel_effect effect)
 {
-    struct task_view view = view_of(family_child(gather, i));
+    struct task_info view = view_of(family_child(gather, i));
     assert_true(view.cancel_asked && view.cancel_settled);
     assert_int_equal(view.cancel_reason, reason);
     assert_int_equal(view.cancel_effect, effect);
@@ -449,7 +449,7 @@ static void turns_come_in_order_and_as_soon_as_one_ends(void **state)
         assert_int_equal(tally.started, begun);
         assert_int_equal(tally.active, begun - turn);
         for (size_t i = begun; i < 5; i++) {
-            struct task_view view = view_of(family_child(w.task, i));
+            struct task_info view = view_of(family_child(w.task, i));
             assert_int_equal(view.state, TASK_SUBMITTED);
             assert_int_equal(view.pid, 0);
         }
@@ -1126,7 +1126,7 @@ static void bring_to_an_end(struct play *p)
 /* What is true of any task that has ended. */
 static void check_task(const struct task *task)
 {
-    const struct task_view view = view_of(task);
+    const struct task_info view = view_of(task);
     const struct task_options *options = &task->spec->options;
     assert_true(view.done);
     assert_true(task->received_ns <= task->ended_ns);
@@ -1161,7 +1161,7 @@ static void check_task(const struct task *task)
 static void check_probe(const struct task *task)
 {
     const struct probe_input *input = task->spec->input;
-    const struct task_view view = view_of(task);
+    const struct task_info view = view_of(task);
     assert_int_equal(input->tally->started, has_started(task));
     assert_int_equal(input->tally->ended, has_started(task));
     assert_int_equal(input->tally->canceled, has_started(task) && view.cancel_asked);
@@ -1208,12 +1208,12 @@ static void check_winner(struct task *gather, const char *mode)
 
 static void check_gather(struct task *gather)
 {
-    const struct task_view view = view_of(gather);
+    const struct task_info view = view_of(gather);
     int64_t total = (int64_t)family_size(gather), succeeded = 0, failed = 0, canceled = 0;
     uint64_t serial = 0;
     for (int64_t i = 0; i < total; i++) {
         const struct task *child = family_child(gather, (size_t)i);
-        const struct task_view its = view_of(child);
+        const struct task_info its = view_of(child);
         assert_ptr_equal(child->parent, gather);
         assert_int_equal(its.index, i);
         assert_true(child->ended_ns <= gather->ended_ns);

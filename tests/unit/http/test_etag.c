@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-static const struct file_stamp stamp = {.inode = 0xa80210, .size_bytes = 8, .modified_us = 0x660dd7ae60c35};
+static const struct file_version stamp = {.inode = 0xa80210, .size_bytes = 8, .modified_us = 0x660dd7ae60c35};
 #define TAG "\"a80210-8-660dd7ae60c35\""
 
 static void test_tags_are_made_of_all_that_differs(void **state)
@@ -16,7 +16,7 @@ static void test_tags_are_made_of_all_that_differs(void **state)
     char tag[ETAG_SIZE];
     etag_make(&stamp, tag);
     assert_string_equal(tag, TAG);
-    etag_make(&(struct file_stamp){UINT64_MAX, UINT64_MAX, -1}, tag);
+    etag_make(&(struct file_version){UINT64_MAX, UINT64_MAX, -1}, tag);
     assert_string_equal(tag, "\"ffffffffffffffff-ffffffffffffffff-ffffffffffffffff\"");
 }
 
@@ -40,21 +40,21 @@ static void test_lists_that_name_it(void **state)
                                          "W/" TAG "," TAG,
                                          "\"a\\\"," TAG};
     for (size_t i = 0; i < COUNT_OF(strong); i++) {
-        assert_true(etag_look_up(text_of(strong[i]), TAG, false) == ETAG_LISTED);
-        assert_true(etag_look_up(text_of(strong[i]), TAG, true) == ETAG_LISTED);
+        assert_true(etag_look_up(str_from(strong[i]), TAG, false) == ETAG_LISTED);
+        assert_true(etag_look_up(str_from(strong[i]), TAG, true) == ETAG_LISTED);
     }
     static const char *const weak[] = {"W/" TAG, "\"x\", W/" TAG, "W/" TAG ", W/\"x\""};
     for (size_t i = 0; i < COUNT_OF(weak); i++) {
-        assert_false(etag_look_up(text_of(weak[i]), TAG, false) == ETAG_LISTED);
-        assert_true(etag_look_up(text_of(weak[i]), TAG, true) == ETAG_LISTED);
+        assert_false(etag_look_up(str_from(weak[i]), TAG, false) == ETAG_LISTED);
+        assert_true(etag_look_up(str_from(weak[i]), TAG, true) == ETAG_LISTED);
     }
 }
 
 static void expect_for_all(const char *const lists[], enum etag_verdict verdict)
 {
     for (size_t i = 0; lists[i] != NULL; i++)
-        if (etag_look_up(text_of(lists[i]), TAG, false) != verdict ||
-            etag_look_up(text_of(lists[i]), TAG, true) != verdict)
+        if (etag_look_up(str_from(lists[i]), TAG, false) != verdict ||
+            etag_look_up(str_from(lists[i]), TAG, true) != verdict)
             fail_msg("%s", lists[i]);
 }
 
@@ -111,8 +111,8 @@ static void test_lists_that_are_none(void **state)
                                         TAG ", W/,",
                                         NULL};
     expect_for_all(lists, ETAG_MALFORMED);
-    assert_int_equal(etag_look_up(text_of(NULL), TAG, true), ETAG_MALFORMED);
-    assert_int_equal(etag_look_up(TEXT(",,"), "", true), ETAG_MALFORMED);
+    assert_int_equal(etag_look_up(str_from(NULL), TAG, true), ETAG_MALFORMED);
+    assert_int_equal(etag_look_up(STR(",,"), "", true), ETAG_MALFORMED);
 }
 
 int main(void)

@@ -16,9 +16,9 @@ struct line {
 static struct head read_head(const char *version, const struct line *lines)
 {
     struct head head;
-    head_begin(&head, TEXT("POST"), text_of(version));
+    head_begin(&head, STR("POST"), str_from(version));
     for (; lines->name != NULL; lines++)
-        head_field(&head, text_of(lines->name), text_of(lines->value));
+        head_field(&head, str_from(lines->name), str_from(lines->value));
     head_end(&head);
     return head;
 }
@@ -37,7 +37,7 @@ static void test_sound_heads(void **state)
     assert_null(head.malformed);
     assert_int_equal(head.content_length, 12);
     assert_true(head.expects_continue);
-    assert_true(text_is(head.request_id, "a"));
+    assert_true(str_eq(head.request_id, "a"));
     head = HEAD("HTTP/1.1", HOST, {"Transfer-Encoding", "Chunked"});
     assert_null(head.malformed);
     assert_true(head.chunked);
@@ -81,13 +81,13 @@ static void test_a_length_beyond_all_is_the_largest(void **state)
 static void expect_joined(const struct head_lines *lines, const char *wanted)
 {
     struct arena *arena = arena_new();
-    struct text joined;
+    struct str joined;
     assert_non_null(arena);
     assert_true(head_join(lines, arena, &joined));
     if (wanted == NULL)
         assert_null(joined.at);
     else
-        assert_true(text_is(joined, wanted) && joined.at[joined.len] == '\0');
+        assert_true(str_eq(joined, wanted) && joined.at[joined.len] == '\0');
     arena_unref(arena);
 }
 
@@ -117,9 +117,9 @@ static void test_lists_in_lines(void **state)
 
 static int guard(const char *host, const char *authority, const char *origin, const char *site)
 {
-    struct head head = {.host = text_of(host), .origin = text_of(origin), .fetch_site = text_of(site)};
+    struct head head = {.host = str_from(host), .origin = str_from(origin), .fetch_site = str_from(site)};
     struct err e = {0};
-    int rc = guard_check(&head, text_of(authority), TEXT("/v1/limits"), &e);
+    int rc = guard_check(&head, str_from(authority), STR("/v1/limits"), &e);
     assert_int_equal(rc, e.rc);
     return rc;
 }
@@ -166,11 +166,11 @@ static void test_origins(void **state)
 static void test_probes_and_unix_sockets_are_exempt(void **state)
 {
     (void)state;
-    struct head head = {.host = TEXT("example.com"), .fetch_site = TEXT("cross-site")};
-    assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/livez"), NULL), 0);
-    assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/readyz"), NULL), 0);
-    head = (struct head){.host = TEXT("gatherd"), .any_host = true};
-    assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/v1/limits"), NULL), 0);
+    struct head head = {.host = STR("example.com"), .fetch_site = STR("cross-site")};
+    assert_int_equal(guard_check(&head, str_from(NULL), STR("/livez"), NULL), 0);
+    assert_int_equal(guard_check(&head, str_from(NULL), STR("/readyz"), NULL), 0);
+    head = (struct head){.host = STR("gatherd"), .any_host = true};
+    assert_int_equal(guard_check(&head, str_from(NULL), STR("/v1/limits"), NULL), 0);
 }
 
 /* Where any host will do, a page from elsewhere still won't. */
@@ -191,10 +191,10 @@ static void test_any_host_is_not_any_origin(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct head head = {.any_host = true,
-                            .host = text_of(rows[i].host),
-                            .origin = text_of(rows[i].origin),
-                            .fetch_site = text_of(rows[i].site)};
-        assert_int_equal(guard_check(&head, text_of(NULL), TEXT("/v1/limits"), NULL), rows[i].rc);
+                            .host = str_from(rows[i].host),
+                            .origin = str_from(rows[i].origin),
+                            .fetch_site = str_from(rows[i].site)};
+        assert_int_equal(guard_check(&head, str_from(NULL), STR("/v1/limits"), NULL), rows[i].rc);
     }
 }
 

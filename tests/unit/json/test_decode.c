@@ -19,7 +19,7 @@
 
 struct inner {
     int64_t depth;
-    struct text label;
+    struct str label;
 };
 
 struct sample {
@@ -27,8 +27,8 @@ struct sample {
     int64_t count, wide;
     uint64_t pause;
     int mode;
-    struct text word;
-    struct list numbers, inners;
+    struct str word;
+    struct array numbers, inners;
     struct inner inner;
 };
 
@@ -41,7 +41,7 @@ static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit 
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type word_type = {.kind = TYPE_STRING, .min = 1, .max = 8};
 static const struct type label_type = {.kind = TYPE_STRING, .max = 1000};
-static const struct type numbers_type = {.kind = TYPE_LIST, .max = 4, .item = &count_type};
+static const struct type numbers_type = {.kind = TYPE_ARRAY, .max = 4, .item = &count_type};
 
 static const struct field inner_fields[] = {
     {"depth", &count_type, offsetof(struct inner, depth), FIELD_REQUIRED, NULL, NULL, NULL},
@@ -50,11 +50,11 @@ static const struct field inner_fields[] = {
 };
 static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
 static const struct type inners_type = {
-    .kind = TYPE_LIST, .item = &inner_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
+    .kind = TYPE_ARRAY, .item = &inner_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
 
-#define FIELD(name, type, presence, fallback) \
+#define FIELD(name, type, presence, default_text) \
     { \
-#name, type, offsetof(struct sample, name), presence, fallback, NULL, NULL \
+#name, type, offsetof(struct sample, name), presence, default_text, NULL, NULL \
     }
 static const struct field sample_fields[] = {
     FIELD(flag, &flag_type, FIELD_DEFAULTED, "true"),      FIELD(count, &count_type, FIELD_OPTIONAL, NULL),
@@ -71,7 +71,7 @@ struct
 try {
     struct arena *arena;
     struct limits limits;
-    struct issues issues;
+    struct validation_errors issues;
     struct sample sample;
     struct task_spec spec;
 };
@@ -96,7 +96,7 @@ static int teardown(void **state)
 }
 
 /* What holds of every result. */
-static void check_issues(const struct issues *issues, int rc)
+static void check_issues(const struct validation_errors *issues, int rc)
 {
     assert_int_equal(issues->rc, rc);
     assert_int_equal(issues->count == 0, rc == 0);
@@ -105,20 +105,20 @@ static void check_issues(const struct issues *issues, int rc)
     for (size_t i = 0; i < issues->count; i++) {
         assert_non_null(memchr(issues->items[i].where, '\0', sizeof issues->items[i].where));
         assert_non_null(memchr(issues->items[i].detail, '\0', sizeof issues->items[i].detail));
-        assert_true(text_is_utf8(text_of(issues->items[i].where)));
-        assert_true(text_is_utf8(text_of(issues->items[i].detail)));
+        assert_true(str_is_utf8(str_from(issues->items[i].where)));
+        assert_true(str_is_utf8(str_from(issues->items[i].detail)));
         assert_string_not_equal(issues->items[i].detail, "");
     }
 }
 
 /* Decodes a body of exactly these bytes, so that a sanitizer sees each step beyond them. */
-static int decode_exact(struct try *t, const char *body, size_t len, const struct part *part)
+static int decode_exact(struct try *t, const char *body, size_t len, const struct record_ref *part)
 {
     char *bytes = malloc(len == 0 ? 1 : len);
     assert_non_null(bytes);
     memcpy(bytes, body, len);
     memset(part->value, 0xA5, part->type->size);
-    int rc = decode_body((struct text){bytes, len}, part, 1, t->arena, &t->limits, &t->issues);
+    int rc = decode_body((struct str){bytes, len}, part, 1, t->arena, &t->limits, &t->issues);
     free(bytes); /* values are copies */
     check_issues(&t->issues, rc);
     return rc;
@@ -126,20 +126,20 @@ static int decode_exact(struct try *t, const char *body, size_t len, const struc
 
 static int decode_sample(struct try *t, const char *body)
 {
-    return decode_exact(t, body, strlen(body), &(struct part){&sample_type, &t->sample, NULL});
+    return decode_exact(t, body, strlen(body), &(struct record_ref){&sample_type, &t->sample, NULL});
 }
 
 static int decode_spec(struct try *t, const char *body)
 {
-    return decode_exact(t, body, strlen(body), &(struct part){&task_spec_type, &t->spec, NULL});
+    return decode_exact(t, body, strlen(body), &(struct record_ref){&task_spec_type, &t->spec, NULL});
 }
 
 static int decode_input(struct try *t, const char *function_name, const char *body)
 {
-    const struct function *function = function_find(text_of(function_name));
+    const struct function *function = function_find(str_from(function_name));
     void *input = arena_alloc(t->arena, function->input->size);
     assert_non_null(input);
-    return decode_exact(t, body, strlen(body), &(struct part){function->input, input, function});
+    return decode_exact(t, body, strlen(body), &(struct record_ref){function->input, input, function});
 }
 
 static void expect_first(const struct try *t, const char *where, const char *detail)
@@ -299,8 +299,8 @@ static void several_parts_share_one_object(void **state)
     struct try *t = *state;
     struct task_options options;
     struct inner inner;
-    const struct part parts[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
-    struct text body = TEXT("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
+    const struct record_ref parts[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
+    struct str body = STR("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
     assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), 0);
     assert_string_equal(options.name.at, "n");
     assert_int_equal(options.timeout_ns, 2 * NS_PER_SECOND);
@@ -308,7 +308,7 @@ static void several_parts_share_one_object(void **state)
     assert_int_equal(inner.depth, 3);
     assert_string_equal(inner.label.at, "l");
 
-    body = TEXT("{\"x\":1,\"name\":2}");
+    body = STR("{\"x\":1,\"name\":2}");
     assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), ERR_INVALID);
     assert_int_equal(t->issues.count, 3);
     expect_first(
@@ -347,11 +347,11 @@ static void bodies_that_are_no_json(void **state)
     assert_int_equal(decode_sample(t, "{\"pause\":1e999}"), ERR_MALFORMED_JSON);
     assert_int_equal(decode_sample(t, "{\"word\":\"\\ud800\"}"), ERR_MALFORMED_JSON);
     assert_int_equal(decode_sample(t, "{\"word\":\"a\nb\"}"), ERR_MALFORMED_JSON);
-    assert_int_equal(decode_exact(t, "{\"a\0\":1}", 8, &(struct part){&sample_type, &t->sample, NULL}),
+    assert_int_equal(decode_exact(t, "{\"a\0\":1}", 8, &(struct record_ref){&sample_type, &t->sample, NULL}),
                      ERR_MALFORMED_JSON);
-    assert_int_equal(decode_exact(t, "{}\0", 3, &(struct part){&sample_type, &t->sample, NULL}), ERR_MALFORMED_JSON);
-    assert_int_equal(decode_body((struct text){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->issues),
+    assert_int_equal(decode_exact(t, "{}\0", 3, &(struct record_ref){&sample_type, &t->sample, NULL}),
                      ERR_MALFORMED_JSON);
+    assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->issues), ERR_MALFORMED_JSON);
 
     enum { DEEP = 5000 };
     char *deep = malloc(DEEP + 1);
@@ -467,10 +467,10 @@ static void long_issues_are_cut_between_characters(void **state)
         char text[640] = "xxxxxx";
         for (size_t i = 0; i < 200; i++)
             memcpy(text + shift + 3 * i, "€", 4);
-        struct issues issues = {0};
+        struct validation_errors issues = {0};
         issue_add(&issues, ERR_INVALID, NULL, text, "%s", text);
         check_issues(&issues, ERR_INVALID);
-        const struct issue *issue = &issues.items[0];
+        const struct validation_error *issue = &issues.items[0];
         size_t where_len = strlen(issue->where), detail_len = strlen(issue->detail);
         assert_true(where_len > sizeof issue->where - 4);
         assert_true(detail_len > sizeof issue->detail - 4);
@@ -482,7 +482,7 @@ static void long_issues_are_cut_between_characters(void **state)
 static void memory_running_out_hides_all_else(void **state)
 {
     (void)state;
-    struct issues issues = {0};
+    struct validation_errors issues = {0};
     issue_add(&issues, ERR_LIMIT_EXCEEDED, &limits_fields[LIMIT_TASKS], "/a", "too many");
     issue_add(&issues, ERR_OUT_OF_MEMORY, NULL, "", "no memory");
     issue_add(&issues, ERR_INVALID, NULL, "/b", "wrong");
@@ -512,17 +512,17 @@ static void quoted_text_can_stand_in_a_message(void **state)
 {
     (void)state;
     char out[QUOTED];
-    assert_string_equal(quoted(TEXT("plain"), out), "plain");
-    assert_string_equal(quoted(TEXT(""), out), "");
-    assert_string_equal(quoted(TEXT("a\0b\nc\x7f"), out), "a?b?c?");
-    assert_string_equal(quoted(TEXT("\xff\xc3\xbc\xc3"), out), "?ü?");
+    assert_string_equal(quoted(STR("plain"), out), "plain");
+    assert_string_equal(quoted(STR(""), out), "");
+    assert_string_equal(quoted(STR("a\0b\nc\x7f"), out), "a?b?c?");
+    assert_string_equal(quoted(STR("\xff\xc3\xbc\xc3"), out), "?ü?");
     for (size_t len = 0; len < 200; len++) {
         char text[801] = "";
         for (size_t i = 0; i < len; i++)
             memcpy(text + 3 * i, "€", 4);
-        quoted((struct text){text, 3 * len}, out);
+        quoted((struct str){text, 3 * len}, out);
         assert_true(strlen(out) < QUOTED);
-        assert_true(text_is_utf8(text_of(out)));
+        assert_true(str_is_utf8(str_from(out)));
         if (3 * len + 3 < QUOTED)
             assert_string_equal(out, text);
         else
@@ -628,11 +628,11 @@ static void longer_lists_than_the_limit_are_not_decoded(void **state)
 /* -- queries --------------------------------------------------------------------------------------------------------- */
 
 struct query_sample {
-    struct text name;
+    struct str name;
     uint64_t timeout;
     bool flag;
     int64_t count;
-    struct list numbers;
+    struct array numbers;
 };
 
 static const struct field query_fields[] = {
@@ -653,8 +653,8 @@ static int decode_exact_query(struct try *t, const char *query, struct query_sam
     assert_non_null(bytes);
     memcpy(bytes, query, len); /* NOLINT(bugprone-not-null-terminated-result): without a NUL, so that none is read */
     memset(out, 0xA5, sizeof *out);
-    struct part part = {&query_type, out, NULL};
-    int rc = decode_query((struct text){bytes, len}, &part, t->arena, &t->limits, &t->issues);
+    struct record_ref part = {&query_type, out, NULL};
+    int rc = decode_query((struct str){bytes, len}, &part, t->arena, &t->limits, &t->issues);
     free(bytes);
     check_issues(&t->issues, rc);
     for (size_t i = 0; i < t->issues.count; i++)
@@ -683,8 +683,8 @@ static void queries_are_decoded(void **state)
 
     static const struct field no_fields[] = {{0}};
     static const struct type none_type = {.kind = TYPE_RECORD, .fields = no_fields};
-    struct part none = {&none_type, NULL, NULL};
-    assert_int_equal(decode_query((struct text){NULL, 0}, &none, t->arena, &t->limits, &t->issues), 0);
+    struct record_ref none = {&none_type, NULL, NULL};
+    assert_int_equal(decode_query((struct str){NULL, 0}, &none, t->arena, &t->limits, &t->issues), 0);
 }
 
 static void wrong_queries_are_named(void **state)
@@ -720,13 +720,13 @@ static void wrong_queries_are_named(void **state)
 static void percent_encoding_is_strict(void **state)
 {
     struct try *t = *state;
-    struct text out;
+    struct str out;
     bool out_of_memory;
-    assert_true(decode_percent(TEXT("a+%2f%25%e2%82%ac"), false, t->arena, &out, &out_of_memory));
+    assert_true(decode_percent(STR("a+%2f%25%e2%82%ac"), false, t->arena, &out, &out_of_memory));
     assert_string_equal(out.at, "a+/%€");
     static const char *const broken[] = {"%", "%2", "%2g", "%g2", "%%41", "%00", "%c3", "%ed%a0%80", "%-1", "% 1"};
     for (size_t i = 0; i < COUNT_OF(broken); i++) {
-        assert_false(decode_percent(text_of(broken[i]), true, t->arena, &out, &out_of_memory));
+        assert_false(decode_percent(str_from(broken[i]), true, t->arena, &out, &out_of_memory));
         assert_false(out_of_memory);
     }
 }
@@ -767,10 +767,10 @@ static void any_bytes_are_answered(void **state)
                 len = at + 1;
             }
         }
-        decode_exact(t, body, len, &(struct part){&task_spec_type, &t->spec, NULL});
+        decode_exact(t, body, len, &(struct record_ref){&task_spec_type, &t->spec, NULL});
 
         char where[40];
-        json_where((struct text){body, len}, dice_roll(&dice, len + 2), where, sizeof where);
+        json_where((struct str){body, len}, dice_roll(&dice, len + 2), where, sizeof where);
         assert_true(strlen(where) < sizeof where);
         arena_unref(t->arena);
         t->arena = arena_new();
@@ -779,7 +779,7 @@ static void any_bytes_are_answered(void **state)
 }
 
 /* Each allocation fails in turn, those in jansson too. Returns how many there were. */
-static unsigned long fail_each(struct try *t, const char *body, const struct part *part)
+static unsigned long fail_each(struct try *t, const char *body, const struct record_ref *part)
 {
     int expected = decode_exact(t, body, strlen(body), part);
     unsigned long n = 0, failed;
@@ -787,7 +787,7 @@ static unsigned long fail_each(struct try *t, const char *body, const struct par
         struct arena *arena = arena_new();
         assert_non_null(arena);
         alloc_fail_at(++n);
-        int rc = decode_body(text_of(body), part, 1, arena, &t->limits, &t->issues);
+        int rc = decode_body(str_from(body), part, 1, arena, &t->limits, &t->issues);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         check_issues(&t->issues, rc);
@@ -808,7 +808,7 @@ static void each_allocation_may_fail(void **state)
                                 i == 0 ? "" : ",", i);
     snprintf(body + len, sizeof body - len, "],\"mode\":\"all\"}}");
     assert_int_equal(decode_spec(t, body), 0);
-    assert_true(fail_each(t, body, &(struct part){&task_spec_type, &t->spec, NULL}) > 5);
+    assert_true(fail_each(t, body, &(struct record_ref){&task_spec_type, &t->spec, NULL}) > 5);
 }
 
 /* jansson 2.14 takes no notice when the buffer of a token can't grow, which it does at 16 bytes, 32, and so on: it loses
@@ -855,7 +855,7 @@ static void tokens_of_any_length_may_lack_memory(void **state)
                 for (size_t j = 0; j < padding / 2; j++)
                     len += (size_t)snprintf(body + len, sizeof body - len, ",0");
                 snprintf(body + len, sizeof body - len, "],\"v\":%s}", token);
-                failures += fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL});
+                failures += fail_each(t, body, &(struct record_ref){&sample_type, &t->sample, NULL});
             }
         }
     assert_true(failures > bodies); /* more than the first block of each */
@@ -872,7 +872,7 @@ static void deep_nesting_may_lack_memory(void **state)
             len += (size_t)snprintf(body + len, sizeof body - len, "%s", open);
         for (size_t i = 0; i < depth; i++)
             len += (size_t)snprintf(body + len, sizeof body - len, "]}");
-        assert_true(fail_each(t, body, &(struct part){&sample_type, &t->sample, NULL}) > 0);
+        assert_true(fail_each(t, body, &(struct record_ref){&sample_type, &t->sample, NULL}) > 0);
     }
 }
 
@@ -887,9 +887,9 @@ static void each_allocation_of_a_query_may_fail(void **state)
         struct arena *arena = arena_new();
         assert_non_null(arena);
         struct query_sample sample;
-        struct part part = {&query_type, &sample, NULL};
+        struct record_ref part = {&query_type, &sample, NULL};
         alloc_fail_at(++n);
-        int rc = decode_query(text_of(query), &part, arena, &t->limits, &t->issues);
+        int rc = decode_query(str_from(query), &part, arena, &t->limits, &t->issues);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         check_issues(&t->issues, rc);

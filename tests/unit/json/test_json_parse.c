@@ -23,7 +23,7 @@ static void a_tree_lies_in_its_arena(void **state)
     json_t *tree = NULL;
     json_error_t error;
     alloc_fail_at(0);
-    assert_true(json_tree_read(TEXT("{\"a\":[1,2.5,\"x\\ny\",null]}"), arena, &tree, &error));
+    assert_true(json_tree_read(STR("{\"a\":[1,2.5,\"x\\ny\",null]}"), arena, &tree, &error));
     assert_int_equal(alloc_count(), 0); /* there was room in the arena's first block: nobody else was asked */
     json_t *list = json_object_get(tree, "a");
     assert_int_equal(json_array_size(list), 4);
@@ -40,10 +40,10 @@ static void what_is_no_json_says_why(void **state)
     assert_non_null(arena);
     json_t *tree;
     json_error_t error;
-    assert_true(json_tree_read(TEXT("{\"a\":1,\"a\":2}"), arena, &tree, &error));
+    assert_true(json_tree_read(STR("{\"a\":1,\"a\":2}"), arena, &tree, &error));
     assert_null(tree);
     assert_int_equal(json_error_code(&error), json_error_duplicate_key);
-    assert_true(json_tree_read(TEXT("[1,\"a-long-string-without-an-end"), arena, &tree, &error));
+    assert_true(json_tree_read(STR("[1,\"a-long-string-without-an-end"), arena, &tree, &error));
     assert_null(tree);
     assert_int_equal(json_error_code(&error), json_error_premature_end_of_input);
     arena_unref(arena);
@@ -71,7 +71,7 @@ static void *read_again_and_again(void *data)
         struct arena *arena = arena_new();
         json_t *tree = NULL;
         json_error_t error;
-        reader->wrong = arena == NULL || !json_tree_read((struct text){text, len}, arena, &tree, &error) ||
+        reader->wrong = arena == NULL || !json_tree_read((struct str){text, len}, arena, &tree, &error) ||
                         json_array_size(tree) != 101;
         for (size_t i = 0; i < 100 && !reader->wrong; i++)
             reader->wrong = json_integer_value(json_object_get(json_array_get(tree, i + 1), "number")) !=
@@ -118,7 +118,7 @@ static void build_after_a_failed_reading(void)
     memset(text, '[', 1000);
     memset(text + 1000, ']', 1000);
     alloc_fail_at(1);
-    if (arena == NULL || json_tree_read((struct text){text, 2000}, arena, &tree, &error))
+    if (arena == NULL || json_tree_read((struct str){text, 2000}, arena, &tree, &error))
         _exit(1);
     build_a_tree();
 }

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static void expect(struct writer *w, const char *expected)
+static void expect(struct json_writer *w, const char *expected)
 {
     size_t len = 12345;
     char *text = writer_take(w, &len);
@@ -27,25 +27,25 @@ static void strings_are_escaped(void **state)
 {
     (void)state;
     static const struct {
-        struct text text;
+        struct str text;
         const char *json;
     } rows[] = {
-        {TEXT(""), "\"\""},
+        {STR(""), "\"\""},
         {{NULL, 0}, "\"\""},
-        {TEXT("plain"), "\"plain\""},
-        {TEXT("\""), "\"\\\"\""},
-        {TEXT("a\\b"), "\"a\\\\b\""},
-        {TEXT("\b\f\n\r\t"), "\"\\b\\f\\n\\r\\t\""},
-        {TEXT("\0"), "\"\\u0000\""},
-        {TEXT("\x01"
-              "a\x1f"),
+        {STR("plain"), "\"plain\""},
+        {STR("\""), "\"\\\"\""},
+        {STR("a\\b"), "\"a\\\\b\""},
+        {STR("\b\f\n\r\t"), "\"\\b\\f\\n\\r\\t\""},
+        {STR("\0"), "\"\\u0000\""},
+        {STR("\x01"
+             "a\x1f"),
          "\"\\u0001a\\u001f\""},
-        {TEXT("\x7f/"), "\"\x7f/\""},
-        {TEXT("Grüße, 世界 \U0001F600"), "\"Grüße, 世界 \U0001F600\""},
-        {TEXT("\nmiddle\n"), "\"\\nmiddle\\n\""},
+        {STR("\x7f/"), "\"\x7f/\""},
+        {STR("Grüße, 世界 \U0001F600"), "\"Grüße, 世界 \U0001F600\""},
+        {STR("\nmiddle\n"), "\"\\nmiddle\\n\""},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct writer w = {0};
+        struct json_writer w = {0};
         writer_string(&w, rows[i].text);
         expect(&w, rows[i].json);
     }
@@ -58,7 +58,7 @@ static void integers_have_all_their_digits(void **state)
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         char expected[32];
         snprintf(expected, sizeof expected, "%lld", (long long)numbers[i]);
-        struct writer w = {0};
+        struct json_writer w = {0};
         writer_integer(&w, numbers[i]);
         expect(&w, expected);
     }
@@ -67,7 +67,7 @@ static void integers_have_all_their_digits(void **state)
 static void seconds_are_short_and_exact(void **state)
 {
     (void)state;
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_seconds(&w, 0);
     writer_raw(&w, " ");
     writer_seconds(&w, 1500 * NS_PER_MS);
@@ -81,7 +81,7 @@ static void format_grows(void **state)
 {
     (void)state;
     for (size_t before = 0; before < 1100; before++) {
-        struct writer w = {0};
+        struct json_writer w = {0};
         for (size_t i = 0; i < before; i++)
             writer_bytes(&w, "x", 1);
         writer_format(&w, "%s-%d", "formatted", 42);
@@ -96,7 +96,7 @@ static void long_text_stays_whole(void **state)
 {
     (void)state;
     enum { LINES = 100000 };
-    struct writer w = {0};
+    struct json_writer w = {0};
     for (int i = 0; i < LINES; i++)
         writer_format(&w, "%07d\n", i);
     size_t len;
@@ -111,7 +111,7 @@ static void long_text_stays_whole(void **state)
 static void an_empty_text_is_no_failure(void **state)
 {
     (void)state;
-    struct writer w = {0};
+    struct json_writer w = {0};
     expect(&w, "");
     writer_free(&w);
 }
@@ -119,7 +119,7 @@ static void an_empty_text_is_no_failure(void **state)
 static void sizes_beyond_all_memory_fail(void **state)
 {
     (void)state;
-    struct writer w = {0};
+    struct json_writer w = {0};
     writer_raw(&w, "a");
     writer_bytes(&w, "", SIZE_MAX - 1);
     assert_true(w.failed);
@@ -131,10 +131,10 @@ static void a_failure_is_remembered(void **state)
     (void)state;
     unsigned long n = 0;
     do {
-        struct writer w = {0};
+        struct json_writer w = {0};
         alloc_fail_at(++n);
         for (int i = 0; i < 200; i++) {
-            writer_string(&w, TEXT("line\n"));
+            writer_string(&w, STR("line\n"));
             writer_format(&w, ",%d,", i);
             writer_integer(&w, i);
         }

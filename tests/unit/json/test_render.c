@@ -25,9 +25,9 @@ struct sample {
     int64_t count;
     uint64_t pause;
     int mode;
-    struct text word;
+    struct str word;
     int64_t at;
-    struct list numbers, inners;
+    struct array numbers, inners;
     struct inner inner;
     const struct inner *other;
     const struct function *function;
@@ -42,7 +42,7 @@ static const struct type pause_type = {.kind = TYPE_SECONDS, .max = INT64_MAX};
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type word_type = {.kind = TYPE_STRING, .max = 100};
 static const struct type time_type = {.kind = TYPE_TIME};
-static const struct type numbers_type = {.kind = TYPE_LIST, .max = 4, .item = &count_type};
+static const struct type numbers_type = {.kind = TYPE_ARRAY, .max = 4, .item = &count_type};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type input_type = {.kind = TYPE_INPUT};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
@@ -52,7 +52,7 @@ static const struct field inner_fields[] = {
     {0},
 };
 static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
-static const struct type inners_type = {.kind = TYPE_LIST, .max = 4, .item = &inner_type};
+static const struct type inners_type = {.kind = TYPE_ARRAY, .max = 4, .item = &inner_type};
 static const struct type inner_reference = {.kind = TYPE_REFERENCE, .item = &inner_type};
 
 #define FIELD(name, type) \
@@ -84,7 +84,7 @@ static struct sample absent_sample(void)
 
 static void expect(const struct type *type, const void *value, const char *json)
 {
-    struct writer w = {0};
+    struct json_writer w = {0};
     render_value(&w, type, value);
     size_t len;
     char *text = writer_take(&w, &len);
@@ -101,14 +101,14 @@ static void every_kind_is_rendered(void **state)
     (void)state;
     int64_t numbers[] = {1, -2};
     struct inner inners[] = {{3}, {INT64_MIN}};
-    const struct function *sleep = function_find(TEXT("sleep"));
+    const struct function *sleep = function_find(STR("sleep"));
     uint64_t seconds = 250 * NS_PER_MS; /* sleep's input and output hold nothing else */
     struct sample s = {
         .flag = true,
         .count = 7,
         .pause = 1500 * NS_PER_MS,
         .mode = 1,
-        .word = TEXT("a\"b"),
+        .word = STR("a\"b"),
         .at = 1,
         .numbers = {numbers, 2},
         .inners = {inners, 2},
@@ -133,8 +133,8 @@ static void absent_is_left_out_or_null(void **state)
     expect(&nulls_type, &s,
            "{\"flag\":false,\"count\":null,\"pause\":null,\"mode\":null,\"word\":null,\"at\":null,\"numbers\":null,"
            "\"inners\":null,\"inner\":{},\"other\":null,\"function\":null,\"input\":null,\"output\":null}");
-    s.numbers = (struct list){&s, 0};
-    s.word = TEXT("");
+    s.numbers = (struct array){&s, 0};
+    s.word = STR("");
     expect(&sample_type, &s, "{\"flag\":false,\"word\":\"\",\"numbers\":[],\"inner\":{}}");
 }
 
@@ -174,7 +174,7 @@ static void times_are_rfc_3339(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         expect(&time_type, &rows[i].us, rows[i].json);
     unsetenv("TZ");
-    struct writer w = {0};
+    struct json_writer w = {0};
     int64_t extremes[] = {INT64_MIN + 1, INT64_MAX};
     render_value(&w, &time_type, &extremes[0]);
     render_value(&w, &time_type, &extremes[1]);
@@ -185,7 +185,7 @@ static void members_may_be_added_to_others(void **state)
 {
     (void)state;
     struct inner inner = {1};
-    struct writer w = {0};
+    struct json_writer w = {0};
     bool first = true;
     render_members(&w, &inner_type, &inner, &first);
     assert_false(first);
@@ -197,7 +197,7 @@ static void members_may_be_added_to_others(void **state)
 
 /* -- tasks ----------------------------------------------------------------------------------------------------------- */
 
-static const struct ticket ticket = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
+static const struct task_identity ticket = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
 
 static bool settle(struct fixture *f)
 {
@@ -207,7 +207,7 @@ static bool settle(struct fixture *f)
 
 static json_t *task_object(const struct task *task)
 {
-    struct writer w = {0};
+    struct json_writer w = {0};
     task_object_render(&w, task, &ticket);
     size_t len;
     char *text = writer_take(&w, &len);
@@ -252,7 +252,7 @@ static void a_task_is_rendered_at_each_stage(void **state)
     struct tally tally = {0};
     struct watch w = {0};
     struct task_spec spec = probe_by_hand(f, &tally);
-    spec.options.name = TEXT("the name");
+    spec.options.name = STR("the name");
     assert_int_equal(submit(f, &spec, &w), 0);
 
     json_t *queued = task_object(w.task);
@@ -369,7 +369,7 @@ static void a_gather_lists_its_children(void **state)
     struct task_spec inner[] = {sleep_of(f, 0)};
     struct task_spec children[] = {gather_of(f, "all", 1, inner), probe_after(f, &tally, MS(2), ERR_INTERNAL),
                                    probe_by_hand(f, &tally)};
-    children[0].options.name = TEXT("inner");
+    children[0].options.name = STR("inner");
     struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
     assert_int_equal(submit(f, &spec, &w), 0);
     assert_true(settle(f));
@@ -408,7 +408,7 @@ static void each_allocation_may_fail(void **state)
     unsigned long n = 0;
     bool failed;
     do {
-        struct writer writer = {0};
+        struct json_writer writer = {0};
         alloc_fail_at(++n);
         task_object_render(&writer, w.task, &ticket);
         failed = alloc_count() >= n;

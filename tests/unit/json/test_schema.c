@@ -24,7 +24,7 @@ static struct limits limits_of_test(void)
 static char *schema_text(const struct type *type)
 {
     struct limits limits = limits_of_test();
-    struct writer w = {0};
+    struct json_writer w = {0};
     schema_write(&w, type, &limits);
     writer_bytes(&w, "", 1);
     size_t len;
@@ -68,8 +68,8 @@ static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit 
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type word_type = {.kind = TYPE_STRING, .min = 5, .max = 8};
 static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
-static const struct type numbers_type = {.kind = TYPE_LIST, .min = 1, .max = 4, .item = &count_type};
-static const struct type texts_type = {.kind = TYPE_LIST, .max = INT64_MAX, .item = &text_type};
+static const struct type numbers_type = {.kind = TYPE_ARRAY, .min = 1, .max = 4, .item = &count_type};
+static const struct type texts_type = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &text_type};
 static const struct type time_type = {.kind = TYPE_TIME};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
 
@@ -102,12 +102,12 @@ struct sample {
     int64_t count;
     uint64_t pause;
     int mode;
-    struct list numbers, texts;
+    struct array numbers, texts;
 };
 
-#define FIELD(name, type, presence, fallback, doc, example) \
+#define FIELD(name, type, presence, default_text, doc, example) \
     { \
-#name, type, offsetof(struct sample, name), presence, fallback, doc, example \
+#name, type, offsetof(struct sample, name), presence, default_text, doc, example \
     }
 static const struct field sample_fields[] = {
     FIELD(flag, &flag_type, FIELD_DEFAULTED, "true", NULL, NULL),
@@ -282,7 +282,7 @@ static void a_task_has_one_alternative_for_each_function(void **state)
 static void a_gather_may_hold_gathers(void **state)
 {
     (void)state;
-    json_t *schema = schema_of(function_find(TEXT("gather"))->input);
+    json_t *schema = schema_of(function_find(STR("gather"))->input);
     json_t *tasks = json_object_get(json_object_get(schema, "properties"), "tasks");
     assert_string_equal(json_string_value(json_object_get(json_object_get(tasks, "items"), "$ref")),
                         "#/$defs/TaskSpec");
@@ -305,7 +305,7 @@ static void each_allocation_may_fail(void **state)
     unsigned long n = 0;
     bool failed;
     do {
-        struct writer w = {0};
+        struct json_writer w = {0};
         alloc_fail_at(++n);
         schema_write(&w, &task_spec_type, &limits);
         failed = alloc_count() >= n;

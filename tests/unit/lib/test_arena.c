@@ -77,8 +77,8 @@ static void nothing_and_too_much(void **state)
     assert_null(arena_calloc(arena, SIZE_MAX, 2));
     assert_null(arena_calloc(arena, SIZE_MAX / 2, 3)); /* the product wraps around to a small number */
     assert_null(arena_calloc(arena, SIZE_MAX / 16 + 2, 16));
-    struct text text = TEXT("as it was");
-    assert_false(arena_text(arena, "", SIZE_MAX, &text));
+    struct str text = STR("as it was");
+    assert_false(arena_str(arena, "", SIZE_MAX, &text));
     assert_string_equal(text.at, "as it was");
 
     assert_non_null(arena_alloc(arena, 100)); /* and it goes on */
@@ -116,9 +116,9 @@ static void texts_are_copies_with_a_nul_behind(void **state)
     (void)state;
     struct arena *arena = arena_new();
     char source[] = "all\0of it";
-    struct text text = {NULL, 0}, empty = {NULL, 0};
-    assert_true(arena_text(arena, source, sizeof source - 1, &text));
-    assert_true(arena_text(arena, NULL, 0, &empty));
+    struct str text = {NULL, 0}, empty = {NULL, 0};
+    assert_true(arena_str(arena, source, sizeof source - 1, &text));
+    assert_true(arena_str(arena, NULL, 0, &empty));
     memset(source, 'x', sizeof source);
     assert_int_equal(text.len, 9);
     assert_memory_equal(text.at, "all\0of it", 10);
@@ -129,7 +129,7 @@ static void texts_are_copies_with_a_nul_behind(void **state)
     for (size_t len = 0; len < 1200; len++) { /* also where the NUL is what no longer fits into the block */
         char bytes[1200];
         memset(bytes, 'a', sizeof bytes);
-        assert_true(arena_text(arena, bytes, len, &text));
+        assert_true(arena_str(arena, bytes, len, &text));
         assert_int_equal(strlen(text.at), len);
     }
     arena_unref(arena);
@@ -164,14 +164,14 @@ static void large_pieces_leave_the_block_in_use(void **state)
 }
 
 /* One request's allocations, small and large. False when one failed. */
-static bool allocate(struct arena *arena, struct text *text)
+static bool allocate(struct arena *arena, struct str *text)
 {
     char bytes[2000];
     memset(bytes, 'b', sizeof bytes);
     for (int i = 0; i < 20; i++)
         if (arena_alloc(arena, 100) == NULL || arena_calloc(arena, 10, 200) == NULL)
             return false;
-    return arena_text(arena, bytes, sizeof bytes, text);
+    return arena_str(arena, bytes, sizeof bytes, text);
 }
 
 static void each_failed_allocation_changes_nothing(void **state)
@@ -182,9 +182,9 @@ static void each_failed_allocation_changes_nothing(void **state)
     do {
         alloc_fail_at(++n);
         struct arena *arena = arena_new();
-        struct text kept = {NULL, 0}, text = TEXT("as it was");
+        struct str kept = {NULL, 0}, text = STR("as it was");
         failed = arena == NULL;
-        if (arena != NULL && !arena_text(arena, "kept", 4, &kept))
+        if (arena != NULL && !arena_str(arena, "kept", 4, &kept))
             failed = true;
         if (arena != NULL && !allocate(arena, &text)) {
             failed = true;

@@ -28,7 +28,7 @@ static void encodes_the_vectors_of_the_rfc(void **state)
     size_t len;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(vectors); i++) {
-        struct text plain = text_of(vectors[i][0]), coded = text_of(vectors[i][1]);
+        struct str plain = str_from(vectors[i][0]), coded = str_from(vectors[i][1]);
         assert_int_equal(base64_encoded_len(plain.len), coded.len);
         base64_encode(plain.at, plain.len, out);
         assert_memory_equal(out, coded.at, coded.len);
@@ -49,7 +49,7 @@ static void gives_back_what_it_took(void **state)
             for (size_t i = 0; i < len; i++)
                 plain[i] = (char)(unsigned char)(byte * (i + 1) + i);
             base64_encode(plain, len, coded);
-            struct text text = {coded, base64_encoded_len(len)};
+            struct str text = {coded, base64_encoded_len(len)};
             char *back = malloc(base64_decoded_most(text) + 1);
             size_t back_len;
             assert_true(base64_decode(text, back, &back_len));
@@ -71,9 +71,9 @@ static void takes_only_one_text_for_each_sequence_of_bytes(void **state)
     size_t len;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        if (base64_decode(text_of(bad[i]), out, &len))
+        if (base64_decode(str_from(bad[i]), out, &len))
             fail_msg("%s was taken for base64", bad[i]);
-    assert_false(base64_decode(TEXT("Zm\0v"), out, &len));
+    assert_false(base64_decode(STR("Zm\0v"), out, &len));
 }
 
 int main(void)

@@ -103,7 +103,7 @@ static void broken_assertions_end_the_process(void **state)
     assert_true(aborts(reach_the_unreachable, "check failed: unreachable\n"));
     assert_true(aborts(ask_for_the_code_of_success, "check failed: rc < 0"));
     assert_true(aborts(ask_for_the_code_beyond_the_table, "check failed: rc < 0"));
-    assert_true(aborts(close_with_a_task_left, "check failed: ring_empty"));
+    assert_true(aborts(close_with_a_task_left, "check failed: list_empty"));
     assert_true(aborts(release_an_unfinished_task, "->delivered\n"));
     assert_true(aborts(release_before_done, "->delivered\n"));
 }

@@ -9,13 +9,13 @@
 
 struct item {
     int number;
-    struct ring link;
+    struct list_node link;
 };
 
-static int ring_numbers(const struct ring *head) /* the items' numbers, as digits */
+static int ring_numbers(const struct list_node *head) /* the items' numbers, as digits */
 {
     int numbers = 0;
-    for (const struct ring *r = head->next; r != head; r = r->next) {
+    for (const struct list_node *r = head->next; r != head; r = r->next) {
         assert_ptr_equal(r->next->prev, r);
         assert_ptr_equal(r->prev->next, r);
         numbers = numbers * 10 + container_of(r, struct item, link)->number;
@@ -26,24 +26,24 @@ static int ring_numbers(const struct ring *head) /* the items' numbers, as digit
 static void rings_keep_the_order_of_arrival(void **state)
 {
     (void)state;
-    struct ring head;
+    struct list_node head;
     struct item items[] = {{.number = 1}, {.number = 2}, {.number = 3}};
-    ring_init(&head);
-    assert_true(ring_empty(&head));
+    list_init(&head);
+    assert_true(list_empty(&head));
     for (size_t i = 0; i < COUNT_OF(items); i++)
-        ring_append(&head, &items[i].link);
-    assert_false(ring_empty(&head));
+        list_append(&head, &items[i].link);
+    assert_false(list_empty(&head));
     assert_int_equal(ring_numbers(&head), 123);
-    ring_remove(&items[1].link);
+    list_remove(&items[1].link);
     assert_int_equal(ring_numbers(&head), 13);
-    assert_true(ring_empty(&items[1].link));
-    ring_remove(&items[1].link); /* in no ring: nothing happens */
+    assert_true(list_empty(&items[1].link));
+    list_remove(&items[1].link); /* in no ring: nothing happens */
     assert_int_equal(ring_numbers(&head), 13);
-    ring_append(&head, &items[1].link);
+    list_append(&head, &items[1].link);
     assert_int_equal(ring_numbers(&head), 132);
     for (size_t i = 0; i < COUNT_OF(items); i++)
-        ring_remove(&items[i].link);
-    assert_true(ring_empty(&head));
+        list_remove(&items[i].link);
+    assert_true(list_empty(&head));
 }
 
 int main(void)

@@ -13,17 +13,17 @@
 static void texts(void **state)
 {
     (void)state;
-    assert_int_equal(text_of("abc").len, 3);
-    assert_null(text_of(NULL).at);
-    assert_int_equal(text_of(NULL).len, 0);
-    assert_int_equal(TEXT("abc").len, 3);
-    assert_true(text_is(TEXT("abc"), "abc"));
-    assert_true(text_is(TEXT(""), ""));
-    assert_false(text_is(TEXT("abc"), "ab"));
-    assert_false(text_is(TEXT("ab"), "abc"));
-    assert_false(text_is(TEXT("abc"), "abd"));
-    assert_false(text_is(TEXT("ab\0c"), "ab"));
-    assert_false(text_is(text_of(NULL), "")); /* no text is not an empty text */
+    assert_int_equal(str_from("abc").len, 3);
+    assert_null(str_from(NULL).at);
+    assert_int_equal(str_from(NULL).len, 0);
+    assert_int_equal(STR("abc").len, 3);
+    assert_true(str_eq(STR("abc"), "abc"));
+    assert_true(str_eq(STR(""), ""));
+    assert_false(str_eq(STR("abc"), "ab"));
+    assert_false(str_eq(STR("ab"), "abc"));
+    assert_false(str_eq(STR("abc"), "abd"));
+    assert_false(str_eq(STR("ab\0c"), "ab"));
+    assert_false(str_eq(str_from(NULL), "")); /* no text is not an empty text */
 }
 
 static void lists_of_names_end_where_the_room_does(void **state)
@@ -90,12 +90,12 @@ static void test_utf8(void **state)
         "\xC3\xA4\xA4",
     };
     for (size_t i = 0; i < COUNT_OF(good); i++)
-        assert_true(text_is_utf8(text_of(good[i])));
+        assert_true(str_is_utf8(str_from(good[i])));
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        if (text_is_utf8(text_of(bad[i])))
+        if (str_is_utf8(str_from(bad[i])))
             fail_msg("bad text %zu passed", i);
-    assert_true(text_is_utf8((struct text){"a\0b", 3}));
-    assert_true(text_is_utf8((struct text){NULL, 0}));
+    assert_true(str_is_utf8((struct str){"a\0b", 3}));
+    assert_true(str_is_utf8((struct str){NULL, 0}));
 }
 
 /* Every code point there is, the surrogates, and the first one beyond. */
@@ -110,7 +110,7 @@ static void test_utf8_in_full(void **state)
             at[i] =
                 (char)((i == 0 ? leads[len] : 0x80) | (i == 0 ? c >> 6 * (len - 1) : (c >> 6 * (len - 1 - i)) & 0x3F));
         bool valid = c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
-        assert_true(text_is_utf8((struct text){at, len}) == valid);
+        assert_true(str_is_utf8((struct str){at, len}) == valid);
     }
 }
 
@@ -168,7 +168,7 @@ static void cuts_between_characters(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cuts); i++)
-        assert_int_equal(utf8_cut(text_of(cuts[i].text), cuts[i].most), cuts[i].cut);
+        assert_int_equal(utf8_cut(str_from(cuts[i].text), cuts[i].most), cuts[i].cut);
 }
 
 /* Whatever the bytes are, the cut lies within them; and what is left of UTF-8 is UTF-8. */
@@ -178,15 +178,15 @@ static void cuts_anything_within_bounds(void **state)
     static const char broken[] = "\x80\x80\x80\x80\x80\xFF\xC3\xC3\xF0\x80";
     (void)state;
     for (size_t most = 1; most < sizeof mixed; most++) {
-        size_t cut = utf8_cut(TEXT(mixed), most);
+        size_t cut = utf8_cut(STR(mixed), most);
         assert_true(cut > 0 && cut <= most + 3 && cut < sizeof mixed);
-        assert_true(text_is_utf8((struct text){mixed, cut}));
+        assert_true(str_is_utf8((struct str){mixed, cut}));
     }
     for (size_t len = 0; len < sizeof broken; len++)
         for (size_t most = 0; most < sizeof broken; most++) {
             char *exact = malloc(len + 1);
             memcpy(exact, broken, len);
-            size_t cut = utf8_cut((struct text){exact, len}, most);
+            size_t cut = utf8_cut((struct str){exact, len}, most);
             assert_true(cut <= len && (cut > 0 || len == 0 || most == 0));
             free(exact);
         }

@@ -124,7 +124,7 @@ static void matches(const char *text, const char *pattern)
 }
 
 /* The value in a text log's line with nothing else in it. */
-static const char *value_as_text(struct fixture *f, struct text value)
+static const char *value_as_text(struct fixture *f, struct str value)
 {
     forget(f);
     log_event(&f->log, LOG_INFO, "seen", LOG_FIELDS(log_text("value", value)));
@@ -142,13 +142,13 @@ static void test_text(void **state)
     log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
     assert_false(log_pending(&f->log));
     log_event(&f->log, LOG_INFO, "task_failed",
-              LOG_FIELDS(log_text("id", TEXT("01ABC")), log_text("function", TEXT("sleep")),
-                         log_text("error", TEXT("timed out")), log_integer("pid", -12),
+              LOG_FIELDS(log_text("id", STR("01ABC")), log_text("function", STR("sleep")),
+                         log_text("error", STR("timed out")), log_integer("pid", -12),
                          log_seconds("duration_seconds", 1500000000)));
     assert_true(log_pending(&f->log));
     log_event(&f->log, LOG_ERROR, "bare", NULL, 0);
     log_event(&f->log, LOG_WARN, "empty",
-              LOG_FIELDS(log_text("none", text_of(NULL)), log_integer("no_number", INT64_MIN),
+              LOG_FIELDS(log_text("none", str_from(NULL)), log_integer("no_number", INT64_MIN),
                          log_seconds("no_time", SECONDS_ABSENT)));
     read_all(f);
     matches(f->read,
@@ -189,8 +189,8 @@ static void test_text_is_quoted(void **state)
     struct fixture *f = *state;
     log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        assert_string_equal(value_as_text(f, text_of(rows[i].value)), rows[i].line);
-    assert_string_equal(value_as_text(f, (struct text){"a\0b", 3}), "\"a\\u0000b\"");
+        assert_string_equal(value_as_text(f, str_from(rows[i].value)), rows[i].line);
+    assert_string_equal(value_as_text(f, (struct str){"a\0b", 3}), "\"a\\u0000b\"");
     log_close(&f->log);
 }
 
@@ -200,19 +200,19 @@ static void test_long_values_are_cut(void **state)
     log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
     static char text[1 << 20];
     memset(text, 'x', sizeof text);
-    assert_int_equal(strlen(value_as_text(f, (struct text){text, LOG_VALUE_MOST})), LOG_VALUE_MOST);
-    const char *cut = value_as_text(f, (struct text){text, sizeof text});
+    assert_int_equal(strlen(value_as_text(f, (struct str){text, LOG_VALUE_MOST})), LOG_VALUE_MOST);
+    const char *cut = value_as_text(f, (struct str){text, sizeof text});
     assert_int_equal(strlen(cut), LOG_VALUE_MOST + 3);
     assert_string_equal(cut + LOG_VALUE_MOST - 1, "x...");
 
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
         text[i] = '\xC3', text[i + 1] = '\xA4';
-    cut = value_as_text(f, (struct text){text, sizeof text}); /* not inside a character */
+    cut = value_as_text(f, (struct str){text, sizeof text}); /* not inside a character */
     assert_int_equal(strlen(cut), LOG_VALUE_MOST - 1 + 3);
-    assert_true(text_is(text_of(cut + LOG_VALUE_MOST - 3), "\xC3\xA4..."));
+    assert_true(str_eq(str_from(cut + LOG_VALUE_MOST - 3), "\xC3\xA4..."));
 
     memset(text, '\x80', sizeof text); /* three bytes for each */
-    assert_int_equal(strlen(value_as_text(f, (struct text){text, sizeof text})), LOG_VALUE_MOST / 3 * 3 + 3);
+    assert_int_equal(strlen(value_as_text(f, (struct str){text, sizeof text})), LOG_VALUE_MOST / 3 * 3 + 3);
     log_close(&f->log);
 }
 
@@ -222,8 +222,8 @@ static void test_json(void **state)
     const char nasty[] = "a\"b\\c\n\x1B \xC3\xA4 \xFF=\0end";
     log_open(&f->log, f->ends[1], LOG_JSON, LOG_INFO);
     log_event(&f->log, LOG_WARN, "odd",
-              LOG_FIELDS(log_text("value", (struct text){nasty, sizeof nasty - 1}), log_integer("n", INT64_MAX),
-                         log_seconds("duration_seconds", 250000000), log_text("none", text_of(NULL))));
+              LOG_FIELDS(log_text("value", (struct str){nasty, sizeof nasty - 1}), log_integer("n", INT64_MAX),
+                         log_seconds("duration_seconds", 250000000), log_text("none", str_from(NULL))));
     read_all(f);
     assert_ptr_equal(strchr(f->read, '\n'), f->read + f->count - 1);
     json_t *line = json_loads(f->read, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
@@ -272,7 +272,7 @@ static void log_numbers(struct fixture *f, int64_t first, int64_t count)
 {
     static const char filler[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
     for (int64_t i = first; i < first + count; i++)
-        log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_text("filler", TEXT(filler))));
+        log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_text("filler", STR(filler))));
 }
 
 /* Every number from 0 on came out in order, but for gaps that a line of the right count tells of. Returns the number of

@@ -65,7 +65,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL || uv_loop_init(&f->loop) != 0 ||
-        listener_open(&f->loop, TEXT("127.0.0.1:0"), &f->listener, NULL) != 0)
+        listener_open(&f->loop, STR("127.0.0.1:0"), &f->listener, NULL) != 0)
         return -1;
     uv_timer_init(&f->loop, &f->turn);
     uv_timer_start(&f->turn, on_turn, 5, 5);
@@ -149,7 +149,7 @@ static void what_others_can_reach_is_not_loopback(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct listener *listener;
-        assert_int_equal(listener_open(&f->loop, text_of(rows[i].address), &listener, NULL), 0);
+        assert_int_equal(listener_open(&f->loop, str_from(rows[i].address), &listener, NULL), 0);
         bool local = listener_is_local(listener), loopback = listener_is_loopback(listener);
         listener_close(listener);
         assert_int_equal(local, rows[i].local);

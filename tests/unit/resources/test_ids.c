@@ -42,7 +42,7 @@ static void test_ids_sort_by_time_and_tell_it(void **state)
         int64_t ms = -1;
         ids_issue(&ids, times_us[i], id);
         assert_int_equal(strlen(id), ID_LEN);
-        assert_true(ids_time(text_of(id), &ms));
+        assert_true(ids_time(str_from(id), &ms));
         assert_true(ms == times_us[i] / 1000);
         assert_true(i < 2 || strcmp(before, id) < 0); /* the first two are of the same millisecond */
         memcpy(before, id, sizeof id);
@@ -58,14 +58,14 @@ static void test_what_was_never_issued(void **state)
     int accepted = 0;
     assert_int_equal(ids_init(&ids, NULL), 0);
     ids_issue(&ids, 1795348823123456, id);
-    assert_false(ids_time(TEXT(""), &ms));
-    assert_false(ids_time((struct text){id, ID_LEN - 1}, &ms));
+    assert_false(ids_time(STR(""), &ms));
+    assert_false(ids_time((struct str){id, ID_LEN - 1}, &ms));
     for (int i = 0; i < ID_LEN; i++) {
         for (const char *c = "0123456789ABCDEFGHJKMNPQRSTVWXYZilou-"; *c != '\0'; c++) {
             memcpy(other, id, sizeof id);
             other[i] = *c;
             if (*c != id[i])
-                accepted += ids_time(text_of(other), &ms);
+                accepted += ids_time(str_from(other), &ms);
         }
     }
     assert_int_equal(accepted, 0); /* no change of a single character passes */

@@ -16,7 +16,7 @@
 struct deed_input {
     int deed;
     int64_t number;
-    struct text text;
+    struct str text;
     int64_t stage; /* a struct stage *, of this process; absent in others */
 };
 
@@ -200,34 +200,34 @@ static int is_blocked(int signum)
     return sigismember(&blocked, signum);
 }
 
-static int echo(const struct deed_input *input, struct deed_output *output, struct run *run)
+static int echo(const struct deed_input *input, struct deed_output *output, struct run_context *run)
 {
     output->number = input->number;
     output->pid = getpid();
     output->tid = gettid();
-    if (input->text.at == NULL || arena_text(run->arena, input->text.at, input->text.len, &output->text))
+    if (input->text.at == NULL || arena_str(run->arena, input->text.at, input->text.len, &output->text))
         return 0;
     return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the echo");
 }
 
-static int large(const struct deed_input *input, struct deed_output *output, struct run *run)
+static int large(const struct deed_input *input, struct deed_output *output, struct run_context *run)
 {
     char *text = arena_alloc(run->arena, (size_t)input->number + 1);
     if (text == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for so much");
     memset(text, 'x', (size_t)input->number);
-    output->text = (struct text){text, (size_t)input->number};
+    output->text = (struct str){text, (size_t)input->number};
     return 0;
 }
 
-static int hog(struct run *run)
+static int hog(struct run_context *run)
 {
     while (arena_alloc(run->arena, 1 << 20) != NULL)
         ;
     return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no more");
 }
 
-static int spin(const struct run *run)
+static int spin(const struct run_context *run)
 {
     while (!run_canceled(run))
         sched_yield();
@@ -260,7 +260,7 @@ static void leave_legacy(void)
     _exit(0);
 }
 
-static int perform(const struct deed_input *input, struct deed_output *output, struct run *run)
+static int perform(const struct deed_input *input, struct deed_output *output, struct run_context *run)
 {
     switch ((enum deed)input->deed) {
     case DEED_FAIL:
@@ -315,7 +315,7 @@ static int perform(const struct deed_input *input, struct deed_output *output, s
     return echo(input, output, run);
 }
 
-static int deed_run(const void *in, void *out, struct run *run)
+static int deed_run(const void *in, void *out, struct run_context *run)
 {
     const struct deed_input *input = in;
     struct stage *stage = stage_of(input);
@@ -345,7 +345,7 @@ struct task_spec deed_of(struct fixture *f, enum deed deed, int64_t number, cons
     struct deed_input *input = spec.input;
     input->deed = (int)deed;
     input->number = number;
-    if (text != NULL && !arena_text(f->arena, text, strlen(text), &input->text))
+    if (text != NULL && !arena_str(f->arena, text, strlen(text), &input->text))
         abort();
     return spec;
 }

@@ -72,7 +72,7 @@ size_t stage_runs(struct stage *s);
 
 struct deed_output {
     int64_t number, pid, tid;
-    struct text text;
+    struct str text;
 };
 
 extern const struct function function_deed; /* on processes unless the spec says otherwise */

@@ -316,18 +316,17 @@ static const struct field *field_of(const struct type *record, const char *name)
     abort();
 }
 
-static int set(struct tree *t, char *input, const char *name, struct text value)
+static int set(struct tree *t, char *input, const char *name, struct str value)
 {
     const struct field *f = field_of(t->function->input, name);
     return type_parse(f->type, value, t->arena, &t->limits, input + f->offset, &t->e);
 }
 
-int tree_call_pairs(struct tree *t, const char *function, const char *field, struct text data,
-                    const char *const pairs[])
+int tree_call_pairs(struct tree *t, const char *function, const char *field, struct str data, const char *const pairs[])
 {
     arena_unref(t->arena);
     t->arena = arena_new();
-    t->function = function_find(text_of(function)); /* it is there, or the test crashes */
+    t->function = function_find(str_from(function)); /* it is there, or the test crashes */
     t->e = (struct err){0};
     if (t->arena == NULL)
         return ERR_OUT_OF_MEMORY;
@@ -338,26 +337,26 @@ int tree_call_pairs(struct tree *t, const char *function, const char *field, str
     int rc = 0;
     for (const struct field *f = t->function->input->fields; rc == 0 && f->name != NULL; f++) {
         if (f->presence == FIELD_DEFAULTED)
-            rc = set(t, input, f->name, text_of(f->fallback));
+            rc = set(t, input, f->name, str_from(f->default_text));
         else if (f->type->kind != TYPE_BOOLEAN && f->type->kind != TYPE_RECORD)
             type_set_absent(f->type, input + f->offset);
     }
     if (rc == 0 && field != NULL)
         rc = set(t, input, field, data);
     for (; rc == 0 && pairs[0] != NULL; pairs += 2)
-        rc = set(t, input, pairs[0], text_of(pairs[1]));
+        rc = set(t, input, pairs[0], str_from(pairs[1]));
     struct fault fault;
     if (rc == 0 && t->function->input->check != NULL && !t->function->input->check(input, &fault))
         rc = err_set(&t->e, ERR_INVALID, "%s %s", fault.pointer, fault.detail);
     if (rc != 0)
         return rc;
     atomic_llong read_left = t->limits.max_read_bytes;
-    struct run run = {.arena = t->arena,
-                      .canceled = &t->canceled,
-                      .limits = &t->limits,
-                      .read_left = &read_left,
-                      .jail = t->jail,
-                      .e = &t->e};
+    struct run_context run = {.arena = t->arena,
+                              .canceled = &t->canceled,
+                              .limits = &t->limits,
+                              .read_left = &read_left,
+                              .jail = t->jail,
+                              .e = &t->e};
     return t->function->run(input, t->output, &run);
 }
 
@@ -370,10 +369,10 @@ int64_t tree_integer(struct tree *t, const char *field)
     return f->type->kind == TYPE_ENUM ? *(const int *)value : *(const int64_t *)value;
 }
 
-struct text tree_text(struct tree *t, const char *field)
+struct str tree_text(struct tree *t, const char *field)
 {
     const struct field *f = field_of(t->function->output, field);
-    struct text text;
+    struct str text;
     memcpy(&text, (const char *)t->output + f->offset, sizeof text);
     return text;
 }

@@ -23,7 +23,7 @@
 
 struct tree {
     char base[64], root[80], outside[80];
-    struct jail *jail;
+    struct file_root *jail;
     struct limits limits;
     int mounts;
 
@@ -81,17 +81,17 @@ void *swap_until_stopped(void *arg); /* a struct swapper */
 
 /* Calls a function: pairs of a field's name and its value as text, then NULL; other fields have their defaults. What the
  * types refuse comes back as it would from decoding. The result's code; output and error are in the tree until the next. */
-#define tree_call(t, function, ...) tree_call_pairs(t, function, NULL, TEXT(""), (const char *const[]){__VA_ARGS__})
+#define tree_call(t, function, ...) tree_call_pairs(t, function, NULL, STR(""), (const char *const[]){__VA_ARGS__})
 
 /* A call with a value that contains anything: `data` goes to the field of this name, the rest as above. */
 #define tree_call_with(t, function, field, data, ...) \
     tree_call_pairs(t, function, field, data, (const char *const[]){__VA_ARGS__})
 
-int tree_call_pairs(struct tree *t, const char *function, const char *field, struct text data,
+int tree_call_pairs(struct tree *t, const char *function, const char *field, struct str data,
                     const char *const pairs[]); /* field may be NULL */
 
 /* Fields of the last output. */
 int64_t tree_integer(struct tree *t, const char *field); /* ENUM and BOOLEAN too */
-struct text tree_text(struct tree *t, const char *field);
+struct str tree_text(struct tree *t, const char *field);
 
 #endif

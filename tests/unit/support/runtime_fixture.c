@@ -53,7 +53,7 @@ err_after_calloc:
 /* What a failed test leaves behind stays where it is: the fixture with it, so that nothing points to freed memory. */
 bool fixture_free(struct fixture *f)
 {
-    if (f->runtime->unfinished != 0 || !ring_empty(&f->runtime->roots) || f->runtime->ready != NULL ||
+    if (f->runtime->unfinished != 0 || !list_empty(&f->runtime->roots) || f->runtime->ready != NULL ||
         running_timers(f) != 0 || reserved_timers(f) != 0 || runtime_abandoned(f->runtime) != 0)
         return false;
     runtime_close(f->runtime);
@@ -129,7 +129,7 @@ void watch_done(struct task *task, void *watch)
     w->done++;
     w->place = ++w->fixture->done_calls;
     w->inside_call = w->inside_call || w->fixture->calling;
-    task_look(task, &w->view);
+    task_get_info(task, &w->view);
     if (w->then != NULL)
         w->then(w);
 }
@@ -176,10 +176,10 @@ void cancel(struct fixture *f, struct task *task, enum cancel_reason reason)
     f->calling = false;
 }
 
-struct task_view view_of(const struct task *task)
+struct task_info view_of(const struct task *task)
 {
-    struct task_view view;
-    task_look(task, &view);
+    struct task_info view;
+    task_get_info(task, &view);
     return view;
 }
 
@@ -202,7 +202,7 @@ struct task_spec spec_of(struct fixture *f, const struct function *function)
         if (field->presence == FIELD_OPTIONAL)
             type_set_absent(field->type, value);
         if (field->presence == FIELD_DEFAULTED)
-            CHECK(type_parse(field->type, text_of(field->fallback), f->arena, runtime_limits(f->runtime), value,
+            CHECK(type_parse(field->type, str_from(field->default_text), f->arena, runtime_limits(f->runtime), value,
                              NULL) == 0);
     }
     return (struct task_spec){
@@ -214,26 +214,26 @@ struct task_spec spec_of(struct fixture *f, const struct function *function)
 
 struct task_spec sleep_of(struct fixture *f, uint64_t duration_ns)
 {
-    struct task_spec spec = spec_of(f, function_find(TEXT("sleep")));
+    struct task_spec spec = spec_of(f, function_find(STR("sleep")));
     const struct field *field = find_field(spec.function->input, "seconds", strlen("seconds"));
     memcpy((char *)spec.input + field->offset, &duration_ns, sizeof duration_ns);
     return spec;
 }
 
-static struct task_spec gather_of_list(struct fixture *f, const char *mode, struct list tasks)
+static struct task_spec gather_of_list(struct fixture *f, const char *mode, struct array tasks)
 {
-    struct task_spec spec = spec_of(f, function_find(TEXT("gather")));
+    struct task_spec spec = spec_of(f, function_find(STR("gather")));
     const struct type *input = spec.function->input;
     const struct field *field = find_field(input, "tasks", strlen("tasks"));
     memcpy((char *)spec.input + field->offset, &tasks, sizeof tasks);
     field = find_field(input, "mode", strlen("mode"));
-    CHECK(type_parse(field->type, text_of(mode), NULL, NULL, (char *)spec.input + field->offset, NULL) == 0);
+    CHECK(type_parse(field->type, str_from(mode), NULL, NULL, (char *)spec.input + field->offset, NULL) == 0);
     return spec;
 }
 
 struct task_spec gather_of(struct fixture *f, const char *mode, size_t count, const struct task_spec children[])
 {
-    struct list tasks = {arena_calloc(f->arena, count, sizeof children[0]), count};
+    struct array tasks = {arena_calloc(f->arena, count, sizeof children[0]), count};
     CHECK(tasks.items != NULL);
     if (count > 0)
         memcpy(tasks.items, children, count * sizeof children[0]);
@@ -242,7 +242,7 @@ struct task_spec gather_of(struct fixture *f, const char *mode, size_t count, co
 
 struct task_spec gather_of_copies(struct fixture *f, const char *mode, size_t count, const struct task_spec *child)
 {
-    struct list tasks = {arena_calloc(f->arena, count, sizeof *child), count};
+    struct array tasks = {arena_calloc(f->arena, count, sizeof *child), count};
     CHECK(tasks.items != NULL);
     for (size_t i = 0; i < count; i++)
         ((struct task_spec *)tasks.items)[i] = *child;
@@ -296,12 +296,12 @@ int64_t output_integer(const struct task *task, const char *path)
 
 size_t family_size(struct task *task)
 {
-    return task->spec->function->children == NULL ? 0 : ((struct family *)task_state(task))->count;
+    return task->spec->function->children == NULL ? 0 : ((struct children *)task_state(task))->count;
 }
 
 struct task *family_child(struct task *task, size_t i)
 {
-    return i < family_size(task) ? ((struct family *)task_state(task))->children[i] : NULL;
+    return i < family_size(task) ? ((struct children *)task_state(task))->children[i] : NULL;
 }
 
 size_t running_timers(const struct fixture *f)

@@ -54,7 +54,7 @@ struct watch {
     int done;                      /* how many times `done` was called */
     bool inside_call;              /* `done` was called while submit() or cancel() was at work */
     size_t place;                  /* among all calls of `done`, from 1 */
-    struct task_view view;         /* when `done` was called */
+    struct task_info view;         /* when `done` was called */
     void (*then)(struct watch *w); /* called by `done`, if set before */
     void *user;                    /* for `then` */
 };
@@ -69,7 +69,7 @@ int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t re
 /* task_cancel(), with fixture->calling set. */
 void cancel(struct fixture *f, struct task *task, enum cancel_reason reason);
 
-struct task_view view_of(const struct task *task);
+struct task_info view_of(const struct task *task);
 
 /* -- specs, built in f->arena through the type tables, as decoding does ---------------------------------------------- */
 

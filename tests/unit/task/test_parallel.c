@@ -77,7 +77,7 @@ struct share_input {
 struct share_output {
     int64_t covered;
     int64_t merge_fails;
-    struct list parts;
+    struct array parts;
 };
 
 static const struct field no_fields[] = {{0}};
@@ -96,7 +96,7 @@ static bool holds(const struct share_input *input, int64_t number)
     return number >= input->from && number < input->to;
 }
 
-static int share_run(const void *in, void *out, struct run *run)
+static int share_run(const void *in, void *out, struct run_context *run)
 {
     const struct share_input *input = in;
     struct share_output *output = out;
@@ -158,11 +158,11 @@ static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED
 static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_limit)
 {
     static struct pool_size pools[1];
-    pools[0] = (struct pool_size){TEXT("default"), threads, "flag"};
+    pools[0] = (struct pool_size){STR("default"), threads, "flag"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
-    limits.pools = (struct list){pools, 1};
+    limits.pools = (struct array){pools, 1};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = processes,
                                                                .processes.size_source = "flag",
@@ -197,9 +197,9 @@ static void submit_and_run(struct fixture *f, const struct task_spec *spec, stru
 }
 
 /* The parts that the output names. */
-static struct list parts_of(const struct watch *w)
+static struct array parts_of(const struct watch *w)
 {
-    struct list parts;
+    struct array parts;
     const struct function *function = w->task->spec->function;
     assert_non_null(w->view.output);
     memcpy(&parts, (const char *)w->view.output + function->parts_offset, sizeof parts);
@@ -217,7 +217,7 @@ static void sums_in_parts(void **state)
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         for (size_t s = 0; s < COUNT_OF(sizes); s++) {
             for (size_t p = 0; p < COUNT_OF(parallels); p++) {
-                struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+                struct task_spec spec = spec_of(f, function_find(STR("sum")));
                 set_integer(&spec, "n", sizes[s]);
                 spec.options.parallel = parallels[p];
                 spec.options.executor = executor;
@@ -225,13 +225,13 @@ static void sums_in_parts(void **state)
                 submit_and_run(f, &spec, &w);
                 check_ended(&w, TASK_SUCCEEDED, 0);
                 assert_int_equal(output_integer(w.task, "sum"), sizes[s] * (sizes[s] - 1) / 2);
-                struct list parts = parts_of(&w);
+                struct array parts = parts_of(&w);
                 int64_t expected = sizes[s] < parallels[p] ? (sizes[s] > 0 ? sizes[s] : 1) : parallels[p];
                 assert_int_equal(parts.count, parallels[p] == 1 ? 0 : expected);
                 assert_int_equal(parts.items == NULL, parallels[p] == 1);
                 CHECK(parts.items != NULL || parts.count == 0);
                 for (size_t i = 0; i < parts.count; i++) {
-                    struct task_view part = view_of(((struct task *const *)parts.items)[i]);
+                    struct task_info part = view_of(((struct task *const *)parts.items)[i]);
                     assert_int_equal(part.state, TASK_SUCCEEDED);
                     assert_int_equal(part.executor, executor);
                     assert_int_equal(part.index, i);
@@ -249,7 +249,7 @@ static void primes_in_parts_on_all_workers(void **state)
 {
     (void)state;
     struct fixture *f = start(1, 4, 1000);
-    struct task_spec spec = spec_of(f, function_find(TEXT("primes")));
+    struct task_spec spec = spec_of(f, function_find(STR("primes")));
     set_integer(&spec, "to", 1000000);
     spec.options.parallel = 64;
     struct watch w;
@@ -258,7 +258,7 @@ static void primes_in_parts_on_all_workers(void **state)
     assert_int_equal(output_integer(w.task, "count"), 78498);
     int pids[64] = {0};
     size_t distinct = 0;
-    struct list parts = parts_of(&w);
+    struct array parts = parts_of(&w);
     for (size_t i = 0; i < parts.count; i++) {
         int pid = view_of(((struct task *const *)parts.items)[i]).pid;
         size_t j = 0;
@@ -278,7 +278,7 @@ static void a_merge_overflows(void **state)
     (void)state;
     struct fixture *f = start(2, 0, 1000);
     int64_t top = INT64_C(1) << 53;
-    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    struct task_spec spec = spec_of(f, function_find(STR("sum")));
     set_integer(&spec, "from", top - 1500); /* too much together, and not in parts */
     set_integer(&spec, "n", top);
     spec.options.executor = EXECUTOR_THREADS;
@@ -328,7 +328,7 @@ static void a_worker_dies_with_a_part(void **state)
 {
     (void)state;
     struct fixture *f = start(1, 2, 1000);
-    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    struct task_spec spec = spec_of(f, function_find(STR("sum")));
     set_integer(&spec, "n", INT64_C(1) << 31);
     spec.options.parallel = 4;
     struct watch w = {0};
@@ -337,10 +337,10 @@ static void a_worker_dies_with_a_part(void **state)
     while (f->runtime->processes->busy < 2)
         uv_run(&f->loop, UV_RUN_ONCE);
     struct arena *arena = arena_new();
-    struct list views;
+    struct array views;
     assert_true(runtime_pools(f->runtime, arena, &views));
-    const struct pool_view *view = (const struct pool_view *)views.items + 1;
-    assert_int_equal(kill((pid_t)((const struct worker_view *)view->workers.items)[0].pid, SIGKILL), 0);
+    const struct pool_stats *view = (const struct pool_stats *)views.items + 1;
+    assert_int_equal(kill((pid_t)((const struct worker_stats *)view->workers.items)[0].pid, SIGKILL), 0);
     arena_unref(arena);
     assert_true(run_until(f, watch_is_done, &w));
     check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
@@ -362,7 +362,7 @@ static void cancel_reaches_the_parts(void **state)
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         for (int way = 0; way < 3; way++) {
             struct fixture *f = start(2, 2, 1000);
-            struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+            struct task_spec spec = spec_of(f, function_find(STR("sum")));
             set_integer(&spec, "n", INT64_C(1) << 32);
             spec.options.executor = executor;
             spec.options.parallel = 10;
@@ -424,7 +424,7 @@ static void canceled_when_all_parts_have_ended(void **state)
         for (int j = 0; j < i; j++) /* from the function's end to that of its job it is not far */
             sched_yield();
         assert_true(run_until(f, watch_is_done, &w));
-        struct family *family = task_state(w.task);
+        struct children *family = task_state(w.task);
         bool complete = family->children[0]->state == TASK_SUCCEEDED && family->children[1]->state == TASK_SUCCEEDED;
         assert_int_equal(first.done, 1);
         assert_int_equal(w.view.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
@@ -447,7 +447,7 @@ static void a_part_fails_and_then_it_is_canceled(void **state)
 {
     (void)state;
     struct fixture *f = start(1, 2, 1000);
-    struct task_spec spec = spec_of(f, function_find(TEXT("sum")));
+    struct task_spec spec = spec_of(f, function_find(STR("sum")));
     int64_t top = INT64_C(1) << 53;
     set_integer(&spec, "from", top - (INT64_C(1) << 31)); /* each part overflows, one of them first */
     set_integer(&spec, "n", top);
@@ -455,7 +455,7 @@ static void a_part_fails_and_then_it_is_canceled(void **state)
     struct watch w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
-    struct family *family = task_state(w.task);
+    struct children *family = task_state(w.task);
     while (!task_ended(family->children[0]) && !task_ended(family->children[1]))
         uv_run(&f->loop, UV_RUN_ONCE);
     cancel(f, w.task, CANCEL_CLIENT);
@@ -550,18 +550,18 @@ static void without_memory(void **state)
 
 static struct task_spec map_of(struct fixture *f, const char *function, size_t count)
 {
-    struct task_spec spec = spec_of(f, function_find(TEXT("map")));
+    struct task_spec spec = spec_of(f, function_find(STR("map")));
     const struct type *type = spec.function->input;
     for (const struct field *field = type->fields; field->name != NULL; field++) {
         char *value = (char *)spec.input + field->offset;
         if (strcmp(field->name, "function") == 0) {
-            const struct function *of = function_find(text_of(function));
+            const struct function *of = function_find(str_from(function));
             memcpy(value, &of, sizeof(void *));
         } else if (strcmp(field->name, "inputs") == 0) {
-            struct list inputs = {arena_calloc(f->arena, count + 1, sizeof(void *)), count};
+            struct array inputs = {arena_calloc(f->arena, count + 1, sizeof(void *)), count};
             CHECK(inputs.items != NULL);
             for (size_t i = 0; i < count; i++)
-                ((void **)inputs.items)[i] = spec_of(f, function_find(text_of(function))).input;
+                ((void **)inputs.items)[i] = spec_of(f, function_find(str_from(function))).input;
             memcpy(value, &inputs, sizeof inputs);
         }
     }
@@ -570,7 +570,7 @@ static struct task_spec map_of(struct fixture *f, const char *function, size_t c
 
 static void *map_input(const struct task_spec *spec, size_t i)
 {
-    struct list inputs = {0};
+    struct array inputs = {0};
     for (const struct field *field = spec->function->input->fields; field->name != NULL; field++)
         if (strcmp(field->name, "inputs") == 0)
             memcpy(&inputs, (const char *)spec->input + field->offset, sizeof inputs);
@@ -584,7 +584,7 @@ static void a_map_keeps_the_order(void **state)
     struct fixture *f = start(3, 2, 1000);
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         enum { COUNT = 50 };
-        struct task_spec spec = map_of(f, "sum", COUNT), one = {.function = function_find(TEXT("sum"))};
+        struct task_spec spec = map_of(f, "sum", COUNT), one = {.function = function_find(STR("sum"))};
         for (size_t i = 0; i < COUNT; i++) {
             one.input = map_input(&spec, i);
             set_integer(&one, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one that takes longer */
@@ -599,7 +599,7 @@ static void a_map_keeps_the_order(void **state)
         check_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT);
         for (size_t i = 0; i < COUNT; i++) {
-            struct task_view child = view_of(family_child(w.task, i));
+            struct task_info child = view_of(family_child(w.task, i));
             int64_t n = i == 7 ? INT64_C(1) << 20 : (int64_t)i;
             assert_int_equal(output_integer(family_child(w.task, i), "sum"), n * (n - 1) / 2);
             assert_int_equal(child.executor, executor);
@@ -615,7 +615,7 @@ static void failures_in_a_map(void **state)
     (void)state;
     struct fixture *f = start(1, 0, 1000);
     for (int64_t tolerated = 0; tolerated <= 3; tolerated++) {
-        struct task_spec spec = map_of(f, "sum", 10), one = {.function = function_find(TEXT("sum"))};
+        struct task_spec spec = map_of(f, "sum", 10), one = {.function = function_find(STR("sum"))};
         int executor = EXECUTOR_THREADS;
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)

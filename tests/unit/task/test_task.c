@@ -67,12 +67,12 @@ static void what_can_be_said_in_each_state(void **state)
     struct fixture *f = *state;
     struct tally tally = {0};
     struct task_spec spec = probe_by_hand(f, &tally);
-    spec.options.name = TEXT("mine");
+    spec.options.name = STR("mine");
     struct watch w = {0};
     uint64_t received = uv_hrtime() - MS(5);
     assert_int_equal(submit_received(f, &spec, received, &w), 0);
 
-    struct task_view view = view_of(w.task);
+    struct task_info view = view_of(w.task);
     assert_int_equal(view.state, TASK_QUEUED);
     assert_false(view.done);
     assert_true(view.received_ns == received);
@@ -762,7 +762,7 @@ static void cancel_all_reaches_each_state(void **state)
     assert_int_equal(output_integer(family.task, "counts.canceled"), 3);
     assert_int_equal(view_of(family_child(family.task, 0)).cancel_effect, EFFECT_STOPPED);
     for (size_t i = 0; i < 3; i++) {
-        struct task_view view = view_of(family_child(family.task, i));
+        struct task_info view = view_of(family_child(family.task, i));
         assert_int_equal(view.cancel_reason, CANCEL_PARENT);
         assert_int_equal(view.cancel_effect, i == 0 ? EFFECT_STOPPED : EFFECT_PREVENTED);
     }
@@ -954,7 +954,7 @@ static void each_of_many_is_done_once(void **state)
 
     size_t started = 0;
     for (size_t i = 0; i < TASKS; i++) {
-        const struct task_view view = w[i].view;
+        const struct task_info view = w[i].view;
         assert_int_equal(w[i].done, 1);
         assert_false(w[i].inside_call);
         assert_true(view.done);

@@ -30,9 +30,9 @@ static const struct type limited_count = {.kind = TYPE_INTEGER, .min = 1, .limit
 static const struct type mode = {.kind = TYPE_ENUM, .names = modes};
 static const struct type word = {.kind = TYPE_STRING, .min = 1, .max = 8};
 static const struct type long_text = {.kind = TYPE_STRING, .min = 2, .max = 1000000};
-static const struct type numbers = {.kind = TYPE_LIST, .min = 0, .max = 10000, .item = &count};
-static const struct type words = {.kind = TYPE_LIST, .min = 1, .max = 2, .item = &word};
-static const struct type texts = {.kind = TYPE_LIST, .min = 1, .max = 100, .item = &long_text};
+static const struct type numbers = {.kind = TYPE_ARRAY, .min = 0, .max = 10000, .item = &count};
+static const struct type words = {.kind = TYPE_ARRAY, .min = 1, .max = 2, .item = &word};
+static const struct type texts = {.kind = TYPE_ARRAY, .min = 1, .max = 100, .item = &long_text};
 
 static int setup(void **state)
 {
@@ -47,7 +47,7 @@ static int teardown(void **state)
 }
 
 /* Parsing fails with this code and message, and leaves the value as it was. */
-static void refused(void **state, const struct type *type, struct text text, int rc, const char *message)
+static void refused(void **state, const struct type *type, struct str text, int rc, const char *message)
 {
     unsigned char value[64], before[64];
     struct limits limits;
@@ -68,7 +68,7 @@ static void parsed(void **state, const struct type *type, const char *text, void
     struct limits limits;
     struct err e = {0};
     record_set_defaults(&limits_type, &limits);
-    if (type_parse(type, text_of(text), *state, &limits, value, &e) != 0)
+    if (type_parse(type, str_from(text), *state, &limits, value, &e) != 0)
         fail_msg("%s: %s", text, e.msg);
 }
 
@@ -81,7 +81,7 @@ static void test_booleans(void **state)
     assert_false(value);
     static const char *const bad[] = {"", "True", "1", "yes", "true ", "truex", "tru"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &boolean, text_of(bad[i]), ERR_INVALID, "must be true or false");
+        refused(state, &boolean, str_from(bad[i]), ERR_INVALID, "must be true or false");
 }
 
 static void test_integers(void **state)
@@ -105,19 +105,19 @@ static void test_integers(void **state)
     static const char *const bad[] = {"",     "-",   "+1",  " 1",  "1 ",  "1.0",     "1e3",
                                       "0x10", "--1", "-+1", "ten", "1,2", "\xD9\xA1"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &count, text_of(bad[i]), ERR_INVALID, "must be an integer");
-    refused(state, &count, (struct text){"1\0", 2}, ERR_INVALID, "must be an integer");
+        refused(state, &count, str_from(bad[i]), ERR_INVALID, "must be an integer");
+    refused(state, &count, (struct str){"1\0", 2}, ERR_INVALID, "must be an integer");
 
-    refused(state, &count, TEXT("0"), ERR_INVALID, "must be at least 1");
-    refused(state, &count, TEXT("-99999999999999999999999"), ERR_INVALID, "must be at least 1");
-    refused(state, &count, TEXT("101"), ERR_INVALID, "must be at most 100");
-    refused(state, &count, TEXT("9223372036854775808"), ERR_INVALID, "must be at most 100");
-    refused(state, &count, TEXT("18446744073709551617"), ERR_INVALID, "must be at most 100");
-    refused(state, &any_integer, TEXT("9223372036854775808"), ERR_INVALID, "must fit in 64 bits");
-    refused(state, &any_integer, TEXT("-9223372036854775808"), ERR_INVALID, "must be at least -9223372036854775807");
-    refused(state, &limited_count, TEXT("1000001"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
-    refused(state, &limited_count, TEXT("99999999999999999999"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
-    refused(state, &limited_count, TEXT("0"), ERR_INVALID, "must be at least 1");
+    refused(state, &count, STR("0"), ERR_INVALID, "must be at least 1");
+    refused(state, &count, STR("-99999999999999999999999"), ERR_INVALID, "must be at least 1");
+    refused(state, &count, STR("101"), ERR_INVALID, "must be at most 100");
+    refused(state, &count, STR("9223372036854775808"), ERR_INVALID, "must be at most 100");
+    refused(state, &count, STR("18446744073709551617"), ERR_INVALID, "must be at most 100");
+    refused(state, &any_integer, STR("9223372036854775808"), ERR_INVALID, "must fit in 64 bits");
+    refused(state, &any_integer, STR("-9223372036854775808"), ERR_INVALID, "must be at least -9223372036854775807");
+    refused(state, &limited_count, STR("1000001"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    refused(state, &limited_count, STR("99999999999999999999"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    refused(state, &limited_count, STR("0"), ERR_INVALID, "must be at least 1");
 }
 
 static void test_seconds_are_exact(void **state)
@@ -225,23 +225,23 @@ static void test_seconds_from_text(void **state)
 
     static const char *const bad[] = {"", "-", "+1", "nan", "-inf", "0x1", "1 s", "--1", "."};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &timeout, text_of(bad[i]), ERR_INVALID, "must be a number of seconds, such as 1.5");
-    refused(state, &timeout, (struct text){"1\0", 2}, ERR_INVALID, "must be a number of seconds, such as 1.5");
+        refused(state, &timeout, str_from(bad[i]), ERR_INVALID, "must be a number of seconds, such as 1.5");
+    refused(state, &timeout, (struct str){"1\0", 2}, ERR_INVALID, "must be a number of seconds, such as 1.5");
 
-    refused(state, &pause_time, TEXT("-1"), ERR_INVALID, "must be at least 0, without a sign");
-    refused(state, &pause_time, TEXT("-1e99"), ERR_INVALID, "must be at least 0, without a sign");
-    refused(state, &timeout, TEXT("-1"), ERR_INVALID, "must be more than 0");
-    refused(state, &timeout, TEXT("0"), ERR_INVALID, "must be more than 0");
-    refused(state, &half, TEXT("-1"), ERR_INVALID, "must be at least 0.5");
-    refused(state, &half, TEXT("0.499"), ERR_INVALID, "must be at least 0.5");
-    refused(state, &half, TEXT("1.5000000001"), ERR_INVALID, "must be at most 1.5"); /* it counts as rounded up */
+    refused(state, &pause_time, STR("-1"), ERR_INVALID, "must be at least 0, without a sign");
+    refused(state, &pause_time, STR("-1e99"), ERR_INVALID, "must be at least 0, without a sign");
+    refused(state, &timeout, STR("-1"), ERR_INVALID, "must be more than 0");
+    refused(state, &timeout, STR("0"), ERR_INVALID, "must be more than 0");
+    refused(state, &half, STR("-1"), ERR_INVALID, "must be at least 0.5");
+    refused(state, &half, STR("0.499"), ERR_INVALID, "must be at least 0.5");
+    refused(state, &half, STR("1.5000000001"), ERR_INVALID, "must be at most 1.5"); /* it counts as rounded up */
     parsed(state, &half, "0.4999999999", &ns);
     assert_int_equal(ns, SECOND / 2);
-    refused(state, &pause_time, TEXT("86400.000000001"), ERR_INVALID, "must be at most 86400");
-    refused(state, &pause_time, TEXT("1e400"), ERR_INVALID, "must be at most 86400");
-    refused(state, &limited, TEXT("86401"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
-    refused(state, &limited, TEXT("1e400"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
-    refused(state, &any_seconds, TEXT("1e10"), ERR_INVALID, "must fit in 63 bits of nanoseconds");
+    refused(state, &pause_time, STR("86400.000000001"), ERR_INVALID, "must be at most 86400");
+    refused(state, &pause_time, STR("1e400"), ERR_INVALID, "must be at most 86400");
+    refused(state, &limited, STR("86401"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    refused(state, &limited, STR("1e400"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    refused(state, &any_seconds, STR("1e10"), ERR_INVALID, "must fit in 63 bits of nanoseconds");
 }
 
 static void test_seconds_to_text(void **state)
@@ -293,17 +293,17 @@ static void test_enums(void **state)
     assert_int_equal(value, 2);
     static const char *const bad[] = {"", "All", "al", "alll", "all,any", "0"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &mode, text_of(bad[i]), ERR_INVALID, "must be one of all, any, race");
+        refused(state, &mode, str_from(bad[i]), ERR_INVALID, "must be one of all, any, race");
 
     struct err e;
-    assert_int_equal(type_parse(&many, TEXT("x"), NULL, NULL, &value, &e), ERR_INVALID);
+    assert_int_equal(type_parse(&many, STR("x"), NULL, NULL, &value, &e), ERR_INVALID);
     assert_memory_equal(e.msg, "must be one of a_name_of_some_length_0, ", 40);
     assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
 }
 
 static void test_strings(void **state)
 {
-    struct text value = {NULL, 0};
+    struct str value = {NULL, 0};
     parsed(state, &word, "häuser", &value);
     assert_int_equal(value.len, 7);
     assert_string_equal(value.at, "häuser");
@@ -311,16 +311,16 @@ static void test_strings(void **state)
     parsed(state, &word, given, &value);
     assert_ptr_not_equal(value.at, given);
 
-    refused(state, &word, TEXT(""), ERR_INVALID, "must have at least 1 byte");
-    refused(state, &long_text, TEXT("x"), ERR_INVALID, "must have at least 2 bytes");
-    refused(state, &word, TEXT("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
-    refused(state, &word, (struct text){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
-    refused(state, &word, TEXT("a\xFF"), ERR_INVALID, "must be UTF-8");
+    refused(state, &word, STR(""), ERR_INVALID, "must have at least 1 byte");
+    refused(state, &long_text, STR("x"), ERR_INVALID, "must have at least 2 bytes");
+    refused(state, &word, STR("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
+    refused(state, &word, (struct str){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
+    refused(state, &word, STR("a\xFF"), ERR_INVALID, "must be UTF-8");
 }
 
 static void test_lists(void **state)
 {
-    struct list list = {NULL, 0};
+    struct array list = {NULL, 0};
     parsed(state, &numbers, "1,22,100", &list);
     assert_int_equal(list.count, 3);
     assert_int_equal(((int64_t *)list.items)[0], 1);
@@ -330,20 +330,19 @@ static void test_lists(void **state)
     assert_int_equal(list.count, 0);
     assert_false(type_is_absent(&numbers, &list)); /* an empty list is not none at all */
     parsed(state, &words, "a,b c", &list);
-    assert_string_equal(((struct text *)list.items)[0].at, "a");
-    assert_string_equal(((struct text *)list.items)[1].at, "b c");
+    assert_string_equal(((struct str *)list.items)[0].at, "a");
+    assert_string_equal(((struct str *)list.items)[1].at, "b c");
 
-    refused(state, &words, TEXT(""), ERR_INVALID, "must have at least 1 item");
-    refused(state, &words, TEXT("a,b,c"), ERR_INVALID, "must have at most 2 items");
-    refused(state, &words, TEXT("a,"), ERR_INVALID,
-            "must be separated by commas, and item 2 must have at least 1 byte");
-    refused(state, &words, TEXT(","), ERR_INVALID, "must be separated by commas, and item 1 must have at least 1 byte");
-    refused(state, &numbers, TEXT("1,2,0"), ERR_INVALID, "must be separated by commas, and item 3 must be at least 1");
-    refused(state, &numbers, TEXT("1 ,2"), ERR_INVALID, "must be separated by commas, and item 1 must be an integer");
+    refused(state, &words, STR(""), ERR_INVALID, "must have at least 1 item");
+    refused(state, &words, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");
+    refused(state, &words, STR("a,"), ERR_INVALID, "must be separated by commas, and item 2 must have at least 1 byte");
+    refused(state, &words, STR(","), ERR_INVALID, "must be separated by commas, and item 1 must have at least 1 byte");
+    refused(state, &numbers, STR("1,2,0"), ERR_INVALID, "must be separated by commas, and item 3 must be at least 1");
+    refused(state, &numbers, STR("1 ,2"), ERR_INVALID, "must be separated by commas, and item 1 must be an integer");
 
     char commas[10001];
     memset(commas, ',', sizeof commas);
-    refused(state, &numbers, (struct text){commas, 10000}, ERR_INVALID, "must have at most 10000 items");
+    refused(state, &numbers, (struct str){commas, 10000}, ERR_INVALID, "must have at most 10000 items");
 }
 
 static void test_checks(void **state)
@@ -354,7 +353,7 @@ static void test_checks(void **state)
     assert_int_equal(type_check(&pause_time, &ns, NULL, &e), ERR_INVALID);
     assert_string_equal(e.msg, "must be at most 86400");
 
-    struct list list = {.count = SIZE_MAX};
+    struct array list = {.count = SIZE_MAX};
     assert_int_equal(type_check(&numbers, &list, NULL, &e), ERR_INVALID);
     assert_string_equal(e.msg, "must have at most 10000 items");
 
@@ -384,7 +383,7 @@ static void test_absence(void **state)
 {
     (void)state;
     static const enum type_kind kinds[] = {TYPE_INTEGER, TYPE_SECONDS, TYPE_ENUM,     TYPE_STRING,
-                                           TYPE_TIME,    TYPE_LIST,    TYPE_FUNCTION, TYPE_INPUT,
+                                           TYPE_TIME,    TYPE_ARRAY,   TYPE_FUNCTION, TYPE_INPUT,
                                            TYPE_OUTPUT,  TYPE_CHILD,   TYPE_REFERENCE};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct type type = {.kind = kinds[i]};
@@ -416,10 +415,10 @@ static void test_no_memory(void **state)
         alloc_fail_at(0);
         struct arena *arena = arena_new();
         assert_non_null(arena);
-        struct list list = {NULL, 0};
+        struct array list = {NULL, 0};
         struct err e = {0};
         alloc_fail_at(++n);
-        int rc = type_parse(&texts, (struct text){text, sizeof text}, arena, NULL, &list, &e);
+        int rc = type_parse(&texts, (struct str){text, sizeof text}, arena, NULL, &list, &e);
         if (alloc_count() >= n) {
             assert_int_equal(rc, ERR_OUT_OF_MEMORY);
             assert_int_equal(e.rc, ERR_OUT_OF_MEMORY);
@@ -450,11 +449,11 @@ static void test_limits(void **state)
     size_t rows = 0, end = 0;
     for (const struct field *row = limits_fields; row->name != NULL; row++, rows++) {
         char value[8];
-        refused(state, row->type, TEXT("-1"), ERR_INVALID,
+        refused(state, row->type, STR("-1"), ERR_INVALID,
                 row->type->kind == TYPE_SECONDS      ? "must be more than 0"
                 : row == &limits_fields[LIMIT_QUEUE] ? "must be at least 0"
                                                      : "must be at least 1");
-        parsed(state, row->type, row->fallback, value);
+        parsed(state, row->type, row->default_text, value);
         assert_int_equal(row->presence, FIELD_DEFAULTED);
         assert_non_null(row->doc);
         assert_true(row->offset >= end); /* no two share their memory */

@@ -14,7 +14,7 @@
 /* -- a record with everything that can cross ----------------------------------------------------------------------- */
 
 struct inner {
-    struct text text;
+    struct str text;
     int choice;
     bool flag;
 };
@@ -24,8 +24,8 @@ struct outer {
     int64_t integer, optional_integer, time, pool;
     uint64_t seconds;
     int choice;
-    struct text text, optional_text;
-    struct list texts, inners, lists, numbers;
+    struct str text, optional_text;
+    struct array texts, inners, lists, numbers;
     struct inner inner;
 };
 
@@ -37,9 +37,9 @@ static const struct type pool_index_type = {.kind = TYPE_POOL};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type choice_type = {.kind = TYPE_ENUM, .names = choices};
 static const struct type text_type = {.kind = TYPE_STRING, .min = 0, .max = 100000};
-static const struct type texts_type = {.kind = TYPE_LIST, .item = &text_type, .min = 0, .max = 20};
-static const struct type numbers_type = {.kind = TYPE_LIST, .item = &integer_type, .min = 0, .max = 20};
-static const struct type lists_type = {.kind = TYPE_LIST, .item = &texts_type, .min = 0, .max = 20};
+static const struct type texts_type = {.kind = TYPE_ARRAY, .item = &text_type, .min = 0, .max = 20};
+static const struct type numbers_type = {.kind = TYPE_ARRAY, .item = &integer_type, .min = 0, .max = 20};
+static const struct type lists_type = {.kind = TYPE_ARRAY, .item = &texts_type, .min = 0, .max = 20};
 
 static const struct field inner_fields[] = {
     {"text", &text_type, offsetof(struct inner, text), FIELD_OPTIONAL, NULL, "A text", NULL},
@@ -48,7 +48,7 @@ static const struct field inner_fields[] = {
     {0},
 };
 static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
-static const struct type inners_type = {.kind = TYPE_LIST, .item = &inner_type, .min = 0, .max = 20};
+static const struct type inners_type = {.kind = TYPE_ARRAY, .item = &inner_type, .min = 0, .max = 20};
 
 static const struct field outer_fields[] = {
     {"flag", &flag_type, offsetof(struct outer, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
@@ -81,7 +81,7 @@ static bool heads(struct game *g)
     return dice_roll(&g->dice, 2) == 0;
 }
 
-static void random_text(struct game *g, struct text *out)
+static void random_text(struct game *g, struct str *out)
 {
     static const char *const pieces[] = {"a", "\n", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\""};
     char bytes[200];
@@ -91,12 +91,12 @@ static void random_text(struct game *g, struct text *out)
         memcpy(bytes + len, piece, strlen(piece) + 1);
         len += strlen(piece);
     }
-    assert_true(arena_text(g->arena, bytes, len, out));
+    assert_true(arena_str(g->arena, bytes, len, out));
 }
 
 static void random_value(struct game *g, const struct type *type, void *value);
 
-static void random_list(struct game *g, const struct type *type, struct list *out)
+static void random_list(struct game *g, const struct type *type, struct array *out)
 {
     size_t size = type_size(type->item);
     out->count = dice_roll(&g->dice, 6);
@@ -138,7 +138,7 @@ static void random_value(struct game *g, const struct type *type, void *value)
     case TYPE_STRING:
         random_text(g, value);
         break;
-    case TYPE_LIST:
+    case TYPE_ARRAY:
         random_list(g, type, value);
         break;
     case TYPE_RECORD:
@@ -155,7 +155,7 @@ static void random_value(struct game *g, const struct type *type, void *value)
 
 static bool same(const struct type *type, const void *a, const void *b);
 
-static bool same_lists(const struct type *type, const struct list *a, const struct list *b)
+static bool same_lists(const struct type *type, const struct array *a, const struct array *b)
 {
     size_t size = type_size(type->item);
     bool equal = a->count == b->count && (a->items == NULL) == (b->items == NULL);
@@ -164,7 +164,7 @@ static bool same_lists(const struct type *type, const struct list *a, const stru
     return equal;
 }
 
-static bool same_texts(const struct text *a, const struct text *b)
+static bool same_texts(const struct str *a, const struct str *b)
 {
     if (a->at == NULL || b->at == NULL)
         return a->at == b->at && a->len == b->len;
@@ -175,7 +175,7 @@ static bool same(const struct type *type, const void *a, const void *b)
 {
     if (type->kind == TYPE_STRING)
         return same_texts(a, b);
-    if (type->kind == TYPE_LIST)
+    if (type->kind == TYPE_ARRAY)
         return same_lists(type, a, b);
     if (type->kind != TYPE_RECORD)
         return memcmp(a, b, type_size(type)) == 0;
@@ -321,10 +321,10 @@ static void values_that_are_not_of_the_type(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
-    struct text text;
+    struct str text;
     bool flag;
     int choice;
-    struct list list;
+    struct array list;
     static const struct {
         const struct type *type;
         const char *bytes;
@@ -388,7 +388,7 @@ static void lists_are_no_longer_than_their_type(void **state)
     static const uint32_t counts[] = {0, 20, 21, 1000, ITEMS};
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         memcpy(bytes, &counts[i], sizeof counts[i]);
-        struct list list = {0};
+        struct array list = {0};
         struct arena *arena = arena_new();
         struct wire wire = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
         assert_int_equal(wire_read(&texts_type, &wire, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
@@ -409,7 +409,7 @@ static void without_memory(void **state)
         char *long_text = malloc(5000);
         assert_non_null(long_text);
         memset(long_text, 'l', 5000);
-        value.text = (struct text){long_text, 5000};
+        value.text = (struct str){long_text, 5000};
         char *bytes = written(&value, &len);
         unsigned long n = 0;
         int rc;
