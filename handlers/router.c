@@ -196,7 +196,7 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         return other;
     }
     if (other == NULL) {
-        response_problem(refusal, request->id, ERR_UNKNOWN_PATH,
+        response_problem(refusal, request->id, ERR_NOT_FOUND,
                          "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
         return NULL;
     }

@@ -88,7 +88,7 @@ static void drain(struct service *service)
 static void cancel(struct service *service)
 {
     if (runtime_unfinished(service->runtime) > 0)
-        log_event(service->log, LOG_WARN, "canceling",
+        log_event(service->log, LOG_WARN, "drain_timeout",
                   LOG_FIELDS(log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime))));
     enter(service, CANCELING, GRACE_MS);
     runtime_end(service->runtime);
@@ -97,7 +97,7 @@ static void cancel(struct service *service)
 
 static void cut(struct service *service)
 {
-    log_event(service->log, LOG_WARN, "cutting",
+    log_event(service->log, LOG_WARN, "closing_connections",
               LOG_FIELDS(log_integer("connections", (int64_t)http_connections(service->http))));
     enter(service, CUTTING, GRACE_MS);
     http_cut(service->http);
@@ -139,7 +139,7 @@ static void end_when_done(struct service *service)
     service->stage = ENDED;
     runtime_end(service->runtime);
     task_drain(service->runtime);
-    log_event(service->log, LOG_INFO, "ended", NULL, 0);
+    log_event(service->log, LOG_INFO, "stopped", NULL, 0);
     uv_stop(&service->loop);
 }
 
@@ -182,7 +182,7 @@ static void on_refused(void *user, int fd)
 static void on_exhausted(void *user, const struct listener *listener, int error)
 {
     struct service *service = user;
-    log_event(service->log, LOG_WARN, "accept_exhausted",
+    log_event(service->log, LOG_WARN, "accept_failed",
               LOG_FIELDS(log_text("address", str_from(listener_name(listener))),
                          log_text("error", str_from(strerror(error))),
                          log_integer("connections", (int64_t)http_connections(service->http))));
@@ -207,9 +207,10 @@ static void fit_descriptors(struct service *service)
         return;
     size_t count = descriptors_fit(service->config, &service->lingers_most, limit.rlim_cur, lowered);
     for (size_t i = 0; i < count; i++)
-        log_event(service->log, LOG_WARN, "limit_lowered",
-                  LOG_FIELDS(log_text("limit", str_from(lowered[i].name)), log_integer("asked", lowered[i].asked),
-                             log_integer("now", lowered[i].now), log_integer("descriptors", (int64_t)limit.rlim_cur)));
+        log_event(service->log, LOG_WARN, "limit_reduced",
+                  LOG_FIELDS(log_text("limit", str_from(lowered[i].name)), log_integer("configured", lowered[i].asked),
+                             log_integer("effective", lowered[i].now),
+                             log_integer("descriptors", (int64_t)limit.rlim_cur)));
 }
 
 static int complain(FILE *err, const struct err *e)

@@ -46,7 +46,7 @@ struct record_ref {
  *   ERR_MALFORMED_JSON    not JSON (RFC 8259), no UTF-8, a number out of all range, too deep: with line and column
  *   ERR_INVALID           JSON, but not of the type: wrong type, null, out of range, unknown or missing or duplicate member
  *   ERR_LIMIT_EXCEEDED    beyond a configured limit, and issues->limit says which
- *   ERR_UNKNOWN_FUNCTION  a function's name that is none
+ *   ERR_FUNCTION_NOT_FOUND  a function's name that is none
  *   ERR_OUT_OF_MEMORY
  * Each record's check() is part of it. Absent members get their fallback, or are marked absent. */
 int decode_body(struct str body, const struct record_ref *parts, size_t part_count, struct arena *arena,

@@ -136,7 +136,7 @@ static bool decode_function(struct decoder *d, const struct place *at, struct st
     struct name_list known = {0};
     for (const struct function *const *f = functions; *f != NULL; f++)
         name_list_add(&known, (*f)->name);
-    decode_wrong(d, at, "", ERR_UNKNOWN_FUNCTION, NULL, "there is no function \"%s\"; there are: %s",
+    decode_wrong(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "there is no function \"%s\"; there are: %s",
                  quoted(text, name), known.text);
     return true;
 }

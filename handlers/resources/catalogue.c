@@ -23,7 +23,7 @@ static void write_function(struct json_writer *w, const struct function *functio
         writer_string(w, str_from(executor_names[i]));
         first = false;
     }
-    writer_raw(w, function->split != NULL ? "],\"divisible\":true" : "],\"divisible\":false");
+    writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
     writer_raw(w, ",\"input\":");
     schema_write(w, function->input, limits);
     writer_raw(w, ",\"result\":");

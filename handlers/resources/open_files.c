@@ -67,7 +67,7 @@ static bool is_off(struct api *api, const struct request *request, struct handle
 {
     if (runtime_open_files(api->runtime) != NULL)
         return false;
-    refuse(request, out, ERR_EXECUTOR_OFF,
+    refuse(request, out, ERR_EXECUTOR_DISABLED,
            "The executor files, on which open files live, is off; --files-root DIR switches it on");
     return true;
 }
@@ -83,9 +83,9 @@ static struct open_file *find(struct api *api, const struct request *request, st
     if (file != NULL)
         return file;
     if (!ids_time(id, &issued_ms))
-        refuse(request, out, ERR_UNKNOWN_HANDLE, "That is no handle; POST /v1/files opens a file and gives one");
+        refuse(request, out, ERR_HANDLE_NOT_FOUND, "That is no handle; POST /v1/files opens a file and gives one");
     else if (issued_ms < api->started_ms)
-        refuse(request, out, ERR_HANDLE_LOST, "The service has been started anew since; open the file again");
+        refuse(request, out, ERR_STALE_HANDLE, "The service has been started anew since; open the file again");
     else
         refuse(request, out, ERR_HANDLE_CLOSED, "It was closed, by a call or because its lease ran out; open it again");
     return NULL;
@@ -229,7 +229,7 @@ static void refuse_method(const struct request *request, struct handler_result *
     struct name_list names = {0};
     for (int i = 0; i < OP_COUNT; i++)
         name_list_add(&names, file_method_names[i]);
-    refuse(request, out, ERR_UNKNOWN_METHOD, "The methods are: %s", names.text);
+    refuse(request, out, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
 }
 
 static void call_method(struct api *api, const struct request *request, int op, struct handler_result *out)
@@ -273,7 +273,7 @@ void render_method(struct api *api, const struct request *request, const struct 
     struct task_info view;
     task_get_info(task, &view);
     const struct file_call *call = view.spec->input;
-    if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_NO_SPACE))
+    if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_INSUFFICIENT_STORAGE))
         open_file_remove(call->file);
     render_task(api, request, task, ticket, response);
 }

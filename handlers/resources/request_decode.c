@@ -57,5 +57,5 @@ void refuse_function(const struct request *request, struct handler_result *out)
     struct name_list names = {0};
     for (const struct function *const *f = functions; *f != NULL; f++)
         name_list_add(&names, (*f)->name);
-    refuse(request, out, ERR_UNKNOWN_FUNCTION, "The functions are: %s", names.text);
+    refuse(request, out, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
 }

@@ -190,7 +190,7 @@ static void error_detail(const struct task_info *view, char out[TASK_DETAIL])
     } else if (view->rc == ERR_TIMEOUT && options->timeout_ns != SECONDS_ABSENT) {
         seconds_format(options->timeout_ns, seconds);
         snprintf(out, TASK_DETAIL, "The task ran for %s s, its timeout_seconds, without ending", seconds);
-    } else if (view->rc == ERR_DEADLINE && options->deadline_ns != SECONDS_ABSENT) {
+    } else if (view->rc == ERR_DEADLINE_EXCEEDED && options->deadline_ns != SECONDS_ABSENT) {
         seconds_format(options->deadline_ns, seconds);
         snprintf(out, TASK_DETAIL, "The task did not %s within %s s, its deadline_seconds, queueing included",
                  view->pid == 0 ? "start" : "end", seconds);

@@ -43,7 +43,7 @@ struct pool {
     struct str name; /* borrowed for the pool's life */
     enum executor executor;
     int64_t size;            /* slots it should have; 0: switched off */
-    const char *size_source; /* why: "flag", "affinity", "cgroup" */
+    const char *size_source; /* why: "configured", "affinity", "cgroup" */
     int64_t queue_limit;
     size_t free;            /* slots that could start a job now; kept by the backend through pool_slot_free() */
     size_t busy;            /* slots that have a job, abandoned ones included */

@@ -52,7 +52,7 @@ static int parse_pool(struct str item, struct pool_size *out, struct arena *aren
                        (int)str_truncate(item, 60), item.at);
     if (!arena_str(arena, name.at, name.len, &out->name))
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
-    out->source = "flag";
+    out->source = "configured";
     return 0;
 }
 

@@ -96,16 +96,16 @@ static void blame(struct job *job, const struct worker *w)
     if (child->fault == ERR_OUT_OF_MEMORY) {
         err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
     } else if (child->fault != 0 && child->exit_signal == SIGKILL) {
-        err_set(&job->e, ERR_WORKER_DIED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid, said,
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid, said,
                 words_len, child->words);
     } else if (child->exit_signal != 0) {
         job->exit_signal = child->exit_signal;
-        err_set(&job->e, ERR_WORKER_DIED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
                 child->exit_signal, strsignal(child->exit_signal), said, words_len, child->words);
     } else {
         job->exit_code = child->exit_code;
-        err_set(&job->e, ERR_WORKER_DIED, "Worker process %d exited with %d in the middle of the task%s%.*s", job->pid,
-                child->exit_code, said, words_len, child->words);
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with %d in the middle of the task%s%.*s",
+                job->pid, child->exit_code, said, words_len, child->words);
     }
 }
 
@@ -120,20 +120,23 @@ static uint64_t pause_ms(const struct worker *w)
 }
 
 const char *const worker_fault_names[WORKER_FAULTS + 1] = {
-    [WORKER_ENDED] = "ended",       [WORKER_NOT_SPAWNED] = "not_spawned", [WORKER_LATE] = "late",
-    [WORKER_NONSENSE] = "nonsense", [WORKER_NO_MEMORY] = "no_memory",
+    [WORKER_EXITED] = "exited",
+    [WORKER_SPAWN_FAILED] = "spawn_failed",
+    [WORKER_START_TIMEOUT] = "start_timeout",
+    [WORKER_PROTOCOL_ERROR] = "protocol_error",
+    [WORKER_OUT_OF_MEMORY] = "out_of_memory",
 };
 
 static enum worker_fault fault_of(const struct worker *w)
 {
     const struct worker_process *child = &w->child;
     if (child->spawn_error != 0)
-        return WORKER_NOT_SPAWNED;
+        return WORKER_SPAWN_FAILED;
     if (child->exit_signal != SIGKILL) /* it was faster than we */
-        return WORKER_ENDED;
+        return WORKER_EXITED;
     if (child->fault != 0)
-        return child->fault == ERR_OUT_OF_MEMORY ? WORKER_NO_MEMORY : WORKER_NONSENSE;
-    return w->late ? WORKER_LATE : WORKER_ENDED;
+        return child->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;
+    return w->late ? WORKER_START_TIMEOUT : WORKER_EXITED;
 }
 
 /* Tells of one that is lost, unless that was our doing. */
@@ -154,11 +157,11 @@ static void tell(const struct worker *w)
     };
     if (child->words_len > 0)
         event.last_words = (struct str){child->words, child->words_len};
-    if (event.fault == WORKER_NOT_SPAWNED)
+    if (event.fault == WORKER_SPAWN_FAILED)
         event.system = uv_strerror_r(child->spawn_error, system, sizeof system);
-    else if (event.fault == WORKER_ENDED && child->exit_signal == 0)
+    else if (event.fault == WORKER_EXITED && child->exit_signal == 0)
         event.exit_code = child->exit_code;
-    else if (event.fault == WORKER_ENDED)
+    else if (event.fault == WORKER_EXITED)
         event.exit_signal = child->exit_signal;
     force->on_worker(force->user, &event);
 }

@@ -15,11 +15,11 @@
 struct worker_event {
     bool was_up; /* false: it failed to start */
     enum worker_fault {
-        WORKER_ENDED,       /* by itself, or someone else killed it; or it hung up on us, and we made sure */
-        WORKER_NOT_SPAWNED, /* there is none */
-        WORKER_LATE,        /* it was not up in time; killed for that, as for all below */
-        WORKER_NONSENSE,    /* what it said made no sense */
-        WORKER_NO_MEMORY,   /* we had none for what it said */
+        WORKER_EXITED,         /* by itself, or someone else killed it; or it hung up on us, and we made sure */
+        WORKER_SPAWN_FAILED,   /* there is none */
+        WORKER_START_TIMEOUT,  /* it was not up in time; killed for that, as for all below */
+        WORKER_PROTOCOL_ERROR, /* what it said made no sense */
+        WORKER_OUT_OF_MEMORY,  /* we had none for what it said */
         WORKER_FAULTS
     } fault;
     const char *system;    /* what the system says of one that was not spawned; else NULL */

@@ -46,7 +46,7 @@ static const struct function *find(const struct function *const *table, const ch
 
 static int out_of_memory(struct err *e)
 {
-    return err_set(e, ERR_WORKER_MEMORY, "The task needed more memory than its worker process may take");
+    return err_set(e, ERR_WORKER_OUT_OF_MEMORY, "The task needed more memory than its worker process may take");
 }
 
 /* Decodes the input, runs the function, and leaves its output in the arena. */
@@ -112,7 +112,7 @@ static bool answer(const struct request_frame *request, const struct function *f
     size_t len = wire_size(function->output, output);
     char *bytes = len > FRAME_MOST ? NULL : malloc(sizeof frame + len);
     if (bytes == NULL) {
-        frame.rc = ERR_WORKER_MEMORY;
+        frame.rc = ERR_WORKER_OUT_OF_MEMORY;
         snprintf(frame.msg, sizeof frame.msg, "The result is too large for a worker process");
         return write_all(&frame, sizeof frame);
     }

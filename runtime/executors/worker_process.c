@@ -55,7 +55,7 @@ static void end_frame(struct worker_process *c)
     c->got = 0;
     c->awaited = false;
     if (!c->events->frame(c, &c->answer, output))
-        give_up(c, ERR_WORKER_DIED);
+        give_up(c, ERR_WORKER_CRASHED);
     free(output);
 }
 
@@ -63,7 +63,7 @@ static void end_frame(struct worker_process *c)
 static int begin_output(struct worker_process *c)
 {
     if (c->answer.number != c->number || c->answer.len > FRAME_MOST)
-        return ERR_WORKER_DIED;
+        return ERR_WORKER_CRASHED;
     c->output = malloc(c->answer.len + 1);
     return c->output == NULL ? ERR_OUT_OF_MEMORY : 0;
 }
@@ -73,7 +73,7 @@ static void take_bytes(struct worker_process *c, const char *bytes, size_t len)
     const size_t head = sizeof c->answer;
     while (len > 0 && !c->over) {
         if (!c->awaited) {
-            give_up(c, ERR_WORKER_DIED);
+            give_up(c, ERR_WORKER_CRASHED);
             return;
         }
         char *to = c->got < head ? (char *)&c->answer + c->got : c->output + (c->got - head);
@@ -85,7 +85,7 @@ static void take_bytes(struct worker_process *c, const char *bytes, size_t len)
         len -= n;
         int fault = c->got == head ? begin_output(c) : 0;
         if (fault == 0 && c->got >= head && c->got == head + c->answer.len && len > 0)
-            fault = ERR_WORKER_DIED; /* it goes on unasked: then this is no answer to trust either */
+            fault = ERR_WORKER_CRASHED; /* it goes on unasked: then this is no answer to trust either */
         if (fault != 0)
             give_up(c, fault);
         else if (c->got >= head && c->got == head + c->answer.len)

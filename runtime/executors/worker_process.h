@@ -34,8 +34,8 @@ struct worker_process {
     bool over;         /* it was killed, or unfit() was called: what it says doesn't count any more */
     int spawn_error;   /* of uv_spawn(); 0: it was spawned */
     int exit_signal, exit_code;
-    int fault;       /* why we killed it: ERR_WORKER_DIED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
-    bool awaited;    /* a frame is, with this number; any other is nonsense */
+    int fault;    /* why we killed it: ERR_WORKER_CRASHED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
+    bool awaited; /* a frame is, with this number; any other is nonsense */
     uint64_t number; /* of the last request; 0: there was none */
     struct answer_frame answer;
     char *output; /* owned; answer.len bytes, once the frame's head is there */

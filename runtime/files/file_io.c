@@ -126,7 +126,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 {
     if (encoding == ENCODING_UTF8) {
         if (!str_is_utf8(bytes))
-            return jail_refuse(e, ERR_NOT_TEXT, path,
+            return jail_refuse(e, ERR_INVALID_UTF8, path,
                                "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
         *out = bytes;
         return 0;

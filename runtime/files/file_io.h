@@ -52,7 +52,7 @@ struct file_range {
 /* All of these spend what they read (run_spend_read()). */
 
 /* Reads a range as a client asked for it. In UTF-8 a character that the end of the range cuts is left out, but one character
- * is given in any case; what isn't UTF-8 is ERR_NOT_TEXT. */
+ * is given in any case; what isn't UTF-8 is ERR_INVALID_UTF8. */
 int file_read(const struct file_range *range, struct run_context *run, struct file_piece *out);
 
 /* The same for a line: up to and with the first newline, or the end of the file, or `most` bytes. */
@@ -61,7 +61,7 @@ int file_read_line(const struct file_range *range, struct run_context *run, stru
 /* The bytes themselves: up to `most`, fewer only where the file ends. */
 int file_read_bytes(const struct file_range *range, struct run_context *run, struct str *out);
 
-/* Bytes of a file as a client gets them. ERR_NOT_TEXT when they should be UTF-8 and aren't. UTF-8 isn't copied. */
+/* Bytes of a file as a client gets them. ERR_INVALID_UTF8 when they should be UTF-8 and aren't. UTF-8 isn't copied. */
 int file_encode(struct str bytes, enum encoding encoding, struct str path, struct arena *arena, struct str *out,
                 struct err *e);
 

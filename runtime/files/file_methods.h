@@ -48,7 +48,7 @@ extern const char *const file_method_names[OP_COUNT + 1]; /* ends with NULL */
 bool file_mode_allows(int mode, enum file_op op);
 
 /* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
- * ERR_WRONG_MODE, or what the method says, with run->e filled. */
+ * ERR_FILE_MODE_MISMATCH, or what the method says, with run->e filled. */
 int file_method_step(const struct file_call *call, struct file_result *result, struct run_context *run);
 
 /* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */

@@ -27,32 +27,32 @@ int jail_error(struct err *e, int error, struct str path)
 {
     switch (error) {
     case ENOSPC:
-        return jail_refuse(e, ERR_NO_SPACE, path, "there is no space left on the file system");
+        return jail_refuse(e, ERR_INSUFFICIENT_STORAGE, path, "there is no space left on the file system");
     case EDQUOT:
-        return jail_refuse(e, ERR_NO_SPACE, path, "the quota of disk space is used up");
+        return jail_refuse(e, ERR_INSUFFICIENT_STORAGE, path, "the quota of disk space is used up");
     case EFBIG:
-        return jail_refuse(e, ERR_NO_SPACE, path, "the file would be larger than the system allows");
+        return jail_refuse(e, ERR_INSUFFICIENT_STORAGE, path, "the file would be larger than the system allows");
     case EACCES:
     case EPERM:
         return jail_refuse(e, ERR_ACCESS_DENIED, path, "the system does not allow that to the user gatherd runs as");
     case EROFS:
         return jail_refuse(e, ERR_ACCESS_DENIED, path, "the file system is mounted read-only");
     case ENOENT:
-        return jail_refuse(e, ERR_NO_FILE, path, "there is no such file");
+        return jail_refuse(e, ERR_FILE_NOT_FOUND, path, "there is no such file");
     case EEXIST:
         return jail_refuse(e, ERR_FILE_EXISTS, path, "there is such a file already");
     case ENOTEMPTY:
         return jail_refuse(e, ERR_FILE_EXISTS, path, "the directory is not empty");
     case EISDIR:
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "this is a directory");
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is a directory");
     case ENOTDIR:
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "what should be a directory is none");
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "what should be a directory is none");
     case ENXIO:
     case ENODEV:
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "this is no regular file");
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is no regular file");
     case EBUSY:
     case ETXTBSY:
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "the system itself has it in use");
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the system itself has it in use");
     case EXDEV:
         return jail_refuse(e, ERR_PATH_FORBIDDEN, path,
                            "the path leads out of the root of files; paths are relative to it, and so are symlinks");
@@ -62,7 +62,7 @@ int jail_error(struct err *e, int error, struct str path)
         return jail_refuse(e, ERR_INVALID, path, "the path is longer than 4095 bytes, or a name in it than 255");
     case EMFILE:
     case ENFILE:
-        return jail_refuse(e, ERR_TOO_MANY_FILES, path, "as many files as the system allows are open");
+        return jail_refuse(e, ERR_TOO_MANY_OPEN_FILES, path, "as many files as the system allows are open");
     case ENOMEM:
         return jail_refuse(e, ERR_OUT_OF_MEMORY, path, "the system has no memory for that");
     case EAGAIN:
@@ -249,7 +249,7 @@ static int refuse_nameless(const struct file_root *jail, struct str path, struct
     if (fd < 0)
         return jail_error(e, errno, path);
     close(fd);
-    return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "the path has to end in a name, not in . or ..");
+    return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path has to end in a name, not in . or ..");
 }
 
 /* jail_entry(), with messages about `shown`. */
@@ -269,7 +269,7 @@ static int find_entry(const struct file_root *jail, struct str path, struct str 
         return refuse_nameless(jail, path, e);
     entry.directory = open_parent(jail, path, tail.at);
     if (entry.directory < 0 && errno == ENOENT)
-        return jail_refuse(e, ERR_NO_FILE, shown, "there is no directory that it could be in");
+        return jail_refuse(e, ERR_FILE_NOT_FOUND, shown, "there is no directory that it could be in");
     if (entry.directory < 0)
         return jail_error(e, errno, shown);
     entry.slashed = tail.slashed;
@@ -335,7 +335,7 @@ int jail_target(const struct file_root *jail, struct str path, struct jail_entry
         if (!exists && errno != ENOENT)
             error = errno;
         else if (!exists && entry.slashed)
-            rc = jail_refuse(e, ERR_UNSUITABLE_FILE, path, "the path of a file can't end in a slash");
+            rc = jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
         else if (entry.slashed || (exists && S_ISDIR(stat.st_mode)))
             error = EISDIR;
         else if (exists && !S_ISREG(stat.st_mode))

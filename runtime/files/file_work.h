@@ -20,7 +20,7 @@ struct file_work {
 };
 
 /* Submits it. The first step of a piece of work may be refused as any task; the others go on with it, and end it
- * (task_continue() in runtime/task/task_internal.h). It has no time limit: who would be told of one is who waits for it anyway. ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_OFF, ERR_SHUTTING_DOWN: then `done` does not run. */
+ * (task_continue() in runtime/task/task_internal.h). It has no time limit: who would be told of one is who waits for it anyway. ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_DISABLED, ERR_SHUTTING_DOWN: then `done` does not run. */
 int step_submit(struct runtime *runtime, struct file_work *step, struct err *e);
 int step_go_on(struct runtime *runtime, struct file_work *step, struct err *e);
 

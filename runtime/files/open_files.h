@@ -51,7 +51,7 @@ int open_files_new(struct runtime *runtime, struct open_files **out, struct err 
 /* Closes every file that is left. No request may hold one. NULL is allowed. */
 void open_files_free(struct open_files *files);
 
-/* Makes a file that is not open yet, lists it under `id`, and has the arena's request hold it. ERR_TOO_MANY_FILES or
+/* Makes a file that is not open yet, lists it under `id`, and has the arena's request hold it. ERR_TOO_MANY_OPEN_FILES or
  * ERR_OUT_OF_MEMORY. */
 int open_files_add(struct open_files *files, const char *id, struct str path, int mode, int encoding, uint64_t lease_ns,
                    struct arena *arena, struct open_file **out, struct err *e);

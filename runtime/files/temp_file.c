@@ -152,10 +152,10 @@ int jail_rename(int from_directory, const char *from, const struct jail_entry *t
     if (rename_entry(from_directory, from, to->directory, to->name, exclusive) == 0)
         return 0;
     if (errno == EXDEV)
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path,
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path,
                            "this is on another file system, and a file can't be moved there in one step");
     if (errno == EINVAL)
-        return jail_refuse(e, ERR_UNSUITABLE_FILE, path, "a directory can't be moved into itself");
+        return jail_refuse(e, ERR_UNSUPPORTED_FILE_TYPE, path, "a directory can't be moved into itself");
     return jail_error(e, errno, path);
 }
 

@@ -32,7 +32,7 @@ struct entry {
 struct list_directory_output {
     struct array entries; /* of struct entry */
     bool truncated;
-    int64_t unnameable;
+    int64_t skipped_non_utf8;
 };
 
 static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 255};
@@ -65,8 +65,8 @@ static const struct field output_fields[] = {
      "What is in the directory, sorted by the bytes of the names", NULL},
     {"truncated", &flag_type, offsetof(struct list_directory_output, truncated), FIELD_REQUIRED, NULL,
      "Whether there are more names behind the last one listed", "false"},
-    {"unnameable", &file_bytes_type, offsetof(struct list_directory_output, unnameable), FIELD_REQUIRED, NULL,
-     "How many entries are left out because JSON can't express their names, which are not UTF-8", "0"},
+    {"skipped_non_utf8", &file_bytes_type, offsetof(struct list_directory_output, skipped_non_utf8), FIELD_REQUIRED,
+     NULL, "How many entries are left out because JSON can't express their names, which are not UTF-8", "0"},
     {0},
 };
 
@@ -154,7 +154,7 @@ static int no_memory(struct run_context *run, struct str path)
     return jail_refuse(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
 }
 
-static int collect(DIR *dir, const struct list_directory_input *input, struct names *names, int64_t *unnameable,
+static int collect(DIR *dir, const struct list_directory_input *input, struct names *names, int64_t *skipped_non_utf8,
                    struct run_context *run)
 {
     const struct dirent *entry;
@@ -165,7 +165,7 @@ static int collect(DIR *dir, const struct list_directory_input *input, struct na
         if (!is_shown(name, input->after))
             continue;
         if (!str_is_utf8(name))
-            ++*unnameable;
+            ++*skipped_non_utf8;
         else if (!names_add(names, name))
             return no_memory(run, input->path);
     }
@@ -222,7 +222,7 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
         close(fd);
         return rc;
     }
-    rc = collect(dir, input, &names, &output->unnameable, run);
+    rc = collect(dir, input, &names, &output->skipped_non_utf8, run);
     if (rc == 0 && names.count > 0)
         qsort(names.heap, names.count, sizeof *names.heap, compare_names);
     if (rc == 0)

@@ -49,10 +49,10 @@ static int remove_entry(const struct remove_file_input *input, struct run_contex
     int error = unlinkat(entry.directory, entry.name, input->directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
     close(entry.directory);
     if (error == EISDIR)
-        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->path,
+        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
                            "this is a directory; with \"directory\": true it is removed when it is empty");
     if (error == ENOTDIR)
-        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->path, "this is not a directory");
+        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
     return error == 0 ? 0 : jail_error(run->e, error, input->path);
 }
 
@@ -62,7 +62,7 @@ static int remove_file_run(const void *in, void *out, struct run_context *run)
     struct remove_file_output *output = out;
     int rc = remove_entry(input, run);
     output->removed = rc == 0;
-    return rc == ERR_NO_FILE && input->missing_ok ? 0 : rc;
+    return rc == ERR_FILE_NOT_FOUND && input->missing_ok ? 0 : rc;
 }
 
 const struct function function_remove_file = {

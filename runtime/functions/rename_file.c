@@ -47,7 +47,7 @@ static int rename_entry(const struct rename_file_input *input, const struct jail
     if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
         return jail_error(run->e, errno, input->from);
     if (to->slashed && !S_ISDIR(stat.st_mode))
-        return jail_refuse(run->e, ERR_UNSUITABLE_FILE, input->to,
+        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
                            "the path ends in a slash, but what is renamed is not a directory");
     int rc = jail_rename(from->directory, from->name, to, !input->replace, input->to, run->e);
     if (rc == 0)

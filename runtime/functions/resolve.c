@@ -67,7 +67,7 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     int rc = hosts_find(input->host.at, NULL, &hints, &found);
     int shown = (int)str_truncate(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
-        return err_set(run->e, ERR_UNKNOWN_HOST, "%.*s has no %saddress: %s", shown, input->host.at,
+        return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", shown, input->host.at,
                        adjectives[input->family], gai_strerror(rc));
     if (rc != 0)
         return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", shown,

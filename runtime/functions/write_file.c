@@ -109,7 +109,7 @@ static int open_place(const struct write_file_input *input, struct run_context *
         rc = jail_open_file(run->jail, input->path, flags, 0, &fd, run->e);
         if (rc == 0)
             *out = (struct place){.fd = fd};
-        if (rc != ERR_NO_FILE)
+        if (rc != ERR_FILE_NOT_FOUND)
             return rc;
         rc = make_place(input, flags, run, out);
         if (rc != ERR_FILE_EXISTS)

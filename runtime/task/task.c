@@ -154,7 +154,7 @@ static void finish_canceled(struct task *task, enum cancel_effect effect)
         finish(task, TASK_FAILED, ERR_TIMEOUT);
         break;
     case CANCEL_DEADLINE:
-        finish(task, TASK_FAILED, ERR_DEADLINE);
+        finish(task, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         break;
     case CANCEL_SHUTDOWN:
         finish(task, TASK_CANCELED, ERR_SHUTTING_DOWN);

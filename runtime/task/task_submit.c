@@ -112,7 +112,7 @@ static int check_executors(const struct admission *a, struct err *e)
     if (a->homeless == NULL)
         return 0;
     enum executor executor = task_spec_executor(a->homeless);
-    return err_set(e, ERR_EXECUTOR_OFF, "The executor %s, on which %s runs, is off; %s switches it on",
+    return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is off; %s switches it on",
                    executor_names[executor], a->homeless->function->name, switches[executor]);
 }
 

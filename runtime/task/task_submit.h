@@ -11,7 +11,7 @@
 /* Submits a task: everything it and its children will ever need is allocated here, so that a gather never stops half-way
  * for want of memory. `spec` and all it points to live in `arena`. received_ns: uv_hrtime() when the request came; the
  * deadline counts from it. 0 with *out set; or ERR_TOO_MANY_TASKS, ERR_POOL_FULL (e->pool says which), ERR_LIMIT_EXCEEDED (it
- * would not even fit into an idle service, and e->limit says why), ERR_EXECUTOR_OFF, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN,
+ * would not even fit into an idle service, and e->limit says why), ERR_EXECUTOR_DISABLED, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN,
  * with nothing started, `done` never called. */
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e);

@@ -31,7 +31,7 @@ struct limits {
 struct pool_size {
     struct str name;
     int64_t size;
-    const char *source; /* what says so: "flag", "affinity", "cgroup" */
+    const char *source; /* what says so: "configured", "affinity", "cgroup" */
 };
 
 enum { POOLS_MOST = 16 };

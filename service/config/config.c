@@ -313,7 +313,7 @@ static int size_pools(struct config *config, FILE *err)
         return config_no_memory(err);
     if (rc != 0)
         return config_refuse(err, "--threads %s", e.msg);
-    config->processes_source = config->files_source = "flag";
+    config->processes_source = config->files_source = "configured";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
         config->runtime.files_threads = options_threads(cpus);
         config->files_source = cpus.source;

@@ -67,7 +67,7 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
 static void refuse_connection(struct http *http, int fd, int rc)
 {
     if (!http->refusing)
-        log_event(http->config.log, LOG_WARN, "connections_refused",
+        log_event(http->config.log, LOG_WARN, "connections_rejected",
                   LOG_FIELDS(log_text("error", str_from(error_code(rc))),
                              log_integer("connections", (int64_t)http->count),
                              log_integer("max_connections", http->config.limits->max_connections)));

@@ -52,13 +52,13 @@ int guard_check(const struct head *head, struct str authority, struct str path, 
     if (str_eq(path, "/livez") || str_eq(path, "/readyz"))
         return 0;
     if (!head->any_host && !host_is_local(host))
-        return err_set(e, ERR_MISDIRECTED,
+        return err_set(e, ERR_MISDIRECTED_REQUEST,
                        "The Host header must name an IP address or localhost, for this is a loopback address");
     if (head->fetch_site.at != NULL &&
         (str_eq(head->fetch_site, "cross-site") || str_eq(head->fetch_site, "same-site")))
-        return err_set(e, ERR_FOREIGN_ORIGIN, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
+        return err_set(e, ERR_CROSS_ORIGIN_REQUEST, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
     if (head->origin.at != NULL && !origin_is_host(head->origin, host))
-        return err_set(e, ERR_FOREIGN_ORIGIN,
+        return err_set(e, ERR_CROSS_ORIGIN_REQUEST,
                        "The Origin header must name the same host and port as Host, or be absent");
     return 0;
 }

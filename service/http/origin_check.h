@@ -18,7 +18,7 @@
 struct head;
 
 /* `authority` is that of the target, where it has one, and then counts in place of Host. 0, or with *e filled:
- * ERR_MISDIRECTED when Host is neither an IP address nor localhost, unless head->any_host; ERR_FOREIGN_ORIGIN when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
+ * ERR_MISDIRECTED_REQUEST when Host is neither an IP address nor localhost, unless head->any_host; ERR_CROSS_ORIGIN_REQUEST when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
  * same-site. The probes /livez and /readyz are exempt. */
 int guard_check(const struct head *head, struct str authority, struct str path, struct err *e);
 

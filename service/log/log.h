@@ -86,7 +86,7 @@ static inline bool log_enabled(const struct log *log, enum log_level level)
     return level <= log->level;
 }
 
-/* Whether there is room in the flow for a line now; then *left_out says how many there were none for before. */
+/* Whether there is room in the flow for a line now; then *suppressed says how many there were none for before. */
 bool log_flow_takes(struct log_flow *flow, int most, int64_t *left_out);
 
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n);

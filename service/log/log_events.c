@@ -18,7 +18,7 @@ void report_task(struct log *log, const struct task *task, const struct task_ide
     char detail[TASK_DETAIL];
     if (failed)
         task_error_detail(task, detail);
-    const char *event = view.state == TASK_SUCCEEDED ? "task_done" : failed ? "task_failed" : "task_canceled";
+    const char *event = view.state == TASK_SUCCEEDED ? "task_succeeded" : failed ? "task_failed" : "task_canceled";
     const struct log_field fields[] = {
         log_text("id", str_from(ticket->id)),
         log_text("request_id", request_id),
@@ -45,25 +45,25 @@ void report_refusal(struct log *log, int rc, struct str method, struct str path,
     enum log_level level = status >= 500 ? LOG_WARN : LOG_DEBUG;
     if (level == LOG_WARN && log_enabled(log, level) && !log_flow_takes(&log->refusals, REFUSALS_A_SECOND, &left_out))
         return;
-    log_event(log, level, "request_refused",
+    log_event(log, level, "request_rejected",
               LOG_FIELDS(log_integer("status", status), log_text("error", str_from(error_code(rc))),
                          log_text("method", method), log_text("path", path), log_text("request_id", request_id),
-                         log_integer("left_out", left_out == 0 ? INTEGER_ABSENT : left_out)));
+                         log_integer("suppressed", left_out == 0 ? INTEGER_ABSENT : left_out)));
 }
 
 void report_worker(struct log *log, const struct worker_event *event)
 {
     /* Of one that was up it goes without saying that it ended. */
-    bool says_itself = event->was_up && event->fault == WORKER_ENDED;
+    bool says_itself = event->was_up && event->fault == WORKER_EXITED;
     const struct log_field fields[] = {
         log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),
         log_text("error", absent_if(says_itself, worker_fault_names[event->fault])),
         log_text("detail", str_from(event->system)),
         log_integer("exit_signal", event->exit_signal == 0 ? INTEGER_ABSENT : event->exit_signal),
         log_integer("exit_code", event->exit_code < 0 ? INTEGER_ABSENT : event->exit_code),
-        log_text("task_running", str_from(event->function)),
-        log_text("last_words", event->last_words),
+        log_text("function", str_from(event->function)),
+        log_text("stderr_tail", event->last_words),
         log_seconds("retry_seconds", event->was_up && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),
     };
-    log_event(log, LOG_WARN, event->was_up ? "worker_died" : "worker_start_failed", fields, COUNT_OF(fields));
+    log_event(log, LOG_WARN, event->was_up ? "worker_exited" : "worker_start_failed", fields, COUNT_OF(fields));
 }

@@ -14,15 +14,15 @@
 
 struct task;
 
-/* task_done at debug, task_failed or task_canceled at info. */
+/* task_succeeded at debug, task_failed or task_canceled at info. */
 void report_task(struct log *log, const struct task *task, const struct task_identity *ticket, struct str request_id);
 
-/* request_refused: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
+/* request_rejected: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
  * the former only some a second; the next says left_out.
  * What is not known of the request is absent; rc is an ERR_ code. */
 void report_refusal(struct log *log, int rc, struct str method, struct str path, struct str request_id);
 
-/* worker_died or worker_start_failed, at warn. */
+/* worker_exited or worker_start_failed, at warn. */
 void report_worker(struct log *log, const struct worker_event *event);
 
 #endif

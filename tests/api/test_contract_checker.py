@@ -97,7 +97,7 @@ def everywhere():
     block = {**child, "index": 2, "function": "block", "executor": "threads", "pool": "default", "pid": 4711,
              "tid": 4715, "result": {"blocked_seconds": 0.1}, "usage": {"user_seconds": 0, "system_seconds": 0}}
     died = {**child, "index": 3, "state": "failed",
-            "error": {"code": "worker_died", "status": 500, "detail": "x", "exit_signal": 9}}
+            "error": {"code": "worker_crashed", "status": 500, "detail": "x", "exit_signal": 9}}
     del died["result"], died["usage"]
     left = {**block, "index": 4, "state": "canceled", "cancel": {"reason": "sibling", "effect": "abandoned"},
             "error": {"code": "canceled", "status": 409, "detail": "x"}}
@@ -228,7 +228,7 @@ def test_the_pool_is_named_where_it_is_full_and_only_there(wrong):
 
 def test_a_shared_answer_is_judged_too():
     check(refusal(problem(405, "method_not_allowed"), Allow="POST"), "GET")
-    check(refusal(problem(404, "unknown_path")), "GET", "/nothing")
+    check(refusal(problem(404, "not_found")), "GET", "/nothing")
     with pytest.raises(AssertionError):
         check(refusal(problem(405, "method_not_allowed")), "GET")
     with pytest.raises(AssertionError):

@@ -380,7 +380,7 @@ def test_map_tolerates_as_many_failures_as_asked(client):
     response = client.post("/v1/run/map", {**body, "tolerated_failures": 1})
     assert response.status == 500 and response.value["type"].endswith(":child-failed")
     codes = [c["error"]["code"] for c in response.value["task"]["result"]["tasks"] if c["state"] == "failed"]
-    assert codes == ["unknown_host"] * 2
+    assert codes == ["host_not_found"] * 2
 
 
 def test_maps_count_as_gathers_for_the_depth(client):
@@ -399,8 +399,8 @@ def test_hosts_are_looked_up(run, client, server):
     assert run("resolve", host="127.0.0.1", family="ipv4")["result"]["addresses"] == ["127.0.0.1"]
     assert run("resolve", host="::1", family="ipv6")["result"]["addresses"] == ["::1"]
     response = client.post("/v1/run/resolve", {"host": "::1", "family": "ipv4"})
-    assert response.status == 404 and response.value["type"] == "urn:gatherd:error:unknown-host"
-    assert "::1" in response.value["detail"] and response.value["task"]["error"]["code"] == "unknown_host"
+    assert response.status == 404 and response.value["type"] == "urn:gatherd:error:host-not-found"
+    assert "::1" in response.value["detail"] and response.value["task"]["error"]["code"] == "host_not_found"
 
 
 @pytest.mark.parametrize("host", ["a b", "..", "-", "x" * 253, "\u00e9.invalid", "%", "http://localhost", "1.2.3.4.5"])
@@ -411,7 +411,7 @@ def test_hosts_that_are_none_are_told_so(host, client):
 
 # -- out of time ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline")])
+@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 @pytest.mark.parametrize("path, body, effect", [
     ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG}, "killed"),
     ("/v1/run/primes", ENDLESS, "killed"), ("/v1/run/primes?executor=threads", ENDLESS, "abandoned"),
@@ -437,7 +437,7 @@ def test_what_never_started_was_prevented(path, start):
         name = "processes" if "processes" in path else "default"
         wait_until(lambda: pools(url)[name]["busy"] == 1, "a busy pool")
         response = post(url, f"{path}{'&' if '?' in path else '?'}deadline_seconds=0.1", {"seconds": 0})
-        assert response.status == 504 and response.value["type"].endswith(":deadline")
+        assert response.status == 504 and response.value["type"].endswith(":deadline-exceeded")
         late = response.value["task"]
         assert late["cancel"] == {"reason": "deadline", "effect": "prevented"} and late["started_at"] is None
         assert (late["pool"], late["pid"], late["tid"], late["usage"]) == (name, None, None, None)

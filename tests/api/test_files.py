@@ -81,7 +81,7 @@ def test_examples_are_answered_as_documented(operation, name, client, staged):
     response = client.post(str(target), operation.request_examples()[name])
     status, value = operation.response_examples().get(name, (None, None))
     if operation.path == "/v1/run/read_file" and name == "missing":
-        assert response.status == 404 and response.value["type"].endswith(":no-file")
+        assert response.status == 404 and response.value["type"].endswith(":file-not-found")
     elif status is None:
         assert response.status in (200, 201), response.value
     else:
@@ -195,32 +195,32 @@ def test_a_body_may_be_left_out_where_nothing_is_required(operation, client, sta
 # A request for each documented problem, by the name of the shared answer that documents it.
 PROBLEMS = {
     ("FileForbidden", "path_forbidden"): lambda c, root: c.post("/v1/run/read_file", {"path": "../x"}),
-    ("NoFile", "no_file"): lambda c, root: c.post("/v1/run/read_file", {"path": "missing.txt"}),
+    ("FileNotFound", "file_not_found"): lambda c, root: c.post("/v1/run/read_file", {"path": "missing.txt"}),
     ("FileExists", "file_exists"): lambda c, root: c.post("/v1/run/write_file", {
         "path": put(c, "data.txt", b"x").value["path"], "data": "x", "mode": "x"}),
-    ("FileUnsuitable", "wrong_mode"): lambda c, root: c.ask(
+    ("UnsupportedFileType", "file_mode_mismatch"): lambda c, root: c.ask(
         "POST", Handle(c, "data.txt", "w").target + "/read"),
-    ("FileUnsuitable", "unsuitable_file"): lambda c, root: c.post("/v1/run/read_file", {"path": "."}),
-    ("FileUnsuitable", "not_text"): lambda c, root: c.post("/v1/run/read_file", {"path": "binary.dat"}),
-    ("UnknownHandle", "unknown_handle"): lambda c, root: c.get("/v1/files/nothing"),
-    ("UnknownMethod", "unknown_method"): lambda c, root: c.ask("POST", "/v1/files/nothing/detach"),
-    ("CodingRefused", "coding"): lambda c, root: put(c, "data.txt", b"x", **{"Content-Encoding": "gzip"}),
-    ("PathUnsuitable", "directory"): lambda c, root: c.get("/v1/fs/notes"),
-    ("NotWhole", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
+    ("UnsupportedFileType", "unsupported_file_type"): lambda c, root: c.post("/v1/run/read_file", {"path": "."}),
+    ("UnsupportedFileType", "invalid_utf8"): lambda c, root: c.post("/v1/run/read_file", {"path": "binary.dat"}),
+    ("HandleNotFound", "handle_not_found"): lambda c, root: c.get("/v1/files/nothing"),
+    ("FileMethodNotFound", "file_method_not_found"): lambda c, root: c.ask("POST", "/v1/files/nothing/detach"),
+    ("UnsupportedContentEncoding", "coding"): lambda c, root: put(c, "data.txt", b"x", **{"Content-Encoding": "gzip"}),
+    ("UnsupportedPath", "directory"): lambda c, root: c.get("/v1/fs/notes"),
+    ("MalformedUpload", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
     ("PreconditionFailed", "there_is_one"): lambda c, root: put(c, "hello.txt", b"x", **{"If-None-Match": "*"}),
     ("PreconditionFailed", "there_is_none"): lambda c, root: put(c, "missing.txt", b"x", **{"If-Match": "*"}),
     ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
 }
 # Provoked here by a server of another kind, or in tests/fault.
-ELSEWHERE = {("FileForbidden", "executor_off"), ("NoSpace", "no_space"),
-             ("HandleGone", "handle_closed"), ("HandleGone", "handle_lost"), ("TooManyFiles", "too_many_files"),
+ELSEWHERE = {("FileForbidden", "executor_disabled"), ("InsufficientStorage", "insufficient_storage"),
+             ("Gone", "handle_closed"), ("Gone", "stale_handle"), ("TooManyOpenFiles", "too_many_open_files"),
              ("TooManyStreams", "too_many_streams")}
 
 
 def documented_problems():
     names = {r["$ref"].rsplit("/", 1)[1] for o in FILES for r in o.node["responses"].values() if "$ref" in r}
     shared = openapi_spec.DOCUMENT["components"]["responses"]
-    for name in sorted(names | {"UnknownMethod"}):
+    for name in sorted(names | {"FileMethodNotFound"}):
         for example, value in shared[name]["content"]["application/problem+json"].get("examples", {}).items():
             yield (name, example), value["value"]
 
@@ -239,7 +239,7 @@ def test_problems_are_as_documented(key, client, staged):
     value = PROBLEMS[key](client, staged).value
     wanted = dict(documented_problems())[key]
     assert plain(value) == plain(wanted)
-    if key[1] != "not_text":
+    if key[1] != "invalid_utf8":
         assert value["detail"] == wanted["detail"]
 
 
@@ -248,8 +248,8 @@ def test_handles_that_are_gone_are_as_documented(client, staged):
     file.close()
     wanted = dict(documented_problems())
     value = client.get(file.target).value
-    assert plain(value) == plain(wanted[("HandleGone", "handle_closed")])
-    assert value["detail"] == wanted[("HandleGone", "handle_closed")]["detail"]
+    assert plain(value) == plain(wanted[("Gone", "handle_closed")])
+    assert value["detail"] == wanted[("Gone", "handle_closed")]["detail"]
 
 
 def test_without_a_root_there_are_no_files(start):
@@ -266,9 +266,9 @@ def test_without_a_root_there_are_no_files(start):
             else:
                 response = client.ask(operation.method, target)
             assert response.status == 403, (operation, response.value)
-            assert response.value["type"] == "urn:gatherd:error:executor-off" and "--files-root" in response.value["detail"]
+            assert response.value["type"] == "urn:gatherd:error:executor-disabled" and "--files-root" in response.value["detail"]
         assert plain(client.post("/v1/run/read_file", {"path": "x"}).value) == plain(
-            wanted[("FileForbidden", "executor_off")])
+            wanted[("FileForbidden", "executor_disabled")])
         task = {"function": "read_file", "input": {"path": "x"}}
         assert client.post("/v1/tasks", task).status == 403
         assert client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}, task]}).status == 403
@@ -314,7 +314,7 @@ def test_bytes_by_base64(client, staged, data):
     try:
         wanted = data.decode()
     except UnicodeDecodeError:
-        assert run(client, "read_file", 422, path="raw.bin")["type"].endswith(":not-text")
+        assert run(client, "read_file", 422, path="raw.bin")["type"].endswith(":invalid-utf8")
     else:
         assert run(client, "read_file", path="raw.bin")["data"] == wanted
 
@@ -352,15 +352,15 @@ def test_directories(client, staged):
     assert run(client, "make_directory", path="made/x/y", parents=True) == {"created": True}
     assert run(client, "make_directory", path="made/x/y", exist_ok=True) == {"created": False}
     assert run(client, "make_directory", 409, path="made/x")["type"].endswith(":file-exists")
-    assert run(client, "make_directory", 404, path="nowhere/x")["type"].endswith(":no-file")
+    assert run(client, "make_directory", 404, path="nowhere/x")["type"].endswith(":file-not-found")
     assert run(client, "make_directory", 409, path="hello.txt", exist_ok=True)["type"].endswith(":file-exists")
-    assert run(client, "remove_file", 422, path="made/x/y")["type"].endswith(":unsuitable-file")
+    assert run(client, "remove_file", 422, path="made/x/y")["type"].endswith(":unsupported-file-type")
     assert run(client, "remove_file", 409, path="made", directory=True)["type"].endswith(":file-exists")
-    assert run(client, "remove_file", 422, path="hello.txt", directory=True)["type"].endswith(":unsuitable-file")
+    assert run(client, "remove_file", 422, path="hello.txt", directory=True)["type"].endswith(":unsupported-file-type")
     for path in ("made/x/y", "made/x", "made"):
         assert run(client, "remove_file", path=path, directory=True) == {"removed": True}
     assert run(client, "remove_file", path="made", missing_ok=True) == {"removed": False}
-    assert run(client, "remove_file", 404, path="made")["type"].endswith(":no-file")
+    assert run(client, "remove_file", 404, path="made")["type"].endswith(":file-not-found")
     assert run(client, "write_file", path="p/q/r.txt", data="x", create_parents=True)["written_bytes"] == 1
     assert (staged / "p" / "q" / "r.txt").read_text() == "x"
 
@@ -397,9 +397,9 @@ def test_what_a_directory_lists(client, staged):
     got = run(client, "list_directory", path="kinds")
     assert got == {"entries": [{"name": "directory", "type": "directory"}, {"name": "fifo", "type": "other"},
                                {"name": "link", "type": "symlink"}, {"name": "\u00e9", "type": "file", "size_bytes": 5}],
-                   "truncated": False, "unnameable": 1}
+                   "truncated": False, "skipped_non_utf8": 1}
     assert ".gatherd-tmp" not in [e["name"] for e in run(client, "list_directory")["entries"]]
-    assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsuitable-file")
+    assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsupported-file-type")
     shutil.rmtree(os.fsencode(where))
 
 
@@ -412,16 +412,16 @@ def test_copies_and_renames(client, staged):
     assert run(client, "copy_file", **{"from": "b.txt", "to": "b.txt", "replace": True}) == {"size_bytes": 5}
     assert (staged / "b.txt").read_bytes() == b"other"
     for function, given, code in (
-            ("copy_file", {"from": "docs", "to": "c.txt"}, "unsuitable-file"),
-            ("copy_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsuitable-file"),
-            ("copy_file", {"from": "nothing", "to": "c.txt"}, "no-file"),
-            ("copy_file", {"from": "hello.txt", "to": "nowhere/c.txt"}, "no-file"),
+            ("copy_file", {"from": "docs", "to": "c.txt"}, "unsupported-file-type"),
+            ("copy_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported-file-type"),
+            ("copy_file", {"from": "nothing", "to": "c.txt"}, "file-not-found"),
+            ("copy_file", {"from": "hello.txt", "to": "nowhere/c.txt"}, "file-not-found"),
             ("rename_file", {"from": "hello.txt", "to": "b.txt"}, "file-exists"),
-            ("rename_file", {"from": "nothing", "to": "c.txt"}, "no-file"),
-            ("rename_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsuitable-file"),
+            ("rename_file", {"from": "nothing", "to": "c.txt"}, "file-not-found"),
+            ("rename_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported-file-type"),
             ("rename_file", {"from": "notes", "to": "docs", "replace": True}, "file-exists"),
-            ("rename_file", {"from": "docs", "to": "docs/deep/docs"}, "unsuitable-file"),
-            ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsuitable-file")):
+            ("rename_file", {"from": "docs", "to": "docs/deep/docs"}, "unsupported-file-type"),
+            ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsupported-file-type")):
         before = tree(staged)
         response = client.post(f"/v1/run/{function}", given)
         assert response.value["type"] == f"urn:gatherd:error:{code}", (function, given, response.value)
@@ -474,7 +474,7 @@ def test_files_in_a_gather(client, staged):
              {"function": "sleep", "input": {"seconds": 0}}]
     result = client.post("/v1/gather", {"tasks": tasks, "mode": "all_settled"}).value["result"]
     assert [c["state"] for c in result["tasks"]] == ["succeeded", "failed", "failed", "succeeded"]
-    assert [c["error"]["code"] for c in result["tasks"][1:3]] == ["no_file", "path_forbidden"]
+    assert [c["error"]["code"] for c in result["tasks"][1:3]] == ["file_not_found", "path_forbidden"]
     assert result["tasks"][0]["result"] == {"written_bytes": 8, "size_bytes": 8}
     response = client.post("/v1/gather", {"tasks": tasks})
     assert response.status == 500 and response.value["type"].endswith(":child-failed")

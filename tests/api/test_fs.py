@@ -96,9 +96,9 @@ def test_names_of_all_kinds(client, root):
 
 
 def test_paths_that_are_no_files(client, staged):
-    for path, status, code in (("docs", 422, "unsuitable-file"), ("docs/", 422, "unsuitable-file"),
-                               ("nothing", 404, "no-file"), ("nothing/x", 404, "no-file"),
-                               ("hello.txt/x", 422, "unsuitable-file"), ("x" * 256, 422, "invalid"),
+    for path, status, code in (("docs", 422, "unsupported-file-type"), ("docs/", 422, "unsupported-file-type"),
+                               ("nothing", 404, "file-not-found"), ("nothing/x", 404, "file-not-found"),
+                               ("hello.txt/x", 422, "unsupported-file-type"), ("x" * 256, 422, "invalid"),
                                ("/".join(["x" * 100] * 41), 422, "invalid")):
         got = client.get(fs(path))
         assert (got.status, got.value["type"]) == (status, f"urn:gatherd:error:{code}"), path

@@ -254,7 +254,7 @@ def test_nested_gathers_do_not_starve_one_another(run):
 
 # -- clocks --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline")])
+@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_a_task_out_of_time_has_failed(member, code, client):
     for path, body in (("/v1/tasks", sleep(LONG, **{member: 0.1})),
                        (f"/v1/run/sleep?{member}=0.1", {"seconds": LONG})):
@@ -269,7 +269,7 @@ def test_a_task_out_of_time_has_failed(member, code, client):
 
 
 def test_the_earlier_clock_counts(client):
-    for timeout, deadline, first in ((0.05, 5, "timeout"), (5, 0.05, "deadline")):
+    for timeout, deadline, first in ((0.05, 5, "timeout"), (5, 0.05, "deadline_exceeded")):
         task = sleep(LONG, timeout_seconds=timeout, deadline_seconds=deadline)
         assert client.post("/v1/tasks", task).value["type"] == f"urn:gatherd:error:{first}"
 
@@ -279,7 +279,7 @@ def test_in_time_is_in_time(client):
     assert task["state"] == "succeeded" and task["cancel"] is None
 
 
-@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline")])
+@pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_a_gather_out_of_time_takes_its_children_along(member, code, run):
     task = run(504, sleep(LONG), inner(sleep(LONG)), sleep(0.01), mode="all_settled", **{member: 0.1})
     assert task["error"]["code"] == code and task["cancel"] == {"reason": code, "effect": "stopped"}
@@ -301,7 +301,7 @@ def test_waiting_for_a_turn_counts_for_the_deadline_alone(run):
                max_concurrency=1, mode="all_settled")
     assert states(task) == ["succeeded", "failed", "succeeded"]
     late = task["result"]["tasks"][1]
-    assert late["error"]["code"] == "deadline" and late["cancel"] == {"reason": "deadline", "effect": "prevented"}
+    assert late["error"]["code"] == "deadline_exceeded" and late["cancel"] == {"reason": "deadline", "effect": "prevented"}
     assert "pid" not in late and "duration_seconds" not in late
 
 
@@ -317,7 +317,7 @@ def test_the_default_deadline_counts(start):
     own = start("--default-deadline-seconds", "0.2")
     with Client(own.urls()[0]) as client:
         response = client.post("/v1/gather", gather(sleep(LONG)))
-        assert response.status == 504 and response.value["type"].endswith(":deadline")
+        assert response.status == 504 and response.value["type"].endswith(":deadline-exceeded")
 
 
 def test_the_shortest_clock_there_is(client):

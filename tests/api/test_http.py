@@ -443,7 +443,7 @@ def test_a_client_that_drips_its_body_is_cut_off(start):
             slow.send(request_bytes("POST", SLEEP, b"", *head))
             took = drip(slow, data)
             assert took >= 0.9 and (took < 2 or not RELEASE)
-    assert not own.events(event="task_done")
+    assert not own.events(event="task_succeeded")
     assert alive(own.urls()[0])
 
 

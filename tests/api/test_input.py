@@ -20,7 +20,7 @@ def nothing_starts(server):
     def marker(seconds):
         with Client(server.urls()[0]) as client:
             done = client.post("/v1/run/sleep", {"seconds": seconds}).value
-        server.wait_event(event="task_done", id=done["id"])
+        server.wait_event(event="task_succeeded", id=done["id"])
 
     marker(0)
     before = ended()
@@ -242,7 +242,7 @@ def test_unknown_functions(name, client, nothing_starts):
                                  "/tasks/1/function")):
         response = client.post(path, body)
         assert response.status == 404, response.value
-        assert response.value["type"] == "urn:gatherd:error:unknown-function"
+        assert response.value["type"] == "urn:gatherd:error:function-not-found"
         assert [e["pointer"] for e in response.value["errors"]] == [pointer]
 
 

@@ -427,7 +427,7 @@ def test_the_log_tells_what_became_of_tasks(start):
                              **{"X-Request-Id": "two"}).value["task"]
     event = own.wait_event(request_id="one")
     assert (event["event"], event["level"], event["id"], event["function"], event["state"]) == (
-        "task_done", "debug", done["id"], "sleep", "succeeded")
+        "task_succeeded", "debug", done["id"], "sleep", "succeeded")
     assert event["queued_seconds"] == done["queued_seconds"]
     assert event["duration_seconds"] == done["duration_seconds"]
     event = own.wait_event(request_id="two")

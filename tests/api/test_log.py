@@ -75,22 +75,22 @@ def test_a_worker_that_is_killed_has_one_line(log_format, start):
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
         problem = doomed.result().value
-    line = one(own, event="worker_died")
+    line = one(own, event="worker_exited")
     assert {k: v for k, v in line.items() if k != "time"} == {
-        "level": "warn", "event": "worker_died", "pid": pid, "exit_signal": 9, "task_running": "primes"}
+        "level": "warn", "event": "worker_exited", "pid": pid, "exit_signal": 9, "function": "primes"}
     failed = one(own, event="task_failed")
-    assert (failed["id"], failed["error"]) == (problem["task"]["id"], "worker_died")
+    assert (failed["id"], failed["error"]) == (problem["task"]["id"], "worker_crashed")
     assert failed["detail"] == problem["detail"] == problem["task"]["error"]["detail"]
     assert lines(own).index(line) < lines(own).index(failed), "the cause comes first"
 
     idle = next(other for other in both if other != pid)
     os.kill(idle, signal.SIGABRT)
-    line = one(own, event="worker_died", pid=idle)
+    line = one(own, event="worker_exited", pid=idle)
     assert {k: v for k, v in line.items() if k != "time"} == {
-        "level": "warn", "event": "worker_died", "pid": idle, "exit_signal": 6}
+        "level": "warn", "event": "worker_exited", "pid": idle, "exit_signal": 6}
     wait_until(lambda: len(workers(url)) == 2, "a new worker")
     own.stop()
-    assert len(lines(own, event="worker_died")) == 2 and not lines(own, event="request_refused")
+    assert len(lines(own, event="worker_exited")) == 2 and not lines(own, event="request_rejected")
     assert not lines(own, event="worker_start_failed")
 
 
@@ -110,7 +110,7 @@ def test_workers_that_gatherd_ends_itself_have_none(start):
         busy_worker(url)
         own.terminate()
     own.wait()
-    assert [e["event"] for e in own.events(level="warn")] == ["canceling"], own.events(level="warn")
+    assert [e["event"] for e in own.events(level="warn")] == ["drain_timeout"], own.events(level="warn")
 
 
 def test_a_worker_that_does_not_start_has_a_line_for_each_attempt(start):
@@ -123,10 +123,10 @@ def test_a_worker_that_does_not_start_has_a_line_for_each_attempt(start):
     fourth = own.wait_event(count=4, event="worker_start_failed")
     resource.prlimit(own.pid, resource.RLIMIT_NOFILE, (soft, hard))
     failed = own.events(event="worker_start_failed")
-    assert {(e["level"], e["error"], e["detail"]) for e in failed} == {("warn", "not_spawned", "too many open files")}
+    assert {(e["level"], e["error"], e["detail"]) for e in failed} == {("warn", "spawn_failed", "too many open files")}
     assert not any(key in e for e in failed for key in ("pid", "exit_signal", "exit_code"))
     assert [e["retry_seconds"] for e in failed[:4]] == [0, 0, 0.1, 0.2] and fourth == failed[3]
-    assert [e["pid"] for e in own.events(event="worker_died")] == [pid]
+    assert [e["pid"] for e in own.events(event="worker_exited")] == [pid]
     assert post(url, "/v1/run/sum", {"n": 10}).status == 200
 
 
@@ -150,32 +150,32 @@ def test_overload_is_seen_at_warn(log_format, start):
         issued = client.post(BLOCK, {"seconds": 0}).header("X-Request-Id")
         line = one(own, request_id="late-3")
         assert {k: v for k, v in line.items() if k != "time"} == {
-            "level": "warn", "event": "request_refused", "status": 503, "error": "pool_full", "method": "POST",
+            "level": "warn", "event": "request_rejected", "status": 503, "error": "pool_full", "method": "POST",
             "path": BLOCK, "request_id": "late-3"}
         assert one(own, request_id=issued)["status"] == 503
         assert filler.answer("POST", BLOCK).status == 200
     own.stop()
-    assert len(lines(own)) == 6 and {e["event"] for e in lines(own)} == {"request_refused"}
+    assert len(lines(own)) == 6 and {e["event"] for e in lines(own)} == {"request_rejected"}
 
 
 REFUSED = [  # request, status, error
-    (request_bytes("GET", "/nowhere?token=secret"), 404, "unknown_path"),
+    (request_bytes("GET", "/nowhere?token=secret"), 404, "not_found"),
     (request_bytes("DELETE", SLEEP), 405, "method_not_allowed"),
     (request_bytes("BREW", SLEEP), 405, "method_not_allowed"),
-    (request_bytes("HEAD", "/nowhere"), 404, "unknown_path"),
+    (request_bytes("HEAD", "/nowhere"), 404, "not_found"),
     (request_bytes("POST", SLEEP, b"{}", "Content-Type: text/plain"), 415, "unsupported_media_type"),
     (request_bytes("POST", SLEEP, b"{"), 400, "malformed_json"),
     (request_bytes("POST", SLEEP, {"seconds": -1}), 422, "invalid"),
     (request_bytes("GET", "/livez", None, "Host: other"), 400, "malformed_http"),
-    (request_bytes("GET", "/v1/limits", host="example.com"), 421, "misdirected"),
-    (request_bytes("GET", "/v1/limits", None, "Origin: http://example.com"), 403, "foreign_origin"),
+    (request_bytes("GET", "/v1/limits", host="example.com"), 421, "misdirected_request"),
+    (request_bytes("GET", "/v1/limits", None, "Origin: http://example.com"), 403, "cross_origin_request"),
     (request_bytes("POST", SLEEP, b"x" * 9999), 413, "body_too_large"),
     (request_bytes("POST", SLEEP, b"bb8\r\n" + b"x" * 3000 + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 413,
      "body_too_large"),
-    (request_bytes("GET", "/v1/fs/none"), 404, "no_file"),
-    (request_bytes("PUT", "/v1/fs/a/b/none", b"x"), 404, "no_file"),
+    (request_bytes("GET", "/v1/fs/none"), 404, "file_not_found"),
+    (request_bytes("PUT", "/v1/fs/a/b/none", b"x"), 404, "file_not_found"),
     (request_bytes("PUT", "/v1/fs/..", b"x"), 403, "path_forbidden"),
-    (request_bytes("GET", "/v1/files/unknown"), 404, "unknown_handle"),
+    (request_bytes("GET", "/v1/files/unknown"), 404, "handle_not_found"),
 ]
 
 
@@ -195,12 +195,12 @@ def test_what_clients_do_wrong_is_seen_at_debug(start, tmp_path):
                 assert raw.read(method).status == status, request
         line = one(own, request_id=f"r{i}")
         assert {k: v for k, v in line.items() if k != "time"} == {
-            "level": "debug", "event": "request_refused", "status": status, "error": error, "method": method,
+            "level": "debug", "event": "request_rejected", "status": status, "error": error, "method": method,
             "path": target.split("?")[0], "request_id": f"r{i}"}
     own.stop()
     quiet.stop()
-    assert len(lines(own, event="request_refused")) == len(REFUSED)
-    assert [e["event"] for e in lines(quiet)] == ["listening", "draining", "ended"]
+    assert len(lines(own, event="request_rejected")) == len(REFUSED)
+    assert [e["event"] for e in lines(quiet)] == ["listening", "draining", "stopped"]
 
 
 def test_a_body_without_end_is_refused_once(start):
@@ -228,7 +228,7 @@ def test_failed_tasks_and_what_went_well_are_no_refusals(start, tmp_path):
             assert client.post(target, body, **{"X-Request-Id": f"is-{status}"}).status == status
         assert client.get("/livez", **{"X-Request-Id": "probe"}).status == 200
     own.stop()
-    for request_id, events in (("is-504", ["task_failed"]), ("is-404", ["task_failed"]), ("is-200", ["task_done"]),
+    for request_id, events in (("is-504", ["task_failed"]), ("is-404", ["task_failed"]), ("is-200", ["task_succeeded"]),
                                ("probe", [])):
         assert [e["event"] for e in own.events(request_id=request_id)] == events, request_id
 
@@ -272,7 +272,7 @@ def test_what_comes_during_the_drain_is_refused_at_warn(start):
         assert busy.answer("POST", SLEEP).status == 200
     own.wait()
     assert [(e["event"], e["error"], e["request_id"]) for e in lines(own)] == [
-        ("request_refused", "shutting_down", "late")]
+        ("request_rejected", "shutting_down", "late")]
 
 
 def refused(url):
@@ -304,7 +304,7 @@ def test_refused_connections_are_told_of_once_until_there_was_room(start):
         found = wait_until(lambda: lines(own) if len(lines(own)) >= times else None, "a line", patience=SOON)
         assert len(found) == times, found
         assert {k: v for k, v in found[-1].items() if k != "time"} == {
-            "level": "warn", "event": "connections_refused", "error": "too_many_connections", "connections": 4,
+            "level": "warn", "event": "connections_rejected", "error": "too_many_connections", "connections": 4,
             "max_connections": 4}
         for raw, _ in held:
             raw.sock.close()
@@ -378,8 +378,8 @@ def test_a_flood_of_refusals_fills_no_disk(start):
         wait_until(one_more_is_logged, "a second that has room")
 
         def refusals():
-            lines = own.events(event="request_refused")
-            return sum(1 + line.get("left_out", 0) for line in lines) == FLOOD + len(asked) and lines
+            lines = own.events(event="request_rejected")
+            return sum(1 + line.get("suppressed", 0) for line in lines) == FLOOD + len(asked) and lines
         lines = wait_until(refusals, "the count of what was left out")
         assert 50 <= len(lines) <= 50 * (took + time.monotonic() - began + 2)
 

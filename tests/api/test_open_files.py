@@ -106,14 +106,14 @@ def test_a_closed_file_is_gone(how, client, server, staged):
 def test_handles_that_never_were(handle, client):
     for response in (client.get(f"/v1/files/{handle}"), client.ask("DELETE", f"/v1/files/{handle}"),
                      client.ask("POST", f"/v1/files/{handle}/read")):
-        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:unknown-handle"), handle
+        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:handle-not-found"), handle
 
 
 def test_an_unknown_method_lists_those_there_are(client, staged):
     file = Handle(client, "hello.txt")
     for method in ("fileno", "Read", "read%20", "detach", "x" * 100):
         response = client.ask("POST", f"{file.target}/{method}")
-        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:unknown-method")
+        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:file-method-not-found")
         assert response.value["detail"].endswith(": " + ", ".join(METHODS))
     file.close()
 
@@ -129,7 +129,7 @@ def test_a_handle_from_before_a_restart(own, tmp_path):
     with Client(second.urls()[0]) as client:
         for response in (client.get(file.target), client.ask("DELETE", file.target),
                          client.ask("POST", file.target + "/read")):
-            assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:handle-lost")
+            assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:stale-handle")
 
 
 def test_too_many_open_files(own):
@@ -138,7 +138,7 @@ def test_too_many_open_files(own):
     with Client(server.urls()[0]) as client:
         files = [Handle(client, "a.txt") for _ in range(3)]
         response = client.post("/v1/files", {"path": "a.txt"})
-        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-files")
+        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-open-files")
         assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()
         files[1].close()
         files[1] = Handle(client, "a.txt")
@@ -244,7 +244,7 @@ class Both:
         response = self.ours.client.post(f"{self.ours.target}/{method}", sent)
         if expected is None:
             assert response.status == 422, (self.history, response.value)
-            code = "invalid" if method in self.ours.opened["methods"] else "wrong-mode"
+            code = "invalid" if method in self.ours.opened["methods"] else "file-mode-mismatch"
             assert response.value["type"] == f"urn:gatherd:error:{code}"
         else:
             assert response.status == 200, (self.history, response.value)
@@ -420,9 +420,9 @@ def test_a_file_that_is_no_text(client, staged):
         (staged / "binary.dat").write_bytes(content)
         file = Handle(client, "binary.dat")
         for method in ("read", "readline", "readlines"):
-            assert file(method, 422)["type"] == "urn:gatherd:error:not-text"
+            assert file(method, 422)["type"] == "urn:gatherd:error:invalid-utf8"
             assert file.look()["position"] == 0
-        assert file("pread", 422, offset=0, length=9)["type"] == "urn:gatherd:error:not-text"
+        assert file("pread", 422, offset=0, length=9)["type"] == "urn:gatherd:error:invalid-utf8"
         file.close()
         same = Handle(client, "binary.dat", encoding="base64")
         assert base64.b64decode(same("read")["data"]) == content
@@ -442,7 +442,7 @@ def test_the_mode_decides_what_may_be_done(client, staged):
                                    ("writelines", {"lines": ["x"]}, writes), ("truncate", {"size": 1}, writes),
                                    ("pwrite", {"offset": 0, "data": "x"}, writes and "a" not in mode)):
             value = file(method, 200 if may else 422, **given)
-            assert may or value["type"] == "urn:gatherd:error:wrong-mode"
+            assert may or value["type"] == "urn:gatherd:error:file-mode-mismatch"
             assert may or value["detail"] == f"modes.txt is open in mode {mode}, in which {method} can't be called"
             assert (method in file.opened["methods"]) == may
         assert {"seek", "tell", "flush", "fsync", "stat", "close"} <= set(file.opened["methods"])
@@ -504,7 +504,7 @@ def test_what_was_refused_or_failed_is_not_spent(own):
             "mode": "all_settled", "max_concurrency": 1,
             "tasks": [{"function": "read_file", "input": {"path": name}} for name in names]})
         codes = [t.get("error", {}).get("code") for t in response.value["result"]["tasks"]]
-        assert codes == ["not_text", "not_text", None, "limit_exceeded", None, "limit_exceeded", None]
+        assert codes == ["invalid_utf8", "invalid_utf8", None, "limit_exceeded", None, "limit_exceeded", None]
 
 
 def test_characters_of_several_bytes_are_paid_for_as_they_are(own):

@@ -8,8 +8,8 @@ import openapi_spec
 
 SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
 COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
-SHARED_ANSWERS = {("responses", "UnknownPath"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
-                  ("responses", "UnknownMethod")}  # of all paths of open files
+SHARED_ANSWERS = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
+                  ("responses", "FileMethodNotFound")}  # of all paths of open files
 # What narrows another schema, which is the strict one.
 NARROWING = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
 
@@ -92,8 +92,8 @@ def test_each_error_belongs_to_an_answer_of_its_status():
     named = {}
     for status, response in [(s, r) for o in openapi_spec.OPERATIONS for s, r in o.responses.items()] + [
             (contract.ERRORS[code][0], openapi_spec.DOCUMENT["components"]["responses"][name]) for name, code in
-            (("UnknownPath", "unknown_path"), ("MethodNotAllowed", "method_not_allowed"),
-             ("UnknownMethod", "unknown_method"))]:
+            (("PathNotFound", "not_found"), ("MethodNotAllowed", "method_not_allowed"),
+             ("FileMethodNotFound", "file_method_not_found"))]:
         for code, (of_code, _) in contract.ERRORS.items():
             if f"`{code.replace('_', '-')}`" in response["description"]:
                 assert status == of_code, (code, status)
@@ -103,4 +103,4 @@ def test_each_error_belongs_to_an_answer_of_its_status():
 
 def test_limits_have_the_same_names_everywhere():
     limits = SCHEMAS["Limits"]
-    assert limits["required"] == list(limits["properties"]) == SCHEMAS["LimitPassed"]["properties"]["name"]["enum"]
+    assert limits["required"] == list(limits["properties"]) == SCHEMAS["ExceededLimit"]["properties"]["name"]["enum"]

@@ -30,8 +30,8 @@ def test_pools_have_the_sizes_they_were_given(start):
     with Client(own.urls()[0]) as client:
         listed = client.get("/v1/pools").value["pools"]
     assert [(p["name"], p["executor"], p["size"], p["size_source"], p["queue_limit"]) for p in listed] == [
-        ("default", "threads", 3, "flag", 7), ("reports", "threads", 2, "flag", 7),
-        ("slow-io_1", "threads", 1, "flag", 7), ("processes", "processes", 3, "flag", 7)]
+        ("default", "threads", 3, "configured", 7), ("reports", "threads", 2, "configured", 7),
+        ("slow-io_1", "threads", 1, "configured", 7), ("processes", "processes", 3, "configured", 7)]
     names = sorted(threads(own.pid).values())
     assert [n for n in names if n.startswith("gd-")] == ["gd-default"] * 3 + ["gd-reports"] * 2 + ["gd-slow-io_1"]
     assert len(children(own.pid)) == 3
@@ -53,7 +53,7 @@ def test_sizes_follow_the_processors_there_are(start):
             listed = pools(start().urls()[0])
             if listed["processes"]["size_source"] == "affinity":  # else the cgroup allows less
                 assert (listed["processes"]["size"], listed["default"]["size"]) == (count, min(32, count + 4))
-            assert listed["default"]["size_source"] == listed["processes"]["size_source"] != "flag"
+            assert listed["default"]["size_source"] == listed["processes"]["size_source"] != "configured"
             assert listed["processes"]["size"] <= count
     finally:
         os.sched_setaffinity(0, mine)
@@ -221,7 +221,7 @@ def test_without_worker_processes(start):
                        ("/v1/run/map", {"function": "primes", "inputs": [{"to": 1}]})):
         response = post(url, path, body)
         assert response.status == 403, response.value
-        assert steady(response.value) == steady(example("Forbidden", "executor_off"))
+        assert steady(response.value) == steady(example("Forbidden", "executor_disabled"))
     assert post(url, "/v1/run/sum?executor=threads", {"n": 5000}).value["result"]["sum"] == 12497500
     assert post(url, "/v1/gather", gather(task("block", seconds=0), task("sleep", seconds=0))).status == 200
 

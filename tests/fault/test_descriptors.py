@@ -57,7 +57,7 @@ def test_with_all_in_use_at_once_everything_is_answered(start, tmp_path):
         client = stack.enter_context(Client(url))
         limits = client.get(READ).value
         assert sum(limits[name] for name in LOWERED) < FEW and min(limits[name] for name in LOWERED) > FEW // 20
-        told = {e["limit"]: e for e in own.events(event="limit_lowered")}
+        told = {e["limit"]: e for e in own.events(event="limit_reduced")}
         assert {name: e["now"] for name, e in told.items()} == {name: limits[name] for name in LOWERED}
         assert all(e["level"] == "warn" and e["descriptors"] == FEW for e in told.values())
         assert [told[name]["asked"] for name in LOWERED] == [8192, 1000, 256]
@@ -65,7 +65,7 @@ def test_with_all_in_use_at_once_everything_is_answered(start, tmp_path):
         for _ in range(limits["max_open_files"]):
             Handle(client, "a.bin")
         response = client.post("/v1/files", {"path": "a.bin"})
-        assert (response.status, kind(response)) == (503, "too-many-files")
+        assert (response.status, kind(response)) == (503, "too-many-open-files")
 
         for _ in range(limits["max_streams"]):
             download(stack, url, "a.bin")
@@ -94,14 +94,14 @@ def test_with_all_in_use_at_once_everything_is_answered(start, tmp_path):
         assert run(client, "read_file", path="a.bin", length=1)["data"] == "x"
         assert descriptors(own.pid) <= FEW
     wait_until(lambda: served(url), "a place for a connection")
-    assert own.events(event="accept_exhausted") == []
+    assert own.events(event="accept_failed") == []
 
 
 def test_workers_keep_no_more_than_their_share(start, tmp_path):
     own = few(start, 200, "--processes", "64", "--files-root", str(tmp_path))
     pool = pools(own.urls()[0])["processes"]
     assert 4 < pool["size"] < 32 and pool["size_source"] == "descriptors"
-    assert own.events(event="limit_lowered", limit="processes", asked=64, now=pool["size"])
+    assert own.events(event="limit_reduced", limit="processes", asked=64, now=pool["size"])
     wait_until(lambda: len(pools(own.urls()[0])["processes"]["workers"]) == pool["size"], "the workers")
 
 
@@ -110,7 +110,7 @@ def test_where_there_are_enough_nothing_is_lowered(start, tmp_path):
     with Client(own.urls()[0]) as client:
         limits = client.get(READ).value
     assert [limits[name] for name in LOWERED] == [8192, 1000, 256]
-    assert own.events(event="limit_lowered") == []
+    assert own.events(event="limit_reduced") == []
 
 
 def test_connections_that_find_no_descriptor_are_told_so(start):
@@ -123,7 +123,7 @@ def test_connections_that_find_no_descriptor_are_told_so(start):
         _, hard = resource.prlimit(own.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(own.pid, resource.RLIMIT_NOFILE, (descriptors(own.pid) + 3, hard))
         held = []
-        while not own.events(event="accept_exhausted"):
+        while not own.events(event="accept_failed"):
             held.append(stack.enter_context(Raw(url)))
             held[-1].send(request_bytes("GET", READ))
             held[-1].answer("GET", READ)
@@ -139,5 +139,5 @@ def test_connections_that_find_no_descriptor_are_told_so(start):
         for raw in held:
             raw.sock.close()
         wait_until(lambda: served(url), "a place for a connection")
-    told = own.events(event="accept_exhausted")
+    told = own.events(event="accept_failed")
     assert len(told) == 1 and told[0]["level"] == "warn" and told[0]["error"] == "Too many open files"

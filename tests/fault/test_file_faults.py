@@ -317,7 +317,7 @@ def fill(root, left):
 
 def check_full(response):
     assert response.status == 507, response.value
-    assert response.value["type"] == "urn:gatherd:error:no-space"
+    assert response.value["type"] == "urn:gatherd:error:insufficient-storage"
 
 
 def full_writes():
@@ -572,7 +572,7 @@ def test_no_descriptors_left(root, serve, tmp_path):
             if response.status != 201:
                 break
             handles.append(response.header("location"))
-        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-files")
+        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-open-files")
         assert response.header("retry-after")
         assert client.post("/v1/run/read_file", {"path": "a.txt"}).status == 503
         assert client.get(fs("a.txt")).status == 503

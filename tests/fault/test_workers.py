@@ -39,7 +39,7 @@ def whole(own):
 
 
 def check_died(response, pid, number):
-    assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-died"
+    assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-crashed"
     error = response.value["task"]["error"]
     assert error["exit_signal"] == number and "exit_code" not in error
     assert str(pid) in error["detail"] and response.value["task"]["pid"] == pid
@@ -84,7 +84,7 @@ def test_a_pool_is_whole_again_at_once(start):
             check_died(doomed.result(), pid, signal.SIGKILL)
 
 
-def test_a_child_whose_worker_died_says_so(start):
+def test_a_child_whose_worker_crashed_says_so(start):
     own = start("--processes", "1")
     url = own.urls()[0]
     with Background(url) as background:
@@ -93,7 +93,7 @@ def test_a_child_whose_worker_died_says_so(start):
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
         first, second, third = asked.result().value["result"]["tasks"]
-    assert first["error"]["code"] == "worker_died" and first["error"]["exit_signal"] == 9 and first["pid"] == pid
+    assert first["error"]["code"] == "worker_crashed" and first["error"]["exit_signal"] == 9 and first["pid"] == pid
     assert second["state"] == third["state"] == "succeeded" and second["pid"] != pid
 
 
@@ -106,7 +106,7 @@ def test_a_divided_call_fails_with_its_part(start):
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
         response = asked.result()
-    assert response.status == 500 and response.value["type"].endswith(":worker-died")
+    assert response.status == 500 and response.value["type"].endswith(":worker-crashed")
     assert str(pid) in response.value["detail"]
     wait_until(lambda: whole(own), "a whole pool: the other part was canceled")
 
@@ -168,8 +168,8 @@ def test_a_task_that_wants_too_much_memory_fails_alone(start):
         around = background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 500})
         for _ in range(10):
             response = post(url, "/v1/run/primes", BIG)
-            assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-memory"
-            assert response.value["task"]["error"]["code"] == "worker_memory"
+            assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-out-of-memory"
+            assert response.value["task"]["error"]["code"] == "worker_out_of_memory"
         assert post(url, "/v1/run/primes", {"to": 10 ** 6}).value["result"]["count"] == 78498
         assert around.result().value["result"]["counts"]["succeeded"] == 500
     assert post(start("--processes", "1").urls()[0], "/v1/run/primes", BIG).status == 200, "else there is enough"
@@ -218,7 +218,7 @@ class Load(threading.Thread):
                 assert child["result"]["sum"] == n * (n - 1) // 2
                 self.succeeded += 1
             else:
-                assert (child["error"]["code"], child["error"]["exit_signal"]) == ("worker_died", 9), child
+                assert (child["error"]["code"], child["error"]["exit_signal"]) == ("worker_crashed", 9), child
                 self.died += 1
 
 
@@ -268,7 +268,7 @@ def test_two_hundred_kills_under_load(start):
     assert 0 < died <= kills < ended
     ids = [i for load in loads for i in load.ids]
     assert len(set(ids)) == len(ids)
-    own.wait_event(event="task_done", id=ids[-1])
-    logged = [e["id"] for e in own.events(event="task_done", function="gather")]
+    own.wait_event(event="task_succeeded", id=ids[-1])
+    logged = [e["id"] for e in own.events(event="task_succeeded", function="gather")]
     assert sorted(logged) == sorted(ids), "each answer was given once"
     wait_until(lambda: descriptors(own.pid) <= before, f"{before} descriptors again, not {descriptors(own.pid)}")

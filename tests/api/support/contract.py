@@ -10,13 +10,15 @@ from server import ROOT
 # Headers of HTTP itself, not of an operation.
 PLAIN_HEADERS = {"date", "content-length", "content-type", "connection"}
 # Answers that are possible on any path, listed or not.
-ANYWHERE = ("MalformedHttp", "ForeignOrigin", "Misdirected", "Unavailable")
+ANYWHERE = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
 PLACE = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
 CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
 USAGE_SLACK = 0.05   # seconds that the system's accounts of processor time may be off
 POOLED = ("threads", "processes", "files")
 PARENTS = ("gather", "map")
 
+# The reason of the cancel that each of these errors comes from.
+CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
 ERRORS = {code: (int(status), title) for code, status, title in re.findall(
     r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8"))}
 
@@ -57,13 +59,13 @@ def documented(method, target, status):
     if operation is not None:
         found = operation.responses.get(status)
     else:
-        name = "MethodNotAllowed" if path is not None else "UnknownPath"
+        name = "MethodNotAllowed" if path is not None else "PathNotFound"
         shared = openapi_spec.DOCUMENT["components"]["responses"]
         by_status = {spec_status(shared[n]): shared[n] for n in (*ANYWHERE, name)}
         if path is None and target.startswith("/v1/run/"):
-            by_status[404] = shared["UnknownFunction"]
+            by_status[404] = shared["FunctionNotFound"]
         if path is None and method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
-            by_status[404] = shared["UnknownMethod"]
+            by_status[404] = shared["FileMethodNotFound"]
         found = by_status.get(status)
     assert found is not None, f"{method} {target}: status {status} is not documented"
     return found
@@ -180,8 +182,8 @@ def check_end(task):
         assert (cancel["effect"] == "prevented") == (not ran), task
     if error is not None:
         assert error["status"] == ERRORS[error["code"]][0]
-        if error["code"] in ("timeout", "deadline"):
-            assert state == "failed" and cancel["reason"] == error["code"]
+        if error["code"] in CLOCKS:
+            assert state == "failed" and cancel["reason"] == CLOCKS[error["code"]]
         if state == "canceled":
             assert cancel is not None
     check_place(task, ran)
@@ -209,7 +211,7 @@ def check_place(task, ran):
         assert effect in (None, "prevented", "killed", "too_late"), task
     else:
         assert effect in (None, "prevented", "abandoned", "too_late"), task
-    died = error.get("code") == "worker_died"
+    died = error.get("code") == "worker_crashed"
     assert (usage is not None) == (ran and not died and effect not in ("killed", "abandoned")), task
     if usage is not None:
         assert ("worker_peak_rss_bytes" in usage) == (executor == "processes"), task

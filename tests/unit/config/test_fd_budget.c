@@ -7,11 +7,11 @@
 
 #include <cmocka.h>
 
-static struct pool_size pools[] = {{.name = {.at = "default", .len = 7}, .size = 6, .source = "flag"}};
+static struct pool_size pools[] = {{.name = {.at = "default", .len = 7}, .size = 6, .source = "configured"}};
 
 static struct config config_of(int64_t connections, int64_t files, int64_t streams, int64_t processes)
 {
-    struct config config = {.processes_source = "flag"};
+    struct config config = {.processes_source = "configured"};
     config.service.listen.count = 1;
     config.http.max_connections = connections;
     config.limits.max_open_files = files;
@@ -70,7 +70,7 @@ static void everybody_keeps_a_share(void **state)
         assert_int_equal(config.runtime.processes, lowered_to(lowered, count, "processes", 4));
         assert_true(config.http.max_connections >= 4 && config.limits.max_open_files >= 2);
         assert_true(config.limits.max_streams >= 1 && config.runtime.processes >= 1 && lingers >= 1);
-        assert_string_equal(config.processes_source, config.runtime.processes < 4 ? "descriptors" : "flag");
+        assert_string_equal(config.processes_source, config.runtime.processes < 4 ? "descriptors" : "configured");
         if (most > 300) /* four workers need no more than their share */
             assert_int_equal(config.runtime.processes, 4);
         if (count > 0) /* nothing is left over while somebody goes without */

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct pool_size two_pools[] = {{STR("default"), 2, "flag"}, {STR("side"), 1, "flag"}};
+static struct pool_size two_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
 
 /* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
@@ -25,7 +25,7 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     limits.pools = (struct array){two_pools, 2};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = processes,
-                                                               .processes.size_source = "flag",
+                                                               .processes.size_source = "configured",
                                                                .processes.command = deed_command,
                                                                .processes.max_tasks = INTEGER_ABSENT});
     assert_non_null(f);
@@ -167,7 +167,7 @@ static void nobody_need_ask_why(void **state)
     struct fixture *f = start(0, 0);
     struct task_spec child = deed_for(f, EXECUTOR_THREADS, 1, NULL, DEED_ECHO);
     struct task_spec specs[] = {gather_of_copies(f, "all", 2, &child), deed_of(f, DEED_ECHO, 0, NULL), child};
-    static const int rcs[] = {ERR_LIMIT_EXCEEDED, ERR_EXECUTOR_OFF, 0};
+    static const int rcs[] = {ERR_LIMIT_EXCEEDED, ERR_EXECUTOR_DISABLED, 0};
     struct watch w[COUNT_OF(specs)] = {{0}}, full = {0};
     for (size_t i = 0; i < COUNT_OF(specs); i++)
         assert_int_equal(task_submit(f->runtime, &specs[i], f->arena, uv_hrtime(), watch_done, &w[i], &w[i].task, NULL),
@@ -188,11 +188,11 @@ static void an_executor_that_is_off(void **state)
     struct watch w;
     struct err e;
     struct task_spec spec = deed_of(f, DEED_ECHO, 0, NULL);
-    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_OFF);
+    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_DISABLED);
     assert_non_null(strstr(e.msg, "processes"));
     struct task_spec children[] = {sleep_of(f, 0), deed_of(f, DEED_ECHO, 0, NULL)};
     spec = gather_of(f, "all", 2, children);
-    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_OFF);
+    assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_DISABLED);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     spec = deed_for(f, EXECUTOR_THREADS, INTEGER_ABSENT, NULL, DEED_ECHO);
     assert_int_equal(try_submit(f, &spec, &w, &e), 0);
@@ -314,7 +314,7 @@ static void pools_as_they_are_seen(void **state)
         assert_true(str_eq(view[i].name, names[i]));
         assert_int_equal(view[i].size, sizes[i]);
         assert_int_equal(view[i].executor, i < 2 ? EXECUTOR_THREADS : EXECUTOR_PROCESSES);
-        assert_true(str_eq(view[i].size_source, "flag"));
+        assert_true(str_eq(view[i].size_source, "configured"));
         assert_int_equal(view[i].queue_limit, 7);
         assert_int_equal(view[i].busy + view[i].queued + view[i].abandoned + view[i].tasks_done, 0);
         assert_int_equal(view[i].restarts == INTEGER_ABSENT, i < 2);

@@ -34,7 +34,7 @@ static struct fixture *start_with(int64_t processes, char *const *command, int64
     limits.queue_limit = queue_limit;
     return fixture_start(&(struct runtime_config){.limits = &limits,
                                                   .processes.size = processes,
-                                                  .processes.size_source = "flag",
+                                                  .processes.size_source = "configured",
                                                   .processes.command = command,
                                                   .processes.max_tasks = max_tasks});
 }
@@ -70,7 +70,7 @@ static struct fixture *start_telling(char *const *command, uint64_t start_ns, in
     record_set_defaults(&limits_type, &limits);
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = 1,
-                                                               .processes.size_source = "flag",
+                                                               .processes.size_source = "configured",
                                                                .processes.command = command,
                                                                .processes.start_ns = start_ns,
                                                                .processes.max_tasks = max_tasks,
@@ -255,7 +255,7 @@ static void functions_fail_as_they_like(void **state)
     for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
         run_deed(f, &w, DEED_FAIL, rc, "it is a pity");
         if (rc == ERR_OUT_OF_MEMORY) {
-            check_ended(&w, TASK_FAILED, ERR_WORKER_MEMORY);
+            check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
         } else {
             check_ended(&w, TASK_FAILED, rc);
             assert_string_equal(w.view.detail, "it is a pity");
@@ -363,7 +363,7 @@ static void what_is_too_large_is_refused(void **state)
     struct fixture *f = start(1);
     struct watch w;
     run_deed(f, &w, DEED_LARGE, FRAME_MOST, NULL);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_MEMORY);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     char *text = malloc(FRAME_MOST + 1);
     assert_non_null(text);
@@ -466,7 +466,7 @@ static void timeout_and_deadline_kill(void **state)
         assert_true(run_until(f, all_free, f));
         submit_now(f, &spec, &w);
         await(f, &w);
-        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE : ERR_TIMEOUT);
+        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.view.cancel_effect, EFFECT_KILLED);
         assert_true(w.view.duration_ns + w.view.queued_ns >= MS(20));
         assert_null(w.view.detail);
@@ -487,7 +487,7 @@ static void a_deadline_passes_in_the_queue(void **state)
     spec.options.deadline_ns = MS(5);
     submit_now(f, &spec, &w);
     await(f, &w);
-    check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
     task_release(w.task);
     cancel(f, busy.task, CANCEL_CLIENT);
@@ -570,7 +570,7 @@ static void how_it_died_is_told(void **state)
         struct watch w;
         assert_true(run_until(f, all_free, f));
         run_deed(f, &w, rows[i].deed, rows[i].number, rows[i].words);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         bool died = rows[i].deed == DEED_DIE;
         assert_int_equal(w.view.exit_signal, died ? rows[i].number : 0);
         assert_int_equal(w.view.exit_code, died ? -1 : rows[i].number);
@@ -600,7 +600,7 @@ static void long_last_words(void **state)
     words[sizeof words - 1] = '\0';
     struct watch w;
     run_deed(f, &w, DEED_DIE, SIGKILL, words);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_non_null(strstr(w.view.detail, "wwwwwwwww"));
     task_release(w.task);
     check_works(f);
@@ -617,7 +617,7 @@ static void neighbours_notice_nothing(void **state)
     int pid = view_of(neighbour.task).pid;
     for (int i = 0; i < 10; i++) {
         run_deed(f, &w, DEED_DIE, SIGKILL, NULL);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
     }
     assert_int_equal(view_of(neighbour.task).state, TASK_RUNNING);
@@ -647,7 +647,7 @@ static void a_killed_worker_is_replaced(void **state)
     assert_true(run_until(f, is_running, &w));
     assert_int_equal(kill(view_of(w.task).pid, SIGKILL), 0);
     await(f, &w);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_int_equal(w.view.exit_signal, SIGKILL);
     task_release(w.task);
     check_works(f);
@@ -708,7 +708,7 @@ static void what_a_worker_left_behind_holds_nobody_up(void **state)
     struct watch w;
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     run_deed(f, &w, DEED_LEGACY, 4, NULL);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_int_equal(w.view.exit_code, 4);
     task_release(w.task);
     check_works(f);
@@ -752,17 +752,17 @@ static void a_worker_that_dies_is_told_of(void **state)
         enum worker_fault fault;
         int exit_signal, exit_code;
     } rows[] = {
-        {DEED_DIE, SIGKILL, "", "", WORKER_ENDED, SIGKILL, -1},
-        {DEED_DIE, SIGABRT, "one\ntwo\n", "two", WORKER_ENDED, SIGABRT, -1},
-        {DEED_EXIT, 3, "bye", "bye", WORKER_ENDED, 0, 3},
-        {DEED_EXIT, 0, "", "", WORKER_ENDED, 0, 0},
-        {DEED_BABBLE, 100000, "A", "", WORKER_NONSENSE, 0, -1},
+        {DEED_DIE, SIGKILL, "", "", WORKER_EXITED, SIGKILL, -1},
+        {DEED_DIE, SIGABRT, "one\ntwo\n", "two", WORKER_EXITED, SIGABRT, -1},
+        {DEED_EXIT, 3, "bye", "bye", WORKER_EXITED, 0, 3},
+        {DEED_EXIT, 0, "", "", WORKER_EXITED, 0, 0},
+        {DEED_BABBLE, 100000, "A", "", WORKER_PROTOCOL_ERROR, 0, -1},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct watch w;
         assert_true(run_until(f, all_free, f));
         run_deed(f, &w, rows[i].deed, rows[i].number, rows[i].words);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         assert_int_equal(told.count, i + 1); /* before its task ended */
         check_told(&told.notes[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
         assert_int_equal(told.notes[i].event.pid, w.view.pid);
@@ -775,7 +775,7 @@ static void a_worker_that_dies_is_told_of(void **state)
     int64_t pid = worker_pid(f, 0);
     assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
     assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(rows) + 1}));
-    check_told(&told.notes[COUNT_OF(rows)], true, WORKER_ENDED, SIGKILL, -1);
+    check_told(&told.notes[COUNT_OF(rows)], true, WORKER_EXITED, SIGKILL, -1);
     assert_int_equal(told.notes[COUNT_OF(rows)].event.pid, pid);
     assert_string_equal(told.notes[COUNT_OF(rows)].function, "");
     check_works(f);
@@ -822,15 +822,15 @@ static void starts_that_fail_are_told_of(void **state)
         int exit_code;
         const char *words, *system;
     } rows[] = {
-        {{(char[]){"/bin/sleep"}, (char[]){"1000"}}, WORKER_LATE, -1, "", ""},
+        {{(char[]){"/bin/sleep"}, (char[]){"1000"}}, WORKER_START_TIMEOUT, -1, "", ""},
         {{(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"echo no libzeal >&2; exit 7"}},
-         WORKER_ENDED,
+         WORKER_EXITED,
          7,
          "no libzeal",
          ""},
-        {{(char[]){"/nowhere/gatherd"}}, WORKER_NOT_SPAWNED, -1, "", "no such file or directory"},
+        {{(char[]){"/nowhere/gatherd"}}, WORKER_SPAWN_FAILED, -1, "", "no such file or directory"},
         {{(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"yes | head -c 1000 >&3; exec sleep 1000"}},
-         WORKER_NONSENSE,
+         WORKER_PROTOCOL_ERROR,
          -1,
          "",
          ""},
@@ -839,14 +839,14 @@ static void starts_that_fail_are_told_of(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         static struct told told;
         int before = descriptors();
-        uint64_t from = uv_hrtime(), start_ns = rows[i].fault == WORKER_LATE ? MS(20) : 0;
+        uint64_t from = uv_hrtime(), start_ns = rows[i].fault == WORKER_START_TIMEOUT ? MS(20) : 0;
         struct fixture *f = start_telling(rows[i].command, start_ns, INTEGER_ABSENT, &told);
         assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(pauses_ms)}));
         assert_true(uv_hrtime() - from >= COUNT_OF(pauses_ms) * start_ns + MS(100));
         for (size_t j = 0; j < COUNT_OF(pauses_ms); j++) {
             const struct note *note = &told.notes[j];
             check_told(note, false, rows[i].fault, 0, rows[i].exit_code);
-            assert_int_equal(note->event.pid == 0, rows[i].fault == WORKER_NOT_SPAWNED);
+            assert_int_equal(note->event.pid == 0, rows[i].fault == WORKER_SPAWN_FAILED);
             assert_int_equal(note->event.retry_ns, MS(pauses_ms[j]));
             assert_string_equal(note->function, "");
             assert_string_equal(note->words, rows[i].words);
@@ -918,7 +918,7 @@ static void babble_costs_one_task(void **state)
             submit_deed(f, &next, DEED_ECHO, 7, "next");
             await(f, &w);
             await(f, &next);
-            check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+            check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
             check_ended(&next, TASK_SUCCEEDED, 0);
             assert_int_equal(deed_output(&next)->number, 7);
             task_release(w.task);
@@ -941,7 +941,7 @@ static void forged_answers_are_found_out(void **state)
         for (size_t i = 0; i < COUNT_OF(next); i++)
             submit_deed(f, &next[i], DEED_ECHO, (int64_t)i, "next");
         await(f, &w);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
         for (size_t i = 0; i < COUNT_OF(next); i++) {
             await(f, &next[i]);
@@ -969,8 +969,8 @@ static void answers_that_can_not_be(void **state)
         await(f, &next);
         check_ended(&next, TASK_SUCCEEDED, 0);
         /* What may be an answer is one, unless what follows was there with it. */
-        bool taken = kind >= CRAFT_ENDLESS_MESSAGE && w.view.rc != ERR_WORKER_DIED;
-        check_ended(&w, TASK_FAILED, taken ? ERR_INTERNAL : ERR_WORKER_DIED);
+        bool taken = kind >= CRAFT_ENDLESS_MESSAGE && w.view.rc != ERR_WORKER_CRASHED;
+        check_ended(&w, TASK_FAILED, taken ? ERR_INTERNAL : ERR_WORKER_CRASHED);
         if (taken && kind == CRAFT_ENDLESS_MESSAGE)
             assert_int_equal(strlen(w.view.detail), 255);
         if (taken && kind == CRAFT_MESSAGE_NO_UTF8)
@@ -997,10 +997,10 @@ static void closed_descriptors_hold_nobody_up(void **state)
         await(f, &next[0]);
         await(f, &next[1]);
         if (deeds[i] == DEED_MUTE)
-            check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+            check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         else
             check_ended(&w, TASK_SUCCEEDED, 0);
-        if (deeds[i] != DEED_DEAF || next[0].view.rc != ERR_WORKER_DIED) /* the next may be the first to find out */
+        if (deeds[i] != DEED_DEAF || next[0].view.rc != ERR_WORKER_CRASHED) /* the next may be the first to find out */
             check_ended(&next[0], TASK_SUCCEEDED, 0);
         check_ended(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
@@ -1033,9 +1033,9 @@ static void a_worker_has_so_much_memory(void **state)
         enum deed deed;
         int rc;
     } rows[] = {
-        {0, DEED_HOG, ERR_WORKER_MEMORY},           {10000000, DEED_LARGE, 0},
-        {50000000, DEED_LARGE, ERR_WORKER_MEMORY}, /* fits, but not twice */
-        {100000000, DEED_LARGE, ERR_WORKER_MEMORY}, {0, DEED_ECHO, 0},
+        {0, DEED_HOG, ERR_WORKER_OUT_OF_MEMORY},           {10000000, DEED_LARGE, 0},
+        {50000000, DEED_LARGE, ERR_WORKER_OUT_OF_MEMORY}, /* fits, but not twice */
+        {100000000, DEED_LARGE, ERR_WORKER_OUT_OF_MEMORY}, {0, DEED_ECHO, 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct watch w;
@@ -1049,7 +1049,7 @@ static void a_worker_has_so_much_memory(void **state)
     text[60000000] = '\0';
     struct watch w;
     run_deed(f, &w, DEED_ECHO, 0, text); /* the worker has no room for the input */
-    check_ended(&w, TASK_FAILED, ERR_WORKER_MEMORY);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     free(text);
     check_works(f);
@@ -1172,7 +1172,7 @@ static void workers_that_do_not_start(void **state)
         assert_true(uv_hrtime() - from >= MS(100 + 200)); /* after the third death, and after the fourth */
         assert_int_equal(view_of(w.task).state, TASK_QUEUED);
         await(f, &late);
-        check_ended(&late, TASK_FAILED, ERR_DEADLINE);
+        check_ended(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(late.view.cancel_effect, EFFECT_PREVENTED);
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
@@ -1390,7 +1390,7 @@ static void two_hundred_kills_under_load(void **state)
             assert_int_equal(deed_output(&w[i])->number, i);
             succeeded++;
         } else {
-            check_ended(&w[i], TASK_FAILED, ERR_WORKER_DIED);
+            check_ended(&w[i], TASK_FAILED, ERR_WORKER_CRASHED);
             assert_int_equal(w[i].view.exit_signal, SIGKILL);
         }
         task_release(w[i].task);

@@ -25,7 +25,7 @@ static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t q
     static const char *const names[] = {"default", "b", "c", "d"};
     static struct pool_size pools[COUNT_OF(names)]; /* borrowed by the runtime */
     for (size_t i = 0; i < count; i++)
-        pools[i] = (struct pool_size){str_from(names[i]), sizes[i], "flag"};
+        pools[i] = (struct pool_size){str_from(names[i]), sizes[i], "configured"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
@@ -317,12 +317,12 @@ static void timeout_and_deadline_abandon(void **state)
         spec.options.deadline_ns = MS(12);
         assert_int_equal(submit(f, &spec, &queued), 0);
         await(f, &w);
-        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE : ERR_TIMEOUT);
+        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.view.cancel_effect, EFFECT_ABANDONED);
         assert_int_equal(w.view.cancel_reason, deadline ? CANCEL_DEADLINE : CANCEL_TIMEOUT);
         assert_true(w.view.duration_ns + (deadline ? w.view.queued_ns : 0) >= MS(10));
         await(f, &queued);
-        check_ended(&queued, TASK_FAILED, ERR_DEADLINE);
+        check_ended(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(queued.view.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
         task_release(queued.task);
@@ -532,7 +532,7 @@ static void the_system_has_no_more_threads(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         uv_loop_t loop;
-        struct pool_size pools[] = {{STR("default"), 2, "flag"}, {STR("many"), 500, "flag"}};
+        struct pool_size pools[] = {{STR("default"), 2, "configured"}, {STR("many"), 500, "configured"}};
         struct limits limits;
         record_set_defaults(&limits_type, &limits);
         limits.pools = (struct array){pools, 2};

@@ -215,7 +215,7 @@ static void an_input_beyond_its_memory(void **state)
         struct deed_output out = {0};
         struct answer_frame answer = answer_from(&w, arena, &out);
         assert_int_equal(answer.number, i);
-        assert_int_equal(answer.rc, i % 2 == 1 ? ERR_WORKER_MEMORY : 0);
+        assert_int_equal(answer.rc, i % 2 == 1 ? ERR_WORKER_OUT_OF_MEMORY : 0);
         arena_unref(arena);
     }
     free(text);

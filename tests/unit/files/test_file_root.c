@@ -231,17 +231,18 @@ static void entries_lie_inside(void **state)
         assert_int_equal(find_rc(t, jail_entry, forbidden[i], NULL), ERR_PATH_FORBIDDEN);
     static const char *const nameless[] = {".", "./", "a/.", "a/..", "a/../", "a/./"};
     for (size_t i = 0; i < COUNT_OF(nameless); i++) {
-        assert_int_equal(find_rc(t, jail_entry, nameless[i], NULL), ERR_UNSUITABLE_FILE);
-        assert_int_equal(find_rc(t, jail_target, nameless[i], NULL), ERR_UNSUITABLE_FILE);
+        assert_int_equal(find_rc(t, jail_entry, nameless[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        assert_int_equal(find_rc(t, jail_target, nameless[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
     }
     assert_int_equal(find_rc(t, jail_entry, "out", "out"), 0); /* the link itself, it leads where it may */
     assert_int_equal(find_rc(t, jail_entry, "a/../new", "new"), 0);
     assert_int_equal(find_rc(t, jail_entry, "a///new///", "new"), 0);
     assert_int_equal(find_rc(t, jail_entry, "new", "new"), 0);
-    assert_int_equal(find_rc(t, jail_entry, "file/", NULL), ERR_UNSUITABLE_FILE); /* it says that it is a directory */
-    assert_int_equal(find_rc(t, jail_entry, "out/", NULL), ERR_UNSUITABLE_FILE);
-    assert_int_equal(find_rc(t, jail_entry, "file/x", NULL), ERR_UNSUITABLE_FILE);
-    assert_int_equal(find_rc(t, jail_entry, "no/x", NULL), ERR_NO_FILE);
+    assert_int_equal(find_rc(t, jail_entry, "file/", NULL),
+                     ERR_UNSUPPORTED_FILE_TYPE); /* it says that it is a directory */
+    assert_int_equal(find_rc(t, jail_entry, "out/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(find_rc(t, jail_entry, "file/x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(find_rc(t, jail_entry, "no/x", NULL), ERR_FILE_NOT_FOUND);
     expect_message(t, "no/x: there is no directory that it could be in");
 }
 
@@ -258,17 +259,17 @@ static void targets_follow_links_inside(void **state)
     assert_int_equal(find_rc(t, jail_target, "a/hook/b/second", "file"), 0);
     assert_int_equal(find_rc(t, jail_target, "dangling", "missing"), 0);
     assert_int_equal(find_rc(t, jail_target, "dir/new", "new"), 0);
-    assert_int_equal(find_rc(t, jail_target, "dir/new/", NULL), ERR_UNSUITABLE_FILE);
+    assert_int_equal(find_rc(t, jail_target, "dir/new/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_message(t, "dir/new/: the path of a file can't end in a slash");
-    assert_int_equal(find_rc(t, jail_target, "dir", NULL), ERR_UNSUITABLE_FILE);
-    assert_int_equal(find_rc(t, jail_target, "a", NULL), ERR_UNSUITABLE_FILE);
-    assert_int_equal(find_rc(t, jail_target, "new/", NULL), ERR_UNSUITABLE_FILE);
+    assert_int_equal(find_rc(t, jail_target, "dir", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(find_rc(t, jail_target, "a", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(find_rc(t, jail_target, "new/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_rc(t, jail_target, "loop1", NULL), ERR_PATH_FORBIDDEN);
     expect_message(t, "loop1: the path goes through too many symlinks, or one of /proc");
     assert_int_equal(find_rc(t, jail_target, "out", NULL), ERR_PATH_FORBIDDEN);
     assert_true(tree_link(t, "/file", "a/absolute")); /* not what has that name beside it */
     assert_int_equal(find_rc(t, jail_target, "a/absolute", NULL), ERR_PATH_FORBIDDEN);
-    assert_int_equal(find_rc(t, jail_target, "no/x", NULL), ERR_NO_FILE);
+    assert_int_equal(find_rc(t, jail_target, "no/x", NULL), ERR_FILE_NOT_FOUND);
     assert_int_equal(open_rc(t, "loop1", O_RDONLY), ERR_PATH_FORBIDDEN);
     char longest[4096];
     memset(longest, 'y', sizeof longest);
@@ -301,7 +302,7 @@ static void paths_have_limits(void **state)
         path[i] = '.', path[i + 1] = '/';
     path[4095] = '\0'; /* the longest there can be: "./././...": it is the root */
     assert_int_equal(directory_rc(t, path), 0);
-    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_UNSUITABLE_FILE);
+    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
     assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: this is a directory") != NULL);
     path[4094] = 'x';
     assert_int_equal(find_rc(t, jail_target, path, "x"), 0);
@@ -321,13 +322,13 @@ static void messages_stay_text(void **state)
         for (size_t i = shift; i + 4 < sizeof path; i += 4)
             memcpy(path + i, "\xF0\x9F\x98\x80", 4);
         path[shift + 380] = '\0';
-        assert_int_equal(jail_error(&e, ENOENT, str_from(path)), ERR_NO_FILE);
+        assert_int_equal(jail_error(&e, ENOENT, str_from(path)), ERR_FILE_NOT_FOUND);
         assert_true(str_is_utf8(str_from(e.msg)));
         assert_non_null(strstr(e.msg, "...: there is no such file"));
     }
-    assert_int_equal(jail_error(&e, ENOENT, STR("notes/a.txt")), ERR_NO_FILE);
+    assert_int_equal(jail_error(&e, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
     assert_string_equal(e.msg, "notes/a.txt: there is no such file");
-    assert_int_equal(jail_error(NULL, ENOENT, STR("notes/a.txt")), ERR_NO_FILE);
+    assert_int_equal(jail_error(NULL, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
 }
 
 static void each_errno_has_its_code(void **state)
@@ -335,26 +336,26 @@ static void each_errno_has_its_code(void **state)
     static const struct {
         int error, rc;
     } rows[] = {
-        {ENOSPC, ERR_NO_SPACE},
-        {EDQUOT, ERR_NO_SPACE},
-        {EFBIG, ERR_NO_SPACE},
+        {ENOSPC, ERR_INSUFFICIENT_STORAGE},
+        {EDQUOT, ERR_INSUFFICIENT_STORAGE},
+        {EFBIG, ERR_INSUFFICIENT_STORAGE},
         {EACCES, ERR_ACCESS_DENIED},
         {EPERM, ERR_ACCESS_DENIED},
         {EROFS, ERR_ACCESS_DENIED},
-        {ENOENT, ERR_NO_FILE},
+        {ENOENT, ERR_FILE_NOT_FOUND},
         {EEXIST, ERR_FILE_EXISTS},
         {ENOTEMPTY, ERR_FILE_EXISTS},
-        {EISDIR, ERR_UNSUITABLE_FILE},
-        {ENOTDIR, ERR_UNSUITABLE_FILE},
-        {ENXIO, ERR_UNSUITABLE_FILE},
-        {ENODEV, ERR_UNSUITABLE_FILE},
-        {EBUSY, ERR_UNSUITABLE_FILE},
-        {ETXTBSY, ERR_UNSUITABLE_FILE},
+        {EISDIR, ERR_UNSUPPORTED_FILE_TYPE},
+        {ENOTDIR, ERR_UNSUPPORTED_FILE_TYPE},
+        {ENXIO, ERR_UNSUPPORTED_FILE_TYPE},
+        {ENODEV, ERR_UNSUPPORTED_FILE_TYPE},
+        {EBUSY, ERR_UNSUPPORTED_FILE_TYPE},
+        {ETXTBSY, ERR_UNSUPPORTED_FILE_TYPE},
         {EXDEV, ERR_PATH_FORBIDDEN},
         {ELOOP, ERR_PATH_FORBIDDEN},
         {ENAMETOOLONG, ERR_INVALID},
-        {EMFILE, ERR_TOO_MANY_FILES},
-        {ENFILE, ERR_TOO_MANY_FILES},
+        {EMFILE, ERR_TOO_MANY_OPEN_FILES},
+        {ENFILE, ERR_TOO_MANY_OPEN_FILES},
         {ENOMEM, ERR_OUT_OF_MEMORY},
         {EAGAIN, ERR_IO_ERROR},
         {EIO, ERR_IO_ERROR},
@@ -388,15 +389,15 @@ static void opens_regular_files_only(void **state)
     static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDWR | O_CREAT};
     for (size_t i = 0; i < COUNT_OF(paths) - !device; i++)
         for (size_t k = 0; k < COUNT_OF(flags); k++)
-            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUITABLE_FILE); /* and returns at all */
-    assert_int_equal(find_rc(t, jail_target, "fifo", NULL), ERR_UNSUITABLE_FILE);
+            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* and returns at all */
+    assert_int_equal(find_rc(t, jail_target, "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_message(t, "fifo: this is no regular file");
-    assert_int_equal(directory_rc(t, "fifo"), ERR_UNSUITABLE_FILE);
-    assert_int_equal(directory_rc(t, "file"), ERR_UNSUITABLE_FILE);
-    assert_int_equal(directory_rc(t, "no"), ERR_NO_FILE);
+    assert_int_equal(directory_rc(t, "fifo"), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(directory_rc(t, "file"), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(directory_rc(t, "no"), ERR_FILE_NOT_FOUND);
     assert_int_equal(stat_rc(t, "fifo"), 0);
-    assert_int_equal(open_rc(t, "file/", O_RDONLY), ERR_UNSUITABLE_FILE);
-    assert_int_equal(open_rc(t, "d", O_WRONLY), ERR_UNSUITABLE_FILE);
+    assert_int_equal(open_rc(t, "file/", O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
+    assert_int_equal(open_rc(t, "d", O_WRONLY), ERR_UNSUPPORTED_FILE_TYPE);
     expect_message(t, "d: this is a directory");
 }
 
@@ -458,7 +459,7 @@ static void the_system_may_say_no(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     int out_of_files = open_rc(t, "file", O_RDONLY);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    assert_int_equal(out_of_files, ERR_TOO_MANY_FILES);
+    assert_int_equal(out_of_files, ERR_TOO_MANY_OPEN_FILES);
 }
 
 /* -- parents --------------------------------------------------------------------------------------------------------- */
@@ -473,7 +474,7 @@ static void makes_parents(void **state)
     assert_int_equal(jail_make_parents(t->jail, STR("x//y/.//z/../w/v/"), &t->e), 0); /* as far as it comes */
     assert_true(tree_exists(t, "x/y/z") && tree_exists(t, "x/y/w") && !tree_exists(t, "x/y/w/v"));
     assert_true(tree_put(t, "file", "x") && tree_link(t, "@/outside", "out") && tree_link(t, "a", "in"));
-    assert_int_equal(jail_make_parents(t->jail, STR("file/b/c"), &t->e), ERR_UNSUITABLE_FILE);
+    assert_int_equal(jail_make_parents(t->jail, STR("file/b/c"), &t->e), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(jail_make_parents(t->jail, STR("out/b/c"), &t->e), ERR_PATH_FORBIDDEN);
     assert_int_equal(jail_make_parents(t->jail, STR("new/../../b/c"), &t->e), ERR_PATH_FORBIDDEN);
     assert_int_equal(jail_make_parents(t->jail, STR("in/d/c"), &t->e), 0);
@@ -516,7 +517,7 @@ static void drafts_come_whole(void **state)
     assert_int_equal(publish(t, "b", "three", true), 0);
     assert_true(tree_holds(t, "b", "three"));
     assert_true(tree_mount(t, "other", "tmpfs", "size=64k"));
-    assert_int_equal(publish(t, "other/a", "x", false), ERR_UNSUITABLE_FILE);
+    assert_int_equal(publish(t, "other/a", "x", false), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "other/a: this is on another file system"));
     assert_false(tree_exists(t, "other/a"));
     assert_int_equal(tree_drafts(t), 0);

@@ -112,7 +112,7 @@ static void one_that_could_not_be_opened_counts_until_it_is_closed(void **state)
     struct err e = {0};
     assert_int_equal(source_open(s->f->runtime, STR("missing"), on_source, s, &source, &e), 0);
     assert_true(run_until(s->f, is_told, s));
-    assert_int_equal(s->rc, ERR_NO_FILE);
+    assert_int_equal(s->rc, ERR_FILE_NOT_FOUND);
     assert_int_equal(s->f->runtime->streams, 1);
     source_close(source);
     assert_int_equal(s->f->runtime->streams, 0);

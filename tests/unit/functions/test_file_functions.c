@@ -137,7 +137,7 @@ static void writes_any_bytes(void **state)
 static void writes_into_directories(void **state)
 {
     struct tree *t = *state;
-    fails(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "a/b/c: there is no directory that it could be in");
     succeeds(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", "create_parents", "true", NULL));
     succeeds(
@@ -146,14 +146,15 @@ static void writes_into_directories(void **state)
     static const char *const modes[] = {"w", "a", "x"};
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         assert_int_not_equal(tree_call(t, "write_file", "path", "a/b", "data", "x", "mode", modes[i], NULL), 0);
-        fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", modes[i], NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", modes[i], NULL),
+              ERR_UNSUPPORTED_FILE_TYPE);
         fails(t, tree_call(t, "write_file", "path", "a/b/c/d", "data", "x", "mode", modes[i], NULL),
-              ERR_UNSUITABLE_FILE);
+              ERR_UNSUPPORTED_FILE_TYPE);
     }
     fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", "x", "atomic", "true", NULL),
-          ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "write_file", "path", "a/b", "data", "x", "atomic", "true", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUITABLE_FILE);
+          ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "write_file", "path", "a/b", "data", "x", "atomic", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_false(tree_exists(t, "new"));
 }
 
@@ -227,7 +228,7 @@ static void no_space_changes_nothing(void **state)
         fails(t,
               tree_call(t, "write_file", "data", much, "path", writes[i][0], "mode", writes[i][1], "atomic",
                         writes[i][2], NULL),
-              ERR_NO_SPACE);
+              ERR_INSUFFICIENT_STORAGE);
         assert_non_null(strstr(t->e.msg, "there is no space left"));
         assert_true(tree_holds_bytes(t, "old", 'o', OLD));
         assert_false(tree_exists(t, "new"));
@@ -237,9 +238,11 @@ static void no_space_changes_nothing(void **state)
     much[OLD] = '\0'; /* the file itself would fit, not beside the old one twice */
     assert_true(tree_put_bytes(t, "other", 'p', OLD));
     before = free_blocks(t);
-    fails(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL), ERR_NO_SPACE);
-    fails(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_NO_SPACE);
-    fails(t, tree_call(t, "write_file", "path", "other", "data", much, "atomic", "true", NULL), ERR_NO_SPACE);
+    fails(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
+          ERR_INSUFFICIENT_STORAGE);
+    fails(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_INSUFFICIENT_STORAGE);
+    fails(t, tree_call(t, "write_file", "path", "other", "data", much, "atomic", "true", NULL),
+          ERR_INSUFFICIENT_STORAGE);
     assert_true(tree_holds_bytes(t, "other", 'p', OLD) && !tree_exists(t, "new") && tree_drafts(t) == 0);
     assert_int_equal(free_blocks(t), before);
     succeeds(t, tree_call(t, "write_file", "path", "other", "data", much, NULL)); /* in place it does */
@@ -260,8 +263,9 @@ static void no_space_at_an_offset_changes_nothing(void **state)
     static const int64_t offsets[] = {0, 1, OLD - 1, OLD, OLD + 5000, 1 << 20};
     assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
     for (size_t i = 0; i < COUNT_OF(offsets); i++) {
-        assert_int_equal(file_write_at(fd, offsets[i], bytes, STR("old"), &t->e), ERR_NO_SPACE);
-        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, STR("old"), &t->e), ERR_NO_SPACE);
+        assert_int_equal(file_write_at(fd, offsets[i], bytes, STR("old"), &t->e), ERR_INSUFFICIENT_STORAGE);
+        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, STR("old"), &t->e),
+                         ERR_INSUFFICIENT_STORAGE);
         assert_true(tree_holds_bytes(t, "old", 'o', OLD));
         assert_int_equal(free_blocks(t), before);
     }
@@ -273,7 +277,7 @@ static void no_space_at_an_offset_changes_nothing(void **state)
     assert_int_equal(stat.st_size, OLD + 13);
     close(fd);
     assert_int_equal(jail_open_file(t->jail, STR("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
-    assert_int_equal(file_append(fd, bytes, STR("old"), &size, &t->e), ERR_NO_SPACE);
+    assert_int_equal(file_append(fd, bytes, STR("old"), &size, &t->e), ERR_INSUFFICIENT_STORAGE);
     assert_int_equal(file_append(fd, STR("!"), STR("old"), &size, &t->e), 0);
     assert_int_equal(size, OLD + 14);
     close(fd);
@@ -364,7 +368,7 @@ static void what_cannot_be_reserved_is_taken_back(void **state)
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
         int rc = tree_call(t, "write_file", "path", paths[i % 2], "data", much, "mode", modes[i / 2], NULL);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-        fails(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_NO_SPACE);
+        fails(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_INSUFFICIENT_STORAGE);
         assert_true(tree_holds_bytes(t, "ram/old", 'o', OLD) && !tree_exists(t, "ram/new"));
     }
     succeeds(t, tree_call(t, "write_file", "path", "old", "data", much, NULL));
@@ -384,15 +388,15 @@ static void other_file_systems_inside_the_root(void **state)
     succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
     succeeds(t, tree_call(t, "read_file", "path", "m/a", NULL));
     expect_text(t, "data", STR("y"));
-    fails(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "m/b: this is on another file system"));
     succeeds(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
     succeeds(t,
              tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
     assert_true(tree_holds(t, "c", "y"));
-    fails(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(tree_drafts(t), 0);
 }
 
@@ -426,7 +430,7 @@ static void reads_ranges(void **state)
     expect_piece(t, STR(""), 0, true);
     succeeds(t, tree_call(t, "read_file", "path", "empty", NULL));
     expect_piece(t, STR(""), 0, true);
-    fails(t, tree_call(t, "read_file", "path", "no", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "read_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "no: there is no such file");
 }
 
@@ -469,9 +473,9 @@ static void reads_whole_characters(void **state)
         succeeds(t, tree_call(t, "read_file", "path", "a", "offset", rows[i].offset, "length", rows[i].length, NULL));
         expect_piece(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
-    fails(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_NOT_TEXT);
+    fails(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
     assert_true(tree_put(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
-    fails(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_NOT_TEXT);
+    fails(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
     assert_non_null(strstr(t->e.msg, "base64"));
     succeeds(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
     succeeds(t, tree_call(t, "read_file", "path", "cut", "encoding", "base64", NULL));
@@ -587,7 +591,7 @@ static void stats(void **state)
     assert_int_equal(mkfifo(path, 0666), 0);
     succeeds(t, tree_call(t, "stat_file", "path", "fifo", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_OTHER);
-    fails(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
 }
 
 /* The fields of the i-th entry of the last list. */
@@ -640,7 +644,7 @@ static void lists(void **state)
     assert_int_equal(mkfifo(path, 0666), 0);
     succeeds(t, tree_call(t, "list_directory", NULL));
     expect_names(t, ".hidden B a b c fifo \xC3\xA4 ", false);
-    assert_int_equal(tree_integer(t, "unnameable"), 1);
+    assert_int_equal(tree_integer(t, "skipped_non_utf8"), 1);
     static const int types[] = {FILE_TYPE_FILE,    FILE_TYPE_FILE,  FILE_TYPE_DIRECTORY, FILE_TYPE_FILE,
                                 FILE_TYPE_SYMLINK, FILE_TYPE_OTHER, FILE_TYPE_FILE};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
@@ -658,9 +662,9 @@ static void lists(void **state)
     expect_names(t, "", false);
     succeeds(t, tree_call(t, "list_directory", "path", "a/", NULL));
     expect_names(t, "x ", false);
-    fails(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_FILE_NOT_FOUND);
     fails(t, tree_call(t, "list_directory", "path", DRAFTS_NAME, NULL), ERR_PATH_FORBIDDEN);
     assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
 }
@@ -709,20 +713,20 @@ static void removes(void **state)
         succeeds(t, tree_call(t, "remove_file", "path", paths[i], NULL));
         assert_true(tree_integer(t, "removed"));
         assert_false(tree_exists(t, paths[i]));
-        fails(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_NO_FILE);
+        fails(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_FILE_NOT_FOUND);
         succeeds(t, tree_call(t, "remove_file", "path", paths[i], "missing_ok", "true", NULL));
         assert_false(tree_integer(t, "removed"));
     }
     succeeds(t, tree_call(t, "remove_file", "path", "no/no", "missing_ok", "true", NULL));
     assert_true(tree_exists(t, "d/x") && tree_outside_untouched(t));
-    fails(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "\"directory\": true"));
     fails(t, tree_call(t, "remove_file", "path", "d", "directory", "true", NULL), ERR_FILE_EXISTS);
     assert_string_equal(t->e.msg, "d: the directory is not empty");
-    fails(t, tree_call(t, "remove_file", "path", "d/x", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "remove_file", "path", "d/x", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     succeeds(t, tree_call(t, "remove_file", "path", "e/", "directory", "true", NULL));
     assert_false(tree_exists(t, "e"));
-    fails(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     fails(t, tree_call(t, "remove_file", "path", DRAFTS_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
     fails(t, tree_call(t, "remove_file", "path", "..", "directory", "true", NULL), ERR_PATH_FORBIDDEN);
     fails(t, tree_call(t, "remove_file", "path", "../outside/secret", "missing_ok", "true", NULL), ERR_PATH_FORBIDDEN);
@@ -749,15 +753,16 @@ static void renames(void **state)
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
     assert_true(tree_exists(t, "f/x"));
     fails(t, tree_call(t, "rename_file", "from", "f", "to", "d", "replace", "true", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "g/", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "no/g", NULL), ERR_NO_FILE);
-    fails(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL),
+          ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "g/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "rename_file", "from", "link", "to", "no/g", NULL), ERR_FILE_NOT_FOUND);
+    fails(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "no: there is no such file");
     fails(t, tree_call(t, "rename_file", "from", "link", "to", in_drafts, NULL), ERR_PATH_FORBIDDEN);
     fails(t, tree_call(t, "rename_file", "from", DRAFTS_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
 }
 
 static void makes_directories(void **state)
@@ -770,14 +775,14 @@ static void makes_directories(void **state)
     fails(t, tree_call(t, "make_directory", "path", "a", NULL), ERR_FILE_EXISTS);
     succeeds(t, tree_call(t, "make_directory", "path", "a/", "exist_ok", "true", NULL));
     assert_false(tree_integer(t, "created"));
-    fails(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_FILE_NOT_FOUND);
     succeeds(t, tree_call(t, "make_directory", "path", "b/c/d/", "parents", "true", NULL));
     assert_true(tree_exists(t, "b/c/d"));
     fails(t, tree_call(t, "make_directory", "path", "file", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
     fails(t, tree_call(t, "make_directory", "path", "out", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
     fails(t, tree_call(t, "make_directory", "path", "dangling", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
     fails(t, tree_call(t, "make_directory", "path", "out/x", "parents", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     fails(t, tree_call(t, "make_directory", "path", in_drafts, NULL), ERR_PATH_FORBIDDEN);
     assert_true(tree_outside_untouched(t));
 }
@@ -799,12 +804,12 @@ static void copies(void **state)
     succeeds(t, tree_call(t, "copy_file", "from", "b", "to", "b", "replace", "true", NULL)); /* onto itself */
     assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
     fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "e/", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "copy_file", "from", "a", "to", "e/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", NULL), ERR_FILE_EXISTS);
     fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", "replace", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "copy_file", "from", "d", "to", "e", NULL), ERR_UNSUITABLE_FILE);
-    fails(t, tree_call(t, "copy_file", "from", "no", "to", "e", NULL), ERR_NO_FILE);
+    fails(t, tree_call(t, "copy_file", "from", "d", "to", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    fails(t, tree_call(t, "copy_file", "from", "no", "to", "e", NULL), ERR_FILE_NOT_FOUND);
     atomic_store(&t->canceled, true);
     fails(t, tree_call(t, "copy_file", "from", "large", "to", "e", NULL), ERR_CANCELED);
     fails(t, tree_call(t, "write_file", "path", "e", "data", "x", "atomic", "true", NULL), ERR_CANCELED);
@@ -839,7 +844,7 @@ static void digests(void **state)
         expect_text(t, "sha256", str_from(rows[i][1]));
     }
     assert_int_equal(tree_integer(t, "size_bytes"), 1000000);
-    fails(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUPPORTED_FILE_TYPE);
 }
 
 /* -- nothing gets out, nothing hangs --------------------------------------------------------------------------------- */
@@ -946,18 +951,19 @@ static void a_fifo_hangs_nothing(void **state)
     static const char *const paths[] = {"fifo", "link"};
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* stat_file */
-        fails(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUITABLE_FILE);
-        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUITABLE_FILE);
-        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL), ERR_UNSUITABLE_FILE);
+        fails(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL),
+              ERR_UNSUPPORTED_FILE_TYPE);
         fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "atomic", "true", NULL),
-              ERR_UNSUITABLE_FILE);
+              ERR_UNSUPPORTED_FILE_TYPE);
     }
     struct stat stat;
     assert_int_equal(lstat(path, &stat), 0);
     assert_true(S_ISFIFO(stat.st_mode));
     int reader = open(path, O_RDONLY | O_NONBLOCK); /* now a writer could open it */
     assert_true(reader >= 0);
-    fails(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUITABLE_FILE);
+    fails(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     close(reader);
 }
 

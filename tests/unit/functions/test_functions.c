@@ -387,7 +387,7 @@ static void addresses_resolve_to_themselves(void **state)
         struct call c;
         resolve(&c, *state, rows[i][0], rows[i][1]);
         if (rows[i][2] == NULL) {
-            assert_int_equal(c.rc, ERR_UNKNOWN_HOST);
+            assert_int_equal(c.rc, ERR_HOST_NOT_FOUND);
         } else {
             assert_int_equal(c.rc, 0);
             assert_int_equal(addresses_of(&c)->count, 1);
@@ -431,7 +431,7 @@ static void names_that_can_not_be(void **state)
                 memcpy(host + strlen(host), patterns[p], strlen(patterns[p]) + 1);
             struct call c;
             resolve(&c, *state, host, "ipv6");
-            assert_true(c.rc == ERR_UNKNOWN_HOST || c.rc == ERR_RESOLVE_FAILED);
+            assert_true(c.rc == ERR_HOST_NOT_FOUND || c.rc == ERR_RESOLVE_FAILED);
             assert_non_null(strstr(c.e.msg, ": ")); /* the reason has room */
             call_end(&c);
         }

@@ -503,7 +503,7 @@ static void a_deadline_may_pass_before_the_turn(void **state)
     run(f, &spec, &later);
     assert_true(run_until(f, watch_is_done, &later));
     for (size_t i = 1; i <= 3; i++) {
-        check_child(w.task, i, TASK_FAILED, ERR_DEADLINE);
+        check_child(w.task, i, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         check_child_canceled(w.task, i, CANCEL_DEADLINE, EFFECT_PREVENTED);
     }
     assert_int_equal(tally.started, 1);
@@ -626,7 +626,7 @@ static void cancel_timeout_and_deadline_reach_all_children(void **state)
     } rows[] = {{CANCEL_CLIENT, ERR_CANCELED},
                 {CANCEL_SHUTDOWN, ERR_SHUTTING_DOWN},
                 {CANCEL_TIMEOUT, ERR_TIMEOUT},
-                {CANCEL_DEADLINE, ERR_DEADLINE}};
+                {CANCEL_DEADLINE, ERR_DEADLINE_EXCEEDED}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct tally tally = {0};
         struct task_spec spec = family_of_three(f, &tally);
@@ -762,7 +762,7 @@ static void a_waiting_gathers_child_may_expire(void **state)
     check_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 2, 0, 0);
     check_counts(inner, 2, 1, 0);
-    check_child(inner, 0, TASK_FAILED, ERR_DEADLINE);
+    check_child(inner, 0, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     check_child_canceled(inner, 0, CANCEL_DEADLINE, EFFECT_PREVENTED);
     task_release(w.task);
 }
@@ -813,7 +813,7 @@ static void all_deadlines_of_a_queued_tree_pass_at_once(void **state)
         struct watch w = {0};
         assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(10), &w), 0);
         assert_true(run_until(f, watch_is_done, &w)); /* without a drain, the first callback is the timers' */
-        check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+        check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
     }
@@ -1147,7 +1147,7 @@ static void check_task(const struct task *task)
             assert_true(has_started(task) && view.state == TASK_FAILED && view.rc == ERR_TIMEOUT);
             assert_true(view.duration_ns >= options->timeout_ns);
         } else if (view.cancel_reason == CANCEL_DEADLINE) {
-            assert_true(view.state == TASK_FAILED && view.rc == ERR_DEADLINE);
+            assert_true(view.state == TASK_FAILED && view.rc == ERR_DEADLINE_EXCEEDED);
             assert_true(task->ended_ns >= task->received_ns + options->deadline_ns);
         } else {
             assert_int_equal(view.state, TASK_CANCELED);

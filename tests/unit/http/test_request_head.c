@@ -145,9 +145,9 @@ static void test_hosts(void **state)
                                           "localhost:x",
                                           "0x7f000001"};
     for (size_t i = 0; i < COUNT_OF(foreign); i++)
-        assert_int_equal(guard(foreign[i], NULL, NULL, NULL), ERR_MISDIRECTED);
-    assert_int_equal(guard(NULL, NULL, NULL, NULL), ERR_MISDIRECTED);
-    assert_int_equal(guard("localhost", "example.com", NULL, NULL), ERR_MISDIRECTED); /* the target's counts */
+        assert_int_equal(guard(foreign[i], NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
+    assert_int_equal(guard(NULL, NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
+    assert_int_equal(guard("localhost", "example.com", NULL, NULL), ERR_MISDIRECTED_REQUEST); /* the target's counts */
     assert_int_equal(guard("example.com", "localhost:80", NULL, NULL), 0);
 }
 
@@ -155,10 +155,10 @@ static void test_origins(void **state)
 {
     (void)state;
     assert_int_equal(guard("localhost:8080", NULL, "http://localhost:8080", NULL), 0);
-    assert_int_equal(guard("localhost:8080", NULL, "http://localhost:8081", NULL), ERR_FOREIGN_ORIGIN);
-    assert_int_equal(guard("localhost:8080", NULL, "null", NULL), ERR_FOREIGN_ORIGIN);
-    assert_int_equal(guard("localhost", NULL, NULL, "cross-site"), ERR_FOREIGN_ORIGIN);
-    assert_int_equal(guard("localhost", NULL, NULL, "same-site"), ERR_FOREIGN_ORIGIN);
+    assert_int_equal(guard("localhost:8080", NULL, "http://localhost:8081", NULL), ERR_CROSS_ORIGIN_REQUEST);
+    assert_int_equal(guard("localhost:8080", NULL, "null", NULL), ERR_CROSS_ORIGIN_REQUEST);
+    assert_int_equal(guard("localhost", NULL, NULL, "cross-site"), ERR_CROSS_ORIGIN_REQUEST);
+    assert_int_equal(guard("localhost", NULL, NULL, "same-site"), ERR_CROSS_ORIGIN_REQUEST);
     assert_int_equal(guard("localhost", NULL, NULL, "same-origin"), 0);
     assert_int_equal(guard("localhost", NULL, NULL, "none"), 0);
 }
@@ -183,11 +183,11 @@ static void test_any_host_is_not_any_origin(void **state)
     } rows[] = {
         {"example.com", NULL, NULL, 0},
         {"example.com", "http://example.com", "same-origin", 0},
-        {"example.com", "http://example.org", NULL, ERR_FOREIGN_ORIGIN},
-        {"example.com", "null", NULL, ERR_FOREIGN_ORIGIN},
-        {"example.com", NULL, "cross-site", ERR_FOREIGN_ORIGIN},
-        {"example.com", "http://example.com", "same-site", ERR_FOREIGN_ORIGIN},
-        {NULL, "http://example.com", NULL, ERR_FOREIGN_ORIGIN},
+        {"example.com", "http://example.org", NULL, ERR_CROSS_ORIGIN_REQUEST},
+        {"example.com", "null", NULL, ERR_CROSS_ORIGIN_REQUEST},
+        {"example.com", NULL, "cross-site", ERR_CROSS_ORIGIN_REQUEST},
+        {"example.com", "http://example.com", "same-site", ERR_CROSS_ORIGIN_REQUEST},
+        {NULL, "http://example.com", NULL, ERR_CROSS_ORIGIN_REQUEST},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct head head = {.any_host = true,

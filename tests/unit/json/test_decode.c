@@ -455,7 +455,7 @@ static void long_names_are_cut_between_characters(void **state)
         assert_string_equal(where + strlen(where) - 3, "...");
 
         snprintf(body, sizeof body, "{\"function\":\"%s\"}", name);
-        assert_int_equal(decode_spec(t, body), ERR_UNKNOWN_FUNCTION);
+        assert_int_equal(decode_spec(t, body), ERR_FUNCTION_NOT_FOUND);
         assert_non_null(strstr(t->issues.items[0].detail, "...\"; there are: block, "));
     }
 }
@@ -548,9 +548,9 @@ static void tasks_that_are_wrong(void **state)
         {"{}", ERR_INVALID, "/function", "is required"},
         {"{\"input\":3}", ERR_INVALID, "/function", "is required"},
         {"{\"function\":null}", ERR_INVALID, "/function", "must be a string, not null"},
-        {"{\"function\":\"slep\",\"input\":{\"x\":1}}", ERR_UNKNOWN_FUNCTION, "/function",
+        {"{\"function\":\"slep\",\"input\":{\"x\":1}}", ERR_FUNCTION_NOT_FOUND, "/function",
          "there is no function \"slep\"; there are: block, "},
-        {"{\"function\":\"sl\\u0000\"}", ERR_UNKNOWN_FUNCTION, "/function",
+        {"{\"function\":\"sl\\u0000\"}", ERR_FUNCTION_NOT_FOUND, "/function",
          "there is no function \"sl?\"; there are: block, "},
         {"{\"function\":\"sleep\"}", ERR_INVALID, "/input/seconds", "is required"},
         {"{\"function\":\"sleep\",\"input\":{}}", ERR_INVALID, "/input/seconds", "is required"},

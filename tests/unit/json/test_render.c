@@ -338,9 +338,9 @@ static void ends_are_explained(void **state)
 
     expect_end(timeout.task, "failed", "timeout", "The task ran for 0.002 s, its timeout_seconds, without ending",
                "timeout", "stopped");
-    expect_end(deadline.task, "failed", "deadline",
+    expect_end(deadline.task, "failed", "deadline_exceeded",
                "The task did not end within 0.1 s, its deadline_seconds, queueing included", "deadline", "stopped");
-    expect_end(late.task, "failed", "deadline",
+    expect_end(late.task, "failed", "deadline_exceeded",
                "The task did not start within 0.000000001 s, its deadline_seconds, queueing included", "deadline",
                "prevented");
     expect_end(canceled.task, "canceled", "canceled", "A client canceled the task, or hung up", "client", "stopped");

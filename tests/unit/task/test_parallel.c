@@ -158,14 +158,14 @@ static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED
 static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_limit)
 {
     static struct pool_size pools[1];
-    pools[0] = (struct pool_size){STR("default"), threads, "flag"};
+    pools[0] = (struct pool_size){STR("default"), threads, "configured"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     limits.pools = (struct array){pools, 1};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = processes,
-                                                               .processes.size_source = "flag",
+                                                               .processes.size_source = "configured",
                                                                .processes.command = worker_command,
                                                                .processes.max_tasks = INTEGER_ABSENT});
     assert_non_null(f);
@@ -343,7 +343,7 @@ static void a_worker_dies_with_a_part(void **state)
     assert_int_equal(kill((pid_t)((const struct worker_stats *)view->workers.items)[0].pid, SIGKILL), 0);
     arena_unref(arena);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_FAILED, ERR_WORKER_DIED);
+    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_non_null(strstr(w.view.detail, "signal 9"));
     task_release(w.task);
     finish(f);
@@ -379,7 +379,7 @@ static void cancel_reaches_the_parts(void **state)
                 cancel(f, w.task, CANCEL_CLIENT);
             task_drain(f->runtime);
             assert_true(run_until(f, watch_is_done, &w));
-            static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE};
+            static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE_EXCEEDED};
             check_ended(&w, way == 0 ? TASK_CANCELED : TASK_FAILED, rcs[way]);
             if (way != 1) /* there the workers may not have come up in time */
                 assert_int_equal(w.view.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);

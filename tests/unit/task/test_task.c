@@ -229,7 +229,7 @@ static void canceled_while_running(void **state)
                 else if (reasons[r] == CANCEL_TIMEOUT)
                     check_ended(&w, TASK_FAILED, ERR_TIMEOUT);
                 else if (reasons[r] == CANCEL_DEADLINE)
-                    check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+                    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
                 else
                     check_ended(&w, TASK_CANCELED, reasons[r] == CANCEL_SHUTDOWN ? ERR_SHUTTING_DOWN : ERR_CANCELED);
                 assert_int_equal(tally.started, 1);
@@ -421,7 +421,7 @@ static void a_deadline_counts_from_receipt(void **state)
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND + MS(20), &w), 0);
     task_drain(f->runtime);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     assert_int_equal(w.view.cancel_reason, CANCEL_DEADLINE);
     assert_true(w.view.queued_ns + (w.view.duration_ns == ABSENT ? 0 : w.view.duration_ns) >= NS_PER_SECOND);
     task_release(w.task);
@@ -445,7 +445,7 @@ static void without_its_own_it_has_the_default_limits(void **state)
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, which == 0 ? ERR_TIMEOUT : ERR_DEADLINE);
+        check_ended(&w, TASK_FAILED, which == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
         task_release(w.task);
 
         spec = probe_by_hand(f, &tally); /* its own, longer than the default: not clamped */
@@ -481,7 +481,7 @@ static void expired_work_never_starts(void **state)
         if (!by_timer)
             task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, ERR_DEADLINE);
+        check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         check_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
         check_never_started(&w);
         assert_true(w.view.queued_ns >= MS(1));
@@ -515,7 +515,7 @@ static void the_earlier_of_timeout_and_deadline_counts(void **state)
     static const struct {
         uint64_t timeout_ns, deadline_ns;
         int rc;
-    } rows[] = {{MS(1), 3600 * NS_PER_SECOND, ERR_TIMEOUT}, {3600 * NS_PER_SECOND, MS(20), ERR_DEADLINE}};
+    } rows[] = {{MS(1), 3600 * NS_PER_SECOND, ERR_TIMEOUT}, {3600 * NS_PER_SECOND, MS(20), ERR_DEADLINE_EXCEEDED}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct task_spec spec = probe_by_hand(f, &tally);
         spec.options.timeout_ns = rows[i].timeout_ns;

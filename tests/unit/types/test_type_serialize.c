@@ -44,14 +44,14 @@ static const struct type lists_type = {.kind = TYPE_ARRAY, .item = &texts_type, 
 static const struct field inner_fields[] = {
     {"text", &text_type, offsetof(struct inner, text), FIELD_OPTIONAL, NULL, "A text", NULL},
     {"choice", &choice_type, offsetof(struct inner, choice), FIELD_OPTIONAL, NULL, "A choice", NULL},
-    {"flag", &flag_type, offsetof(struct inner, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
+    {"configured", &flag_type, offsetof(struct inner, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
     {0},
 };
 static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
 static const struct type inners_type = {.kind = TYPE_ARRAY, .item = &inner_type, .min = 0, .max = 20};
 
 static const struct field outer_fields[] = {
-    {"flag", &flag_type, offsetof(struct outer, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
+    {"configured", &flag_type, offsetof(struct outer, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
     {"integer", &integer_type, offsetof(struct outer, integer), FIELD_REQUIRED, NULL, "A number", NULL},
     {"optional_integer", &integer_type, offsetof(struct outer, optional_integer), FIELD_OPTIONAL, NULL, "One", NULL},
     {"time", &time_type, offsetof(struct outer, time), FIELD_OPTIONAL, NULL, "A time", NULL},
