@@ -25,7 +25,7 @@ static int start_pools(struct runtime *runtime, const struct runtime_config *con
     const struct array *pools = &runtime->limits.pools;
     int64_t queue_limit = runtime->limits.queue_limit;
     for (size_t i = 0; i < pools->count; i++) {
-        const struct pool_size *pool = (const struct pool_size *)pools->items + i;
+        const struct pool_config *pool = (const struct pool_config *)pools->items + i;
         int rc = threads_new(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, queue_limit,
                              &runtime->threads[i], e);
         if (rc != 0)
@@ -66,7 +66,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the runtime");
     runtime->loop = config->loop;
     runtime->limits = *config->limits;
-    runtime->ready_end = &runtime->ready;
+    runtime->ready_tail = &runtime->ready;
     runtime->pid = getpid();
     runtime->tid = gettid();
     list_init(&runtime->roots);
@@ -106,9 +106,9 @@ size_t runtime_abandoned(const struct runtime *runtime)
     return count;
 }
 
-void runtime_refuse(struct runtime *runtime)
+void runtime_reject_new(struct runtime *runtime)
 {
-    runtime->refusing = true;
+    runtime->rejecting_new = true;
 }
 
 void runtime_cancel_all(struct runtime *runtime)
@@ -117,9 +117,9 @@ void runtime_cancel_all(struct runtime *runtime)
         task_cancel(container_of(r, struct toplevel, link)->task, CANCEL_SHUTDOWN);
 }
 
-void runtime_end(struct runtime *runtime)
+void runtime_shutdown(struct runtime *runtime)
 {
-    runtime->refusing = runtime->canceling = true;
+    runtime->rejecting_new = runtime->rejecting_all = true;
     runtime_cancel_all(runtime);
 }
 
@@ -130,7 +130,7 @@ void runtime_close(struct runtime *runtime)
     timers_close(&runtime->timers, on_timers_closed);
 }
 
-static bool look(const struct pool *pool, struct arena *arena, struct pool_stats *out)
+static bool get_stats(const struct pool *pool, struct arena *arena, struct pool_stats *out)
 {
     *out = (struct pool_stats){
         .name = pool->name,
@@ -144,21 +144,21 @@ static bool look(const struct pool *pool, struct arena *arena, struct pool_stats
         .tasks_done = pool->tasks_done,
         .restarts = INTEGER_ABSENT,
     };
-    return pool->backend->look == NULL || pool->backend->look(pool, arena, out);
+    return pool->backend->get_stats == NULL || pool->backend->get_stats(pool, arena, out);
 }
 
-bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct array *out)
+bool runtime_get_pool_stats(const struct runtime *runtime, struct arena *arena, struct array *out)
 {
-    struct pool_stats *views = arena_calloc(arena, POOLS_MOST + 2, sizeof *views);
-    if (views == NULL)
+    struct pool_stats *stats = arena_calloc(arena, MAX_POOLS + 2, sizeof *stats);
+    if (stats == NULL)
         return false;
-    *out = (struct array){.items = views};
-    bool ok = true;
-    for (size_t i = 0; ok && i < runtime->limits.pools.count; i++)
-        ok = look(runtime->threads[i], arena, &views[out->count++]);
-    if (ok && runtime->files != NULL)
-        ok = look(runtime->files, arena, &views[out->count++]);
-    if (ok && runtime->processes != NULL)
-        ok = look(runtime->processes, arena, &views[out->count++]);
-    return ok;
+    *out = (struct array){.items = stats};
+    bool success = true;
+    for (size_t i = 0; success && i < runtime->limits.pools.count; i++)
+        success = get_stats(runtime->threads[i], arena, &stats[out->count++]);
+    if (success && runtime->files != NULL)
+        success = get_stats(runtime->files, arena, &stats[out->count++]);
+    if (success && runtime->processes != NULL)
+        success = get_stats(runtime->processes, arena, &stats[out->count++]);
+    return success;
 }

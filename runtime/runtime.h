@@ -30,13 +30,13 @@ const struct limits *runtime_limits(const struct runtime *runtime);
 size_t runtime_unfinished(const struct runtime *runtime); /* tasks that have not ended, children included */
 
 /* From now on task_submit() refuses with ERR_SHUTTING_DOWN; what runs goes on. */
-void runtime_refuse(struct runtime *runtime);
+void runtime_reject_new(struct runtime *runtime);
 
 /* Cancels every task that has not ended, with reason CANCEL_SHUTDOWN. Their `done`s come by task_drain(). */
 void runtime_cancel_all(struct runtime *runtime);
 
 /* The same, and refuses whatever comes from now on, also what would go on with what was begun. */
-void runtime_end(struct runtime *runtime);
+void runtime_shutdown(struct runtime *runtime);
 
 /* Threads that still run a job whose task was abandoned. While there are any, runtime_close() can't be called: a process
  * that wants to end then ends by _exit(2), and does not wait for them. */
@@ -50,6 +50,6 @@ void runtime_close(struct runtime *runtime);
 struct open_files *runtime_open_files(struct runtime *runtime);
 
 /* All pools, as a list of struct pool_stats in the arena. False when there is no memory. */
-bool runtime_pools(const struct runtime *runtime, struct arena *arena, struct array *out);
+bool runtime_get_pool_stats(const struct runtime *runtime, struct arena *arena, struct array *out);
 
 #endif

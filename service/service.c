@@ -80,7 +80,7 @@ static void drain(struct service *service)
                          log_seconds("drain_seconds", drain_ns)));
     close_listeners(service);
     api_drain(service->api);
-    runtime_refuse(service->runtime);
+    runtime_reject_new(service->runtime);
     enter(service, DRAINING, drain_ns / NS_PER_MS);
     http_drain(service->http);
 }
@@ -91,7 +91,7 @@ static void cancel(struct service *service)
         log_event(service->log, LOG_WARN, "drain_timeout",
                   LOG_FIELDS(log_integer("unfinished_tasks", (int64_t)runtime_unfinished(service->runtime))));
     enter(service, CANCELING, GRACE_MS);
-    runtime_end(service->runtime);
+    runtime_shutdown(service->runtime);
     task_drain(service->runtime);
 }
 
@@ -137,7 +137,7 @@ static void end_when_done(struct service *service)
     if (!service->drained || service->stage == ENDED || (in_time && runtime_unfinished(service->runtime) > 0))
         return;
     service->stage = ENDED;
-    runtime_end(service->runtime);
+    runtime_shutdown(service->runtime);
     task_drain(service->runtime);
     log_event(service->log, LOG_INFO, "stopped", NULL, 0);
     uv_stop(&service->loop);

@@ -82,7 +82,7 @@ static void write_limit(struct json_writer *w, const struct field *limit, const 
     writer_raw(w, ",\"limit\":{\"name\":");
     writer_string(w, str_from(limit->name));
     writer_raw(w, ",\"value\":");
-    int64_t value = limit_value(limits, limit);
+    int64_t value = limits_get(limits, limit);
     if (limit->type->kind == TYPE_SECONDS)
         writer_seconds(w, (uint64_t)value);
     else

@@ -145,9 +145,9 @@ static bool decode_part(struct decoder *d, const struct place *at, const struct 
     size_t before = issue_count(d);
     if (!decode_fields(d, at, part, given, depth))
         return false;
-    struct fault fault;
-    if (issue_count(d) == before && part->type->check != NULL && !part->type->check(part->value, &fault))
-        decode_wrong(d, at, fault.pointer, ERR_INVALID, NULL, "%s", fault.detail);
+    struct check_error check_error;
+    if (issue_count(d) == before && part->type->check != NULL && !part->type->check(part->value, &check_error))
+        decode_wrong(d, at, check_error.pointer, ERR_INVALID, NULL, "%s", check_error.detail);
     return true;
 }
 

@@ -134,7 +134,7 @@ static bool decode_function(struct decoder *d, const struct place *at, struct st
         return true;
     char name[QUOTED];
     struct name_list known = {0};
-    for (const struct function *const *f = functions; *f != NULL; f++)
+    for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&known, (*f)->name);
     decode_wrong(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "there is no function \"%s\"; there are: %s",
                  quoted(text, name), known.text);

@@ -140,7 +140,7 @@ void writer_integer(struct json_writer *w, int64_t value)
 
 void writer_seconds(struct json_writer *w, uint64_t ns)
 {
-    char text[SECONDS_TEXT];
+    char text[SECONDS_TEXT_SIZE];
     writer_bytes(w, text, seconds_format(ns, text));
 }
 

@@ -40,7 +40,7 @@ static void collect_fields(struct schema *s, const struct type *record)
     for (const struct field *f = record->fields; f->name != NULL; f++)
         collect_type(s, f->type);
     if (has_input(record))
-        for (const struct function *const *f = functions; *f != NULL; f++)
+        for (const struct function *const *f = function_registry; *f != NULL; f++)
             collect_type(s, (*f)->input);
 }
 
@@ -139,9 +139,9 @@ static void write_function_names(struct schema *s, const struct type *type, bool
     }
     write_kind(s, "string", nullable);
     writer_raw(s->w, ",\"enum\":[");
-    for (size_t i = 0; functions[i] != NULL; i++) {
+    for (size_t i = 0; function_registry[i] != NULL; i++) {
         writer_raw(s->w, i == 0 ? "" : ",");
-        writer_string(s->w, str_from(functions[i]->name));
+        writer_string(s->w, str_from(function_registry[i]->name));
     }
     writer_raw(s->w, nullable ? ",null]" : "]");
 }
@@ -197,9 +197,9 @@ static bool suits(const struct field *f, const struct function *function)
 {
     if (function == NULL)
         return true;
-    if (f->type == &pool_type)
+    if (f->type == &task_pool_type)
         return (function->executors & EXECUTOR_BIT(EXECUTOR_THREADS)) != 0;
-    return f->type != &parallel_type || function->split != NULL;
+    return f->type != &task_parallel_type || function->split != NULL;
 }
 
 static void write_executors(struct schema *s, unsigned executors)
@@ -225,7 +225,7 @@ static void write_field(struct schema *s, const struct type *record, const struc
         write_type(s, function->input, false);
     } else if (function != NULL && is_inputs(f->type)) {
         write_list(s, f->type, function->input, false);
-    } else if (function != NULL && f->type == &executor_type) {
+    } else if (function != NULL && f->type == &task_executor_type) {
         write_executors(s, function->executors);
     } else {
         write_type(s, f->type, record->render_nulls && f->presence == FIELD_OPTIONAL);
@@ -283,8 +283,8 @@ static void write_record(struct schema *s, const struct type *record, bool nulla
         return;
     }
     writer_raw(s->w, "\"oneOf\":[");
-    for (const struct function *const *f = functions; *f != NULL; f++) {
-        writer_raw(s->w, f == functions ? "{\"title\":" : ",{\"title\":");
+    for (const struct function *const *f = function_registry; *f != NULL; f++) {
+        writer_raw(s->w, f == function_registry ? "{\"title\":" : ",{\"title\":");
         writer_string(s->w, str_from((*f)->name));
         writer_raw(s->w, ",\"description\":");
         writer_string(s->w, str_from((*f)->doc));

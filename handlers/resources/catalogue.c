@@ -13,7 +13,7 @@ static void write_function(struct json_writer *w, const struct function *functio
     writer_raw(w, ",\"executor\":");
     writer_string(w, str_from(executor_names[function->executor]));
     writer_raw(w, ",\"cancel_effect\":");
-    writer_string(w, str_from(effect_names[executor_effect(function->executor)]));
+    writer_string(w, str_from(cancel_effect_names[executor_cancel_effect(function->executor)]));
     writer_raw(w, ",\"executors\":[");
     bool first = true;
     for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
@@ -37,8 +37,8 @@ void parse_functions(struct api *api, const struct request *request, struct hand
         return;
     struct json_writer w = {0};
     writer_raw(&w, "{\"functions\":[");
-    for (const struct function *const *f = functions; *f != NULL; f++) {
-        writer_raw(&w, f == functions ? "" : ",");
+    for (const struct function *const *f = function_registry; *f != NULL; f++) {
+        writer_raw(&w, f == function_registry ? "" : ",");
         write_function(&w, *f, runtime_limits(api->runtime));
     }
     writer_raw(&w, "]}");

@@ -54,7 +54,7 @@ void parse_pools(struct api *api, const struct request *request, struct handler_
     struct array pools;
     if (!no_query(api, request, out))
         return;
-    if (!runtime_pools(api->runtime, request->arena, &pools)) {
+    if (!runtime_get_pool_stats(api->runtime, request->arena, &pools)) {
         refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
         return;
     }

@@ -55,7 +55,7 @@ bool body_into(struct api *api, const struct request *request, const struct reco
 void refuse_function(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
-    for (const struct function *const *f = functions; *f != NULL; f++)
+    for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&names, (*f)->name);
     refuse(request, out, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
 }

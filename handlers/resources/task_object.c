@@ -51,7 +51,7 @@ static const struct type exit_type = {.kind = TYPE_INTEGER, .min = 0, .max = 255
 static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
 static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_names};
 static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
-static const struct type effect_type = {.kind = TYPE_ENUM, .names = effect_names};
+static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
 
 #define ROW(struct_name, json, type, member, presence, doc, example) \
     { \
@@ -96,7 +96,7 @@ static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usa
 /* The members that stand in both kinds of objects, in their order. */
 #define NAME_ROW ROW(task_row, "name", &text_type, name, FIELD_OPTIONAL, "As asked", "task1")
 #define FUNCTION_ROW ROW(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
-#define EXECUTOR_ROW ROW(task_row, "executor", &executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
+#define EXECUTOR_ROW ROW(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
 #define POOL_ROW \
     ROW(task_row, "pool", &text_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", "default")
 #define STATE_ROW ROW(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
@@ -173,7 +173,7 @@ static const char *cancel_sentence(enum cancel_reason reason)
         return "The service is shutting down";
     case CANCEL_TIMEOUT:
     case CANCEL_DEADLINE:
-    case CANCEL_REASONS:
+    case CANCEL_REASON_COUNT:
         break;
     }
     return error_title(ERR_CANCELED);
@@ -182,7 +182,7 @@ static const char *cancel_sentence(enum cancel_reason reason)
 static void error_detail(const struct task_info *view, char out[TASK_DETAIL])
 {
     const struct task_options *options = &view->spec->options;
-    char seconds[SECONDS_TEXT];
+    char seconds[SECONDS_TEXT_SIZE];
     if (view->rc == 0) {
         out[0] = '\0';
     } else if (view->detail != NULL) {
@@ -194,7 +194,7 @@ static void error_detail(const struct task_info *view, char out[TASK_DETAIL])
         seconds_format(options->deadline_ns, seconds);
         snprintf(out, TASK_DETAIL, "The task did not %s within %s s, its deadline_seconds, queueing included",
                  view->pid == 0 ? "start" : "end", seconds);
-    } else if (view->rc == ERR_CANCELED && view->cancel_asked) {
+    } else if (view->rc == ERR_CANCELED && view->cancel_requested) {
         snprintf(out, TASK_DETAIL, "%s", cancel_sentence(view->cancel_reason));
     } else {
         snprintf(out, TASK_DETAIL, "%s", error_title(view->rc));
@@ -223,7 +223,7 @@ static void render_task(struct json_writer *w, const struct type *type, const st
     bool started = view.pid != 0;
 
     struct cancel_row cancel = {.reason = (int)view.cancel_reason, .effect = (int)view.cancel_effect};
-    if (!view.cancel_settled)
+    if (!view.cancel_completed)
         type_set_absent(&effect_type, &cancel.effect);
     char detail[TASK_DETAIL];
     struct error_row error;
@@ -252,7 +252,7 @@ static void render_task(struct json_writer *w, const struct type *type, const st
         .queued_ns = view.queued_ns,
         .duration_ns = view.duration_ns,
         .usage = view.usage,
-        .cancel = view.cancel_asked ? &cancel : NULL,
+        .cancel = view.cancel_requested ? &cancel : NULL,
     };
     type_set_absent(&time_type, &row.started_us);
     type_set_absent(&time_type, &row.finished_us);

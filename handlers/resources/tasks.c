@@ -14,11 +14,11 @@ void accept_task(struct api *api, const struct request *request, const struct ta
 static bool suits(struct api *api, const struct request *request, const struct task_spec *spec, bool in_query,
                   struct handler_result *out)
 {
-    struct fault fault;
-    if (task_spec_type.check(spec, &fault))
+    struct check_error check_error;
+    if (task_spec_type.check(spec, &check_error))
         return true;
     struct validation_errors issues = {0};
-    issue_add(&issues, ERR_INVALID, NULL, fault.pointer + (in_query ? 1 : 0), "%s", fault.detail);
+    issue_add(&issues, ERR_INVALID, NULL, check_error.pointer + (in_query ? 1 : 0), "%s", check_error.detail);
     issues.items[0].parameter = in_query;
     refuse_issues(api, request, &issues, out);
     return false;

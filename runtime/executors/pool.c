@@ -20,20 +20,20 @@ void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_bac
 static void enter(struct pool *pool, struct job *job)
 {
     job->entered = true;
-    if (job->lane != NULL)
-        job->lane->busy = true;
+    if (job->strand != NULL)
+        job->strand->busy = true;
     list_append(&pool->queue, &job->link);
 }
 
 /* A job has left the queue, or its slot: the next of its lane may enter. */
-static void leave(struct pool *pool, struct strand *lane)
+static void leave(struct pool *pool, struct strand *strand)
 {
-    if (lane == NULL)
+    if (strand == NULL)
         return;
-    lane->busy = false;
-    if (list_empty(&lane->waiting))
+    strand->busy = false;
+    if (list_empty(&strand->waiting))
         return;
-    struct job *next = container_of(lane->waiting.next, struct job, link);
+    struct job *next = container_of(strand->waiting.next, struct job, link);
     list_remove(&next->link);
     enter(pool, next);
 }
@@ -50,7 +50,7 @@ static void advance(struct pool *pool)
         list_remove(&job->link);
         pool->queued--;
         if (!task_begin(job->task)) { /* its deadline passed meanwhile */
-            leave(pool, job->lane);
+            leave(pool, job->strand);
             continue;
         }
         pool->free--;
@@ -71,16 +71,16 @@ void pool_add(struct pool *pool, struct task *task)
         .task = task,
         .function = task->spec->function,
         .input = task->spec->input,
-        .read_left = &task_toplevel(task)->read_left,
+        .read_quota = &task_toplevel(task)->read_quota,
         .output = task_output(task),
         .exit_code = -1,
     };
     type_set_absent(&(struct type){.kind = TYPE_INTEGER}, &job->usage.worker_peak_rss_bytes);
     pool->queued++;
-    if (job->function->lane != NULL)
-        job->lane = job->function->lane(job->input);
-    if (job->lane != NULL && job->lane->busy) {
-        list_append(&job->lane->waiting, &job->link);
+    if (job->function->strand != NULL)
+        job->strand = job->function->strand(job->input);
+    if (job->strand != NULL && job->strand->busy) {
+        list_append(&job->strand->waiting, &job->link);
         return;
     }
     enter(pool, job);
@@ -94,7 +94,7 @@ void pool_remove(struct task *task)
     list_remove(&job->link);
     pool->queued--;
     if (job->entered)
-        leave(pool, job->lane);
+        leave(pool, job->strand);
     advance(pool);
 }
 
@@ -115,7 +115,7 @@ void pool_job_ended(struct job *job)
     struct pool *pool = job->pool;
     struct task *task = job->task;
     struct arena *kept = job->kept;
-    leave(pool, job->lane);
+    leave(pool, job->strand);
     pool->busy--;
     pool->tasks_done++;
     if (task == NULL) {

@@ -32,7 +32,7 @@ struct pool_backend {
      * pool_job_abandon(), now. */
     void (*cancel)(struct pool *pool, struct job *job);
     /* May be NULL. Adds what it alone knows; false when there is no memory. */
-    bool (*look)(const struct pool *pool, struct arena *arena, struct pool_stats *out);
+    bool (*get_stats)(const struct pool *pool, struct arena *arena, struct pool_stats *out);
     void (*stop)(
         struct pool *pool); /* nothing runs any more but abandoned jobs; frees the pool when the loop lets it */
 };
@@ -58,14 +58,14 @@ struct pool {
 struct job {
     struct list_node link; /* in pool->queue; then the backend's */
     struct pool *pool;
-    struct task *task;   /* NULL once it is abandoned */
-    struct strand *lane; /* borrowed; NULL: none */
-    bool entered;        /* it has left its lane's waiting line, and is in the pool */
-    struct arena *kept;  /* a reference to the task's arena, while the backend has the job */
-    void *slot;          /* the backend's own */
+    struct task *task;     /* NULL once it is abandoned */
+    struct strand *strand; /* borrowed; NULL: none */
+    bool entered;          /* it has left its lane's waiting line, and is in the pool */
+    struct arena *kept;    /* a reference to the task's arena, while the backend has the job */
+    void *slot;            /* the backend's own */
     const struct function *function;
-    const void *input;       /* in the task's arena */
-    atomic_llong *read_left; /* the request's */
+    const void *input;        /* in the task's arena */
+    atomic_llong *read_quota; /* the request's */
     atomic_bool canceled;
     /* -- written by who runs it, read after its end */
     void *output;         /* in the task's arena */

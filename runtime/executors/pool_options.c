@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct type thread_type = {.kind = TYPE_STRING, .name = "NAME=N", .min = 1, .max = 64};
-static const struct type threads_type = {.kind = TYPE_ARRAY, .item = &thread_type, .min = 1, .max = POOLS_MOST - 1};
+static const struct type threads_type = {.kind = TYPE_ARRAY, .item = &thread_type, .min = 1, .max = MAX_POOLS - 1};
 static const struct type processes_type = {.kind = TYPE_INTEGER, .min = 0, .max = 256};
 static const struct type worker_tasks_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_C(1) << 53};
 static const struct type worker_memory_type = {.kind = TYPE_INTEGER, .min = 1 << 20, .max = INT64_C(1) << 53};
@@ -36,7 +36,7 @@ const struct type options_type = {.kind = TYPE_RECORD, .fields = options_fields,
 #define POOL_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 enum { POOL_NAME_MOST = 12, POOL_EXTRA = 4, POOL_AUTO_MOST = 32 };
 
-static int parse_pool(struct str item, struct pool_size *out, struct arena *arena, struct err *e)
+static int parse_pool(struct str item, struct pool_config *out, struct arena *arena, struct err *e)
 {
     const char *equals = memchr(item.at, '=', item.len);
     struct str name = equals == NULL ? STR("default") : (struct str){item.at, (size_t)(equals - item.at)};
@@ -56,7 +56,7 @@ static int parse_pool(struct str item, struct pool_size *out, struct arena *aren
     return 0;
 }
 
-static bool has_pool(const struct pool_size *pools, size_t count, struct str name)
+static bool has_pool(const struct pool_config *pools, size_t count, struct str name)
 {
     for (size_t i = 0; i < count; i++)
         if (str_eq(name, pools[i].name.at))
@@ -73,13 +73,13 @@ int options_pools(const struct options *options, struct cpus cpus, struct arena 
                   struct err *e)
 {
     size_t given = options->threads.items == NULL ? 0 : options->threads.count, count = 0;
-    struct pool_size *pools = arena_calloc(arena, given + 1, sizeof *pools);
+    struct pool_config *pools = arena_calloc(arena, given + 1, sizeof *pools);
     if (pools == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
-    pools[count++] = (struct pool_size){STR("default"), options_threads(cpus), cpus.source};
+    pools[count++] = (struct pool_config){STR("default"), options_threads(cpus), cpus.source};
     bool default_given = false;
     for (size_t i = 0; i < given; i++) {
-        struct pool_size pool = {.source = NULL};
+        struct pool_config pool = {.source = NULL};
         int rc = parse_pool(((const struct str *)options->threads.items)[i], &pool, arena, e);
         if (rc != 0)
             return rc;

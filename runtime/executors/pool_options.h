@@ -24,7 +24,7 @@ extern const struct type options_type; /* the RECORD of it */
 /* How many threads a pool has that nobody sized: they block more than they compute, so more than there are processors. */
 int64_t options_threads(struct cpus cpus);
 
-/* What `threads` says, for limits->pools: struct pool_size in the arena. The pool named default is always there, and
+/* What `threads` says, for limits->pools: struct pool_config in the arena. The pool named default is always there, and
  * first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
 int options_pools(const struct options *options, struct cpus cpus, struct arena *arena, struct array *out,
                   struct err *e);

@@ -57,7 +57,7 @@ static void drain(struct worker *w)
 
 static void become_idle(struct worker *w)
 {
-    w->state = child_is_ready(&w->child) ? IDLE : LEAVING;
+    w->state = worker_process_is_ready(&w->child) ? IDLE : LEAVING;
     if (w->state == LEAVING) /* that it has gone, or talks nonsense, is what the loop tells next */
         return;
     w->up = true;
@@ -81,7 +81,7 @@ static void dismiss(struct worker *w)
     leave(w);
     if (!w->child.over && !w->child.exited) /* else it was faster than we */
         w->dismissed = true;
-    child_kill(&w->child);
+    worker_process_kill(&w->child);
 }
 
 /* Its last words are the function's, and may say what nobody else knows. */
@@ -208,7 +208,7 @@ static bool take_answer(struct job *job, const struct answer_frame *answer, cons
     if (answer->rc > 0 || answer->rc < -ERROR_COUNT || (answer->rc != 0 && answer->len != 0))
         return false;
     struct str said = {answer->msg, strnlen(answer->msg, sizeof answer->msg)};
-    struct wire wire = {output, output + answer->len};
+    struct reader reader = {output, output + answer->len};
     int rc = answer->rc;
     if (rc != 0) {
         err_set(&job->e, rc, "%.*s", str_is_utf8(said) ? (int)said.len : 0, said.at);
@@ -216,8 +216,8 @@ static bool take_answer(struct job *job, const struct answer_frame *answer, cons
         job->memory = arena_new();
         rc = ERR_OUT_OF_MEMORY;
         if (job->memory != NULL)
-            rc = wire_read(job->function->output, &wire, job->memory, job->output);
-        if (rc == ERR_INVALID || (rc == 0 && wire.at != wire.end))
+            rc = type_deserialize(job->function->output, &reader, job->memory, job->output);
+        if (rc == ERR_INVALID || (rc == 0 && reader.at != reader.end))
             return false;
         if (rc != 0)
             err_set(&job->e, rc, "There is no memory for the result");
@@ -276,19 +276,20 @@ static void on_gone(struct worker_process *child)
     drain(w);
 }
 
-static const struct child_events events = {.frame = on_frame, .unfit = on_unfit, .gone = on_gone};
+static const struct worker_process_events events = {.frame = on_frame, .unfit = on_unfit, .gone = on_gone};
 
 /* A slot that waits for ever for its worker would be lost without a trace. */
 static void on_start_over(uv_timer_t *clock)
 {
     struct worker *w = container_of(clock, struct worker, clock);
-    if (!child_is_ready(&w->child)) { /* it has said something, or gone, and it is the loop that is late to tell */
+    if (!worker_process_is_ready(
+            &w->child)) { /* it has said something, or gone, and it is the loop that is late to tell */
         uv_timer_start(clock, on_start_over, w->force->start_ms, 0);
         return;
     }
     leave(w);
     w->late = true;
-    child_kill(&w->child);
+    worker_process_kill(&w->child);
 }
 
 static void spawn(struct worker *w)
@@ -298,7 +299,7 @@ static void spawn(struct worker *w)
     w->tasks_done = 0;
     w->spawned_ns = uv_hrtime();
     uv_loop_t *loop = w->force->pool.runtime->loop;
-    child_spawn(&w->child, loop, w->force->command, &events);
+    worker_process_spawn(&w->child, loop, w->force->command, &events);
     uv_update_time(loop); /* its clock may stand where it stood before something that took long, as our own start */
     uv_timer_start(&w->clock, on_start_over, w->force->start_ms, 0);
 }
@@ -316,7 +317,7 @@ static void force_check(struct pool *pool)
     struct process_pool *force = force_of(pool);
     while (!list_empty(&force->idle)) {
         struct worker *w = container_of(force->idle.next, struct worker, link);
-        if (child_is_ready(&w->child))
+        if (worker_process_is_ready(&w->child))
             return;
         leave(w);
     }
@@ -327,13 +328,13 @@ static int force_start(struct pool *pool, struct job *job)
     struct process_pool *force = force_of(pool);
     CHECK(!list_empty(&force->idle));
     struct worker *w = container_of(force->idle.next, struct worker, link);
-    size_t len = wire_size(job->function->input, job->input);
+    size_t len = type_serialized_size(job->function->input, job->input);
     if (len > FRAME_MOST)
         return err_set(&job->e, ERR_INVALID, "The input is too large for a worker process");
     struct parcel *parcel = parcel_new(job->function->name, len);
     if (parcel == NULL)
         return err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to hand the task to a worker process");
-    wire_write(job->function->input, job->input, parcel->input);
+    type_serialize(job->function->input, job->input, parcel->input);
 
     list_remove(&w->link);
     w->state = BUSY;
@@ -341,7 +342,7 @@ static int force_start(struct pool *pool, struct job *job)
     job->slot = w;
     job->pid = w->child.process.pid;
     atomic_store_explicit(&job->tid, w->child.process.pid, memory_order_relaxed);
-    child_send(&w->child, parcel);
+    worker_process_send(&w->child, parcel);
     return 0;
 }
 
@@ -390,7 +391,7 @@ static void force_stop(struct pool *pool)
 }
 
 static const struct pool_backend backend = {
-    .check = force_check, .start = force_start, .cancel = force_cancel, .look = force_look, .stop = force_stop};
+    .check = force_check, .start = force_start, .cancel = force_cancel, .get_stats = force_look, .stop = force_stop};
 
 int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
                   struct err *e)

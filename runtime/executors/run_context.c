@@ -4,7 +4,7 @@
 
 int run_spend_read(struct run_context *run, int64_t bytes)
 {
-    long long left = atomic_load_explicit(run->read_left, memory_order_relaxed);
+    long long left = atomic_load_explicit(run->read_quota, memory_order_relaxed);
     do {
         if (bytes > 0 && left < bytes)
             return err_set(
@@ -12,7 +12,7 @@ int run_spend_read(struct run_context *run, int64_t bytes)
                 "The request reads more than %lld bytes from files and directories, the limit max_read_bytes; "
                 "GET /v1/fs/PATH has none",
                 (long long)run->limits->max_read_bytes);
-    } while (!atomic_compare_exchange_weak_explicit(run->read_left, &left, left - bytes, memory_order_relaxed,
+    } while (!atomic_compare_exchange_weak_explicit(run->read_quota, &left, left - bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
     run->spent += bytes;
     return 0;
@@ -20,6 +20,6 @@ int run_spend_read(struct run_context *run, int64_t bytes)
 
 void run_settle_read(struct run_context *run, int64_t bytes)
 {
-    atomic_fetch_add_explicit(run->read_left, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(run->read_quota, bytes, memory_order_relaxed);
     run->spent -= bytes;
 }

@@ -20,9 +20,9 @@ struct run_context {
     const atomic_bool
         *canceled; /* set when nobody wants the result any more; a function that can, looks now and then */
     const struct limits *limits;  /* NULL in a worker process */
-    atomic_llong *read_left;      /* bytes of files that the request may still read; NULL in a worker process */
+    atomic_llong *read_quota;     /* bytes of files that the request may still read; NULL in a worker process */
     const struct file_root *jail; /* where paths are looked up; NULL but on the executor files */
-    int64_t spent;                /* of read_left, by this run; who fails gets it back */
+    int64_t spent;                /* of read_quota, by this run; who fails gets it back */
     struct err *e;                /* to be filled, by err_set(), when it fails */
 };
 

@@ -15,10 +15,10 @@ struct strand {
     bool busy;                /* a job of it is in the queue or in a slot, or its thread has not returned */
 };
 
-static inline void lane_init(struct strand *lane)
+static inline void lane_init(struct strand *strand)
 {
-    list_init(&lane->waiting);
-    lane->busy = false;
+    list_init(&strand->waiting);
+    strand->busy = false;
 }
 
 #endif

@@ -38,7 +38,7 @@ static void run_job(struct job *job)
             .arena = job->memory,
             .canceled = &job->canceled,
             .limits = &job->pool->runtime->limits,
-            .read_left = job->read_left,
+            .read_quota = job->read_quota,
             .jail = job->pool->executor == EXECUTOR_FILES ? job->pool->runtime->jail : NULL,
             .e = &job->e,
         };

@@ -54,13 +54,14 @@ static int run(const struct function *function, const char *bytes, size_t len, s
                struct err *e)
 {
     static const atomic_bool never;
-    struct wire wire = {bytes, bytes + len};
+    struct reader reader = {bytes, bytes + len};
     void *input = arena_alloc(arena, function->input->size);
     *output = arena_alloc(arena, function->output->size);
-    int rc = input == NULL || *output == NULL ? ERR_OUT_OF_MEMORY : wire_read(function->input, &wire, arena, input);
+    int rc =
+        input == NULL || *output == NULL ? ERR_OUT_OF_MEMORY : type_deserialize(function->input, &reader, arena, input);
     if (rc == ERR_OUT_OF_MEMORY)
         return out_of_memory(e);
-    CHECK(rc == 0 && wire.at == wire.end); /* the service wrote it */
+    CHECK(rc == 0 && reader.at == reader.end); /* the service wrote it */
     struct run_context context = {.arena = arena, .canceled = &never, .e = e};
     rc = function->run(input, *output, &context);
     return rc == ERR_OUT_OF_MEMORY ? out_of_memory(e) : rc;
@@ -109,7 +110,7 @@ static bool answer(const struct request_frame *request, const struct function *f
         memcpy(frame.msg, e->msg, sizeof frame.msg);
         return write_all(&frame, sizeof frame);
     }
-    size_t len = wire_size(function->output, output);
+    size_t len = type_serialized_size(function->output, output);
     char *bytes = len > FRAME_MOST ? NULL : malloc(sizeof frame + len);
     if (bytes == NULL) {
         frame.rc = ERR_WORKER_OUT_OF_MEMORY;
@@ -118,7 +119,7 @@ static bool answer(const struct request_frame *request, const struct function *f
     }
     frame.len = (uint32_t)len;
     memcpy(bytes, &frame, sizeof frame);
-    wire_write(function->output, output, bytes + sizeof frame);
+    type_serialize(function->output, output, bytes + sizeof frame);
     bool ok = write_all(bytes, sizeof frame + len);
     free(bytes);
     return ok;

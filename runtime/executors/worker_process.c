@@ -30,7 +30,7 @@ static void close_handles(struct worker_process *c)
     uv_close((uv_handle_t *)&c->errors, on_closed);
 }
 
-void child_kill(struct worker_process *c)
+void worker_process_kill(struct worker_process *c)
 {
     c->over = true;
     if (!c->exited)
@@ -42,7 +42,7 @@ static void give_up(struct worker_process *c, int fault)
     if (c->over)
         return;
     c->fault = fault;
-    child_kill(c);
+    worker_process_kill(c);
     c->events->unfit(c);
 }
 
@@ -168,7 +168,8 @@ static void on_ended(uv_process_t *process, int64_t code, int signum)
 
 /* -- the beginning ------------------------------------------------------------------------------------------------- */
 
-void child_spawn(struct worker_process *c, uv_loop_t *loop, char *const *command, const struct child_events *events)
+void worker_process_spawn(struct worker_process *c, uv_loop_t *loop, char *const *command,
+                          const struct worker_process_events *events)
 {
     *c = (struct worker_process){.events = events, .awaited = true};
     uv_pipe_init(loop, &c->channel, 0);
@@ -216,7 +217,7 @@ struct parcel *parcel_new(const char *function, size_t len)
     return parcel;
 }
 
-void child_send(struct worker_process *c, struct parcel *parcel)
+void worker_process_send(struct worker_process *c, struct parcel *parcel)
 {
     c->awaited = true;
     parcel->frame.number = ++c->number;
@@ -227,7 +228,7 @@ void child_send(struct worker_process *c, struct parcel *parcel)
     give_up(c, 0);
 }
 
-bool child_is_ready(const struct worker_process *c)
+bool worker_process_is_ready(const struct worker_process *c)
 {
     char byte;
     uv_os_fd_t fd;

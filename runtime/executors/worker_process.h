@@ -2,9 +2,9 @@
  *
  * Knows no tasks: who employs it is told what happens. SIGPIPE must be ignored in the service.
  *
- * Owns:     from child_spawn() on the process and both pipes, what is written to it, and a frame while it comes in.
+ * Owns:     from worker_process_spawn() on the process and both pipes, what is written to it, and a frame while it comes in.
  * Threads:  the loop thread.
- * Promise:  `gone` is called once for each child_spawn(), never from inside it, when all of it is closed; and nothing after that.
+ * Promise:  `gone` is called once for each worker_process_spawn(), never from inside it, when all of it is closed; and nothing after that.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
@@ -15,17 +15,17 @@
 
 struct worker_process;
 
-struct child_events {
+struct worker_process_events {
     /* The frame that was awaited is there, whole, with `output` of answer->len bytes lent for the call. False: it makes no
      * sense. Also called when it has exited: an answer may be the last it did. */
     bool (*frame)(struct worker_process *child, const struct answer_frame *answer, const char *output);
-    /* It will be of no use any more, and is killed if it hasn't exited. Not called after child_kill(). */
+    /* It will be of no use any more, and is killed if it hasn't exited. Not called after worker_process_kill(). */
     void (*unfit)(struct worker_process *child);
     void (*gone)(struct worker_process *child);
 };
 
 struct worker_process {
-    const struct child_events *events;
+    const struct worker_process_events *events;
     uv_process_t process;
     uv_pipe_t channel; /* frames, both ways */
     uv_pipe_t errors;  /* its stderr */
@@ -55,17 +55,17 @@ _Static_assert(offsetof(struct parcel, input) == offsetof(struct parcel, frame) 
                "the input follows the frame's head");
 
 /* Spawns it, and awaits its first frame. When it can't be spawned it is gone soon. */
-void child_spawn(struct worker_process *child, uv_loop_t *loop, char *const *command,
-                 const struct child_events *events);
+void worker_process_spawn(struct worker_process *child, uv_loop_t *loop, char *const *command,
+                          const struct worker_process_events *events);
 
 struct parcel *parcel_new(const char *function, size_t len); /* NULL: no memory. Its input is to be filled */
 
 /* Takes the parcel over, and awaits the answer. */
-void child_send(struct worker_process *child, struct parcel *parcel);
+void worker_process_send(struct worker_process *child, struct parcel *parcel);
 
 /* False when it has gone, or goes on talking, which the loop has not told yet. */
-bool child_is_ready(const struct worker_process *child);
+bool worker_process_is_ready(const struct worker_process *child);
 
-void child_kill(struct worker_process *child); /* without a call of unfit(); `gone` follows */
+void worker_process_kill(struct worker_process *child); /* without a call of unfit(); `gone` follows */
 
 #endif

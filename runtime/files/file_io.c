@@ -28,10 +28,10 @@ static const char *const file_type_names[] = {
 };
 
 const struct type path_type = {.kind = TYPE_STRING, .min = 1, .max = PATH_MOST};
-const struct type data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .takes_nul = true};
-const struct type read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .takes_nul = true};
+const struct type data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
+const struct type read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .allow_nul = true};
 const struct type encoding_type = {.kind = TYPE_ENUM, .names = encoding_names};
-const struct type read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ]};
+const struct type read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ_BYTES]};
 const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
 const struct type flag_type = {.kind = TYPE_BOOLEAN};
 const struct type file_type_type = {.kind = TYPE_ENUM, .names = file_type_names};
@@ -107,7 +107,7 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
         return jail_error(run->e, errno, range->path);
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (characters)
-        text.len = utf8_cut(text, (size_t)range->most);
+        text.len = utf8_prefix_len(text, (size_t)range->most);
     run_settle_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
     bytes[text.len] = '\0';
     *out = text;
@@ -227,7 +227,7 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
         return 0;
     }
     size_t len;
-    char *bytes = arena_alloc(arena, base64_decoded_most(data) + 1);
+    char *bytes = arena_alloc(arena, base64_decoded_max_len(data) + 1);
     if (bytes == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
     if (!base64_decode(data, bytes, &len))

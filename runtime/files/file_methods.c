@@ -127,7 +127,7 @@ static int method_run(const void *in, void *out, struct run_context *run)
 
 static struct strand *call_lane(const void *in)
 {
-    return &((const struct file_call *)in)->file->lane;
+    return &((const struct file_call *)in)->file->strand;
 }
 
 static int open_run(const void *in, void *out, struct run_context *run)
@@ -146,7 +146,7 @@ const struct function function_file_open = {
     .input = &nothing_type,
     .output = &position_type,
     .run = open_run,
-    .lane = call_lane,
+    .strand = call_lane,
 };
 
 static const struct field opening_fields[] = {
@@ -179,7 +179,7 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
                      .input = (in), \
                      .output = (out), \
                      .run = method_run, \
-                     .lane = call_lane}, \
+                     .strand = call_lane}, \
         .need = (needed), .step = file_step_##word, \
     }
 

@@ -48,7 +48,7 @@ static int submit(struct runtime *runtime, struct file_work *step, bool goes_on,
     struct arena *arena = arena_new();
     struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
     struct step_input *input = spec == NULL ? NULL : arena_alloc(arena, sizeof *input);
-    if (input == NULL || !arena_keep(arena, step->arena)) {
+    if (input == NULL || !arena_retain(arena, step->arena)) {
         arena_unref(arena);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to work on the file; try again later");
     }

@@ -127,7 +127,7 @@ void open_file_renew(struct open_file *file)
 
 bool open_file_hold(struct open_file *file, struct arena *arena)
 {
-    if (!arena_defer(arena, let_go, file))
+    if (!arena_add_cleanup(arena, let_go, file))
         return false;
     file->holders++;
     open_file_renew(file);
@@ -153,7 +153,7 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     file->fd = -1;
     file->lease_ns = lease_ns;
     file->lease.fire = on_lease_over;
-    lane_init(&file->lane);
+    lane_init(&file->strand);
     if (tsearch(file, &files->by_id, compare) == NULL)
         goto err_after_reserve;
     file->listed = true;

@@ -40,7 +40,7 @@ struct open_file {
     uint64_t lease_ns;
     struct timer lease;
     uint64_t expires_ns; /* uv_hrtime() */
-    struct strand lane;
+    struct strand strand;
     size_t holders; /* requests that refer to it */
     bool listed;    /* clients can find it */
     char path_bytes[];

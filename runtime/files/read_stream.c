@@ -178,7 +178,7 @@ int source_open(struct runtime *runtime, struct str path, source_fn *ready, void
     struct read_stream *source = arena == NULL ? NULL : arena_alloc(arena, sizeof *source);
     bool ok = source != NULL && arena_str(arena, path.at, path.len, &source->path);
     for (int i = 0; ok && i < BLOCKS; i++)
-        ok = (source->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
+        ok = (source->blocks[i].bytes = arena_alloc_large(arena, BLOCK)) != NULL;
     if (!ok) {
         arena_unref(arena);
         streams_leave(runtime);

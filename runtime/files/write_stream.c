@@ -197,9 +197,9 @@ int sink_open(struct runtime *runtime, struct str path, const struct file_condit
     struct write_stream *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
     bool ok = sink != NULL && arena_str(arena, path.at, path.len, &sink->path);
     for (int i = 0; ok && i < BLOCKS; i++)
-        ok = (sink->blocks[i].bytes = arena_block(arena, BLOCK)) != NULL;
+        ok = (sink->blocks[i].bytes = arena_alloc_large(arena, BLOCK)) != NULL;
     if (ok && condition != NULL)
-        ok = arena_keep(arena, condition->arena);
+        ok = arena_retain(arena, condition->arena);
     if (!ok) {
         arena_unref(arena);
         streams_leave(runtime);

@@ -45,7 +45,7 @@ static const struct field *find(const struct type *record, const char *name)
 }
 
 /* The method's own type says what a step may have, and what it needs. */
-static bool step_check(const void *data, struct fault *fault)
+static bool step_check(const void *data, struct check_error *check_error)
 {
     const struct file_call *call = data;
     const struct type *input = file_methods[call->op].function.input;
@@ -55,13 +55,13 @@ static bool step_check(const void *data, struct fault *fault)
         bool needed = taken != NULL && taken->presence == FIELD_REQUIRED;
         if (given ? taken != NULL : !needed)
             continue;
-        char pointer[sizeof fault->pointer];
+        char pointer[sizeof check_error->pointer];
         snprintf(pointer, sizeof pointer, "/%s", f->name);
-        return fault_at(fault, pointer, given ? "is nothing that %s takes" : "is required by %s",
-                        file_method_names[call->op]);
+        return check_error_set(check_error, pointer, given ? "is nothing that %s takes" : "is required by %s",
+                               file_method_names[call->op]);
     }
     if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0)
-        return fault_at(fault, "/offset", "must be at least 0 with %s", file_method_names[call->op]);
+        return check_error_set(check_error, "/offset", "must be at least 0 with %s", file_method_names[call->op]);
     return true;
 }
 

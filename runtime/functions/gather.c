@@ -76,21 +76,21 @@ static const struct field output_fields[] = {
 const struct type gather_result_type = {
     .kind = TYPE_RECORD, .name = "GatherResult", .fields = output_fields, .size = sizeof(struct gather_output)};
 
-static bool gather_check(const void *data, struct fault *fault)
+static bool gather_check(const void *data, struct check_error *check_error)
 {
     const struct gather_input *input = data;
     bool has_quorum = !type_is_absent(&positive_type, &input->quorum);
     const char *mode = mode_names[input->mode];
     if (input->mode == MODE_QUORUM && !has_quorum)
-        return fault_at(fault, "/quorum", "is required in mode quorum");
+        return check_error_set(check_error, "/quorum", "is required in mode quorum");
     if (input->mode != MODE_QUORUM && has_quorum)
-        return fault_at(fault, "/quorum", "goes with mode quorum, not with mode %s", mode);
+        return check_error_set(check_error, "/quorum", "goes with mode quorum, not with mode %s", mode);
     if (input->mode != MODE_ALL && input->tolerated_failures > 0)
-        return fault_at(fault, "/tolerated_failures", "goes with mode all, not with mode %s", mode);
+        return check_error_set(check_error, "/tolerated_failures", "goes with mode all, not with mode %s", mode);
     if (input->tasks.count == 0 && input->mode != MODE_ALL && input->mode != MODE_ALL_SETTLED)
-        return fault_at(fault, "/tasks", "must have at least 1 item in mode %s", mode);
+        return check_error_set(check_error, "/tasks", "must have at least 1 item in mode %s", mode);
     if (has_quorum && (uint64_t)input->quorum > input->tasks.count)
-        return fault_at(fault, "/quorum", "must be at most %zu, the number of tasks", input->tasks.count);
+        return check_error_set(check_error, "/quorum", "must be at most %zu, the number of tasks", input->tasks.count);
     return true;
 }
 

@@ -21,9 +21,9 @@ static const struct field input_fields[] = {
      "primes"},
     {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
      "Its inputs; the results come in the same order", NULL},
-    {"executor", &executor_type, offsetof(struct map_input, executor), FIELD_OPTIONAL, NULL,
+    {"executor", &task_executor_type, offsetof(struct map_input, executor), FIELD_OPTIONAL, NULL,
      "Where to run them; absent: where the function runs by itself", NULL},
-    {"pool", &pool_type, offsetof(struct map_input, pool), FIELD_OPTIONAL, NULL, "Which pool of threads", NULL},
+    {"pool", &task_pool_type, offsetof(struct map_input, pool), FIELD_OPTIONAL, NULL, "Which pool of threads", NULL},
     {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
      "How many may run at the same time; absent: all", NULL},
     {"tolerated_failures", &tolerated_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
@@ -39,10 +39,10 @@ static struct task_spec spec_of(const struct map_input *input, void *item)
     return spec;
 }
 
-static bool map_check(const void *data, struct fault *fault)
+static bool map_check(const void *data, struct check_error *check_error)
 {
     struct task_spec spec = spec_of(data, NULL);
-    return task_spec_type.check(&spec, fault);
+    return task_spec_type.check(&spec, check_error);
 }
 
 static int map_prepare(void *data, struct arena *arena)

@@ -26,7 +26,8 @@ static const struct field input_fields[] = {
 static const struct field output_fields[] = {
     {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL, "How many primes there are",
      "664579"},
-    {"parts", &parts_type, offsetof(struct primes_output, parts), FIELD_OPTIONAL, NULL, PARTS_DOC, NULL},
+    {"parts", &function_parts_type, offsetof(struct primes_output, parts), FIELD_OPTIONAL, NULL, FUNCTION_PARTS_DOC,
+     NULL},
     {0},
 };
 
@@ -117,7 +118,7 @@ static int primes_run(const void *in, void *out, struct run_context *run)
 {
     const struct primes_input *input = in;
     struct primes_output *output = out;
-    type_set_absent(&parts_type, &output->parts);
+    type_set_absent(&function_parts_type, &output->parts);
     output->count = input->from <= 2 && input->to > 2;
     uint64_t low = (uint64_t)(input->from < 3 ? 3 : input->from) / 2; /* the index of the first odd number */
     uint64_t high = (uint64_t)input->to / 2;
@@ -141,7 +142,7 @@ static int64_t primes_split(const void *in, int64_t most, int64_t index, void *p
 {
     const struct primes_input *input = in;
     struct primes_input *output = part;
-    return split_range(input->from, input->to, most, index, &output->from, &output->to);
+    return parallel_split_range(input->from, input->to, most, index, &output->from, &output->to);
 }
 
 static int primes_merge(void *out, const void *part, struct err *e)

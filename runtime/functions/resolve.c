@@ -64,7 +64,7 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     const struct resolve_input *input = in;
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
-    int rc = hosts_find(input->host.at, NULL, &hints, &found);
+    int rc = resolver_lookup(input->host.at, NULL, &hints, &found);
     int shown = (int)str_truncate(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", shown, input->host.at,

@@ -43,7 +43,7 @@ static void end(struct task *task)
 
 static void on_wake(struct timer *wake)
 {
-    end(task_of_state(container_of(wake, struct sleep, wake)));
+    end(task_from_state(container_of(wake, struct sleep, wake)));
 }
 
 static void sleep_start(struct task *task)

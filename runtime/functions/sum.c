@@ -24,7 +24,7 @@ static const struct field input_fields[] = {
 static const struct field output_fields[] = {
     {"sum", &sum_type, offsetof(struct sum_output, sum), FIELD_REQUIRED, NULL, "The sum; 0 for an empty range",
      "12497500"},
-    {"parts", &parts_type, offsetof(struct sum_output, parts), FIELD_OPTIONAL, NULL, PARTS_DOC, NULL},
+    {"parts", &function_parts_type, offsetof(struct sum_output, parts), FIELD_OPTIONAL, NULL, FUNCTION_PARTS_DOC, NULL},
     {0},
 };
 
@@ -52,7 +52,7 @@ static int sum_run(const void *in, void *out, struct run_context *run)
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the sum any more");
     }
     output->sum = sum;
-    type_set_absent(&parts_type, &output->parts);
+    type_set_absent(&function_parts_type, &output->parts);
     return 0;
 }
 
@@ -60,7 +60,7 @@ static int64_t sum_split(const void *in, int64_t most, int64_t index, void *part
 {
     const struct sum_input *input = in;
     struct sum_input *output = part;
-    return split_range(input->from, input->n, most, index, &output->from, &output->n);
+    return parallel_split_range(input->from, input->n, most, index, &output->from, &output->n);
 }
 
 static int sum_merge(void *out, const void *part, struct err *e)

@@ -52,13 +52,13 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static bool write_file_check(const void *value, struct fault *fault)
+static bool write_file_check(const void *value, struct check_error *check_error)
 {
     const struct write_file_input *input = value;
     if (!input->atomic || input->mode != MODE_A)
         return true;
-    return fault_at(fault, "/atomic",
-                    "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
+    return check_error_set(check_error, "/atomic",
+                           "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
 }
 
 static const struct type input_type = {

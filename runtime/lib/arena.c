@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    FIRST_BLOCK = 1024 - 64, /* a plain request fits, and malloc's own header with it in 1 KiB */
-    LARGEST_BLOCK = 64 * 1024,
+    FIRST_BLOCK_SIZE = 1024 - 64, /* a plain request fits, and malloc's own header with it in 1 KiB */
+    MAX_BLOCK_SIZE = 64 * 1024,
 };
 
 struct block {
@@ -17,18 +17,18 @@ struct block {
     alignas(max_align_t) char bytes[];
 };
 
-struct deferred {
-    struct deferred *next; /* deferred before */
-    void (*end)(void *data);
+struct cleanup {
+    struct cleanup *next; /* deferred before */
+    void (*fn)(void *data);
     void *data;
 };
 
 struct arena {
-    struct block *newest; /* the one allocations come from; owned, with all behind it */
-    struct deferred *deferred;
+    struct block *current; /* the one allocations come from; owned, with all behind it */
+    struct cleanup *cleanup;
     struct arena *adopted; /* the newest it took over; a reference */
     struct arena *next;    /* taken over before by the same arena */
-    unsigned references;
+    unsigned refcount;
 };
 
 static struct block *block_new(size_t size, struct block *next)
@@ -40,7 +40,7 @@ static struct block *block_new(size_t size, struct block *next)
     return block;
 }
 
-static void *block_take(struct block *block, size_t size)
+static void *block_alloc(struct block *block, size_t size)
 {
     if (size > block->size - block->used)
         return NULL;
@@ -51,32 +51,32 @@ static void *block_take(struct block *block, size_t size)
 
 struct arena *arena_new(void)
 {
-    struct block *first = block_new(FIRST_BLOCK, NULL);
+    struct block *first = block_new(FIRST_BLOCK_SIZE, NULL);
     if (first == NULL)
         return NULL;
-    struct arena *arena = block_take(first, (sizeof *arena + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1));
-    *arena = (struct arena){.newest = first, .references = 1};
+    struct arena *arena = block_alloc(first, (sizeof *arena + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1));
+    *arena = (struct arena){.current = first, .refcount = 1};
     return arena;
 }
 
 struct arena *arena_ref(struct arena *arena)
 {
-    arena->references++;
+    arena->refcount++;
     return arena;
 }
 
 void arena_unref(struct arena *arena)
 {
-    if (arena == NULL || --arena->references > 0)
+    if (arena == NULL || --arena->refcount > 0)
         return;
-    for (struct deferred *d = arena->deferred; d != NULL; d = d->next)
-        d->end(d->data);
+    for (struct cleanup *entry = arena->cleanup; entry != NULL; entry = entry->next)
+        entry->fn(entry->data);
     for (struct arena *other = arena->adopted; other != NULL;) {
         struct arena *next = other->next;
         arena_unref(other);
         other = next;
     }
-    struct block *block = arena->newest; /* the arena itself lies in the oldest block */
+    struct block *block = arena->current; /* the arena itself lies in the oldest block */
     while (block != NULL) {
         struct block *next = block->next;
         free(block);
@@ -95,51 +95,51 @@ void *arena_alloc(struct arena *arena, size_t size)
     if (size > SIZE_MAX / 2)
         return NULL;
     size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-    void *memory = block_take(arena->newest, size);
+    void *memory = block_alloc(arena->current, size);
     if (memory != NULL)
         return memory;
-    size_t block_size = arena->newest->size * 2 < LARGEST_BLOCK ? arena->newest->size * 2 : LARGEST_BLOCK;
+    size_t block_size = arena->current->size * 2 < MAX_BLOCK_SIZE ? arena->current->size * 2 : MAX_BLOCK_SIZE;
     if (size > block_size / 4) { /* large: a block of its own, behind the newest, which goes on being filled */
-        struct block *own = block_new(size, arena->newest->next);
-        if (own == NULL)
+        struct block *dedicated = block_new(size, arena->current->next);
+        if (dedicated == NULL)
             return NULL;
-        arena->newest->next = own;
-        return block_take(own, size);
+        arena->current->next = dedicated;
+        return block_alloc(dedicated, size);
     }
-    struct block *block = block_new(block_size, arena->newest);
+    struct block *block = block_new(block_size, arena->current);
     if (block == NULL)
         return NULL;
-    arena->newest = block;
-    return block_take(block, size);
+    arena->current = block;
+    return block_alloc(block, size);
 }
 
-bool arena_defer(struct arena *arena, void (*end)(void *data), void *data)
+bool arena_add_cleanup(struct arena *arena, void (*fn)(void *data), void *data)
 {
-    struct deferred *d = arena_alloc(arena, sizeof *d);
-    if (d == NULL)
+    struct cleanup *entry = arena_alloc(arena, sizeof *entry);
+    if (entry == NULL)
         return false;
-    *d = (struct deferred){arena->deferred, end, data};
-    arena->deferred = d;
+    *entry = (struct cleanup){arena->cleanup, fn, data};
+    arena->cleanup = entry;
     return true;
 }
 
-static void let_go(void *arena)
+static void arena_unref_cleanup(void *arena)
 {
     arena_unref(arena);
 }
 
-bool arena_keep(struct arena *arena, struct arena *other)
+bool arena_retain(struct arena *arena, struct arena *other)
 {
-    if (!arena_defer(arena, let_go, other))
+    if (!arena_add_cleanup(arena, arena_unref_cleanup, other))
         return false;
     arena_ref(other);
     return true;
 }
 
-void *arena_block(struct arena *arena, size_t size)
+void *arena_alloc_large(struct arena *arena, size_t size)
 {
     void *block = malloc(size);
-    if (block != NULL && !arena_defer(arena, free, block)) {
+    if (block != NULL && !arena_add_cleanup(arena, free, block)) {
         free(block);
         block = NULL;
     }

@@ -19,13 +19,13 @@ void arena_unref(struct arena *arena); /* the last one frees it; NULL is allowed
 void arena_adopt(struct arena *arena, struct arena *other);
 
 /* Has end(data) called when the arena goes, before its memory does; the last deferred first. False when there is no memory. */
-bool arena_defer(struct arena *arena, void (*end)(void *data), void *data);
+bool arena_add_cleanup(struct arena *arena, void (*fn)(void *data), void *data);
 
 /* Keeps another arena, by a reference of its own, as long as this one. False when there is no memory. */
-bool arena_keep(struct arena *arena, struct arena *other);
+bool arena_retain(struct arena *arena, struct arena *other);
 
 /* A large piece of memory of its own, not zeroed, that goes when the arena does. */
-void *arena_block(struct arena *arena, size_t size);
+void *arena_alloc_large(struct arena *arena, size_t size);
 
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_calloc(struct arena *arena, size_t count, size_t size); /* NULL on overflow too */

@@ -27,13 +27,13 @@ void base64_encode(const char *bytes, size_t len, char *out)
     *out++ = '=';
 }
 
-size_t base64_decoded_most(struct str text)
+size_t base64_decoded_max_len(struct str text)
 {
     return text.len / 4 * 3;
 }
 
 /* What a character stands for; 64 and above when it is not of the alphabet. */
-static unsigned value_of(char c)
+static unsigned base64_value(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return (unsigned)(c - 'A');
@@ -52,17 +52,17 @@ bool base64_decode(struct str text, char *out, size_t *len)
     while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=')
         padding++;
     for (size_t i = 0; i < text.len; i += 4) {
-        size_t characters = 4 - (i + 4 == text.len ? padding : 0);
+        size_t char_count = 4 - (i + 4 == text.len ? padding : 0);
         unsigned bits = 0;
         for (size_t k = 0; k < 4; k++) {
-            unsigned value = k < characters ? value_of(text.at[i + k]) : 0;
+            unsigned value = k < char_count ? base64_value(text.at[i + k]) : 0;
             if (value > 63)
                 return false;
             bits = bits << 6 | value;
         }
-        if (characters < 4 && (bits & (characters == 3 ? 0xFFU : 0xFFFFU)) != 0)
+        if (char_count < 4 && (bits & (char_count == 3 ? 0xFFU : 0xFFFFU)) != 0)
             return false; /* bits behind the last byte */
-        for (size_t k = 0; k + 1 < characters; k++)
+        for (size_t k = 0; k + 1 < char_count; k++)
             out[written++] = (char)(unsigned char)(bits >> (16 - 8 * k));
     }
     *len = written;

@@ -15,7 +15,7 @@ size_t base64_encoded_len(size_t len);
 void base64_encode(const char *bytes, size_t len, char *out);
 
 /* How many bytes `text` is at most, for the memory to decode it to. */
-size_t base64_decoded_most(struct str text);
+size_t base64_decoded_max_len(struct str text);
 
 /* Strict: the standard alphabet, padded, no line breaks, and no bits set that mean nothing, so that there is one text for
  * each sequence of bytes. Returns false when it is not that; what lies at `out` is undefined then. */

@@ -14,9 +14,9 @@ struct cpus {
 };
 
 /* `root` is "" or, in tests, where a copy of /proc and /sys lies. The lesser of both counts. */
-struct cpus cpus_count(const char *root);
+struct cpus cpu_count_get(const char *root);
 
 /* How many the control groups allow, rounded up; 0: as many as there are. */
-int64_t cpus_by_cgroup(const char *root);
+int64_t cpu_count_cgroup(const char *root);
 
 #endif

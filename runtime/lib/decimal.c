@@ -43,12 +43,12 @@ static bool split_exponent(struct str *text, int64_t *exponent)
     bool negative = digits.len > 0 && digits.at[0] == '-';
     if (digits.len > 0 && (negative || digits.at[0] == '+'))
         digits = (struct str){digits.at + 1, digits.len - 1};
-    uint64_t size;
-    if (decimal_parse_digits(digits, &size) == DECIMAL_INVALID)
+    uint64_t magnitude;
+    if (decimal_parse_digits(digits, &magnitude) == DECIMAL_INVALID)
         return false;
-    if (size > INT64_MAX / 4) /* as good as endless: no text is long enough to make up for it */
-        size = INT64_MAX / 4;
-    *exponent = negative ? -(int64_t)size : (int64_t)size;
+    if (magnitude > INT64_MAX / 4) /* as good as endless: no text is long enough to make up for it */
+        magnitude = INT64_MAX / 4;
+    *exponent = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     text->len = e;
     return true;
 }
@@ -60,28 +60,28 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     if (!split_exponent(&text, &exponent))
         return DECIMAL_INVALID;
     const char *point = text.len > 0 ? memchr(text.at, '.', text.len) : NULL;
-    size_t point_at = point == NULL ? text.len : (size_t)(point - text.at);
-    if (point_at == 0 || !is_digit(text.at[text.len - 1]))
+    size_t point_index = point == NULL ? text.len : (size_t)(point - text.at);
+    if (point_index == 0 || !is_digit(text.at[text.len - 1]))
         return DECIMAL_INVALID;
 
-    int64_t whole = (int64_t)point_at + exponent + 9; /* so many digits make the nanoseconds */
+    int64_t integer_digits = (int64_t)point_index + exponent + 9; /* so many digits make the nanoseconds */
     int64_t digits = 0;
     uint64_t value = 0;
-    bool rest = false, fits = true;
+    bool round_up = false, fits = true;
     for (size_t i = 0; i < text.len; i++) {
-        if (i == point_at)
+        if (i == point_index)
             continue;
         if (!is_digit(text.at[i]))
             return DECIMAL_INVALID;
         unsigned digit = (unsigned)(text.at[i] - '0');
-        if (digits++ < whole)
+        if (digits++ < integer_digits)
             fits = fits && append_digit(&value, digit);
         else
-            rest = rest || digit != 0;
+            round_up = round_up || digit != 0;
     }
-    for (; fits && value != 0 && digits < whole; digits++)
+    for (; fits && value != 0 && digits < integer_digits; digits++)
         fits = append_digit(&value, 0);
-    if (rest) { /* up */
+    if (round_up) { /* up */
         fits = fits && value < INT64_MAX;
         value += fits;
     }
@@ -98,15 +98,15 @@ bool seconds_parse(const char *text, uint64_t *ns)
     return true;
 }
 
-size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT])
+size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT_SIZE])
 {
     char digits[20]; /* of the nanoseconds, the last first */
-    size_t count = 0, skip = 0, len = 0;
+    size_t count = 0, trailing_zeros = 0, len = 0;
     for (; ns > 0 || count < 10; ns /= 10) /* 10: nine behind the point, one before it */
         digits[count++] = (char)('0' + ns % 10);
-    while (skip < 9 && digits[skip] == '0')
-        skip++;
-    while (count > skip || count > 9) {
+    while (trailing_zeros < 9 && digits[trailing_zeros] == '0')
+        trailing_zeros++;
+    while (count > trailing_zeros || count > 9) {
         if (count == 9)
             out[len++] = '.';
         out[len++] = digits[--count];

@@ -27,7 +27,7 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns);
 bool seconds_parse(const char *text, uint64_t *ns);
 
 /* Nanoseconds as the shortest decimal number of seconds that is exact: "0", "1.5", "0.000000001". Returns the length. */
-enum { SECONDS_TEXT = 32 };
-size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT]);
+enum { SECONDS_TEXT_SIZE = 32 };
+size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT_SIZE]);
 
 #endif

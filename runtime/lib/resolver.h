@@ -10,6 +10,6 @@
 
 /* getaddrinfo(3), to be freed by freeaddrinfo(3); but localhost is the loopback address (RFC 6761, 6.3) also where the
  * system has no file that says so, as in the smallest containers. */
-int hosts_find(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found);
+int resolver_lookup(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **result);
 
 #endif

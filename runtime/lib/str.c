@@ -16,30 +16,30 @@ bool str_eq(struct str t, const char *s)
 
 void name_list_add(struct name_list *list, const char *name)
 {
-    static const char rest[] = ", ...";
-    const char *comma = list->len == 0 ? "" : ", ";
-    size_t len = strlen(comma) + strlen(name);
+    static const char ellipsis[] = ", ...";
+    const char *separator = list->len == 0 ? "" : ", ";
+    size_t len = strlen(separator) + strlen(name);
     if (list->full)
         return;
-    list->full = list->len + len + sizeof rest > sizeof list->text;
+    list->full = list->len + len + sizeof ellipsis > sizeof list->text;
     if (list->full)
-        memcpy(list->text + list->len, rest, sizeof rest);
+        memcpy(list->text + list->len, ellipsis, sizeof ellipsis);
     else
-        list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", comma, name);
+        list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", separator, name);
 }
 
-size_t str_truncate(struct str t, size_t most)
+size_t str_truncate(struct str t, size_t max)
 {
-    if (t.len <= most)
+    if (t.len <= max)
         return t.len;
-    while (most > 0 && utf8_is_continuation(t.at[most]))
-        most--;
-    return most;
+    while (max > 0 && utf8_is_continuation(t.at[max]))
+        max--;
+    return max;
 }
 
 /* How many bytes of ASCII there are at least at the beginning, eight looked at together: most text is nothing else, and this is
  * 6 times as fast. */
-static size_t ascii_run(const unsigned char *at, size_t len)
+static size_t ascii_prefix_len(const unsigned char *at, size_t len)
 {
     size_t i = 0;
     for (uint64_t eight; i + sizeof eight <= len; i += sizeof eight) {
@@ -55,7 +55,7 @@ bool str_is_utf8(struct str text)
     const unsigned char *at = (const unsigned char *)text.at;
     size_t i = 0;
     while (i < text.len) {
-        i += ascii_run(at + i, text.len - i);
+        i += ascii_prefix_len(at + i, text.len - i);
         if (i == text.len)
             break;
         unsigned char lead = at[i++];
@@ -83,16 +83,17 @@ bool str_is_utf8(struct str text)
     return true;
 }
 
-size_t utf8_cut(struct str text, size_t most)
+size_t utf8_prefix_len(struct str text, size_t max)
 {
-    size_t cut = most;
-    if (text.len <= most || most == 0)
-        return text.len < most ? text.len : most;
-    while (cut > 0 && most - cut < 3 && utf8_is_continuation(text.at[cut]))
-        cut--;
-    if (cut > 0)
-        return cut;
-    for (cut = most; cut < text.len && cut < 4 && utf8_is_continuation(text.at[cut]);)
-        cut++;
-    return cut;
+    size_t len_to_boundary = max;
+    if (text.len <= max || max == 0)
+        return text.len < max ? text.len : max;
+    while (len_to_boundary > 0 && max - len_to_boundary < 3 && utf8_is_continuation(text.at[len_to_boundary]))
+        len_to_boundary--;
+    if (len_to_boundary > 0)
+        return len_to_boundary;
+    for (len_to_boundary = max;
+         len_to_boundary < text.len && len_to_boundary < 4 && utf8_is_continuation(text.at[len_to_boundary]);)
+        len_to_boundary++;
+    return len_to_boundary;
 }

@@ -20,7 +20,7 @@ struct str {
 struct str str_from(const char *s); /* borrows s; NULL gives no text */
 bool str_eq(struct str t, const char *s);
 size_t str_truncate(struct str t,
-                    size_t most); /* how many bytes of it to show, if `most` is the room: whole characters */
+                    size_t max); /* how many bytes of it to show, if `most` is the room: whole characters */
 
 /* Whether a byte of UTF-8 is inside a character, not its first (RFC 3629). */
 static inline bool utf8_is_continuation(char byte)
@@ -44,6 +44,6 @@ bool str_is_utf8(struct str text);
 /* Where to cut text that is more than was asked for: the most bytes up to `most` that end with a whole character, but at
  * least one character when there is one and `most` isn't 0 (so up to 3 bytes more than `most`). All of it when it has no
  * more than `most` bytes. What is not UTF-8 is cut somewhere about there. */
-size_t utf8_cut(struct str text, size_t most);
+size_t utf8_prefix_len(struct str text, size_t max);
 
 #endif

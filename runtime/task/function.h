@@ -28,9 +28,9 @@ enum cancel_effect {
     EFFECT_TOO_LATE, /* it had ended by itself before the cancel reached it */
     EFFECT_COUNT
 };
-extern const char *const effect_names[EFFECT_COUNT + 1]; /* ends with NULL */
+extern const char *const cancel_effect_names[EFFECT_COUNT + 1]; /* ends with NULL */
 
-enum cancel_effect executor_effect(enum executor executor); /* what cancelling a running task does there */
+enum cancel_effect executor_cancel_effect(enum executor executor); /* what cancelling a running task does there */
 
 struct function {
     const char *name;
@@ -60,25 +60,26 @@ struct function {
     int (*run)(const void *input, void *output, struct run_context *run);
 
     /* May be NULL. Calls with the same lane run one after the other, in the order of their submission. */
-    struct strand *(*lane)(const void *input);
+    struct strand *(*strand)(const void *input);
 
     /* Divisible functions; NULL elsewhere. split() makes the part with this index, which comes as a copy of the input, of
      * at most `most` parts; returns how many there are, at least 1 and the same for each index. merge() adds a part's output,
      * in order, to an output that begins zeroed: 0, or an ERR_ code with *e filled. */
-    int64_t (*split)(const void *input, int64_t most, int64_t index, void *part);
+    int64_t (*split)(const void *input, int64_t max_parts, int64_t index, void *part);
     int (*merge)(void *output, const void *part, struct err *e);
-    size_t parts_offset; /* in the output: a list of parts_type, where the parts are named */
+    size_t parts_offset; /* in the output: a list of function_parts_type, where the parts are named */
 };
 
 /* The list of its parts in a divisible function's output; absent unless the call was divided. */
-extern const struct type parts_type;
-#define PARTS_DOC "The parts, when the call was divided (option parallel): where each ran, and how long"
+extern const struct type function_parts_type;
+#define FUNCTION_PARTS_DOC "The parts, when the call was divided (option parallel): where each ran, and how long"
 
 /* Cuts [from, to) into parts of about the same size, for split(): sets where part `index` lies, and returns how many parts
  * there are. Bounds are at most 2^53 in size. */
-int64_t split_range(int64_t from, int64_t to, int64_t most, int64_t index, int64_t *part_from, int64_t *part_to);
+int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
+                             int64_t *part_to);
 
-extern const struct function *const functions[];       /* every function there is, by name; ends with NULL */
-const struct function *function_find(struct str name); /* NULL when there is none */
+extern const struct function *const function_registry[]; /* every function there is, by name; ends with NULL */
+const struct function *function_find(struct str name);   /* NULL when there is none */
 
 #endif

@@ -2,24 +2,25 @@
 
 #include <string.h>
 
-struct division {
+struct parallel {
     struct children family; /* first, as function.h says */
     size_t ended, succeeded;
-    bool decided; /* a part failed */
-    int rc;       /* why */
-    struct err e; /* of a merge that failed */
+    bool resolved; /* a part failed */
+    int rc;        /* why */
+    struct err e;  /* of a merge that failed */
 };
 
-int64_t split_range(int64_t from, int64_t to, int64_t most, int64_t index, int64_t *part_from, int64_t *part_to)
+int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
+                             int64_t *part_to)
 {
-    int64_t size = to > from ? to - from : 0, count = size < most ? (size > 0 ? size : 1) : most;
-    int64_t small = size / count, larger = size % count; /* the first `larger` parts have one more */
-    *part_from = from + index * small + (index < larger ? index : larger);
-    *part_to = *part_from + small + (index < larger ? 1 : 0);
+    int64_t size = to > from ? to - from : 0, count = size < max_parts ? (size > 0 ? size : 1) : max_parts;
+    int64_t quotient = size / count, remainder = size % count; /* the first `larger` parts have one more */
+    *part_from = from + index * quotient + (index < remainder ? index : remainder);
+    *part_to = *part_from + quotient + (index < remainder ? 1 : 0);
     return count;
 }
 
-int divide(const struct task_spec *spec, struct arena *arena, struct array *parts)
+int parallel_split(const struct task_spec *spec, struct arena *arena, struct array *parts)
 {
     const struct function *function = spec->function;
     void *scratch = arena_alloc(arena, function->input->size);
@@ -44,62 +45,62 @@ int divide(const struct task_spec *spec, struct arena *arena, struct array *part
     return 0;
 }
 
-static void divided_start(struct task *task)
+static void parallel_start(struct task *task)
 {
-    struct division *division = task_state(task);
-    for (size_t i = 0; i < division->family.count; i++)
-        if (!task_ended(division->family.children[i])) /* its deadline may have passed */
-            task_queue(division->family.children[i]);
+    struct parallel *parallel = task_state(task);
+    for (size_t i = 0; i < parallel->family.count; i++)
+        if (!task_ended(parallel->family.children[i])) /* its deadline may have passed */
+            task_queue(parallel->family.children[i]);
 }
 
 static void merge(struct task *task)
 {
     const struct function *function = task->spec->function;
-    struct division *division = task_state(task);
+    struct parallel *parallel = task_state(task);
     char *output = task_output(task);
-    struct array parts = {division->family.children, division->family.count};
-    for (size_t i = 0; division->rc == 0 && i < division->family.count; i++)
-        division->rc = function->merge(output, task_output(division->family.children[i]), &division->e);
-    if (division->rc != 0)
-        task->detail = division->e.msg;
+    struct array parts = {parallel->family.children, parallel->family.count};
+    for (size_t i = 0; parallel->rc == 0 && i < parallel->family.count; i++)
+        parallel->rc = function->merge(output, task_output(parallel->family.children[i]), &parallel->e);
+    if (parallel->rc != 0)
+        task->detail = parallel->e.msg;
     memcpy(output + function->parts_offset, &parts, sizeof parts);
 }
 
-static void divided_child_ended(struct task *task, struct task *child)
+static void parallel_child_ended(struct task *task, struct task *child)
 {
-    struct division *division = task_state(task);
-    division->ended++;
-    division->succeeded += child->state == TASK_SUCCEEDED;
-    if (child->state != TASK_SUCCEEDED && !division->decided) {
-        division->decided = true;
-        division->rc = child->rc;
+    struct parallel *parallel = task_state(task);
+    parallel->ended++;
+    parallel->succeeded += child->state == TASK_SUCCEEDED;
+    if (child->state != TASK_SUCCEEDED && !parallel->resolved) {
+        parallel->resolved = true;
+        parallel->rc = child->rc;
         task->detail = child->detail;
-        children_cancel(&division->family, CANCEL_SIBLING);
+        children_cancel(&parallel->family, CANCEL_SIBLING);
     }
-    if (division->ended < division->family.count)
+    if (parallel->ended < parallel->family.count)
         return;
-    bool complete = division->succeeded == division->family.count; /* then a cancel came too late */
-    if (task->state == TASK_CANCELING && !complete) {
-        task_end_canceled(task, children_effect(&division->family));
+    bool all_succeeded = parallel->succeeded == parallel->family.count; /* then a cancel came too late */
+    if (task->state == TASK_CANCELING && !all_succeeded) {
+        task_end_canceled(task, children_effect(&parallel->family));
         return;
     }
-    if (complete)
+    if (all_succeeded)
         merge(task);
-    task_end(task, division->rc);
+    task_end(task, parallel->rc);
 }
 
-static void divided_cancel(struct task *task)
+static void parallel_cancel(struct task *task)
 {
-    struct division *division = task_state(task);
-    division->decided = true;
-    children_cancel(&division->family, CANCEL_PARENT);
+    struct parallel *parallel = task_state(task);
+    parallel->resolved = true;
+    children_cancel(&parallel->family, CANCEL_PARENT);
 }
 
-const struct function divided = {
+const struct function parallel_function = {
     .name = "divided",
     .executor = EXECUTOR_LOOP,
-    .state_size = sizeof(struct division),
-    .start = divided_start,
-    .cancel = divided_cancel,
-    .child_ended = divided_child_ended,
+    .state_size = sizeof(struct parallel),
+    .start = parallel_start,
+    .cancel = parallel_cancel,
+    .child_ended = parallel_child_ended,
 };

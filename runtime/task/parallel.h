@@ -11,9 +11,9 @@
 #include "runtime/task/task_internal.h"
 
 /* How a divided task runs, in place of its own function; not one that a request can name. */
-extern const struct function divided;
+extern const struct function parallel_function;
 
 /* Makes the specs of the parts of `spec`, whose parallel option is set. 0 with *parts set; -1: no memory. */
-int divide(const struct task_spec *spec, struct arena *arena, struct array *parts);
+int parallel_split(const struct task_spec *spec, struct arena *arena, struct array *parts);
 
 #endif

@@ -5,13 +5,13 @@
 
 #include <stdalign.h>
 
-const char *const task_state_names[TASK_STATES + 1] = {
+const char *const task_state_names[TASK_STATE_COUNT + 1] = {
     [TASK_SUBMITTED] = "submitted", [TASK_QUEUED] = "queued",       [TASK_RUNNING] = "running",
     [TASK_CANCELING] = "canceling", [TASK_SUCCEEDED] = "succeeded", [TASK_FAILED] = "failed",
     [TASK_CANCELED] = "canceled",
 };
 
-const char *const cancel_reason_names[CANCEL_REASONS + 1] = {
+const char *const cancel_reason_names[CANCEL_REASON_COUNT + 1] = {
     [CANCEL_CLIENT] = "client",     [CANCEL_PARENT] = "parent",   [CANCEL_SIBLING] = "sibling",
     [CANCEL_SHUTDOWN] = "shutdown", [CANCEL_TIMEOUT] = "timeout", [CANCEL_DEADLINE] = "deadline",
 };
@@ -25,14 +25,14 @@ void *task_state(struct task *task)
     return (char *)task + ALIGNED(sizeof *task);
 }
 
-struct task *task_of_state(void *state)
+struct task *task_from_state(void *state)
 {
     return (struct task *)(void *)((char *)state - ALIGNED(sizeof(struct task)));
 }
 
 size_t task_state_size(const struct task *task)
 {
-    return task->pool != NULL ? sizeof(struct job) : task->runs->state_size;
+    return task->pool != NULL ? sizeof(struct job) : task->function->state_size;
 }
 
 size_t task_output_offset(const struct task *task)
@@ -59,7 +59,7 @@ struct arena *task_arena(const struct task *task)
 
 /* -- the two clocks --------------------------------------------------------------------------------------------------- */
 
-static uint64_t deadline_at(const struct task *task)
+static uint64_t task_deadline_ns(const struct task *task)
 {
     uint64_t deadline_ns = task->spec->options.deadline_ns;
     if (deadline_ns != SECONDS_ABSENT)
@@ -67,7 +67,7 @@ static uint64_t deadline_at(const struct task *task)
     return task->root == NULL ? UINT64_MAX : task->received_ns + task->runtime->limits.default_deadline_seconds;
 }
 
-static uint64_t timeout_at(const struct task *task)
+static uint64_t task_timeout_ns(const struct task *task)
 {
     uint64_t timeout_ns = task->spec->options.timeout_ns;
     if (timeout_ns != SECONDS_ABSENT)
@@ -75,23 +75,23 @@ static uint64_t timeout_at(const struct task *task)
     return task->root == NULL ? UINT64_MAX : task->started_ns + task->runtime->limits.default_timeout_seconds;
 }
 
-static void watch_limit(struct task *task, uint64_t at_ns)
+static void arm_limit_timer(struct task *task, uint64_t due_ns)
 {
-    if (at_ns != UINT64_MAX)
-        timers_start(&task->runtime->timers, &task->limit, at_ns);
+    if (due_ns != UINT64_MAX)
+        timers_start(&task->runtime->timers, &task->limit_timer, due_ns);
 }
 
-static void on_limit(struct timer *timer);
+static void on_limit_timer(struct timer *timer);
 
-void task_watch_deadline(struct task *task)
+void task_arm_deadline(struct task *task)
 {
-    task->limit.fire = on_limit;
-    watch_limit(task, deadline_at(task));
+    task->limit_timer.fire = on_limit_timer;
+    arm_limit_timer(task, task_deadline_ns(task));
 }
 
 /* -- the way of a task --------------------------------------------------------------------------------------------- */
 
-static const uint16_t moves[TASK_STATES] = {
+static const uint16_t moves[TASK_STATE_COUNT] = {
     /* to which states each may go */
     [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
     [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
@@ -113,8 +113,8 @@ bool task_ended(const struct task *task)
 static void make_ready(struct task *task)
 {
     task->next_ready = NULL;
-    *task->runtime->ready_end = task;
-    task->runtime->ready_end = &task->next_ready;
+    *task->runtime->ready_tail = task;
+    task->runtime->ready_tail = &task->next_ready;
 }
 
 void task_queue(struct task *task)
@@ -129,125 +129,125 @@ void task_queue(struct task *task)
 
 static bool has_children(const struct task *task)
 {
-    return task->runs->child_ended != NULL;
+    return task->function->child_ended != NULL;
 }
 
 /* The one place where a task ends. */
-static void finish(struct task *task, enum task_state state, int rc)
+static void task_finish(struct task *task, enum task_state state, int rc)
 {
     move(task, state);
     task->rc = (int16_t)rc;
     task->ended_ns = uv_hrtime();
-    timers_stop(&task->runtime->timers, &task->limit);
+    timers_stop(&task->runtime->timers, &task->limit_timer);
     timers_unreserve(&task->runtime->timers, TIMERS_PER_TASK);
     task->runtime->unfinished--;
     if (task->pool != NULL)
         task->pool->admitted--;
 }
 
-static void finish_canceled(struct task *task, enum cancel_effect effect)
+static void task_finish_canceled(struct task *task, enum cancel_effect effect)
 {
     task->effect = (uint8_t)effect;
-    task->cancel_settled = true;
+    task->cancel_completed = true;
     switch ((enum cancel_reason)task->reason) {
     case CANCEL_TIMEOUT:
-        finish(task, TASK_FAILED, ERR_TIMEOUT);
+        task_finish(task, TASK_FAILED, ERR_TIMEOUT);
         break;
     case CANCEL_DEADLINE:
-        finish(task, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        task_finish(task, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         break;
     case CANCEL_SHUTDOWN:
-        finish(task, TASK_CANCELED, ERR_SHUTTING_DOWN);
+        task_finish(task, TASK_CANCELED, ERR_SHUTTING_DOWN);
         break;
     case CANCEL_CLIENT:
     case CANCEL_PARENT:
     case CANCEL_SIBLING:
-    case CANCEL_REASONS:
-        finish(task, TASK_CANCELED, ERR_CANCELED);
+    case CANCEL_REASON_COUNT:
+        task_finish(task, TASK_CANCELED, ERR_CANCELED);
         break;
     }
 }
 
 void task_end(struct task *task, int rc)
 {
-    if (task->cancel_asked) {
+    if (task->cancel_requested) {
         task->effect = EFFECT_TOO_LATE;
-        task->cancel_settled = true;
+        task->cancel_completed = true;
     }
     if (rc == 0)
         task->has_output = true;
-    finish(task, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
+    task_finish(task, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
     make_ready(task);
 }
 
 void task_end_canceled(struct task *task, enum cancel_effect effect)
 {
     CHECK(task->state == TASK_CANCELING);
-    finish_canceled(task, effect);
+    task_finish_canceled(task, effect);
     make_ready(task);
 }
 
-static void ask_cancel(struct task *task, enum cancel_reason reason)
+static void request_cancel(struct task *task, enum cancel_reason reason)
 {
-    task->cancel_asked = true;
+    task->cancel_requested = true;
     task->reason = (uint8_t)reason;
 }
 
 /* A task that never starts ends together with all below it, and nobody needs to be told of those. */
-static void prevent(struct task *task, enum cancel_reason reason)
+static void cancel_before_start(struct task *task, enum cancel_reason reason)
 {
     if (has_children(task)) {
         struct children *family = task_state(task);
         for (size_t i = 0; i < family->count; i++)
-            prevent(family->children[i], CANCEL_PARENT);
+            cancel_before_start(family->children[i], CANCEL_PARENT);
     }
-    ask_cancel(task, reason);
-    finish_canceled(task, EFFECT_PREVENTED);
+    request_cancel(task, reason);
+    task_finish_canceled(task, EFFECT_PREVENTED);
 }
 
 void task_cancel(struct task *task, enum cancel_reason reason)
 {
     switch ((enum task_state)task->state) {
     case TASK_SUBMITTED:
-        prevent(task, reason);
+        cancel_before_start(task, reason);
         make_ready(task);
         break;
     case TASK_QUEUED:
-        prevent(task, reason);
+        cancel_before_start(task, reason);
         if (task->pool != NULL) {
             pool_remove(task);
             make_ready(task);
         } /* else it is in the ready queue already: what was to be started there will be delivered */
         break;
     case TASK_RUNNING:
-        ask_cancel(task, reason);
+        request_cancel(task, reason);
         move(task, TASK_CANCELING);
-        timers_stop(&task->runtime->timers, &task->limit);
+        timers_stop(&task->runtime->timers, &task->limit_timer);
         if (task->pool != NULL)
             pool_cancel(task);
         else
-            task->runs->cancel(task);
+            task->function->cancel(task);
         break;
     case TASK_CANCELING:
     case TASK_SUCCEEDED:
     case TASK_FAILED:
     case TASK_CANCELED:
-    case TASK_STATES:
+    case TASK_STATE_COUNT:
         break;
     }
 }
 
-static void on_limit(struct timer *timer)
+static void on_limit_timer(struct timer *timer)
 {
-    struct task *task = container_of(timer, struct task, limit);
+    struct task *task = container_of(timer, struct task, limit_timer);
     bool started = task->started_ns != 0;
-    task_cancel(task, started && timeout_at(task) <= deadline_at(task) ? CANCEL_TIMEOUT : CANCEL_DEADLINE);
+    task_cancel(task, started && task_timeout_ns(task) <= task_deadline_ns(task) ? CANCEL_TIMEOUT : CANCEL_DEADLINE);
 }
 
 static void deliver(struct task *task)
 {
     if (task->parent != NULL) {
-        task->parent->runs->child_ended(task->parent, task);
+        task->parent->function->child_ended(task->parent, task);
         return;
     }
     task->root->delivered = true;
@@ -261,26 +261,26 @@ static struct task *take_ready(struct runtime *runtime)
         return NULL;
     runtime->ready = task->next_ready;
     if (runtime->ready == NULL)
-        runtime->ready_end = &runtime->ready;
+        runtime->ready_tail = &runtime->ready;
     return task;
 }
 
 bool task_begin(struct task *task)
 {
-    uint64_t now = uv_hrtime(), deadline = deadline_at(task);
+    uint64_t now = uv_hrtime(), deadline = task_deadline_ns(task);
     if (deadline <= now) { /* and the loop was too busy to notice before */
-        prevent(task, CANCEL_DEADLINE);
+        cancel_before_start(task, CANCEL_DEADLINE);
         make_ready(task); /* delivered in its turn: others ended before it */
         return false;
     }
     move(task, TASK_RUNNING);
     task->started_ns = now;
-    uint64_t timeout = timeout_at(task);
-    watch_limit(task, deadline < timeout ? deadline : timeout);
+    uint64_t timeout = task_timeout_ns(task);
+    arm_limit_timer(task, deadline < timeout ? deadline : timeout);
     if (has_children(task)) {
         struct children *family = task_state(task);
         for (size_t i = 0; i < family->count; i++)
-            task_watch_deadline(family->children[i]);
+            task_arm_deadline(family->children[i]);
     }
     return true;
 }
@@ -294,7 +294,7 @@ void task_drain(struct runtime *runtime)
         if (task_ended(task))
             deliver(task);
         else if (task_begin(task))
-            task->runs->start(task);
+            task->function->start(task);
     }
     runtime->draining = false;
 }
@@ -312,7 +312,7 @@ enum cancel_effect children_effect(const struct children *family)
     enum cancel_effect effect = EFFECT_STOPPED;
     for (size_t i = 0; i < family->count; i++) {
         const struct task *child = family->children[i];
-        if (child->cancel_settled && child->effect != EFFECT_TOO_LATE && child->effect > effect)
+        if (child->cancel_completed && child->effect != EFFECT_TOO_LATE && child->effect > effect)
             effect = (enum cancel_effect)child->effect;
     }
     return effect;
@@ -328,7 +328,7 @@ void task_release(struct task *task)
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void look_at_job(const struct task *task, struct task_info *out)
+static void get_job_info(const struct task *task, struct task_info *out)
 {
     const struct job *job = (const struct job *)task_state((struct task *)task);
     out->pool = task->pool->name;
@@ -358,8 +358,8 @@ void task_get_info(const struct task *task, struct task_info *out)
         .pid = started ? task->runtime->pid : 0,
         .tid = started ? task->runtime->tid : 0,
         .exit_code = -1,
-        .cancel_asked = task->cancel_asked,
-        .cancel_settled = task->cancel_settled,
+        .cancel_requested = task->cancel_requested,
+        .cancel_completed = task->cancel_completed,
         .cancel_reason = (enum cancel_reason)task->reason,
         .cancel_effect = (enum cancel_effect)task->effect,
         .received_ns = task->received_ns,
@@ -372,5 +372,5 @@ void task_get_info(const struct task *task, struct task_info *out)
     if (started && ended)
         out->duration_ns = task->ended_ns - task->started_ns;
     if (task->pool != NULL)
-        look_at_job(task, out);
+        get_job_info(task, out);
 }

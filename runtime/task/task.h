@@ -26,9 +26,9 @@ enum task_state {
     TASK_SUCCEEDED,
     TASK_FAILED,
     TASK_CANCELED,
-    TASK_STATES
+    TASK_STATE_COUNT
 };
-extern const char *const task_state_names[TASK_STATES + 1]; /* ends with NULL */
+extern const char *const task_state_names[TASK_STATE_COUNT + 1]; /* ends with NULL */
 
 /* Who asked for the end. */
 enum cancel_reason {
@@ -38,9 +38,9 @@ enum cancel_reason {
     CANCEL_SHUTDOWN, /* the service goes */
     CANCEL_TIMEOUT,
     CANCEL_DEADLINE,
-    CANCEL_REASONS
+    CANCEL_REASON_COUNT
 };
-extern const char *const cancel_reason_names[CANCEL_REASONS + 1]; /* ends with NULL */
+extern const char *const cancel_reason_names[CANCEL_REASON_COUNT + 1]; /* ends with NULL */
 
 /* Runs once for a task that was submitted. The task may be looked at until task_release(). */
 typedef void task_done_fn(struct task *task, void *user);
@@ -77,8 +77,8 @@ struct task_info {
     const struct usage *usage; /* NULL on the loop, before the end, and when it was abandoned */
     int exit_signal;           /* that its worker died of; 0: none */
     int exit_code;             /* that its worker exited with; -1: it didn't */
-    bool cancel_asked;         /* then cancel_reason is set */
-    bool cancel_settled;       /* then cancel_effect is set */
+    bool cancel_requested;     /* then cancel_reason is set */
+    bool cancel_completed;     /* then cancel_effect is set */
     enum cancel_reason cancel_reason;
     enum cancel_effect cancel_effect;
     uint64_t received_ns; /* uv_hrtime() */

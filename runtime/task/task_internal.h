@@ -15,21 +15,21 @@
 struct runtime {
     struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
-    struct timers timers;             /* limits of tasks, and sleeps */
-    struct list_node roots;           /* of struct toplevel, submitted and not released */
-    struct task *ready;               /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
-    struct task **ready_end;          /* where the next one goes */
-    size_t unfinished;                /* tasks that have not ended */
-    size_t streams;                   /* sources and sinks that have not given all back (runtime/files/stream.h) */
-    struct pool *threads[POOLS_MOST]; /* owned, in the order of limits.pools */
-    struct pool *processes;           /* owned; NULL: switched off */
-    struct pool *files;               /* owned; NULL: switched off */
-    struct file_root *jail;           /* owned; NULL: likewise */
-    struct open_files *open_files;    /* owned; NULL: likewise */
-    int pid, tid;                     /* of the loop thread */
-    bool draining;                    /* task_drain() is at work, further down the stack */
-    bool refusing;                    /* task_submit() takes nothing more */
-    bool canceling;                   /* neither does task_continue() */
+    struct timers timers;            /* limits of tasks, and sleeps */
+    struct list_node roots;          /* of struct toplevel, submitted and not released */
+    struct task *ready;              /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
+    struct task **ready_tail;        /* where the next one goes */
+    size_t unfinished;               /* tasks that have not ended */
+    size_t streams;                  /* sources and sinks that have not given all back (runtime/files/stream.h) */
+    struct pool *threads[MAX_POOLS]; /* owned, in the order of limits.pools */
+    struct pool *processes;          /* owned; NULL: switched off */
+    struct pool *files;              /* owned; NULL: switched off */
+    struct file_root *jail;          /* owned; NULL: likewise */
+    struct open_files *open_files;   /* owned; NULL: likewise */
+    int pid, tid;                    /* of the loop thread */
+    bool draining;                   /* task_drain() is at work, further down the stack */
+    bool rejecting_new;              /* task_submit() takes nothing more */
+    bool rejecting_all;              /* neither does task_continue() */
 };
 
 /* What only a task of its own has. */
@@ -39,26 +39,26 @@ struct toplevel {
     struct arena *arena; /* a reference */
     task_done_fn *done;
     void *user;
-    atomic_llong read_left; /* bytes that its tasks may still read from files, all together */
-    bool delivered;         /* done was called: only then may the task be released */
+    atomic_llong read_quota; /* bytes that its tasks may still read from files, all together */
+    bool delivered;          /* done was called: only then may the task be released */
 };
 
 struct task {
     struct runtime *runtime;
-    const struct task_spec *spec; /* in the arena */
-    const struct function *runs;  /* spec->function; or `divided`, when that is spread over several slots */
-    struct pool *pool;            /* where it runs; NULL: on the loop */
-    struct task *parent;          /* NULL for a task of its own */
-    struct toplevel *root;        /* NULL for a child */
-    struct task *next_ready;      /* in runtime->ready, which it is in at most once at a time */
-    struct timer limit;           /* its deadline while queued, the earlier of timeout and deadline while running */
+    const struct task_spec *spec;    /* in the arena */
+    const struct function *function; /* spec->function; or `divided`, when that is spread over several slots */
+    struct pool *pool;               /* where it runs; NULL: on the loop */
+    struct task *parent;             /* NULL for a task of its own */
+    struct toplevel *root;           /* NULL for a child */
+    struct task *next_ready;         /* in runtime->ready, which it is in at most once at a time */
+    struct timer limit_timer;        /* its deadline while queued, the earlier of timeout and deadline while running */
     uint64_t received_ns, started_ns, ended_ns; /* uv_hrtime(); 0: not yet */
     const char *detail;                         /* what to say of rc; NULL or in its state */
     int16_t rc;
     uint8_t state;  /* enum task_state */
-    uint8_t reason; /* enum cancel_reason, valid when cancel_asked */
-    uint8_t effect; /* enum cancel_effect, valid when cancel_settled */
-    bool cancel_asked, cancel_settled;
+    uint8_t reason; /* enum cancel_reason, valid when cancel_requested */
+    uint8_t effect; /* enum cancel_effect, valid when cancel_completed */
+    bool cancel_requested, cancel_completed;
     bool was_queued; /* its turn has come */
     bool has_output; /* also of a gather that failed or was canceled: its children are listed */
     uint32_t index;  /* among its siblings */
@@ -70,9 +70,9 @@ struct children {
     size_t count;
 };
 
-void *task_state(struct task *task);     /* runs->state_size bytes; in a pool a struct job */
-struct task *task_of_state(void *state); /* the way back */
-void *task_output(struct task *task);    /* function->output's struct, zeroed before start() */
+void *task_state(struct task *task);       /* runs->state_size bytes; in a pool a struct job */
+struct task *task_from_state(void *state); /* the way back */
+void *task_output(struct task *task);      /* function->output's struct, zeroed before start() */
 
 size_t task_output_offset(const struct task *task);
 size_t task_state_size(const struct task *task);
@@ -83,7 +83,7 @@ enum { TIMERS_PER_TASK = 2 }; /* that admission reserves: its limit, and one for
 
 /* Starts the clock of its deadline. A child's is watched from its parent's start on (it counts from receipt all the same):
  * before that there is nobody to be told, and children of a parent that never starts end with it. */
-void task_watch_deadline(struct task *task);
+void task_arm_deadline(struct task *task);
 
 /* Its turn has come: it goes from submitted to queued. */
 void task_queue(struct task *task);

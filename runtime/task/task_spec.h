@@ -19,9 +19,9 @@ struct task_options {
     int64_t pool;         /* which of limits->pools; absent: the first */
     int64_t parallel;     /* over how many slots to spread a divisible function; absent: one, undivided */
 };
-extern const struct type task_options_type;                       /* the RECORD of it */
-extern const struct task_options task_options_none;               /* all absent */
-extern const struct type executor_type, pool_type, parallel_type; /* of those options */
+extern const struct type task_options_type;                                      /* the RECORD of it */
+extern const struct task_options task_options_none;                              /* all absent */
+extern const struct type task_executor_type, task_pool_type, task_parallel_type; /* of those options */
 
 struct task_spec {
     const struct function *function;

@@ -10,20 +10,20 @@ struct admission {
     struct arena *arena;
     uint64_t received_ns;
     size_t tasks;
-    size_t threads[POOLS_MOST]; /* tasks for each pool of threads */
+    size_t threads[MAX_POOLS]; /* tasks for each pool of threads */
     size_t processes;
     size_t files;
-    const struct task_spec *homeless; /* the first whose executor is off */
-    bool beyond;                      /* of what there ever is room for: the rest need not be looked at */
+    const struct task_spec *disabled_spec; /* the first whose executor is off */
+    bool over_capacity;                    /* of what there ever is room for: the rest need not be looked at */
 };
 
-static struct pool *count_in(struct admission *a, const struct task_spec *spec, struct pool *pool, size_t *count)
+static struct pool *count_task(struct admission *a, const struct task_spec *spec, struct pool *pool, size_t *count)
 {
     ++*count;
-    if (pool == NULL && a->homeless == NULL)
-        a->homeless = spec;
+    if (pool == NULL && a->disabled_spec == NULL)
+        a->disabled_spec = spec;
     if (pool != NULL && *count > (size_t)(pool->size + pool->queue_limit))
-        a->beyond = true;
+        a->over_capacity = true;
     return pool;
 }
 
@@ -32,12 +32,12 @@ static struct pool *choose_pool(struct admission *a, const struct task_spec *spe
     switch (task_spec_executor(spec)) {
     case EXECUTOR_THREADS: {
         size_t i = spec->options.pool == INTEGER_ABSENT ? 0 : (size_t)spec->options.pool;
-        return count_in(a, spec, a->runtime->threads[i], &a->threads[i]);
+        return count_task(a, spec, a->runtime->threads[i], &a->threads[i]);
     }
     case EXECUTOR_PROCESSES:
-        return count_in(a, spec, a->runtime->processes, &a->processes);
+        return count_task(a, spec, a->runtime->processes, &a->processes);
     case EXECUTOR_FILES:
-        return count_in(a, spec, a->runtime->files, &a->files);
+        return count_task(a, spec, a->runtime->files, &a->files);
     case EXECUTOR_LOOP:
     case EXECUTOR_COUNT:
         break;
@@ -45,41 +45,41 @@ static struct pool *choose_pool(struct admission *a, const struct task_spec *spe
     return NULL;
 }
 
-static bool admit_family(struct admission *a, struct task *task, const struct array *specs);
+static bool admit_children(struct admission *a, struct task *task, const struct array *specs);
 
 /* Recursion here is as deep as the gathers, which decoding bounds (max_gather_depth). NULL: no memory, or beyond all room. */
 static struct task *admit(struct admission *a, const struct task_spec *spec)
 {
     const struct function *function = spec->function;
-    bool is_divided = spec->options.parallel != INTEGER_ABSENT && spec->options.parallel > 1;
-    struct task plan = {
+    bool is_parallel = spec->options.parallel != INTEGER_ABSENT && spec->options.parallel > 1;
+    struct task initial = {
         .runtime = a->runtime,
         .spec = spec,
-        .runs = is_divided ? &divided : function,
-        .pool = is_divided ? NULL : choose_pool(a, spec),
+        .function = is_parallel ? &parallel_function : function,
+        .pool = is_parallel ? NULL : choose_pool(a, spec),
         .received_ns = a->received_ns,
     };
-    struct task *task = arena_alloc(a->arena, task_output_offset(&plan) + function->output->size);
+    struct task *task = arena_alloc(a->arena, task_output_offset(&initial) + function->output->size);
     if (task == NULL)
         return NULL;
-    *task = plan;
-    if (++a->tasks > (size_t)a->runtime->limits.max_tasks || a->beyond) {
-        a->beyond = true;
+    *task = initial;
+    if (++a->tasks > (size_t)a->runtime->limits.max_tasks || a->over_capacity) {
+        a->over_capacity = true;
         return NULL;
     }
     if (function->prepare != NULL && function->prepare(spec->input, a->arena) != 0)
         return NULL;
     struct array specs = {0};
-    if (is_divided && divide(spec, a->arena, &specs) != 0)
+    if (is_parallel && parallel_split(spec, a->arena, &specs) != 0)
         return NULL;
     if (function->children != NULL)
         specs = *function->children(spec->input);
-    if ((is_divided || function->children != NULL) && !admit_family(a, task, &specs))
+    if ((is_parallel || function->children != NULL) && !admit_children(a, task, &specs))
         return NULL;
     return task;
 }
 
-static bool admit_family(struct admission *a, struct task *task, const struct array *specs)
+static bool admit_children(struct admission *a, struct task *task, const struct array *specs)
 {
     struct children *family = task_state(task);
     family->count = specs->count;
@@ -98,58 +98,59 @@ static bool admit_family(struct admission *a, struct task *task, const struct ar
 }
 
 /* A request that could not even be taken if there were no other. */
-static int beyond(enum limit_row row, struct err *e)
+static int over_capacity(enum limit_index index, struct err *e)
 {
     if (e != NULL)
-        e->limit = &limits_fields[row];
+        e->limit = &limits_fields[index];
     return ERR_LIMIT_EXCEEDED;
 }
 
 static int check_executors(const struct admission *a, struct err *e)
 {
-    static const char *const switches[EXECUTOR_COUNT] = {
+    static const char *const enabling_options[EXECUTOR_COUNT] = {
         [EXECUTOR_PROCESSES] = "--processes N", [EXECUTOR_FILES] = "--files-root DIR"};
-    if (a->homeless == NULL)
+    if (a->disabled_spec == NULL)
         return 0;
-    enum executor executor = task_spec_executor(a->homeless);
+    enum executor executor = task_spec_executor(a->disabled_spec);
     return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is off; %s switches it on",
-                   executor_names[executor], a->homeless->function->name, switches[executor]);
+                   executor_names[executor], a->disabled_spec->function->name, enabling_options[executor]);
 }
 
 static int check_pool(const struct pool *pool, size_t count, struct err *e)
 {
     if (count == 0)
         return 0;
-    size_t room = (size_t)(pool->size + pool->queue_limit);
-    if (count > room) {
+    size_t capacity = (size_t)(pool->size + pool->queue_limit);
+    if (count > capacity) {
         err_set(
             e, ERR_LIMIT_EXCEEDED,
             "These would be %zu tasks or more for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
-            count, pool->name.at, room, (long long)pool->size, (long long)pool->queue_limit);
-        return beyond(LIMIT_QUEUE, e);
+            count, pool->name.at, capacity, (long long)pool->size, (long long)pool->queue_limit);
+        return over_capacity(LIMIT_QUEUE, e);
     }
-    size_t held = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
-    if (held + count <= room)
+    size_t occupied = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
+    if (occupied + count <= capacity)
         return 0;
     err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
-            pool->name.at, held, count, room);
+            pool->name.at, occupied, count, capacity);
     if (e != NULL)
         e->pool = pool->name.at;
     return ERR_POOL_FULL;
 }
 
-static int check_room(const struct admission *a, struct err *e)
+static int check_capacity(const struct admission *a, struct err *e)
 {
     const struct runtime *runtime = a->runtime;
-    size_t most = (size_t)runtime->limits.max_tasks;
-    if (a->tasks > most) {
-        err_set(e, ERR_LIMIT_EXCEEDED, "These would be %zu tasks or more; the limit max_tasks is %zu", a->tasks, most);
-        return beyond(LIMIT_TASKS, e);
+    size_t max_tasks = (size_t)runtime->limits.max_tasks;
+    if (a->tasks > max_tasks) {
+        err_set(e, ERR_LIMIT_EXCEEDED, "These would be %zu tasks or more; the limit max_tasks is %zu", a->tasks,
+                max_tasks);
+        return over_capacity(LIMIT_TASKS, e);
     }
-    if (runtime->unfinished > most - a->tasks)
+    if (runtime->unfinished > max_tasks - a->tasks)
         return err_set(e, ERR_TOO_MANY_TASKS,
                        "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
-                       runtime->unfinished, a->tasks, most);
+                       runtime->unfinished, a->tasks, max_tasks);
     int rc = check_executors(a, e);
     if (rc == 0)
         rc = check_pool(runtime->processes, a->processes, e);
@@ -160,7 +161,7 @@ static int check_room(const struct admission *a, struct err *e)
     return rc;
 }
 
-static void take_room(const struct admission *a)
+static void reserve_capacity(const struct admission *a)
 {
     struct runtime *runtime = a->runtime;
     runtime->unfinished += a->tasks;
@@ -172,17 +173,17 @@ static void take_room(const struct admission *a)
         runtime->threads[i]->admitted += a->threads[i];
 }
 
-static int submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
-                  bool goes_on, task_done_fn *done, void *user, struct task **out, struct err *e)
+static int submit_task(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
+                       bool continuation, task_done_fn *done, void *user, struct task **out, struct err *e)
 {
-    if (goes_on ? runtime->canceling : runtime->refusing)
+    if (continuation ? runtime->rejecting_all : runtime->rejecting_new)
         return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
     struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
     struct task *task = admit(&a, spec);
     struct toplevel *root = arena_alloc(arena, sizeof *root);
-    if ((task == NULL && !a.beyond) || root == NULL)
+    if ((task == NULL && !a.over_capacity) || root == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for these tasks; try again later");
-    int rc = goes_on ? 0 : check_room(&a, e);
+    int rc = continuation ? 0 : check_capacity(&a, e);
     if (rc != 0)
         return rc;
     CHECK(task != NULL);
@@ -191,11 +192,11 @@ static int submit(struct runtime *runtime, const struct task_spec *spec, struct 
                        a.tasks);
 
     *root = (struct toplevel){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
-    atomic_init(&root->read_left, runtime->limits.max_read_bytes);
+    atomic_init(&root->read_quota, runtime->limits.max_read_bytes);
     list_append(&runtime->roots, &root->link);
     task->root = root;
-    take_room(&a);
-    task_watch_deadline(task);
+    reserve_capacity(&a);
+    task_arm_deadline(task);
     task_queue(task);
     *out = task;
     return 0;
@@ -204,11 +205,11 @@ static int submit(struct runtime *runtime, const struct task_spec *spec, struct 
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e)
 {
-    return submit(runtime, spec, arena, received_ns, false, done, user, out, e);
+    return submit_task(runtime, spec, arena, received_ns, false, done, user, out, e);
 }
 
 int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
                   void *user, struct task **out, struct err *e)
 {
-    return submit(runtime, spec, arena, uv_hrtime(), true, done, user, out, e);
+    return submit_task(runtime, spec, arena, uv_hrtime(), true, done, user, out, e);
 }

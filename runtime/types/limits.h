@@ -23,38 +23,38 @@ struct limits {
     uint64_t max_deadline_seconds;     /* nanoseconds */
     uint64_t default_deadline_seconds; /* nanoseconds */
     struct array
-        pools; /* of struct pool_size, at most POOLS_MOST: the pools of threads, the one named default first. No row of
+        pools; /* of struct pool_config, at most MAX_POOLS: the pools of threads, the one named default first. No row of
                         * the table: runtime/executors/pool_options.h makes it */
 };
 
 /* A pool of threads, as it was configured. */
-struct pool_size {
+struct pool_config {
     struct str name;
     int64_t size;
     const char *source; /* what says so: "configured", "affinity", "cgroup" */
 };
 
-enum { POOLS_MOST = 16 };
+enum { MAX_POOLS = 16 };
 
 /* Rows of limits_type.fields, for a type's .limit and for errors that name a limit. */
-enum limit_row {
+enum limit_index {
     LIMIT_TASKS,
     LIMIT_GATHER_CHILDREN,
     LIMIT_GATHER_DEPTH,
     LIMIT_QUEUE,
     LIMIT_OPEN_FILES,
     LIMIT_STREAMS,
-    LIMIT_READ,
+    LIMIT_READ_BYTES,
     LIMIT_SCRIPT_STEPS,
     LIMIT_LEASE,
     LIMIT_TIMEOUT,
     LIMIT_DEFAULT_TIMEOUT,
     LIMIT_DEADLINE,
     LIMIT_DEFAULT_DEADLINE,
-    LIMIT_ROWS
+    LIMIT_COUNT
 };
 
-extern const struct field limits_fields[LIMIT_ROWS + 1];
+extern const struct field limits_fields[LIMIT_COUNT + 1];
 extern const struct type limits_type;
 
 #endif

@@ -38,12 +38,12 @@ size_t type_size(const struct type *type)
     UNREACHABLE();
 }
 
-bool fault_at(struct fault *fault, const char *pointer, const char *format, ...)
+bool check_error_set(struct check_error *check_error, const char *pointer, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    snprintf(fault->pointer, sizeof fault->pointer, "%s", pointer);
-    vsnprintf(fault->detail, sizeof fault->detail, format, args);
+    snprintf(check_error->pointer, sizeof check_error->pointer, "%s", pointer);
+    vsnprintf(check_error->detail, sizeof check_error->detail, format, args);
     va_end(args);
     return false;
 }
@@ -112,10 +112,10 @@ bool type_is_absent(const struct type *type, const void *value)
     UNREACHABLE();
 }
 
-int64_t limit_value(const struct limits *limits, const struct field *row)
+int64_t limits_get(const struct limits *limits, const struct field *field)
 {
     int64_t value; /* a count and nanoseconds are both 64 bits wide, and no limit's range leaves 63 of them */
-    memcpy(&value, (const char *)limits + row->offset, sizeof value);
+    memcpy(&value, (const char *)limits + field->offset, sizeof value);
     return value;
 }
 
@@ -124,28 +124,28 @@ int64_t type_max(const struct type *type, const struct limits *limits)
     if (type->limit == NULL)
         return type->max;
     CHECK(limits != NULL);
-    return limit_value(limits, type->limit);
+    return limits_get(limits, type->limit);
 }
 
 /* Says how large a value, or what is in it, may be. */
-static int bound_error(const struct type *type, const char *side, int64_t bound, int rc, struct err *e)
+static int range_error(const struct type *type, const char *relation, int64_t bound, int rc, struct err *e)
 {
-    char seconds[SECONDS_TEXT];
+    char seconds[SECONDS_TEXT_SIZE];
     const char *unit = type->kind == TYPE_STRING ? "byte" : "item";
 
     if (type->kind == TYPE_INTEGER)
-        return err_set(e, rc, "must be %s %" PRId64, side, bound);
+        return err_set(e, rc, "must be %s %" PRId64, relation, bound);
     if (type->kind == TYPE_SECONDS && bound == 1) /* one nanosecond: all above 0 is rounded up to it */
         return err_set(e, rc, "must be more than 0");
     if (type->kind == TYPE_SECONDS) {
         seconds_format((uint64_t)bound, seconds);
-        return err_set(e, rc, "must be %s %s", side, seconds);
+        return err_set(e, rc, "must be %s %s", relation, seconds);
     }
-    return err_set(e, rc, "must have %s %" PRId64 " %s%s", side, bound, unit, bound == 1 ? "" : "s");
+    return err_set(e, rc, "must have %s %" PRId64 " %s%s", relation, bound, unit, bound == 1 ? "" : "s");
 }
 
 /* What is too large for an int64_t is beyond every range, as INT64_MAX is. */
-static int64_t amount(uint64_t size)
+static int64_t clamp_to_int64(uint64_t size)
 {
     return size > INT64_MAX ? INT64_MAX : (int64_t)size;
 }
@@ -159,17 +159,17 @@ int type_check(const struct type *type, const void *value, const struct limits *
         n = *(const int64_t *)value;
         break;
     case TYPE_SECONDS:
-        n = amount(*(const uint64_t *)value);
+        n = clamp_to_int64(*(const uint64_t *)value);
         break;
     case TYPE_STRING: {
         const struct str *text = value;
-        if (!type->takes_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
+        if (!type->allow_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
             return err_set(e, ERR_INVALID, "must not contain a NUL");
-        n = amount(text->len);
+        n = clamp_to_int64(text->len);
         break;
     }
     case TYPE_ARRAY:
-        n = amount(((const struct array *)value)->count);
+        n = clamp_to_int64(((const struct array *)value)->count);
         break;
     case TYPE_BOOLEAN:
     case TYPE_ENUM:
@@ -183,9 +183,9 @@ int type_check(const struct type *type, const void *value, const struct limits *
         return 0;
     }
     if (n < type->min)
-        return bound_error(type, "at least", type->min, ERR_INVALID, e);
+        return range_error(type, "at least", type->min, ERR_INVALID, e);
     if (n > type_max(type, limits))
-        return bound_error(type, "at most", type_max(type, limits),
+        return range_error(type, "at most", type_max(type, limits),
                            type->limit != NULL ? ERR_LIMIT_EXCEEDED : ERR_INVALID, e);
     return 0;
 }

@@ -23,7 +23,7 @@ enum type_kind {
     TYPE_INTEGER,   /* int64_t */
     TYPE_SECONDS,   /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
     TYPE_ENUM,      /* int, an index into .names; outside the name */
-    TYPE_STRING,    /* struct str, UTF-8; a NUL is refused, unless .takes_nul */
+    TYPE_STRING,    /* struct str, UTF-8; a NUL is refused, unless .allow_nul */
     TYPE_TIME,      /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
     TYPE_ARRAY,     /* struct array of .item */
     TYPE_RECORD,    /* the struct itself, inline, described by .fields */
@@ -36,13 +36,14 @@ enum type_kind {
 };
 
 /* What check() finds wrong with a record whose fields are each right by themselves. */
-struct fault {
+struct check_error {
     char pointer[64]; /* RFC 6901, from the record's root */
     char detail[192]; /* a sentence */
 };
 
-/* Fills *fault; false, so that a check() can `return fault_at(...)`. */
-bool fault_at(struct fault *fault, const char *pointer, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Fills *fault; false, so that a check() can `return check_error_set(...)`. */
+bool check_error_set(struct check_error *check_error, const char *pointer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 struct type {
     enum type_kind kind;
@@ -53,11 +54,12 @@ struct type {
         *limit; /* if set, that configured limit (runtime/types/limits.h) is the maximum, and .max unused */
     const char *const *names; /* ENUM: ends with NULL; FUNCTION: which names there may be, NULL: those of functions[] */
     const struct type *item;  /* LIST, REFERENCE */
-    const struct field *fields;                            /* RECORD: ends with a row whose name is NULL */
-    size_t size;                                           /* RECORD: sizeof its struct */
-    bool (*check)(const void *value, struct fault *fault); /* RECORD: true, or false with *fault filled; may be NULL */
-    bool takes_nul;                                        /* STRING: U+0000 is text like any other */
-    bool render_nulls; /* RECORD: absent fields are rendered as null instead of left out */
+    const struct field *fields; /* RECORD: ends with a row whose name is NULL */
+    size_t size;                /* RECORD: sizeof its struct */
+    bool (*check)(const void *value,
+                  struct check_error *check_error); /* RECORD: true, or false with *fault filled; may be NULL */
+    bool allow_nul;                                 /* STRING: U+0000 is text like any other */
+    bool render_nulls;                              /* RECORD: absent fields are rendered as null instead of left out */
 };
 
 enum presence {
@@ -88,7 +90,7 @@ void type_set_absent(const struct type *type, void *value);
 bool type_is_absent(const struct type *type, const void *value);
 
 /* The value that the row of limits_fields has in `limits`: a count, or nanoseconds. */
-int64_t limit_value(const struct limits *limits, const struct field *row);
+int64_t limits_get(const struct limits *limits, const struct field *field);
 
 /* The largest number that may stand in a value of this type, with the configured limit applied where there is one. */
 int64_t type_max(const struct type *type, const struct limits *limits);

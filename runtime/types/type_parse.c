@@ -12,14 +12,14 @@ static int parse_integer(const struct type *type, struct str text, const struct 
     if (negative)
         text = (struct str){text.at + 1, text.len - 1};
     uint64_t size;
-    enum decimal read = decimal_parse_digits(text, &size);
-    if (read == DECIMAL_INVALID)
+    enum decimal status = decimal_parse_digits(text, &size);
+    if (status == DECIMAL_INVALID)
         return err_set(e, ERR_INVALID, "must be an integer");
     int64_t number = negative ? -(int64_t)size : (int64_t)size;
-    if (read == DECIMAL_OVERFLOW)
+    if (status == DECIMAL_OVERFLOW)
         number = negative ? INT64_MIN : INT64_MAX;
     int rc = type_check(type, &number, limits, e);
-    if (rc == 0 && read == DECIMAL_OVERFLOW)
+    if (rc == 0 && status == DECIMAL_OVERFLOW)
         rc = err_set(e, ERR_INVALID, "must fit in 64 bits");
     if (rc == 0)
         *value = number;
@@ -33,17 +33,17 @@ static int parse_seconds(const struct type *type, struct str text, const struct 
     if (negative)
         text = (struct str){text.at + 1, text.len - 1};
     uint64_t ns;
-    enum decimal read = decimal_parse_seconds(text, &ns);
-    if (read == DECIMAL_INVALID)
+    enum decimal status = decimal_parse_seconds(text, &ns);
+    if (status == DECIMAL_INVALID)
         return err_set(e, ERR_INVALID, "must be a number of seconds, such as 1.5");
     if (negative)
         ns = 0; /* for the range's own words, if it starts above 0 */
-    else if (read == DECIMAL_OVERFLOW)
+    else if (status == DECIMAL_OVERFLOW)
         ns = INT64_MAX;
     int rc = type_check(type, &ns, limits, e);
     if (rc == 0 && negative)
         rc = err_set(e, ERR_INVALID, "must be at least 0, without a sign");
-    if (rc == 0 && read == DECIMAL_OVERFLOW)
+    if (rc == 0 && status == DECIMAL_OVERFLOW)
         rc = err_set(e, ERR_INVALID, "must fit in 63 bits of nanoseconds");
     if (rc == 0)
         *value = ns;
@@ -52,15 +52,15 @@ static int parse_seconds(const struct type *type, struct str text, const struct 
 
 static int parse_enum(const struct type *type, struct str text, int *value, struct err *e)
 {
-    struct name_list all = {0};
+    struct name_list names = {0};
     for (int i = 0; type->names[i] != NULL; i++) {
         if (str_eq(text, type->names[i])) {
             *value = i;
             return 0;
         }
-        name_list_add(&all, type->names[i]);
+        name_list_add(&names, type->names[i]);
     }
-    return err_set(e, ERR_INVALID, "must be one of %s", all.text);
+    return err_set(e, ERR_INVALID, "must be one of %s", names.text);
 }
 
 static int parse_string(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
@@ -75,8 +75,8 @@ static int parse_string(const struct type *type, struct str text, struct arena *
     return rc;
 }
 
-static int parse_list(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
-                      struct array *value, struct err *e)
+static int parse_array(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
+                       struct array *value, struct err *e)
 {
     CHECK(arena != NULL && type->item->kind != TYPE_ARRAY);
     struct array list = {.count = text.len > 0};
@@ -104,19 +104,19 @@ static int parse_list(const struct type *type, struct str text, struct arena *ar
     return 0;
 }
 
-static int parse_pool(struct str text, const struct limits *limits, int64_t *value, struct err *e)
+static int type_parse_pool(struct str text, const struct limits *limits, int64_t *value, struct err *e)
 {
     CHECK(limits != NULL);
-    const struct pool_size *pools = limits->pools.items;
-    struct name_list all = {0};
+    const struct pool_config *pools = limits->pools.items;
+    struct name_list names = {0};
     for (size_t i = 0; i < limits->pools.count; i++) {
         if (str_eq(text, pools[i].name.at)) {
             *value = (int64_t)i;
             return 0;
         }
-        name_list_add(&all, pools[i].name.at);
+        name_list_add(&names, pools[i].name.at);
     }
-    return err_set(e, ERR_INVALID, "must be one of %s", all.text);
+    return err_set(e, ERR_INVALID, "must be one of %s", names.text);
 }
 
 int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,
@@ -137,9 +137,9 @@ int type_parse(const struct type *type, struct str text, struct arena *arena, co
     case TYPE_STRING:
         return parse_string(type, text, arena, limits, value, e);
     case TYPE_ARRAY:
-        return parse_list(type, text, arena, limits, value, e);
+        return parse_array(type, text, arena, limits, value, e);
     case TYPE_POOL:
-        return parse_pool(text, limits, value, e);
+        return type_parse_pool(text, limits, value, e);
     case TYPE_TIME:
     case TYPE_RECORD:
     case TYPE_FUNCTION:

@@ -7,7 +7,7 @@
 
 #define ABSENT_LENGTH UINT32_MAX /* in place of the length of a text or list that isn't there */
 
-static size_t plain_size(const struct type *type)
+static size_t scalar_size(const struct type *type)
 {
     switch (type->kind) {
     case TYPE_BOOLEAN:
@@ -30,14 +30,14 @@ static size_t plain_size(const struct type *type)
     return 0;
 }
 
-size_t wire_size(const struct type *type, const void *value)
+size_t type_serialized_size(const struct type *type, const void *value)
 {
-    size_t size = plain_size(type);
+    size_t size = scalar_size(type);
     if (size > 0)
         return size;
     if (type->kind == TYPE_RECORD) {
         for (const struct field *f = type->fields; f->name != NULL; f++)
-            size += wire_size(f->type, (const char *)value + f->offset);
+            size += type_serialized_size(f->type, (const char *)value + f->offset);
         return size;
     }
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
@@ -49,7 +49,7 @@ size_t wire_size(const struct type *type, const void *value)
     const struct array *list = value;
     size_t item_size = type_size(type->item);
     for (size_t i = 0; i < list->count; i++)
-        size += wire_size(type->item, (const char *)list->items + i * item_size);
+        size += type_serialized_size(type->item, (const char *)list->items + i * item_size);
     return size;
 }
 
@@ -63,18 +63,18 @@ static char *write_bytes(char *out, const void *bytes, size_t len)
 static char *write_length(char *out, size_t length, bool absent)
 {
     CHECK(length < ABSENT_LENGTH);
-    uint32_t wire = absent ? ABSENT_LENGTH : (uint32_t)length;
-    return write_bytes(out, &wire, sizeof wire);
+    uint32_t reader = absent ? ABSENT_LENGTH : (uint32_t)length;
+    return write_bytes(out, &reader, sizeof reader);
 }
 
-char *wire_write(const struct type *type, const void *value, char *out)
+char *type_serialize(const struct type *type, const void *value, char *out)
 {
-    size_t size = plain_size(type);
+    size_t size = scalar_size(type);
     if (size > 0)
         return write_bytes(out, value, size);
     if (type->kind == TYPE_RECORD) {
         for (const struct field *f = type->fields; f->name != NULL; f++)
-            out = wire_write(f->type, (const char *)value + f->offset, out);
+            out = type_serialize(f->type, (const char *)value + f->offset, out);
         return out;
     }
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
@@ -88,32 +88,33 @@ char *wire_write(const struct type *type, const void *value, char *out)
     out = write_length(out, absent ? 0 : list->count, absent);
     size_t item_size = type_size(type->item);
     for (size_t i = 0; !absent && i < list->count; i++)
-        out = wire_write(type->item, (const char *)list->items + i * item_size, out);
+        out = type_serialize(type->item, (const char *)list->items + i * item_size, out);
     return out;
 }
 
-static bool read_bytes(struct wire *wire, void *out, size_t len)
+static bool read_bytes(struct reader *reader, void *out, size_t len)
 {
-    if ((size_t)(wire->end - wire->at) < len)
+    if ((size_t)(reader->end - reader->at) < len)
         return false;
-    memcpy(out, wire->at, len);
-    wire->at += len;
+    memcpy(out, reader->at, len);
+    reader->at += len;
     return true;
 }
 
-static int read_text(struct wire *wire, uint32_t len, struct arena *arena, struct str *out)
+static int read_str(struct reader *reader, uint32_t len, struct arena *arena, struct str *out)
 {
-    if ((size_t)(wire->end - wire->at) < len)
+    if ((size_t)(reader->end - reader->at) < len)
         return ERR_INVALID;
-    if (!arena_str(arena, wire->at, len, out))
+    if (!arena_str(arena, reader->at, len, out))
         return ERR_OUT_OF_MEMORY;
-    wire->at += len;
+    reader->at += len;
     return str_is_utf8(*out) ? 0 : ERR_INVALID;
 }
 
-static int read_list(const struct type *type, struct wire *wire, uint32_t count, struct arena *arena, struct array *out)
+static int read_array(const struct type *type, struct reader *reader, uint32_t count, struct arena *arena,
+                      struct array *out)
 {
-    if ((size_t)(wire->end - wire->at) < count) /* each item takes a byte at least */
+    if ((size_t)(reader->end - reader->at) < count) /* each item takes a byte at least */
         return ERR_INVALID;
     if (type->limit == NULL && count > (uint64_t)type->max) /* memory is taken for all before any is read */
         return ERR_INVALID;
@@ -122,7 +123,7 @@ static int read_list(const struct type *type, struct wire *wire, uint32_t count,
     if (list.items == NULL)
         return ERR_OUT_OF_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        int rc = wire_read(type->item, wire, arena, (char *)list.items + i * item_size);
+        int rc = type_deserialize(type->item, reader, arena, (char *)list.items + i * item_size);
         if (rc != 0)
             return rc;
     }
@@ -130,33 +131,33 @@ static int read_list(const struct type *type, struct wire *wire, uint32_t count,
     return 0;
 }
 
-static int read_plain(const struct type *type, struct wire *wire, size_t size, void *value)
+static int read_scalar(const struct type *type, struct reader *reader, size_t size, void *value)
 {
     if (type->kind == TYPE_BOOLEAN) { /* any other byte would be no bool */
         unsigned char byte;
-        if (!read_bytes(wire, &byte, 1) || byte > 1)
+        if (!read_bytes(reader, &byte, 1) || byte > 1)
             return ERR_INVALID;
         *(bool *)value = byte == 1;
         return 0;
     }
-    if (!read_bytes(wire, value, size))
+    if (!read_bytes(reader, value, size))
         return ERR_INVALID;
     if (type->kind != TYPE_ENUM)
         return 0;
-    int names = 0, got = *(const int *)value;
+    int names = 0, ordinal = *(const int *)value;
     while (type->names[names] != NULL)
         names++;
-    return got == ENUM_ABSENT || (got >= 0 && got < names) ? 0 : ERR_INVALID;
+    return ordinal == ENUM_ABSENT || (ordinal >= 0 && ordinal < names) ? 0 : ERR_INVALID;
 }
 
-int wire_read(const struct type *type, struct wire *wire, struct arena *arena, void *value)
+int type_deserialize(const struct type *type, struct reader *reader, struct arena *arena, void *value)
 {
-    size_t size = plain_size(type);
+    size_t size = scalar_size(type);
     if (size > 0)
-        return read_plain(type, wire, size, value);
+        return read_scalar(type, reader, size, value);
     if (type->kind == TYPE_RECORD) {
         for (const struct field *f = type->fields; f->name != NULL; f++) {
-            int rc = wire_read(f->type, wire, arena, (char *)value + f->offset);
+            int rc = type_deserialize(f->type, reader, arena, (char *)value + f->offset);
             if (rc != 0)
                 return rc;
         }
@@ -164,15 +165,15 @@ int wire_read(const struct type *type, struct wire *wire, struct arena *arena, v
     }
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     uint32_t length;
-    if (!read_bytes(wire, &length, sizeof length))
+    if (!read_bytes(reader, &length, sizeof length))
         return ERR_INVALID;
     if (length == ABSENT_LENGTH) {
         type_set_absent(type, value);
         return 0;
     }
     if (type->kind == TYPE_STRING)
-        return read_text(wire, length, arena, value);
+        return read_str(reader, length, arena, value);
     if (type->item->kind == TYPE_CHILD)
         return ERR_INVALID;
-    return read_list(type, wire, length, arena, value);
+    return read_array(type, reader, length, arena, value);
 }

@@ -13,18 +13,18 @@
 
 /* How many bytes `value` takes. FUNCTION, INPUT, OUTPUT, CHILD and REFERENCE don't cross: PRE. A list of them does when it is
  * absent. */
-size_t wire_size(const struct type *type, const void *value);
+size_t type_serialized_size(const struct type *type, const void *value);
 
-/* Writes them; returns where they end. There must be wire_size() bytes of room. */
-char *wire_write(const struct type *type, const void *value, char *out);
+/* Writes them; returns where they end. There must be type_serialized_size() bytes of room. */
+char *type_serialize(const struct type *type, const void *value, char *out);
 
 /* Bytes that are read, from `at` up to `end`. */
-struct wire {
+struct reader {
     const char *at, *end;
 };
 
 /* Reads a value, texts and lists into the arena. 0; ERR_INVALID when the bytes are no such value (ranges aside, but a list's
  * maximum is kept to); or ERR_OUT_OF_MEMORY. */
-int wire_read(const struct type *type, struct wire *wire, struct arena *arena, void *value);
+int type_deserialize(const struct type *type, struct reader *reader, struct arena *arena, void *value);
 
 #endif

@@ -286,16 +286,16 @@ static int load_environment(const struct loader *l)
 /* What no single option shows. */
 static int check_together(const struct limits *limits, FILE *err)
 {
-    static const enum limit_row pairs[][2] = {
+    static const enum limit_index pairs[][2] = {
         {LIMIT_DEFAULT_TIMEOUT, LIMIT_TIMEOUT},
         {LIMIT_DEFAULT_DEADLINE, LIMIT_DEADLINE},
     };
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         const struct field *less = &limits_fields[pairs[i][0]], *more = &limits_fields[pairs[i][1]];
-        int64_t low = limit_value(limits, less), high = limit_value(limits, more);
+        int64_t low = limits_get(limits, less), high = limits_get(limits, more);
         if (low <= high)
             continue;
-        char low_text[SECONDS_TEXT], high_text[SECONDS_TEXT];
+        char low_text[SECONDS_TEXT_SIZE], high_text[SECONDS_TEXT_SIZE];
         seconds_format((uint64_t)low, low_text);
         seconds_format((uint64_t)high, high_text);
         return config_refuse(err, "%s (%s) must be at most %s (%s)", less->name, low_text, more->name, high_text);
@@ -306,7 +306,7 @@ static int check_together(const struct limits *limits, FILE *err)
 /* What the machine says where nobody else does. */
 static int size_pools(struct config *config, FILE *err)
 {
-    struct cpus cpus = cpus_count("");
+    struct cpus cpus = cpu_count_get("");
     struct err e;
     int rc = options_pools(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
     if (rc == ERR_OUT_OF_MEMORY)

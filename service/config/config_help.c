@@ -94,7 +94,7 @@ static const char *placeholder(const struct field *field, char out[NOTE])
 /* What may stand in a value; "" when that goes without saying. */
 static const char *range(const struct type *type, char out[NOTE])
 {
-    char least[SECONDS_TEXT], most[SECONDS_TEXT];
+    char least[SECONDS_TEXT_SIZE], most[SECONDS_TEXT_SIZE];
     size_t len = 0;
     out[0] = '\0';
     if (type->kind == TYPE_INTEGER) {

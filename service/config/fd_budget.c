@@ -43,7 +43,7 @@ static void divide(struct share shares[USERS], int64_t room)
 /* Threads need theirs for moments only, and seldom all at once: they may not crowd out the others. */
 static int64_t for_threads(const struct config *config, int64_t most)
 {
-    const struct pool_size *pools = config->limits.pools.items;
+    const struct pool_config *pools = config->limits.pools.items;
     int64_t threads = config->runtime.files_root.at == NULL ? 0 : config->runtime.files_threads;
     for (size_t i = 0; i < config->limits.pools.count; i++)
         threads += pools[i].size;

@@ -29,8 +29,8 @@ void report_task(struct log *log, const struct task *task, const struct task_ide
         log_seconds("duration_seconds", view.duration_ns),
         log_text("error", str_from(view.rc == 0 ? NULL : error_code(view.rc))),
         log_text("detail", absent_if(!failed, detail)),
-        log_text("cancel_reason", str_from(view.cancel_asked ? cancel_reason_names[view.cancel_reason] : NULL)),
-        log_text("cancel_effect", str_from(view.cancel_settled ? effect_names[view.cancel_effect] : NULL)),
+        log_text("cancel_reason", str_from(view.cancel_requested ? cancel_reason_names[view.cancel_reason] : NULL)),
+        log_text("cancel_effect", str_from(view.cancel_completed ? cancel_effect_names[view.cancel_effect] : NULL)),
     };
     log_event(log, level, event, fields, COUNT_OF(fields));
 }

@@ -216,7 +216,7 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
     if (!split_address(address, host, port))
         return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.at);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
-    int rc = hosts_find(host, port, &hints, &found);
+    int rc = resolver_lookup(host, port, &hints, &found);
     if (rc != 0)
         return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.at, gai_strerror(rc));
     int on = 1;

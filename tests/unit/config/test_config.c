@@ -172,7 +172,7 @@ static void test_defaults(void **state)
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     for (const struct field *row = limits_fields; row->name != NULL; row++)
-        assert_int_equal(limit_value(&c->limits, row), limit_value(&limits, row));
+        assert_int_equal(limits_get(&c->limits, row), limits_get(&limits, row));
     assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* as many as the machine has room for */
 }
 

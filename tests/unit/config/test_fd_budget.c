@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-static struct pool_size pools[] = {{.name = {.at = "default", .len = 7}, .size = 6, .source = "configured"}};
+static struct pool_config pools[] = {{.name = {.at = "default", .len = 7}, .size = 6, .source = "configured"}};
 
 static struct config config_of(int64_t connections, int64_t files, int64_t streams, int64_t processes)
 {

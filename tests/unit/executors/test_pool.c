@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct pool_size two_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
+static struct pool_config two_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
 
 /* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
@@ -272,10 +272,10 @@ static void what_a_spec_may_say(void **state)
         spec.options.executor = rows[i].executor;
         spec.options.pool = rows[i].pool;
         spec.options.parallel = rows[i].parallel;
-        struct fault fault = {0};
-        assert_int_equal(task_spec_type.check(&spec, &fault), rows[i].pointer == NULL);
-        assert_string_equal(fault.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
-        assert_int_equal(fault.detail[0] == '\0', rows[i].pointer == NULL);
+        struct check_error check_error = {0};
+        assert_int_equal(task_spec_type.check(&spec, &check_error), rows[i].pointer == NULL);
+        assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+        assert_int_equal(check_error.detail[0] == '\0', rows[i].pointer == NULL);
     }
     assert_true(fixture_free(f));
 }
@@ -284,7 +284,7 @@ static void what_a_spec_may_say(void **state)
 static void functions_and_their_executors(void **state)
 {
     (void)state;
-    for (const struct function *const *f = functions; *f != NULL; f++) {
+    for (const struct function *const *f = function_registry; *f != NULL; f++) {
         assert_true(((*f)->executors & EXECUTOR_BIT((*f)->executor)) != 0);
         bool loop = ((*f)->executors & EXECUTOR_BIT(EXECUTOR_LOOP)) != 0;
         bool pools = ((*f)->executors & ~EXECUTOR_BIT(EXECUTOR_LOOP)) != 0;
@@ -305,7 +305,7 @@ static void pools_as_they_are_seen(void **state)
     struct fixture *f = start(3, 7);
     struct arena *arena = arena_new();
     struct array views;
-    assert_true(runtime_pools(f->runtime, arena, &views));
+    assert_true(runtime_get_pool_stats(f->runtime, arena, &views));
     assert_int_equal(views.count, 3);
     const struct pool_stats *view = views.items;
     static const char *const names[] = {"default", "side", "processes"};

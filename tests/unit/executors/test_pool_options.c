@@ -33,7 +33,7 @@ static int make(const char *threads, struct cpus cpus, char pools[600], struct e
     size_t len = 0;
     pools[0] = '\0';
     for (size_t i = 0; i < out.count; i++) {
-        const struct pool_size *pool = (const struct pool_size *)out.items + i;
+        const struct pool_config *pool = (const struct pool_config *)out.items + i;
         len += (size_t)snprintf(pools + len, 600 - len, "%s%s=%lld(%s)", i == 0 ? "" : " ", pool->name.at,
                                 (long long)pool->size, pool->source);
         assert_int_equal(strlen(pool->name.at), pool->name.len);
@@ -257,9 +257,9 @@ static void what_control_groups_allow(void **state)
          2},
         {"nonsense\n0:\n:::::\n0::/\n", {"/sys/fs/cgroup/cpu.max", "200000 100000\n"}, 2},
     };
-    int64_t affinity = cpus_count("/nowhere").count;
+    int64_t affinity = cpu_count_get("/nowhere").count;
     assert_true(affinity >= 1);
-    assert_string_equal(cpus_count("/nowhere").source, "affinity");
+    assert_string_equal(cpu_count_get("/nowhere").source, "affinity");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct toplevel r;
         root_begin(&r);
@@ -267,11 +267,11 @@ static void what_control_groups_allow(void **state)
             put(&r, "/proc/self/cgroup", rows[i].groups);
         for (size_t j = 0; j < COUNT_OF(rows[i].files) && rows[i].files[j] != NULL; j += 2)
             put(&r, rows[i].files[j], rows[i].files[j + 1]);
-        int64_t count = cpus_by_cgroup(r.path);
+        int64_t count = cpu_count_cgroup(r.path);
         if (count != rows[i].count)
             print_message("row %zu\n", i);
         assert_int_equal(count, rows[i].count);
-        struct cpus cpus = cpus_count(r.path);
+        struct cpus cpus = cpu_count_get(r.path);
         bool less = count > 0 && count < affinity;
         assert_int_equal(cpus.count, less ? count : affinity);
         assert_string_equal(cpus.source, less ? "cgroup" : "affinity");
@@ -292,7 +292,7 @@ static void long_paths_of_groups(void **state)
         root_begin(&r);
         put(&r, "/proc/self/cgroup", groups);
         put(&r, "/sys/fs/cgroup/abc/cpu.max", "700000 100000\n");
-        assert_int_equal(cpus_by_cgroup(r.path), 7);
+        assert_int_equal(cpu_count_cgroup(r.path), 7);
         root_end(&r);
     }
 }
@@ -300,7 +300,7 @@ static void long_paths_of_groups(void **state)
 static void this_machine_has_processors(void **state)
 {
     (void)state;
-    struct cpus cpus = cpus_count("");
+    struct cpus cpus = cpu_count_get("");
     assert_true(cpus.count >= 1);
 }
 

@@ -108,7 +108,7 @@ static bool is_running(const void *watch)
 static struct pool_stats look(const struct fixture *f, struct arena *arena)
 {
     struct array views;
-    assert_true(runtime_pools(f->runtime, arena, &views));
+    assert_true(runtime_get_pool_stats(f->runtime, arena, &views));
     assert_int_equal(views.count, 1);
     return *(const struct pool_stats *)views.items;
 }
@@ -540,7 +540,7 @@ static void cancel_at_any_moment(void **state)
         assert_true(run_until_idle(f));
         for (size_t i = 0; i < COUNT_OF(w); i++) {
             assert_int_equal(w[i].done, 1);
-            assert_true(w[i].view.state == TASK_CANCELED || !w[i].view.cancel_asked);
+            assert_true(w[i].view.state == TASK_CANCELED || !w[i].view.cancel_requested);
             task_release(w[i].task);
         }
     }

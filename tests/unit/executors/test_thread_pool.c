@@ -23,9 +23,9 @@
 static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t queue_limit)
 {
     static const char *const names[] = {"default", "b", "c", "d"};
-    static struct pool_size pools[COUNT_OF(names)]; /* borrowed by the runtime */
+    static struct pool_config pools[COUNT_OF(names)]; /* borrowed by the runtime */
     for (size_t i = 0; i < count; i++)
-        pools[i] = (struct pool_size){str_from(names[i]), sizes[i], "configured"};
+        pools[i] = (struct pool_config){str_from(names[i]), sizes[i], "configured"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
@@ -532,7 +532,7 @@ static void the_system_has_no_more_threads(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         uv_loop_t loop;
-        struct pool_size pools[] = {{STR("default"), 2, "configured"}, {STR("many"), 500, "configured"}};
+        struct pool_config pools[] = {{STR("default"), 2, "configured"}, {STR("many"), 500, "configured"}};
         struct limits limits;
         record_set_defaults(&limits_type, &limits);
         limits.pools = (struct array){pools, 2};
@@ -614,7 +614,7 @@ static void chaos(void **state)
     for (size_t i = 0; i < TASKS; i++) {
         assert_int_equal(w[i].done, 1);
         const struct task_info *v = &w[i].view;
-        bool prevented = v->cancel_settled && v->cancel_effect == EFFECT_PREVENTED;
+        bool prevented = v->cancel_completed && v->cancel_effect == EFFECT_PREVENTED;
         may_run += !prevented;
         assert_int_equal(prevented, v->pid == 0);
         assert_int_equal(v->output != NULL, v->state == TASK_SUCCEEDED);

@@ -83,12 +83,12 @@ static char *request_of(struct fixture *f, uint64_t number, enum deed deed, int6
                         size_t *len)
 {
     struct task_spec spec = deed_of(f, deed, argument, text);
-    size_t size = wire_size(spec.function->input, spec.input);
+    size_t size = type_serialized_size(spec.function->input, spec.input);
     struct request_frame frame = {.number = number, .len = size, .function = "deed"};
     char *bytes = malloc(sizeof frame + size);
     assert_non_null(bytes);
     memcpy(bytes, &frame, sizeof frame);
-    wire_write(spec.function->input, spec.input, bytes + sizeof frame);
+    type_serialize(spec.function->input, spec.input, bytes + sizeof frame);
     *len = sizeof frame + size;
     arena_unref(f->arena);
     f->arena = arena_new();
@@ -103,10 +103,10 @@ static struct answer_frame answer_from(const struct end *w, struct arena *arena,
     char *bytes = malloc(frame.len + 1);
     assert_non_null(bytes);
     read_all(w, bytes, frame.len);
-    struct wire wire = {bytes, bytes + frame.len};
+    struct reader reader = {bytes, bytes + frame.len};
     if (frame.rc == 0)
-        assert_int_equal(wire_read(function_deed.output, &wire, arena, out), 0);
-    assert_ptr_equal(wire.at, wire.end);
+        assert_int_equal(type_deserialize(function_deed.output, &reader, arena, out), 0);
+    assert_ptr_equal(reader.at, reader.end);
     free(bytes);
     return frame;
 }

@@ -518,9 +518,9 @@ static void reads_lines(void **state)
     struct arena *arena = arena_new();
     int fd;
     assert_non_null(arena);
-    atomic_llong read_left = 1000000;
+    atomic_llong read_quota = 1000000;
     struct run_context run = {
-        .arena = arena, .limits = &t->limits, .read_left = &read_left, .jail = t->jail, .e = &t->e};
+        .arena = arena, .limits = &t->limits, .read_quota = &read_quota, .jail = t->jail, .e = &t->e};
     assert_true(tree_put(t, "a", "one\n\ntw\xC3\xB6\nlast"));
     assert_int_equal(jail_open_file(t->jail, STR("a"), O_RDONLY, 0, &fd, &t->e), 0);
     static const char *const lines[] = {"one\n", "\n", "tw\xC3\xB6\n", "last", ""};

@@ -83,7 +83,8 @@ static int sum(struct fixture *f, int64_t from, int64_t n, int64_t *result)
     *result = output_number(c.spec.function, c.output, "sum");
     int rc = c.rc;
     if (rc == 0)
-        assert_true(type_is_absent(&parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
+        assert_true(
+            type_is_absent(&function_parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
     call_end(&c);
     return rc;
 }
@@ -128,7 +129,7 @@ static int64_t primes(struct fixture *f, int64_t from, int64_t to)
     set_integer(&c.spec, "to", to);
     call_run(&c);
     assert_int_equal(c.rc, 0);
-    assert_true(type_is_absent(&parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
+    assert_true(type_is_absent(&function_parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
     int64_t count = output_number(c.spec.function, c.output, "count");
     call_end(&c);
     return count;

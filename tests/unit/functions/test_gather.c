@@ -44,7 +44,7 @@ static void check_child(struct task *gather, size_t i, enum task_state state, in
 static void check_child_canceled(struct task *gather, size_t i, enum cancel_reason reason, enum cancel_effect effect)
 {
     struct task_info view = view_of(family_child(gather, i));
-    assert_true(view.cancel_asked && view.cancel_settled);
+    assert_true(view.cancel_requested && view.cancel_completed);
     assert_int_equal(view.cancel_reason, reason);
     assert_int_equal(view.cancel_effect, effect);
 }
@@ -122,10 +122,10 @@ static void what_cannot_be_won_is_refused(void **state)
         struct task_spec spec = gather_of_copies(f, rows[i].mode, rows[i].count, &probe);
         set_integer(&spec, "quorum", rows[i].quorum);
         set_integer(&spec, "tolerated_failures", rows[i].tolerated);
-        struct fault fault = {0};
-        assert_int_equal(spec.function->input->check(spec.input, &fault), rows[i].pointer == NULL);
-        assert_string_equal(fault.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
-        assert_int_equal(fault.detail[0] == '\0', rows[i].pointer == NULL);
+        struct check_error check_error = {0};
+        assert_int_equal(spec.function->input->check(spec.input, &check_error), rows[i].pointer == NULL);
+        assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+        assert_int_equal(check_error.detail[0] == '\0', rows[i].pointer == NULL);
     }
 }
 
@@ -146,7 +146,7 @@ static void one_child_is_nothing_special(void **state)
             bool wins = rc == 0 || strcmp(modes[i], "all_settled") == 0;
             check_ended(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
             check_counts(w.task, rc == 0, rc != 0, 0);
-            assert_false(view_of(family_child(w.task, 0)).cancel_asked);
+            assert_false(view_of(family_child(w.task, 0)).cancel_requested);
             task_release(w.task);
         }
     }
@@ -185,9 +185,9 @@ static void all_fails_with_the_first_failure_and_cancels_the_rest(void **state)
     check_child(w.task, 2, TASK_CANCELED, ERR_CANCELED);
     check_child(w.task, 3, TASK_SUCCEEDED, 0);
     check_child_canceled(w.task, 0, CANCEL_SIBLING, EFFECT_STOPPED);
-    assert_false(view_of(family_child(w.task, 3)).cancel_asked);
+    assert_false(view_of(family_child(w.task, 3)).cancel_requested);
     assert_non_null(w.view.detail);
-    assert_false(w.view.cancel_asked);
+    assert_false(w.view.cancel_requested);
     task_release(w.task);
 }
 
@@ -612,9 +612,9 @@ static void check_family_canceled(struct task *gather)
 /* As if its timeout or deadline, the earlier of them, were over. */
 static void pass_limit(struct task *task)
 {
-    assert_int_not_equal(task->limit.slot, 0);
-    timers_stop(&task->runtime->timers, &task->limit);
-    task->limit.fire(&task->limit);
+    assert_int_not_equal(task->limit_timer.heap_slot, 0);
+    timers_stop(&task->runtime->timers, &task->limit_timer);
+    task->limit_timer.fire(&task->limit_timer);
 }
 
 static void cancel_timeout_and_deadline_reach_all_children(void **state)
@@ -951,7 +951,7 @@ static struct task_spec random_tree(struct play *p, int depth, size_t *left)
             set_integer(&spec, "tolerated_failures", (int64_t)dice_roll(d, 4));
         if (mode == 4)
             set_integer(&spec, "quorum", 1 + (int64_t)dice_roll(d, count));
-        CHECK(spec.function->input->check(spec.input, &(struct fault){0}));
+        CHECK(spec.function->input->check(spec.input, &(struct check_error){0}));
     }
     if (dice_roll(d, 6) == 0)
         spec.options.timeout_ns = 1 + dice_roll(d, MS(2));
@@ -1130,19 +1130,19 @@ static void check_task(const struct task *task)
     const struct task_options *options = &task->spec->options;
     assert_true(view.done);
     assert_true(task->received_ns <= task->ended_ns);
-    assert_int_equal(view.cancel_asked, view.cancel_settled);
-    assert_int_equal(task->limit.slot, 0);
+    assert_int_equal(view.cancel_requested, view.cancel_completed);
+    assert_int_equal(task->limit_timer.heap_slot, 0);
     assert_int_equal(view.rc == 0, view.state == TASK_SUCCEEDED);
     if (has_started(task)) {
         assert_true(task->received_ns <= task->started_ns && task->started_ns <= task->ended_ns);
         assert_true(options->deadline_ns == SECONDS_ABSENT ||
                     task->started_ns < task->received_ns + options->deadline_ns);
-        assert_true(!view.cancel_asked || view.cancel_effect != EFFECT_PREVENTED);
+        assert_true(!view.cancel_requested || view.cancel_effect != EFFECT_PREVENTED);
     } else {
-        assert_true(view.cancel_asked && view.cancel_effect == EFFECT_PREVENTED);
+        assert_true(view.cancel_requested && view.cancel_effect == EFFECT_PREVENTED);
         assert_null(view.output);
     }
-    if (view.cancel_asked && view.cancel_effect != EFFECT_TOO_LATE) {
+    if (view.cancel_requested && view.cancel_effect != EFFECT_TOO_LATE) {
         if (view.cancel_reason == CANCEL_TIMEOUT) {
             assert_true(has_started(task) && view.state == TASK_FAILED && view.rc == ERR_TIMEOUT);
             assert_true(view.duration_ns >= options->timeout_ns);
@@ -1164,10 +1164,10 @@ static void check_probe(const struct task *task)
     const struct task_info view = view_of(task);
     assert_int_equal(input->tally->started, has_started(task));
     assert_int_equal(input->tally->ended, has_started(task));
-    assert_int_equal(input->tally->canceled, has_started(task) && view.cancel_asked);
-    if (!view.cancel_asked || view.cancel_effect == EFFECT_TOO_LATE)
+    assert_int_equal(input->tally->canceled, has_started(task) && view.cancel_requested);
+    if (!view.cancel_requested || view.cancel_effect == EFFECT_TOO_LATE)
         assert_int_equal(view.rc, input->rc);
-    if (!view.cancel_asked && input->duration_ns != BY_HAND)
+    if (!view.cancel_requested && input->duration_ns != BY_HAND)
         assert_true(view.duration_ns >= input->duration_ns);
     assert_int_equal(view.output != NULL, view.state == TASK_SUCCEEDED);
 }
@@ -1222,9 +1222,9 @@ static void check_gather(struct task *gather)
         failed += its.state == TASK_FAILED;
         canceled += its.state == TASK_CANCELED;
         serial += has_started(child) ? its.duration_ns : 0;
-        if (its.cancel_asked && its.cancel_reason == CANCEL_PARENT)
-            assert_true(view.cancel_asked);
-        if (its.cancel_asked)
+        if (its.cancel_requested && its.cancel_reason == CANCEL_PARENT)
+            assert_true(view.cancel_requested);
+        if (its.cancel_requested)
             assert_int_not_equal(its.cancel_reason, CANCEL_SHUTDOWN);
     }
     if (!has_started(gather)) {
@@ -1243,10 +1243,10 @@ static void check_gather(struct task *gather)
     const char *mode = modes[output_integer(gather, "mode")];
     check_winner(gather, mode);
     if (!won && !lost) {
-        assert_true(view.cancel_asked);
+        assert_true(view.cancel_requested);
         return;
     }
-    assert_true(!view.cancel_asked || (won && view.cancel_effect == EFFECT_TOO_LATE));
+    assert_true(!view.cancel_requested || (won && view.cancel_effect == EFFECT_TOO_LATE));
     int64_t quorum = get_integer(gather->spec, "quorum"), tolerated = get_integer(gather->spec, "tolerated_failures");
     if (strcmp(mode, "all") == 0)
         assert_int_equal(won, failed + canceled <= tolerated);

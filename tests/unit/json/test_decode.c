@@ -288,7 +288,7 @@ static void seconds_are_exact_and_never_shorter(void **state)
         for (uint64_t shorter = dice_roll(&dice, 15); shorter > 0; shorter--)
             ns /= 10;
         ns *= dice_roll(&dice, 2) == 0 ? 1 : 1000;
-        char text[SECONDS_TEXT];
+        char text[SECONDS_TEXT_SIZE];
         seconds_format(ns, text);
         expect_pause(t, text, ns);
     }

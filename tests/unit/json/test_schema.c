@@ -232,7 +232,7 @@ static void the_real_schemas_hold_together(void **state)
     const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type, &task_child_type,
                                     &limits_type};
     size_t count = 5;
-    for (const struct function *const *f = functions; *f != NULL; f++) {
+    for (const struct function *const *f = function_registry; *f != NULL; f++) {
         assert_true(count + 2 <= COUNT_OF(types));
         types[count++] = (*f)->input;
         types[count++] = (*f)->output;
@@ -263,12 +263,12 @@ static void a_task_has_one_alternative_for_each_function(void **state)
     json_t *schema = schema_of(&task_spec_type);
     json_t *all = json_object_get(schema, "oneOf");
     size_t i = 0;
-    for (; functions[i] != NULL; i++) {
+    for (; function_registry[i] != NULL; i++) {
         json_t *one = json_array_get(all, i), *properties = json_object_get(one, "properties");
         json_t *function = json_object_get(properties, "function");
-        assert_string_equal(json_string_value(json_object_get(function, "const")), functions[i]->name);
+        assert_string_equal(json_string_value(json_object_get(function, "const")), function_registry[i]->name);
         bool required = false;
-        for (const struct field *f = functions[i]->input->fields; f->name != NULL; f++)
+        for (const struct field *f = function_registry[i]->input->fields; f->name != NULL; f++)
             required = required || f->presence == FIELD_REQUIRED;
         assert_true(is_among(json_object_get(one, "required"), "function"));
         assert_int_equal(is_among(json_object_get(one, "required"), "input"), required);
@@ -288,10 +288,10 @@ static void a_gather_may_hold_gathers(void **state)
                         "#/$defs/TaskSpec");
     json_t *definitions = json_object_get(schema, "$defs");
     json_t *all = json_object_get(json_object_get(definitions, "TaskSpec"), "oneOf");
-    for (size_t i = 0; functions[i] != NULL; i++) {
+    for (size_t i = 0; function_registry[i] != NULL; i++) {
         json_t *input = json_object_get(json_object_get(json_array_get(all, i), "properties"), "input");
         char reference[96];
-        snprintf(reference, sizeof reference, "#/$defs/%s", functions[i]->input->name);
+        snprintf(reference, sizeof reference, "#/$defs/%s", function_registry[i]->input->name);
         assert_string_equal(json_string_value(json_object_get(input, "$ref")), reference);
     }
     assert_non_null(json_object_get(definitions, "GatherInput"));

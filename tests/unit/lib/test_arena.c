@@ -11,43 +11,43 @@
 
 #include <cmocka.h>
 
-static bool is_filled(const unsigned char *bytes, size_t size, unsigned char with)
+static bool is_filled(const unsigned char *bytes, size_t size, unsigned char byte)
 {
     for (size_t i = 0; i < size; i++)
-        if (bytes[i] != with)
+        if (bytes[i] != byte)
             return false;
     return true;
 }
 
-static void memory_is_zeroed_aligned_and_apart(void **state)
+static void allocations_are_zeroed_aligned_and_disjoint(void **state)
 {
     (void)state;
-    enum { PIECES = 2000 };
-    struct piece {
+    enum { ALLOCATION_COUNT = 2000 };
+    struct allocation {
         unsigned char *at;
         size_t size;
-    } *pieces = calloc(PIECES, sizeof *pieces);
-    assert_non_null(pieces);
+    } *allocations = calloc(ALLOCATION_COUNT, sizeof *allocations);
+    assert_non_null(allocations);
     struct dice dice = {1};
     struct arena *arena = arena_new();
     assert_non_null(arena);
 
-    for (size_t i = 0; i < PIECES; i++) {
-        static const size_t most[] = {1, 40, 500, 3000, 70000};
-        pieces[i].size = dice_roll(&dice, most[dice_roll(&dice, COUNT_OF(most))]);
-        pieces[i].at = arena_alloc(arena, pieces[i].size);
-        assert_non_null(pieces[i].at);
-        assert_int_equal((uintptr_t)pieces[i].at % alignof(max_align_t), 0);
-        assert_true(is_filled(pieces[i].at, pieces[i].size, 0));
-        memset(pieces[i].at, (int)(i % 255) + 1, pieces[i].size);
+    for (size_t i = 0; i < ALLOCATION_COUNT; i++) {
+        static const size_t max_sizes[] = {1, 40, 500, 3000, 70000};
+        allocations[i].size = dice_roll(&dice, max_sizes[dice_roll(&dice, COUNT_OF(max_sizes))]);
+        allocations[i].at = arena_alloc(arena, allocations[i].size);
+        assert_non_null(allocations[i].at);
+        assert_int_equal((uintptr_t)allocations[i].at % alignof(max_align_t), 0);
+        assert_true(is_filled(allocations[i].at, allocations[i].size, 0));
+        memset(allocations[i].at, (int)(i % 255) + 1, allocations[i].size);
     }
-    for (size_t i = 0; i < PIECES; i++) /* a piece that lay in another one would have been written over */
-        assert_true(is_filled(pieces[i].at, pieces[i].size, (unsigned char)(i % 255 + 1)));
+    for (size_t i = 0; i < ALLOCATION_COUNT; i++) /* a piece that lay in another one would have been written over */
+        assert_true(is_filled(allocations[i].at, allocations[i].size, (unsigned char)(i % 255 + 1)));
     arena_unref(arena);
-    free(pieces);
+    free(allocations);
 }
 
-static void each_size_up_to_a_block_fits(void **state)
+static void every_size_around_a_block_allocates(void **state)
 {
     (void)state;
     for (size_t size = 0; size < 2100; size++) {
@@ -62,7 +62,7 @@ static void each_size_up_to_a_block_fits(void **state)
     }
 }
 
-static void nothing_and_too_much(void **state)
+static void zero_size_succeeds_and_overflow_fails(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
@@ -85,7 +85,7 @@ static void nothing_and_too_much(void **state)
     arena_unref(arena);
 }
 
-static void callocs_size_is_the_product(void **state)
+static void calloc_allocates_count_times_size(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
@@ -96,7 +96,7 @@ static void callocs_size_is_the_product(void **state)
     arena_unref(arena);
 }
 
-static void the_last_reference_frees(void **state)
+static void last_unref_frees_arena(void **state)
 {
     (void)state;
     arena_unref(NULL);
@@ -111,7 +111,7 @@ static void the_last_reference_frees(void **state)
     arena_unref(arena);
 }
 
-static void texts_are_copies_with_a_nul_behind(void **state)
+static void strings_are_copied_and_nul_terminated(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
@@ -135,7 +135,7 @@ static void texts_are_copies_with_a_nul_behind(void **state)
     arena_unref(arena);
 }
 
-static void many_small_pieces_cost_few_allocations(void **state)
+static void small_allocations_share_blocks(void **state)
 {
     (void)state;
     alloc_fail_at(0);
@@ -150,7 +150,7 @@ static void many_small_pieces_cost_few_allocations(void **state)
 }
 
 /* A large piece has its own block; what is left of the block before it must not be lost. */
-static void large_pieces_leave_the_block_in_use(void **state)
+static void large_allocation_keeps_current_block(void **state)
 {
     (void)state;
     alloc_fail_at(0);
@@ -164,7 +164,7 @@ static void large_pieces_leave_the_block_in_use(void **state)
 }
 
 /* One request's allocations, small and large. False when one failed. */
-static bool allocate(struct arena *arena, struct str *text)
+static bool allocate_request(struct arena *arena, struct str *text)
 {
     char bytes[2000];
     memset(bytes, 'b', sizeof bytes);
@@ -174,7 +174,7 @@ static bool allocate(struct arena *arena, struct str *text)
     return arena_str(arena, bytes, sizeof bytes, text);
 }
 
-static void each_failed_allocation_changes_nothing(void **state)
+static void failed_allocation_changes_nothing(void **state)
 {
     (void)state;
     unsigned long n = 0;
@@ -182,16 +182,16 @@ static void each_failed_allocation_changes_nothing(void **state)
     do {
         alloc_fail_at(++n);
         struct arena *arena = arena_new();
-        struct str kept = {NULL, 0}, text = STR("as it was");
+        struct str retained = {NULL, 0}, text = STR("as it was");
         failed = arena == NULL;
-        if (arena != NULL && !arena_str(arena, "kept", 4, &kept))
+        if (arena != NULL && !arena_str(arena, "kept", 4, &retained))
             failed = true;
-        if (arena != NULL && !allocate(arena, &text)) {
+        if (arena != NULL && !allocate_request(arena, &text)) {
             failed = true;
             assert_string_equal(text.at, "as it was");
-            assert_string_equal(kept.at, "kept");
-            assert_true(allocate(arena, &text)); /* the one after it succeeds */
-            assert_string_equal(kept.at, "kept");
+            assert_string_equal(retained.at, "kept");
+            assert_true(allocate_request(arena, &text)); /* the one after it succeeds */
+            assert_string_equal(retained.at, "kept");
             assert_int_equal(strlen(text.at), 2000);
         }
         assert_int_equal(failed, alloc_count() >= n);
@@ -201,36 +201,37 @@ static void each_failed_allocation_changes_nothing(void **state)
     assert_true(n > 10);
 }
 
-static void note_end(void *ended)
+static void set_flag(void *freed)
 {
-    *(bool *)ended = true;
+    *(bool *)freed = true;
 }
 
-static void what_is_kept_goes_with_the_keeper(void **state)
+static void retained_arena_is_freed_with_its_holder(void **state)
 {
     (void)state;
-    bool ended = false;
-    struct arena *keeper = arena_new(), *kept = arena_new();
-    assert_true(keeper != NULL && kept != NULL && arena_defer(kept, note_end, &ended) && arena_keep(keeper, kept));
-    arena_unref(kept);
-    assert_false(ended);
-    arena_unref(keeper);
-    assert_true(ended);
+    bool freed = false;
+    struct arena *holder = arena_new(), *retained = arena_new();
+    assert_true(holder != NULL && retained != NULL && arena_add_cleanup(retained, set_flag, &freed) &&
+                arena_retain(holder, retained));
+    arena_unref(retained);
+    assert_false(freed);
+    arena_unref(holder);
+    assert_true(freed);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_zeroed_aligned_and_apart),
-        cmocka_unit_test(each_size_up_to_a_block_fits),
-        cmocka_unit_test(nothing_and_too_much),
-        cmocka_unit_test(callocs_size_is_the_product),
-        cmocka_unit_test(the_last_reference_frees),
-        cmocka_unit_test(texts_are_copies_with_a_nul_behind),
-        cmocka_unit_test(many_small_pieces_cost_few_allocations),
-        cmocka_unit_test(large_pieces_leave_the_block_in_use),
-        cmocka_unit_test(each_failed_allocation_changes_nothing),
-        cmocka_unit_test(what_is_kept_goes_with_the_keeper),
+        cmocka_unit_test(allocations_are_zeroed_aligned_and_disjoint),
+        cmocka_unit_test(every_size_around_a_block_allocates),
+        cmocka_unit_test(zero_size_succeeds_and_overflow_fails),
+        cmocka_unit_test(calloc_allocates_count_times_size),
+        cmocka_unit_test(last_unref_frees_arena),
+        cmocka_unit_test(strings_are_copied_and_nul_terminated),
+        cmocka_unit_test(small_allocations_share_blocks),
+        cmocka_unit_test(large_allocation_keeps_current_block),
+        cmocka_unit_test(failed_allocation_changes_nothing),
+        cmocka_unit_test(retained_arena_is_freed_with_its_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

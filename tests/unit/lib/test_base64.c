@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static void encodes_the_vectors_of_the_rfc(void **state)
+static void rfc4648_test_vectors(void **state)
 {
     static const char *const vectors[][2] = {
         {"", ""},
@@ -28,60 +28,60 @@ static void encodes_the_vectors_of_the_rfc(void **state)
     size_t len;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(vectors); i++) {
-        struct str plain = str_from(vectors[i][0]), coded = str_from(vectors[i][1]);
-        assert_int_equal(base64_encoded_len(plain.len), coded.len);
+        struct str plain = str_from(vectors[i][0]), encoded = str_from(vectors[i][1]);
+        assert_int_equal(base64_encoded_len(plain.len), encoded.len);
         base64_encode(plain.at, plain.len, out);
-        assert_memory_equal(out, coded.at, coded.len);
-        assert_true(base64_decode(coded, out, &len));
+        assert_memory_equal(out, encoded.at, encoded.len);
+        assert_true(base64_decode(encoded, out, &len));
         assert_int_equal(len, plain.len);
         assert_memory_equal(out, plain.at, plain.len);
-        assert_true(len <= base64_decoded_most(coded));
+        assert_true(len <= base64_decoded_max_len(encoded));
     }
 }
 
 /* Every length up to a few groups, with every value of a byte in it. Memory of the exact size: a sanitizer sees more. */
-static void gives_back_what_it_took(void **state)
+static void decode_inverts_encode(void **state)
 {
     (void)state;
     for (size_t len = 0; len < 20; len++)
         for (unsigned byte = 0; byte < 256; byte++) {
-            char *plain = malloc(len + 1), *coded = malloc(base64_encoded_len(len) + 1);
+            char *plain = malloc(len + 1), *encoded = malloc(base64_encoded_len(len) + 1);
             for (size_t i = 0; i < len; i++)
                 plain[i] = (char)(unsigned char)(byte * (i + 1) + i);
-            base64_encode(plain, len, coded);
-            struct str text = {coded, base64_encoded_len(len)};
-            char *back = malloc(base64_decoded_most(text) + 1);
-            size_t back_len;
-            assert_true(base64_decode(text, back, &back_len));
-            assert_int_equal(back_len, len);
-            assert_memory_equal(back, plain, len);
+            base64_encode(plain, len, encoded);
+            struct str text = {encoded, base64_encoded_len(len)};
+            char *decoded = malloc(base64_decoded_max_len(text) + 1);
+            size_t decoded_len;
+            assert_true(base64_decode(text, decoded, &decoded_len));
+            assert_int_equal(decoded_len, len);
+            assert_memory_equal(decoded, plain, len);
             free(plain);
-            free(coded);
-            free(back);
+            free(encoded);
+            free(decoded);
         }
 }
 
-static void takes_only_one_text_for_each_sequence_of_bytes(void **state)
+static void non_canonical_input_is_rejected(void **state)
 {
-    static const char *const bad[] = {
+    static const char *const invalid[] = {
         "Z",      "Zg",   "Zg=",   "Zg===",    "Zm9",      "Zm9v=", "=",       "==",      "====",
         "Z===",   "=Zg=", "Zg=a",  "Zm=v",     "Zg==Zg==", "Zh==",  "Zm9=", /* bits behind the last byte */
         "Zm9v\n", "Zm 9", " Zm9v", "Zm9v    ", "Zm-_",     "Zm9.",  "Zm9\x80", "Zm9\xFF", "Zm\n9"};
     char out[16];
     size_t len;
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        if (base64_decode(str_from(bad[i]), out, &len))
-            fail_msg("%s was taken for base64", bad[i]);
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        if (base64_decode(str_from(invalid[i]), out, &len))
+            fail_msg("%s was taken for base64", invalid[i]);
     assert_false(base64_decode(STR("Zm\0v"), out, &len));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encodes_the_vectors_of_the_rfc),
-        cmocka_unit_test(gives_back_what_it_took),
-        cmocka_unit_test(takes_only_one_text_for_each_sequence_of_bytes),
+        cmocka_unit_test(rfc4648_test_vectors),
+        cmocka_unit_test(decode_inverts_encode),
+        cmocka_unit_test(non_canonical_input_is_rejected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,31 +15,31 @@
 #include <cmocka.h>
 
 /* Whether what() ends its process by abort(), with `message` on stderr before. */
-static bool aborts(void (*what)(void), const char *message)
+static bool aborts(void (*function)(void), const char *message)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
         return false;
     pid_t child = fork();
     if (child == 0) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         signal(SIGABRT, SIG_DFL);
-        dup2(ends[1], STDERR_FILENO);
-        what();
+        dup2(fds[1], STDERR_FILENO);
+        function();
         _exit(0);
     }
-    close(ends[1]);
-    char said[4096] = "";
-    ssize_t got, len = 0;
-    while ((got = read(ends[0], said + len, sizeof said - 1 - (size_t)len)) > 0)
-        len += got;
-    close(ends[0]);
+    close(fds[1]);
+    char output[4096] = "";
+    ssize_t received, len = 0;
+    while ((received = read(fds[0], output + len, sizeof output - 1 - (size_t)len)) > 0)
+        len += received;
+    close(fds[0]);
     int status = 0;
     return child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
-           strstr(said, message) != NULL;
+           strstr(output, message) != NULL;
 }
 
-static void hold(void)
+static void satisfied_checks(void)
 {
     CHECK(1 + 1 == 2);
     CHECK(true);
@@ -55,17 +55,17 @@ static void reach_the_unreachable(void)
     UNREACHABLE();
 }
 
-static void ask_for_the_code_of_success(void)
+static void error_code_of_zero(void)
 {
     error_code(0);
 }
 
-static void ask_for_the_code_beyond_the_table(void)
+static void error_status_out_of_range(void)
 {
     error_status(-ERROR_COUNT - 1);
 }
 
-static void close_with_a_task_left(void)
+static void close_with_unreleased_task(void)
 {
     struct fixture *f = fixture_new(NULL);
     struct task_spec spec = sleep_of(f, 0);
@@ -75,7 +75,7 @@ static void close_with_a_task_left(void)
     runtime_close(f->runtime);
 }
 
-static void release_an_unfinished_task(void)
+static void release_unfinished_task(void)
 {
     struct fixture *f = fixture_new(NULL);
     struct task_spec spec = sleep_of(f, 0);
@@ -95,23 +95,23 @@ static void release_before_done(void)
     task_release(w.task);
 }
 
-static void broken_assertions_end_the_process(void **state)
+static void failed_check_aborts(void **state)
 {
     (void)state;
-    assert_false(aborts(hold, ""));
+    assert_false(aborts(satisfied_checks, ""));
     assert_true(aborts(break_check, "check failed: 1 + 1 == 3\n"));
     assert_true(aborts(reach_the_unreachable, "check failed: unreachable\n"));
-    assert_true(aborts(ask_for_the_code_of_success, "check failed: rc < 0"));
-    assert_true(aborts(ask_for_the_code_beyond_the_table, "check failed: rc < 0"));
-    assert_true(aborts(close_with_a_task_left, "check failed: list_empty"));
-    assert_true(aborts(release_an_unfinished_task, "->delivered\n"));
+    assert_true(aborts(error_code_of_zero, "check failed: rc < 0"));
+    assert_true(aborts(error_status_out_of_range, "check failed: rc < 0"));
+    assert_true(aborts(close_with_unreleased_task, "check failed: list_empty"));
+    assert_true(aborts(release_unfinished_task, "->delivered\n"));
     assert_true(aborts(release_before_done, "->delivered\n"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(broken_assertions_end_the_process),
+        cmocka_unit_test(failed_check_aborts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static const struct error_row rows[] = {
 #undef X
 };
 
-static void each_error_has_a_code_a_title_and_a_status(void **state)
+static void every_error_has_code_title_and_status(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -38,7 +38,7 @@ static void each_error_has_a_code_a_title_and_a_status(void **state)
 }
 
 /* A code is the name in lower case, so that logs, JSON and source can be searched for the same word. */
-static void codes_are_the_names(void **state)
+static void error_code_is_lowercase_name(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -52,7 +52,7 @@ static void codes_are_the_names(void **state)
     }
 }
 
-static void err_set_fills_and_returns(void **state)
+static void err_set_fills_struct_and_returns_code(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -61,19 +61,19 @@ static void err_set_fills_and_returns(void **state)
     assert_string_equal(e.msg, "n is 3");
     assert_int_equal(err_set(NULL, ERR_INTERNAL, "%s", "nobody wants to know"), ERR_INTERNAL);
 
-    char longer[1000];
-    memset(longer, 'x', sizeof longer - 1);
-    longer[sizeof longer - 1] = '\0';
-    assert_int_equal(err_set(&e, ERR_INTERNAL, "%s", longer), ERR_INTERNAL);
+    char long_message[1000];
+    memset(long_message, 'x', sizeof long_message - 1);
+    long_message[sizeof long_message - 1] = '\0';
+    assert_int_equal(err_set(&e, ERR_INTERNAL, "%s", long_message), ERR_INTERNAL);
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_error_has_a_code_a_title_and_a_status),
-        cmocka_unit_test(codes_are_the_names),
-        cmocka_unit_test(err_set_fills_and_returns),
+        cmocka_unit_test(every_error_has_code_title_and_status),
+        cmocka_unit_test(error_code_is_lowercase_name),
+        cmocka_unit_test(err_set_fills_struct_and_returns_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

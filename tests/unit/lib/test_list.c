@@ -12,18 +12,18 @@ struct item {
     struct list_node link;
 };
 
-static int ring_numbers(const struct list_node *head) /* the items' numbers, as digits */
+static int list_digits(const struct list_node *head) /* the items' numbers, as digits */
 {
-    int numbers = 0;
+    int digits = 0;
     for (const struct list_node *r = head->next; r != head; r = r->next) {
         assert_ptr_equal(r->next->prev, r);
         assert_ptr_equal(r->prev->next, r);
-        numbers = numbers * 10 + container_of(r, struct item, link)->number;
+        digits = digits * 10 + container_of(r, struct item, link)->number;
     }
-    return numbers;
+    return digits;
 }
 
-static void rings_keep_the_order_of_arrival(void **state)
+static void list_keeps_insertion_order(void **state)
 {
     (void)state;
     struct list_node head;
@@ -33,14 +33,14 @@ static void rings_keep_the_order_of_arrival(void **state)
     for (size_t i = 0; i < COUNT_OF(items); i++)
         list_append(&head, &items[i].link);
     assert_false(list_empty(&head));
-    assert_int_equal(ring_numbers(&head), 123);
+    assert_int_equal(list_digits(&head), 123);
     list_remove(&items[1].link);
-    assert_int_equal(ring_numbers(&head), 13);
+    assert_int_equal(list_digits(&head), 13);
     assert_true(list_empty(&items[1].link));
     list_remove(&items[1].link); /* in no ring: nothing happens */
-    assert_int_equal(ring_numbers(&head), 13);
+    assert_int_equal(list_digits(&head), 13);
     list_append(&head, &items[1].link);
-    assert_int_equal(ring_numbers(&head), 132);
+    assert_int_equal(list_digits(&head), 132);
     for (size_t i = 0; i < COUNT_OF(items); i++)
         list_remove(&items[i].link);
     assert_true(list_empty(&head));
@@ -49,7 +49,7 @@ static void rings_keep_the_order_of_arrival(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rings_keep_the_order_of_arrival),
+        cmocka_unit_test(list_keeps_insertion_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

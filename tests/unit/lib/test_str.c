@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static void texts(void **state)
+static void str_from_and_eq(void **state)
 {
     (void)state;
     assert_int_equal(str_from("abc").len, 3);
@@ -26,7 +26,7 @@ static void texts(void **state)
     assert_false(str_eq(str_from(NULL), "")); /* no text is not an empty text */
 }
 
-static void lists_of_names_end_where_the_room_does(void **state)
+static void name_list_is_truncated_when_full(void **state)
 {
     (void)state;
     struct name_list list = {0};
@@ -45,9 +45,9 @@ static void lists_of_names_end_where_the_room_does(void **state)
         name_list_add(&list, "y");
         size_t used = strlen(list.text);
         assert_true(used < sizeof list.text && memcmp(list.text, "a, ", 3) == 0);
-        bool whole = used == 3 + len + 6 && strcmp(list.text + used - 6, ", z, y") == 0;
-        assert_true(whole || strcmp(list.text + used - 5, ", ...") == 0);
-        assert_true(whole == (3 + len + 6 + sizeof ", ..." <= sizeof list.text));
+        bool complete = used == 3 + len + 6 && strcmp(list.text + used - 6, ", z, y") == 0;
+        assert_true(complete || strcmp(list.text + used - 5, ", ...") == 0);
+        assert_true(complete == (3 + len + 6 + sizeof ", ..." <= sizeof list.text));
     }
 }
 
@@ -68,7 +68,7 @@ static void test_utf8(void **state)
         "\xF4\x8F\xBF\xBF",
         "a\xC3\xA4z\xE2\x82\xAC\xF0\x9F\x99\x82.",
     };
-    static const char *const bad[] = {
+    static const char *const invalid[] = {
         "\x80", /* a byte that only follows */
         "\xC3", /* cut */
         "\xC3\x41",
@@ -91,8 +91,8 @@ static void test_utf8(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(good); i++)
         assert_true(str_is_utf8(str_from(good[i])));
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        if (str_is_utf8(str_from(bad[i])))
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        if (str_is_utf8(str_from(invalid[i])))
             fail_msg("bad text %zu passed", i);
     assert_true(str_is_utf8((struct str){"a\0b", 3}));
     assert_true(str_is_utf8((struct str){NULL, 0}));
@@ -114,12 +114,12 @@ static void test_utf8_in_full(void **state)
     }
 }
 
-static void cuts_between_characters(void **state)
+static void utf8_prefix_ends_at_character_boundary(void **state)
 {
     static const struct {
         const char *text;
-        size_t most, cut;
-    } cuts[] = {
+        size_t max, prefix_len;
+    } rows[] = {
         {"", 0, 0},
         {"", 5, 0},
         {"abc", 0, 0},
@@ -167,40 +167,40 @@ static void cuts_between_characters(void **state)
          5, 5},
     };
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(cuts); i++)
-        assert_int_equal(utf8_cut(str_from(cuts[i].text), cuts[i].most), cuts[i].cut);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(utf8_prefix_len(str_from(rows[i].text), rows[i].max), rows[i].prefix_len);
 }
 
 /* Whatever the bytes are, the cut lies within them; and what is left of UTF-8 is UTF-8. */
-static void cuts_anything_within_bounds(void **state)
+static void utf8_prefix_stays_within_bounds(void **state)
 {
     static const char mixed[] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80z";
-    static const char broken[] = "\x80\x80\x80\x80\x80\xFF\xC3\xC3\xF0\x80";
+    static const char malformed[] = "\x80\x80\x80\x80\x80\xFF\xC3\xC3\xF0\x80";
     (void)state;
-    for (size_t most = 1; most < sizeof mixed; most++) {
-        size_t cut = utf8_cut(STR(mixed), most);
-        assert_true(cut > 0 && cut <= most + 3 && cut < sizeof mixed);
-        assert_true(str_is_utf8((struct str){mixed, cut}));
+    for (size_t max = 1; max < sizeof mixed; max++) {
+        size_t prefix_len = utf8_prefix_len(STR(mixed), max);
+        assert_true(prefix_len > 0 && prefix_len <= max + 3 && prefix_len < sizeof mixed);
+        assert_true(str_is_utf8((struct str){mixed, prefix_len}));
     }
-    for (size_t len = 0; len < sizeof broken; len++)
-        for (size_t most = 0; most < sizeof broken; most++) {
-            char *exact = malloc(len + 1);
-            memcpy(exact, broken, len);
-            size_t cut = utf8_cut((struct str){exact, len}, most);
-            assert_true(cut <= len && (cut > 0 || len == 0 || most == 0));
-            free(exact);
+    for (size_t len = 0; len < sizeof malformed; len++)
+        for (size_t max = 0; max < sizeof malformed; max++) {
+            char *copy = malloc(len + 1);
+            memcpy(copy, malformed, len);
+            size_t prefix_len = utf8_prefix_len((struct str){copy, len}, max);
+            assert_true(prefix_len <= len && (prefix_len > 0 || len == 0 || max == 0));
+            free(copy);
         }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts),
-        cmocka_unit_test(lists_of_names_end_where_the_room_does),
+        cmocka_unit_test(str_from_and_eq),
+        cmocka_unit_test(name_list_is_truncated_when_full),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_utf8_in_full),
-        cmocka_unit_test(cuts_between_characters),
-        cmocka_unit_test(cuts_anything_within_bounds),
+        cmocka_unit_test(utf8_prefix_ends_at_character_boundary),
+        cmocka_unit_test(utf8_prefix_stays_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

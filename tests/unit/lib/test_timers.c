@@ -10,127 +10,127 @@
 
 #include <cmocka.h>
 
-struct bench;
+struct harness;
 
 /* A timer and what the model knows of it. */
-struct subject {
+struct test_timer {
     struct timer timer;
-    struct bench *bench;
+    struct harness *harness;
     bool running;
-    uint64_t at_ns;
+    uint64_t due_ns;
     unsigned fired;
 };
 
-struct bench {
+struct harness {
     struct fixture *f; /* for its loop */
     struct timers timers;
     bool closed;
-    struct subject *subjects;
+    struct test_timer *test_timers;
     size_t count, running, fired;
-    unsigned batches;                 /* calls of `after` */
-    uint64_t last_turn_ms;            /* the loop's time at the last one */
-    uint64_t last_ns;                 /* the time of the timer that fired last in this batch; 0 at its beginning */
-    unsigned early, unordered, wrong; /* timers that fired too early, after a later one, or without running */
-    unsigned crowded;                 /* batches that came in the same turn of the loop as the one before */
-    void (*then)(struct subject *s);  /* what the callbacks do besides taking notes; may be NULL */
+    unsigned batches;           /* calls of `after` */
+    uint64_t last_iteration_ms; /* the loop's time at the last one */
+    uint64_t last_ns;           /* the time of the timer that fired last in this batch; 0 at its beginning */
+    unsigned early, out_of_order, not_running; /* timers that fired too early, after a later one, or without running */
+    unsigned same_iteration;                   /* batches that came in the same turn of the loop as the one before */
+    void (*hook)(struct test_timer *s);        /* what the callbacks do besides taking notes; may be NULL */
     struct dice dice;
 };
 
 static void on_batch(struct timers *t)
 {
-    struct bench *b = container_of(t, struct bench, timers);
-    b->crowded += b->batches > 0 && uv_now(&b->f->loop) == b->last_turn_ms;
-    b->last_turn_ms = uv_now(&b->f->loop);
+    struct harness *b = container_of(t, struct harness, timers);
+    b->same_iteration += b->batches > 0 && uv_now(&b->f->loop) == b->last_iteration_ms;
+    b->last_iteration_ms = uv_now(&b->f->loop);
     b->batches++;
     b->last_ns = 0;
 }
 
 static void on_fire(struct timer *timer)
 {
-    struct subject *s = container_of(timer, struct subject, timer);
-    struct bench *b = s->bench;
-    b->early += uv_hrtime() < s->at_ns;
-    b->unordered += s->at_ns < b->last_ns;
-    b->wrong += !s->running || timer->slot != 0;
-    b->last_ns = s->at_ns;
+    struct test_timer *s = container_of(timer, struct test_timer, timer);
+    struct harness *b = s->harness;
+    b->early += uv_hrtime() < s->due_ns;
+    b->out_of_order += s->due_ns < b->last_ns;
+    b->not_running += !s->running || timer->heap_slot != 0;
+    b->last_ns = s->due_ns;
     s->running = false;
     s->fired++;
     b->fired++;
     b->running--;
-    if (b->then != NULL)
-        b->then(s);
+    if (b->hook != NULL)
+        b->hook(s);
 }
 
-static void start(struct subject *s, uint64_t at_ns)
+static void start_timer(struct test_timer *s, uint64_t due_ns)
 {
-    s->bench->running += !s->running;
+    s->harness->running += !s->running;
     s->running = true;
-    s->at_ns = at_ns;
-    timers_start(&s->bench->timers, &s->timer, at_ns);
+    s->due_ns = due_ns;
+    timers_start(&s->harness->timers, &s->timer, due_ns);
 }
 
-static void stop(struct subject *s)
+static void stop_timer(struct test_timer *s)
 {
-    s->bench->running -= s->running;
+    s->harness->running -= s->running;
     s->running = false;
-    timers_stop(&s->bench->timers, &s->timer);
+    timers_stop(&s->harness->timers, &s->timer);
 }
 
-static struct bench *bench_new(size_t count)
+static struct harness *harness_new(size_t count)
 {
-    struct bench *b = calloc(1, sizeof *b);
+    struct harness *b = calloc(1, sizeof *b);
     assert_non_null(b);
     b->f = fixture_new(NULL);
     assert_non_null(b->f);
     assert_int_equal(timers_init(&b->timers, &b->f->loop, on_batch), 0);
-    b->subjects = calloc(count, sizeof *b->subjects);
-    assert_non_null(b->subjects);
+    b->test_timers = calloc(count, sizeof *b->test_timers);
+    assert_non_null(b->test_timers);
     b->count = count;
     b->dice.state = 4711;
     for (size_t i = 0; i < count; i++)
-        b->subjects[i] = (struct subject){.timer.fire = on_fire, .bench = b};
+        b->test_timers[i] = (struct test_timer){.timer.fire = on_fire, .harness = b};
     assert_true(timers_reserve(&b->timers, count));
     return b;
 }
 
-static void on_closed(struct timers *t)
+static void on_timers_closed(struct timers *t)
 {
-    container_of(t, struct bench, timers)->closed = true;
+    container_of(t, struct harness, timers)->closed = true;
 }
 
-static bool is_closed(const void *of)
+static bool is_closed(const void *arg)
 {
-    return ((const struct bench *)of)->closed;
+    return ((const struct harness *)arg)->closed;
 }
 
-static bool is_idle(const void *of)
+static bool is_idle(const void *arg)
 {
-    return ((const struct bench *)of)->running == 0;
+    return ((const struct harness *)arg)->running == 0;
 }
 
 /* Checks what must always hold at the end, and gives everything back. */
-static void bench_free(struct bench *b)
+static void harness_free(struct harness *b)
 {
     assert_int_equal(b->early, 0);
-    assert_int_equal(b->unordered, 0);
-    assert_int_equal(b->wrong, 0);
-    assert_int_equal(b->crowded, 0);
+    assert_int_equal(b->out_of_order, 0);
+    assert_int_equal(b->not_running, 0);
+    assert_int_equal(b->same_iteration, 0);
     assert_int_equal(b->timers.count, b->running);
     for (size_t i = 0; i < b->count; i++) {
-        assert_int_equal(b->subjects[i].timer.slot != 0, b->subjects[i].running);
-        stop(&b->subjects[i]);
+        assert_int_equal(b->test_timers[i].timer.heap_slot != 0, b->test_timers[i].running);
+        stop_timer(&b->test_timers[i]);
     }
     timers_unreserve(&b->timers, b->count);
     assert_int_equal(b->timers.count, 0);
     assert_int_equal(b->timers.reserved, 0);
-    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.clock),
+    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.uv_timer),
                      0); /* no timer, no clock that keeps the loop alive */
 
-    timers_close(&b->timers, on_closed);
+    timers_close(&b->timers, on_timers_closed);
     assert_false(b->closed); /* not from inside */
     assert_true(run_until(b->f, is_closed, b));
     assert_true(fixture_free(b->f));
-    free(b->subjects);
+    free(b->test_timers);
     free(b);
 }
 
@@ -140,32 +140,32 @@ static void bench_free(struct bench *b)
 static void random_operations_fire_in_order(void **state)
 {
     (void)state;
-    enum { SUBJECTS = 500, OPERATIONS = 10000 };
-    static const uint64_t spans[] = {1000000000, 100, 2,
-                                     1}; /* how far apart the times are: from all different to all equal */
-    for (size_t round = 0; round < COUNT_OF(spans); round++) {
-        struct bench *b = bench_new(SUBJECTS);
-        unsigned *starts = calloc(SUBJECTS, sizeof *starts);
-        assert_non_null(starts);
-        for (size_t i = 0; i < OPERATIONS; i++) {
-            struct subject *s = &b->subjects[dice_roll(&b->dice, SUBJECTS)];
+    enum { TIMER_COUNT = 500, OPERATION_COUNT = 10000 };
+    static const uint64_t ranges[] = {1000000000, 100, 2,
+                                      1}; /* how far apart the times are: from all different to all equal */
+    for (size_t round = 0; round < COUNT_OF(ranges); round++) {
+        struct harness *b = harness_new(TIMER_COUNT);
+        unsigned *expected_fired = calloc(TIMER_COUNT, sizeof *expected_fired);
+        assert_non_null(expected_fired);
+        for (size_t i = 0; i < OPERATION_COUNT; i++) {
+            struct test_timer *s = &b->test_timers[dice_roll(&b->dice, TIMER_COUNT)];
             if (dice_roll(&b->dice, 3) == 0)
-                stop(s);
+                stop_timer(s);
             else
-                start(s, 1 + dice_roll(&b->dice, spans[round])); /* a new one, or a move of a running one */
+                start_timer(s, 1 + dice_roll(&b->dice, ranges[round])); /* a new one, or a move of a running one */
             assert_int_equal(b->timers.count, b->running);
-            assert_int_equal(s->timer.slot != 0, s->running);
+            assert_int_equal(s->timer.heap_slot != 0, s->running);
         }
-        for (size_t i = 0; i < SUBJECTS; i++)
-            starts[i] = b->subjects[i].running;
+        for (size_t i = 0; i < TIMER_COUNT; i++)
+            expected_fired[i] = b->test_timers[i].running;
         size_t expected = b->running;
         assert_true(run_until(b->f, is_idle, b));
         assert_int_equal(b->fired, expected);
         assert_int_equal(b->batches, 1);
-        for (size_t i = 0; i < SUBJECTS; i++)
-            assert_int_equal(b->subjects[i].fired, starts[i]);
-        free(starts);
-        bench_free(b);
+        for (size_t i = 0; i < TIMER_COUNT; i++)
+            assert_int_equal(b->test_timers[i].fired, expected_fired[i]);
+        free(expected_fired);
+        harness_free(b);
     }
 }
 
@@ -173,256 +173,257 @@ static void random_operations_fire_in_order(void **state)
 static void random_operations_while_time_passes(void **state)
 {
     (void)state;
-    enum { SUBJECTS = 300, OPERATIONS = 10000 };
-    struct bench *b = bench_new(SUBJECTS);
-    for (size_t i = 0; i < OPERATIONS; i++) {
-        struct subject *s = &b->subjects[dice_roll(&b->dice, SUBJECTS)];
+    enum { TIMER_COUNT = 300, OPERATION_COUNT = 10000 };
+    struct harness *b = harness_new(TIMER_COUNT);
+    for (size_t i = 0; i < OPERATION_COUNT; i++) {
+        struct test_timer *s = &b->test_timers[dice_roll(&b->dice, TIMER_COUNT)];
         if (dice_roll(&b->dice, 3) == 0)
-            stop(s);
+            stop_timer(s);
         else
-            start(s, uv_hrtime() - MS(1) + dice_roll(&b->dice, MS(5)));
+            start_timer(s, uv_hrtime() - MS(1) + dice_roll(&b->dice, MS(5)));
         if (dice_roll(&b->dice, 20) == 0)
             uv_run(&b->f->loop, UV_RUN_NOWAIT);
         assert_int_equal(b->timers.count, b->running);
     }
     assert_true(run_until(b->f, is_idle, b));
     assert_true(b->fired > 0);
-    bench_free(b);
+    harness_free(b);
 }
 
-static void each_of_ten_thousand_fires_once(void **state)
+static void ten_thousand_timers_fire_once(void **state)
 {
     (void)state;
-    enum { SUBJECTS = 10000 };
-    struct bench *b = bench_new(SUBJECTS);
+    enum { TIMER_COUNT = 10000 };
+    struct harness *b = harness_new(TIMER_COUNT);
     uint64_t now = uv_hrtime();
-    for (size_t i = 0; i < SUBJECTS; i++)
-        start(&b->subjects[i], now + dice_roll(&b->dice, MS(20)));
+    for (size_t i = 0; i < TIMER_COUNT; i++)
+        start_timer(&b->test_timers[i], now + dice_roll(&b->dice, MS(20)));
     assert_true(run_until(b->f, is_idle, b));
-    for (size_t i = 0; i < SUBJECTS; i++)
-        assert_int_equal(b->subjects[i].fired, 1);
-    bench_free(b);
+    for (size_t i = 0; i < TIMER_COUNT; i++)
+        assert_int_equal(b->test_timers[i].fired, 1);
+    harness_free(b);
 }
 
 /* -- callbacks that meddle ------------------------------------------------------------------------------------------- */
 
-static void meddle(struct subject *s)
+static void change_random_timers(struct test_timer *s)
 {
-    struct bench *b = s->bench;
+    struct harness *b = s->harness;
     if (b->fired > 5000)
         return;
     for (int i = 0; i < 3; i++) {
-        struct subject *other = &b->subjects[dice_roll(&b->dice, b->count)]; /* may be the one that just fired */
+        struct test_timer *other = &b->test_timers[dice_roll(&b->dice, b->count)]; /* may be the one that just fired */
         if (dice_roll(&b->dice, 3) == 0)
-            stop(other);
+            stop_timer(other);
         else
-            start(other, uv_hrtime() + dice_roll(&b->dice, MS(2)));
+            start_timer(other, uv_hrtime() + dice_roll(&b->dice, MS(2)));
     }
 }
 
-static void callbacks_start_stop_and_move_others(void **state)
+static void callback_may_start_stop_and_move_timers(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(200);
-    b->then = meddle;
+    struct harness *b = harness_new(200);
+    b->hook = change_random_timers;
     uint64_t now = uv_hrtime();
     for (size_t i = 0; i < b->count; i++)
-        start(&b->subjects[i], now + dice_roll(&b->dice, MS(2)));
+        start_timer(&b->test_timers[i], now + dice_roll(&b->dice, MS(2)));
     assert_true(run_until(b->f, is_idle, b));
     assert_true(b->fired > 200);
-    bench_free(b);
+    harness_free(b);
 }
 
-static void stop_everybody(struct subject *s)
+static void stop_all_timers(struct test_timer *s)
 {
-    for (size_t i = 0; i < s->bench->count; i++)
-        stop(&s->bench->subjects[i]);
+    for (size_t i = 0; i < s->harness->count; i++)
+        stop_timer(&s->harness->test_timers[i]);
 }
 
-static void what_is_stopped_in_a_batch_does_not_fire(void **state)
+static void timer_stopped_in_batch_does_not_fire(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(100);
-    b->then = stop_everybody;
+    struct harness *b = harness_new(100);
+    b->hook = stop_all_timers;
     for (size_t i = 0; i < b->count; i++)
-        start(&b->subjects[i], 1000);
+        start_timer(&b->test_timers[i], 1000);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 1);
-    bench_free(b);
+    harness_free(b);
 }
 
 /* The same object may carry another timer at once: nothing of it is touched after its callback. */
-static void forget_itself(struct subject *s)
+static void reset_timer(struct test_timer *s)
 {
     memset(&s->timer, 0, sizeof s->timer);
     s->timer.fire = on_fire;
 }
 
-static void a_fired_timer_belongs_to_its_owner(void **state)
+static void fired_timer_may_be_reused_in_callback(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(10);
-    b->then = forget_itself;
+    struct harness *b = harness_new(10);
+    b->hook = reset_timer;
     for (size_t i = 0; i < b->count; i++)
-        start(&b->subjects[i], 1 + i);
+        start_timer(&b->test_timers[i], 1 + i);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 10);
-    bench_free(b);
+    harness_free(b);
 }
 
-static void start_again_in_the_past(struct subject *s)
+static void restart_in_past(struct test_timer *s)
 {
     if (s->fired < 5)
-        start(s, 1);
+        start_timer(s, 1);
 }
 
 /* What a callback starts waits for the next turn, also when its time has passed: others on the loop get their turn. */
-static void what_callbacks_start_waits_for_the_next_turn(void **state)
+static void timer_started_in_callback_fires_next_iteration(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(2);
-    b->then = start_again_in_the_past;
-    start(&b->subjects[0], 1);
-    start(&b->subjects[1], 1);
+    struct harness *b = harness_new(2);
+    b->hook = restart_in_past;
+    start_timer(&b->test_timers[0], 1);
+    start_timer(&b->test_timers[1], 1);
     assert_true(run_until(b->f, is_idle, b));
-    assert_int_equal(b->subjects[0].fired, 5);
-    assert_int_equal(b->subjects[1].fired, 5);
+    assert_int_equal(b->test_timers[0].fired, 5);
+    assert_int_equal(b->test_timers[1].fired, 5);
     assert_int_equal(b->batches, 5);
-    bench_free(b);
+    harness_free(b);
 }
 
 /* -- the clock ------------------------------------------------------------------------------------------------------- */
 
-static void one_batch_for_equal_times(void **state)
+static void equal_times_fire_in_one_batch(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(1000);
+    struct harness *b = harness_new(1000);
     uint64_t at = uv_hrtime() + MS(3);
     for (size_t i = 0; i < b->count; i++)
-        start(&b->subjects[i], at);
+        start_timer(&b->test_timers[i], at);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 1000);
     assert_int_equal(b->batches, 1);
-    bench_free(b);
+    harness_free(b);
 }
 
-static void start_does_not_fire(void **state)
+static void start_never_fires_synchronously(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(3);
-    start(&b->subjects[0], 0);
-    start(&b->subjects[1], 1);
-    start(&b->subjects[2], uv_hrtime());
+    struct harness *b = harness_new(3);
+    start_timer(&b->test_timers[0], 0);
+    start_timer(&b->test_timers[1], 1);
+    start_timer(&b->test_timers[2], uv_hrtime());
     assert_int_equal(b->fired, 0);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 3);
-    bench_free(b);
+    harness_free(b);
 }
 
 /* Times on both sides of each millisecond's edge, where rounding could go wrong. on_fire() notes what is early. */
-static void never_early(void **state)
+static void timers_never_fire_early(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(60);
-    uint64_t edge = (uv_hrtime() / NS_PER_MS + 2) * NS_PER_MS;
+    struct harness *b = harness_new(60);
+    uint64_t boundary = (uv_hrtime() / NS_PER_MS + 2) * NS_PER_MS;
     for (size_t i = 0; i < b->count; i += 3) {
-        start(&b->subjects[i], edge + i * NS_PER_MS / 6 - 1);
-        start(&b->subjects[i + 1], edge + i * NS_PER_MS / 6);
-        start(&b->subjects[i + 2], edge + i * NS_PER_MS / 6 + 1);
+        start_timer(&b->test_timers[i], boundary + i * NS_PER_MS / 6 - 1);
+        start_timer(&b->test_timers[i + 1], boundary + i * NS_PER_MS / 6);
+        start_timer(&b->test_timers[i + 2], boundary + i * NS_PER_MS / 6 + 1);
     }
     assert_true(run_until(b->f, is_idle, b));
-    bench_free(b);
+    harness_free(b);
 }
 
-static void an_earlier_timer_moves_the_clock(void **state)
+static void earlier_timer_rearms_uv_timer(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(3);
-    start(&b->subjects[0], uv_hrtime() + 3600 * NS_PER_SECOND);
-    start(&b->subjects[1], uv_hrtime() + MS(2)); /* without this moving the clock, run_until() would never see it */
-    b->running--;                                /* the first is not waited for */
+    struct harness *b = harness_new(3);
+    start_timer(&b->test_timers[0], uv_hrtime() + 3600 * NS_PER_SECOND);
+    start_timer(&b->test_timers[1],
+                uv_hrtime() + MS(2)); /* without this moving the clock, run_until() would never see it */
+    b->running--;                     /* the first is not waited for */
     assert_true(run_until(b->f, is_idle, b));
-    assert_int_equal(b->subjects[1].fired, 1);
-    start(&b->subjects[2], uv_hrtime() + 1800 * NS_PER_SECOND);
-    start(&b->subjects[2], uv_hrtime() + MS(2)); /* so does moving a running one */
+    assert_int_equal(b->test_timers[1].fired, 1);
+    start_timer(&b->test_timers[2], uv_hrtime() + 1800 * NS_PER_SECOND);
+    start_timer(&b->test_timers[2], uv_hrtime() + MS(2)); /* so does moving a running one */
     assert_true(run_until(b->f, is_idle, b));
     b->running++;
-    assert_int_equal(b->subjects[2].fired, 1);
-    assert_int_equal(b->subjects[0].fired, 0);
-    bench_free(b);
+    assert_int_equal(b->test_timers[2].fired, 1);
+    assert_int_equal(b->test_timers[0].fired, 0);
+    harness_free(b);
 }
 
 /* The clock stays armed for the old time; it must then find nothing due, and arm itself for the new one. */
-static void a_later_timer_still_fires(void **state)
+static void postponed_timer_still_fires(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(2);
-    start(&b->subjects[0], uv_hrtime() + MS(1));
-    start(&b->subjects[0], uv_hrtime() + MS(4));
-    start(&b->subjects[1], uv_hrtime() + MS(1));
-    start(&b->subjects[1], uv_hrtime() + MS(6));
-    stop(&b->subjects[0]);
-    start(&b->subjects[0], uv_hrtime() + MS(5));
+    struct harness *b = harness_new(2);
+    start_timer(&b->test_timers[0], uv_hrtime() + MS(1));
+    start_timer(&b->test_timers[0], uv_hrtime() + MS(4));
+    start_timer(&b->test_timers[1], uv_hrtime() + MS(1));
+    start_timer(&b->test_timers[1], uv_hrtime() + MS(6));
+    stop_timer(&b->test_timers[0]);
+    start_timer(&b->test_timers[0], uv_hrtime() + MS(5));
     assert_true(run_until(b->f, is_idle, b));
-    assert_int_equal(b->subjects[0].fired, 1);
-    assert_int_equal(b->subjects[1].fired, 1);
-    bench_free(b);
+    assert_int_equal(b->test_timers[0].fired, 1);
+    assert_int_equal(b->test_timers[1].fired, 1);
+    harness_free(b);
 }
 
-static void the_far_end_of_time(void **state)
+static void maximum_times_do_not_fire(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(3);
-    start(&b->subjects[0], UINT64_MAX);
-    start(&b->subjects[1], UINT64_MAX - 1);
-    start(&b->subjects[2], uv_hrtime() + MS(1));
+    struct harness *b = harness_new(3);
+    start_timer(&b->test_timers[0], UINT64_MAX);
+    start_timer(&b->test_timers[1], UINT64_MAX - 1);
+    start_timer(&b->test_timers[2], uv_hrtime() + MS(1));
     b->running -= 2;
     assert_true(run_until(b->f, is_idle, b));
     b->running += 2;
     assert_int_equal(b->fired, 1);
-    bench_free(b);
+    harness_free(b);
 }
 
-static void without_timers_the_loop_is_not_alive(void **state)
+static void loop_is_not_alive_without_timers(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(2);
+    struct harness *b = harness_new(2);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
-    start(&b->subjects[0], uv_hrtime() + NS_PER_SECOND);
-    start(&b->subjects[1], uv_hrtime() + 2 * NS_PER_SECOND);
+    start_timer(&b->test_timers[0], uv_hrtime() + NS_PER_SECOND);
+    start_timer(&b->test_timers[1], uv_hrtime() + 2 * NS_PER_SECOND);
     assert_int_not_equal(uv_loop_alive(&b->f->loop), 0);
-    stop(&b->subjects[0]);
+    stop_timer(&b->test_timers[0]);
     assert_int_not_equal(uv_loop_alive(&b->f->loop), 0);
-    stop(&b->subjects[1]);
+    stop_timer(&b->test_timers[1]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
-    stop(&b->subjects[1]); /* not running: nothing happens */
-    start(&b->subjects[0], 0);
-    stop(&b->subjects[0]);
+    stop_timer(&b->test_timers[1]); /* not running: nothing happens */
+    start_timer(&b->test_timers[0], 0);
+    stop_timer(&b->test_timers[0]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
-    bench_free(b);
+    harness_free(b);
 }
 
 /* -- room ------------------------------------------------------------------------------------------------------------ */
 
-static void as_many_run_as_were_reserved(void **state)
+static void all_reserved_timers_can_run(void **state)
 {
     (void)state;
     for (size_t count = 1; count < 300; count++) {
-        struct bench *b = bench_new(count);
+        struct harness *b = harness_new(count);
         for (size_t i = 0; i < count; i++)
-            start(&b->subjects[i], 1 + dice_roll(&b->dice, 1000)); /* a sanitizer sees what is out of bounds */
+            start_timer(&b->test_timers[i], 1 + dice_roll(&b->dice, 1000)); /* a sanitizer sees what is out of bounds */
         assert_true(run_until(b->f, is_idle, b));
         assert_int_equal(b->fired, count);
-        bench_free(b);
+        harness_free(b);
     }
 }
 
-static void failed_reservations_change_nothing(void **state)
+static void failed_reserve_changes_nothing(void **state)
 {
     (void)state;
-    struct bench *b = bench_new(40);
+    struct harness *b = harness_new(40);
     for (size_t i = 0; i < b->count; i++)
-        start(&b->subjects[i], 1 + dice_roll(&b->dice, 1000));
+        start_timer(&b->test_timers[i], 1 + dice_roll(&b->dice, 1000));
     size_t reserved = b->timers.reserved;
     alloc_fail_at(1);
     assert_false(timers_reserve(&b->timers, 100000));
@@ -437,7 +438,7 @@ static void failed_reservations_change_nothing(void **state)
     timers_unreserve(&b->timers, 100000);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 40);
-    bench_free(b);
+    harness_free(b);
 }
 
 int main(void)
@@ -445,20 +446,20 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_fire_in_order),
         cmocka_unit_test(random_operations_while_time_passes),
-        cmocka_unit_test(each_of_ten_thousand_fires_once),
-        cmocka_unit_test(callbacks_start_stop_and_move_others),
-        cmocka_unit_test(what_is_stopped_in_a_batch_does_not_fire),
-        cmocka_unit_test(a_fired_timer_belongs_to_its_owner),
-        cmocka_unit_test(what_callbacks_start_waits_for_the_next_turn),
-        cmocka_unit_test(one_batch_for_equal_times),
-        cmocka_unit_test(start_does_not_fire),
-        cmocka_unit_test(never_early),
-        cmocka_unit_test(an_earlier_timer_moves_the_clock),
-        cmocka_unit_test(a_later_timer_still_fires),
-        cmocka_unit_test(the_far_end_of_time),
-        cmocka_unit_test(without_timers_the_loop_is_not_alive),
-        cmocka_unit_test(as_many_run_as_were_reserved),
-        cmocka_unit_test(failed_reservations_change_nothing),
+        cmocka_unit_test(ten_thousand_timers_fire_once),
+        cmocka_unit_test(callback_may_start_stop_and_move_timers),
+        cmocka_unit_test(timer_stopped_in_batch_does_not_fire),
+        cmocka_unit_test(fired_timer_may_be_reused_in_callback),
+        cmocka_unit_test(timer_started_in_callback_fires_next_iteration),
+        cmocka_unit_test(equal_times_fire_in_one_batch),
+        cmocka_unit_test(start_never_fires_synchronously),
+        cmocka_unit_test(timers_never_fire_early),
+        cmocka_unit_test(earlier_timer_rearms_uv_timer),
+        cmocka_unit_test(postponed_timer_still_fires),
+        cmocka_unit_test(maximum_times_do_not_fire),
+        cmocka_unit_test(loop_is_not_alive_without_timers),
+        cmocka_unit_test(all_reserved_timers_can_run),
+        cmocka_unit_test(failed_reserve_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

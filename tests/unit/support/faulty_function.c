@@ -161,9 +161,9 @@ static void forge(const struct deed_input *input)
 {
     const struct deed_output forged = {.number = -1, .pid = -1, .tid = -1};
     char bytes[sizeof(struct answer_frame) + 64];
-    struct answer_frame frame = {.len = (uint32_t)wire_size(&output_type, &forged)};
+    struct answer_frame frame = {.len = (uint32_t)type_serialized_size(&output_type, &forged)};
     memcpy(bytes, &frame, sizeof frame);
-    wire_write(&output_type, &forged, bytes + sizeof frame);
+    type_serialize(&output_type, &forged, bytes + sizeof frame);
     for (int64_t i = 0; i < input->number; i++)
         write_fully(WORKER_FD, bytes, sizeof frame + frame.len);
 }
@@ -180,12 +180,12 @@ static void craft(enum craft kind)
     };
     struct deed_output forged = {.number = -1, .pid = -1, .tid = -1};
     char bytes[sizeof(struct answer_frame) + 64] = {0};
-    size_t len = wire_size(&output_type, &forged);
+    size_t len = type_serialized_size(&output_type, &forged);
     struct answer_frame frame = {.number = 1, .rc = rcs[kind]};
     if (kind == CRAFT_FAILED_WITH_OUTPUT || kind == CRAFT_MORE_OUTPUT)
         frame.len = (uint32_t)len + (kind == CRAFT_MORE_OUTPUT);
     memset(frame.msg, kind == CRAFT_MESSAGE_NO_UTF8 ? 0xFF : 'm', sizeof frame.msg - (kind == CRAFT_MESSAGE_NO_UTF8));
-    wire_write(&output_type, &forged, bytes + sizeof frame);
+    type_serialize(&output_type, &forged, bytes + sizeof frame);
     len = sizeof frame + frame.len;
     if (kind == CRAFT_TOO_LONG)
         frame.len = FRAME_MOST + 1;

@@ -345,16 +345,16 @@ int tree_call_pairs(struct tree *t, const char *function, const char *field, str
         rc = set(t, input, field, data);
     for (; rc == 0 && pairs[0] != NULL; pairs += 2)
         rc = set(t, input, pairs[0], str_from(pairs[1]));
-    struct fault fault;
-    if (rc == 0 && t->function->input->check != NULL && !t->function->input->check(input, &fault))
-        rc = err_set(&t->e, ERR_INVALID, "%s %s", fault.pointer, fault.detail);
+    struct check_error check_error;
+    if (rc == 0 && t->function->input->check != NULL && !t->function->input->check(input, &check_error))
+        rc = err_set(&t->e, ERR_INVALID, "%s %s", check_error.pointer, check_error.detail);
     if (rc != 0)
         return rc;
-    atomic_llong read_left = t->limits.max_read_bytes;
+    atomic_llong read_quota = t->limits.max_read_bytes;
     struct run_context run = {.arena = t->arena,
                               .canceled = &t->canceled,
                               .limits = &t->limits,
-                              .read_left = &read_left,
+                              .read_quota = &read_quota,
                               .jail = t->jail,
                               .e = &t->e};
     return t->function->run(input, t->output, &run);

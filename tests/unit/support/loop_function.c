@@ -29,7 +29,7 @@ void probe_stop(struct task *task)
 
 static void on_alarm(struct timer *alarm)
 {
-    struct task *task = task_of_state(container_of(alarm, struct probe, alarm));
+    struct task *task = task_from_state(container_of(alarm, struct probe, alarm));
     const struct probe_input *input = task->spec->input;
     if (task->state == TASK_CANCELING && input->on_cancel == PROBE_STOPS_LATER)
         probe_stop(task);

@@ -18,48 +18,48 @@
 
 #include <cmocka.h>
 
-/* -- split_range() ------------------------------------------------------------------------------------------------- */
+/* -- parallel_split_range() ------------------------------------------------------------------------------------------------- */
 
-static void check_split(int64_t from, int64_t to, int64_t most)
+static void assert_partition(int64_t from, int64_t to, int64_t max_parts)
 {
-    int64_t size = to > from ? to - from : 0, next = from, least = INT64_MAX, largest = 0;
-    int64_t part_from, part_to, count = split_range(from, to, most, 0, &part_from, &part_to);
-    assert_int_equal(count, size < most ? (size > 0 ? size : 1) : most);
+    int64_t size = to > from ? to - from : 0, next = from, smallest = INT64_MAX, largest = 0;
+    int64_t part_from, part_to, count = parallel_split_range(from, to, max_parts, 0, &part_from, &part_to);
+    assert_int_equal(count, size < max_parts ? (size > 0 ? size : 1) : max_parts);
     for (int64_t i = 0; i < count; i++) {
-        assert_int_equal(split_range(from, to, most, i, &part_from, &part_to), count);
+        assert_int_equal(parallel_split_range(from, to, max_parts, i, &part_from, &part_to), count);
         assert_int_equal(part_from, next);
         assert_true(part_to >= part_from);
         int64_t part = part_to - part_from;
-        least = part < least ? part : least;
+        smallest = part < smallest ? part : smallest;
         largest = part > largest ? part : largest;
         next = part_to;
     }
     assert_int_equal(next, from + size);
-    assert_true(largest - least <= 1);
-    assert_true(least > 0 || size == 0);
+    assert_true(largest - smallest <= 1);
+    assert_true(smallest > 0 || size == 0);
 }
 
-static void ranges_are_covered_exactly_once(void **state)
+static void split_range_covers_range_once(void **state)
 {
     (void)state;
-    int64_t top = INT64_C(1) << 53;
-    for (int64_t most = 1; most <= 64; most++) {
+    int64_t max_bound = INT64_C(1) << 53;
+    for (int64_t max_parts = 1; max_parts <= 64; max_parts++) {
         for (int64_t size = 0; size <= 200; size++) {
-            check_split(0, size, most);
-            check_split(1000, 1000 + size, most);
-            check_split(top - size, top, most);
+            assert_partition(0, size, max_parts);
+            assert_partition(1000, 1000 + size, max_parts);
+            assert_partition(max_bound - size, max_bound, max_parts);
         }
-        check_split(0, top, most);
-        check_split(1, top, most);
-        check_split(5, 3, most);
-        check_split(top, 0, most);
+        assert_partition(0, max_bound, max_parts);
+        assert_partition(1, max_bound, max_parts);
+        assert_partition(5, 3, max_parts);
+        assert_partition(max_bound, 0, max_parts);
     }
     struct dice dice = {5};
     for (int i = 0; i < 20000; i++) {
         int64_t from = (int64_t)(dice_roll(&dice, UINT32_MAX) << 21 | dice_roll(&dice, 1 << 21));
         int64_t to =
             dice_roll(&dice, 2) ? from + (int64_t)dice_roll(&dice, 300) : (int64_t)(dice_roll(&dice, UINT32_MAX) << 21);
-        check_split(from, to, 1 + (int64_t)dice_roll(&dice, 64));
+        assert_partition(from, to, 1 + (int64_t)dice_roll(&dice, 64));
     }
 }
 
@@ -67,11 +67,11 @@ static void ranges_are_covered_exactly_once(void **state)
 
 struct share_input {
     int64_t from, to;
-    int64_t fails;        /* the part with this number in it fails; absent: none */
-    int64_t merge_fails;  /* not absent: so does merge() */
-    atomic_size_t *runs;  /* the test's, as the next two; parts that began */
-    atomic_size_t *ended; /* parts that did; may be NULL */
-    atomic_bool *gate;    /* they wait until it is true; may be NULL */
+    int64_t failing_number; /* the part with this number in it fails; absent: none */
+    int64_t merge_fails;    /* not absent: so does merge() */
+    atomic_size_t *runs;    /* the test's, as the next two; parts that began */
+    atomic_size_t *ended;   /* parts that did; may be NULL */
+    atomic_bool *gate;      /* they wait until it is true; may be NULL */
 };
 
 struct share_output {
@@ -91,7 +91,7 @@ static const struct field share_output_fields[] = {
 static const struct type share_output_type = {
     .kind = TYPE_RECORD, .fields = share_output_fields, .size = sizeof(struct share_output)};
 
-static bool holds(const struct share_input *input, int64_t number)
+static bool in_range(const struct share_input *input, int64_t number)
 {
     return number >= input->from && number < input->to;
 }
@@ -101,7 +101,7 @@ static int share_run(const void *in, void *out, struct run_context *run)
     const struct share_input *input = in;
     struct share_output *output = out;
     atomic_fetch_add(input->runs, 1);
-    if (holds(input, input->fails))
+    if (in_range(input, input->failing_number))
         return err_set(run->e, ERR_OVERFLOW, "It is the part from %lld", (long long)input->from);
     while (input->gate != NULL && !atomic_load(input->gate))
         sched_yield();
@@ -112,19 +112,19 @@ static int share_run(const void *in, void *out, struct run_context *run)
     return 0;
 }
 
-static int64_t share_split(const void *in, int64_t most, int64_t index, void *part)
+static int64_t share_split(const void *in, int64_t max_parts, int64_t index, void *part)
 {
     const struct share_input *input = in;
     struct share_input *out = part;
-    return split_range(input->from, input->to, most, index, &out->from, &out->to);
+    return parallel_split_range(input->from, input->to, max_parts, index, &out->from, &out->to);
 }
 
 static int share_merge(void *out, const void *part, struct err *e)
 {
     struct share_output *output = out;
-    const struct share_output *added = part;
-    output->covered += added->covered;
-    if (added->merge_fails != INTEGER_ABSENT && output->covered > added->covered)
+    const struct share_output *partial = part;
+    output->covered += partial->covered;
+    if (partial->merge_fails != INTEGER_ABSENT && output->covered > partial->covered)
         return err_set(e, ERR_OVERFLOW, "It is too much");
     return 0;
 }
@@ -142,11 +142,11 @@ static const struct function function_share = {
     .parts_offset = offsetof(struct share_output, parts),
 };
 
-static struct task_spec share_of(struct fixture *f, int64_t size, int64_t parallel, atomic_size_t *runs)
+static struct task_spec make_share_spec(struct fixture *f, int64_t size, int64_t parallel, atomic_size_t *runs)
 {
     struct task_spec spec = spec_of(f, &function_share);
     *(struct share_input *)spec.input =
-        (struct share_input){.to = size, .fails = INTEGER_ABSENT, .merge_fails = INTEGER_ABSENT, .runs = runs};
+        (struct share_input){.to = size, .failing_number = INTEGER_ABSENT, .merge_fails = INTEGER_ABSENT, .runs = runs};
     spec.options.parallel = parallel;
     return spec;
 }
@@ -155,10 +155,10 @@ static struct task_spec share_of(struct fixture *f, int64_t size, int64_t parall
 
 static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED_WORKER}, NULL};
 
-static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_limit)
+static struct fixture *start_runtime(int64_t threads, int64_t processes, int64_t queue_limit)
 {
-    static struct pool_size pools[1];
-    pools[0] = (struct pool_size){STR("default"), threads, "configured"};
+    static struct pool_config pools[1];
+    pools[0] = (struct pool_config){STR("default"), threads, "configured"};
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
@@ -172,7 +172,7 @@ static struct fixture *start(int64_t threads, int64_t processes, int64_t queue_l
     return f;
 }
 
-static void finish(struct fixture *f)
+static void stop_runtime(struct fixture *f)
 {
     assert_true(run_until(f, nothing_abandoned, f));
     assert_int_equal(f->runtime->threads[0]->admitted, 0);
@@ -180,7 +180,7 @@ static void finish(struct fixture *f)
     assert_true(fixture_free(f));
 }
 
-static void check_ended(const struct watch *w, enum task_state state, int rc)
+static void assert_ended(const struct watch *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
     assert_false(w->inside_call);
@@ -197,7 +197,7 @@ static void submit_and_run(struct fixture *f, const struct task_spec *spec, stru
 }
 
 /* The parts that the output names. */
-static struct array parts_of(const struct watch *w)
+static struct array output_parts(const struct watch *w)
 {
     struct array parts;
     const struct function *function = w->task->spec->function;
@@ -208,10 +208,10 @@ static struct array parts_of(const struct watch *w)
 
 /* -- the tests ----------------------------------------------------------------------------------------------------- */
 
-static void sums_in_parts(void **state)
+static void parallel_sum_matches_formula(void **state)
 {
     (void)state;
-    struct fixture *f = start(3, 3, 1000);
+    struct fixture *f = start_runtime(3, 3, 1000);
     static const int64_t sizes[] = {0, 1, 2, 3, 7, 64, 1000, 100001};
     static const int64_t parallels[] = {1, 2, 3, 7, 64};
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
@@ -223,9 +223,9 @@ static void sums_in_parts(void **state)
                 spec.options.executor = executor;
                 struct watch w;
                 submit_and_run(f, &spec, &w);
-                check_ended(&w, TASK_SUCCEEDED, 0);
+                assert_ended(&w, TASK_SUCCEEDED, 0);
                 assert_int_equal(output_integer(w.task, "sum"), sizes[s] * (sizes[s] - 1) / 2);
-                struct array parts = parts_of(&w);
+                struct array parts = output_parts(&w);
                 int64_t expected = sizes[s] < parallels[p] ? (sizes[s] > 0 ? sizes[s] : 1) : parallels[p];
                 assert_int_equal(parts.count, parallels[p] == 1 ? 0 : expected);
                 assert_int_equal(parts.items == NULL, parallels[p] == 1);
@@ -242,23 +242,23 @@ static void sums_in_parts(void **state)
             }
         }
     }
-    finish(f);
+    stop_runtime(f);
 }
 
-static void primes_in_parts_on_all_workers(void **state)
+static void parallel_primes_run_on_workers(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 4, 1000);
+    struct fixture *f = start_runtime(1, 4, 1000);
     struct task_spec spec = spec_of(f, function_find(STR("primes")));
     set_integer(&spec, "to", 1000000);
     spec.options.parallel = 64;
     struct watch w;
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(output_integer(w.task, "count"), 78498);
     int pids[64] = {0};
     size_t distinct = 0;
-    struct array parts = parts_of(&w);
+    struct array parts = output_parts(&w);
     for (size_t i = 0; i < parts.count; i++) {
         int pid = view_of(((struct task *const *)parts.items)[i]).pid;
         size_t j = 0;
@@ -270,64 +270,64 @@ static void primes_in_parts_on_all_workers(void **state)
     assert_int_equal(parts.count, 64);
     assert_true(distinct >= 1 && distinct <= 4);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static void a_merge_overflows(void **state)
+static void merge_overflow_fails_task(void **state)
 {
     (void)state;
-    struct fixture *f = start(2, 0, 1000);
-    int64_t top = INT64_C(1) << 53;
+    struct fixture *f = start_runtime(2, 0, 1000);
+    int64_t max_bound = INT64_C(1) << 53;
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
-    set_integer(&spec, "from", top - 1500); /* too much together, and not in parts */
-    set_integer(&spec, "n", top);
+    set_integer(&spec, "from", max_bound - 1500); /* too much together, and not in parts */
+    set_integer(&spec, "n", max_bound);
     spec.options.executor = EXECUTOR_THREADS;
     spec.options.parallel = 64;
     struct watch w;
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+    assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
     assert_null(w.view.output);
     assert_non_null(strstr(w.view.detail, "64 bits"));
     task_release(w.task);
 
     atomic_size_t runs = 0;
-    spec = share_of(f, 100, 4, &runs);
+    spec = make_share_spec(f, 100, 4, &runs);
     ((struct share_input *)spec.input)->merge_fails = 1;
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+    assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
     assert_string_equal(w.view.detail, "It is too much");
     assert_int_equal(atomic_load(&runs), 4);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
 /* The first part that fails decides, and the others don't begin. */
-static void a_part_fails(void **state)
+static void first_failed_part_cancels_others(void **state)
 {
     (void)state;
     for (int64_t threads = 1; threads <= 3; threads++) {
-        struct fixture *f = start(threads, 0, 1000);
+        struct fixture *f = start_runtime(threads, 0, 1000);
         atomic_size_t runs = 0;
-        struct task_spec spec = share_of(f, 100, 10, &runs);
-        ((struct share_input *)spec.input)->fails = 25;
+        struct task_spec spec = make_share_spec(f, 100, 10, &runs);
+        ((struct share_input *)spec.input)->failing_number = 25;
         struct watch w;
         submit_and_run(f, &spec, &w);
-        check_ended(&w, TASK_FAILED, ERR_OVERFLOW);
+        assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
         assert_string_equal(w.view.detail, "It is the part from 20");
         assert_null(w.view.output);
-        assert_false(w.view.cancel_asked);
+        assert_false(w.view.cancel_requested);
         assert_int_equal(family_size(w.task), 0); /* it is no gather */
         if (threads == 1)
             assert_int_equal(atomic_load(&runs), 3);
         task_release(w.task);
-        finish(f);
+        stop_runtime(f);
     }
 }
 
-static void a_worker_dies_with_a_part(void **state)
+static void worker_crash_fails_task(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 2, 1000);
+    struct fixture *f = start_runtime(1, 2, 1000);
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
     set_integer(&spec, "n", INT64_C(1) << 31);
     spec.options.parallel = 4;
@@ -337,61 +337,61 @@ static void a_worker_dies_with_a_part(void **state)
     while (f->runtime->processes->busy < 2)
         uv_run(&f->loop, UV_RUN_ONCE);
     struct arena *arena = arena_new();
-    struct array views;
-    assert_true(runtime_pools(f->runtime, arena, &views));
-    const struct pool_stats *view = (const struct pool_stats *)views.items + 1;
+    struct array stats;
+    assert_true(runtime_get_pool_stats(f->runtime, arena, &stats));
+    const struct pool_stats *view = (const struct pool_stats *)stats.items + 1;
     assert_int_equal(kill((pid_t)((const struct worker_stats *)view->workers.items)[0].pid, SIGKILL), 0);
     arena_unref(arena);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_non_null(strstr(w.view.detail, "signal 9"));
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static bool both_busy(const void *of)
+static bool two_slots_busy(const void *of)
 {
     const struct fixture *f = of;
     return f->runtime->threads[0]->busy == 2 || (f->runtime->processes != NULL && f->runtime->processes->busy == 2);
 }
 
 /* Cancel, timeout and deadline reach every part, and the effect is the weightiest of theirs. */
-static void cancel_reaches_the_parts(void **state)
+static void cancel_timeout_and_deadline_reach_all_parts(void **state)
 {
     (void)state;
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
-        for (int way = 0; way < 3; way++) {
-            struct fixture *f = start(2, 2, 1000);
+        for (int cause = 0; cause < 3; cause++) {
+            struct fixture *f = start_runtime(2, 2, 1000);
             struct task_spec spec = spec_of(f, function_find(STR("sum")));
             set_integer(&spec, "n", INT64_C(1) << 32);
             spec.options.executor = executor;
             spec.options.parallel = 10;
-            if (way == 1)
+            if (cause == 1)
                 spec.options.timeout_ns = MS(30);
-            if (way == 2)
+            if (cause == 2)
                 spec.options.deadline_ns = MS(300);
             struct watch w = {0};
             assert_int_equal(submit(f, &spec, &w), 0);
             task_drain(f->runtime);
-            if (way != 1)
-                assert_true(run_until(f, both_busy, f));
-            if (way == 0)
+            if (cause != 1)
+                assert_true(run_until(f, two_slots_busy, f));
+            if (cause == 0)
                 cancel(f, w.task, CANCEL_CLIENT);
             task_drain(f->runtime);
             assert_true(run_until(f, watch_is_done, &w));
             static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE_EXCEEDED};
-            check_ended(&w, way == 0 ? TASK_CANCELED : TASK_FAILED, rcs[way]);
-            if (way != 1) /* there the workers may not have come up in time */
+            assert_ended(&w, cause == 0 ? TASK_CANCELED : TASK_FAILED, rcs[cause]);
+            if (cause != 1) /* there the workers may not have come up in time */
                 assert_int_equal(w.view.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);
             assert_null(w.view.output);
             assert_int_equal(runtime_unfinished(f->runtime), 0);
             task_release(w.task);
-            finish(f);
+            stop_runtime(f);
         }
     }
 }
 
-static void cancel_the_other(struct watch *w)
+static void cancel_other(struct watch *w)
 {
     struct watch *other = w->user;
     task_cancel(other->task, CANCEL_CLIENT);
@@ -399,21 +399,21 @@ static void cancel_the_other(struct watch *w)
 
 /* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. When nothing was left
  * to be canceled it was too late, and a result is a result. */
-static void canceled_when_all_parts_have_ended(void **state)
+static void cancel_after_last_part_is_too_late(void **state)
 {
     (void)state;
-    struct fixture *f = start(3, 0, 1000);
+    struct fixture *f = start_runtime(3, 0, 1000);
     unsigned too_late = 0;
     for (int i = 0; i < 300; i++) {
         atomic_size_t runs = 0, ended = 0;
         atomic_bool gate = false;
-        struct watch w = {0}, first = {.then = cancel_the_other, .user = &w};
-        struct task_spec spec = share_of(f, 1, INTEGER_ABSENT, &runs);
+        struct watch w = {0}, first = {.then = cancel_other, .user = &w};
+        struct task_spec spec = make_share_spec(f, 1, INTEGER_ABSENT, &runs);
         ((struct share_input *)spec.input)->ended = &ended;
         assert_int_equal(submit(f, &spec, &first), 0);
         while (atomic_load(&ended) < 1)
             sched_yield();
-        spec = share_of(f, 100, 2, &runs);
+        spec = make_share_spec(f, 100, 2, &runs);
         ((struct share_input *)spec.input)->ended = &ended;
         ((struct share_input *)spec.input)->gate = &gate;
         assert_int_equal(submit(f, &spec, &w), 0);
@@ -430,7 +430,7 @@ static void canceled_when_all_parts_have_ended(void **state)
         assert_int_equal(w.view.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
         if (complete)
             assert_int_equal(output_integer(w.task, "covered"), 100);
-        if (complete && w.view.cancel_asked) { /* else it was told of before */
+        if (complete && w.view.cancel_requested) { /* else it was told of before */
             assert_int_equal(w.view.cancel_effect, EFFECT_TOO_LATE);
             too_late++;
         }
@@ -439,18 +439,18 @@ static void canceled_when_all_parts_have_ended(void **state)
         assert_true(run_until(f, nothing_abandoned, f));
     }
     assert_true(too_late > 0);
-    finish(f);
+    stop_runtime(f);
 }
 
 /* A part that can't be stopped any more doesn't turn a failure into anything else. */
-static void a_part_fails_and_then_it_is_canceled(void **state)
+static void cancel_after_failed_part_never_succeeds(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 2, 1000);
+    struct fixture *f = start_runtime(1, 2, 1000);
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
-    int64_t top = INT64_C(1) << 53;
-    set_integer(&spec, "from", top - (INT64_C(1) << 31)); /* each part overflows, one of them first */
-    set_integer(&spec, "n", top);
+    int64_t max_bound = INT64_C(1) << 53;
+    set_integer(&spec, "from", max_bound - (INT64_C(1) << 31)); /* each part overflows, one of them first */
+    set_integer(&spec, "n", max_bound);
     spec.options.parallel = 2;
     struct watch w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
@@ -465,61 +465,61 @@ static void a_part_fails_and_then_it_is_canceled(void **state)
     assert_true(w.view.rc == ERR_OVERFLOW || w.view.rc == ERR_CANCELED);
     assert_null(w.view.output);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static void canceled_before_any_part_began(void **state)
+static void cancel_before_start_runs_no_part(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 0, 1000);
+    struct fixture *f = start_runtime(1, 0, 1000);
     atomic_size_t runs = 0;
-    struct task_spec spec = share_of(f, 100, 4, &runs);
+    struct task_spec spec = make_share_spec(f, 100, 4, &runs);
     struct watch w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
     assert_int_equal(atomic_load(&runs), 0);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static void parts_are_admitted_as_a_whole(void **state)
+static void parts_are_admitted_all_or_none(void **state)
 {
     (void)state;
-    struct fixture *f = start(2, 0, 3);
+    struct fixture *f = start_runtime(2, 0, 3);
     atomic_size_t runs = 0;
     struct watch w, other = {0};
-    struct task_spec spec = share_of(f, 100, 6, &runs);
+    struct task_spec spec = make_share_spec(f, 100, 6, &runs);
     w = (struct watch){0};
     assert_int_equal(submit(f, &spec, &w), ERR_LIMIT_EXCEEDED);
-    spec = share_of(f, 5, 6, &runs); /* as many parts as there is to do */
+    spec = make_share_spec(f, 5, 6, &runs); /* as many parts as there is to do */
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
-    spec = share_of(f, 1, INTEGER_ABSENT, &runs);
+    spec = make_share_spec(f, 1, INTEGER_ABSENT, &runs);
     assert_int_equal(submit(f, &spec, &other), 0);
-    spec = share_of(f, 100, 5, &runs);
+    spec = make_share_spec(f, 100, 5, &runs);
     assert_int_equal(submit(f, &spec, &w), ERR_POOL_FULL);
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_true(run_until(f, watch_is_done, &other));
     task_release(other.task);
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static void without_memory(void **state)
+static void submit_fails_when_out_of_memory(void **state)
 {
     (void)state;
-    struct fixture *f = start(2, 0, 1000);
+    struct fixture *f = start_runtime(2, 0, 1000);
     atomic_size_t runs = 0;
     unsigned long n = 0;
     bool failed;
     do {
-        struct task_spec spec = share_of(f, 100, 64, &runs);
+        struct task_spec spec = make_share_spec(f, 100, 64, &runs);
         struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
         assert_non_null(copy);
         *copy = spec;
@@ -533,7 +533,7 @@ static void without_memory(void **state)
         task_drain(f->runtime);
         if (rc == 0) {
             assert_true(run_until(f, watch_is_done, &w));
-            check_ended(&w, TASK_SUCCEEDED, 0);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
             assert_int_equal(output_integer(w.task, "covered"), 100);
             task_release(w.task);
         }
@@ -543,12 +543,12 @@ static void without_memory(void **state)
         f->arena = arena_new();
     } while (failed);
     assert_true(n > 3);
-    finish(f);
+    stop_runtime(f);
 }
 
 /* -- map: not a division, but the other way to make many of one ------------------------------------------------------ */
 
-static struct task_spec map_of(struct fixture *f, const char *function, size_t count)
+static struct task_spec make_map_spec(struct fixture *f, const char *function, size_t count)
 {
     struct task_spec spec = spec_of(f, function_find(STR("map")));
     const struct type *type = spec.function->input;
@@ -578,25 +578,25 @@ static void *map_input(const struct task_spec *spec, size_t i)
     return ((void **)inputs.items)[i];
 }
 
-static void a_map_keeps_the_order(void **state)
+static void map_keeps_input_order(void **state)
 {
     (void)state;
-    struct fixture *f = start(3, 2, 1000);
+    struct fixture *f = start_runtime(3, 2, 1000);
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         enum { COUNT = 50 };
-        struct task_spec spec = map_of(f, "sum", COUNT), one = {.function = function_find(STR("sum"))};
+        struct task_spec spec = make_map_spec(f, "sum", COUNT), item_spec = {.function = function_find(STR("sum"))};
         for (size_t i = 0; i < COUNT; i++) {
-            one.input = map_input(&spec, i);
-            set_integer(&one, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one that takes longer */
+            item_spec.input = map_input(&spec, i);
+            set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one that takes longer */
         }
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)
                 memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
-        struct fault fault;
-        assert_true(spec.function->input->check(spec.input, &fault));
+        struct check_error check_error;
+        assert_true(spec.function->input->check(spec.input, &check_error));
         struct watch w;
         submit_and_run(f, &spec, &w);
-        check_ended(&w, TASK_SUCCEEDED, 0);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT);
         for (size_t i = 0; i < COUNT; i++) {
             struct task_info child = view_of(family_child(w.task, i));
@@ -607,64 +607,67 @@ static void a_map_keeps_the_order(void **state)
         }
         task_release(w.task);
     }
-    finish(f);
+    stop_runtime(f);
 }
 
-static void failures_in_a_map(void **state)
+static void map_tolerates_configured_failures(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 0, 1000);
-    for (int64_t tolerated = 0; tolerated <= 3; tolerated++) {
-        struct task_spec spec = map_of(f, "sum", 10), one = {.function = function_find(STR("sum"))};
+    struct fixture *f = start_runtime(1, 0, 1000);
+    for (int64_t tolerated_failures = 0; tolerated_failures <= 3; tolerated_failures++) {
+        struct task_spec spec = make_map_spec(f, "sum", 10), item_spec = {.function = function_find(STR("sum"))};
         int executor = EXECUTOR_THREADS;
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)
                 memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
-        set_integer(&spec, "tolerated_failures", tolerated);
+        set_integer(&spec, "tolerated_failures", tolerated_failures);
         for (size_t i = 0; i < 10; i++) {
-            one.input = map_input(&spec, i);
-            set_integer(&one, "n", INT64_C(1) << 53);
-            set_integer(&one, "from", (INT64_C(1) << 53) - (i == 2 || i == 5 ? 5000 : 5));
+            item_spec.input = map_input(&spec, i);
+            set_integer(&item_spec, "n", INT64_C(1) << 53);
+            set_integer(&item_spec, "from", (INT64_C(1) << 53) - (i == 2 || i == 5 ? 5000 : 5));
         }
         struct watch w;
         submit_and_run(f, &spec, &w);
-        check_ended(&w, tolerated < 2 ? TASK_FAILED : TASK_SUCCEEDED, tolerated < 2 ? ERR_CHILD_FAILED : 0);
-        assert_int_equal(output_integer(w.task, "counts.failed"), tolerated < 1 ? 1 : 2);
-        assert_int_equal(output_integer(w.task, "counts.canceled"), tolerated < 1 ? 7 : tolerated < 2 ? 4 : 0);
+        assert_ended(&w, tolerated_failures < 2 ? TASK_FAILED : TASK_SUCCEEDED,
+                     tolerated_failures < 2 ? ERR_CHILD_FAILED : 0);
+        assert_int_equal(output_integer(w.task, "counts.failed"), tolerated_failures < 1 ? 1 : 2);
+        assert_int_equal(output_integer(w.task, "counts.canceled"), tolerated_failures < 1   ? 7
+                                                                    : tolerated_failures < 2 ? 4
+                                                                                             : 0);
         assert_int_equal(view_of(family_child(w.task, 2)).rc, ERR_OVERFLOW);
         task_release(w.task);
     }
-    finish(f);
+    stop_runtime(f);
 }
 
-static void maps_of_nothing_and_of_maps(void **state)
+static void empty_map_and_nested_map(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 0, 1000);
-    struct task_spec spec = map_of(f, "sleep", 0);
+    struct fixture *f = start_runtime(1, 0, 1000);
+    struct task_spec spec = make_map_spec(f, "sleep", 0);
     struct watch w;
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(output_integer(w.task, "counts.total"), 0);
     task_release(w.task);
 
-    spec = map_of(f, "map", 3);
+    spec = make_map_spec(f, "map", 3);
     for (size_t i = 0; i < 3; i++) {
-        struct task_spec inner = map_of(f, "sleep", i + 1);
+        struct task_spec inner = make_map_spec(f, "sleep", i + 1);
         memcpy(map_input(&spec, i), inner.input, inner.function->input->size);
     }
     submit_and_run(f, &spec, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(output_integer(family_child(w.task, i), "counts.succeeded"), i + 1);
     task_release(w.task);
-    finish(f);
+    stop_runtime(f);
 }
 
-static void what_a_map_may_say(void **state)
+static void map_rejects_unsuitable_options(void **state)
 {
     (void)state;
-    struct fixture *f = start(1, 0, 10);
+    struct fixture *f = start_runtime(1, 0, 10);
     static const struct {
         const char *function;
         int executor;
@@ -680,42 +683,42 @@ static void what_a_map_may_say(void **state)
         {"block", EXECUTOR_LOOP, INTEGER_ABSENT, "/executor"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct task_spec spec = map_of(f, rows[i].function, 1);
+        struct task_spec spec = make_map_spec(f, rows[i].function, 1);
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++) {
             if (strcmp(field->name, "executor") == 0)
                 memcpy((char *)spec.input + field->offset, &rows[i].executor, sizeof rows[i].executor);
             if (strcmp(field->name, "pool") == 0)
                 memcpy((char *)spec.input + field->offset, &rows[i].pool, sizeof rows[i].pool);
         }
-        struct fault fault = {0};
-        assert_int_equal(spec.function->input->check(spec.input, &fault), rows[i].pointer == NULL);
-        assert_string_equal(fault.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+        struct check_error check_error = {0};
+        assert_int_equal(spec.function->input->check(spec.input, &check_error), rows[i].pointer == NULL);
+        assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
     }
-    finish(f);
+    stop_runtime(f);
 }
 
 int main(int argc, char **argv)
 {
     if (deed_is_worker(argc, argv))
-        return worker_run(functions, INTEGER_ABSENT);
+        return worker_run(function_registry, INTEGER_ABSENT);
     signal(SIGPIPE, SIG_IGN); /* as the service does */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_are_covered_exactly_once),
-        cmocka_unit_test(sums_in_parts),
-        cmocka_unit_test(primes_in_parts_on_all_workers),
-        cmocka_unit_test(a_merge_overflows),
-        cmocka_unit_test(a_part_fails),
-        cmocka_unit_test(a_worker_dies_with_a_part),
-        cmocka_unit_test(cancel_reaches_the_parts),
-        cmocka_unit_test(canceled_when_all_parts_have_ended),
-        cmocka_unit_test(a_part_fails_and_then_it_is_canceled),
-        cmocka_unit_test(canceled_before_any_part_began),
-        cmocka_unit_test(parts_are_admitted_as_a_whole),
-        cmocka_unit_test(without_memory),
-        cmocka_unit_test(a_map_keeps_the_order),
-        cmocka_unit_test(failures_in_a_map),
-        cmocka_unit_test(maps_of_nothing_and_of_maps),
-        cmocka_unit_test(what_a_map_may_say),
+        cmocka_unit_test(split_range_covers_range_once),
+        cmocka_unit_test(parallel_sum_matches_formula),
+        cmocka_unit_test(parallel_primes_run_on_workers),
+        cmocka_unit_test(merge_overflow_fails_task),
+        cmocka_unit_test(first_failed_part_cancels_others),
+        cmocka_unit_test(worker_crash_fails_task),
+        cmocka_unit_test(cancel_timeout_and_deadline_reach_all_parts),
+        cmocka_unit_test(cancel_after_last_part_is_too_late),
+        cmocka_unit_test(cancel_after_failed_part_never_succeeds),
+        cmocka_unit_test(cancel_before_start_runs_no_part),
+        cmocka_unit_test(parts_are_admitted_all_or_none),
+        cmocka_unit_test(submit_fails_when_out_of_memory),
+        cmocka_unit_test(map_keeps_input_order),
+        cmocka_unit_test(map_tolerates_configured_failures),
+        cmocka_unit_test(empty_map_and_nested_map),
+        cmocka_unit_test(map_rejects_unsuitable_options),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -15,7 +15,7 @@
 
 #define ABSENT UINT64_MAX
 
-static void check_ended(const struct watch *w, enum task_state state, int rc)
+static void assert_ended(const struct watch *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
     assert_false(w->inside_call);
@@ -24,15 +24,15 @@ static void check_ended(const struct watch *w, enum task_state state, int rc)
     assert_int_equal(w->view.rc, rc);
 }
 
-static void check_canceled(const struct watch *w, enum cancel_reason reason, enum cancel_effect effect)
+static void assert_canceled(const struct watch *w, enum cancel_reason reason, enum cancel_effect effect)
 {
-    assert_true(w->view.cancel_asked);
-    assert_true(w->view.cancel_settled);
+    assert_true(w->view.cancel_requested);
+    assert_true(w->view.cancel_completed);
     assert_int_equal(w->view.cancel_reason, reason);
     assert_int_equal(w->view.cancel_effect, effect);
 }
 
-static void check_never_started(const struct watch *w)
+static void assert_never_started(const struct watch *w)
 {
     assert_int_equal(w->view.pid, 0);
     assert_int_equal(w->view.tid, 0);
@@ -43,7 +43,7 @@ static void check_never_started(const struct watch *w)
 
 /* -- the states ------------------------------------------------------------------------------------------------------ */
 
-static void a_sleep_of_nothing_is_done_in_the_first_drain(void **state)
+static void zero_sleep_is_done_in_first_drain(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
@@ -52,17 +52,17 @@ static void a_sleep_of_nothing_is_done_in_the_first_drain(void **state)
     assert_int_equal(w.done, 0);
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     task_drain(f->runtime);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_non_null(w.view.output);
-    assert_false(w.view.cancel_asked);
-    assert_false(w.view.cancel_settled);
+    assert_false(w.view.cancel_requested);
+    assert_false(w.view.cancel_completed);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     task_drain(f->runtime);
     assert_int_equal(w.done, 1);
     task_release(w.task);
 }
 
-static void what_can_be_said_in_each_state(void **state)
+static void task_info_in_each_state(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -90,15 +90,15 @@ static void what_can_be_said_in_each_state(void **state)
     assert_true(view.queued_ns >= MS(5) && view.queued_ns != ABSENT);
     assert_true(view.duration_ns == ABSENT);
     assert_null(view.output);
-    assert_false(view.cancel_asked || view.cancel_settled);
+    assert_false(view.cancel_requested || view.cancel_completed);
 
     probe_of(&spec)->on_cancel = PROBE_STOPS_LATER; /* the copy shares its input */
     cancel(f, w.task, CANCEL_CLIENT);
     view = view_of(w.task);
     assert_int_equal(view.state, TASK_CANCELING);
     assert_false(view.done);
-    assert_true(view.cancel_asked);
-    assert_false(view.cancel_settled);
+    assert_true(view.cancel_requested);
+    assert_false(view.cancel_completed);
     assert_int_equal(view.cancel_reason, CANCEL_CLIENT);
     assert_int_equal(view.rc, 0);
 
@@ -106,14 +106,14 @@ static void what_can_be_said_in_each_state(void **state)
     assert_true(view_of(w.task).done);
     assert_int_equal(w.done, 0); /* delivery is the drain's */
     task_drain(f->runtime);
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
-    check_canceled(&w, CANCEL_CLIENT, EFFECT_STOPPED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_canceled(&w, CANCEL_CLIENT, EFFECT_STOPPED);
     assert_true(w.view.duration_ns != ABSENT && w.view.queued_ns >= MS(5));
     assert_int_equal(w.view.pid, getpid());
     task_release(w.task);
 }
 
-static void it_fails_with_what_its_function_says(void **state)
+static void task_fails_with_error_of_function(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -123,14 +123,14 @@ static void it_fails_with_what_its_function_says(void **state)
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, ERR_INTERNAL);
+        assert_ended(&w, TASK_FAILED, ERR_INTERNAL);
         assert_null(w.view.output);
         assert_true(w.view.duration_ns >= duration);
         task_release(w.task);
     }
 }
 
-static void a_sleep_never_ends_early(void **state)
+static void sleep_never_ends_early(void **state)
 {
     struct fixture *f = *state;
     static const uint64_t durations[] = {1, 999, 999999, 1000000, 1000001, 1500000, 2999999, 3000001};
@@ -142,7 +142,7 @@ static void a_sleep_never_ends_early(void **state)
     task_drain(f->runtime);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < COUNT_OF(durations); i++) {
-        check_ended(&watches[i], TASK_SUCCEEDED, 0);
+        assert_ended(&watches[i], TASK_SUCCEEDED, 0);
         int64_t slept = output_integer(watches[i].task, "slept_seconds");
         assert_true((uint64_t)slept >= durations[i]);
         assert_true(watches[i].view.duration_ns >= (uint64_t)slept);
@@ -150,7 +150,7 @@ static void a_sleep_never_ends_early(void **state)
     }
 }
 
-static void done_comes_in_the_order_of_the_ends(void **state)
+static void done_is_called_in_order_of_completion(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -172,7 +172,7 @@ static void done_comes_in_the_order_of_the_ends(void **state)
 
 /* -- cancel ---------------------------------------------------------------------------------------------------------- */
 
-static void canceled_while_queued_it_never_starts(void **state)
+static void cancel_while_queued_prevents_start(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -184,16 +184,16 @@ static void canceled_while_queued_it_never_starts(void **state)
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     cancel(f, w.task, CANCEL_SHUTDOWN); /* too late to be the reason */
     task_drain(f->runtime);
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
-    check_canceled(&w, CANCEL_CLIENT, EFFECT_PREVENTED);
-    check_never_started(&w);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_canceled(&w, CANCEL_CLIENT, EFFECT_PREVENTED);
+    assert_never_started(&w);
     assert_int_equal(tally.started, 0);
     assert_int_equal(tally.canceled, 0);
     task_release(w.task);
 }
 
 /* Each of what a function may make of a cancel, by itself and as the result of a timeout. */
-static void canceled_while_running(void **state)
+static void cancel_while_running(void **state)
 {
     struct fixture *f = *state;
     static const enum cancel_reason reasons[] = {CANCEL_CLIENT,   CANCEL_PARENT,  CANCEL_SIBLING,
@@ -223,15 +223,15 @@ static void canceled_while_running(void **state)
                 }
                 assert_int_equal(w.done, 0);
                 task_drain(f->runtime);
-                check_canceled(&w, reasons[r], stops ? EFFECT_STOPPED : EFFECT_TOO_LATE);
+                assert_canceled(&w, reasons[r], stops ? EFFECT_STOPPED : EFFECT_TOO_LATE);
                 if (!stops)
-                    check_ended(&w, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
+                    assert_ended(&w, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc);
                 else if (reasons[r] == CANCEL_TIMEOUT)
-                    check_ended(&w, TASK_FAILED, ERR_TIMEOUT);
+                    assert_ended(&w, TASK_FAILED, ERR_TIMEOUT);
                 else if (reasons[r] == CANCEL_DEADLINE)
-                    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+                    assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
                 else
-                    check_ended(&w, TASK_CANCELED, reasons[r] == CANCEL_SHUTDOWN ? ERR_SHUTTING_DOWN : ERR_CANCELED);
+                    assert_ended(&w, TASK_CANCELED, reasons[r] == CANCEL_SHUTDOWN ? ERR_SHUTTING_DOWN : ERR_CANCELED);
                 assert_int_equal(tally.started, 1);
                 assert_int_equal(tally.canceled, 1);
                 assert_int_equal(tally.active, 0);
@@ -241,30 +241,30 @@ static void canceled_while_running(void **state)
     }
 }
 
-static void cancel_itself(struct watch *w)
+static void cancel_self(struct watch *w)
 {
     cancel(w->fixture, w->task, CANCEL_CLIENT);
     task_drain(w->fixture->runtime);
 }
 
-static void canceled_when_done_nothing_changes(void **state)
+static void cancel_after_done_has_no_effect(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {.then = cancel_itself};
+    struct watch w = {.then = cancel_self};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    assert_false(view_of(w.task).cancel_asked);
-    assert_false(view_of(w.task).cancel_settled);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
+    assert_false(view_of(w.task).cancel_requested);
+    assert_false(view_of(w.task).cancel_completed);
     assert_int_equal(view_of(w.task).state, TASK_SUCCEEDED);
     task_release(w.task);
 }
 
 /* It has ended by itself, but nobody was told yet. */
-static void canceled_before_delivery_nothing_changes(void **state)
+static void cancel_before_delivery_has_no_effect(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -275,13 +275,13 @@ static void canceled_before_delivery_nothing_changes(void **state)
     probe_end(w.task, 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    assert_false(w.view.cancel_asked);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
+    assert_false(w.view.cancel_requested);
     assert_int_equal(tally.canceled, 0);
     task_release(w.task);
 }
 
-static void cancel_the_other(struct watch *w)
+static void cancel_other(struct watch *w)
 {
     struct watch *other = w->user;
     cancel(w->fixture, other->task, CANCEL_CLIENT);
@@ -289,34 +289,34 @@ static void cancel_the_other(struct watch *w)
     CHECK(other->done == 0);
 }
 
-static void canceled_from_inside_anothers_done(void **state)
+static void cancel_from_done_of_another_task(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
-    struct watch queued = {0}, running = {0}, first = {.then = cancel_the_other, .user = &queued},
-                 second = {.then = cancel_the_other, .user = &running};
-    struct task_spec by_hand = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &by_hand, &running), 0);
+    struct watch queued = {0}, running = {0}, first = {.then = cancel_other, .user = &queued},
+                 second = {.then = cancel_other, .user = &running};
+    struct task_spec running_spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &running_spec, &running), 0);
     task_drain(f->runtime);
-    struct task_spec nothing = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &nothing, &first), 0);
+    struct task_spec next_spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &next_spec, &first), 0);
     task_drain(f->runtime);
-    nothing = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &nothing, &second), 0);
+    next_spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &next_spec, &second), 0);
     task_drain(f->runtime);
 
     /* In the ready queue: the end of `first`, then that of `second`, then the start of `queued`. */
     probe_end(first.task, 0);
     probe_end(second.task, 0);
-    by_hand = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &by_hand, &queued), 0);
+    running_spec = probe_by_hand(f, &tally);
+    assert_int_equal(submit(f, &running_spec, &queued), 0);
     task_drain(f->runtime);
-    check_ended(&first, TASK_SUCCEEDED, 0);
-    check_ended(&second, TASK_SUCCEEDED, 0);
-    check_ended(&queued, TASK_CANCELED, ERR_CANCELED);
-    check_canceled(&queued, CANCEL_CLIENT, EFFECT_PREVENTED);
-    check_ended(&running, TASK_CANCELED, ERR_CANCELED);
-    check_canceled(&running, CANCEL_CLIENT, EFFECT_STOPPED);
+    assert_ended(&first, TASK_SUCCEEDED, 0);
+    assert_ended(&second, TASK_SUCCEEDED, 0);
+    assert_ended(&queued, TASK_CANCELED, ERR_CANCELED);
+    assert_canceled(&queued, CANCEL_CLIENT, EFFECT_PREVENTED);
+    assert_ended(&running, TASK_CANCELED, ERR_CANCELED);
+    assert_canceled(&running, CANCEL_CLIENT, EFFECT_STOPPED);
     assert_int_equal(tally.started, 3);
     assert_int_equal(queued.place, 3);
     assert_int_equal(running.place, 4);
@@ -338,7 +338,7 @@ static void on_alarm(struct timer *timer)
 }
 
 /* In the batch of timers in which it would have woken by itself, before or after that. */
-static void canceled_from_a_timer(void **state)
+static void cancel_from_timer(void **state)
 {
     struct fixture *f = *state;
     for (int offset = -1; offset <= 1; offset++) {
@@ -356,11 +356,11 @@ static void canceled_from_a_timer(void **state)
         timers_stop(&f->runtime->timers, &alarm.timer);
         timers_unreserve(&f->runtime->timers, 1);
         if (offset < 0)
-            check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+            assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
         if (offset > 0)
-            check_ended(&w, TASK_SUCCEEDED, 0);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(w.done, 1);
-        assert_int_equal(w.view.state == TASK_CANCELED, w.view.cancel_asked);
+        assert_int_equal(w.view.state == TASK_CANCELED, w.view.cancel_requested);
         task_release(w.task);
     }
 }
@@ -372,7 +372,7 @@ static void on_uv_alarm(uv_timer_t *timer)
     task_drain(w->fixture->runtime);
 }
 
-static void canceled_from_a_callback_of_the_loop(void **state)
+static void cancel_from_loop_callback(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 3600 * NS_PER_SECOND);
@@ -384,7 +384,7 @@ static void canceled_from_a_callback_of_the_loop(void **state)
     timer.data = &w;
     uv_timer_start(&timer, on_uv_alarm, 1, 0);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     task_release(w.task);
     uv_close((uv_handle_t *)&timer, NULL);
     uv_run(&f->loop, UV_RUN_NOWAIT);
@@ -392,7 +392,7 @@ static void canceled_from_a_callback_of_the_loop(void **state)
 
 /* -- the two clocks -------------------------------------------------------------------------------------------------- */
 
-static void a_timeout_counts_from_the_start(void **state)
+static void timeout_counts_from_start(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -403,14 +403,14 @@ static void a_timeout_counts_from_the_start(void **state)
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* it had to queue for a second */
     task_drain(f->runtime);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_FAILED, ERR_TIMEOUT);
-    check_canceled(&w, CANCEL_TIMEOUT, EFFECT_STOPPED);
+    assert_ended(&w, TASK_FAILED, ERR_TIMEOUT);
+    assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_STOPPED);
     assert_true(w.view.queued_ns >= NS_PER_SECOND);
     assert_true(w.view.duration_ns >= MS(3));
     task_release(w.task);
 }
 
-static void a_deadline_counts_from_receipt(void **state)
+static void deadline_counts_from_receipt(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -421,20 +421,20 @@ static void a_deadline_counts_from_receipt(void **state)
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND + MS(20), &w), 0);
     task_drain(f->runtime);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+    assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     assert_int_equal(w.view.cancel_reason, CANCEL_DEADLINE);
     assert_true(w.view.queued_ns + (w.view.duration_ns == ABSENT ? 0 : w.view.duration_ns) >= NS_PER_SECOND);
     task_release(w.task);
 }
 
-static void without_its_own_it_has_the_default_limits(void **state)
+static void default_timeout_and_deadline_apply(void **state)
 {
     (void)state;
     struct limits limits;
     struct tally tally = {0};
-    for (int which = 0; which < 2; which++) {
+    for (int default_kind = 0; default_kind < 2; default_kind++) {
         record_set_defaults(&limits_type, &limits);
-        if (which == 0)
+        if (default_kind == 0)
             limits.default_timeout_seconds = MS(2);
         else
             limits.default_deadline_seconds = MS(20);
@@ -445,30 +445,30 @@ static void without_its_own_it_has_the_default_limits(void **state)
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, which == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
+        assert_ended(&w, TASK_FAILED, default_kind == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
         task_release(w.task);
 
         spec = probe_by_hand(f, &tally); /* its own, longer than the default: not clamped */
         spec.options.timeout_ns = spec.options.deadline_ns = 3600 * NS_PER_SECOND;
-        struct watch own = {0}, sleeper = {0};
-        assert_int_equal(submit(f, &spec, &own), 0);
+        struct watch overriding = {0}, sleeping = {0};
+        assert_int_equal(submit(f, &spec, &overriding), 0);
         spec = sleep_of(f, MS(30));
         spec.options = (struct task_options){.timeout_ns = NS_PER_SECOND * 60, .deadline_ns = NS_PER_SECOND * 60};
-        assert_int_equal(submit(f, &spec, &sleeper), 0);
+        assert_int_equal(submit(f, &spec, &sleeping), 0);
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &sleeper));
-        check_ended(&sleeper, TASK_SUCCEEDED, 0);
-        assert_int_equal(own.done, 0);
-        probe_end(own.task, 0);
+        assert_true(run_until(f, watch_is_done, &sleeping));
+        assert_ended(&sleeping, TASK_SUCCEEDED, 0);
+        assert_int_equal(overriding.done, 0);
+        probe_end(overriding.task, 0);
         task_drain(f->runtime);
-        check_ended(&own, TASK_SUCCEEDED, 0);
-        task_release(own.task);
-        task_release(sleeper.task);
+        assert_ended(&overriding, TASK_SUCCEEDED, 0);
+        task_release(overriding.task);
+        task_release(sleeping.task);
         assert_true(fixture_free(f));
     }
 }
 
-static void expired_work_never_starts(void **state)
+static void expired_deadline_prevents_start(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -481,9 +481,9 @@ static void expired_work_never_starts(void **state)
         if (!by_timer)
             task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
-        check_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
-        check_never_started(&w);
+        assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        assert_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
+        assert_never_started(&w);
         assert_true(w.view.queued_ns >= MS(1));
         task_release(w.task);
     }
@@ -491,7 +491,7 @@ static void expired_work_never_starts(void **state)
 }
 
 /* A function may have an answer although its time was up: the answer counts, and the effect says so. */
-static void past_its_timeout_it_may_still_succeed(void **state)
+static void task_may_succeed_after_timeout(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -502,13 +502,13 @@ static void past_its_timeout_it_may_still_succeed(void **state)
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     assert_true(run_until(f, watch_is_done, &w));
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    check_canceled(&w, CANCEL_TIMEOUT, EFFECT_TOO_LATE);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
+    assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_TOO_LATE);
     assert_int_equal(tally.canceled, 1);
     task_release(w.task);
 }
 
-static void the_earlier_of_timeout_and_deadline_counts(void **state)
+static void earlier_of_timeout_and_deadline_applies(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
@@ -524,12 +524,12 @@ static void the_earlier_of_timeout_and_deadline_counts(void **state)
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
         assert_true(run_until(f, watch_is_done, &w));
-        check_ended(&w, TASK_FAILED, rows[i].rc);
+        assert_ended(&w, TASK_FAILED, rows[i].rc);
         task_release(w.task);
     }
 }
 
-static void an_ended_task_leaves_no_timer(void **state)
+static void ended_task_leaves_no_timer(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
@@ -546,7 +546,7 @@ static void an_ended_task_leaves_no_timer(void **state)
 
 /* -- admission ------------------------------------------------------------------------------------------------------- */
 
-static void more_than_max_tasks_are_refused(void **state)
+static void submit_beyond_max_tasks_is_rejected(void **state)
 {
     (void)state;
     struct limits limits;
@@ -557,7 +557,7 @@ static void more_than_max_tasks_are_refused(void **state)
     struct tally tally = {0};
     struct task_spec one = probe_by_hand(f, &tally);
     struct task_spec six = gather_of_copies(f, "all", 5, &one), three = gather_of_copies(f, "all", 2, &one);
-    struct watch refused = {0}, w[3] = {{0}};
+    struct watch rejected = {0}, w[3] = {{0}};
     struct err e = {0};
     struct task *task = NULL;
     assert_int_equal(task_submit(f->runtime, &six, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_LIMIT_EXCEEDED);
@@ -567,10 +567,10 @@ static void more_than_max_tasks_are_refused(void **state)
     assert_int_equal(submit(f, &one, &w[1]), 0);
     one = probe_by_hand(f, &tally);
     struct task_spec two = gather_of(f, "all", 1, &one);
-    assert_int_equal(submit(f, &two, &refused), ERR_TOO_MANY_TASKS); /* one too many */
-    assert_int_equal(submit(f, &one, &w[2]), 0);                     /* just as many as there may be */
+    assert_int_equal(submit(f, &two, &rejected), ERR_TOO_MANY_TASKS); /* one too many */
+    assert_int_equal(submit(f, &one, &w[2]), 0);                      /* just as many as there may be */
     one = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &one, &refused), ERR_TOO_MANY_TASKS);
+    assert_int_equal(submit(f, &one, &rejected), ERR_TOO_MANY_TASKS);
     assert_int_equal(runtime_unfinished(f->runtime), 5);
     assert_int_equal(reserved_timers(f), 5 * TIMERS_PER_TASK);
 
@@ -588,8 +588,8 @@ static void more_than_max_tasks_are_refused(void **state)
     assert_int_equal(again.done, 0);
     runtime_cancel_all(f->runtime);
     task_drain(f->runtime);
-    assert_int_equal(refused.done, 0);
-    assert_null(refused.task);
+    assert_int_equal(rejected.done, 0);
+    assert_null(rejected.task);
     assert_int_equal(tally.started, 5);
     for (size_t i = 0; i < COUNT_OF(w); i++)
         task_release(w[i].task);
@@ -597,30 +597,30 @@ static void more_than_max_tasks_are_refused(void **state)
     assert_true(fixture_free(f));
 }
 
-static void a_refusing_runtime_lets_the_rest_go_on(void **state)
+static void queued_tasks_run_after_new_ones_are_rejected(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
     struct task_spec spec = probe_by_hand(f, &tally);
-    struct watch w = {0}, refused = {0};
+    struct watch w = {0}, rejected = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
-    runtime_refuse(f->runtime);
+    runtime_reject_new(f->runtime);
     spec = probe_by_hand(f, &tally);
-    assert_int_equal(submit(f, &spec, &refused), ERR_SHUTTING_DOWN);
+    assert_int_equal(submit(f, &spec, &rejected), ERR_SHUTTING_DOWN);
     task_drain(f->runtime); /* what was queued still starts */
     assert_int_equal(tally.started, 1);
     probe_end(w.task, 0);
     task_drain(f->runtime);
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    assert_int_equal(refused.done, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
+    assert_int_equal(rejected.done, 0);
     task_release(w.task);
 }
 
 /* At each allocation that submitting a tree of tasks needs. */
-static void without_memory_nothing_has_started(void **state)
+static void submit_out_of_memory_starts_nothing(void **state)
 {
     (void)state;
-    enum { COPIES = 300, PROBES = 2 + 2 * COPIES };
+    enum { COPIES = 300, PROBE_COUNT = 2 + 2 * COPIES };
     unsigned long n = 0, failures = 0;
     bool failed;
     do {
@@ -658,8 +658,8 @@ static void without_memory_nothing_has_started(void **state)
             assert_int_equal(rc, 0);
         }
         task_drain(f->runtime);
-        check_ended(&w, TASK_SUCCEEDED, 0);
-        assert_int_equal(tally.ended, PROBES);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
+        assert_int_equal(tally.ended, PROBE_COUNT);
         task_release(w.task);
         assert_true(fixture_free(f));
     } while (failed);
@@ -667,13 +667,13 @@ static void without_memory_nothing_has_started(void **state)
 }
 
 /* The same for a single task, whose parts come to lie on each side of a block's end. */
-static void without_memory_for_any_part(void **state)
+static void single_submit_fails_when_out_of_memory(void **state)
 {
     struct fixture *f = *state;
     unsigned failures = 0;
-    for (size_t taken = 0; taken < 900; taken += 16) {
+    for (size_t used = 0; used < 900; used += 16) {
         for (unsigned long n = 1; n <= 2; n++) {
-            assert_non_null(arena_alloc(f->arena, taken));
+            assert_non_null(arena_alloc(f->arena, used));
             struct task_spec spec = sleep_of(f, 0);
             struct watch w = {.fixture = f};
             alloc_fail_at(n);
@@ -695,7 +695,7 @@ static void without_memory_for_any_part(void **state)
     assert_true(failures > 1);
 }
 
-static void a_runtime_needs_memory(void **state)
+static void runtime_new_fails_when_out_of_memory(void **state)
 {
     (void)state;
     struct limits limits;
@@ -723,11 +723,11 @@ static void a_runtime_needs_memory(void **state)
 
 /* -- many ------------------------------------------------------------------------------------------------------------ */
 
-static void cancel_all_reaches_each_state(void **state)
+static void cancel_all_reaches_every_state(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
-    struct watch queued = {0}, running = {0}, canceling = {0}, lingering = {0}, ended = {0}, family = {0};
+    struct watch queued = {0}, running = {0}, canceling = {0}, slow_to_cancel = {0}, ended = {0}, gather = {0};
     struct task_spec spec = probe_by_hand(f, &tally);
     assert_int_equal(submit(f, &spec, &running), 0);
     spec = probe_by_hand(f, &tally);
@@ -735,11 +735,11 @@ static void cancel_all_reaches_each_state(void **state)
     assert_int_equal(submit(f, &spec, &canceling), 0);
     spec = probe_by_hand(f, &tally);
     probe_of(&spec)->on_cancel = PROBE_STOPS_LATER;
-    assert_int_equal(submit(f, &spec, &lingering), 0);
+    assert_int_equal(submit(f, &spec, &slow_to_cancel), 0);
     spec = probe_by_hand(f, &tally);
     spec = gather_of_copies(f, "all_settled", 3, &spec);
     set_integer(&spec, "max_concurrency", 1);
-    assert_int_equal(submit(f, &spec, &family), 0);
+    assert_int_equal(submit(f, &spec, &gather), 0);
     spec = sleep_of(f, 0);
     assert_int_equal(submit(f, &spec, &ended), 0);
     task_drain(f->runtime);
@@ -752,45 +752,45 @@ static void cancel_all_reaches_each_state(void **state)
     runtime_cancel_all(f->runtime); /* twice is as good as once */
     f->calling = false;
     task_drain(f->runtime);
-    check_ended(&queued, TASK_CANCELED, ERR_SHUTTING_DOWN);
-    check_canceled(&queued, CANCEL_SHUTDOWN, EFFECT_PREVENTED);
-    check_ended(&running, TASK_CANCELED, ERR_SHUTTING_DOWN);
-    check_canceled(&running, CANCEL_SHUTDOWN, EFFECT_STOPPED);
-    check_ended(&ended, TASK_SUCCEEDED, 0);
-    assert_false(view_of(ended.task).cancel_asked);
-    check_ended(&family, TASK_CANCELED, ERR_SHUTTING_DOWN);
-    assert_int_equal(output_integer(family.task, "counts.canceled"), 3);
-    assert_int_equal(view_of(family_child(family.task, 0)).cancel_effect, EFFECT_STOPPED);
+    assert_ended(&queued, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    assert_canceled(&queued, CANCEL_SHUTDOWN, EFFECT_PREVENTED);
+    assert_ended(&running, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    assert_canceled(&running, CANCEL_SHUTDOWN, EFFECT_STOPPED);
+    assert_ended(&ended, TASK_SUCCEEDED, 0);
+    assert_false(view_of(ended.task).cancel_requested);
+    assert_ended(&gather, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    assert_int_equal(output_integer(gather.task, "counts.canceled"), 3);
+    assert_int_equal(view_of(family_child(gather.task, 0)).cancel_effect, EFFECT_STOPPED);
     for (size_t i = 0; i < 3; i++) {
-        struct task_info view = view_of(family_child(family.task, i));
+        struct task_info view = view_of(family_child(gather.task, i));
         assert_int_equal(view.cancel_reason, CANCEL_PARENT);
         assert_int_equal(view.cancel_effect, i == 0 ? EFFECT_STOPPED : EFFECT_PREVENTED);
     }
     assert_int_equal(runtime_unfinished(f->runtime), 2);
 
-    assert_int_equal(canceling.done + lingering.done, 0);
+    assert_int_equal(canceling.done + slow_to_cancel.done, 0);
     probe_stop(canceling.task);
-    probe_stop(lingering.task);
+    probe_stop(slow_to_cancel.task);
     task_drain(f->runtime);
-    check_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* a client was first */
-    check_ended(&lingering, TASK_CANCELED, ERR_SHUTTING_DOWN);
+    assert_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* a client was first */
+    assert_ended(&slow_to_cancel, TASK_CANCELED, ERR_SHUTTING_DOWN);
 
-    struct watch *all[] = {&queued, &running, &canceling, &lingering, &ended, &family};
+    struct watch *all[] = {&queued, &running, &canceling, &slow_to_cancel, &ended, &gather};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         task_release(all[i]->task);
 }
 
-static void cancel_all_others(struct watch *w)
+static void cancel_all(struct watch *w)
 {
     runtime_cancel_all(w->fixture->runtime);
     task_drain(w->fixture->runtime);
 }
 
-static void cancel_all_from_inside_done(void **state)
+static void cancel_all_from_done(void **state)
 {
     struct fixture *f = *state;
     struct tally tally = {0};
-    struct watch others[10] = {{0}}, w = {.then = cancel_all_others};
+    struct watch others[10] = {{0}}, w = {.then = cancel_all};
     struct task_spec spec;
     for (size_t i = 0; i < 5; i++) {
         spec = probe_by_hand(f, &tally);
@@ -804,20 +804,20 @@ static void cancel_all_from_inside_done(void **state)
         assert_int_equal(submit(f, &spec, &others[i]), 0);
     }
     task_drain(f->runtime);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     for (size_t i = 0; i < 10; i++) {
-        check_ended(&others[i], TASK_CANCELED, ERR_SHUTTING_DOWN);
+        assert_ended(&others[i], TASK_CANCELED, ERR_SHUTTING_DOWN);
         task_release(others[i].task);
     }
     task_release(w.task);
 }
 
-static void release_itself(struct watch *w)
+static void release_self(struct watch *w)
 {
     task_release(w->task);
 }
 
-static void release_the_others_and_itself(struct watch *w)
+static void release_others_and_self(struct watch *w)
 {
     struct watch *others = w->user;
     for (size_t i = 0; i < 5; i++)
@@ -826,7 +826,7 @@ static void release_the_others_and_itself(struct watch *w)
 }
 
 /* Each task has an arena of its own: a sanitizer sees what is used after it, or never given back. */
-static void released_in_any_order(void **state)
+static void tasks_can_be_released_in_any_order(void **state)
 {
     struct fixture *f = *state;
     enum { TASKS = 40 };
@@ -835,7 +835,7 @@ static void released_in_any_order(void **state)
     struct task_spec spec;
     for (size_t i = 0; i < TASKS; i++) {
         spec = sleep_of(f, i % 3 == 0 ? 0 : dice_roll(&dice, MS(3)));
-        w[i].then = i % 4 == 0 ? release_itself : NULL;
+        w[i].then = i % 4 == 0 ? release_self : NULL;
         assert_int_equal(submit(f, &spec, &w[i]), 0);
     }
     task_drain(f->runtime);
@@ -845,12 +845,12 @@ static void released_in_any_order(void **state)
         do
             i = dice_roll(&dice, TASKS);
         while (w[i].then != NULL);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
-        w[i].then = release_itself;
+        w[i].then = release_self;
     }
 
-    struct watch others[5] = {{0}}, last = {.then = release_the_others_and_itself, .user = others};
+    struct watch others[5] = {{0}}, last = {.then = release_others_and_self, .user = others};
     for (size_t i = 0; i < 5; i++) {
         spec = sleep_of(f, 0);
         assert_int_equal(submit(f, &spec, &others[i]), 0);
@@ -861,38 +861,38 @@ static void released_in_any_order(void **state)
     assert_int_equal(last.done, 1);
 }
 
-struct relay {
+struct chain {
     struct watch watches[1000];
     size_t next;
 };
 
-static void hand_over(struct watch *w)
+static void submit_next(struct watch *w)
 {
-    struct relay *relay = w->user;
+    struct chain *chain = w->user;
     task_release(w->task);
-    if (relay->next == COUNT_OF(relay->watches))
+    if (chain->next == COUNT_OF(chain->watches))
         return;
-    struct watch *next = &relay->watches[relay->next++];
-    *next = (struct watch){.then = hand_over, .user = relay};
+    struct watch *next = &chain->watches[chain->next++];
+    *next = (struct watch){.then = submit_next, .user = chain};
     struct task_spec spec = sleep_of(w->fixture, 0);
     CHECK(submit(w->fixture, &spec, next) == 0);
     task_drain(w->fixture->runtime); /* must not recurse */
     CHECK(next->done == 0);
 }
 
-static void submitted_from_inside_done(void **state)
+static void submit_from_done_does_not_recurse(void **state)
 {
     struct fixture *f = *state;
-    struct relay *relay = calloc(1, sizeof *relay);
-    assert_non_null(relay);
-    relay->watches[0] = (struct watch){.then = hand_over, .user = relay};
-    relay->next = 1;
+    struct chain *chain = calloc(1, sizeof *chain);
+    assert_non_null(chain);
+    chain->watches[0] = (struct watch){.then = submit_next, .user = chain};
+    chain->next = 1;
     struct task_spec spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &relay->watches[0]), 0);
+    assert_int_equal(submit(f, &spec, &chain->watches[0]), 0);
     task_drain(f->runtime);
-    for (size_t i = 0; i < COUNT_OF(relay->watches); i++)
-        check_ended(&relay->watches[i], TASK_SUCCEEDED, 0);
-    free(relay);
+    for (size_t i = 0; i < COUNT_OF(chain->watches); i++)
+        assert_ended(&chain->watches[i], TASK_SUCCEEDED, 0);
+    free(chain);
 }
 
 static void two_runtimes_on_one_loop(void **state)
@@ -900,7 +900,7 @@ static void two_runtimes_on_one_loop(void **state)
     struct fixture *f = *state;
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
-    struct runtime *mine = f->runtime, *other;
+    struct runtime *first_runtime = f->runtime, *other;
     assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
     struct watch w[2] = {{0}};
     struct task_spec spec = sleep_of(f, MS(1));
@@ -908,14 +908,14 @@ static void two_runtimes_on_one_loop(void **state)
     f->runtime = other;
     spec = sleep_of(f, MS(2));
     assert_int_equal(submit(f, &spec, &w[1]), 0);
-    f->runtime = mine;
-    runtime_cancel_all(mine);
-    task_drain(mine);
+    f->runtime = first_runtime;
+    runtime_cancel_all(first_runtime);
+    task_drain(first_runtime);
     assert_int_equal(w[0].done, 1);
     assert_int_equal(runtime_unfinished(other), 1);
     task_drain(other);
     assert_true(run_until(f, watch_is_done, &w[1]));
-    check_ended(&w[1], TASK_SUCCEEDED, 0);
+    assert_ended(&w[1], TASK_SUCCEEDED, 0);
     task_release(w[0].task);
     task_release(w[1].task);
     runtime_close(other);
@@ -923,7 +923,7 @@ static void two_runtimes_on_one_loop(void **state)
 }
 
 /* Hundreds of single tasks with chance in everything: each is done exactly once, and says so consistently. */
-static void each_of_many_is_done_once(void **state)
+static void every_random_task_is_done_once(void **state)
 {
     struct fixture *f = *state;
     enum { TASKS = 2000 };
@@ -932,9 +932,9 @@ static void each_of_many_is_done_once(void **state)
     struct tally tally = {0};
     struct dice dice = {20250101};
     for (size_t i = 0; i < TASKS; i++) {
-        static const int ends[] = {0, 0, ERR_INTERNAL, ERR_INVALID};
+        static const int result_codes[] = {0, 0, ERR_INTERNAL, ERR_INVALID};
         struct task_spec spec =
-            probe_after(f, &tally, dice_roll(&dice, 3) * dice_roll(&dice, MS(2)), ends[dice_roll(&dice, 4)]);
+            probe_after(f, &tally, dice_roll(&dice, 3) * dice_roll(&dice, MS(2)), result_codes[dice_roll(&dice, 4)]);
         probe_of(&spec)->on_cancel = (enum probe_cancel)dice_roll(&dice, PROBE_CANCELS);
         probe_of(&spec)->linger_ns = dice_roll(&dice, MS(1));
         if (dice_roll(&dice, 3) == 0)
@@ -959,15 +959,15 @@ static void each_of_many_is_done_once(void **state)
         assert_false(w[i].inside_call);
         assert_true(view.done);
         started += view.pid != 0;
-        assert_int_equal(view.cancel_asked, view.cancel_settled);
+        assert_int_equal(view.cancel_requested, view.cancel_completed);
         assert_int_equal(view.rc == 0, view.state == TASK_SUCCEEDED);
         assert_int_equal(view.output != NULL, view.state == TASK_SUCCEEDED);
         assert_int_equal(view.pid == 0, view.duration_ns == ABSENT);
         if (view.pid == 0)
             assert_int_equal(view.cancel_effect, EFFECT_PREVENTED);
         if (view.state == TASK_CANCELED)
-            assert_true(view.cancel_asked && view.cancel_effect != EFFECT_TOO_LATE);
-        if (view.state == TASK_SUCCEEDED && view.cancel_asked)
+            assert_true(view.cancel_requested && view.cancel_effect != EFFECT_TOO_LATE);
+        if (view.state == TASK_SUCCEEDED && view.cancel_requested)
             assert_int_equal(view.cancel_effect, EFFECT_TOO_LATE);
         if (view.rc == ERR_TIMEOUT)
             assert_true(view.cancel_reason == CANCEL_TIMEOUT && view.cancel_effect == EFFECT_STOPPED);
@@ -982,36 +982,36 @@ static void each_of_many_is_done_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_sleep_of_nothing_is_done_in_the_first_drain, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(what_can_be_said_in_each_state, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(it_fails_with_what_its_function_says, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_sleep_never_ends_early, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(done_comes_in_the_order_of_the_ends, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_while_queued_it_never_starts, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_while_running, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_when_done_nothing_changes, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_before_delivery_nothing_changes, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_from_inside_anothers_done, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_from_a_timer, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(canceled_from_a_callback_of_the_loop, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_timeout_counts_from_the_start, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_deadline_counts_from_receipt, fixture_setup, fixture_teardown),
-        cmocka_unit_test(without_its_own_it_has_the_default_limits),
-        cmocka_unit_test_setup_teardown(expired_work_never_starts, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(past_its_timeout_it_may_still_succeed, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(the_earlier_of_timeout_and_deadline_counts, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(an_ended_task_leaves_no_timer, fixture_setup, fixture_teardown),
-        cmocka_unit_test(more_than_max_tasks_are_refused),
-        cmocka_unit_test_setup_teardown(a_refusing_runtime_lets_the_rest_go_on, fixture_setup, fixture_teardown),
-        cmocka_unit_test(without_memory_nothing_has_started),
-        cmocka_unit_test_setup_teardown(without_memory_for_any_part, fixture_setup, fixture_teardown),
-        cmocka_unit_test(a_runtime_needs_memory),
-        cmocka_unit_test_setup_teardown(cancel_all_reaches_each_state, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(cancel_all_from_inside_done, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(released_in_any_order, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(submitted_from_inside_done, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(zero_sleep_is_done_in_first_drain, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(task_info_in_each_state, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(task_fails_with_error_of_function, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(sleep_never_ends_early, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(done_is_called_in_order_of_completion, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_while_queued_prevents_start, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_while_running, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_after_done_has_no_effect, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_before_delivery_has_no_effect, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_from_done_of_another_task, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_from_timer, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_from_loop_callback, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(timeout_counts_from_start, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(deadline_counts_from_receipt, fixture_setup, fixture_teardown),
+        cmocka_unit_test(default_timeout_and_deadline_apply),
+        cmocka_unit_test_setup_teardown(expired_deadline_prevents_start, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(task_may_succeed_after_timeout, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(earlier_of_timeout_and_deadline_applies, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(ended_task_leaves_no_timer, fixture_setup, fixture_teardown),
+        cmocka_unit_test(submit_beyond_max_tasks_is_rejected),
+        cmocka_unit_test_setup_teardown(queued_tasks_run_after_new_ones_are_rejected, fixture_setup, fixture_teardown),
+        cmocka_unit_test(submit_out_of_memory_starts_nothing),
+        cmocka_unit_test_setup_teardown(single_submit_fails_when_out_of_memory, fixture_setup, fixture_teardown),
+        cmocka_unit_test(runtime_new_fails_when_out_of_memory),
+        cmocka_unit_test_setup_teardown(cancel_all_reaches_every_state, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(cancel_all_from_done, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(tasks_can_be_released_in_any_order, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(submit_from_done_does_not_recurse, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(two_runtimes_on_one_loop, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(each_of_many_is_done_once, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(every_random_task_is_done_once, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,16 +23,16 @@ static const struct type count = {.kind = TYPE_INTEGER, .min = 1, .max = 100};
 static const struct type any_integer = {.kind = TYPE_INTEGER, .min = -INT64_MAX, .max = INT64_MAX};
 static const struct type pause_time = {.kind = TYPE_SECONDS, .min = 0, .max = 86400 * SECOND};
 static const struct type timeout = {.kind = TYPE_SECONDS, .min = 1, .max = 86400 * SECOND};
-static const struct type half = {.kind = TYPE_SECONDS, .min = SECOND / 2, .max = 3 * SECOND / 2};
+static const struct type around_one_second = {.kind = TYPE_SECONDS, .min = SECOND / 2, .max = 3 * SECOND / 2};
 static const struct type any_seconds = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type limited = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
 static const struct type limited_count = {.kind = TYPE_INTEGER, .min = 1, .limit = &limits_fields[LIMIT_TASKS]};
 static const struct type mode = {.kind = TYPE_ENUM, .names = modes};
-static const struct type word = {.kind = TYPE_STRING, .min = 1, .max = 8};
-static const struct type long_text = {.kind = TYPE_STRING, .min = 2, .max = 1000000};
-static const struct type numbers = {.kind = TYPE_ARRAY, .min = 0, .max = 10000, .item = &count};
-static const struct type words = {.kind = TYPE_ARRAY, .min = 1, .max = 2, .item = &word};
-static const struct type texts = {.kind = TYPE_ARRAY, .min = 1, .max = 100, .item = &long_text};
+static const struct type short_string = {.kind = TYPE_STRING, .min = 1, .max = 8};
+static const struct type long_string = {.kind = TYPE_STRING, .min = 2, .max = 1000000};
+static const struct type count_array = {.kind = TYPE_ARRAY, .min = 0, .max = 10000, .item = &count};
+static const struct type word_array = {.kind = TYPE_ARRAY, .min = 1, .max = 2, .item = &short_string};
+static const struct type text_array = {.kind = TYPE_ARRAY, .min = 1, .max = 100, .item = &long_string};
 
 static int setup(void **state)
 {
@@ -47,7 +47,7 @@ static int teardown(void **state)
 }
 
 /* Parsing fails with this code and message, and leaves the value as it was. */
-static void refused(void **state, const struct type *type, struct str text, int rc, const char *message)
+static void assert_rejected(void **state, const struct type *type, struct str text, int rc, const char *message)
 {
     unsigned char value[64], before[64];
     struct limits limits;
@@ -63,7 +63,7 @@ static void refused(void **state, const struct type *type, struct str text, int 
     assert_int_equal(type_parse(type, text, *state, &limits, value, NULL), rc); /* an err is not needed */
 }
 
-static void parsed(void **state, const struct type *type, const char *text, void *value)
+static void assert_parsed(void **state, const struct type *type, const char *text, void *value)
 {
     struct limits limits;
     struct err e = {0};
@@ -72,61 +72,62 @@ static void parsed(void **state, const struct type *type, const char *text, void
         fail_msg("%s: %s", text, e.msg);
 }
 
-static void test_booleans(void **state)
+static void parse_boolean(void **state)
 {
     bool value = false;
-    parsed(state, &boolean, "true", &value);
+    assert_parsed(state, &boolean, "true", &value);
     assert_true(value);
-    parsed(state, &boolean, "false", &value);
+    assert_parsed(state, &boolean, "false", &value);
     assert_false(value);
-    static const char *const bad[] = {"", "True", "1", "yes", "true ", "truex", "tru"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &boolean, str_from(bad[i]), ERR_INVALID, "must be true or false");
+    static const char *const invalid[] = {"", "True", "1", "yes", "true ", "truex", "tru"};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        assert_rejected(state, &boolean, str_from(invalid[i]), ERR_INVALID, "must be true or false");
 }
 
-static void test_integers(void **state)
+static void parse_integer(void **state)
 {
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0},
-                {"-0", 0},
-                {"007", 7},
-                {"-12", -12},
-                {"9223372036854775807", INT64_MAX},
-                {"-9223372036854775807", -INT64_MAX},
-                {"000000000000000000000000000001", 1}};
-    for (size_t i = 0; i < COUNT_OF(good); i++) {
+    } valid[] = {{"0", 0},
+                 {"-0", 0},
+                 {"007", 7},
+                 {"-12", -12},
+                 {"9223372036854775807", INT64_MAX},
+                 {"-9223372036854775807", -INT64_MAX},
+                 {"000000000000000000000000000001", 1}};
+    for (size_t i = 0; i < COUNT_OF(valid); i++) {
         int64_t value = 99;
-        parsed(state, &any_integer, good[i].text, &value);
-        assert_int_equal(value, good[i].value);
+        assert_parsed(state, &any_integer, valid[i].text, &value);
+        assert_int_equal(value, valid[i].value);
     }
 
-    static const char *const bad[] = {"",     "-",   "+1",  " 1",  "1 ",  "1.0",     "1e3",
-                                      "0x10", "--1", "-+1", "ten", "1,2", "\xD9\xA1"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &count, str_from(bad[i]), ERR_INVALID, "must be an integer");
-    refused(state, &count, (struct str){"1\0", 2}, ERR_INVALID, "must be an integer");
+    static const char *const invalid[] = {"",     "-",   "+1",  " 1",  "1 ",  "1.0",     "1e3",
+                                          "0x10", "--1", "-+1", "ten", "1,2", "\xD9\xA1"};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        assert_rejected(state, &count, str_from(invalid[i]), ERR_INVALID, "must be an integer");
+    assert_rejected(state, &count, (struct str){"1\0", 2}, ERR_INVALID, "must be an integer");
 
-    refused(state, &count, STR("0"), ERR_INVALID, "must be at least 1");
-    refused(state, &count, STR("-99999999999999999999999"), ERR_INVALID, "must be at least 1");
-    refused(state, &count, STR("101"), ERR_INVALID, "must be at most 100");
-    refused(state, &count, STR("9223372036854775808"), ERR_INVALID, "must be at most 100");
-    refused(state, &count, STR("18446744073709551617"), ERR_INVALID, "must be at most 100");
-    refused(state, &any_integer, STR("9223372036854775808"), ERR_INVALID, "must fit in 64 bits");
-    refused(state, &any_integer, STR("-9223372036854775808"), ERR_INVALID, "must be at least -9223372036854775807");
-    refused(state, &limited_count, STR("1000001"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
-    refused(state, &limited_count, STR("99999999999999999999"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
-    refused(state, &limited_count, STR("0"), ERR_INVALID, "must be at least 1");
+    assert_rejected(state, &count, STR("0"), ERR_INVALID, "must be at least 1");
+    assert_rejected(state, &count, STR("-99999999999999999999999"), ERR_INVALID, "must be at least 1");
+    assert_rejected(state, &count, STR("101"), ERR_INVALID, "must be at most 100");
+    assert_rejected(state, &count, STR("9223372036854775808"), ERR_INVALID, "must be at most 100");
+    assert_rejected(state, &count, STR("18446744073709551617"), ERR_INVALID, "must be at most 100");
+    assert_rejected(state, &any_integer, STR("9223372036854775808"), ERR_INVALID, "must fit in 64 bits");
+    assert_rejected(state, &any_integer, STR("-9223372036854775808"), ERR_INVALID,
+                    "must be at least -9223372036854775807");
+    assert_rejected(state, &limited_count, STR("1000001"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    assert_rejected(state, &limited_count, STR("99999999999999999999"), ERR_LIMIT_EXCEEDED, "must be at most 1000000");
+    assert_rejected(state, &limited_count, STR("0"), ERR_INVALID, "must be at least 1");
 }
 
-static void test_seconds_are_exact(void **state)
+static void seconds_parse_is_exact(void **state)
 {
     (void)state;
     static const struct {
         const char *text;
         uint64_t ns;
-    } good[] = {
+    } valid[] = {
         {"0", 0},
         {"0.0", 0},
         {"00", 0},
@@ -160,13 +161,13 @@ static void test_seconds_are_exact(void **state)
         {"9223372036854775807e-9", INT64_MAX},
         {"9007199254.740993", 9007199254740993000},
     };
-    for (size_t i = 0; i < COUNT_OF(good); i++) {
+    for (size_t i = 0; i < COUNT_OF(valid); i++) {
         uint64_t ns = 99;
-        if (!seconds_parse(good[i].text, &ns) || ns != good[i].ns)
-            fail_msg("%s gave %" PRIu64, good[i].text, ns);
+        if (!seconds_parse(valid[i].text, &ns) || ns != valid[i].ns)
+            fail_msg("%s gave %" PRIu64, valid[i].text, ns);
     }
 
-    static const char *const bad[] = {
+    static const char *const invalid[] = {
         "",
         " ",
         " 1",
@@ -203,54 +204,55 @@ static void test_seconds_are_exact(void **state)
         "1e99999999999999999999",
         "99999999999999999999999999",
     };
-    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+    for (size_t i = 0; i < COUNT_OF(invalid); i++) {
         uint64_t ns = 99;
-        if (seconds_parse(bad[i], &ns))
-            fail_msg("\"%s\" gave %" PRIu64, bad[i], ns);
+        if (seconds_parse(invalid[i], &ns))
+            fail_msg("\"%s\" gave %" PRIu64, invalid[i], ns);
         assert_int_equal(ns, 99);
     }
 }
 
-static void test_seconds_from_text(void **state)
+static void parse_seconds(void **state)
 {
     uint64_t ns;
-    parsed(state, &pause_time, "0", &ns);
+    assert_parsed(state, &pause_time, "0", &ns);
     assert_int_equal(ns, 0);
-    parsed(state, &pause_time, "86400", &ns);
+    assert_parsed(state, &pause_time, "86400", &ns);
     assert_int_equal(ns, 86400 * SECOND);
-    parsed(state, &timeout, "1e-30", &ns);
+    assert_parsed(state, &timeout, "1e-30", &ns);
     assert_int_equal(ns, 1);
-    parsed(state, &limited, "86400", &ns);
+    assert_parsed(state, &limited, "86400", &ns);
     assert_int_equal(ns, 86400 * SECOND);
 
-    static const char *const bad[] = {"", "-", "+1", "nan", "-inf", "0x1", "1 s", "--1", "."};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &timeout, str_from(bad[i]), ERR_INVALID, "must be a number of seconds, such as 1.5");
-    refused(state, &timeout, (struct str){"1\0", 2}, ERR_INVALID, "must be a number of seconds, such as 1.5");
+    static const char *const invalid[] = {"", "-", "+1", "nan", "-inf", "0x1", "1 s", "--1", "."};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        assert_rejected(state, &timeout, str_from(invalid[i]), ERR_INVALID, "must be a number of seconds, such as 1.5");
+    assert_rejected(state, &timeout, (struct str){"1\0", 2}, ERR_INVALID, "must be a number of seconds, such as 1.5");
 
-    refused(state, &pause_time, STR("-1"), ERR_INVALID, "must be at least 0, without a sign");
-    refused(state, &pause_time, STR("-1e99"), ERR_INVALID, "must be at least 0, without a sign");
-    refused(state, &timeout, STR("-1"), ERR_INVALID, "must be more than 0");
-    refused(state, &timeout, STR("0"), ERR_INVALID, "must be more than 0");
-    refused(state, &half, STR("-1"), ERR_INVALID, "must be at least 0.5");
-    refused(state, &half, STR("0.499"), ERR_INVALID, "must be at least 0.5");
-    refused(state, &half, STR("1.5000000001"), ERR_INVALID, "must be at most 1.5"); /* it counts as rounded up */
-    parsed(state, &half, "0.4999999999", &ns);
+    assert_rejected(state, &pause_time, STR("-1"), ERR_INVALID, "must be at least 0, without a sign");
+    assert_rejected(state, &pause_time, STR("-1e99"), ERR_INVALID, "must be at least 0, without a sign");
+    assert_rejected(state, &timeout, STR("-1"), ERR_INVALID, "must be more than 0");
+    assert_rejected(state, &timeout, STR("0"), ERR_INVALID, "must be more than 0");
+    assert_rejected(state, &around_one_second, STR("-1"), ERR_INVALID, "must be at least 0.5");
+    assert_rejected(state, &around_one_second, STR("0.499"), ERR_INVALID, "must be at least 0.5");
+    assert_rejected(state, &around_one_second, STR("1.5000000001"), ERR_INVALID,
+                    "must be at most 1.5"); /* it counts as rounded up */
+    assert_parsed(state, &around_one_second, "0.4999999999", &ns);
     assert_int_equal(ns, SECOND / 2);
-    refused(state, &pause_time, STR("86400.000000001"), ERR_INVALID, "must be at most 86400");
-    refused(state, &pause_time, STR("1e400"), ERR_INVALID, "must be at most 86400");
-    refused(state, &limited, STR("86401"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
-    refused(state, &limited, STR("1e400"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
-    refused(state, &any_seconds, STR("1e10"), ERR_INVALID, "must fit in 63 bits of nanoseconds");
+    assert_rejected(state, &pause_time, STR("86400.000000001"), ERR_INVALID, "must be at most 86400");
+    assert_rejected(state, &pause_time, STR("1e400"), ERR_INVALID, "must be at most 86400");
+    assert_rejected(state, &limited, STR("86401"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    assert_rejected(state, &limited, STR("1e400"), ERR_LIMIT_EXCEEDED, "must be at most 86400");
+    assert_rejected(state, &any_seconds, STR("1e10"), ERR_INVALID, "must fit in 63 bits of nanoseconds");
 }
 
-static void test_seconds_to_text(void **state)
+static void seconds_format_round_trips(void **state)
 {
     (void)state;
     static const struct {
         uint64_t ns;
         const char *text;
-    } rows[] = {
+    } row_count[] = {
         {0, "0"},
         {1, "0.000000001"},
         {10, "0.00000001"},
@@ -262,90 +264,94 @@ static void test_seconds_to_text(void **state)
         {INT64_MAX, "9223372036.854775807"},
         {UINT64_MAX, "18446744073.709551615"},
     };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char text[SECONDS_TEXT];
-        assert_int_equal(seconds_format(rows[i].ns, text), strlen(rows[i].text));
-        assert_string_equal(text, rows[i].text);
+    for (size_t i = 0; i < COUNT_OF(row_count); i++) {
+        char text[SECONDS_TEXT_SIZE];
+        assert_int_equal(seconds_format(row_count[i].ns, text), strlen(row_count[i].text));
+        assert_string_equal(text, row_count[i].text);
     }
-    uint64_t ns = 1, back;
+    uint64_t ns = 1, parsed_ns;
     for (int i = 0; i < 20000; i++) { /* any number comes back as it was */
-        char text[SECONDS_TEXT];
+        char text[SECONDS_TEXT_SIZE];
         ns = (ns * UINT64_C(6364136223846793005) + 1442695040888963407);
-        uint64_t some = ns >> (1 + i % 60);
-        seconds_format(some, text);
-        assert_true(seconds_parse(text, &back));
-        assert_true(back == some);
+        uint64_t shifted = ns >> (1 + i % 60);
+        seconds_format(shifted, text);
+        assert_true(seconds_parse(text, &parsed_ns));
+        assert_true(parsed_ns == shifted);
     }
 }
 
-static void test_enums(void **state)
+static void parse_enum(void **state)
 {
-    static const char *const endless[] = {
+    static const char *const long_names[] = {
         "a_name_of_some_length_0", "a_name_of_some_length_1", "a_name_of_some_length_2",
         "a_name_of_some_length_3", "a_name_of_some_length_4", "a_name_of_some_length_5",
         "a_name_of_some_length_6", "a_name_of_some_length_7", NULL,
     };
-    static const struct type many = {.kind = TYPE_ENUM, .names = endless};
+    static const struct type long_enum = {.kind = TYPE_ENUM, .names = long_names};
     int value = 99;
-    parsed(state, &mode, "all", &value);
+    assert_parsed(state, &mode, "all", &value);
     assert_int_equal(value, 0);
-    parsed(state, &mode, "race", &value);
+    assert_parsed(state, &mode, "race", &value);
     assert_int_equal(value, 2);
-    static const char *const bad[] = {"", "All", "al", "alll", "all,any", "0"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        refused(state, &mode, str_from(bad[i]), ERR_INVALID, "must be one of all, any, race");
+    static const char *const invalid[] = {"", "All", "al", "alll", "all,any", "0"};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++)
+        assert_rejected(state, &mode, str_from(invalid[i]), ERR_INVALID, "must be one of all, any, race");
 
     struct err e;
-    assert_int_equal(type_parse(&many, STR("x"), NULL, NULL, &value, &e), ERR_INVALID);
+    assert_int_equal(type_parse(&long_enum, STR("x"), NULL, NULL, &value, &e), ERR_INVALID);
     assert_memory_equal(e.msg, "must be one of a_name_of_some_length_0, ", 40);
     assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
 }
 
-static void test_strings(void **state)
+static void parse_string(void **state)
 {
     struct str value = {NULL, 0};
-    parsed(state, &word, "häuser", &value);
+    assert_parsed(state, &short_string, "häuser", &value);
     assert_int_equal(value.len, 7);
     assert_string_equal(value.at, "häuser");
-    const char *given = "copied";
-    parsed(state, &word, given, &value);
-    assert_ptr_not_equal(value.at, given);
+    const char *input = "copied";
+    assert_parsed(state, &short_string, input, &value);
+    assert_ptr_not_equal(value.at, input);
 
-    refused(state, &word, STR(""), ERR_INVALID, "must have at least 1 byte");
-    refused(state, &long_text, STR("x"), ERR_INVALID, "must have at least 2 bytes");
-    refused(state, &word, STR("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
-    refused(state, &word, (struct str){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
-    refused(state, &word, STR("a\xFF"), ERR_INVALID, "must be UTF-8");
+    assert_rejected(state, &short_string, STR(""), ERR_INVALID, "must have at least 1 byte");
+    assert_rejected(state, &long_string, STR("x"), ERR_INVALID, "must have at least 2 bytes");
+    assert_rejected(state, &short_string, STR("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
+    assert_rejected(state, &short_string, (struct str){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
+    assert_rejected(state, &short_string, STR("a\xFF"), ERR_INVALID, "must be UTF-8");
 }
 
-static void test_lists(void **state)
+static void parse_array(void **state)
 {
     struct array list = {NULL, 0};
-    parsed(state, &numbers, "1,22,100", &list);
+    assert_parsed(state, &count_array, "1,22,100", &list);
     assert_int_equal(list.count, 3);
     assert_int_equal(((int64_t *)list.items)[0], 1);
     assert_int_equal(((int64_t *)list.items)[1], 22);
     assert_int_equal(((int64_t *)list.items)[2], 100);
-    parsed(state, &numbers, "", &list);
+    assert_parsed(state, &count_array, "", &list);
     assert_int_equal(list.count, 0);
-    assert_false(type_is_absent(&numbers, &list)); /* an empty list is not none at all */
-    parsed(state, &words, "a,b c", &list);
+    assert_false(type_is_absent(&count_array, &list)); /* an empty list is not none at all */
+    assert_parsed(state, &word_array, "a,b c", &list);
     assert_string_equal(((struct str *)list.items)[0].at, "a");
     assert_string_equal(((struct str *)list.items)[1].at, "b c");
 
-    refused(state, &words, STR(""), ERR_INVALID, "must have at least 1 item");
-    refused(state, &words, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");
-    refused(state, &words, STR("a,"), ERR_INVALID, "must be separated by commas, and item 2 must have at least 1 byte");
-    refused(state, &words, STR(","), ERR_INVALID, "must be separated by commas, and item 1 must have at least 1 byte");
-    refused(state, &numbers, STR("1,2,0"), ERR_INVALID, "must be separated by commas, and item 3 must be at least 1");
-    refused(state, &numbers, STR("1 ,2"), ERR_INVALID, "must be separated by commas, and item 1 must be an integer");
+    assert_rejected(state, &word_array, STR(""), ERR_INVALID, "must have at least 1 item");
+    assert_rejected(state, &word_array, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");
+    assert_rejected(state, &word_array, STR("a,"), ERR_INVALID,
+                    "must be separated by commas, and item 2 must have at least 1 byte");
+    assert_rejected(state, &word_array, STR(","), ERR_INVALID,
+                    "must be separated by commas, and item 1 must have at least 1 byte");
+    assert_rejected(state, &count_array, STR("1,2,0"), ERR_INVALID,
+                    "must be separated by commas, and item 3 must be at least 1");
+    assert_rejected(state, &count_array, STR("1 ,2"), ERR_INVALID,
+                    "must be separated by commas, and item 1 must be an integer");
 
     char commas[10001];
     memset(commas, ',', sizeof commas);
-    refused(state, &numbers, (struct str){commas, 10000}, ERR_INVALID, "must have at most 10000 items");
+    assert_rejected(state, &count_array, (struct str){commas, 10000}, ERR_INVALID, "must have at most 10000 items");
 }
 
-static void test_checks(void **state)
+static void type_check_rejects_out_of_range(void **state)
 {
     (void)state;
     struct err e;
@@ -354,7 +360,7 @@ static void test_checks(void **state)
     assert_string_equal(e.msg, "must be at most 86400");
 
     struct array list = {.count = SIZE_MAX};
-    assert_int_equal(type_check(&numbers, &list, NULL, &e), ERR_INVALID);
+    assert_int_equal(type_check(&count_array, &list, NULL, &e), ERR_INVALID);
     assert_string_equal(e.msg, "must have at most 10000 items");
 
     int64_t n = 7;
@@ -379,7 +385,7 @@ static void test_checks(void **state)
     assert_string_equal(e.msg, "must be more than 0");
 }
 
-static void test_absence(void **state)
+static void absent_values_are_recognized(void **state)
 {
     (void)state;
     static const enum type_kind kinds[] = {TYPE_INTEGER, TYPE_SECONDS, TYPE_ENUM,     TYPE_STRING,
@@ -388,12 +394,12 @@ static void test_absence(void **state)
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct type type = {.kind = kinds[i]};
         max_align_t value[2];
-        unsigned char *behind = (unsigned char *)value + type_size(&type);
+        unsigned char *after_value = (unsigned char *)value + type_size(&type);
         memset(value, 0x11, sizeof value);
         assert_false(type_is_absent(&type, value));
         type_set_absent(&type, value);
         assert_true(type_is_absent(&type, value));
-        assert_int_equal(*behind, 0x11);
+        assert_int_equal(*after_value, 0x11);
     }
     struct type record = {.kind = TYPE_RECORD, .size = 48};
     assert_int_equal(type_size(&record), 48);
@@ -403,7 +409,7 @@ static void test_absence(void **state)
 }
 
 /* Each allocation fails once: there is an error that says so, and nothing else happens. */
-static void test_no_memory(void **state)
+static void parse_fails_when_out_of_memory(void **state)
 {
     (void)state;
     static char text[3 * 100000];
@@ -418,7 +424,7 @@ static void test_no_memory(void **state)
         struct array list = {NULL, 0};
         struct err e = {0};
         alloc_fail_at(++n);
-        int rc = type_parse(&texts, (struct str){text, sizeof text}, arena, NULL, &list, &e);
+        int rc = type_parse(&text_array, (struct str){text, sizeof text}, arena, NULL, &list, &e);
         if (alloc_count() >= n) {
             assert_int_equal(rc, ERR_OUT_OF_MEMORY);
             assert_int_equal(e.rc, ERR_OUT_OF_MEMORY);
@@ -434,50 +440,50 @@ static void test_no_memory(void **state)
     assert_true(n > 3);
 }
 
-static void test_limits(void **state)
+static void limits_have_valid_defaults(void **state)
 {
     struct limits limits;
     memset(&limits, 0xA5, sizeof limits);
     record_set_defaults(&limits_type, &limits);
     assert_int_equal(limits.max_tasks, 1000000);
     assert_int_equal(limits.max_timeout_seconds, 86400 * SECOND);
-    assert_int_equal(limit_value(&limits, &limits_fields[LIMIT_GATHER_DEPTH]), limits.max_gather_depth);
-    assert_int_equal(limit_value(&limits, &limits_fields[LIMIT_DEADLINE]), limits.max_deadline_seconds);
+    assert_int_equal(limits_get(&limits, &limits_fields[LIMIT_GATHER_DEPTH]), limits.max_gather_depth);
+    assert_int_equal(limits_get(&limits, &limits_fields[LIMIT_DEADLINE]), limits.max_deadline_seconds);
     assert_true(limits.default_timeout_seconds <= limits.max_timeout_seconds);
     assert_true(limits.default_deadline_seconds <= limits.max_deadline_seconds);
 
-    size_t rows = 0, end = 0;
-    for (const struct field *row = limits_fields; row->name != NULL; row++, rows++) {
+    size_t row_count = 0, end_offset = 0;
+    for (const struct field *field = limits_fields; field->name != NULL; field++, row_count++) {
         char value[8];
-        refused(state, row->type, STR("-1"), ERR_INVALID,
-                row->type->kind == TYPE_SECONDS      ? "must be more than 0"
-                : row == &limits_fields[LIMIT_QUEUE] ? "must be at least 0"
-                                                     : "must be at least 1");
-        parsed(state, row->type, row->default_text, value);
-        assert_int_equal(row->presence, FIELD_DEFAULTED);
-        assert_non_null(row->doc);
-        assert_true(row->offset >= end); /* no two share their memory */
-        end = row->offset + type_size(row->type);
+        assert_rejected(state, field->type, STR("-1"), ERR_INVALID,
+                        field->type->kind == TYPE_SECONDS      ? "must be more than 0"
+                        : field == &limits_fields[LIMIT_QUEUE] ? "must be at least 0"
+                                                               : "must be at least 1");
+        assert_parsed(state, field->type, field->default_text, value);
+        assert_int_equal(field->presence, FIELD_DEFAULTED);
+        assert_non_null(field->doc);
+        assert_true(field->offset >= end_offset); /* no two share their memory */
+        end_offset = field->offset + type_size(field->type);
     }
-    assert_int_equal(rows, LIMIT_ROWS);
-    assert_true(end <= limits_type.size);
+    assert_int_equal(row_count, LIMIT_COUNT);
+    assert_true(end_offset <= limits_type.size);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_booleans, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_integers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_enums, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_strings, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_seconds_from_text, setup, teardown),
-        cmocka_unit_test(test_seconds_are_exact),
-        cmocka_unit_test(test_seconds_to_text),
-        cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_absence),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_boolean, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_integer, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_enum, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_string, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_array, setup, teardown),
+        cmocka_unit_test_setup_teardown(parse_seconds, setup, teardown),
+        cmocka_unit_test(seconds_parse_is_exact),
+        cmocka_unit_test(seconds_format_round_trips),
+        cmocka_unit_test(type_check_rejects_out_of_range),
+        cmocka_unit_test(absent_values_are_recognized),
+        cmocka_unit_test(parse_fails_when_out_of_memory),
+        cmocka_unit_test_setup_teardown(limits_have_valid_defaults, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

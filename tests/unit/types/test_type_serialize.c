@@ -71,17 +71,17 @@ static const struct type outer_type = {.kind = TYPE_RECORD, .fields = outer_fiel
 
 /* -- values left to chance ----------------------------------------------------------------------------------------- */
 
-struct game {
+struct generator {
     struct dice dice;
     struct arena *arena;
 };
 
-static bool heads(struct game *g)
+static bool random_bool(struct generator *g)
 {
     return dice_roll(&g->dice, 2) == 0;
 }
 
-static void random_text(struct game *g, struct str *out)
+static void random_string(struct generator *g, struct str *out)
 {
     static const char *const pieces[] = {"a", "\n", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\""};
     char bytes[200];
@@ -94,9 +94,9 @@ static void random_text(struct game *g, struct str *out)
     assert_true(arena_str(g->arena, bytes, len, out));
 }
 
-static void random_value(struct game *g, const struct type *type, void *value);
+static void random_value(struct generator *g, const struct type *type, void *value);
 
-static void random_list(struct game *g, const struct type *type, struct array *out)
+static void random_array(struct generator *g, const struct type *type, struct array *out)
 {
     size_t size = type_size(type->item);
     out->count = dice_roll(&g->dice, 6);
@@ -106,28 +106,28 @@ static void random_list(struct game *g, const struct type *type, struct array *o
         random_value(g, type->item, (char *)out->items + i * size);
 }
 
-static void random_record(struct game *g, const struct type *type, void *value)
+static void random_record(struct generator *g, const struct type *type, void *value)
 {
     for (const struct field *f = type->fields; f->name != NULL; f++) {
         char *field = (char *)value + f->offset;
-        if (f->presence == FIELD_OPTIONAL && heads(g))
+        if (f->presence == FIELD_OPTIONAL && random_bool(g))
             type_set_absent(f->type, field);
         else
             random_value(g, f->type, field);
     }
 }
 
-static void random_value(struct game *g, const struct type *type, void *value)
+static void random_value(struct generator *g, const struct type *type, void *value)
 {
-    int64_t number = (int64_t)dice_roll(&g->dice, UINT32_MAX) - (heads(g) ? INT32_MAX : 0);
+    int64_t number = (int64_t)dice_roll(&g->dice, UINT32_MAX) - (random_bool(g) ? INT32_MAX : 0);
     switch (type->kind) {
     case TYPE_BOOLEAN:
-        *(bool *)value = heads(g);
+        *(bool *)value = random_bool(g);
         break;
     case TYPE_INTEGER:
     case TYPE_TIME:
     case TYPE_POOL:
-        *(int64_t *)value = heads(g) ? number : number * 2000000000;
+        *(int64_t *)value = random_bool(g) ? number : number * 2000000000;
         break;
     case TYPE_SECONDS:
         *(uint64_t *)value = (uint64_t)number;
@@ -136,10 +136,10 @@ static void random_value(struct game *g, const struct type *type, void *value)
         *(int *)value = (int)dice_roll(&g->dice, 3);
         break;
     case TYPE_STRING:
-        random_text(g, value);
+        random_string(g, value);
         break;
     case TYPE_ARRAY:
-        random_list(g, type, value);
+        random_array(g, type, value);
         break;
     case TYPE_RECORD:
         random_record(g, type, value);
@@ -153,57 +153,57 @@ static void random_value(struct game *g, const struct type *type, void *value)
     }
 }
 
-static bool same(const struct type *type, const void *a, const void *b);
+static bool values_equal(const struct type *type, const void *a, const void *b);
 
-static bool same_lists(const struct type *type, const struct array *a, const struct array *b)
+static bool arrays_equal(const struct type *type, const struct array *a, const struct array *b)
 {
     size_t size = type_size(type->item);
     bool equal = a->count == b->count && (a->items == NULL) == (b->items == NULL);
     for (size_t i = 0; equal && i < a->count; i++)
-        equal = same(type->item, (const char *)a->items + i * size, (const char *)b->items + i * size);
+        equal = values_equal(type->item, (const char *)a->items + i * size, (const char *)b->items + i * size);
     return equal;
 }
 
-static bool same_texts(const struct str *a, const struct str *b)
+static bool strings_equal(const struct str *a, const struct str *b)
 {
     if (a->at == NULL || b->at == NULL)
         return a->at == b->at && a->len == b->len;
     return a->len == b->len && memcmp(a->at, b->at, a->len) == 0 && b->at[b->len] == '\0';
 }
 
-static bool same(const struct type *type, const void *a, const void *b)
+static bool values_equal(const struct type *type, const void *a, const void *b)
 {
     if (type->kind == TYPE_STRING)
-        return same_texts(a, b);
+        return strings_equal(a, b);
     if (type->kind == TYPE_ARRAY)
-        return same_lists(type, a, b);
+        return arrays_equal(type, a, b);
     if (type->kind != TYPE_RECORD)
         return memcmp(a, b, type_size(type)) == 0;
     bool equal = true;
     for (const struct field *f = type->fields; equal && f->name != NULL; f++)
-        equal = same(f->type, (const char *)a + f->offset, (const char *)b + f->offset);
+        equal = values_equal(f->type, (const char *)a + f->offset, (const char *)b + f->offset);
     return equal;
 }
 
 /* Bytes in a block of exactly their size, so that reading beyond is noticed. */
-static char *written(const void *value, size_t *len)
+static char *serialize(const void *value, size_t *len)
 {
-    *len = wire_size(&outer_type, value);
+    *len = type_serialized_size(&outer_type, value);
     char *bytes = malloc(*len);
     assert_non_null(bytes);
-    assert_ptr_equal(wire_write(&outer_type, value, bytes), bytes + *len);
+    assert_ptr_equal(type_serialize(&outer_type, value, bytes), bytes + *len);
     return bytes;
 }
 
-static int read_back(const char *bytes, size_t len, struct arena *arena, struct outer *out, size_t *left)
+static int deserialize(const char *bytes, size_t len, struct arena *arena, struct outer *out, size_t *remaining)
 {
     char *copy = malloc(len + (len == 0));
     assert_non_null(copy);
     memcpy(copy, bytes, len);
-    struct wire wire = {copy, copy + len};
+    struct reader reader = {copy, copy + len};
     memset(out, 0, sizeof *out);
-    int rc = wire_read(&outer_type, &wire, arena, out);
-    *left = (size_t)(wire.end - wire.at);
+    int rc = type_deserialize(&outer_type, &reader, arena, out);
+    *remaining = (size_t)(reader.end - reader.at);
     memset(copy, 0x55, len); /* what was read is a copy */
     free(copy);
     return rc;
@@ -211,113 +211,113 @@ static int read_back(const char *bytes, size_t len, struct arena *arena, struct 
 
 /* -- the tests ----------------------------------------------------------------------------------------------------- */
 
-static void values_come_back(void **state)
+static void round_trip_preserves_values(void **state)
 {
     (void)state;
-    struct game g = {.dice = {11}};
+    struct generator g = {.dice = {11}};
     for (int i = 0; i < 3000; i++) {
-        struct outer value = {0}, back;
-        size_t len, left;
+        struct outer value = {0}, decoded;
+        size_t len, remaining;
         g.arena = arena_new();
         random_value(&g, &outer_type, &value);
-        char *bytes = written(&value, &len);
-        assert_int_equal(read_back(bytes, len, g.arena, &back, &left), 0);
-        assert_int_equal(left, 0);
-        assert_true(same(&outer_type, &value, &back));
+        char *bytes = serialize(&value, &len);
+        assert_int_equal(deserialize(bytes, len, g.arena, &decoded, &remaining), 0);
+        assert_int_equal(remaining, 0);
+        assert_true(values_equal(&outer_type, &value, &decoded));
         free(bytes);
         arena_unref(g.arena);
     }
 }
 
-static void what_follows_is_left_alone(void **state)
+static void trailing_bytes_are_not_consumed(void **state)
 {
     (void)state;
-    struct game g = {.dice = {12}, .arena = arena_new()};
-    struct outer value = {0}, back;
-    size_t len, left;
+    struct generator g = {.dice = {12}, .arena = arena_new()};
+    struct outer value = {0}, decoded;
+    size_t len, remaining;
     random_value(&g, &outer_type, &value);
-    char *bytes = written(&value, &len);
+    char *bytes = serialize(&value, &len);
     bytes = realloc(bytes, len + 5);
     assert_non_null(bytes);
     memset(bytes + len, 0, 5);
-    assert_int_equal(read_back(bytes, len + 5, g.arena, &back, &left), 0);
-    assert_int_equal(left, 5);
-    assert_true(same(&outer_type, &value, &back));
+    assert_int_equal(deserialize(bytes, len + 5, g.arena, &decoded, &remaining), 0);
+    assert_int_equal(remaining, 5);
+    assert_true(values_equal(&outer_type, &value, &decoded));
     free(bytes);
     arena_unref(g.arena);
 }
 
-static void cut_off_at_each_byte(void **state)
+static void truncated_input_is_rejected(void **state)
 {
     (void)state;
-    struct game g = {.dice = {13}};
+    struct generator g = {.dice = {13}};
     for (int i = 0; i < 40; i++) {
-        struct outer value = {0}, back;
-        size_t len, left;
+        struct outer value = {0}, decoded;
+        size_t len, remaining;
         g.arena = arena_new();
         random_value(&g, &outer_type, &value);
-        char *bytes = written(&value, &len);
-        for (size_t cut = 0; cut < len; cut++)
-            assert_int_equal(read_back(bytes, cut, g.arena, &back, &left), ERR_INVALID);
+        char *bytes = serialize(&value, &len);
+        for (size_t prefix_len = 0; prefix_len < len; prefix_len++)
+            assert_int_equal(deserialize(bytes, prefix_len, g.arena, &decoded, &remaining), ERR_INVALID);
         free(bytes);
         arena_unref(g.arena);
     }
 }
 
 /* What is read is a value of the type: it can be written, and texts are UTF-8. */
-static void damaged_bytes_do_no_harm(void **state)
+static void corrupted_input_yields_valid_value_or_error(void **state)
 {
     (void)state;
-    struct game g = {.dice = {14}};
-    size_t readable = 0;
+    struct generator g = {.dice = {14}};
+    size_t accepted = 0;
     for (int i = 0; i < 20000; i++) {
-        struct outer value = {0}, back, again;
-        size_t len, left;
+        struct outer value = {0}, decoded, decoded_again;
+        size_t len, remaining;
         g.arena = arena_new();
         random_value(&g, &outer_type, &value);
-        char *bytes = written(&value, &len);
+        char *bytes = serialize(&value, &len);
         for (uint64_t n = 1 + dice_roll(&g.dice, 4); n > 0; n--) {
             size_t at = dice_roll(&g.dice, len);
-            if (heads(&g))
+            if (random_bool(&g))
                 bytes[at] = (char)dice_roll(&g.dice, 256);
             else
                 bytes[at] = (char)(bytes[at] ^ 1 << dice_roll(&g.dice, 8));
             if (dice_roll(&g.dice, 8) == 0)
                 memset(bytes + at, 0xFF, len - at < 4 ? len - at : 4);
         }
-        int rc = read_back(bytes, len, g.arena, &back, &left);
+        int rc = deserialize(bytes, len, g.arena, &decoded, &remaining);
         assert_true(rc == 0 || rc == ERR_INVALID);
         free(bytes);
         if (rc == 0) {
-            readable++;
-            bytes = written(&back, &len);
-            assert_int_equal(read_back(bytes, len, g.arena, &again, &left), 0);
-            assert_true(same(&outer_type, &back, &again));
+            accepted++;
+            bytes = serialize(&decoded, &len);
+            assert_int_equal(deserialize(bytes, len, g.arena, &decoded_again, &remaining), 0);
+            assert_true(values_equal(&outer_type, &decoded, &decoded_again));
             free(bytes);
         }
         arena_unref(g.arena);
     }
-    assert_true(readable > 1000 && readable < 19000);
+    assert_true(accepted > 1000 && accepted < 19000);
 }
 
-static void noise_is_no_value(void **state)
+static void random_bytes_yield_valid_value_or_error(void **state)
 {
     (void)state;
-    struct game g = {.dice = {15}};
+    struct generator g = {.dice = {15}};
     for (int i = 0; i < 20000; i++) {
         char bytes[300];
-        size_t len = dice_roll(&g.dice, sizeof bytes), left;
+        size_t len = dice_roll(&g.dice, sizeof bytes), remaining;
         for (size_t j = 0; j < len; j++)
             bytes[j] = (char)(dice_roll(&g.dice, 3) == 0 ? dice_roll(&g.dice, 256) : 0);
-        struct outer back;
+        struct outer decoded;
         struct arena *arena = arena_new();
-        int rc = read_back(bytes, len, arena, &back, &left);
+        int rc = deserialize(bytes, len, arena, &decoded, &remaining);
         assert_true(rc == 0 || rc == ERR_INVALID);
         arena_unref(arena);
     }
 }
 
-static void values_that_are_not_of_the_type(void **state)
+static void values_outside_the_type_are_rejected(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
@@ -359,27 +359,27 @@ static void values_that_are_not_of_the_type(void **state)
          "12345678",
          12, ERR_INVALID},
         {&numbers_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
-        {&parts_type, "\xFF\xFF\xFF\xFF", 4, 0},
-        {&parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children don't cross */
-        {&parts_type,
+        {&function_parts_type, "\xFF\xFF\xFF\xFF", 4, 0},
+        {&function_parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children don't cross */
+        {&function_parts_type,
          "\x01\0\0\0"
          "12345678",
          12, ERR_INVALID},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct wire wire = {rows[i].bytes, rows[i].bytes + rows[i].len};
+        struct reader reader = {rows[i].bytes, rows[i].bytes + rows[i].len};
         void *value = rows[i].type == &flag_type     ? (void *)&flag
                       : rows[i].type == &choice_type ? (void *)&choice
                       : rows[i].type == &text_type   ? (void *)&text
                                                      : (void *)&list;
-        assert_int_equal(wire_read(rows[i].type, &wire, arena, value), rows[i].rc);
-        assert_true(rows[i].rc != 0 || wire.at == wire.end);
+        assert_int_equal(type_deserialize(rows[i].type, &reader, arena, value), rows[i].rc);
+        assert_true(rows[i].rc != 0 || reader.at == reader.end);
     }
     arena_unref(arena);
 }
 
 /* A short frame does not make much of itself: neither memory nor time go beyond what its type allows. */
-static void lists_are_no_longer_than_their_type(void **state)
+static void array_count_is_limited_by_type(void **state)
 {
     (void)state;
     enum { ITEMS = 1000000 };
@@ -390,19 +390,19 @@ static void lists_are_no_longer_than_their_type(void **state)
         memcpy(bytes, &counts[i], sizeof counts[i]);
         struct array list = {0};
         struct arena *arena = arena_new();
-        struct wire wire = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
-        assert_int_equal(wire_read(&texts_type, &wire, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
+        struct reader reader = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
+        assert_int_equal(type_deserialize(&texts_type, &reader, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
         arena_unref(arena);
     }
     free(bytes);
 }
 
-static void without_memory(void **state)
+static void deserialize_fails_when_out_of_memory(void **state)
 {
     (void)state;
-    struct game g = {.dice = {16}};
+    struct generator g = {.dice = {16}};
     for (int i = 0; i < 30; i++) {
-        struct outer value = {0}, back;
+        struct outer value = {0}, decoded;
         size_t len;
         g.arena = arena_new();
         random_value(&g, &outer_type, &value);
@@ -410,14 +410,14 @@ static void without_memory(void **state)
         assert_non_null(long_text);
         memset(long_text, 'l', 5000);
         value.text = (struct str){long_text, 5000};
-        char *bytes = written(&value, &len);
+        char *bytes = serialize(&value, &len);
         unsigned long n = 0;
         int rc;
         do {
             struct arena *arena = arena_new();
-            struct wire wire = {bytes, bytes + len};
+            struct reader reader = {bytes, bytes + len};
             alloc_fail_at(++n);
-            rc = wire_read(&outer_type, &wire, arena, &back);
+            rc = type_deserialize(&outer_type, &reader, arena, &decoded);
             bool failed = alloc_count() >= n;
             alloc_fail_at(0);
             assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
@@ -433,14 +433,14 @@ static void without_memory(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_come_back),
-        cmocka_unit_test(what_follows_is_left_alone),
-        cmocka_unit_test(cut_off_at_each_byte),
-        cmocka_unit_test(damaged_bytes_do_no_harm),
-        cmocka_unit_test(noise_is_no_value),
-        cmocka_unit_test(values_that_are_not_of_the_type),
-        cmocka_unit_test(lists_are_no_longer_than_their_type),
-        cmocka_unit_test(without_memory),
+        cmocka_unit_test(round_trip_preserves_values),
+        cmocka_unit_test(trailing_bytes_are_not_consumed),
+        cmocka_unit_test(truncated_input_is_rejected),
+        cmocka_unit_test(corrupted_input_yields_valid_value_or_error),
+        cmocka_unit_test(random_bytes_yield_valid_value_or_error),
+        cmocka_unit_test(values_outside_the_type_are_rejected),
+        cmocka_unit_test(array_count_is_limited_by_type),
+        cmocka_unit_test(deserialize_fails_when_out_of_memory),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
