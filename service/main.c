@@ -13,7 +13,7 @@ static int worker_main(struct str memory)
     int64_t bytes = INTEGER_ABSENT;
     if (memory.len > 0 && type_parse(&bytes_type, memory, NULL, NULL, &bytes, NULL) != 0)
         return EXIT_FAILURE;
-    return worker_run(function_registry, bytes);
+    return worker_serve(function_registry, bytes);
 }
 
 int main(int argc, char **argv)

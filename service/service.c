@@ -167,7 +167,7 @@ static void on_accepted(void *user, const struct listener *listener, int fd, con
     http_accept(service->http, fd, peer, peer_len, !listener_is_loopback(listener));
 }
 
-static void on_worker(void *user, const struct worker_event *event)
+static void on_worker_event(void *user, const struct worker_event *event)
 {
     struct service *service = user;
     report_worker(service->log, event);
@@ -270,7 +270,7 @@ static int start(struct service *service, struct err *e)
         .processes.size_source = config->processes_source,
         .processes.command = service->worker_command,
         .processes.max_tasks = config->runtime.worker_max_tasks,
-        .processes.on_worker = on_worker,
+        .processes.on_worker_event = on_worker_event,
         .processes.user = service,
         .files_root = config->runtime.files_root.at,
         .files_threads = config->runtime.files_threads,

@@ -17,16 +17,16 @@ void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_bac
     list_init(&pool->queue);
 }
 
-static void enter(struct pool *pool, struct job *job)
+static void pool_enqueue(struct pool *pool, struct job *job)
 {
-    job->entered = true;
+    job->in_pool = true;
     if (job->strand != NULL)
         job->strand->busy = true;
     list_append(&pool->queue, &job->link);
 }
 
 /* A job has left the queue, or its slot: the next of its lane may enter. */
-static void leave(struct pool *pool, struct strand *strand)
+static void pool_release_strand(struct pool *pool, struct strand *strand)
 {
     if (strand == NULL)
         return;
@@ -35,27 +35,27 @@ static void leave(struct pool *pool, struct strand *strand)
         return;
     struct job *next = container_of(strand->waiting.next, struct job, link);
     list_remove(&next->link);
-    enter(pool, next);
+    pool_enqueue(pool, next);
 }
 
 /* Starts what is queued, as far as there are slots. */
-static void advance(struct pool *pool)
+static void pool_dispatch(struct pool *pool)
 {
     for (;;) {
-        if (pool->backend->check != NULL && pool->free > 0 && !list_empty(&pool->queue))
-            pool->backend->check(pool);
+        if (pool->backend->prune != NULL && pool->free > 0 && !list_empty(&pool->queue))
+            pool->backend->prune(pool);
         if (pool->free == 0 || list_empty(&pool->queue))
             break;
         struct job *job = container_of(pool->queue.next, struct job, link);
         list_remove(&job->link);
         pool->queued--;
         if (!task_begin(job->task)) { /* its deadline passed meanwhile */
-            leave(pool, job->strand);
+            pool_release_strand(pool, job->strand);
             continue;
         }
         pool->free--;
         pool->busy++;
-        job->kept = arena_ref(task_arena(job->task));
+        job->held_arena = arena_ref(task_arena(job->task));
         if (pool->backend->start(pool, job) != 0) {
             pool_job_ended(job);
             pool->free++;
@@ -83,8 +83,8 @@ void pool_add(struct pool *pool, struct task *task)
         list_append(&job->strand->waiting, &job->link);
         return;
     }
-    enter(pool, job);
-    advance(pool);
+    pool_enqueue(pool, job);
+    pool_dispatch(pool);
 }
 
 void pool_remove(struct task *task)
@@ -93,9 +93,9 @@ void pool_remove(struct task *task)
     struct pool *pool = job->pool;
     list_remove(&job->link);
     pool->queued--;
-    if (job->entered)
-        leave(pool, job->strand);
-    advance(pool);
+    if (job->in_pool)
+        pool_release_strand(pool, job->strand);
+    pool_dispatch(pool);
 }
 
 void pool_cancel(struct task *task)
@@ -104,28 +104,28 @@ void pool_cancel(struct task *task)
     job->pool->backend->cancel(job->pool, job);
 }
 
-void pool_slot_free(struct pool *pool)
+void pool_slot_available(struct pool *pool)
 {
     pool->free++;
-    advance(pool);
+    pool_dispatch(pool);
 }
 
 void pool_job_ended(struct job *job)
 {
     struct pool *pool = job->pool;
     struct task *task = job->task;
-    struct arena *kept = job->kept;
-    leave(pool, job->strand);
+    struct arena *held_arena = job->held_arena;
+    pool_release_strand(pool, job->strand);
     pool->busy--;
     pool->tasks_done++;
     if (task == NULL) {
         pool->abandoned--;
-        arena_unref(job->memory);
+        arena_unref(job->output_arena);
     } else {
-        if (job->e.rc == 0 && !job->killed && job->memory != NULL)
-            arena_adopt(kept, job->memory);
+        if (job->e.rc == 0 && !job->killed && job->output_arena != NULL)
+            arena_adopt(held_arena, job->output_arena);
         else /* there is no result, and what was tried may be large: it is not to wait for the end of a gather */
-            arena_unref(job->memory);
+            arena_unref(job->output_arena);
         if (job->e.rc != 0 && job->e.msg[0] != '\0')
             task->detail = job->e.msg;
         if (job->killed)
@@ -133,7 +133,7 @@ void pool_job_ended(struct job *job)
         else
             task_end(task, job->e.rc);
     }
-    arena_unref(kept); /* the job goes with it, unless its task is still to be looked at */
+    arena_unref(held_arena); /* the job goes with it, unless its task is still to be looked at */
 }
 
 void pool_job_abandon(struct job *job)

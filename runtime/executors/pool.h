@@ -25,7 +25,7 @@ struct pool;
 
 struct pool_backend {
     /* May be NULL. Takes a slot that can't be used after all off pool->free. */
-    void (*check)(struct pool *pool);
+    void (*prune)(struct pool *pool);
     /* 0; or an ERR_ code with job->e saying why it did not take the job. */
     int (*start)(struct pool *pool, struct job *job);
     /* The task of a running job was canceled. Brings pool_job_ended() about soon, when it can; or calls
@@ -45,7 +45,7 @@ struct pool {
     int64_t size;            /* slots it should have; 0: switched off */
     const char *size_source; /* why: "configured", "affinity", "cgroup" */
     int64_t queue_limit;
-    size_t free;            /* slots that could start a job now; kept by the backend through pool_slot_free() */
+    size_t free;            /* slots that could start a job now; kept by the backend through pool_slot_available() */
     size_t busy;            /* slots that have a job, abandoned ones included */
     size_t abandoned;       /* jobs whose task has ended, and whose thread hasn't returned */
     size_t admitted;        /* tasks that were submitted for it and have not ended */
@@ -58,25 +58,25 @@ struct pool {
 struct job {
     struct list_node link; /* in pool->queue; then the backend's */
     struct pool *pool;
-    struct task *task;     /* NULL once it is abandoned */
-    struct strand *strand; /* borrowed; NULL: none */
-    bool entered;          /* it has left its lane's waiting line, and is in the pool */
-    struct arena *kept;    /* a reference to the task's arena, while the backend has the job */
-    void *slot;            /* the backend's own */
+    struct task *task;        /* NULL once it is abandoned */
+    struct strand *strand;    /* borrowed; NULL: none */
+    bool in_pool;             /* it has left its lane's waiting line, and is in the pool */
+    struct arena *held_arena; /* a reference to the task's arena, while the backend has the job */
+    void *slot;               /* the backend's own */
     const struct function *function;
     const void *input;        /* in the task's arena */
     atomic_llong *read_quota; /* the request's */
     atomic_bool canceled;
     /* -- written by who runs it, read after its end */
-    void *output;         /* in the task's arena */
-    struct arena *memory; /* owned; what the output points to; NULL: nothing */
-    struct err e;         /* rc 0: it succeeded */
-    atomic_int tid;       /* readable at any time; 0: not known yet */
-    int pid;              /* likewise, but set on the loop thread */
+    void *output;               /* in the task's arena */
+    struct arena *output_arena; /* owned; what the output points to; NULL: nothing */
+    struct err e;               /* rc 0: it succeeded */
+    atomic_int tid;             /* readable at any time; 0: not known yet */
+    int pid;                    /* likewise, but set on the loop thread */
     struct usage usage;
     int exit_signal, exit_code; /* of the worker that died with it; 0 and -1: none did. Set on the loop thread */
     bool killed;                /* it ended because it was canceled */
-    bool accounted;             /* usage is known; set on the loop thread */
+    bool has_usage;             /* usage is known; set on the loop thread */
 };
 
 void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
@@ -88,8 +88,8 @@ void pool_remove(struct task *task);
 void pool_cancel(struct task *task);
 
 /* The backend's part. */
-void pool_slot_free(struct pool *pool); /* one more job may be started; starts it */
-void pool_job_ended(struct job *job);   /* ends its task, if it has one still, and lets go of all it kept */
-void pool_job_abandon(struct job *job); /* ends its task as abandoned; the job goes on */
+void pool_slot_available(struct pool *pool); /* one more job may be started; starts it */
+void pool_job_ended(struct job *job);        /* ends its task, if it has one still, and lets go of all it kept */
+void pool_job_abandon(struct job *job);      /* ends its task as abandoned; the job goes on */
 
 #endif

@@ -8,118 +8,118 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum state { DOWN, STARTING, IDLE, BUSY, LEAVING };
+enum state { DOWN, STARTING, IDLE, BUSY, STOPPING };
 
 enum {
-    QUICK_DEATHS = 2,     /* in a row that are replaced at once */
-    FIRST_PAUSE_MS = 100, /* doubled for each further one */
-    LONGEST_PAUSE_MS = 5000,
+    IMMEDIATE_RESTARTS = 2, /* in a row that are replaced at once */
+    BACKOFF_MIN_MS = 100,   /* doubled for each further one */
+    BACKOFF_MAX_MS = 5000,
 };
 
 struct worker {
-    struct process_pool *force;
+    struct process_pool *pp;
     struct list_node link; /* in force->idle while IDLE */
     enum state state;
-    struct worker_process child;
-    uv_timer_t clock;   /* ends its start, or the pause before it is spawned again; open as long as the worker */
-    struct job *job;    /* BUSY, or LEAVING because of it */
-    bool up;            /* it has been IDLE */
-    bool late;          /* we killed it because it wasn't up in time */
-    bool canceled;      /* we killed it for that */
-    bool dismissed;     /* we killed it, for whatever reason but its own fault */
-    int64_t tasks_done; /* since it was spawned */
+    struct worker_process proc;
+    uv_timer_t timer;     /* ends its start, or the pause before it is spawned again; open as long as the worker */
+    struct job *job;      /* BUSY, or LEAVING because of it */
+    bool ready;           /* it has been IDLE */
+    bool start_timed_out; /* we killed it because it wasn't up in time */
+    bool canceled;        /* we killed it for that */
+    bool expected_exit;   /* we killed it, for whatever reason but its own fault */
+    int64_t tasks_done;   /* since it was spawned */
     uint64_t spawned_ns;
-    unsigned quick_deaths; /* in a row */
+    unsigned crash_streak; /* in a row */
 };
 
 struct process_pool {
     struct pool pool;
-    char *const *command;       /* borrowed */
-    int64_t max_tasks;          /* INTEGER absent: no limit */
-    uint64_t start_ms;          /* that a worker may take to be up */
-    worker_event_fn *on_worker; /* NULL: nobody is told */
-    void *user;                 /* for on_worker; borrowed */
-    struct list_node idle;      /* of struct worker */
+    char *const *command;             /* borrowed */
+    int64_t max_tasks;                /* INTEGER absent: no limit */
+    uint64_t start_timeout_ms;        /* that a worker may take to be up */
+    worker_event_fn *on_worker_event; /* NULL: nobody is told */
+    void *user;                       /* for on_worker; borrowed */
+    struct list_node idle;            /* of struct worker */
     int64_t restarts;
-    bool stopping; /* then the runtime may be gone */
-    size_t left;   /* workers whose last handle is not closed */
+    bool stopping;       /* then the runtime may be gone */
+    size_t open_workers; /* workers whose last handle is not closed */
     size_t count;
     struct worker workers[];
 };
 
-static void drain(struct worker *w)
+static void process_pool_drain(struct worker *w)
 {
-    if (!w->force->stopping)
-        task_drain(w->force->pool.runtime);
+    if (!w->pp->stopping)
+        task_drain(w->pp->pool.runtime);
 }
 
 /* -- a worker's way ------------------------------------------------------------------------------------------------ */
 
-static void become_idle(struct worker *w)
+static void mark_idle(struct worker *w)
 {
-    w->state = worker_process_is_ready(&w->child) ? IDLE : LEAVING;
-    if (w->state == LEAVING) /* that it has gone, or talks nonsense, is what the loop tells next */
+    w->state = worker_process_is_ready(&w->proc) ? IDLE : STOPPING;
+    if (w->state == STOPPING) /* that it has gone, or talks nonsense, is what the loop tells next */
         return;
-    w->up = true;
-    list_append(&w->force->idle, &w->link);
-    pool_slot_free(&w->force->pool);
-    drain(w);
+    w->ready = true;
+    list_append(&w->pp->idle, &w->link);
+    pool_slot_available(&w->pp->pool);
+    process_pool_drain(w);
 }
 
-static void leave(struct worker *w)
+static void worker_retire(struct worker *w)
 {
     if (w->state == IDLE) {
         list_remove(&w->link);
-        w->force->pool.free--;
+        w->pp->pool.free--;
     }
-    uv_timer_stop(&w->clock);
-    w->state = LEAVING;
+    uv_timer_stop(&w->timer);
+    w->state = STOPPING;
 }
 
-static void dismiss(struct worker *w)
+static void worker_terminate(struct worker *w)
 {
-    leave(w);
-    if (!w->child.over && !w->child.exited) /* else it was faster than we */
-        w->dismissed = true;
-    worker_process_kill(&w->child);
+    worker_retire(w);
+    if (!w->proc.terminated && !w->proc.exited) /* else it was faster than we */
+        w->expected_exit = true;
+    worker_process_kill(&w->proc);
 }
 
 /* Its last words are the function's, and may say what nobody else knows. */
-static void blame(struct job *job, const struct worker *w)
+static void set_exit_error(struct job *job, const struct worker *w)
 {
-    const struct worker_process *child = &w->child;
-    const char *said = child->words_len > 0 ? "; the last it said: " : "";
-    int words_len = (int)child->words_len;
+    const struct worker_process *proc = &w->proc;
+    const char *message = proc->stderr_tail_len > 0 ? "; the last it said: " : "";
+    int stderr_tail_len = (int)proc->stderr_tail_len;
     job->killed = w->canceled;
     if (w->canceled) /* how it died was our doing, and says nothing */
         return;
-    if (child->fault == ERR_OUT_OF_MEMORY) {
+    if (proc->fault == ERR_OUT_OF_MEMORY) {
         err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
-    } else if (child->fault != 0 && child->exit_signal == SIGKILL) {
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid, said,
-                words_len, child->words);
-    } else if (child->exit_signal != 0) {
-        job->exit_signal = child->exit_signal;
+    } else if (proc->fault != 0 && proc->exit_signal == SIGKILL) {
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid,
+                message, stderr_tail_len, proc->stderr_tail);
+    } else if (proc->exit_signal != 0) {
+        job->exit_signal = proc->exit_signal;
         err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
-                child->exit_signal, strsignal(child->exit_signal), said, words_len, child->words);
+                proc->exit_signal, strsignal(proc->exit_signal), message, stderr_tail_len, proc->stderr_tail);
     } else {
-        job->exit_code = child->exit_code;
+        job->exit_code = proc->exit_code;
         err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with %d in the middle of the task%s%.*s",
-                job->pid, child->exit_code, said, words_len, child->words);
+                job->pid, proc->exit_code, message, stderr_tail_len, proc->stderr_tail);
     }
 }
 
 /* How long its place stays empty. */
-static uint64_t pause_ms(const struct worker *w)
+static uint64_t backoff_ms(const struct worker *w)
 {
-    if (w->quick_deaths <= QUICK_DEATHS)
+    if (w->crash_streak <= IMMEDIATE_RESTARTS)
         return 0;
-    unsigned doubled = w->quick_deaths - QUICK_DEATHS - 1;
-    uint64_t ms = doubled < 6 ? (uint64_t)FIRST_PAUSE_MS << doubled : LONGEST_PAUSE_MS;
-    return ms < LONGEST_PAUSE_MS ? ms : LONGEST_PAUSE_MS;
+    unsigned doublings = w->crash_streak - IMMEDIATE_RESTARTS - 1;
+    uint64_t ms = doublings < 6 ? (uint64_t)BACKOFF_MIN_MS << doublings : BACKOFF_MAX_MS;
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-const char *const worker_fault_names[WORKER_FAULTS + 1] = {
+const char *const worker_fault_names[WORKER_FAULT_COUNT + 1] = {
     [WORKER_EXITED] = "exited",
     [WORKER_SPAWN_FAILED] = "spawn_failed",
     [WORKER_START_TIMEOUT] = "start_timeout",
@@ -127,248 +127,250 @@ const char *const worker_fault_names[WORKER_FAULTS + 1] = {
     [WORKER_OUT_OF_MEMORY] = "out_of_memory",
 };
 
-static enum worker_fault fault_of(const struct worker *w)
+static enum worker_fault classify_fault(const struct worker *w)
 {
-    const struct worker_process *child = &w->child;
-    if (child->spawn_error != 0)
+    const struct worker_process *proc = &w->proc;
+    if (proc->spawn_error != 0)
         return WORKER_SPAWN_FAILED;
-    if (child->exit_signal != SIGKILL) /* it was faster than we */
+    if (proc->exit_signal != SIGKILL) /* it was faster than we */
         return WORKER_EXITED;
-    if (child->fault != 0)
-        return child->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;
-    return w->late ? WORKER_START_TIMEOUT : WORKER_EXITED;
+    if (proc->fault != 0)
+        return proc->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;
+    return w->start_timed_out ? WORKER_START_TIMEOUT : WORKER_EXITED;
 }
 
 /* Tells of one that is lost, unless that was our doing. */
-static void tell(const struct worker *w)
+static void notify_worker_event(const struct worker *w)
 {
-    char system[128];
-    const struct worker_process *child = &w->child;
-    const struct process_pool *force = w->force;
-    if (force->on_worker == NULL || force->stopping || w->dismissed)
+    char spawn_message[128];
+    const struct worker_process *proc = &w->proc;
+    const struct process_pool *pp = w->pp;
+    if (pp->on_worker_event == NULL || pp->stopping || w->expected_exit)
         return;
     struct worker_event event = {
-        .was_up = w->up,
-        .fault = fault_of(w),
-        .pid = child->spawn_error == 0 ? child->process.pid : 0,
+        .was_ready = w->ready,
+        .fault = classify_fault(w),
+        .pid = proc->spawn_error == 0 ? proc->handle.pid : 0,
         .exit_code = -1,
         .function = w->job == NULL ? NULL : w->job->function->name,
-        .retry_ns = pause_ms(w) * NS_PER_MS,
+        .retry_ns = backoff_ms(w) * NS_PER_MS,
     };
-    if (child->words_len > 0)
-        event.last_words = (struct str){child->words, child->words_len};
+    if (proc->stderr_tail_len > 0)
+        event.stderr_tail = (struct str){proc->stderr_tail, proc->stderr_tail_len};
     if (event.fault == WORKER_SPAWN_FAILED)
-        event.system = uv_strerror_r(child->spawn_error, system, sizeof system);
-    else if (event.fault == WORKER_EXITED && child->exit_signal == 0)
-        event.exit_code = child->exit_code;
+        event.spawn_message = uv_strerror_r(proc->spawn_error, spawn_message, sizeof spawn_message);
+    else if (event.fault == WORKER_EXITED && proc->exit_signal == 0)
+        event.exit_code = proc->exit_code;
     else if (event.fault == WORKER_EXITED)
-        event.exit_signal = child->exit_signal;
-    force->on_worker(force->user, &event);
+        event.exit_signal = proc->exit_signal;
+    pp->on_worker_event(pp->user, &event);
 }
 
-static void spawn(struct worker *w);
+static void worker_spawn(struct worker *w);
 
-static void on_clock_closed(uv_handle_t *handle)
+static void process_pool_on_timer_closed(uv_handle_t *handle)
 {
-    struct process_pool *force = container_of((uv_timer_t *)handle, struct worker, clock)->force;
-    if (--force->left == 0)
-        free(force);
+    struct process_pool *pp = container_of((uv_timer_t *)handle, struct worker, timer)->pp;
+    if (--pp->open_workers == 0)
+        free(pp);
 }
 
-static void on_pause_over(uv_timer_t *clock)
+static void process_pool_on_backoff_end(uv_timer_t *timer)
 {
-    spawn(container_of(clock, struct worker, clock));
+    worker_spawn(container_of(timer, struct worker, timer));
 }
 
 /* All of it is gone: what comes now is a new one, or nothing. */
-static void replace(struct worker *w)
+static void worker_respawn(struct worker *w)
 {
     w->state = DOWN;
-    if (w->force->stopping) {
-        uv_close((uv_handle_t *)&w->clock, on_clock_closed);
+    if (w->pp->stopping) {
+        uv_close((uv_handle_t *)&w->timer, process_pool_on_timer_closed);
         return;
     }
-    w->force->restarts++;
-    if (pause_ms(w) == 0)
-        spawn(w);
+    w->pp->restarts++;
+    if (backoff_ms(w) == 0)
+        worker_spawn(w);
     else
-        uv_timer_start(&w->clock, on_pause_over, pause_ms(w), 0);
+        uv_timer_start(&w->timer, process_pool_on_backoff_end, backoff_ms(w), 0);
 }
 
 /* -- what its child tells ------------------------------------------------------------------------------------------ */
 
-static struct worker *worker_of(struct worker_process *child)
+static struct worker *worker_of(struct worker_process *proc)
 {
-    return container_of(child, struct worker, child);
+    return container_of(proc, struct worker, proc);
 }
 
 /* Fills the job. False when what the worker says makes no sense. */
-static bool take_answer(struct job *job, const struct answer_frame *answer, const char *output)
+static bool decode_response(struct job *job, const struct response_frame *response, const char *output)
 {
-    if (answer->rc > 0 || answer->rc < -ERROR_COUNT || (answer->rc != 0 && answer->len != 0))
+    if (response->rc > 0 || response->rc < -ERROR_COUNT || (response->rc != 0 && response->len != 0))
         return false;
-    struct str said = {answer->msg, strnlen(answer->msg, sizeof answer->msg)};
-    struct reader reader = {output, output + answer->len};
-    int rc = answer->rc;
+    struct str message = {response->msg, strnlen(response->msg, sizeof response->msg)};
+    struct reader reader = {output, output + response->len};
+    int rc = response->rc;
     if (rc != 0) {
-        err_set(&job->e, rc, "%.*s", str_is_utf8(said) ? (int)said.len : 0, said.at);
+        err_set(&job->e, rc, "%.*s", str_is_utf8(message) ? (int)message.len : 0, message.at);
     } else {
-        job->memory = arena_new();
+        job->output_arena = arena_new();
         rc = ERR_OUT_OF_MEMORY;
-        if (job->memory != NULL)
-            rc = type_deserialize(job->function->output, &reader, job->memory, job->output);
+        if (job->output_arena != NULL)
+            rc = type_deserialize(job->function->output, &reader, job->output_arena, job->output);
         if (rc == ERR_INVALID || (rc == 0 && reader.at != reader.end))
             return false;
         if (rc != 0)
             err_set(&job->e, rc, "There is no memory for the result");
     }
-    job->usage = (struct usage){answer->user_ns, answer->system_ns, answer->peak_rss_bytes};
-    job->accounted = true;
+    job->usage = (struct usage){response->user_ns, response->system_ns, response->peak_rss_bytes};
+    job->has_usage = true;
     return true;
 }
 
-static bool on_answer(struct worker *w, const struct answer_frame *answer, const char *output)
+static bool on_response(struct worker *w, const struct response_frame *response, const char *output)
 {
     struct job *job = w->job;
-    if (!take_answer(job, answer, output))
+    if (!decode_response(job, response, output))
         return false;
     w->job = NULL;
     w->tasks_done++;
     pool_job_ended(job);
-    drain(w); /* who waited for it decides what becomes of the queue, before the slot takes the next from there */
+    process_pool_drain(
+        w); /* who waited for it decides what becomes of the queue, before the slot takes the next from there */
     if (w->state != BUSY) /* the pool was stopped */
         return true;
-    if (w->force->max_tasks != INTEGER_ABSENT && w->tasks_done >= w->force->max_tasks)
-        dismiss(w);
+    if (w->pp->max_tasks != INTEGER_ABSENT && w->tasks_done >= w->pp->max_tasks)
+        worker_terminate(w);
     else
-        become_idle(w);
+        mark_idle(w);
     return true;
 }
 
-static bool on_frame(struct worker_process *child, const struct answer_frame *answer, const char *output)
+static bool on_frame(struct worker_process *proc, const struct response_frame *response, const char *output)
 {
-    struct worker *w = worker_of(child);
+    struct worker *w = worker_of(proc);
     if (w->state != STARTING)
-        return on_answer(w, answer, output);
-    uv_timer_stop(&w->clock);
-    become_idle(w);
+        return on_response(w, response, output);
+    uv_timer_stop(&w->timer);
+    mark_idle(w);
     return true;
 }
 
-static void on_unfit(struct worker_process *child)
+static void on_process_failed(struct worker_process *proc)
 {
-    leave(worker_of(child));
+    worker_retire(worker_of(proc));
 }
 
-static void on_gone(struct worker_process *child)
+static void on_process_closed(struct worker_process *proc)
 {
-    struct worker *w = worker_of(child);
+    struct worker *w = worker_of(proc);
     struct job *job = w->job;
-    bool quick = !w->dismissed && job == NULL && w->tasks_done == 0;
-    w->quick_deaths = quick ? w->quick_deaths + 1 : 0;
-    tell(w);
+    bool crashed_early = !w->expected_exit && job == NULL && w->tasks_done == 0;
+    w->crash_streak = crashed_early ? w->crash_streak + 1 : 0;
+    notify_worker_event(w);
     w->job = NULL;
     if (job != NULL)
-        blame(job, w);
-    replace(w);
+        set_exit_error(job, w);
+    worker_respawn(w);
     if (job != NULL)
         pool_job_ended(job);
-    drain(w);
+    process_pool_drain(w);
 }
 
-static const struct worker_process_events events = {.frame = on_frame, .unfit = on_unfit, .gone = on_gone};
+static const struct worker_process_events process_events = {
+    .frame = on_frame, .failed = on_process_failed, .closed = on_process_closed};
 
 /* A slot that waits for ever for its worker would be lost without a trace. */
-static void on_start_over(uv_timer_t *clock)
+static void on_start_timeout(uv_timer_t *timer)
 {
-    struct worker *w = container_of(clock, struct worker, clock);
+    struct worker *w = container_of(timer, struct worker, timer);
     if (!worker_process_is_ready(
-            &w->child)) { /* it has said something, or gone, and it is the loop that is late to tell */
-        uv_timer_start(clock, on_start_over, w->force->start_ms, 0);
+            &w->proc)) { /* it has said something, or gone, and it is the loop that is late to tell */
+        uv_timer_start(timer, on_start_timeout, w->pp->start_timeout_ms, 0);
         return;
     }
-    leave(w);
-    w->late = true;
-    worker_process_kill(&w->child);
+    worker_retire(w);
+    w->start_timed_out = true;
+    worker_process_kill(&w->proc);
 }
 
-static void spawn(struct worker *w)
+static void worker_spawn(struct worker *w)
 {
     w->state = STARTING;
-    w->up = w->late = w->canceled = w->dismissed = false;
+    w->ready = w->start_timed_out = w->canceled = w->expected_exit = false;
     w->tasks_done = 0;
     w->spawned_ns = uv_hrtime();
-    uv_loop_t *loop = w->force->pool.runtime->loop;
-    worker_process_spawn(&w->child, loop, w->force->command, &events);
+    uv_loop_t *loop = w->pp->pool.runtime->loop;
+    worker_process_spawn(&w->proc, loop, w->pp->command, &process_events);
     uv_update_time(loop); /* its clock may stand where it stood before something that took long, as our own start */
-    uv_timer_start(&w->clock, on_start_over, w->force->start_ms, 0);
+    uv_timer_start(&w->timer, on_start_timeout, w->pp->start_timeout_ms, 0);
 }
 
 /* -- the pool's backend -------------------------------------------------------------------------------------------- */
 
-static struct process_pool *force_of(struct pool *pool)
+static struct process_pool *process_pool_of(struct pool *pool)
 {
     return container_of(pool, struct process_pool, pool);
 }
 
 /* A worker that was killed while it was idle may not have been reaped yet; no task is to meet it. */
-static void force_check(struct pool *pool)
+static void process_pool_prune(struct pool *pool)
 {
-    struct process_pool *force = force_of(pool);
-    while (!list_empty(&force->idle)) {
-        struct worker *w = container_of(force->idle.next, struct worker, link);
-        if (worker_process_is_ready(&w->child))
+    struct process_pool *pp = process_pool_of(pool);
+    while (!list_empty(&pp->idle)) {
+        struct worker *w = container_of(pp->idle.next, struct worker, link);
+        if (worker_process_is_ready(&w->proc))
             return;
-        leave(w);
+        worker_retire(w);
     }
 }
 
-static int force_start(struct pool *pool, struct job *job)
+static int process_pool_start(struct pool *pool, struct job *job)
 {
-    struct process_pool *force = force_of(pool);
-    CHECK(!list_empty(&force->idle));
-    struct worker *w = container_of(force->idle.next, struct worker, link);
+    struct process_pool *pp = process_pool_of(pool);
+    CHECK(!list_empty(&pp->idle));
+    struct worker *w = container_of(pp->idle.next, struct worker, link);
     size_t len = type_serialized_size(job->function->input, job->input);
-    if (len > FRAME_MOST)
+    if (len > FRAME_MAX_LEN)
         return err_set(&job->e, ERR_INVALID, "The input is too large for a worker process");
-    struct parcel *parcel = parcel_new(job->function->name, len);
-    if (parcel == NULL)
+    struct request_buffer *request_buffer = request_buffer_new(job->function->name, len);
+    if (request_buffer == NULL)
         return err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to hand the task to a worker process");
-    type_serialize(job->function->input, job->input, parcel->input);
+    type_serialize(job->function->input, job->input, request_buffer->input);
 
     list_remove(&w->link);
     w->state = BUSY;
     w->job = job;
     job->slot = w;
-    job->pid = w->child.process.pid;
-    atomic_store_explicit(&job->tid, w->child.process.pid, memory_order_relaxed);
-    worker_process_send(&w->child, parcel);
+    job->pid = w->proc.handle.pid;
+    atomic_store_explicit(&job->tid, w->proc.handle.pid, memory_order_relaxed);
+    worker_process_send(&w->proc, request_buffer);
     return 0;
 }
 
-static void force_cancel(struct pool *pool, struct job *job)
+static void process_pool_cancel(struct pool *pool, struct job *job)
 {
     (void)pool;
     struct worker *w = job->slot;
-    if (w->child.exited)
+    if (w->proc.exited)
         return; /* it was faster than we, and the job ends with it in a moment */
     w->canceled = true;
-    dismiss(w);
+    worker_terminate(w);
 }
 
-static bool force_look(const struct pool *pool, struct arena *arena, struct pool_stats *out)
+static bool process_pool_get_stats(const struct pool *pool, struct arena *arena, struct pool_stats *out)
 {
-    const struct process_pool *force = container_of(pool, const struct process_pool, pool);
-    struct worker_stats *views = arena_calloc(arena, force->count, sizeof *views);
-    if (views == NULL)
+    const struct process_pool *pp = container_of(pool, const struct process_pool, pool);
+    struct worker_stats *stats = arena_calloc(arena, pp->count, sizeof *stats);
+    if (stats == NULL)
         return false;
-    out->restarts = force->restarts;
-    out->workers.items = views;
-    for (size_t i = 0; i < force->count; i++) {
-        const struct worker *w = &force->workers[i];
-        if (w->state != DOWN && w->state != LEAVING && !w->child.exited)
-            views[out->workers.count++] = (struct worker_stats){
-                .pid = w->child.process.pid,
+    out->restarts = pp->restarts;
+    out->workers.items = stats;
+    for (size_t i = 0; i < pp->count; i++) {
+        const struct worker *w = &pp->workers[i];
+        if (w->state != DOWN && w->state != STOPPING && !w->proc.exited)
+            stats[out->workers.count++] = (struct worker_stats){
+                .pid = w->proc.handle.pid,
                 .busy = w->state == BUSY,
                 .tasks_done = w->tasks_done,
                 .age_ns = uv_hrtime() - w->spawned_ns,
@@ -377,45 +379,49 @@ static bool force_look(const struct pool *pool, struct arena *arena, struct pool
     return true;
 }
 
-static void force_stop(struct pool *pool)
+static void process_pool_stop(struct pool *pool)
 {
-    struct process_pool *force = force_of(pool);
-    force->stopping = true;
-    for (size_t i = 0; i < force->count; i++) {
-        struct worker *w = &force->workers[i];
+    struct process_pool *pp = process_pool_of(pool);
+    pp->stopping = true;
+    for (size_t i = 0; i < pp->count; i++) {
+        struct worker *w = &pp->workers[i];
         if (w->state == DOWN)
-            uv_close((uv_handle_t *)&w->clock, on_clock_closed);
-        else if (w->state != LEAVING)
-            dismiss(w);
+            uv_close((uv_handle_t *)&w->timer, process_pool_on_timer_closed);
+        else if (w->state != STOPPING)
+            worker_terminate(w);
     }
 }
 
-static const struct pool_backend backend = {
-    .check = force_check, .start = force_start, .cancel = force_cancel, .get_stats = force_look, .stop = force_stop};
+static const struct pool_backend process_pool_backend = {.prune = process_pool_prune,
+                                                         .start = process_pool_start,
+                                                         .cancel = process_pool_cancel,
+                                                         .get_stats = process_pool_get_stats,
+                                                         .stop = process_pool_stop};
 
 int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
                   struct err *e)
 {
     size_t count = (size_t)config->size;
-    struct process_pool *force = calloc(1, sizeof *force + count * sizeof force->workers[0]);
-    if (force == NULL)
+    struct process_pool *pp = calloc(1, sizeof *pp + count * sizeof pp->workers[0]);
+    if (pp == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the worker processes");
-    pool_init(&force->pool, runtime, &backend, STR("processes"), EXECUTOR_PROCESSES, config->size, config->size_source,
-              queue_limit);
-    force->command = config->command;
-    force->max_tasks = config->max_tasks;
-    force->start_ms = (config->start_ns == 0 ? WORKER_START_NS : config->start_ns) / NS_PER_MS;
-    force->on_worker = config->on_worker;
-    force->user = config->user;
-    force->count = force->left = count;
-    list_init(&force->idle);
-    *out = &force->pool;
+    pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, config->size,
+              config->size_source, queue_limit);
+    pp->command = config->command;
+    pp->max_tasks = config->max_tasks;
+    pp->start_timeout_ms =
+        (config->start_timeout_ns == 0 ? WORKER_START_TIMEOUT_NS : config->start_timeout_ns) / NS_PER_MS;
+    pp->on_worker_event = config->on_worker_event;
+    pp->user = config->user;
+    pp->count = pp->open_workers = count;
+    list_init(&pp->idle);
+    *out = &pp->pool;
     for (size_t i = 0; i < count; i++) {
-        struct worker *w = &force->workers[i];
-        w->force = force;
+        struct worker *w = &pp->workers[i];
+        w->pp = pp;
         list_init(&w->link);
-        uv_timer_init(runtime->loop, &w->clock);
-        spawn(w);
+        uv_timer_init(runtime->loop, &w->timer);
+        worker_spawn(w);
     }
     return 0;
 }

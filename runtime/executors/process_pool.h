@@ -19,7 +19,7 @@
 
 /* A worker is up some milliseconds after its spawn. One that isn't after ten seconds hangs, even on a machine that is a
  * thousand times slower for a while, and its slot is of no use until it is replaced. */
-#define WORKER_START_NS (10 * NS_PER_SECOND)
+#define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
 /* Starts the pool. ERR_OUT_OF_MEMORY; a worker that can't be spawned is tried again later, as one that died. */
 int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,

@@ -2,24 +2,24 @@
 
 #include "runtime/types/limits.h"
 
-int run_spend_read(struct run_context *run, int64_t bytes)
+int run_reserve_read(struct run_context *run, int64_t bytes)
 {
-    long long left = atomic_load_explicit(run->read_quota, memory_order_relaxed);
+    long long available = atomic_load_explicit(run->read_quota, memory_order_relaxed);
     do {
-        if (bytes > 0 && left < bytes)
+        if (bytes > 0 && available < bytes)
             return err_set(
                 run->e, ERR_LIMIT_EXCEEDED,
                 "The request reads more than %lld bytes from files and directories, the limit max_read_bytes; "
                 "GET /v1/fs/PATH has none",
                 (long long)run->limits->max_read_bytes);
-    } while (!atomic_compare_exchange_weak_explicit(run->read_quota, &left, left - bytes, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    run->spent += bytes;
+    } while (!atomic_compare_exchange_weak_explicit(run->read_quota, &available, available - bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    run->read_reserved += bytes;
     return 0;
 }
 
-void run_settle_read(struct run_context *run, int64_t bytes)
+void run_release_read(struct run_context *run, int64_t bytes)
 {
     atomic_fetch_add_explicit(run->read_quota, bytes, memory_order_relaxed);
-    run->spent -= bytes;
+    run->read_reserved -= bytes;
 }

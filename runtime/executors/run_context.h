@@ -22,7 +22,7 @@ struct run_context {
     const struct limits *limits;  /* NULL in a worker process */
     atomic_llong *read_quota;     /* bytes of files that the request may still read; NULL in a worker process */
     const struct file_root *jail; /* where paths are looked up; NULL but on the executor files */
-    int64_t spent;                /* of read_quota, by this run; who fails gets it back */
+    int64_t read_reserved;        /* of read_quota, by this run; who fails gets it back */
     struct err *e;                /* to be filled, by err_set(), when it fails */
 };
 
@@ -33,8 +33,8 @@ static inline bool run_canceled(const struct run_context *run)
 
 /* Takes what is to be read, before there is memory for it, off what the request may read, all its tasks together. 0, or
  * ERR_LIMIT_EXCEEDED with nothing taken. */
-int run_spend_read(struct run_context *run, int64_t bytes);
-void run_settle_read(struct run_context *run,
-                     int64_t bytes); /* it was so much less than paid for; or more, if below 0 */
+int run_reserve_read(struct run_context *run, int64_t bytes);
+void run_release_read(struct run_context *run,
+                      int64_t bytes); /* it was so much less than paid for; or more, if below 0 */
 
 #endif

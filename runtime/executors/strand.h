@@ -15,7 +15,7 @@ struct strand {
     bool busy;                /* a job of it is in the queue or in a slot, or its thread has not returned */
 };
 
-static inline void lane_init(struct strand *strand)
+static inline void strand_init(struct strand *strand)
 {
     list_init(&strand->waiting);
     strand->busy = false;

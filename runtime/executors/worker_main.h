@@ -14,18 +14,18 @@
 #include "runtime/task/task_spec.h"
 
 enum {
-    WORKER_FD = 3,                 /* the socket, in a worker */
-    FRAME_MOST = 64 * 1024 * 1024, /* bytes of a value in a frame */
-    FUNCTION_NAME_MOST = 32,
+    WORKER_FD = 3,                    /* the socket, in a worker */
+    FRAME_MAX_LEN = 64 * 1024 * 1024, /* bytes of a value in a frame */
+    FUNCTION_NAME_MAX = 32,
 };
 
 struct request_frame {
-    uint64_t number;                   /* from 1 */
-    uint64_t len;                      /* of the input, which follows */
-    char function[FUNCTION_NAME_MOST]; /* NUL-terminated */
+    uint64_t number;                  /* from 1 */
+    uint64_t len;                     /* of the input, which follows */
+    char function[FUNCTION_NAME_MAX]; /* NUL-terminated */
 };
 
-struct answer_frame {
+struct response_frame {
     uint64_t number; /* of the request; 0: to none */
     uint32_t len;    /* of the output, which follows; 0 when rc isn't */
     int32_t rc;
@@ -36,6 +36,6 @@ struct answer_frame {
 
 /* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the other side closes it, or goes. Returns the
  * process's exit code. memory_bytes: how much address space it may take beyond what it has now; INTEGER absent: no limit. */
-int worker_run(const struct function *const *table, int64_t memory_bytes);
+int worker_serve(const struct function *const *table, int64_t memory_bytes);
 
 #endif

@@ -12,101 +12,103 @@
 
 /* -- the end ------------------------------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *handle)
+static void worker_process_on_closed(uv_handle_t *handle)
 {
-    struct worker_process *c = handle->data;
-    if (--c->handles > 0)
+    struct worker_process *proc = handle->data;
+    if (--proc->open_handles > 0)
         return;
-    free(c->output);
-    c->output = NULL;
-    c->events->gone(c);
+    free(proc->output);
+    proc->output = NULL;
+    proc->events->closed(proc);
 }
 
-static void close_handles(struct worker_process *c)
+static void close_handles(struct worker_process *proc)
 {
-    c->handles = 3;
-    uv_close((uv_handle_t *)&c->process, on_closed);
-    uv_close((uv_handle_t *)&c->channel, on_closed);
-    uv_close((uv_handle_t *)&c->errors, on_closed);
+    proc->open_handles = 3;
+    uv_close((uv_handle_t *)&proc->handle, worker_process_on_closed);
+    uv_close((uv_handle_t *)&proc->channel, worker_process_on_closed);
+    uv_close((uv_handle_t *)&proc->stderr_pipe, worker_process_on_closed);
 }
 
-void worker_process_kill(struct worker_process *c)
+void worker_process_kill(struct worker_process *proc)
 {
-    c->over = true;
-    if (!c->exited)
-        uv_process_kill(&c->process, SIGKILL);
+    proc->terminated = true;
+    if (!proc->exited)
+        uv_process_kill(&proc->handle, SIGKILL);
 }
 
-static void give_up(struct worker_process *c, int fault)
+static void worker_process_fail(struct worker_process *proc, int fault)
 {
-    if (c->over)
+    if (proc->terminated)
         return;
-    c->fault = fault;
-    worker_process_kill(c);
-    c->events->unfit(c);
+    proc->fault = fault;
+    worker_process_kill(proc);
+    proc->events->failed(proc);
 }
 
 /* -- what it says -------------------------------------------------------------------------------------------------- */
 
-static void end_frame(struct worker_process *c)
+static void complete_frame(struct worker_process *proc)
 {
-    char *output = c->output;
-    c->output = NULL;
-    c->got = 0;
-    c->awaited = false;
-    if (!c->events->frame(c, &c->answer, output))
-        give_up(c, ERR_WORKER_CRASHED);
+    char *output = proc->output;
+    proc->output = NULL;
+    proc->received = 0;
+    proc->expecting_frame = false;
+    if (!proc->events->frame(proc, &proc->response, output))
+        worker_process_fail(proc, ERR_WORKER_CRASHED);
     free(output);
 }
 
 /* Looks at the head as soon as it is there: what is no answer may not end either. */
-static int begin_output(struct worker_process *c)
+static int check_header(struct worker_process *proc)
 {
-    if (c->answer.number != c->number || c->answer.len > FRAME_MOST)
+    if (proc->response.number != proc->number || proc->response.len > FRAME_MAX_LEN)
         return ERR_WORKER_CRASHED;
-    c->output = malloc(c->answer.len + 1);
-    return c->output == NULL ? ERR_OUT_OF_MEMORY : 0;
+    proc->output = malloc(proc->response.len + 1);
+    return proc->output == NULL ? ERR_OUT_OF_MEMORY : 0;
 }
 
-static void take_bytes(struct worker_process *c, const char *bytes, size_t len)
+static void receive_bytes(struct worker_process *proc, const char *bytes, size_t len)
 {
-    const size_t head = sizeof c->answer;
-    while (len > 0 && !c->over) {
-        if (!c->awaited) {
-            give_up(c, ERR_WORKER_CRASHED);
+    const size_t header_len = sizeof proc->response;
+    while (len > 0 && !proc->terminated) {
+        if (!proc->expecting_frame) {
+            worker_process_fail(proc, ERR_WORKER_CRASHED);
             return;
         }
-        char *to = c->got < head ? (char *)&c->answer + c->got : c->output + (c->got - head);
-        size_t missing = (c->got < head ? head : head + c->answer.len) - c->got;
-        size_t n = len < missing ? len : missing;
-        memcpy(to, bytes, n);
-        c->got += n;
+        char *dest = proc->received < header_len ? (char *)&proc->response + proc->received
+                                                 : proc->output + (proc->received - header_len);
+        size_t remaining =
+            (proc->received < header_len ? header_len : header_len + proc->response.len) - proc->received;
+        size_t n = len < remaining ? len : remaining;
+        memcpy(dest, bytes, n);
+        proc->received += n;
         bytes += n;
         len -= n;
-        int fault = c->got == head ? begin_output(c) : 0;
-        if (fault == 0 && c->got >= head && c->got == head + c->answer.len && len > 0)
+        int fault = proc->received == header_len ? check_header(proc) : 0;
+        if (fault == 0 && proc->received >= header_len && proc->received == header_len + proc->response.len && len > 0)
             fault = ERR_WORKER_CRASHED; /* it goes on unasked: then this is no answer to trust either */
         if (fault != 0)
-            give_up(c, fault);
-        else if (c->got >= head && c->got == head + c->answer.len)
-            end_frame(c);
+            worker_process_fail(proc, fault);
+        else if (proc->received >= header_len && proc->received == header_len + proc->response.len)
+            complete_frame(proc);
     }
 }
 
-static void take_words(struct worker_process *c, const char *bytes, size_t len)
+static void receive_stderr(struct worker_process *proc, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] == '\n') {
-            c->words_ended = true;
+            proc->line_ended = true;
             continue;
         }
-        if (c->words_ended)
-            c->words_len = 0;
-        c->words_ended = false;
-        if (c->words_len < sizeof c->words - 1)
-            c->words[c->words_len++] = bytes[i] >= ' ' && bytes[i] < 127 ? bytes[i] : '?';
+        if (proc->line_ended)
+            proc->stderr_tail_len = 0;
+        proc->line_ended = false;
+        if (proc->stderr_tail_len < sizeof proc->stderr_tail - 1)
+            proc->stderr_tail[proc->stderr_tail_len++] = bytes[i] >= ' ' && bytes[i] < 127 ? bytes[i] : '?';
     }
-    c->words[c->words_len] = '\0';
+    proc->stderr_tail[proc->stderr_tail_len] = '\0';
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -118,20 +120,20 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void on_channel_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    struct worker_process *c = stream->data;
+    struct worker_process *proc = stream->data;
     if (n > 0)
-        take_bytes(c, buf->base, (size_t)n);
+        receive_bytes(proc, buf->base, (size_t)n);
     free(buf->base);
     if (n < 0 && n != UV_ENOBUFS) { /* for want of memory it is tried again at the next turn */
         uv_read_stop(stream);
-        give_up(c, 0);
+        worker_process_fail(proc, 0);
     }
 }
 
-static void on_errors_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_stderr_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     if (n > 0)
-        take_words(stream->data, buf->base, (size_t)n);
+        receive_stderr(stream->data, buf->base, (size_t)n);
     free(buf->base);
     if (n < 0 && n != UV_ENOBUFS)
         uv_read_stop(stream);
@@ -139,8 +141,8 @@ static void on_errors_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 /* What it had said before it exited. Its end of the pipe may live on in a process that it left behind, so this does not
  * wait for an end, and takes no more than a socket holds. */
-static void take_rest(struct worker_process *c, uv_pipe_t *pipe,
-                      void (*take)(struct worker_process *c, const char *bytes, size_t len))
+static void drain_pipe(struct worker_process *proc, uv_pipe_t *pipe,
+                       void (*consume)(struct worker_process *proc, const char *bytes, size_t len))
 {
     char bytes[16 * 1024];
     uv_os_fd_t fd;
@@ -150,88 +152,89 @@ static void take_rest(struct worker_process *c, uv_pipe_t *pipe,
         ssize_t n = read(fd, bytes, sizeof bytes);
         if (n <= 0)
             return;
-        take(c, bytes, (size_t)n);
+        consume(proc, bytes, (size_t)n);
     }
 }
 
-static void on_ended(uv_process_t *process, int64_t code, int signum)
+static void on_process_exit(uv_process_t *handle, int64_t code, int signum)
 {
-    struct worker_process *c = process->data;
-    c->exited = true;
-    c->exit_code = (int)code;
-    c->exit_signal = signum;
-    take_rest(c, &c->errors, take_words);
-    take_rest(c, &c->channel, take_bytes);
-    give_up(c, 0);
-    close_handles(c);
+    struct worker_process *proc = handle->data;
+    proc->exited = true;
+    proc->exit_code = (int)code;
+    proc->exit_signal = signum;
+    drain_pipe(proc, &proc->stderr_pipe, receive_stderr);
+    drain_pipe(proc, &proc->channel, receive_bytes);
+    worker_process_fail(proc, 0);
+    close_handles(proc);
 }
 
 /* -- the beginning ------------------------------------------------------------------------------------------------- */
 
-void worker_process_spawn(struct worker_process *c, uv_loop_t *loop, char *const *command,
+void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events)
 {
-    *c = (struct worker_process){.events = events, .awaited = true};
-    uv_pipe_init(loop, &c->channel, 0);
-    uv_pipe_init(loop, &c->errors, 0);
-    c->process.data = c->channel.data = c->errors.data = c;
+    *proc = (struct worker_process){.events = events, .expecting_frame = true};
+    uv_pipe_init(loop, &proc->channel, 0);
+    uv_pipe_init(loop, &proc->stderr_pipe, 0);
+    proc->handle.data = proc->channel.data = proc->stderr_pipe.data = proc;
     uv_stdio_container_t stdio[WORKER_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
-        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->errors},
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->channel},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&proc->stderr_pipe},
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&proc->channel},
     };
     uv_process_options_t options = {
-        .exit_cb = on_ended,
+        .exit_cb = on_process_exit,
         .file = command[0],
         .args = (char **)command, /* libuv does not write to it */
         .stdio_count = WORKER_FD + 1,
         .stdio = stdio,
     };
-    c->spawn_error = uv_spawn(loop, &c->process, &options);
-    if (c->spawn_error != 0) {
-        c->exited = c->over = true;
-        close_handles(c);
+    proc->spawn_error = uv_spawn(loop, &proc->handle, &options);
+    if (proc->spawn_error != 0) {
+        proc->exited = proc->terminated = true;
+        close_handles(proc);
         return;
     }
-    uv_read_start((uv_stream_t *)&c->channel, on_allocate, on_channel_read);
-    uv_read_start((uv_stream_t *)&c->errors, on_allocate, on_errors_read);
+    uv_read_start((uv_stream_t *)&proc->channel, on_allocate, on_channel_read);
+    uv_read_start((uv_stream_t *)&proc->stderr_pipe, on_allocate, on_stderr_read);
 }
 
-static void on_written(uv_write_t *write, int status)
+static void on_write(uv_write_t *write, int status)
 {
-    struct worker_process *c = write->handle->data;
-    free(container_of(write, struct parcel, write));
+    struct worker_process *proc = write->handle->data;
+    free(container_of(write, struct request_buffer, write));
     if (status != 0 && status != UV_ECANCELED)
-        give_up(c, 0);
+        worker_process_fail(proc, 0);
 }
 
-struct parcel *parcel_new(const char *function, size_t len)
+struct request_buffer *request_buffer_new(const char *function, size_t len)
 {
-    struct parcel *parcel = malloc(sizeof *parcel + len);
-    if (parcel == NULL)
+    struct request_buffer *request_buffer = malloc(sizeof *request_buffer + len);
+    if (request_buffer == NULL)
         return NULL;
-    parcel->frame = (struct request_frame){.len = len};
-    CHECK(strlen(function) < sizeof parcel->frame.function);
-    snprintf(parcel->frame.function, sizeof parcel->frame.function, "%s", function);
-    return parcel;
+    request_buffer->frame = (struct request_frame){.len = len};
+    CHECK(strlen(function) < sizeof request_buffer->frame.function);
+    snprintf(request_buffer->frame.function, sizeof request_buffer->frame.function, "%s", function);
+    return request_buffer;
 }
 
-void worker_process_send(struct worker_process *c, struct parcel *parcel)
+void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer)
 {
-    c->awaited = true;
-    parcel->frame.number = ++c->number;
-    uv_buf_t buf = uv_buf_init((char *)&parcel->frame, (unsigned)(sizeof parcel->frame + parcel->frame.len));
-    if (uv_write(&parcel->write, (uv_stream_t *)&c->channel, &buf, 1, on_written) == 0)
+    proc->expecting_frame = true;
+    request_buffer->frame.number = ++proc->number;
+    uv_buf_t buf = uv_buf_init((char *)&request_buffer->frame,
+                               (unsigned)(sizeof request_buffer->frame + request_buffer->frame.len));
+    if (uv_write(&request_buffer->write, (uv_stream_t *)&proc->channel, &buf, 1, on_write) == 0)
         return;
-    free(parcel);
-    give_up(c, 0);
+    free(request_buffer);
+    worker_process_fail(proc, 0);
 }
 
-bool worker_process_is_ready(const struct worker_process *c)
+bool worker_process_is_ready(const struct worker_process *proc)
 {
     char byte;
     uv_os_fd_t fd;
-    return !c->over && !c->exited && uv_fileno((const uv_handle_t *)&c->channel, &fd) == 0 &&
+    return !proc->terminated && !proc->exited && uv_fileno((const uv_handle_t *)&proc->channel, &fd) == 0 &&
            recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }

@@ -18,54 +18,56 @@ struct worker_process;
 struct worker_process_events {
     /* The frame that was awaited is there, whole, with `output` of answer->len bytes lent for the call. False: it makes no
      * sense. Also called when it has exited: an answer may be the last it did. */
-    bool (*frame)(struct worker_process *child, const struct answer_frame *answer, const char *output);
+    bool (*frame)(struct worker_process *proc, const struct response_frame *response, const char *output);
     /* It will be of no use any more, and is killed if it hasn't exited. Not called after worker_process_kill(). */
-    void (*unfit)(struct worker_process *child);
-    void (*gone)(struct worker_process *child);
+    void (*failed)(struct worker_process *proc);
+    void (*closed)(struct worker_process *proc);
 };
 
 struct worker_process {
     const struct worker_process_events *events;
-    uv_process_t process;
-    uv_pipe_t channel; /* frames, both ways */
-    uv_pipe_t errors;  /* its stderr */
-    int handles;       /* of these three, that are not closed yet */
-    bool exited;       /* or could not be spawned */
-    bool over;         /* it was killed, or unfit() was called: what it says doesn't count any more */
-    int spawn_error;   /* of uv_spawn(); 0: it was spawned */
+    uv_process_t handle;
+    uv_pipe_t channel;     /* frames, both ways */
+    uv_pipe_t stderr_pipe; /* its stderr */
+    int open_handles;      /* of these three, that are not closed yet */
+    bool exited;           /* or could not be spawned */
+    bool terminated;       /* it was killed, or unfit() was called: what it says doesn't count any more */
+    int spawn_error;       /* of uv_spawn(); 0: it was spawned */
     int exit_signal, exit_code;
-    int fault;    /* why we killed it: ERR_WORKER_CRASHED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
-    bool awaited; /* a frame is, with this number; any other is nonsense */
-    uint64_t number; /* of the last request; 0: there was none */
-    struct answer_frame answer;
-    char *output; /* owned; answer.len bytes, once the frame's head is there */
-    size_t got;   /* bytes of the frame, head included */
-    size_t words_len;
-    char words[161];  /* its last line on stderr, as far as there is room; printable ASCII, NUL-terminated */
-    bool words_ended; /* by a newline: the next byte begins a new line */
+    int fault; /* why we killed it: ERR_WORKER_CRASHED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
+    bool expecting_frame; /* a frame is, with this number; any other is nonsense */
+    uint64_t number;      /* of the last request; 0: there was none */
+    struct response_frame response;
+    char *output;    /* owned; answer.len bytes, once the frame's head is there */
+    size_t received; /* bytes of the frame, head included */
+    size_t stderr_tail_len;
+    char stderr_tail[161]; /* its last line on stderr, as far as there is room; printable ASCII, NUL-terminated */
+    bool line_ended;       /* by a newline: the next byte begins a new line */
 };
 
 /* A request on its way. */
-struct parcel {
+struct request_buffer {
     uv_write_t write;
     struct request_frame frame;
     char input[]; /* frame.len bytes */
 };
-_Static_assert(offsetof(struct parcel, input) == offsetof(struct parcel, frame) + sizeof(struct request_frame),
+_Static_assert(offsetof(struct request_buffer, input) ==
+                   offsetof(struct request_buffer, frame) + sizeof(struct request_frame),
                "the input follows the frame's head");
 
 /* Spawns it, and awaits its first frame. When it can't be spawned it is gone soon. */
-void worker_process_spawn(struct worker_process *child, uv_loop_t *loop, char *const *command,
+void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events);
 
-struct parcel *parcel_new(const char *function, size_t len); /* NULL: no memory. Its input is to be filled */
+struct request_buffer *request_buffer_new(const char *function,
+                                          size_t len); /* NULL: no memory. Its input is to be filled */
 
-/* Takes the parcel over, and awaits the answer. */
-void worker_process_send(struct worker_process *child, struct parcel *parcel);
+/* Takes the request_buffer over, and awaits the answer. */
+void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer);
 
 /* False when it has gone, or goes on talking, which the loop has not told yet. */
-bool worker_process_is_ready(const struct worker_process *child);
+bool worker_process_is_ready(const struct worker_process *proc);
 
-void worker_process_kill(struct worker_process *child); /* without a call of unfit(); `gone` follows */
+void worker_process_kill(struct worker_process *proc); /* without a call of unfit(); `gone` follows */
 
 #endif

@@ -96,7 +96,7 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
     if (len > there)
         len = there;
     int64_t spent = len < range->most ? len : range->most;
-    int rc = run_spend_read(run, spent);
+    int rc = run_reserve_read(run, spent);
     if (rc != 0)
         return rc;
     char *bytes = arena_alloc(arena, (size_t)len + 1);
@@ -108,7 +108,7 @@ static int read_inside(const struct file_range *range, int64_t size, bool charac
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (characters)
         text.len = utf8_prefix_len(text, (size_t)range->most);
-    run_settle_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
+    run_release_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
     bytes[text.len] = '\0';
     *out = text;
     return 0;

@@ -49,7 +49,7 @@ struct file_range {
     struct str path; /* for messages */
 };
 
-/* All of these spend what they read (run_spend_read()). */
+/* All of these spend what they read (run_reserve_read()). */
 
 /* Reads a range as a client asked for it. In UTF-8 a character that the end of the range cuts is left out, but one character
  * is given in any case; what isn't UTF-8 is ERR_INVALID_UTF8. */

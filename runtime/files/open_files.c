@@ -153,7 +153,7 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     file->fd = -1;
     file->lease_ns = lease_ns;
     file->lease.fire = on_lease_over;
-    lane_init(&file->strand);
+    strand_init(&file->strand);
     if (tsearch(file, &files->by_id, compare) == NULL)
         goto err_after_reserve;
     file->listed = true;

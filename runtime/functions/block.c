@@ -46,11 +46,11 @@ static int block_run(const void *in, void *out, struct run_context *run)
     (void)run; /* that it does not look whether it was canceled is the point of it */
     const struct block_input *input = in;
     struct block_output *output = out;
-    uint64_t from = now_ns(), until = from + input->duration_ns;
-    struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SECOND), .tv_nsec = (long)(until % NS_PER_SECOND)};
+    uint64_t started = now_ns(), wakeup = started + input->duration_ns;
+    struct timespec end = {.tv_sec = (time_t)(wakeup / NS_PER_SECOND), .tv_nsec = (long)(wakeup % NS_PER_SECOND)};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
         ;
-    output->blocked_ns = now_ns() - from;
+    output->blocked_ns = now_ns() - started;
     return 0;
 }
 

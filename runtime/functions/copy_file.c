@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 enum {
-    STEP = 8 << 20,     /* bytes between two looks at whether anybody still waits */
-    BUFFER = 256 << 10, /* bytes at a time, where the kernel can't copy by itself */
+    CHUNK_SIZE = 8 << 20,    /* bytes between two looks at whether anybody still waits */
+    BUFFER_SIZE = 256 << 10, /* bytes at a time, where the kernel can't copy by itself */
 };
 
 struct copy_file_input {
@@ -47,7 +47,7 @@ static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "CopyFileResult", .fields = output_fields, .size = sizeof(struct copy_file_output)};
 
 /* A copy under way. */
-struct copying {
+struct copy_state {
     const struct copy_file_input *input;
     int from, to;   /* descriptors; borrowed */
     int64_t copied; /* bytes */
@@ -55,49 +55,50 @@ struct copying {
 };
 
 /* Copies a piece. *n is how many bytes, 0 at the end of the file. */
-static int copy_by_hand(struct copying *c, size_t *n, struct err *e)
+static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
 {
-    ssize_t got;
+    ssize_t bytes_read;
     do
-        got = pread(c->from, c->buffer, BUFFER, c->copied);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
+        bytes_read = pread(c->from, c->buffer, BUFFER_SIZE, c->copied);
+    while (bytes_read < 0 && errno == EINTR);
+    if (bytes_read < 0)
         return jail_error(e, errno, c->input->from);
-    *n = (size_t)got;
+    *n = (size_t)bytes_read;
     return file_write_at(c->to, c->copied, (struct str){c->buffer, *n}, c->input->to, e);
 }
 
-static int copy_piece(struct copying *c, size_t *n, struct err *e)
+static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
 {
     if (c->buffer != NULL)
-        return copy_by_hand(c, n, e);
+        return copy_read_write(c, n, e);
     off_t from = c->copied, to = c->copied;
-    ssize_t done;
+    ssize_t bytes_copied;
     do
-        done = copy_file_range(c->from, &from, c->to, &to, STEP, 0);
-    while (done < 0 && errno == EINTR);
-    bool unable = done < 0 ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
-                           : done == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
-    if (done < 0 && !unable)
+        bytes_copied = copy_file_range(c->from, &from, c->to, &to, CHUNK_SIZE, 0);
+    while (bytes_copied < 0 && errno == EINTR);
+    bool unsupported = bytes_copied < 0
+                           ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
+                           : bytes_copied == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
+    if (bytes_copied < 0 && !unsupported)
         return jail_error(e, errno, c->input->to);
-    if (!unable) {
-        *n = (size_t)done;
+    if (!unsupported) {
+        *n = (size_t)bytes_copied;
         return 0;
     }
-    c->buffer = malloc(BUFFER);
+    c->buffer = malloc(BUFFER_SIZE);
     if (c->buffer == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to copy the file");
-    return copy_by_hand(c, n, e);
+    return copy_read_write(c, n, e);
 }
 
-static int copy_all(struct copying *c, struct run_context *run)
+static int copy_all(struct copy_state *c, struct run_context *run)
 {
     size_t n = 0;
     int rc;
     do {
         if (run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the copy any more; there is none");
-        rc = copy_piece(c, &n, run->e);
+        rc = copy_chunk(c, &n, run->e);
         if (rc == 0)
             c->copied += (int64_t)n;
     } while (rc == 0 && n > 0);
@@ -108,8 +109,8 @@ static int copy_all(struct copying *c, struct run_context *run)
 static int copy_to(const struct copy_file_input *input, int from, const struct jail_entry *entry,
                    struct copy_file_output *output, struct run_context *run)
 {
-    struct copying copying = {.input = input, .from = from};
-    struct jail_draft draft;
+    struct copy_state copy_state = {.input = input, .from = from};
+    struct jail_draft temp;
     struct stat stat;
     if (!input->replace && entry->slashed)
         return jail_error(run->e, EISDIR, input->to);
@@ -117,18 +118,18 @@ static int copy_to(const struct copy_file_input *input, int from, const struct j
         return jail_error(run->e, EEXIST, input->to);
     if (fstat(from, &stat) != 0)
         return jail_error(run->e, errno, input->from);
-    int rc = jail_draft(run->jail, stat.st_mode & 0777, &draft, run->e);
+    int rc = jail_draft(run->jail, stat.st_mode & 0777, &temp, run->e);
     if (rc != 0)
         return rc;
-    copying.to = draft.fd;
-    rc = copy_all(&copying, run);
-    free(copying.buffer);
+    copy_state.to = temp.fd;
+    rc = copy_all(&copy_state, run);
+    free(copy_state.buffer);
     if (rc != 0) {
-        jail_drop(run->jail, &draft);
+        jail_drop(run->jail, &temp);
         return rc;
     }
-    rc = jail_publish(run->jail, &draft, entry, !input->replace, input->fsync, input->to, run->e);
-    output->size_bytes = rc == 0 ? copying.copied : 0;
+    rc = jail_publish(run->jail, &temp, entry, !input->replace, input->fsync, input->to, run->e);
+    output->size_bytes = rc == 0 ? copy_state.copied : 0;
     return rc;
 }
 

@@ -24,19 +24,19 @@ struct script_output {
 
 static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
 
-#define CALL(member) offsetof(struct file_call, member)
+#define CALL_OFFSET(member) offsetof(struct file_call, member)
 static const struct field step_fields[] = {
-    {"op", &op_type, CALL(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
-    {"data", &data_type, CALL(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
-    {"lines", &file_lines_type, CALL(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
-    {"length", &read_length_type, CALL(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
-    {"offset", &file_distance_type, CALL(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
-    {"size", &file_bytes_type, CALL(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
-    {"whence", &file_whence_type, CALL(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
+    {"op", &op_type, CALL_OFFSET(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
+    {"data", &data_type, CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
+    {"lines", &file_lines_type, CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
+    {"length", &read_length_type, CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
+    {"offset", &file_distance_type, CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
+    {"size", &file_bytes_type, CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
+    {"whence", &file_whence_type, CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
     {0},
 };
 
-static const struct field *find(const struct type *record, const char *name)
+static const struct field *find_record_field(const struct type *record, const char *name)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
         if (strcmp(f->name, name) == 0)
@@ -50,14 +50,14 @@ static bool step_check(const void *data, struct check_error *check_error)
     const struct file_call *call = data;
     const struct type *input = file_methods[call->op].function.input;
     for (const struct field *f = step_fields + 1; f->name != NULL; f++) {
-        bool given = !type_is_absent(f->type, (const char *)data + f->offset);
-        const struct field *taken = find(input, f->name);
-        bool needed = taken != NULL && taken->presence == FIELD_REQUIRED;
-        if (given ? taken != NULL : !needed)
+        bool provided = !type_is_absent(f->type, (const char *)data + f->offset);
+        const struct field *accepted = find_record_field(input, f->name);
+        bool required = accepted != NULL && accepted->presence == FIELD_REQUIRED;
+        if (provided ? accepted != NULL : !required)
             continue;
         char pointer[sizeof check_error->pointer];
         snprintf(pointer, sizeof pointer, "/%s", f->name);
-        return check_error_set(check_error, pointer, given ? "is nothing that %s takes" : "is required by %s",
+        return check_error_set(check_error, pointer, provided ? "is nothing that %s takes" : "is required by %s",
                                file_method_names[call->op]);
     }
     if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0)
@@ -108,13 +108,13 @@ static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "FileScriptOutput", .fields = output_fields, .size = sizeof(struct script_output)};
 
 /* Says which step it was, before what it was. */
-static int step_failed(struct err *e, size_t index, int op)
+static int set_step_error(struct err *e, size_t index, int op)
 {
-    struct err why = *e;
-    return err_set(e, why.rc, "Step %zu (%s): %s", index, file_method_names[op], why.msg);
+    struct err cause = *e;
+    return err_set(e, cause.rc, "Step %zu (%s): %s", index, file_method_names[op], cause.msg);
 }
 
-static int do_step(const struct file_call *call, struct step_output *step, struct run_context *run)
+static int run_step(const struct file_call *call, struct step_output *step, struct run_context *run)
 {
     const struct file_method *method = &file_methods[call->op];
     struct file_result *result = arena_alloc(run->arena, sizeof *result);
@@ -144,9 +144,9 @@ static int script_run(const void *in, void *out, struct run_context *run)
         if (run_canceled(run))
             rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the script any more");
         else
-            rc = do_step(&call, &steps[i], run);
+            rc = run_step(&call, &steps[i], run);
         if (rc != 0)
-            step_failed(run->e, i, call.op);
+            set_step_error(run->e, i, call.op);
     }
     if (file.fd >= 0)
         close(file.fd);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const char *const mode_names[] = {"all", "all_settled", "any", "race", "quorum", NULL};
+static const char *const gather_mode_names[] = {"all", "all_settled", "any", "race", "quorum", NULL};
 
 struct counts {
     int64_t total, succeeded, failed, canceled;
@@ -24,7 +24,7 @@ struct gather_output {
 
 static const struct type tasks_type = {
     .kind = TYPE_ARRAY, .item = &task_spec_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
-static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = gather_mode_names};
 static const struct type positive_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 static const struct type serial_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
@@ -80,7 +80,7 @@ static bool gather_check(const void *data, struct check_error *check_error)
 {
     const struct gather_input *input = data;
     bool has_quorum = !type_is_absent(&positive_type, &input->quorum);
-    const char *mode = mode_names[input->mode];
+    const char *mode = gather_mode_names[input->mode];
     if (input->mode == MODE_QUORUM && !has_quorum)
         return check_error_set(check_error, "/quorum", "is required in mode quorum");
     if (input->mode != MODE_QUORUM && has_quorum)
@@ -105,28 +105,30 @@ const struct array *gather_children(const void *input)
     return &((const struct gather_input *)input)->tasks;
 }
 
-static enum verdict judge(const struct gather_input *input, const struct counts *counts, bool all_ended)
+static enum status gather_evaluate(const struct gather_input *input, const struct counts *counts, bool all_ended)
 {
     int64_t failed = counts->failed + counts->canceled; /* until the verdict, nobody but a client cancels a child */
     switch ((enum mode)input->mode) {
     case MODE_ALL:
-        return failed > input->tolerated_failures ? LOST : all_ended ? WON : UNDECIDED;
+        return failed > input->tolerated_failures ? GATHER_FAILED : all_ended ? GATHER_SUCCEEDED : GATHER_PENDING;
     case MODE_ALL_SETTLED:
-        return all_ended ? WON : UNDECIDED;
+        return all_ended ? GATHER_SUCCEEDED : GATHER_PENDING;
     case MODE_ANY:
-        return counts->succeeded > 0 ? WON : all_ended ? LOST : UNDECIDED;
+        return counts->succeeded > 0 ? GATHER_SUCCEEDED : all_ended ? GATHER_FAILED : GATHER_PENDING;
     case MODE_RACE:
-        return counts->succeeded > 0 ? WON : failed > 0 ? LOST : UNDECIDED;
+        return counts->succeeded > 0 ? GATHER_SUCCEEDED : failed > 0 ? GATHER_FAILED : GATHER_PENDING;
     case MODE_QUORUM:
-        return counts->succeeded >= input->quorum ? WON : failed > counts->total - input->quorum ? LOST : UNDECIDED;
+        return counts->succeeded >= input->quorum       ? GATHER_SUCCEEDED
+               : failed > counts->total - input->quorum ? GATHER_FAILED
+                                                        : GATHER_PENDING;
     }
-    return UNDECIDED;
+    return GATHER_PENDING;
 }
 
-static void start_children(struct gather *gather, size_t most)
+static void start_children(struct gather *gather, size_t limit)
 {
-    while (gather->next < gather->family.count && gather->active < most) {
-        struct task *child = gather->family.children[gather->next++];
+    while (gather->next < gather->children.count && gather->active < limit) {
+        struct task *child = gather->children.children[gather->next++];
         if (task_ended(child)) /* its deadline passed before its turn came */
             continue;
         task_queue(child);
@@ -134,21 +136,21 @@ static void start_children(struct gather *gather, size_t most)
     }
 }
 
-static size_t concurrency(const struct gather_input *input)
+static size_t concurrency_limit(const struct gather_input *input)
 {
     return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
 }
 
 /* Who looks at the error alone is to see what went wrong, without a search through the children. */
-static void say_lost(struct gather *gather, const char *mode, const struct counts *c)
+static void set_failure(struct gather *gather, const char *mode, const struct counts *c)
 {
     char cause[sizeof gather->e.msg] = "";
     const struct task *first = gather->first_failed;
     if (first != NULL) {
         struct str name = first->spec->options.name;
-        bool named = name.len > 0;
-        snprintf(cause, sizeof cause, "; task %u%s%.*s%s failed first: %s", first->index, named ? " (" : "",
-                 (int)str_truncate(name, 40), named ? name.at : "", named ? ")" : "",
+        bool has_name = name.len > 0;
+        snprintf(cause, sizeof cause, "; task %u%s%.*s%s failed first: %s", first->index, has_name ? " (" : "",
+                 (int)str_truncate(name, 40), has_name ? name.at : "", has_name ? ")" : "",
                  first->detail != NULL ? first->detail : error_title(first->rc));
     }
     err_set(&gather->e, ERR_CHILD_FAILED,
@@ -156,21 +158,21 @@ static void say_lost(struct gather *gather, const char *mode, const struct count
             (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
 }
 
-static void end(struct task *task)
+static void gather_end(struct task *task)
 {
     const struct gather_input *input = task->spec->input;
     struct gather *gather = task_state(task);
     const struct gather_output *output = task_output(task);
     task->has_output = true;
-    if (task->state == TASK_CANCELING && gather->verdict != WON) { /* else the cancel came too late */
-        task_end_canceled(task, children_effect(&gather->family));
+    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* else the cancel came too late */
+        task_end_canceled(task, children_effect(&gather->children));
         return;
     }
-    if (gather->verdict == LOST) {
-        say_lost(gather, mode_names[input->mode], &output->counts);
+    if (gather->status == GATHER_FAILED) {
+        set_failure(gather, gather_mode_names[input->mode], &output->counts);
         task->detail = gather->e.msg;
     }
-    task_end(task, gather->verdict == WON ? 0 : ERR_CHILD_FAILED);
+    task_end(task, gather->status == GATHER_SUCCEEDED ? 0 : ERR_CHILD_FAILED);
 }
 
 void gather_start(struct task *task)
@@ -181,37 +183,37 @@ void gather_start(struct task *task)
     *output = (struct gather_output){
         .mode = input->mode,
         .quorum = input->quorum,
-        .counts.total = (int64_t)gather->family.count,
-        .tasks = {gather->family.children, gather->family.count},
+        .counts.total = (int64_t)gather->children.count,
+        .tasks = {gather->children.children, gather->children.count},
     };
     type_set_absent(&count_type, &output->winner);
-    gather->verdict = judge(input, &output->counts, gather->family.count == 0);
-    if (gather->family.count == 0)
-        end(task);
+    gather->status = gather_evaluate(input, &output->counts, gather->children.count == 0);
+    if (gather->children.count == 0)
+        gather_end(task);
     else
-        start_children(gather, concurrency(input));
+        start_children(gather, concurrency_limit(input));
 }
 
 static void cancel_children(struct gather *gather, enum cancel_reason reason)
 {
-    gather->next = gather->family.count; /* nothing more is to start */
-    children_cancel(&gather->family, reason);
+    gather->next = gather->children.count; /* nothing more is to start */
+    children_cancel(&gather->children, reason);
 }
 
-static void decide(struct task *task, const struct task *child, bool all_ended)
+static void gather_resolve(struct task *task, const struct task *child, bool all_ended)
 {
     const struct gather_input *input = task->spec->input;
     struct gather *gather = task_state(task);
     struct gather_output *output = task_output(task);
-    bool wants_all = input->mode == MODE_ALL || input->mode == MODE_ALL_SETTLED;
-    if (task->state == TASK_CANCELING && wants_all && output->counts.canceled > 0)
+    bool requires_all = input->mode == MODE_ALL || input->mode == MODE_ALL_SETTLED;
+    if (task->state == TASK_CANCELING && requires_all && output->counts.canceled > 0)
         return; /* those were canceled with it; where one success is enough, it may still have come in time */
-    gather->verdict = judge(input, &output->counts, all_ended);
-    if (gather->verdict == UNDECIDED)
+    gather->status = gather_evaluate(input, &output->counts, all_ended);
+    if (gather->status == GATHER_PENDING)
         return;
-    bool lost_race =
+    bool race_failed =
         input->mode == MODE_RACE && task->state == TASK_RUNNING; /* its first end was a failure of its own */
-    if (lost_race || (gather->verdict == WON && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
+    if (race_failed || (gather->status == GATHER_SUCCEEDED && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
         output->winner = child->index;
     if (task->state == TASK_RUNNING)
         cancel_children(gather, CANCEL_SIBLING);
@@ -236,13 +238,13 @@ void gather_child_ended(struct task *task, struct task *child)
     if (child->was_queued)
         gather->active--;
 
-    bool all_ended = gather->ended == gather->family.count;
-    if (gather->verdict == UNDECIDED)
-        decide(task, child, all_ended);
+    bool all_ended = gather->ended == gather->children.count;
+    if (gather->status == GATHER_PENDING)
+        gather_resolve(task, child, all_ended);
     if (all_ended)
-        end(task);
+        gather_end(task);
     else if (task->state == TASK_RUNNING)
-        start_children(gather, concurrency(input));
+        start_children(gather, concurrency_limit(input));
 }
 
 void gather_cancel(struct task *task)

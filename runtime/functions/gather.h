@@ -21,15 +21,15 @@ struct gather_input {
     int64_t tolerated_failures;
 };
 
-enum verdict { UNDECIDED, WON, LOST };
+enum status { GATHER_PENDING, GATHER_SUCCEEDED, GATHER_FAILED };
 
 /* The state of such a function. */
 struct gather {
-    struct children family; /* first, as function.h says */
-    size_t next;            /* the first child whose turn has not come */
-    size_t active;          /* children that were queued and have not ended */
+    struct children children; /* first, as function.h says */
+    size_t next;              /* the first child whose turn has not come */
+    size_t active;            /* children that were queued and have not ended */
     size_t ended;
-    enum verdict verdict;
+    enum status status;
     const struct task *first_failed; /* of its children, in time */
     struct err e;                    /* of a lost gather */
 };

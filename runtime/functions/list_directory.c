@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    ENTRIES_MOST = 10000,
-    LOOK_EVERY = 4096, /* names between two looks at whether anybody still waits */
-    ENTRY_BYTES = 48,  /* what an entry counts for beside its name: about what JSON makes of it */
+    ENTRIES_MAX = 10000,
+    CANCEL_CHECK_INTERVAL = 4096, /* names between two looks at whether anybody still waits */
+    ENTRY_BYTES = 48,             /* what an entry counts for beside its name: about what JSON makes of it */
 };
 
 struct list_directory_input {
@@ -36,7 +36,7 @@ struct list_directory_output {
 };
 
 static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 255};
-static const struct type limit_type = {.kind = TYPE_INTEGER, .min = 1, .max = ENTRIES_MOST};
+static const struct type limit_type = {.kind = TYPE_INTEGER, .min = 1, .max = ENTRIES_MAX};
 
 static const struct field entry_fields[] = {
     {"name", &name_type, offsetof(struct entry, name), FIELD_REQUIRED, NULL, "Its name in this directory", "a.txt"},
@@ -48,7 +48,7 @@ static const struct field entry_fields[] = {
 };
 static const struct type entry_type = {
     .kind = TYPE_RECORD, .name = "DirectoryEntry", .fields = entry_fields, .size = sizeof(struct entry)};
-static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type, .min = 0, .max = ENTRIES_MOST};
+static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type, .min = 0, .max = ENTRIES_MAX};
 
 static const struct field input_fields[] = {
     {"path", &path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
@@ -87,24 +87,24 @@ struct name {
 
 struct names {
     struct name *heap; /* owned */
-    size_t count, room, most;
+    size_t count, capacity, max;
     bool truncated; /* some names were seen that have no place here */
 };
 
 static void swap(struct name *a, struct name *b)
 {
-    struct name keep = *a;
+    struct name tmp = *a;
     *a = *b;
-    *b = keep;
+    *b = tmp;
 }
 
-static void sift_up(struct name *heap, size_t i)
+static void names_sift_up(struct name *heap, size_t i)
 {
     for (; i > 0 && strcmp(heap[i].at, heap[(i - 1) / 2].at) > 0; i = (i - 1) / 2)
         swap(&heap[i], &heap[(i - 1) / 2]);
 }
 
-static void sift_down(struct name *heap, size_t count)
+static void names_sift_down(struct name *heap, size_t count)
 {
     for (size_t i = 0, child; (child = 2 * i + 1) < count; i = child) {
         if (child + 1 < count && strcmp(heap[child + 1].at, heap[child].at) > 0)
@@ -118,23 +118,23 @@ static void sift_down(struct name *heap, size_t count)
 /* False when there is no memory. */
 static bool names_add(struct names *names, struct str name)
 {
-    bool full = names->heap != NULL && names->count == names->most;
+    bool full = names->heap != NULL && names->count == names->max;
     names->truncated = names->truncated || full;
     if (full && strcmp(name.at, names->heap[0].at) >= 0)
         return true;
-    if (!full && names->count == names->room) {
-        size_t room = names->room == 0 ? 64 : names->room * 2;
-        struct name *heap = realloc(names->heap, room * sizeof *heap);
+    if (!full && names->count == names->capacity) {
+        size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
+        struct name *heap = realloc(names->heap, capacity * sizeof *heap);
         if (heap == NULL)
             return false;
         names->heap = heap;
-        names->room = room;
+        names->capacity = capacity;
     }
     memcpy(names->heap[full ? 0 : names->count].at, name.at, name.len + 1);
     if (full)
-        sift_down(names->heap, names->count);
+        names_sift_down(names->heap, names->count);
     else
-        sift_up(names->heap, names->count++);
+        names_sift_up(names->heap, names->count++);
     return true;
 }
 
@@ -143,42 +143,42 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct name *)a)->at, ((const struct name *)b)->at);
 }
 
-static bool is_shown(struct str name, struct str after)
+static bool is_listed(struct str name, struct str after)
 {
     return !str_eq(name, ".") && !str_eq(name, "..") && !str_eq(name, DRAFTS_NAME) &&
            (after.at == NULL || strcmp(name.at, after.at) > 0);
 }
 
-static int no_memory(struct run_context *run, struct str path)
+static int list_directory_out_of_memory(struct run_context *run, struct str path)
 {
     return jail_refuse(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
 }
 
-static int collect(DIR *dir, const struct list_directory_input *input, struct names *names, int64_t *skipped_non_utf8,
-                   struct run_context *run)
+static int collect_names(DIR *dir, const struct list_directory_input *input, struct names *names,
+                         int64_t *skipped_non_utf8, struct run_context *run)
 {
     const struct dirent *entry;
     for (size_t seen = 1; (errno = 0, entry = readdir(dir)) != NULL; seen++) {
         struct str name = str_from(entry->d_name);
-        if (seen % LOOK_EVERY == 0 && run_canceled(run))
+        if (seen % CANCEL_CHECK_INTERVAL == 0 && run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the list any more");
-        if (!is_shown(name, input->after))
+        if (!is_listed(name, input->after))
             continue;
         if (!str_is_utf8(name))
             ++*skipped_non_utf8;
         else if (!names_add(names, name))
-            return no_memory(run, input->path);
+            return list_directory_out_of_memory(run, input->path);
     }
     return errno == 0 ? 0 : jail_error(run->e, errno, input->path);
 }
 
-static int describe(int directory, const struct names *names, struct list_directory_output *output, struct str path,
-                    struct run_context *run)
+static int stat_entries(int directory, const struct names *names, struct list_directory_output *output, struct str path,
+                        struct run_context *run)
 {
     struct entry *entries = arena_calloc(run->arena, names->count, sizeof *entries);
     size_t count = 0;
     if (entries == NULL)
-        return no_memory(run, path);
+        return list_directory_out_of_memory(run, path);
     for (size_t i = 0; i < names->count; i++) {
         struct entry *entry = &entries[count];
         struct str name = str_from(names->heap[i].at);
@@ -189,7 +189,7 @@ static int describe(int directory, const struct names *names, struct list_direct
             return jail_error(run->e, errno, path);
         }
         if (!arena_str(run->arena, name.at, name.len, &entry->name))
-            return no_memory(run, path);
+            return list_directory_out_of_memory(run, path);
         entry->type = (int)file_type_of(stat.st_mode);
         entry->size_bytes = entry->type == FILE_TYPE_FILE ? stat.st_size : INTEGER_ABSENT;
         count++;
@@ -199,7 +199,7 @@ static int describe(int directory, const struct names *names, struct list_direct
 }
 
 /* What the list counts for as something that was read. */
-static int64_t cost_of(const struct names *names)
+static int64_t read_cost(const struct names *names)
 {
     int64_t cost = 0;
     for (size_t i = 0; i < names->count; i++)
@@ -211,7 +211,7 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
 {
     const struct list_directory_input *input = in;
     struct list_directory_output *output = out;
-    struct names names = {.most = (size_t)input->limit};
+    struct names names = {.max = (size_t)input->limit};
     int fd;
     int rc = jail_open_directory(run->jail, input->path, &fd, run->e);
     if (rc != 0)
@@ -222,13 +222,13 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
         close(fd);
         return rc;
     }
-    rc = collect(dir, input, &names, &output->skipped_non_utf8, run);
+    rc = collect_names(dir, input, &names, &output->skipped_non_utf8, run);
     if (rc == 0 && names.count > 0)
         qsort(names.heap, names.count, sizeof *names.heap, compare_names);
     if (rc == 0)
-        rc = run_spend_read(run, cost_of(&names));
+        rc = run_reserve_read(run, read_cost(&names));
     if (rc == 0)
-        rc = describe(fd, &names, output, input->path, run);
+        rc = stat_entries(fd, &names, output, input->path, run);
     output->truncated = names.truncated;
     free(names.heap);
     closedir(dir);

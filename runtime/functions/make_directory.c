@@ -41,7 +41,7 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct make_directory_output)};
 
-static int make(const struct make_directory_input *input, struct run_context *run)
+static int create_directory(const struct make_directory_input *input, struct run_context *run)
 {
     struct jail_entry entry;
     int rc = input->parents ? jail_make_parents(run->jail, input->path, run->e) : 0;
@@ -60,7 +60,7 @@ static int make_directory_run(const void *in, void *out, struct run_context *run
     const struct make_directory_input *input = in;
     struct make_directory_output *output = out;
     struct stat stat;
-    int rc = make(input, run);
+    int rc = create_directory(input, run);
     output->created = rc == 0;
     if (rc == ERR_FILE_EXISTS && input->exist_ok && jail_stat(run->jail, input->path, true, &stat, NULL) == 0 &&
         S_ISDIR(stat.st_mode))

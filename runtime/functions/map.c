@@ -14,7 +14,7 @@ static const struct type item_type = {.kind = TYPE_INPUT};
 static const struct type inputs_type = {
     .kind = TYPE_ARRAY, .item = &item_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
 static const struct type concurrency_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
-static const struct type tolerated_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
+static const struct type failures_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 
 static const struct field input_fields[] = {
     {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL, "The function to run",
@@ -26,12 +26,12 @@ static const struct field input_fields[] = {
     {"pool", &task_pool_type, offsetof(struct map_input, pool), FIELD_OPTIONAL, NULL, "Which pool of threads", NULL},
     {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
      "How many may run at the same time; absent: all", NULL},
-    {"tolerated_failures", &tolerated_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
+    {"tolerated_failures", &failures_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
      "How many failures it accepts before it cancels the rest", NULL},
     {0},
 };
 
-static struct task_spec spec_of(const struct map_input *input, void *item)
+static struct task_spec map_spec(const struct map_input *input, void *item)
 {
     struct task_spec spec = {.function = input->function, .input = item, .options = task_options_none};
     spec.options.executor = input->executor;
@@ -41,7 +41,7 @@ static struct task_spec spec_of(const struct map_input *input, void *item)
 
 static bool map_check(const void *data, struct check_error *check_error)
 {
-    struct task_spec spec = spec_of(data, NULL);
+    struct task_spec spec = map_spec(data, NULL);
     return task_spec_type.check(&spec, check_error);
 }
 
@@ -52,7 +52,7 @@ static int map_prepare(void *data, struct arena *arena)
     if (specs == NULL)
         return ERR_OUT_OF_MEMORY;
     for (size_t i = 0; i < input->inputs.count; i++)
-        specs[i] = spec_of(input, ((void **)input->inputs.items)[i]);
+        specs[i] = map_spec(input, ((void **)input->inputs.items)[i]);
     input->gather.mode = MODE_ALL;
     type_set_absent(&concurrency_type, &input->gather.quorum);
     input->gather.tasks = (struct array){specs, input->inputs.count};

@@ -36,9 +36,9 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "PrimesResult", .fields = output_fields, .size = sizeof(struct primes_output)};
 
-enum { SEGMENT = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: what a first-level cache holds */
+enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: what a first-level cache holds */
 
-static int64_t root(int64_t n)
+static int64_t isqrt(int64_t n)
 {
     int64_t low = 0, high = INT64_C(1) << 26; /* squares stay below 2^53, and above every bound */
     while (low < high) {
@@ -52,15 +52,15 @@ static int64_t root(int64_t n)
 }
 
 /* The odd primes up to `most`, and where each is to go on striking. NULL when there is no memory. */
-struct base {
+struct base_primes {
     uint32_t *primes;
     uint64_t *next; /* the next odd multiple to strike, halved: index of an odd number is itself / 2 */
     size_t count;
 };
 
-static bool base_make(struct base *base, int64_t most, struct arena *arena)
+static bool base_primes_init(struct base_primes *base_primes, int64_t max, struct arena *arena)
 {
-    size_t odds = (size_t)(most + 1) / 2; /* composite[i] tells of 2i + 1 */
+    size_t odds = (size_t)(max + 1) / 2; /* composite[i] tells of 2i + 1 */
     char *composite = arena_alloc(arena, odds + 1);
     if (composite == NULL)
         return false;
@@ -72,41 +72,41 @@ static bool base_make(struct base *base, int64_t most, struct arena *arena)
         for (size_t j = 2 * i * (i + 1); j < odds; j += 2 * i + 1)
             composite[j] = 1;
     }
-    base->primes = arena_calloc(arena, count + 1, sizeof *base->primes);
-    base->next = arena_calloc(arena, count + 1, sizeof *base->next);
-    if (base->primes == NULL || base->next == NULL)
+    base_primes->primes = arena_calloc(arena, count + 1, sizeof *base_primes->primes);
+    base_primes->next = arena_calloc(arena, count + 1, sizeof *base_primes->next);
+    if (base_primes->primes == NULL || base_primes->next == NULL)
         return false;
-    base->count = 0;
+    base_primes->count = 0;
     for (size_t i = 1; i < odds; i++)
         if (!composite[i])
-            base->primes[base->count++] = (uint32_t)(2 * i + 1);
+            base_primes->primes[base_primes->count++] = (uint32_t)(2 * i + 1);
     return true;
 }
 
 /* Begins striking at the first odd multiple that is not below `from`, nor below the prime's square. */
-static void base_begin(struct base *base, uint64_t from)
+static void base_primes_seek(struct base_primes *base_primes, uint64_t from)
 {
-    for (size_t i = 0; i < base->count; i++) {
-        uint64_t p = base->primes[i], first = (from + p - 1) / p * p;
+    for (size_t i = 0; i < base_primes->count; i++) {
+        uint64_t p = base_primes->primes[i], first = (from + p - 1) / p * p;
         if (first < p * p)
             first = p * p;
         if (first % 2 == 0)
             first += p;
-        base->next[i] = first / 2;
+        base_primes->next[i] = first / 2;
     }
 }
 
 /* Counts the primes among the odd numbers with index [low, high), at most SEGMENT of them. */
-static int64_t sieve(struct base *base, char *composite, uint64_t low, uint64_t high)
+static int64_t sieve_segment(struct base_primes *base_primes, char *composite, uint64_t low, uint64_t high)
 {
     memset(composite, 0, high - low);
-    for (size_t i = 0; i < base->count; i++) {
-        uint64_t p = base->primes[i], at = base->next[i];
+    for (size_t i = 0; i < base_primes->count; i++) {
+        uint64_t p = base_primes->primes[i], multiple = base_primes->next[i];
         if (p * p / 2 >= high)
             break; /* so have all larger primes */
-        for (; at < high; at += p)
-            composite[at - low] = 1;
-        base->next[i] = at;
+        for (; multiple < high; multiple += p)
+            composite[multiple - low] = 1;
+        base_primes->next[i] = multiple;
     }
     int64_t count = 0;
     for (uint64_t i = 0; i < high - low; i++)
@@ -125,24 +125,25 @@ static int primes_run(const void *in, void *out, struct run_context *run)
     if (input->to <= 3 || low >= high)
         return 0;
 
-    struct base base;
-    char *composite = arena_alloc(run->arena, SEGMENT);
-    if (composite == NULL || !base_make(&base, root(input->to), run->arena))
+    struct base_primes base_primes;
+    char *composite = arena_alloc(run->arena, SEGMENT_LEN);
+    if (composite == NULL || !base_primes_init(&base_primes, isqrt(input->to), run->arena))
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the sieve");
-    base_begin(&base, 2 * low + 1);
-    for (; low < high; low += SEGMENT) {
-        output->count += sieve(&base, composite, low, high - low < SEGMENT ? high : low + SEGMENT);
+    base_primes_seek(&base_primes, 2 * low + 1);
+    for (; low < high; low += SEGMENT_LEN) {
+        output->count +=
+            sieve_segment(&base_primes, composite, low, high - low < SEGMENT_LEN ? high : low + SEGMENT_LEN);
         if (run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the primes any more");
     }
     return 0;
 }
 
-static int64_t primes_split(const void *in, int64_t most, int64_t index, void *part)
+static int64_t primes_split(const void *in, int64_t max, int64_t index, void *part)
 {
     const struct primes_input *input = in;
     struct primes_input *output = part;
-    return parallel_split_range(input->from, input->to, most, index, &output->from, &output->to);
+    return parallel_split_range(input->from, input->to, max, index, &output->from, &output->to);
 }
 
 static int primes_merge(void *out, const void *part, struct err *e)

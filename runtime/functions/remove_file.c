@@ -40,7 +40,7 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct remove_file_output)};
 
-static int remove_entry(const struct remove_file_input *input, struct run_context *run)
+static int remove_file_entry(const struct remove_file_input *input, struct run_context *run)
 {
     struct jail_entry entry;
     int rc = jail_entry(run->jail, input->path, &entry, run->e);
@@ -60,7 +60,7 @@ static int remove_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct remove_file_input *input = in;
     struct remove_file_output *output = out;
-    int rc = remove_entry(input, run);
+    int rc = remove_file_entry(input, run);
     output->removed = rc == 0;
     return rc == ERR_FILE_NOT_FOUND && input->missing_ok ? 0 : rc;
 }

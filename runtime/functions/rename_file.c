@@ -40,8 +40,8 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct rename_file_output)};
 
-static int rename_entry(const struct rename_file_input *input, const struct jail_entry *from,
-                        const struct jail_entry *to, int *type, struct run_context *run)
+static int rename_file_entry(const struct rename_file_input *input, const struct jail_entry *from,
+                             const struct jail_entry *to, int *type, struct run_context *run)
 {
     struct stat stat;
     if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
@@ -65,7 +65,7 @@ static int rename_file_run(const void *in, void *out, struct run_context *run)
         return rc;
     rc = jail_entry(run->jail, input->to, &to, run->e);
     if (rc == 0) {
-        rc = rename_entry(input, &from, &to, &output->type, run);
+        rc = rename_file_entry(input, &from, &to, &output->type, run);
         close(to.directory);
     }
     close(from.directory);

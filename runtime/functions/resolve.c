@@ -19,12 +19,12 @@ struct resolve_output {
     struct array addresses; /* of struct str */
 };
 
-enum { ADDRESSES_MOST = 256 };
+enum { ADDRESSES_MAX = 256 };
 
 static const struct type host_type = {.kind = TYPE_STRING, .min = 1, .max = 253};
 static const struct type family_type = {.kind = TYPE_ENUM, .names = family_names};
 static const struct type address_type = {.kind = TYPE_STRING, .min = 2, .max = INET6_ADDRSTRLEN};
-static const struct type addresses_type = {.kind = TYPE_ARRAY, .item = &address_type, .min = 1, .max = ADDRESSES_MOST};
+static const struct type addresses_type = {.kind = TYPE_ARRAY, .item = &address_type, .min = 1, .max = ADDRESSES_MAX};
 
 static const struct field input_fields[] = {
     {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "A host's name, or an address",
@@ -45,7 +45,7 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "ResolveResult", .fields = output_fields, .size = sizeof(struct resolve_output)};
 
-static bool add(const struct addrinfo *info, struct resolve_output *output, struct arena *arena)
+static bool add_address(const struct addrinfo *info, struct resolve_output *output, struct arena *arena)
 {
     char text[INET6_ADDRSTRLEN];
     if (getnameinfo(info->ai_addr, info->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
@@ -65,17 +65,17 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
     int rc = resolver_lookup(input->host.at, NULL, &hints, &found);
-    int shown = (int)str_truncate(input->host, 160); /* the reason is to have room too */
+    int host_len = (int)str_truncate(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
-        return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", shown, input->host.at,
+        return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", host_len, input->host.at,
                        adjectives[input->family], gai_strerror(rc));
     if (rc != 0)
-        return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", shown,
+        return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", host_len,
                        input->host.at, gai_strerror(rc));
-    output->addresses.items = arena_calloc(run->arena, ADDRESSES_MOST, sizeof(struct str));
+    output->addresses.items = arena_calloc(run->arena, ADDRESSES_MAX, sizeof(struct str));
     bool ok = output->addresses.items != NULL;
-    for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MOST; i = i->ai_next)
-        ok = add(i, output, run->arena);
+    for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MAX; i = i->ai_next)
+        ok = add_address(i, output, run->arena);
     freeaddrinfo(found);
     return ok ? 0 : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the addresses");
 }

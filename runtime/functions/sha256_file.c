@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    BUFFER = 256 << 10, /* bytes between two looks at whether anybody still waits */
+    BUFFER_SIZE = 256 << 10, /* bytes between two looks at whether anybody still waits */
     DIGITS = 2 * SHA256_DIGEST_SIZE,
 };
 
@@ -48,13 +48,13 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .size = sizeof(struct sha256_file_output)};
 
 /* Feeds the file to the digest. *size is how many bytes it has. */
-static int digest(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,
-                  struct run_context *run)
+static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,
+                     struct run_context *run)
 {
     for (;;) {
         if (run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the digest any more");
-        ssize_t n = pread(fd, buffer, BUFFER, *size);
+        ssize_t n = pread(fd, buffer, BUFFER_SIZE, *size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -66,7 +66,7 @@ static int digest(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *c
     }
 }
 
-static int give(struct sha256_ctx *context, struct sha256_file_output *output, struct run_context *run)
+static int format_digest(struct sha256_ctx *context, struct sha256_file_output *output, struct run_context *run)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[SHA256_DIGEST_SIZE];
@@ -92,12 +92,12 @@ static int sha256_file_run(const void *in, void *out, struct run_context *run)
     if (rc != 0)
         return rc;
     sha256_init(&context);
-    buffer = malloc(BUFFER);
+    buffer = malloc(BUFFER_SIZE);
     rc = buffer == NULL ? err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to read the file")
-                        : digest(fd, buffer, input->path, &context, &output->size_bytes, run);
+                        : hash_file(fd, buffer, input->path, &context, &output->size_bytes, run);
     free(buffer);
     close(fd);
-    return rc != 0 ? rc : give(&context, output, run);
+    return rc != 0 ? rc : format_digest(&context, output, run);
 }
 
 const struct function function_sha256_file = {

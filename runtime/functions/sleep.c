@@ -31,19 +31,19 @@ static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "SleepResult", .fields = output_fields, .size = sizeof(struct sleep_output)};
 
 struct sleep {
-    struct timer wake;
+    struct timer timer;
 };
 
-static void end(struct task *task)
+static void sleep_end(struct task *task)
 {
     struct sleep_output *output = task_output(task);
     output->slept_ns = uv_hrtime() - task->started_ns;
     task_end(task, 0);
 }
 
-static void on_wake(struct timer *wake)
+static void sleep_on_timer(struct timer *timer)
 {
-    end(task_from_state(container_of(wake, struct sleep, wake)));
+    sleep_end(task_from_state(container_of(timer, struct sleep, timer)));
 }
 
 static void sleep_start(struct task *task)
@@ -51,17 +51,17 @@ static void sleep_start(struct task *task)
     const struct sleep_input *input = task->spec->input;
     struct sleep *sleep = task_state(task);
     if (input->duration_ns == 0) {
-        end(task);
+        sleep_end(task);
         return;
     }
-    sleep->wake.fire = on_wake;
-    timers_start(&task->runtime->timers, &sleep->wake, task->started_ns + input->duration_ns);
+    sleep->timer.fire = sleep_on_timer;
+    timers_start(&task->runtime->timers, &sleep->timer, task->started_ns + input->duration_ns);
 }
 
 static void sleep_cancel(struct task *task)
 {
     struct sleep *sleep = task_state(task);
-    timers_stop(&task->runtime->timers, &sleep->wake);
+    timers_stop(&task->runtime->timers, &sleep->timer);
     task_end_canceled(task, EFFECT_STOPPED);
 }
 

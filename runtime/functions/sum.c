@@ -33,9 +33,9 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "SumResult", .fields = output_fields, .size = sizeof(struct sum_output)};
 
-enum { LOOK_EVERY = 1 << 20 }; /* additions between two looks at whether anybody still waits */
+enum { CANCEL_CHECK_INTERVAL = 1 << 20 }; /* additions between two looks at whether anybody still waits */
 
-static int overflow(struct err *e)
+static int set_overflow(struct err *e)
 {
     return err_set(e, ERR_OVERFLOW, "The sum is larger than 64 bits can hold (%lld)", (long long)INT64_MAX);
 }
@@ -47,8 +47,8 @@ static int sum_run(const void *in, void *out, struct run_context *run)
     int64_t sum = 0;
     for (int64_t i = input->from; i < input->n; i++) {
         if (__builtin_add_overflow(sum, i, &sum)) /* checked, which also keeps compilers from finding Gauss's formula */
-            return overflow(run->e);
-        if (i % LOOK_EVERY == 0 && run_canceled(run))
+            return set_overflow(run->e);
+        if (i % CANCEL_CHECK_INTERVAL == 0 && run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the sum any more");
     }
     output->sum = sum;
@@ -56,18 +56,18 @@ static int sum_run(const void *in, void *out, struct run_context *run)
     return 0;
 }
 
-static int64_t sum_split(const void *in, int64_t most, int64_t index, void *part)
+static int64_t sum_split(const void *in, int64_t max_parts, int64_t index, void *part)
 {
     const struct sum_input *input = in;
     struct sum_input *output = part;
-    return parallel_split_range(input->from, input->n, most, index, &output->from, &output->n);
+    return parallel_split_range(input->from, input->n, max_parts, index, &output->from, &output->n);
 }
 
 static int sum_merge(void *out, const void *part, struct err *e)
 {
     struct sum_output *output = out;
-    const struct sum_output *added = part;
-    return __builtin_add_overflow(output->sum, added->sum, &output->sum) ? overflow(e) : 0;
+    const struct sum_output *addend = part;
+    return __builtin_add_overflow(output->sum, addend->sum, &output->sum) ? set_overflow(e) : 0;
 }
 
 const struct function function_sum = {

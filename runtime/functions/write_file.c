@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum mode { MODE_W, MODE_A, MODE_X };
-static const char *const mode_names[] = {"w", "a", "x", NULL};
+static const char *const write_mode_names[] = {"w", "a", "x", NULL};
 
 struct write_file_input {
     struct str path, data;
@@ -23,7 +23,7 @@ struct write_file_output {
     int64_t written_bytes, size_bytes;
 };
 
-static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
+static const struct type mode_type = {.kind = TYPE_ENUM, .names = write_mode_names};
 
 static const struct field input_fields[] = {
     {"path", &path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
@@ -72,16 +72,16 @@ static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};
 
 /* A file that is open to be written in place. */
-struct place {
+struct target {
     int fd;
-    bool made;               /* by us: it goes again when writing fails */
+    bool created;            /* by us: it goes again when writing fails */
     struct jail_entry entry; /* only then */
 };
 
 enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
 
 /* Makes the file. 0, or FILE_EXISTS and the like. */
-static int make_place(const struct write_file_input *input, int flags, struct run_context *run, struct place *out)
+static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
     struct jail_entry entry;
     int rc = input->mode == MODE_X ? jail_entry(run->jail, input->path, &entry, run->e)
@@ -96,22 +96,22 @@ static int make_place(const struct write_file_input *input, int flags, struct ru
         close(entry.directory);
         return rc;
     }
-    *out = (struct place){.fd = fd, .made = true, .entry = entry};
+    *out = (struct target){.fd = fd, .created = true, .entry = entry};
     return 0;
 }
 
-static int open_place(const struct write_file_input *input, struct run_context *run, struct place *out)
+static int open_target(const struct write_file_input *input, struct run_context *run, struct target *out)
 {
     int flags = O_WRONLY | (input->mode == MODE_A ? O_APPEND : 0), rc = 0, fd;
     if (input->mode == MODE_X)
-        return make_place(input, flags, run, out);
+        return create_target(input, flags, run, out);
     for (int i = 0; i < OPEN_TRIES; i++) {
         rc = jail_open_file(run->jail, input->path, flags, 0, &fd, run->e);
         if (rc == 0)
-            *out = (struct place){.fd = fd};
+            *out = (struct target){.fd = fd};
         if (rc != ERR_FILE_NOT_FOUND)
             return rc;
-        rc = make_place(input, flags, run, out);
+        rc = create_target(input, flags, run, out);
         if (rc != ERR_FILE_EXISTS)
             return rc;
     }
@@ -119,28 +119,28 @@ static int open_place(const struct write_file_input *input, struct run_context *
 }
 
 /* Closes it, and removes what was made for nothing. */
-static int close_place(struct place *place, int rc, struct str path, struct err *e)
+static int close_target(struct target *target, int rc, struct str path, struct err *e)
 {
-    struct stat ours, there;
-    if (place->made && rc != 0 && fstat(place->fd, &ours) == 0 &&
-        fstatat(place->entry.directory, place->entry.name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-        ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
-        unlinkat(place->entry.directory, place->entry.name, 0);
-    if (place->made)
-        close(place->entry.directory);
-    if (close(place->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
+    struct stat opened, current;
+    if (target->created && rc != 0 && fstat(target->fd, &opened) == 0 &&
+        fstatat(target->entry.directory, target->entry.name, &current, AT_SYMLINK_NOFOLLOW) == 0 &&
+        opened.st_ino == current.st_ino && opened.st_dev == current.st_dev)
+        unlinkat(target->entry.directory, target->entry.name, 0);
+    if (target->created)
+        close(target->entry.directory);
+    if (close(target->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
         return jail_error(e, errno, path);
     return rc;
 }
 
-static int finish(struct place *place, const struct write_file_input *input, struct write_file_output *output,
-                  struct err *e)
+static int write_file_finish(struct target *target, const struct write_file_input *input,
+                             struct write_file_output *output, struct err *e)
 {
     struct stat stat;
-    if (input->fsync && fsync(place->fd) != 0)
+    if (input->fsync && fsync(target->fd) != 0)
         return jail_error(e, errno, input->path);
-    int rc = input->fsync && place->made ? jail_sync(&place->entry, input->path, e) : 0;
-    if (rc == 0 && fstat(place->fd, &stat) != 0)
+    int rc = input->fsync && target->created ? jail_sync(&target->entry, input->path, e) : 0;
+    if (rc == 0 && fstat(target->fd, &stat) != 0)
         rc = jail_error(e, errno, input->path);
     if (rc == 0)
         output->size_bytes = stat.st_size;
@@ -148,11 +148,11 @@ static int finish(struct place *place, const struct write_file_input *input, str
 }
 
 /* Writes the file aside and puts it in place. */
-static int write_aside(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
-                       struct run_context *run)
+static int write_atomic(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
+                        struct run_context *run)
 {
     struct jail_entry entry;
-    struct jail_draft draft;
+    struct jail_draft temp;
     bool exclusive = input->mode == MODE_X;
     int rc = exclusive ? jail_entry(run->jail, input->path, &entry, run->e)
                        : jail_target(run->jail, input->path, &entry, run->e);
@@ -161,16 +161,16 @@ static int write_aside(const struct write_file_input *input, struct str bytes, s
     if (exclusive && (entry.slashed || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
         rc = jail_error(run->e, entry.slashed ? EISDIR : EEXIST, input->path);
     if (rc == 0)
-        rc = jail_draft(run->jail, 0666, &draft, run->e);
+        rc = jail_draft(run->jail, 0666, &temp, run->e);
     if (rc != 0)
         goto err_after_entry;
-    rc = file_write_at(draft.fd, 0, bytes, input->path, run->e);
+    rc = file_write_at(temp.fd, 0, bytes, input->path, run->e);
     if (rc == 0 && run_canceled(run))
         rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more; it is as it was");
     if (rc == 0)
-        rc = jail_publish(run->jail, &draft, &entry, exclusive, input->fsync || input->atomic, input->path, run->e);
+        rc = jail_publish(run->jail, &temp, &entry, exclusive, input->fsync || input->atomic, input->path, run->e);
     else
-        jail_drop(run->jail, &draft);
+        jail_drop(run->jail, &temp);
     if (rc == 0)
         output->size_bytes = (int64_t)bytes.len;
 err_after_entry:
@@ -181,29 +181,29 @@ err_after_entry:
 static int write_in_place(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
                           struct run_context *run)
 {
-    struct place place = {.fd = -1};
+    struct target target = {.fd = -1};
     bool reserved = true;
     int64_t size;
-    int rc = open_place(input, run, &place);
+    int rc = open_target(input, run, &target);
     if (rc != 0)
         return rc;
     if (input->mode == MODE_A) {
-        rc = file_append(place.fd, bytes, input->path, &size, run->e);
+        rc = file_append(target.fd, bytes, input->path, &size, run->e);
     } else {
-        rc = file_reserve(place.fd, 0, bytes.len, &reserved, input->path, run->e);
+        rc = file_reserve(target.fd, 0, bytes.len, &reserved, input->path, run->e);
         if (rc == 0 && !reserved && bytes.len > 0 &&
-            !place.made) { /* it could come too late to know that space lacks */
-            close_place(&place, 0, input->path, NULL);
-            return write_aside(input, bytes, output, run);
+            !target.created) { /* it could come too late to know that space lacks */
+            close_target(&target, 0, input->path, NULL);
+            return write_atomic(input, bytes, output, run);
         }
         if (rc == 0)
-            rc = file_write_at(place.fd, 0, bytes, input->path, run->e);
-        if (rc == 0 && ftruncate(place.fd, (off_t)bytes.len) != 0)
+            rc = file_write_at(target.fd, 0, bytes, input->path, run->e);
+        if (rc == 0 && ftruncate(target.fd, (off_t)bytes.len) != 0)
             rc = jail_error(run->e, errno, input->path);
     }
     if (rc == 0)
-        rc = finish(&place, input, output, run->e);
-    return close_place(&place, rc, input->path, run->e);
+        rc = write_file_finish(&target, input, output, run->e);
+    return close_target(&target, rc, input->path, run->e);
 }
 
 static int write_file_run(const void *in, void *out, struct run_context *run)
@@ -218,7 +218,7 @@ static int write_file_run(const void *in, void *out, struct run_context *run)
     if (rc == 0 && input->create_parents)
         rc = jail_make_parents(run->jail, input->path, run->e);
     if (rc == 0)
-        rc = input->atomic ? write_aside(input, bytes, output, run) : write_in_place(input, bytes, output, run);
+        rc = input->atomic ? write_atomic(input, bytes, output, run) : write_in_place(input, bytes, output, run);
     output->written_bytes = rc == 0 ? (int64_t)bytes.len : 0;
     arena_unref(scratch);
     return rc;

@@ -338,7 +338,7 @@ static void get_job_info(const struct task *task, struct task_info *out)
         return;
     out->pid = job->pid;
     out->tid = atomic_load_explicit(&job->tid, memory_order_relaxed);
-    if (job->accounted)
+    if (job->has_usage)
         out->usage = &job->usage;
     out->exit_signal = job->exit_signal;
     out->exit_code = job->exit_code;

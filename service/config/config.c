@@ -54,7 +54,7 @@ void config_parts(struct config *config, struct record_ref parts[CONFIG_PARTS])
 {
     parts[0] = (struct record_ref){.type = &service_options_type, .value = &config->service};
     parts[1] = (struct record_ref){.type = &http_limits_type, .value = &config->http};
-    parts[2] = (struct record_ref){.type = &options_type, .value = &config->runtime};
+    parts[2] = (struct record_ref){.type = &pool_options_type, .value = &config->runtime};
     parts[3] = (struct record_ref){.type = &limits_type, .value = &config->limits};
 }
 
@@ -308,14 +308,14 @@ static int size_pools(struct config *config, FILE *err)
 {
     struct cpus cpus = cpu_count_get("");
     struct err e;
-    int rc = options_pools(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
+    int rc = pool_options_parse(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(err);
     if (rc != 0)
         return config_refuse(err, "--threads %s", e.msg);
     config->processes_source = config->files_source = "configured";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
-        config->runtime.files_threads = options_threads(cpus);
+        config->runtime.files_threads = pool_options_default_threads(cpus);
         config->files_source = cpus.source;
     }
     if (config->runtime.processes == INTEGER_ABSENT) {

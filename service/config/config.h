@@ -29,7 +29,7 @@ struct config {
     struct service_options service;
     struct http_limits http;
     struct limits limits;
-    struct options runtime;       /* how many threads and processes; the pools it makes are limits.pools */
+    struct pool_options runtime;  /* how many threads and processes; the pools it makes are limits.pools */
     const char *processes_source; /* what says how many; static */
     const char *files_source;     /* likewise, of files_threads */
     struct arena *arena;          /* owned; holds all texts */

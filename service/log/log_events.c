@@ -54,16 +54,16 @@ void report_refusal(struct log *log, int rc, struct str method, struct str path,
 void report_worker(struct log *log, const struct worker_event *event)
 {
     /* Of one that was up it goes without saying that it ended. */
-    bool says_itself = event->was_up && event->fault == WORKER_EXITED;
+    bool says_itself = event->was_ready && event->fault == WORKER_EXITED;
     const struct log_field fields[] = {
         log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),
         log_text("error", absent_if(says_itself, worker_fault_names[event->fault])),
-        log_text("detail", str_from(event->system)),
+        log_text("detail", str_from(event->spawn_message)),
         log_integer("exit_signal", event->exit_signal == 0 ? INTEGER_ABSENT : event->exit_signal),
         log_integer("exit_code", event->exit_code < 0 ? INTEGER_ABSENT : event->exit_code),
         log_text("function", str_from(event->function)),
-        log_text("stderr_tail", event->last_words),
-        log_seconds("retry_seconds", event->was_up && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),
+        log_text("stderr_tail", event->stderr_tail),
+        log_seconds("retry_seconds", event->was_ready && event->retry_ns == 0 ? SECONDS_ABSENT : event->retry_ns),
     };
-    log_event(log, LOG_WARN, event->was_up ? "worker_exited" : "worker_start_failed", fields, COUNT_OF(fields));
+    log_event(log, LOG_WARN, event->was_ready ? "worker_exited" : "worker_start_failed", fields, COUNT_OF(fields));
 }

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct pool_config two_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
+static struct pool_config test_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
 
 /* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
@@ -22,34 +22,34 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
-    limits.pools = (struct array){two_pools, 2};
+    limits.pools = (struct array){test_pools, 2};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
                                                                .processes.size = processes,
                                                                .processes.size_source = "configured",
-                                                               .processes.command = deed_command,
+                                                               .processes.command = faulty_worker_command,
                                                                .processes.max_tasks = INTEGER_ABSENT});
     assert_non_null(f);
     return f;
 }
 
-static struct task_spec deed_for(struct fixture *f, enum executor executor, int64_t pool, struct stage *stage,
-                                 enum deed deed)
+static struct task_spec action_for(struct fixture *f, enum executor executor, int64_t pool, struct gate *gate,
+                                   enum action action)
 {
     struct task_spec spec =
-        executor == EXECUTOR_THREADS ? thread_deed_of(f, stage, deed, 0) : deed_of(f, deed, 0, NULL);
+        executor == EXECUTOR_THREADS ? faulty_thread_spec(f, gate, action, 0) : faulty_spec(f, action, 0, NULL);
     spec.options.pool = pool;
     return spec;
 }
 
 /* task_submit() with an error to be looked at, and what the service does next. */
-static int try_submit(struct fixture *f, const struct task_spec *spec, struct watch *w, struct err *e)
+static int try_submit(struct fixture *f, const struct task_spec *spec, struct waiter *w, struct err *e)
 {
-    *w = (struct watch){.fixture = f};
+    *w = (struct waiter){.fixture = f};
     *e = (struct err){0};
     struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
     assert_non_null(copy);
     *copy = *spec;
-    int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, w, &w->task, e);
+    int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, w, &w->task, e);
     assert_int_equal(e->rc, rc);
     task_drain(f->runtime);
     arena_unref(f->arena);
@@ -57,7 +57,7 @@ static int try_submit(struct fixture *f, const struct task_spec *spec, struct wa
     return rc;
 }
 
-static struct pool *pool_of(const struct fixture *f, enum executor executor, int64_t index)
+static struct pool *pool_at(const struct fixture *f, enum executor executor, int64_t index)
 {
     return executor == EXECUTOR_THREADS ? f->runtime->threads[index] : f->runtime->processes;
 }
@@ -67,177 +67,178 @@ static const struct {
     int64_t pool;
     int64_t size;
     const char *name;
-    enum deed deed; /* that does not end before it is canceled */
-} places[] = {
-    {EXECUTOR_THREADS, 0, 2, "default", DEED_GATE},
-    {EXECUTOR_THREADS, 1, 1, "side", DEED_GATE},
-    {EXECUTOR_PROCESSES, INTEGER_ABSENT, 2, "processes", DEED_SPIN},
+    enum action action; /* that does not end before it is canceled */
+} pool_cases[] = {
+    {EXECUTOR_THREADS, 0, 2, "default", ACTION_WAIT_GATE},
+    {EXECUTOR_THREADS, 1, 1, "side", ACTION_WAIT_GATE},
+    {EXECUTOR_PROCESSES, INTEGER_ABSENT, 2, "processes", ACTION_SPIN},
 };
 
-static void as_many_as_run_and_wait(void **state)
+static void pool_rejects_beyond_slots_and_queue(void **state)
 {
     (void)state;
-    for (size_t p = 0; p < COUNT_OF(places); p++) {
+    for (size_t p = 0; p < COUNT_OF(pool_cases); p++) {
         for (int64_t queue_limit = 0; queue_limit <= 3; queue_limit++) {
             struct fixture *f = start(2, queue_limit);
-            struct stage *stage = stage_new();
-            const struct pool *pool = pool_of(f, places[p].executor, places[p].pool);
-            size_t room = (size_t)(places[p].size + queue_limit);
-            struct watch w[8] = {{0}}, one_more;
+            struct gate *gate = gate_new();
+            const struct pool *pool = pool_at(f, pool_cases[p].executor, pool_cases[p].pool);
+            size_t capacity = (size_t)(pool_cases[p].size + queue_limit);
+            struct waiter w[8] = {{0}}, extra;
             struct err e;
-            for (size_t i = 0; i < room; i++) {
-                struct task_spec spec = deed_for(f, places[p].executor, places[p].pool, stage, places[p].deed);
+            for (size_t i = 0; i < capacity; i++) {
+                struct task_spec spec =
+                    action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, pool_cases[p].action);
                 assert_int_equal(try_submit(f, &spec, &w[i], &e), 0);
             }
-            assert_int_equal(pool->admitted, room);
-            struct task_spec spec = deed_for(f, places[p].executor, places[p].pool, stage, DEED_ECHO);
-            assert_int_equal(try_submit(f, &spec, &one_more, &e), ERR_POOL_FULL);
-            assert_string_equal(e.pool, places[p].name);
-            assert_non_null(strstr(e.msg, places[p].name));
-            assert_int_equal(runtime_unfinished(f->runtime), room);
+            assert_int_equal(pool->admitted, capacity);
+            struct task_spec spec = action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, ACTION_ECHO);
+            assert_int_equal(try_submit(f, &spec, &extra, &e), ERR_POOL_FULL);
+            assert_string_equal(e.pool, pool_cases[p].name);
+            assert_non_null(strstr(e.msg, pool_cases[p].name));
+            assert_int_equal(runtime_unfinished(f->runtime), capacity);
             /* The others have room, and the loop as well. */
             spec = sleep_of(f, 0);
-            assert_int_equal(try_submit(f, &spec, &one_more, &e), 0);
-            task_release(one_more.task);
+            assert_int_equal(try_submit(f, &spec, &extra, &e), 0);
+            task_release(extra.task);
 
-            cancel(f, w[room - 1].task, CANCEL_CLIENT); /* a place in the queue, if there is one */
+            cancel(f, w[capacity - 1].task, CANCEL_CLIENT); /* a place in the queue, if there is one */
             task_drain(f->runtime);
             if (queue_limit > 0) {
-                spec = deed_for(f, places[p].executor, places[p].pool, stage, DEED_ECHO);
-                assert_int_equal(w[room - 1].done, 1);
-                assert_int_equal(try_submit(f, &spec, &one_more, &e), 0);
-                cancel(f, one_more.task, CANCEL_CLIENT);
+                spec = action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, ACTION_ECHO);
+                assert_int_equal(w[capacity - 1].done, 1);
+                assert_int_equal(try_submit(f, &spec, &extra, &e), 0);
+                cancel(f, extra.task, CANCEL_CLIENT);
                 task_drain(f->runtime);
-                task_release(one_more.task);
+                task_release(extra.task);
             }
-            stage_open(stage);
-            for (size_t i = 0; i < room; i++)
+            gate_open(gate);
+            for (size_t i = 0; i < capacity; i++)
                 cancel(f, w[i].task, CANCEL_CLIENT);
-            assert_true(run_until_idle(f) && run_until(f, nothing_abandoned, f));
-            for (size_t i = 0; i < room; i++)
+            assert_true(run_until_idle(f) && run_until(f, no_abandoned_jobs, f));
+            for (size_t i = 0; i < capacity; i++)
                 task_release(w[i].task);
             assert_int_equal(pool->admitted, 0);
             assert_true(fixture_free(f));
-            stage_free(stage);
+            gate_free(gate);
         }
     }
 }
 
 /* All of a gather or none of it; and what never fits is no matter of waiting. */
-static void a_gather_is_admitted_as_a_whole(void **state)
+static void gather_is_admitted_atomically(void **state)
 {
     (void)state;
-    for (size_t p = 0; p < COUNT_OF(places); p++) {
+    for (size_t p = 0; p < COUNT_OF(pool_cases); p++) {
         struct fixture *f = start(2, 4);
-        size_t room = (size_t)places[p].size + 4;
-        struct watch w, first;
+        size_t capacity = (size_t)pool_cases[p].size + 4;
+        struct waiter w, first;
         struct err e;
-        struct task_spec child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
-        struct task_spec spec = gather_of_copies(f, "all", room + 1, &child);
+        struct task_spec child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
+        struct task_spec spec = gather_of_copies(f, "all", capacity + 1, &child);
         assert_int_equal(try_submit(f, &spec, &w, &e), ERR_LIMIT_EXCEEDED);
-        assert_non_null(strstr(e.msg, places[p].name));
+        assert_non_null(strstr(e.msg, pool_cases[p].name));
         assert_null(e.pool);
         assert_int_equal(runtime_unfinished(f->runtime), 0);
-        assert_int_equal(pool_of(f, places[p].executor, places[p].pool)->admitted, 0);
+        assert_int_equal(pool_at(f, pool_cases[p].executor, pool_cases[p].pool)->admitted, 0);
 
-        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
+        child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
         assert_int_equal(try_submit(f, &child, &first, &e), 0);
-        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
-        spec = gather_of_copies(f, "all", room, &child);
+        child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
+        spec = gather_of_copies(f, "all", capacity, &child);
         assert_int_equal(try_submit(f, &spec, &w, &e), ERR_POOL_FULL);
-        assert_string_equal(e.pool, places[p].name);
+        assert_string_equal(e.pool, pool_cases[p].name);
         assert_int_equal(runtime_unfinished(f->runtime), 1);
-        assert_true(run_until(f, watch_is_done, &first));
+        assert_true(run_until(f, waiter_is_done, &first));
         task_release(first.task);
 
-        child = deed_for(f, places[p].executor, places[p].pool, NULL, DEED_ECHO);
-        spec = gather_of_copies(f, "all", room, &child);
+        child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
+        spec = gather_of_copies(f, "all", capacity, &child);
         assert_int_equal(try_submit(f, &spec, &w, &e), 0);
-        assert_true(run_until(f, watch_is_done, &w));
-        assert_int_equal(w.view.state, TASK_SUCCEEDED);
-        assert_int_equal(output_integer(w.task, "counts.succeeded"), (int64_t)room);
+        assert_true(run_until(f, waiter_is_done, &w));
+        assert_int_equal(w.info.state, TASK_SUCCEEDED);
+        assert_int_equal(output_integer(w.task, "counts.succeeded"), (int64_t)capacity);
         task_release(w.task);
         assert_true(fixture_free(f));
     }
 }
 
-static void nobody_need_ask_why(void **state)
+static void submit_accepts_null_error(void **state)
 {
     (void)state;
     struct fixture *f = start(0, 0);
-    struct task_spec child = deed_for(f, EXECUTOR_THREADS, 1, NULL, DEED_ECHO);
-    struct task_spec specs[] = {gather_of_copies(f, "all", 2, &child), deed_of(f, DEED_ECHO, 0, NULL), child};
+    struct task_spec child = action_for(f, EXECUTOR_THREADS, 1, NULL, ACTION_ECHO);
+    struct task_spec specs[] = {gather_of_copies(f, "all", 2, &child), faulty_spec(f, ACTION_ECHO, 0, NULL), child};
     static const int rcs[] = {ERR_LIMIT_EXCEEDED, ERR_EXECUTOR_DISABLED, 0};
-    struct watch w[COUNT_OF(specs)] = {{0}}, full = {0};
+    struct waiter w[COUNT_OF(specs)] = {{0}}, full = {0};
     for (size_t i = 0; i < COUNT_OF(specs); i++)
-        assert_int_equal(task_submit(f->runtime, &specs[i], f->arena, uv_hrtime(), watch_done, &w[i], &w[i].task, NULL),
-                         rcs[i]);
+        assert_int_equal(
+            task_submit(f->runtime, &specs[i], f->arena, uv_hrtime(), waiter_done, &w[i], &w[i].task, NULL), rcs[i]);
     w[2].fixture = f;
-    assert_int_equal(task_submit(f->runtime, &specs[2], f->arena, uv_hrtime(), watch_done, &full, &full.task, NULL),
+    assert_int_equal(task_submit(f->runtime, &specs[2], f->arena, uv_hrtime(), waiter_done, &full, &full.task, NULL),
                      ERR_POOL_FULL);
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, &w[2]));
+    assert_true(run_until(f, waiter_is_done, &w[2]));
     task_release(w[2].task);
     assert_true(fixture_free(f));
 }
 
-static void an_executor_that_is_off(void **state)
+static void disabled_executor_is_rejected(void **state)
 {
     (void)state;
     struct fixture *f = start(0, 100);
-    struct watch w;
+    struct waiter w;
     struct err e;
-    struct task_spec spec = deed_of(f, DEED_ECHO, 0, NULL);
+    struct task_spec spec = faulty_spec(f, ACTION_ECHO, 0, NULL);
     assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_DISABLED);
     assert_non_null(strstr(e.msg, "processes"));
-    struct task_spec children[] = {sleep_of(f, 0), deed_of(f, DEED_ECHO, 0, NULL)};
+    struct task_spec children[] = {sleep_of(f, 0), faulty_spec(f, ACTION_ECHO, 0, NULL)};
     spec = gather_of(f, "all", 2, children);
     assert_int_equal(try_submit(f, &spec, &w, &e), ERR_EXECUTOR_DISABLED);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
-    spec = deed_for(f, EXECUTOR_THREADS, INTEGER_ABSENT, NULL, DEED_ECHO);
+    spec = action_for(f, EXECUTOR_THREADS, INTEGER_ABSENT, NULL, ACTION_ECHO);
     assert_int_equal(try_submit(f, &spec, &w, &e), 0);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     task_release(w.task);
     assert_true(fixture_free(f));
 }
 
 /* A thread that runs on for nobody holds its slot: what waits does so beyond it. */
-static void the_abandoned_count(void **state)
+static void abandoned_jobs_occupy_slots(void **state)
 {
     (void)state;
     for (int64_t queue_limit = 0; queue_limit <= 2; queue_limit++) {
         struct fixture *f = start(0, queue_limit);
-        struct stage *stage = stage_new();
-        struct watch w[2], queued[3], late;
+        struct gate *gate = gate_new();
+        struct waiter w[2], queued[3], late;
         struct err e;
         for (size_t i = 0; i < 2; i++) {
-            struct task_spec spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_GATE);
+            struct task_spec spec = action_for(f, EXECUTOR_THREADS, 0, gate, ACTION_WAIT_GATE);
             assert_int_equal(try_submit(f, &spec, &w[i], &e), 0);
         }
-        stage_await_active(stage, 2);
+        gate_await_active(gate, 2);
         for (size_t i = 0; i < 2; i++)
             cancel(f, w[i].task, CANCEL_CLIENT);
         task_drain(f->runtime);
         assert_int_equal(runtime_abandoned(f->runtime), 2);
         struct task_spec spec;
         for (int64_t i = 0; i < queue_limit; i++) {
-            spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_ECHO);
+            spec = action_for(f, EXECUTOR_THREADS, 0, gate, ACTION_ECHO);
             assert_int_equal(try_submit(f, &spec, &queued[i], &e), 0);
         }
-        spec = deed_for(f, EXECUTOR_THREADS, 0, stage, DEED_ECHO);
+        spec = action_for(f, EXECUTOR_THREADS, 0, gate, ACTION_ECHO);
         assert_int_equal(try_submit(f, &spec, &late, &e), ERR_POOL_FULL);
-        stage_open(stage);
-        assert_true(run_until_idle(f) && run_until(f, nothing_abandoned, f));
+        gate_open(gate);
+        assert_true(run_until_idle(f) && run_until(f, no_abandoned_jobs, f));
         for (size_t i = 0; i < 2; i++)
             task_release(w[i].task);
         for (int64_t i = 0; i < queue_limit; i++)
             task_release(queued[i].task);
         assert_true(fixture_free(f));
-        stage_free(stage);
+        gate_free(gate);
     }
 }
 
-static void what_a_spec_may_say(void **state)
+static void spec_options_are_validated(void **state)
 {
     (void)state;
     struct fixture *f = start(0, 1);
@@ -281,7 +282,7 @@ static void what_a_spec_may_say(void **state)
 }
 
 /* Every function says where it runs, in a way that can be. */
-static void functions_and_their_executors(void **state)
+static void function_executors_are_consistent(void **state)
 {
     (void)state;
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
@@ -299,29 +300,29 @@ static void functions_and_their_executors(void **state)
     }
 }
 
-static void pools_as_they_are_seen(void **state)
+static void pool_stats_match_configuration(void **state)
 {
     (void)state;
     struct fixture *f = start(3, 7);
     struct arena *arena = arena_new();
-    struct array views;
-    assert_true(runtime_get_pool_stats(f->runtime, arena, &views));
-    assert_int_equal(views.count, 3);
-    const struct pool_stats *view = views.items;
+    struct array all_stats;
+    assert_true(runtime_get_pool_stats(f->runtime, arena, &all_stats));
+    assert_int_equal(all_stats.count, 3);
+    const struct pool_stats *info = all_stats.items;
     static const char *const names[] = {"default", "side", "processes"};
     static const int64_t sizes[] = {2, 1, 3};
     for (size_t i = 0; i < 3; i++) {
-        assert_true(str_eq(view[i].name, names[i]));
-        assert_int_equal(view[i].size, sizes[i]);
-        assert_int_equal(view[i].executor, i < 2 ? EXECUTOR_THREADS : EXECUTOR_PROCESSES);
-        assert_true(str_eq(view[i].size_source, "configured"));
-        assert_int_equal(view[i].queue_limit, 7);
-        assert_int_equal(view[i].busy + view[i].queued + view[i].abandoned + view[i].tasks_done, 0);
-        assert_int_equal(view[i].restarts == INTEGER_ABSENT, i < 2);
-        assert_int_equal(view[i].workers.items == NULL, i < 2);
+        assert_true(str_eq(info[i].name, names[i]));
+        assert_int_equal(info[i].size, sizes[i]);
+        assert_int_equal(info[i].executor, i < 2 ? EXECUTOR_THREADS : EXECUTOR_PROCESSES);
+        assert_true(str_eq(info[i].size_source, "configured"));
+        assert_int_equal(info[i].queue_limit, 7);
+        assert_int_equal(info[i].busy + info[i].queued + info[i].abandoned + info[i].tasks_done, 0);
+        assert_int_equal(info[i].restarts == INTEGER_ABSENT, i < 2);
+        assert_int_equal(info[i].workers.items == NULL, i < 2);
     }
-    assert_int_equal(view[2].workers.count, 3);
-    const struct worker_stats *workers = view[2].workers.items;
+    assert_int_equal(info[2].workers.count, 3);
+    const struct worker_stats *workers = info[2].workers.items;
     CHECK(workers != NULL);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(kill((pid_t)workers[i].pid, 0), 0);
@@ -333,7 +334,7 @@ static void pools_as_they_are_seen(void **state)
 }
 
 /* Gathers of gathers over all executors at once. */
-static void all_executors_in_one_gather(void **state)
+static void gather_over_all_executors(void **state)
 {
     (void)state;
     struct fixture *f = start(2, 1000);
@@ -341,29 +342,29 @@ static void all_executors_in_one_gather(void **state)
     for (size_t i = 0; i < COUNT_OF(children); i++) {
         switch (i % 4) {
         case 0:
-            children[i] = deed_for(f, EXECUTOR_THREADS, (int64_t)i % 2, NULL, DEED_ECHO);
+            children[i] = action_for(f, EXECUTOR_THREADS, (int64_t)i % 2, NULL, ACTION_ECHO);
             break;
         case 1:
-            children[i] = deed_of(f, DEED_ECHO, 0, NULL);
+            children[i] = faulty_spec(f, ACTION_ECHO, 0, NULL);
             break;
         case 2:
             children[i] = sleep_of(f, MS(1));
             break;
         default:
-            inner[0] = deed_of(f, DEED_ECHO, 0, NULL);
-            inner[1] = deed_for(f, EXECUTOR_THREADS, 0, NULL, DEED_ECHO);
+            inner[0] = faulty_spec(f, ACTION_ECHO, 0, NULL);
+            inner[1] = action_for(f, EXECUTOR_THREADS, 0, NULL, ACTION_ECHO);
             inner[2] = sleep_of(f, 0);
             children[i] = gather_of(f, "all", 3, inner);
         }
     }
     struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
     set_integer(&spec, "max_concurrency", 7);
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     assert_true(run_until_idle(f));
     assert_int_equal(w.done, 1);
-    assert_int_equal(w.view.state, TASK_SUCCEEDED);
+    assert_int_equal(w.info.state, TASK_SUCCEEDED);
     assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT_OF(children));
     task_release(w.task);
     assert_true(fixture_free(f));
@@ -371,15 +372,15 @@ static void all_executors_in_one_gather(void **state)
 
 int main(int argc, char **argv)
 {
-    if (deed_is_worker(argc, argv))
-        return deed_worker(argc, argv);
+    if (faulty_is_worker(argc, argv))
+        return faulty_worker_main(argc, argv);
     signal(SIGPIPE, SIG_IGN); /* as the service does */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_many_as_run_and_wait),       cmocka_unit_test(a_gather_is_admitted_as_a_whole),
-        cmocka_unit_test(nobody_need_ask_why),           cmocka_unit_test(an_executor_that_is_off),
-        cmocka_unit_test(the_abandoned_count),           cmocka_unit_test(what_a_spec_may_say),
-        cmocka_unit_test(functions_and_their_executors), cmocka_unit_test(pools_as_they_are_seen),
-        cmocka_unit_test(all_executors_in_one_gather),
+        cmocka_unit_test(pool_rejects_beyond_slots_and_queue), cmocka_unit_test(gather_is_admitted_atomically),
+        cmocka_unit_test(submit_accepts_null_error),           cmocka_unit_test(disabled_executor_is_rejected),
+        cmocka_unit_test(abandoned_jobs_occupy_slots),         cmocka_unit_test(spec_options_are_validated),
+        cmocka_unit_test(function_executors_are_consistent),   cmocka_unit_test(pool_stats_match_configuration),
+        cmocka_unit_test(gather_over_all_executors),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

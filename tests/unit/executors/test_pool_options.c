@@ -15,12 +15,12 @@
 
 /* -- pools --------------------------------------------------------------------------------------------------------- */
 
-/* options_pools() for this value of --threads; NULL for none given. The pools are written to `pools` as "name=size(source) ...". */
-static int make(const char *threads, struct cpus cpus, char pools[600], struct err *e)
+/* pool_options_parse() for this value of --threads; NULL for none given. The pools are written to `pools` as "name=size(source) ...". */
+static int parse_threads_option(const char *threads, struct cpus cpus, char pools[600], struct err *e)
 {
     struct arena *arena = arena_new();
-    struct options options;
-    const struct field *field = options_type.fields; /* threads is the first */
+    struct pool_options options;
+    const struct field *field = pool_options_type.fields; /* threads is the first */
     assert_string_equal(field->name, "threads");
     type_set_absent(field->type, &options.threads);
     *e = (struct err){0};
@@ -29,7 +29,7 @@ static int make(const char *threads, struct cpus cpus, char pools[600], struct e
         rc = type_parse(field->type, str_from(threads), arena, NULL, &options.threads, e);
     struct array out = {0};
     if (rc == 0)
-        rc = options_pools(&options, cpus, arena, &out, e);
+        rc = pool_options_parse(&options, cpus, arena, &out, e);
     size_t len = 0;
     pools[0] = '\0';
     for (size_t i = 0; i < out.count; i++) {
@@ -42,7 +42,7 @@ static int make(const char *threads, struct cpus cpus, char pools[600], struct e
     return rc;
 }
 
-static void pools_of_threads(void **state)
+static void pool_options_table(void **state)
 {
     (void)state;
     static const struct {
@@ -96,7 +96,7 @@ static void pools_of_threads(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char pools[600];
         struct err e;
-        int rc = make(rows[i].threads, (struct cpus){rows[i].cpus, "affinity"}, pools, &e);
+        int rc = parse_threads_option(rows[i].threads, (struct cpus){rows[i].cpus, "affinity"}, pools, &e);
         if (rc != rows[i].rc || (rc != 0 && strstr(e.msg, rows[i].pools) == NULL))
             print_message("--threads %s: %s\n", rows[i].threads, rc == 0 ? pools : e.msg);
         assert_int_equal(rc, rows[i].rc);
@@ -107,7 +107,7 @@ static void pools_of_threads(void **state)
     }
 }
 
-static void any_text_is_a_pool_or_none(void **state)
+static void pool_options_random_input(void **state)
 {
     (void)state;
     static const char alphabet[] = "=,=,09a_-Z \xC3";
@@ -122,19 +122,19 @@ static void any_text_is_a_pool_or_none(void **state)
         }
         threads[len] = '\0';
         number = number * 1103515245 + 12345;
-        int rc = make(threads, (struct cpus){2, "affinity"}, pools, &e);
+        int rc = parse_threads_option(threads, (struct cpus){2, "affinity"}, pools, &e);
         assert_true(rc == 0 || rc == ERR_INVALID);
         assert_true(rc == 0 ? strncmp(pools, "default=", 8) == 0 : strncmp(e.msg, "must ", 5) == 0);
     }
 }
 
-static void pools_need_memory(void **state)
+static void pool_options_out_of_memory(void **state)
 {
     (void)state;
     struct str texts[15];
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         texts[i] = i % 2 == 0 ? str_from(&"abcdefghijkl=1"[i / 2]) : str_from(&"mnopqrstuvwx=1"[i / 2]);
-    struct options options = {.threads = {texts, COUNT_OF(texts)}};
+    struct pool_options options = {.threads = {texts, COUNT_OF(texts)}};
     unsigned long n = 0;
     int rc;
     do {
@@ -143,7 +143,7 @@ static void pools_need_memory(void **state)
         struct array out = {0};
         struct err e;
         alloc_fail_at(++n);
-        rc = options_pools(&options, (struct cpus){1, "affinity"}, arena, &out, &e);
+        rc = pool_options_parse(&options, (struct cpus){1, "affinity"}, arena, &out, &e);
         bool failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
@@ -159,27 +159,27 @@ struct toplevel {
     char path[64];
 };
 
-static void root_begin(struct toplevel *r)
+static void sysroot_init(struct toplevel *r)
 {
     snprintf(r->path, sizeof r->path, "/tmp/gatherd-root-XXXXXX");
     assert_non_null(mkdtemp(r->path));
 }
 
-static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
+static int remove_sysroot_entry(const char *path, const struct stat *info, int flag, struct FTW *walk)
 {
     (void)info;
     (void)flag;
-    (void)where;
+    (void)walk;
     return remove(path);
 }
 
-static void root_end(const struct toplevel *r)
+static void sysroot_remove(const struct toplevel *r)
 {
-    assert_int_equal(nftw(r->path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(nftw(r->path, remove_sysroot_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* Writes a file, and the folders it lies in. */
-static void put(const struct toplevel *r, const char *path, const char *content)
+static void sysroot_write(const struct toplevel *r, const char *path, const char *content)
 {
     char full[4300];
     snprintf(full, sizeof full, "%s%s", r->path, path);
@@ -194,7 +194,7 @@ static void put(const struct toplevel *r, const char *path, const char *content)
     assert_int_equal(fclose(file), 0);
 }
 
-static void what_control_groups_allow(void **state)
+static void cgroup_cpu_limits(void **state)
 {
     (void)state;
     static const char *const v1 = "12:cpuset:/\n5:cpu,cpuacct:/docker/abc\n1:name=systemd:/x\n0::/system.slice\n";
@@ -262,11 +262,11 @@ static void what_control_groups_allow(void **state)
     assert_string_equal(cpu_count_get("/nowhere").source, "affinity");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct toplevel r;
-        root_begin(&r);
+        sysroot_init(&r);
         if (rows[i].groups != NULL)
-            put(&r, "/proc/self/cgroup", rows[i].groups);
+            sysroot_write(&r, "/proc/self/cgroup", rows[i].groups);
         for (size_t j = 0; j < COUNT_OF(rows[i].files) && rows[i].files[j] != NULL; j += 2)
-            put(&r, rows[i].files[j], rows[i].files[j + 1]);
+            sysroot_write(&r, rows[i].files[j], rows[i].files[j + 1]);
         int64_t count = cpu_count_cgroup(r.path);
         if (count != rows[i].count)
             print_message("row %zu\n", i);
@@ -275,11 +275,11 @@ static void what_control_groups_allow(void **state)
         bool less = count > 0 && count < affinity;
         assert_int_equal(cpus.count, less ? count : affinity);
         assert_string_equal(cpus.source, less ? "cgroup" : "affinity");
-        root_end(&r);
+        sysroot_remove(&r);
     }
 }
 
-static void long_paths_of_groups(void **state)
+static void cgroup_long_paths(void **state)
 {
     (void)state;
     static const size_t depths[] = {1, 10, 60, 126, 127, 128, 500, 900};
@@ -289,15 +289,15 @@ static void long_paths_of_groups(void **state)
         for (size_t j = 0; j < depths[i]; j++)
             memcpy(groups + strlen(groups), "/abc", 5);
         memcpy(groups + strlen(groups), "\n1:name=x:/\n", 13);
-        root_begin(&r);
-        put(&r, "/proc/self/cgroup", groups);
-        put(&r, "/sys/fs/cgroup/abc/cpu.max", "700000 100000\n");
+        sysroot_init(&r);
+        sysroot_write(&r, "/proc/self/cgroup", groups);
+        sysroot_write(&r, "/sys/fs/cgroup/abc/cpu.max", "700000 100000\n");
         assert_int_equal(cpu_count_cgroup(r.path), 7);
-        root_end(&r);
+        sysroot_remove(&r);
     }
 }
 
-static void this_machine_has_processors(void **state)
+static void cpu_count_is_positive(void **state)
 {
     (void)state;
     struct cpus cpus = cpu_count_get("");
@@ -307,9 +307,9 @@ static void this_machine_has_processors(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pools_of_threads),     cmocka_unit_test(any_text_is_a_pool_or_none),
-        cmocka_unit_test(pools_need_memory),    cmocka_unit_test(what_control_groups_allow),
-        cmocka_unit_test(long_paths_of_groups), cmocka_unit_test(this_machine_has_processors),
+        cmocka_unit_test(pool_options_table),         cmocka_unit_test(pool_options_random_input),
+        cmocka_unit_test(pool_options_out_of_memory), cmocka_unit_test(cgroup_cpu_limits),
+        cmocka_unit_test(cgroup_long_paths),          cmocka_unit_test(cpu_count_is_positive),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -27,7 +27,8 @@
 
 /* -- the fixture ----------------------------------------------------------------------------------------------------- */
 
-static struct fixture *start_with(int64_t processes, char *const *command, int64_t max_tasks, int64_t queue_limit)
+static struct fixture *start_workers_with(int64_t processes, char *const *command, int64_t max_tasks,
+                                          int64_t queue_limit)
 {
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
@@ -40,31 +41,32 @@ static struct fixture *start_with(int64_t processes, char *const *command, int64
 }
 
 /* What the runtime told of workers that were lost. */
-struct told {
-    struct note {
+struct event_log {
+    struct record {
         struct worker_event event; /* but for its texts */
-        char function[32], words[200], system[128];
-    } notes[64];
+        char function[32], stderr_output[200], spawn_message[128];
+    } records[64];
     size_t count;
 };
 
-static void copy_text(char *to, size_t size, const char *text)
+static void copy_string(char *to, size_t size, const char *text)
 {
     snprintf(to, size, "%s", text == NULL ? "" : text);
 }
 
-static void on_worker(void *user, const struct worker_event *event)
+static void on_worker_event(void *user, const struct worker_event *event)
 {
-    struct told *told = user;
-    struct note *note = &told->notes[told->count++ % COUNT_OF(told->notes)];
-    note->event = *event;
-    copy_text(note->function, sizeof note->function, event->function);
-    copy_text(note->words, sizeof note->words, event->last_words.at);
-    copy_text(note->system, sizeof note->system, event->system);
+    struct event_log *event_log = user;
+    struct record *record = &event_log->records[event_log->count++ % COUNT_OF(event_log->records)];
+    record->event = *event;
+    copy_string(record->function, sizeof record->function, event->function);
+    copy_string(record->stderr_output, sizeof record->stderr_output, event->stderr_tail.at);
+    copy_string(record->spawn_message, sizeof record->spawn_message, event->spawn_message);
 }
 
 /* One worker, which has start_ns to be up, and *told of those that are lost. */
-static struct fixture *start_telling(char *const *command, uint64_t start_ns, int64_t max_tasks, struct told *told)
+static struct fixture *start_with_log(char *const *command, uint64_t start_timeout_ns, int64_t max_tasks,
+                                      struct event_log *event_log)
 {
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
@@ -72,51 +74,51 @@ static struct fixture *start_telling(char *const *command, uint64_t start_ns, in
                                                                .processes.size = 1,
                                                                .processes.size_source = "configured",
                                                                .processes.command = command,
-                                                               .processes.start_ns = start_ns,
+                                                               .processes.start_timeout_ns = start_timeout_ns,
                                                                .processes.max_tasks = max_tasks,
-                                                               .processes.on_worker = on_worker,
-                                                               .processes.user = told});
+                                                               .processes.on_worker_event = on_worker_event,
+                                                               .processes.user = event_log});
     assert_non_null(f);
-    *told = (struct told){0};
+    *event_log = (struct event_log){0};
     return f;
 }
 
-static struct fixture *start(int64_t processes)
+static struct fixture *start_workers(int64_t processes)
 {
-    struct fixture *f = start_with(processes, deed_command, INTEGER_ABSENT, 10000);
+    struct fixture *f = start_workers_with(processes, faulty_worker_command, INTEGER_ABSENT, 10000);
     assert_non_null(f);
     return f;
 }
 
-static struct pool *pool_of(const struct fixture *f)
+static struct pool *worker_pool(const struct fixture *f)
 {
     return f->runtime->processes;
 }
 
 static bool all_free(const void *of)
 {
-    const struct pool *pool = pool_of(of);
+    const struct pool *pool = worker_pool(of);
     return pool->free == (size_t)pool->size;
 }
 
-static bool is_running(const void *watch)
+static bool is_running(const void *waiter)
 {
-    const struct watch *w = watch;
-    return view_of(w->task).state == TASK_RUNNING;
+    const struct waiter *w = waiter;
+    return task_info_of(w->task).state == TASK_RUNNING;
 }
 
-static struct pool_stats look(const struct fixture *f, struct arena *arena)
+static struct pool_stats get_stats(const struct fixture *f, struct arena *arena)
 {
-    struct array views;
-    assert_true(runtime_get_pool_stats(f->runtime, arena, &views));
-    assert_int_equal(views.count, 1);
-    return *(const struct pool_stats *)views.items;
+    struct array all_stats;
+    assert_true(runtime_get_pool_stats(f->runtime, arena, &all_stats));
+    assert_int_equal(all_stats.count, 1);
+    return *(const struct pool_stats *)all_stats.items;
 }
 
 static int64_t restarts(const struct fixture *f)
 {
     struct arena *arena = arena_new();
-    int64_t count = look(f, arena).restarts;
+    int64_t count = get_stats(f, arena).restarts;
     arena_unref(arena);
     return count;
 }
@@ -125,20 +127,20 @@ static int64_t restarts(const struct fixture *f)
 static int64_t worker_pid(const struct fixture *f, size_t index)
 {
     struct arena *arena = arena_new();
-    struct pool_stats view = look(f, arena);
-    int64_t pid = index < view.workers.count ? ((const struct worker_stats *)view.workers.items)[index].pid : 0;
+    struct pool_stats info = get_stats(f, arena);
+    int64_t pid = index < info.workers.count ? ((const struct worker_stats *)info.workers.items)[index].pid : 0;
     arena_unref(arena);
     return pid;
 }
 
-struct count_of {
+struct restart_count {
     const struct fixture *f;
     int64_t restarts;
 };
 
 static bool has_restarts(const void *of)
 {
-    const struct count_of *c = of;
+    const struct restart_count *c = of;
     return restarts(c->f) >= c->restarts;
 }
 
@@ -149,7 +151,7 @@ static void check_no_children(void)
     assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT), -1);
 }
 
-static int descriptors(void)
+static int open_descriptors(void)
 {
     int count = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -160,149 +162,150 @@ static int descriptors(void)
     return count;
 }
 
-static void finish(struct fixture *f)
+static void stop_workers(struct fixture *f)
 {
     assert_true(fixture_free(f));
     check_no_children();
 }
 
-static void submit_now(struct fixture *f, const struct task_spec *spec, struct watch *w)
+static void submit_and_drain(struct fixture *f, const struct task_spec *spec, struct waiter *w)
 {
     assert_int_equal(submit(f, spec, w), 0);
     task_drain(f->runtime);
 }
 
-static void submit_deed(struct fixture *f, struct watch *w, enum deed deed, int64_t number, const char *text)
+static void submit_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number,
+                                 const char *text)
 {
-    *w = (struct watch){0};
-    struct task_spec spec = deed_of(f, deed, number, text);
-    submit_now(f, &spec, w);
+    *w = (struct waiter){0};
+    struct task_spec spec = faulty_spec(f, action, number, text);
+    submit_and_drain(f, &spec, w);
 }
 
-static void check_ended(const struct watch *w, enum task_state state, int rc)
+static void check_worker_task(const struct waiter *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
-    assert_false(w->inside_call);
-    if (rc != w->view.rc && w->view.detail != NULL)
-        print_message("it says: %s\n", w->view.detail);
-    assert_int_equal(w->view.rc, rc);
-    assert_int_equal(w->view.state, state);
+    assert_false(w->done_in_call);
+    if (rc != w->info.rc && w->info.detail != NULL)
+        print_message("it says: %s\n", w->info.detail);
+    assert_int_equal(w->info.rc, rc);
+    assert_int_equal(w->info.state, state);
 }
 
-static void await(struct fixture *f, const struct watch *w)
+static void wait_worker_task(struct fixture *f, const struct waiter *w)
 {
-    assert_true(run_until(f, watch_is_done, w));
+    assert_true(run_until(f, waiter_is_done, w));
 }
 
-/* Has the deed done; the task is looked at in *w and released. What w->view points to is gone then. */
-static void run_deed(struct fixture *f, struct watch *w, enum deed deed, int64_t number, const char *text)
+/* Has the action done; the task is looked at in *w and released. What w->view points to is gone then. */
+static void run_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number, const char *text)
 {
-    submit_deed(f, w, deed, number, text);
-    await(f, w);
+    submit_worker_action(f, w, action, number, text);
+    wait_worker_task(f, w);
 }
 
 /* The pool does its work as if nothing had happened. */
 static void check_works(struct fixture *f)
 {
-    struct watch w[8];
+    struct waiter w[8];
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], DEED_ECHO, (int64_t)i, "as ever");
+        submit_worker_action(f, &w[i], ACTION_ECHO, (int64_t)i, "as ever");
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
-        assert_int_equal(deed_output(&w[i])->number, i);
-        assert_string_equal(deed_output(&w[i])->text.at, "as ever");
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        assert_int_equal(faulty_output(&w[i])->number, i);
+        assert_string_equal(faulty_output(&w[i])->text.at, "as ever");
         task_release(w[i].task);
     }
-    assert_int_equal(pool_of(f)->busy, 0);
-    assert_int_equal(pool_of(f)->queued, 0);
-    assert_int_equal(pool_of(f)->admitted, 0);
+    assert_int_equal(worker_pool(f)->busy, 0);
+    assert_int_equal(worker_pool(f)->queued, 0);
+    assert_int_equal(worker_pool(f)->admitted, 0);
     assert_true(run_until(f, all_free, f));
 }
 
 /* -- what is right ------------------------------------------------------------------------------------------------- */
 
-static void a_task_runs_in_a_worker(void **state)
+static void task_runs_in_worker(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    struct watch w;
-    run_deed(f, &w, DEED_ECHO, 42, "h\xC3\xA9llo");
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    const struct deed_output *out = deed_output(&w);
+    struct fixture *f = start_workers(2);
+    struct waiter w;
+    run_worker_action(f, &w, ACTION_ECHO, 42, "h\xC3\xA9llo");
+    check_worker_task(&w, TASK_SUCCEEDED, 0);
+    const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
     assert_string_equal(out->text.at, "h\xC3\xA9llo");
     assert_int_not_equal(out->pid, getpid());
-    assert_int_equal(w.view.pid, out->pid);
-    assert_int_equal(w.view.tid, out->pid);
-    assert_int_equal(w.view.executor, EXECUTOR_PROCESSES);
-    assert_true(str_eq(w.view.pool, "processes"));
-    assert_non_null(w.view.usage);
-    assert_true(w.view.usage->worker_peak_rss_bytes > 100000);
-    assert_int_equal(w.view.exit_signal, 0);
-    assert_int_equal(w.view.exit_code, -1);
-    assert_true(w.view.queued_ns < HOUR && w.view.duration_ns < HOUR);
+    assert_int_equal(w.info.pid, out->pid);
+    assert_int_equal(w.info.tid, out->pid);
+    assert_int_equal(w.info.executor, EXECUTOR_PROCESSES);
+    assert_true(str_eq(w.info.pool, "processes"));
+    assert_non_null(w.info.usage);
+    assert_true(w.info.usage->worker_peak_rss_bytes > 100000);
+    assert_int_equal(w.info.exit_signal, 0);
+    assert_int_equal(w.info.exit_code, -1);
+    assert_true(w.info.queued_ns < HOUR && w.info.duration_ns < HOUR);
     task_release(w.task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void functions_fail_as_they_like(void **state)
+static void worker_function_errors(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch w;
+    struct fixture *f = start_workers(1);
+    struct waiter w;
     for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
-        run_deed(f, &w, DEED_FAIL, rc, "it is a pity");
+        run_worker_action(f, &w, ACTION_FAIL, rc, "it is a pity");
         if (rc == ERR_OUT_OF_MEMORY) {
-            check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+            check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
         } else {
-            check_ended(&w, TASK_FAILED, rc);
-            assert_string_equal(w.view.detail, "it is a pity");
+            check_worker_task(&w, TASK_FAILED, rc);
+            assert_string_equal(w.info.detail, "it is a pity");
         }
-        assert_int_equal(w.view.exit_signal, 0);
-        assert_int_equal(w.view.exit_code, -1);
-        assert_null(w.view.output);
+        assert_int_equal(w.info.exit_signal, 0);
+        assert_int_equal(w.info.exit_code, -1);
+        assert_null(w.info.output);
         task_release(w.task);
     }
     assert_int_equal(restarts(f), 0);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static bool has_no_room(const void *of)
+static bool all_busy(const void *of)
 {
-    return pool_of(of)->busy == (size_t)pool_of(of)->size;
+    return worker_pool(of)->busy == (size_t)worker_pool(of)->size;
 }
 
-static void as_many_at_once_as_there_are_workers(void **state)
+static void concurrency_equals_worker_count(void **state)
 {
     (void)state;
-    struct fixture *f = start(3);
-    struct watch w[5];
+    struct fixture *f = start_workers(3);
+    struct waiter w[5];
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], i < 3 ? DEED_SPIN : DEED_ECHO, (int64_t)i, NULL);
-    assert_true(run_until(f, has_no_room, f));
-    assert_int_equal(pool_of(f)->queued, 2);
-    assert_int_equal(view_of(w[3].task).state, TASK_QUEUED);
-    assert_int_equal(view_of(w[3].task).pid, 0);
+        submit_worker_action(f, &w[i], i < 3 ? ACTION_SPIN : ACTION_ECHO, (int64_t)i, NULL);
+    assert_true(run_until(f, all_busy, f));
+    assert_int_equal(worker_pool(f)->queued, 2);
+    assert_int_equal(task_info_of(w[3].task).state, TASK_QUEUED);
+    assert_int_equal(task_info_of(w[3].task).pid, 0);
     struct arena *arena = arena_new();
-    struct pool_stats view = look(f, arena);
-    assert_int_equal(view.workers.count, 3);
+    struct pool_stats info = get_stats(f, arena);
+    assert_int_equal(info.workers.count, 3);
     for (size_t i = 0; i < 3; i++) {
-        struct task_info running = view_of(w[i].task);
+        struct task_info running = task_info_of(w[i].task);
         assert_int_equal(running.state, TASK_RUNNING);
-        const struct worker_stats *worker = (const struct worker_stats *)view.workers.items + i;
+        const struct worker_stats *worker = (const struct worker_stats *)info.workers.items + i;
         assert_true(worker->busy);
         for (size_t j = 0; j < i; j++)
-            assert_int_not_equal(running.pid, view_of(w[j].task).pid);
+            assert_int_not_equal(running.pid, task_info_of(w[j].task).pid);
     }
     arena_unref(arena);
     cancel(f, w[1].task, CANCEL_CLIENT);
     task_drain(f->runtime);
     for (size_t i = 3; i < COUNT_OF(w); i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
     }
     cancel(f, w[0].task, CANCEL_CLIENT);
     cancel(f, w[2].task, CANCEL_CLIENT);
@@ -310,385 +313,385 @@ static void as_many_at_once_as_there_are_workers(void **state)
     for (size_t i = 0; i < COUNT_OF(w); i++)
         task_release(w[i].task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void sizes_of_texts(void **state)
+static void input_sizes_round_trip(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     static const size_t sizes[] = {0, 1, 100, 65535 - 300, 65536 - 300, 65536, 212992, 5000000};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         char *text = malloc(sizes[i] + 1);
         assert_non_null(text);
         memset(text, 'y', sizes[i]);
         text[sizes[i]] = '\0';
-        struct watch w;
-        run_deed(f, &w, DEED_ECHO, 1, text);
-        check_ended(&w, TASK_SUCCEEDED, 0);
-        assert_int_equal(deed_output(&w)->text.len, sizes[i]);
-        assert_memory_equal(deed_output(&w)->text.at, text, sizes[i] + 1);
+        struct waiter w;
+        run_worker_action(f, &w, ACTION_ECHO, 1, text);
+        check_worker_task(&w, TASK_SUCCEEDED, 0);
+        assert_int_equal(faulty_output(&w)->text.len, sizes[i]);
+        assert_memory_equal(faulty_output(&w)->text.at, text, sizes[i] + 1);
         task_release(w.task);
         free(text);
     }
     assert_int_equal(restarts(f), 0);
-    finish(f);
+    stop_workers(f);
 }
 
 /* Answers that end exactly where a read does, each followed by the next task of the queue. */
-static void answers_of_all_sizes_one_after_the_other(void **state)
+static void response_sizes_back_to_back(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     enum { TASKS = 600 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
     int64_t size = 65536 - 400;
     for (size_t i = 0; i < TASKS; i++)
-        submit_deed(f, &w[i], DEED_LARGE, size + (int64_t)i, NULL);
+        submit_worker_action(f, &w[i], ACTION_LARGE_OUTPUT, size + (int64_t)i, NULL);
     for (size_t i = 0; i < TASKS; i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
-        assert_int_equal(deed_output(&w[i])->text.len, (size_t)size + i);
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        assert_int_equal(faulty_output(&w[i])->text.len, (size_t)size + i);
         task_release(w[i].task);
     }
     assert_int_equal(restarts(f), 0);
     free(w);
-    finish(f);
+    stop_workers(f);
 }
 
-static void what_is_too_large_is_refused(void **state)
+static void oversized_frames_are_rejected(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch w;
-    run_deed(f, &w, DEED_LARGE, FRAME_MOST, NULL);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+    struct fixture *f = start_workers(1);
+    struct waiter w;
+    run_worker_action(f, &w, ACTION_LARGE_OUTPUT, FRAME_MAX_LEN, NULL);
+    check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
-    char *text = malloc(FRAME_MOST + 1);
+    char *text = malloc(FRAME_MAX_LEN + 1);
     assert_non_null(text);
-    memset(text, 'y', FRAME_MOST);
-    text[FRAME_MOST] = '\0';
-    run_deed(f, &w, DEED_ECHO, 0, text);
-    check_ended(&w, TASK_FAILED, ERR_INVALID);
-    assert_null(w.view.usage);
+    memset(text, 'y', FRAME_MAX_LEN);
+    text[FRAME_MAX_LEN] = '\0';
+    run_worker_action(f, &w, ACTION_ECHO, 0, text);
+    check_worker_task(&w, TASK_FAILED, ERR_INVALID);
+    assert_null(w.info.usage);
     task_release(w.task);
     free(text);
     check_works(f);
     assert_int_equal(restarts(f), 0);
-    finish(f);
+    stop_workers(f);
 }
 
 /* -- cancel and limits --------------------------------------------------------------------------------------------- */
 
-static bool is_gone(const void *pid)
+static bool has_exited(const void *pid)
 {
     const int *number = pid;
     return kill(*number, 0) != 0;
 }
 
-static void a_running_task_that_is_canceled_is_killed(void **state)
+static void canceled_running_task_is_killed(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    struct watch w, neighbour;
-    submit_deed(f, &neighbour, DEED_SPIN, 0, NULL);
-    submit_deed(f, &w, DEED_SPIN, 0, NULL);
-    assert_true(run_until(f, is_running, &w) && run_until(f, is_running, &neighbour));
-    int pid = view_of(w.task).pid, neighbours_pid = view_of(neighbour.task).pid;
+    struct fixture *f = start_workers(2);
+    struct waiter w, other;
+    submit_worker_action(f, &other, ACTION_SPIN, 0, NULL);
+    submit_worker_action(f, &w, ACTION_SPIN, 0, NULL);
+    assert_true(run_until(f, is_running, &w) && run_until(f, is_running, &other));
+    int pid = task_info_of(w.task).pid, other_pid = task_info_of(other.task).pid;
     cancel(f, w.task, CANCEL_CLIENT);
-    assert_int_equal(view_of(w.task).state, TASK_CANCELING);
-    await(f, &w);
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
-    assert_int_equal(w.view.cancel_effect, EFFECT_KILLED);
-    assert_int_equal(w.view.pid, pid);
-    assert_int_equal(w.view.exit_signal, 0); /* that was us */
-    assert_null(w.view.usage);
-    assert_null(w.view.output);
-    assert_true(run_until(f, is_gone, &pid));
-    assert_int_equal(view_of(neighbour.task).state, TASK_RUNNING);
-    assert_int_equal(kill(neighbours_pid, 0), 0);
+    assert_int_equal(task_info_of(w.task).state, TASK_CANCELING);
+    wait_worker_task(f, &w);
+    check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
+    assert_int_equal(w.info.pid, pid);
+    assert_int_equal(w.info.exit_signal, 0); /* that was us */
+    assert_null(w.info.usage);
+    assert_null(w.info.output);
+    assert_true(run_until(f, has_exited, &pid));
+    assert_int_equal(task_info_of(other.task).state, TASK_RUNNING);
+    assert_int_equal(kill(other_pid, 0), 0);
     task_release(w.task);
-    cancel(f, neighbour.task, CANCEL_CLIENT);
-    await(f, &neighbour);
-    task_release(neighbour.task);
+    cancel(f, other.task, CANCEL_CLIENT);
+    wait_worker_task(f, &other);
+    task_release(other.task);
     check_works(f);
     assert_int_equal(restarts(f), 2);
-    finish(f);
+    stop_workers(f);
 }
 
-static void a_queued_task_that_is_canceled_never_runs(void **state)
+static void canceled_queued_task_never_runs(void **state)
 {
     (void)state;
     char path[] = "/tmp/gatherd-note-XXXXXX";
-    int notes = mkstemp(path);
-    assert_true(notes >= 0);
-    struct fixture *f = start(1);
-    struct watch busy, w[6];
-    submit_deed(f, &busy, DEED_SPIN, 0, NULL);
+    int records = mkstemp(path);
+    assert_true(records >= 0);
+    struct fixture *f = start_workers(1);
+    struct waiter busy, w[6];
+    submit_worker_action(f, &busy, ACTION_SPIN, 0, NULL);
     assert_true(run_until(f, is_running, &busy));
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], DEED_NOTE, (int64_t)i, path);
+        submit_worker_action(f, &w[i], ACTION_APPEND, (int64_t)i, path);
     for (size_t i = 0; i < COUNT_OF(w); i += 2) {
         cancel(f, w[i].task, CANCEL_CLIENT);
-        assert_int_equal(pool_of(f)->queued, COUNT_OF(w) - i / 2 - 1);
+        assert_int_equal(worker_pool(f)->queued, COUNT_OF(w) - i / 2 - 1);
     }
     task_drain(f->runtime);
     for (size_t i = 0; i < COUNT_OF(w); i += 2) {
-        check_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
-        assert_int_equal(w[i].view.cancel_effect, EFFECT_PREVENTED);
-        assert_int_equal(w[i].view.pid, 0);
+        check_worker_task(&w[i], TASK_CANCELED, ERR_CANCELED);
+        assert_int_equal(w[i].info.cancel_effect, EFFECT_PREVENTED);
+        assert_int_equal(w[i].info.pid, 0);
         task_release(w[i].task);
     }
     cancel(f, busy.task, CANCEL_CLIENT);
     for (size_t i = 1; i < COUNT_OF(w); i += 2) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     task_release(busy.task);
-    int64_t noted[COUNT_OF(w)];
-    assert_int_equal(pread(notes, noted, sizeof noted, 0), 3 * sizeof noted[0]);
-    assert_true(noted[0] == 1 && noted[1] == 3 && noted[2] == 5);
-    finish(f);
-    close(notes);
+    int64_t recorded[COUNT_OF(w)];
+    assert_int_equal(pread(records, recorded, sizeof recorded, 0), 3 * sizeof recorded[0]);
+    assert_true(recorded[0] == 1 && recorded[1] == 3 && recorded[2] == 5);
+    stop_workers(f);
+    close(records);
     unlink(path);
 }
 
-static void timeout_and_deadline_kill(void **state)
+static void timeout_and_deadline_kill_worker(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     for (int deadline = 0; deadline <= 1; deadline++) {
-        struct task_spec spec = deed_of(f, DEED_SPIN, 0, NULL);
+        struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
         *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(20);
-        struct watch w = {0};
+        struct waiter w = {0};
         assert_true(run_until(f, all_free, f));
-        submit_now(f, &spec, &w);
-        await(f, &w);
-        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
-        assert_int_equal(w.view.cancel_effect, EFFECT_KILLED);
-        assert_true(w.view.duration_ns + w.view.queued_ns >= MS(20));
-        assert_null(w.view.detail);
+        submit_and_drain(f, &spec, &w);
+        wait_worker_task(f, &w);
+        check_worker_task(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
+        assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
+        assert_true(w.info.duration_ns + w.info.queued_ns >= MS(20));
+        assert_null(w.info.detail);
         task_release(w.task);
     }
-    assert_true(run_until(f, has_restarts, &(struct count_of){f, 2}));
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 2}));
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void a_deadline_passes_in_the_queue(void **state)
+static void deadline_expires_in_queue(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch busy, w = {0};
-    submit_deed(f, &busy, DEED_SPIN, 0, NULL);
-    struct task_spec spec = deed_of(f, DEED_ECHO, 0, NULL);
+    struct fixture *f = start_workers(1);
+    struct waiter busy, w = {0};
+    submit_worker_action(f, &busy, ACTION_SPIN, 0, NULL);
+    struct task_spec spec = faulty_spec(f, ACTION_ECHO, 0, NULL);
     spec.options.deadline_ns = MS(5);
-    submit_now(f, &spec, &w);
-    await(f, &w);
-    check_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
-    assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
+    submit_and_drain(f, &spec, &w);
+    wait_worker_task(f, &w);
+    check_worker_task(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+    assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
     task_release(w.task);
     cancel(f, busy.task, CANCEL_CLIENT);
-    await(f, &busy);
+    wait_worker_task(f, &busy);
     task_release(busy.task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* An answer of which a part has arrived when its task is canceled. */
-static void canceled_while_the_answer_comes_in(void **state)
+static void cancel_during_response(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    for (int turns = 0; turns < 24; turns++) {
-        struct watch w;
+    struct fixture *f = start_workers(1);
+    for (int iterations = 0; iterations < 24; iterations++) {
+        struct waiter w;
         assert_true(run_until(f, all_free, f));
-        submit_deed(f, &w, DEED_LARGE, 4000000, NULL);
+        submit_worker_action(f, &w, ACTION_LARGE_OUTPUT, 4000000, NULL);
         assert_true(run_until(f, is_running, &w));
-        for (int i = 0; w.done == 0 && i < turns / 2; i++) /* of the loop, each of which reads some */
+        for (int i = 0; w.done == 0 && i < iterations / 2; i++) /* of the loop, each of which reads some */
             uv_run(&f->loop, UV_RUN_ONCE);
         struct pollfd more = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
-        if (w.done == 0 && turns % 2 == 1)
+        if (w.done == 0 && iterations % 2 == 1)
             poll(&more, 1, -1); /* there is more to be read, and has not been */
         if (w.done == 0)
             cancel(f, w.task, CANCEL_CLIENT);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         assert_int_equal(w.done, 1);
-        assert_true(w.view.state == TASK_CANCELED || w.view.state == TASK_SUCCEEDED);
-        if (w.view.state == TASK_SUCCEEDED)
-            assert_int_equal(deed_output(&w)->text.len, 4000000);
+        assert_true(w.info.state == TASK_CANCELED || w.info.state == TASK_SUCCEEDED);
+        if (w.info.state == TASK_SUCCEEDED)
+            assert_int_equal(faulty_output(&w)->text.len, 4000000);
         task_release(w.task);
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void cancel_at_any_moment(void **state)
+static void cancel_at_random_moments(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    for (int turns = 0; turns < 40; turns++) {
-        struct watch w[3];
+    struct fixture *f = start_workers(2);
+    for (int iterations = 0; iterations < 40; iterations++) {
+        struct waiter w[3];
         for (size_t i = 0; i < COUNT_OF(w); i++)
-            submit_deed(f, &w[i], DEED_ECHO, 0, NULL);
-        for (int i = 0; i < turns % 8; i++)
+            submit_worker_action(f, &w[i], ACTION_ECHO, 0, NULL);
+        for (int i = 0; i < iterations % 8; i++)
             uv_run(&f->loop, UV_RUN_NOWAIT);
         for (size_t i = 0; i < COUNT_OF(w); i++)
             cancel(f, w[i].task, CANCEL_CLIENT);
         assert_true(run_until_idle(f));
         for (size_t i = 0; i < COUNT_OF(w); i++) {
             assert_int_equal(w[i].done, 1);
-            assert_true(w[i].view.state == TASK_CANCELED || !w[i].view.cancel_requested);
+            assert_true(w[i].info.state == TASK_CANCELED || !w[i].info.cancel_requested);
             task_release(w[i].task);
         }
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* -- workers that die ---------------------------------------------------------------------------------------------- */
 
-static void how_it_died_is_told(void **state)
+static void worker_crash_is_described(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     static const struct {
-        enum deed deed;
+        enum action action;
         int number;
-        const char *words, *last;
+        const char *stderr_output, *last_line;
     } rows[] = {
-        {DEED_DIE, SIGKILL, NULL, NULL},
-        {DEED_DIE, SIGUSR1, "", NULL},
-        {DEED_DIE, SIGABRT, "one\ntwo: not enough beans\n", "two: not enough beans"},
-        {DEED_EXIT, 0, "x", "x"},
-        {DEED_EXIT, 3, "first\n\nlast\n\n\n", "last"},
-        {DEED_EXIT, 255, "caf\xC3\xA9 \x1B[31m\t.", "caf?? ?[31m?."},
+        {ACTION_SIGNAL, SIGKILL, NULL, NULL},
+        {ACTION_SIGNAL, SIGUSR1, "", NULL},
+        {ACTION_SIGNAL, SIGABRT, "one\ntwo: not enough beans\n", "two: not enough beans"},
+        {ACTION_EXIT, 0, "x", "x"},
+        {ACTION_EXIT, 3, "first\n\nlast\n\n\n", "last"},
+        {ACTION_EXIT, 255, "caf\xC3\xA9 \x1B[31m\t.", "caf?? ?[31m?."},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct watch w;
+        struct waiter w;
         assert_true(run_until(f, all_free, f));
-        run_deed(f, &w, rows[i].deed, rows[i].number, rows[i].words);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-        bool died = rows[i].deed == DEED_DIE;
-        assert_int_equal(w.view.exit_signal, died ? rows[i].number : 0);
-        assert_int_equal(w.view.exit_code, died ? -1 : rows[i].number);
-        assert_non_null(w.view.detail);
+        run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
+        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        bool signaled = rows[i].action == ACTION_SIGNAL;
+        assert_int_equal(w.info.exit_signal, signaled ? rows[i].number : 0);
+        assert_int_equal(w.info.exit_code, signaled ? -1 : rows[i].number);
+        assert_non_null(w.info.detail);
         char pid[16];
-        snprintf(pid, sizeof pid, "%d", w.view.pid);
-        assert_non_null(strstr(w.view.detail, pid));
-        const char *said = strstr(w.view.detail, "the last it said: ");
-        assert_int_equal(said != NULL, rows[i].last != NULL);
-        if (said != NULL)
-            assert_string_equal(said + strlen("the last it said: "), rows[i].last);
-        assert_int_equal(is_gone(&w.view.pid), true);
+        snprintf(pid, sizeof pid, "%d", w.info.pid);
+        assert_non_null(strstr(w.info.detail, pid));
+        const char *tail = strstr(w.info.detail, "the last it said: ");
+        assert_int_equal(tail != NULL, rows[i].last_line != NULL);
+        if (tail != NULL)
+            assert_string_equal(tail + strlen("the last it said: "), rows[i].last_line);
+        assert_int_equal(has_exited(&w.info.pid), true);
         task_release(w.task);
     }
-    assert_true(run_until(f, has_restarts, &(struct count_of){f, COUNT_OF(rows)}));
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, COUNT_OF(rows)}));
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* Its last words are long, and come in pieces and all at once. */
-static void long_last_words(void **state)
+static void long_stderr_is_truncated(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    char words[3000];
-    memset(words, 'w', sizeof words - 1);
-    words[sizeof words - 1] = '\0';
-    struct watch w;
-    run_deed(f, &w, DEED_DIE, SIGKILL, words);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-    assert_non_null(strstr(w.view.detail, "wwwwwwwww"));
+    struct fixture *f = start_workers(1);
+    char stderr_output[3000];
+    memset(stderr_output, 'w', sizeof stderr_output - 1);
+    stderr_output[sizeof stderr_output - 1] = '\0';
+    struct waiter w;
+    run_worker_action(f, &w, ACTION_SIGNAL, SIGKILL, stderr_output);
+    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_non_null(strstr(w.info.detail, "wwwwwwwww"));
     task_release(w.task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void neighbours_notice_nothing(void **state)
+static void crash_does_not_affect_other_workers(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    struct watch neighbour, w;
-    submit_deed(f, &neighbour, DEED_SPIN, 0, NULL);
-    assert_true(run_until(f, is_running, &neighbour));
-    int pid = view_of(neighbour.task).pid;
+    struct fixture *f = start_workers(2);
+    struct waiter other, w;
+    submit_worker_action(f, &other, ACTION_SPIN, 0, NULL);
+    assert_true(run_until(f, is_running, &other));
+    int pid = task_info_of(other.task).pid;
     for (int i = 0; i < 10; i++) {
-        run_deed(f, &w, DEED_DIE, SIGKILL, NULL);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        run_worker_action(f, &w, ACTION_SIGNAL, SIGKILL, NULL);
+        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
     }
-    assert_int_equal(view_of(neighbour.task).state, TASK_RUNNING);
+    assert_int_equal(task_info_of(other.task).state, TASK_RUNNING);
     assert_int_equal(kill(pid, 0), 0);
-    cancel(f, neighbour.task, CANCEL_CLIENT);
-    await(f, &neighbour);
-    task_release(neighbour.task);
+    cancel(f, other.task, CANCEL_CLIENT);
+    wait_worker_task(f, &other);
+    task_release(other.task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void a_killed_worker_is_replaced(void **state)
+static void killed_worker_is_respawned(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
+    struct fixture *f = start_workers(2);
     assert_true(run_until(f, all_free, f));
     for (int64_t i = 0; i < 6; i++) { /* idle, and the first to be given work */
         int64_t pid = worker_pid(f, 0);
         assert_true(pid > 0);
         assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
-        assert_true(run_until(f, has_restarts, &(struct count_of){f, i + 1}) && run_until(f, all_free, f));
+        assert_true(run_until(f, has_restarts, &(struct restart_count){f, i + 1}) && run_until(f, all_free, f));
         assert_int_not_equal(worker_pid(f, 0), pid);
         check_works(f);
     }
-    struct watch w;
-    submit_deed(f, &w, DEED_SPIN, 0, NULL);
+    struct waiter w;
+    submit_worker_action(f, &w, ACTION_SPIN, 0, NULL);
     assert_true(run_until(f, is_running, &w));
-    assert_int_equal(kill(view_of(w.task).pid, SIGKILL), 0);
-    await(f, &w);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-    assert_int_equal(w.view.exit_signal, SIGKILL);
+    assert_int_equal(kill(task_info_of(w.task).pid, SIGKILL), 0);
+    wait_worker_task(f, &w);
+    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_int_equal(w.info.exit_signal, SIGKILL);
     task_release(w.task);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* What the loop finds in one turn: the answer, and that its sender is no more. The next task is not for the dead. */
-static void the_dead_get_no_work(void **state)
+static void no_dispatch_to_exited_worker(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     for (int i = 0; i < 10; i++) {
-        struct watch w[2];
+        struct waiter w[2];
         assert_true(run_until(f, all_free, f));
         int64_t pid = worker_pid(f, 0);
-        submit_deed(f, &w[0], DEED_ECHO, 0, NULL);
-        submit_deed(f, &w[1], DEED_ECHO, 1, NULL);
-        assert_int_equal(view_of(w[0].task).state, TASK_RUNNING);
-        struct pollfd answer = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
-        assert_int_equal(poll(&answer, 1, 60000), 1);
+        submit_worker_action(f, &w[0], ACTION_ECHO, 0, NULL);
+        submit_worker_action(f, &w[1], ACTION_ECHO, 1, NULL);
+        assert_int_equal(task_info_of(w[0].task).state, TASK_RUNNING);
+        struct pollfd readable = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+        assert_int_equal(poll(&readable, 1, 60000), 1);
         kill((pid_t)pid, SIGKILL);
         siginfo_t info;
         assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-        await(f, &w[0]);
-        await(f, &w[1]);
-        if (w[0].view.state == TASK_SUCCEEDED) { /* it was the answer that was there */
-            check_ended(&w[1], TASK_SUCCEEDED, 0);
-            assert_int_not_equal(deed_output(&w[1])->pid, pid);
+        wait_worker_task(f, &w[0]);
+        wait_worker_task(f, &w[1]);
+        if (w[0].info.state == TASK_SUCCEEDED) { /* it was the answer that was there */
+            check_worker_task(&w[1], TASK_SUCCEEDED, 0);
+            assert_int_not_equal(faulty_output(&w[1])->pid, pid);
         }
         task_release(w[0].task);
         task_release(w[1].task);
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* A terminal or a supervisor may signal all of the service's processes: the service alone decides. */
-static void workers_leave_signals_to_the_service(void **state)
+static void workers_ignore_group_signals(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     check_works(f);
     int64_t pid = worker_pid(f, 0);
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -698,18 +701,18 @@ static void workers_leave_signals_to_the_service(void **state)
     }
     assert_int_equal(worker_pid(f, 0), pid);
     assert_int_equal(restarts(f), 0);
-    finish(f);
+    stop_workers(f);
 }
 
-static void what_a_worker_left_behind_holds_nobody_up(void **state)
+static void orphaned_grandchild_does_not_block(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch w;
+    struct fixture *f = start_workers(1);
+    struct waiter w;
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    run_deed(f, &w, DEED_LEGACY, 4, NULL);
-    check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-    assert_int_equal(w.view.exit_code, 4);
+    run_worker_action(f, &w, ACTION_ORPHAN_CHILD, 4, NULL);
+    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_int_equal(w.info.exit_code, 4);
     task_release(w.task);
     check_works(f);
     assert_true(fixture_free(f));
@@ -720,107 +723,108 @@ static void what_a_worker_left_behind_holds_nobody_up(void **state)
 
 /* -- what is told of workers that are lost ------------------------------------------------------------------------- */
 
-struct count_told {
-    const struct told *told;
+struct log_count {
+    const struct event_log *event_log;
     size_t count;
 };
 
-static bool has_told(const void *of)
+static bool has_events(const void *of)
 {
-    const struct count_told *c = of;
-    return c->told->count >= c->count;
+    const struct log_count *c = of;
+    return c->event_log->count >= c->count;
 }
 
-static void check_told(const struct note *note, bool was_up, enum worker_fault fault, int exit_signal, int exit_code)
+static void check_event(const struct record *record, bool was_ready, enum worker_fault fault, int exit_signal,
+                        int exit_code)
 {
-    assert_string_equal(worker_fault_names[note->event.fault], worker_fault_names[fault]);
-    assert_int_equal(note->event.was_up, was_up);
-    assert_int_equal(note->event.exit_signal, exit_signal);
-    assert_int_equal(note->event.exit_code, exit_code);
+    assert_string_equal(worker_fault_names[record->event.fault], worker_fault_names[fault]);
+    assert_int_equal(record->event.was_ready, was_ready);
+    assert_int_equal(record->event.exit_signal, exit_signal);
+    assert_int_equal(record->event.exit_code, exit_code);
 }
 
 /* Once, however, whether it was at work or not. */
-static void a_worker_that_dies_is_told_of(void **state)
+static void worker_exit_emits_event(void **state)
 {
     (void)state;
-    static struct told told;
-    struct fixture *f = start_telling(deed_command, 0, INTEGER_ABSENT, &told);
+    static struct event_log event_log;
+    struct fixture *f = start_with_log(faulty_worker_command, 0, INTEGER_ABSENT, &event_log);
     static const struct {
-        enum deed deed;
+        enum action action;
         int64_t number;
-        const char *words, *last;
+        const char *stderr_output, *last_line;
         enum worker_fault fault;
         int exit_signal, exit_code;
     } rows[] = {
-        {DEED_DIE, SIGKILL, "", "", WORKER_EXITED, SIGKILL, -1},
-        {DEED_DIE, SIGABRT, "one\ntwo\n", "two", WORKER_EXITED, SIGABRT, -1},
-        {DEED_EXIT, 3, "bye", "bye", WORKER_EXITED, 0, 3},
-        {DEED_EXIT, 0, "", "", WORKER_EXITED, 0, 0},
-        {DEED_BABBLE, 100000, "A", "", WORKER_PROTOCOL_ERROR, 0, -1},
+        {ACTION_SIGNAL, SIGKILL, "", "", WORKER_EXITED, SIGKILL, -1},
+        {ACTION_SIGNAL, SIGABRT, "one\ntwo\n", "two", WORKER_EXITED, SIGABRT, -1},
+        {ACTION_EXIT, 3, "bye", "bye", WORKER_EXITED, 0, 3},
+        {ACTION_EXIT, 0, "", "", WORKER_EXITED, 0, 0},
+        {ACTION_UNSOLICITED_OUTPUT, 100000, "A", "", WORKER_PROTOCOL_ERROR, 0, -1},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct watch w;
+        struct waiter w;
         assert_true(run_until(f, all_free, f));
-        run_deed(f, &w, rows[i].deed, rows[i].number, rows[i].words);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-        assert_int_equal(told.count, i + 1); /* before its task ended */
-        check_told(&told.notes[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
-        assert_int_equal(told.notes[i].event.pid, w.view.pid);
-        assert_string_equal(told.notes[i].function, "deed");
-        assert_string_equal(told.notes[i].words, rows[i].last);
-        assert_string_equal(told.notes[i].system, "");
+        run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
+        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        assert_int_equal(event_log.count, i + 1); /* before its task ended */
+        check_event(&event_log.records[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
+        assert_int_equal(event_log.records[i].event.pid, w.info.pid);
+        assert_string_equal(event_log.records[i].function, "action");
+        assert_string_equal(event_log.records[i].stderr_output, rows[i].last_line);
+        assert_string_equal(event_log.records[i].spawn_message, "");
         task_release(w.task);
     }
     assert_true(run_until(f, all_free, f));
     int64_t pid = worker_pid(f, 0);
     assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
-    assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(rows) + 1}));
-    check_told(&told.notes[COUNT_OF(rows)], true, WORKER_EXITED, SIGKILL, -1);
-    assert_int_equal(told.notes[COUNT_OF(rows)].event.pid, pid);
-    assert_string_equal(told.notes[COUNT_OF(rows)].function, "");
+    assert_true(run_until(f, has_events, &(struct log_count){&event_log, COUNT_OF(rows) + 1}));
+    check_event(&event_log.records[COUNT_OF(rows)], true, WORKER_EXITED, SIGKILL, -1);
+    assert_int_equal(event_log.records[COUNT_OF(rows)].event.pid, pid);
+    assert_string_equal(event_log.records[COUNT_OF(rows)].function, "");
     check_works(f);
-    finish(f);
-    assert_int_equal(told.count, COUNT_OF(rows) + 1);
+    stop_workers(f);
+    assert_int_equal(event_log.count, COUNT_OF(rows) + 1);
 }
 
-static void what_we_killed_ourselves_is_not_told(void **state)
+static void intended_kill_emits_no_event(void **state)
 {
     (void)state;
-    static struct told told;
-    struct fixture *f = start_telling(deed_command, 0, 3, &told);
+    static struct event_log event_log;
+    struct fixture *f = start_with_log(faulty_worker_command, 0, 3, &event_log);
     for (int i = 0; i < 3; i++) {
-        struct task_spec spec = deed_of(f, DEED_SPIN, 0, NULL);
-        struct watch w = {0};
+        struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
+        struct waiter w = {0};
         assert_true(run_until(f, all_free, f));
         if (i == 0)
             spec.options.timeout_ns = MS(5);
         if (i == 1)
             spec.options.deadline_ns = MS(100);
-        submit_now(f, &spec, &w);
+        submit_and_drain(f, &spec, &w);
         if (i == 2) {
             assert_true(run_until(f, is_running, &w));
             cancel(f, w.task, CANCEL_CLIENT);
         }
-        await(f, &w);
-        assert_int_equal(w.view.cancel_effect, EFFECT_KILLED);
+        wait_worker_task(f, &w);
+        assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
         task_release(w.task);
     }
     check_works(f); /* with two that are recycled */
-    assert_true(run_until(f, has_restarts, &(struct count_of){f, 5}));
-    finish(f);
-    finish(start_telling(deed_command, 0, 3, &told)); /* in the middle of its start */
-    assert_int_equal(told.count, 0);
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
+    stop_workers(f);
+    stop_workers(start_with_log(faulty_worker_command, 0, 3, &event_log)); /* in the middle of its start */
+    assert_int_equal(event_log.count, 0);
 }
 
 /* A worker that hangs before it is up is killed for that, and one that fails in another way is told of too, each time. */
-static void starts_that_fail_are_told_of(void **state)
+static void failed_start_emits_event(void **state)
 {
     (void)state;
     const struct {
         char *const command[4];
         enum worker_fault fault;
         int exit_code;
-        const char *words, *system;
+        const char *stderr_output, *spawn_message;
     } rows[] = {
         {{(char[]){"/bin/sleep"}, (char[]){"1000"}}, WORKER_START_TIMEOUT, -1, "", ""},
         {{(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"echo no libzeal >&2; exit 7"}},
@@ -835,180 +839,181 @@ static void starts_that_fail_are_told_of(void **state)
          "",
          ""},
     };
-    static const uint64_t pauses_ms[] = {0, 0, 100, 200};
+    static const uint64_t backoffs_ms[] = {0, 0, 100, 200};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        static struct told told;
-        int before = descriptors();
-        uint64_t from = uv_hrtime(), start_ns = rows[i].fault == WORKER_START_TIMEOUT ? MS(20) : 0;
-        struct fixture *f = start_telling(rows[i].command, start_ns, INTEGER_ABSENT, &told);
-        assert_true(run_until(f, has_told, &(struct count_told){&told, COUNT_OF(pauses_ms)}));
-        assert_true(uv_hrtime() - from >= COUNT_OF(pauses_ms) * start_ns + MS(100));
-        for (size_t j = 0; j < COUNT_OF(pauses_ms); j++) {
-            const struct note *note = &told.notes[j];
-            check_told(note, false, rows[i].fault, 0, rows[i].exit_code);
-            assert_int_equal(note->event.pid == 0, rows[i].fault == WORKER_SPAWN_FAILED);
-            assert_int_equal(note->event.retry_ns, MS(pauses_ms[j]));
-            assert_string_equal(note->function, "");
-            assert_string_equal(note->words, rows[i].words);
-            assert_string_equal(note->system, rows[i].system);
+        static struct event_log event_log;
+        int before = open_descriptors();
+        uint64_t from = uv_hrtime(), start_timeout_ns = rows[i].fault == WORKER_START_TIMEOUT ? MS(20) : 0;
+        struct fixture *f = start_with_log(rows[i].command, start_timeout_ns, INTEGER_ABSENT, &event_log);
+        assert_true(run_until(f, has_events, &(struct log_count){&event_log, COUNT_OF(backoffs_ms)}));
+        assert_true(uv_hrtime() - from >= COUNT_OF(backoffs_ms) * start_timeout_ns + MS(100));
+        for (size_t j = 0; j < COUNT_OF(backoffs_ms); j++) {
+            const struct record *record = &event_log.records[j];
+            check_event(record, false, rows[i].fault, 0, rows[i].exit_code);
+            assert_int_equal(record->event.pid == 0, rows[i].fault == WORKER_SPAWN_FAILED);
+            assert_int_equal(record->event.retry_ns, MS(backoffs_ms[j]));
+            assert_string_equal(record->function, "");
+            assert_string_equal(record->stderr_output, rows[i].stderr_output);
+            assert_string_equal(record->spawn_message, rows[i].spawn_message);
         }
-        finish(f);
-        assert_int_equal(descriptors(), before);
+        stop_workers(f);
+        assert_int_equal(open_descriptors(), before);
     }
 }
 
 /* A service that stood still, as one that was stopped, holds that against no worker. */
-static void a_worker_is_not_late_because_the_loop_is(void **state)
+static void slow_loop_does_not_time_out_worker(void **state)
 {
     (void)state;
-    static struct told told;
-    uint64_t start_ns = MS(300), from = uv_hrtime();
-    struct fixture *f = start_telling(deed_command, start_ns, INTEGER_ABSENT, &told);
+    static struct event_log event_log;
+    uint64_t start_timeout_ns = MS(300), from = uv_hrtime();
+    struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
     uv_run(&f->loop, UV_RUN_NOWAIT); /* from here on the loop would see what the worker says */
-    struct pollfd said = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+    struct pollfd tail = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     if (!all_free(f))
-        assert_int_equal(poll(&said, 1, 60000), 1);
-    while (uv_hrtime() <= from + 2 * start_ns)
+        assert_int_equal(poll(&tail, 1, 60000), 1);
+    while (uv_hrtime() <= from + 2 * start_timeout_ns)
         poll(NULL, 0, 10);
     assert_true(run_until(f, all_free, f));
-    assert_int_equal(told.count, 0);
+    assert_int_equal(event_log.count, 0);
     assert_int_equal(restarts(f), 0);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* The time for its start counts for its start alone: a worker that made it is left in peace. */
-static void a_worker_that_is_up_has_time(void **state)
+static void start_timeout_ends_when_ready(void **state)
 {
     (void)state;
-    static struct told told;
-    uint64_t start_ns = 2 * NS_PER_SECOND;
-    struct fixture *f = start_telling(deed_command, start_ns, INTEGER_ABSENT, &told);
-    struct watch w;
+    static struct event_log event_log;
+    uint64_t start_timeout_ns = 2 * NS_PER_SECOND;
+    struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
+    struct waiter w;
     assert_true(run_until(f, all_free, f));
     uint64_t from = uv_hrtime();
-    struct task_spec spec = sleep_of(f, start_ns + MS(100));
-    w = (struct watch){0};
-    submit_now(f, &spec, &w);
-    await(f, &w);
+    struct task_spec spec = sleep_of(f, start_timeout_ns + MS(100));
+    w = (struct waiter){0};
+    submit_and_drain(f, &spec, &w);
+    wait_worker_task(f, &w);
     task_release(w.task);
-    assert_true(uv_hrtime() - from > start_ns);
-    assert_int_equal(told.count, 0);
+    assert_true(uv_hrtime() - from > start_timeout_ns);
+    assert_int_equal(event_log.count, 0);
     assert_int_equal(restarts(f), 0);
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* -- workers that talk nonsense ------------------------------------------------------------------------------------ */
 
-static void babble_costs_one_task(void **state)
+static void unsolicited_output_fails_one_task(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     static const int64_t sizes[] = {1, 4, 100, 295, 296, 297, 300, 1000, 65536, 70000, 1000000};
     static const char *const bytes[] = {NULL, "\xFF", "A", "\x01"};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         for (size_t j = 0; j < COUNT_OF(bytes); j++) {
-            struct watch w, next;
+            struct waiter w, next;
             assert_true(run_until(f, all_free, f));
             /* 0xFF is no UTF-8, and no matter: texts of specs are checked where they come in */
-            struct task_spec spec = deed_of(f, DEED_BABBLE, sizes[i], bytes[j]);
-            w = (struct watch){0};
-            submit_now(f, &spec, &w);
-            submit_deed(f, &next, DEED_ECHO, 7, "next");
-            await(f, &w);
-            await(f, &next);
-            check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-            check_ended(&next, TASK_SUCCEEDED, 0);
-            assert_int_equal(deed_output(&next)->number, 7);
+            struct task_spec spec = faulty_spec(f, ACTION_UNSOLICITED_OUTPUT, sizes[i], bytes[j]);
+            w = (struct waiter){0};
+            submit_and_drain(f, &spec, &w);
+            submit_worker_action(f, &next, ACTION_ECHO, 7, "next");
+            wait_worker_task(f, &w);
+            wait_worker_task(f, &next);
+            check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+            check_worker_task(&next, TASK_SUCCEEDED, 0);
+            assert_int_equal(faulty_output(&next)->number, 7);
             task_release(w.task);
             task_release(next.task);
         }
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* Answers that look right but are none: nobody may take them for his own. */
-static void forged_answers_are_found_out(void **state)
+static void mismatched_sequence_is_rejected(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     for (int64_t frames = 1; frames <= 3; frames++) {
-        struct watch w, next[3];
+        struct waiter w, next[3];
         assert_true(run_until(f, all_free, f));
-        submit_deed(f, &w, DEED_FORGE, frames, NULL);
+        submit_worker_action(f, &w, ACTION_BAD_SEQUENCE, frames, NULL);
         for (size_t i = 0; i < COUNT_OF(next); i++)
-            submit_deed(f, &next[i], DEED_ECHO, (int64_t)i, "next");
-        await(f, &w);
-        check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+            submit_worker_action(f, &next[i], ACTION_ECHO, (int64_t)i, "next");
+        wait_worker_task(f, &w);
+        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
         for (size_t i = 0; i < COUNT_OF(next); i++) {
-            await(f, &next[i]);
-            check_ended(&next[i], TASK_SUCCEEDED, 0);
-            assert_int_equal(deed_output(&next[i])->number, i);
+            wait_worker_task(f, &next[i]);
+            check_worker_task(&next[i], TASK_SUCCEEDED, 0);
+            assert_int_equal(faulty_output(&next[i])->number, i);
             task_release(next[i].task);
         }
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* The right number is on them, and something else is wrong. */
-static void answers_that_can_not_be(void **state)
+static void malformed_responses_are_rejected(void **state)
 {
     (void)state;
-    struct fixture *f = start_with(1, deed_command, 1, 100); /* each request is a worker's first */
+    struct fixture *f = start_workers_with(1, faulty_worker_command, 1, 100); /* each request is a worker's first */
     assert_non_null(f);
-    for (int64_t kind = 0; kind < CRAFTS; kind++) {
-        struct watch w, next;
+    for (int64_t kind = 0; kind < BAD_FRAME_COUNT; kind++) {
+        struct waiter w, next;
         assert_true(run_until(f, all_free, f));
-        submit_deed(f, &w, DEED_CRAFT, kind, NULL);
-        submit_deed(f, &next, DEED_ECHO, 3, "next");
-        await(f, &w);
-        await(f, &next);
-        check_ended(&next, TASK_SUCCEEDED, 0);
+        submit_worker_action(f, &w, ACTION_BAD_FRAME, kind, NULL);
+        submit_worker_action(f, &next, ACTION_ECHO, 3, "next");
+        wait_worker_task(f, &w);
+        wait_worker_task(f, &next);
+        check_worker_task(&next, TASK_SUCCEEDED, 0);
         /* What may be an answer is one, unless what follows was there with it. */
-        bool taken = kind >= CRAFT_ENDLESS_MESSAGE && w.view.rc != ERR_WORKER_CRASHED;
-        check_ended(&w, TASK_FAILED, taken ? ERR_INTERNAL : ERR_WORKER_CRASHED);
-        if (taken && kind == CRAFT_ENDLESS_MESSAGE)
-            assert_int_equal(strlen(w.view.detail), 255);
-        if (taken && kind == CRAFT_MESSAGE_NO_UTF8)
-            assert_null(w.view.detail);
+        bool fds = kind >= BAD_FRAME_UNTERMINATED_MESSAGE && w.info.rc != ERR_WORKER_CRASHED;
+        check_worker_task(&w, TASK_FAILED, fds ? ERR_INTERNAL : ERR_WORKER_CRASHED);
+        if (fds && kind == BAD_FRAME_UNTERMINATED_MESSAGE)
+            assert_int_equal(strlen(w.info.detail), 255);
+        if (fds && kind == BAD_FRAME_INVALID_UTF8)
+            assert_null(w.info.detail);
         task_release(w.task);
         task_release(next.task);
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
-static void closed_descriptors_hold_nobody_up(void **state)
+static void closed_descriptors_do_not_block(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    static const enum deed deeds[] = {DEED_DEAF, DEED_MUTE, DEED_HUSH};
-    for (size_t i = 0; i < COUNT_OF(deeds); i++) {
-        struct watch w, next[2];
+    struct fixture *f = start_workers(1);
+    static const enum action actions[] = {ACTION_STOP_READING, ACTION_CLOSE_SOCKET, ACTION_CLOSE_STDERR};
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        struct waiter w, next[2];
         assert_true(run_until(f, all_free, f));
-        submit_deed(f, &w, deeds[i], 0, NULL);
-        submit_deed(f, &next[0], DEED_ECHO, 0, NULL);
-        submit_deed(f, &next[1], DEED_ECHO, 1, NULL);
-        await(f, &w);
-        await(f, &next[0]);
-        await(f, &next[1]);
-        if (deeds[i] == DEED_MUTE)
-            check_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        submit_worker_action(f, &w, actions[i], 0, NULL);
+        submit_worker_action(f, &next[0], ACTION_ECHO, 0, NULL);
+        submit_worker_action(f, &next[1], ACTION_ECHO, 1, NULL);
+        wait_worker_task(f, &w);
+        wait_worker_task(f, &next[0]);
+        wait_worker_task(f, &next[1]);
+        if (actions[i] == ACTION_CLOSE_SOCKET)
+            check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         else
-            check_ended(&w, TASK_SUCCEEDED, 0);
-        if (deeds[i] != DEED_DEAF || next[0].view.rc != ERR_WORKER_CRASHED) /* the next may be the first to find out */
-            check_ended(&next[0], TASK_SUCCEEDED, 0);
-        check_ended(&next[1], TASK_SUCCEEDED, 0);
+            check_worker_task(&w, TASK_SUCCEEDED, 0);
+        if (actions[i] != ACTION_STOP_READING ||
+            next[0].info.rc != ERR_WORKER_CRASHED) /* the next may be the first to find out */
+            check_worker_task(&next[0], TASK_SUCCEEDED, 0);
+        check_worker_task(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
         task_release(next[0].task);
         task_release(next[1].task);
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
 }
 
 /* -- memory -------------------------------------------------------------------------------------------------------- */
@@ -1019,68 +1024,68 @@ static bool is_sanitized(void)
     return build != NULL && strcmp(build, "release") != 0;
 }
 
-static void a_worker_has_so_much_memory(void **state)
+static void worker_memory_is_limited(void **state)
 {
     (void)state;
     if (is_sanitized())
         skip(); /* sanitizers take terabytes of addresses */
     char memory[] = "67108864";
-    char *const command[] = {deed_command[0], deed_command[1], memory, NULL};
-    struct fixture *f = start_with(1, command, INTEGER_ABSENT, 1000);
+    char *const command[] = {faulty_worker_command[0], faulty_worker_command[1], memory, NULL};
+    struct fixture *f = start_workers_with(1, command, INTEGER_ABSENT, 1000);
     assert_non_null(f);
     static const struct {
         int64_t number;
-        enum deed deed;
+        enum action action;
         int rc;
     } rows[] = {
-        {0, DEED_HOG, ERR_WORKER_OUT_OF_MEMORY},           {10000000, DEED_LARGE, 0},
-        {50000000, DEED_LARGE, ERR_WORKER_OUT_OF_MEMORY}, /* fits, but not twice */
-        {100000000, DEED_LARGE, ERR_WORKER_OUT_OF_MEMORY}, {0, DEED_ECHO, 0},
+        {0, ACTION_EXHAUST_MEMORY, ERR_WORKER_OUT_OF_MEMORY},       {10000000, ACTION_LARGE_OUTPUT, 0},
+        {50000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, /* fits, but not twice */
+        {100000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, {0, ACTION_ECHO, 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct watch w;
-        run_deed(f, &w, rows[i].deed, rows[i].number, NULL);
-        check_ended(&w, rows[i].rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rows[i].rc);
+        struct waiter w;
+        run_worker_action(f, &w, rows[i].action, rows[i].number, NULL);
+        check_worker_task(&w, rows[i].rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rows[i].rc);
         task_release(w.task);
     }
     char *text = malloc(60000001);
     assert_non_null(text);
     memset(text, 'y', 60000000);
     text[60000000] = '\0';
-    struct watch w;
-    run_deed(f, &w, DEED_ECHO, 0, text); /* the worker has no room for the input */
-    check_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+    struct waiter w;
+    run_worker_action(f, &w, ACTION_ECHO, 0, text); /* the worker has no room for the input */
+    check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     free(text);
     check_works(f);
     assert_int_equal(restarts(f), 0);
-    finish(f);
+    stop_workers(f);
 }
 
-enum { PARCEL_FAILED = 1, RESULT_FAILED = 2 };
+enum { REQUEST_BUFFER_FAILED = 1, RESULT_FAILED = 2 };
 
 /* Runs a task whose n-th allocation fails. How it failed is added to *seen. False when there were less allocations. */
 static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
 {
-    struct task_spec spec = deed_of(f, DEED_LARGE, 300000, NULL);
+    struct task_spec spec = faulty_spec(f, ACTION_LARGE_OUTPUT, 300000, NULL);
     struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
     assert_non_null(copy);
     *copy = spec;
-    struct watch w = {.fixture = f};
+    struct waiter w = {.fixture = f};
     struct err e;
     alloc_fail_at(n);
-    int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, &w, &w.task, &e);
+    int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, &w, &w.task, &e);
     if (rc == 0) {
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
     }
     bool failed = alloc_count() >= n;
     alloc_fail_at(0);
     assert_true(rc == 0 || (failed && rc == ERR_OUT_OF_MEMORY));
     assert_int_equal(w.done, rc == 0);
-    if (rc == 0 && w.view.rc != 0) { /* else it failed where it does not matter: in reading, which is tried again */
-        check_ended(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
-        *seen |= strstr(w.view.detail, "hand the task") != NULL ? PARCEL_FAILED : RESULT_FAILED;
+    if (rc == 0 && w.info.rc != 0) { /* else it failed where it does not matter: in reading, which is tried again */
+        check_worker_task(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
+        *seen |= strstr(w.info.detail, "hand the task") != NULL ? REQUEST_BUFFER_FAILED : RESULT_FAILED;
     }
     if (rc == 0)
         task_release(w.task);
@@ -1091,12 +1096,12 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
 
 /* Each allocation of our own side fails in turn, from submit to the end. In how many pieces an answer comes is chance, so
  * this is done until all has been seen. */
-static void without_memory_a_task_fails(void **state)
+static void worker_task_out_of_memory(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_workers(1);
     unsigned seen = 0;
-    for (int rounds = 0; rounds < 50 && seen != (PARCEL_FAILED | RESULT_FAILED); rounds++) {
+    for (int rounds = 0; rounds < 50 && seen != (REQUEST_BUFFER_FAILED | RESULT_FAILED); rounds++) {
         bool failed = true;
         for (unsigned long n = 1; failed; n++) {
             assert_true(run_until(f, all_free, f));
@@ -1104,52 +1109,52 @@ static void without_memory_a_task_fails(void **state)
             check_works(f);
         }
     }
-    assert_int_equal(seen, PARCEL_FAILED | RESULT_FAILED);
-    finish(f);
+    assert_int_equal(seen, REQUEST_BUFFER_FAILED | RESULT_FAILED);
+    stop_workers(f);
 }
 
-static void a_runtime_needs_memory(void **state)
+static void worker_pool_startup_out_of_memory(void **state)
 {
     (void)state;
-    int before = descriptors();
+    int before = open_descriptors();
     unsigned long n = 0;
     struct fixture *f;
     do {
         alloc_fail_at(++n);
-        f = start_with(2, deed_command, INTEGER_ABSENT, 100);
+        f = start_workers_with(2, faulty_worker_command, INTEGER_ABSENT, 100);
         alloc_fail_at(0);
     } while (f == NULL);
     assert_true(n >= 4); /* fixture, runtime, pool, arena */
     check_works(f);
-    finish(f);
-    assert_int_equal(descriptors(), before);
+    stop_workers(f);
+    assert_int_equal(open_descriptors(), before);
 }
 
 /* -- replacing ----------------------------------------------------------------------------------------------------- */
 
-static void workers_are_recycled(void **state)
+static void workers_are_recycled_after_max_tasks(void **state)
 {
     (void)state;
-    struct fixture *f = start_with(1, deed_command, 3, 100);
+    struct fixture *f = start_workers_with(1, faulty_worker_command, 3, 100);
     assert_non_null(f);
-    struct watch w[10];
+    struct waiter w[10];
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], DEED_ECHO, (int64_t)i, NULL);
+        submit_worker_action(f, &w[i], ACTION_ECHO, (int64_t)i, NULL);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
         if (i > 0)
-            assert_int_equal(deed_output(&w[i])->pid == deed_output(&w[i - 1])->pid, i % 3 != 0);
+            assert_int_equal(faulty_output(&w[i])->pid == faulty_output(&w[i - 1])->pid, i % 3 != 0);
     }
     for (size_t i = 0; i < COUNT_OF(w); i++)
         task_release(w[i].task);
     assert_int_equal(restarts(f), 3);
-    assert_int_equal(pool_of(f)->tasks_done, 10);
-    finish(f);
+    assert_int_equal(worker_pool(f)->tasks_done, 10);
+    stop_workers(f);
 }
 
 /* A worker that doesn't come up is tried again and again, but not without pause; tasks wait for one that does. */
-static void workers_that_do_not_start(void **state)
+static void failed_starts_back_off(void **state)
 {
     (void)state;
     char *const commands[][4] = {
@@ -1159,74 +1164,74 @@ static void workers_that_do_not_start(void **state)
         {(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"head -c 100000 /dev/zero >&3; exec sleep 100"}, NULL},
     };
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
-        int before = descriptors();
+        int before = open_descriptors();
         uint64_t from = uv_hrtime();
-        struct fixture *f = start_with(1, commands[i], INTEGER_ABSENT, 100);
+        struct fixture *f = start_workers_with(1, commands[i], INTEGER_ABSENT, 100);
         assert_non_null(f);
-        struct watch w, late = {0};
-        submit_deed(f, &w, DEED_ECHO, 0, NULL);
-        struct task_spec spec = deed_of(f, DEED_ECHO, 0, NULL);
+        struct waiter w, late = {0};
+        submit_worker_action(f, &w, ACTION_ECHO, 0, NULL);
+        struct task_spec spec = faulty_spec(f, ACTION_ECHO, 0, NULL);
         spec.options.deadline_ns = MS(5);
-        submit_now(f, &spec, &late);
-        assert_true(run_until(f, has_restarts, &(struct count_of){f, 5}));
+        submit_and_drain(f, &spec, &late);
+        assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
         assert_true(uv_hrtime() - from >= MS(100 + 200)); /* after the third death, and after the fourth */
-        assert_int_equal(view_of(w.task).state, TASK_QUEUED);
-        await(f, &late);
-        check_ended(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
-        assert_int_equal(late.view.cancel_effect, EFFECT_PREVENTED);
+        assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
+        wait_worker_task(f, &late);
+        check_worker_task(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        assert_int_equal(late.info.cancel_effect, EFFECT_PREVENTED);
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
-        check_ended(&w, TASK_CANCELED, ERR_CANCELED);
+        check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
         task_release(w.task);
         task_release(late.task);
-        finish(f); /* in a pause, most of them */
-        assert_int_equal(descriptors(), before);
+        stop_workers(f); /* in a pause, most of them */
+        assert_int_equal(open_descriptors(), before);
     }
 }
 
 /* Takes all descriptors that are not in use, after the limit was lowered to some. They are returned in *taken. */
-static size_t take_descriptors(int taken[64])
+static size_t exhaust_descriptors(int fds[64])
 {
     size_t count = 0;
-    while (count < 64 && (taken[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    while (count < 64 && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
         count++;
     return count;
 }
 
 /* Not even for the workers that are to take the place of those that died. */
-static void the_system_has_no_more_descriptors(void **state)
+static void descriptor_exhaustion_recovers(void **state)
 {
     (void)state;
-    int descriptors_before = descriptors();
-    struct fixture *f = start(2);
+    int descriptors_before = open_descriptors();
+    struct fixture *f = start_workers(2);
     assert_true(run_until(f, all_free, f));
     struct rlimit before, some;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     some = before;
     some.rlim_cur = 40;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &some), 0);
-    int taken[64];
-    size_t count = take_descriptors(taken);
+    int fds[64];
+    size_t count = exhaust_descriptors(fds);
     assert_true(count > 0 && count < 64);
     for (size_t i = 0; i < 2; i++)
         kill((pid_t)worker_pid(f, i), SIGKILL);
-    assert_true(run_until(f, has_restarts, &(struct count_of){f, 8})); /* each gives back two, and needs six */
-    struct watch w;
-    submit_deed(f, &w, DEED_ECHO, 5, NULL);
-    assert_int_equal(view_of(w.task).state, TASK_QUEUED);
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 8})); /* each gives back two, and needs six */
+    struct waiter w;
+    submit_worker_action(f, &w, ACTION_ECHO, 5, NULL);
+    assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
     assert_int_equal(worker_pid(f, 0), 0);
     for (size_t i = 0; i < count; i++)
-        close(taken[i]);
+        close(fds[i]);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    await(f, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
+    wait_worker_task(f, &w);
+    check_worker_task(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
     check_works(f);
-    finish(f);
-    assert_int_equal(descriptors(), descriptors_before);
+    stop_workers(f);
+    assert_int_equal(open_descriptors(), descriptors_before);
 }
 
-static void a_task_waits_for_a_worker_to_come_up(void **state)
+static void task_waits_for_worker_start(void **state)
 {
     (void)state;
     char path[] = "/tmp/gatherd-ready-XXXXXX";
@@ -1237,73 +1242,73 @@ static void a_task_waits_for_a_worker_to_come_up(void **state)
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     assert_true(len > 0);
     self[len] = '\0';
-    snprintf(script, sizeof script, "[ -e %s ] && exec %s " DEED_WORKER "; exit 9", path, self);
+    snprintf(script, sizeof script, "[ -e %s ] && exec %s " FAULTY_WORKER_FLAG "; exit 9", path, self);
     char *const command[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, script, NULL};
-    struct fixture *f = start_with(2, command, INTEGER_ABSENT, 100);
+    struct fixture *f = start_workers_with(2, command, INTEGER_ABSENT, 100);
     assert_non_null(f);
-    struct watch w[4];
+    struct waiter w[4];
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], DEED_ECHO, (int64_t)i, NULL);
-    assert_true(run_until(f, has_restarts, &(struct count_of){f, 7}));
+        submit_worker_action(f, &w[i], ACTION_ECHO, (int64_t)i, NULL);
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 7}));
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        assert_int_equal(view_of(w[i].task).state, TASK_QUEUED);
+        assert_int_equal(task_info_of(w[i].task).state, TASK_QUEUED);
     close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        wait_worker_task(f, &w[i]);
+        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     check_works(f);
-    finish(f);
+    stop_workers(f);
     close(ready);
     unlink(path);
 }
 
 /* -- the end ------------------------------------------------------------------------------------------------------- */
 
-static void closed_in_any_state(void **state)
+static void close_in_any_worker_state(void **state)
 {
     (void)state;
-    int before = descriptors();
-    finish(start(3)); /* just spawned */
-    for (int turns = 1; turns < 20; turns++) {
-        struct fixture *f = start(2);
-        for (int i = 0; i < turns && !all_free(f); i++)
+    int before = open_descriptors();
+    stop_workers(start_workers(3)); /* just spawned */
+    for (int iterations = 1; iterations < 20; iterations++) {
+        struct fixture *f = start_workers(2);
+        for (int i = 0; i < iterations && !all_free(f); i++)
             uv_run(&f->loop, i % 2 == 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-        finish(f);
+        stop_workers(f);
     }
-    for (int turns = 0; turns < 12; turns++) { /* after one was killed, and so many turns of the loop */
-        struct fixture *f = start(2);
+    for (int iterations = 0; iterations < 12; iterations++) { /* after one was killed, and so many turns of the loop */
+        struct fixture *f = start_workers(2);
         assert_true(run_until(f, all_free, f));
-        struct watch w;
-        submit_deed(f, &w, DEED_SPIN, 0, NULL);
+        struct waiter w;
+        submit_worker_action(f, &w, ACTION_SPIN, 0, NULL);
         kill((pid_t)worker_pid(f, 1), SIGKILL);
         cancel(f, w.task, CANCEL_SHUTDOWN);
-        await(f, &w);
-        check_ended(&w, TASK_CANCELED, ERR_SHUTTING_DOWN);
+        wait_worker_task(f, &w);
+        check_worker_task(&w, TASK_CANCELED, ERR_SHUTTING_DOWN);
         task_release(w.task);
-        for (int i = 0; i < turns; i++)
+        for (int i = 0; i < iterations; i++)
             uv_run(&f->loop, UV_RUN_NOWAIT);
-        finish(f);
+        stop_workers(f);
     }
-    assert_int_equal(descriptors(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 /* What is delivered last may close the runtime. */
-static void closed_from_inside_done(void **state)
+static void close_from_worker_done_callback(void **state)
 {
     (void)state;
-    static const enum deed deeds[] = {DEED_ECHO, DEED_FAIL, DEED_EXIT, DEED_BABBLE};
-    for (size_t i = 0; i < COUNT_OF(deeds); i++) {
-        struct fixture *f = start(2);
-        struct watch w = {.then = close_runtime};
-        struct task_spec spec = deed_of(f, deeds[i], ERR_INTERNAL, "A");
-        if (deeds[i] == DEED_BABBLE || deeds[i] == DEED_EXIT)
-            spec = deed_of(f, deeds[i], 100, "A");
-        submit_now(f, &spec, &w);
-        assert_true(run_until(f, loop_is_dead, f));
+    static const enum action actions[] = {ACTION_ECHO, ACTION_FAIL, ACTION_EXIT, ACTION_UNSOLICITED_OUTPUT};
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        struct fixture *f = start_workers(2);
+        struct waiter w = {.on_done = waiter_close_runtime};
+        struct task_spec spec = faulty_spec(f, actions[i], ERR_INTERNAL, "A");
+        if (actions[i] == ACTION_UNSOLICITED_OUTPUT || actions[i] == ACTION_EXIT)
+            spec = faulty_spec(f, actions[i], 100, "A");
+        submit_and_drain(f, &spec, &w);
+        assert_true(run_until(f, loop_is_finished, f));
         assert_int_equal(w.done, 1);
-        uv_close((uv_handle_t *)&f->guard, NULL);
+        uv_close((uv_handle_t *)&f->timeout_timer, NULL);
         uv_run(&f->loop, UV_RUN_NOWAIT);
         assert_int_equal(uv_loop_close(&f->loop), 0);
         arena_unref(f->arena);
@@ -1313,16 +1318,16 @@ static void closed_from_inside_done(void **state)
 }
 
 /* Workers end with the service, however that ended, also in the middle of a task. */
-static void workers_go_with_the_service(void **state)
+static void workers_die_with_service(void **state)
 {
     (void)state;
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     pid_t service = fork();
     assert_true(service >= 0);
     if (service == 0) {
-        struct fixture *f = start_with(3, deed_command, INTEGER_ABSENT, 100);
-        struct watch w = {0};
-        struct task_spec spec = deed_of(f, DEED_SPIN, 0, NULL);
+        struct fixture *f = start_workers_with(3, faulty_worker_command, INTEGER_ABSENT, 100);
+        struct waiter w = {0};
+        struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
         submit(f, &spec, &w);
         task_drain(f->runtime);
         run_until(f, all_free, f); /* never, since one is busy: until the parent kills us */
@@ -1354,91 +1359,97 @@ static void workers_go_with_the_service(void **state)
 
 enum { LOAD = 600, KILLS = 200 };
 
-static void two_hundred_kills_under_load(void **state)
+static void random_kills_under_load(void **state)
 {
     (void)state;
-    int before = descriptors();
+    int before = open_descriptors();
     char path[] = "/tmp/gatherd-note-XXXXXX";
-    int notes = mkstemp(path);
-    assert_true(notes >= 0);
-    struct fixture *f = start(4);
-    struct watch *w = calloc(LOAD, sizeof *w);
+    int records = mkstemp(path);
+    assert_true(records >= 0);
+    struct fixture *f = start_workers(4);
+    struct waiter *w = calloc(LOAD, sizeof *w);
     assert_non_null(w);
     for (size_t i = 0; i < LOAD; i++)
-        submit_deed(f, &w[i], DEED_NOTE, (int64_t)i, path);
-    struct dice dice = {77};
+        submit_worker_action(f, &w[i], ACTION_APPEND, (int64_t)i, path);
+    struct prng prng = {77};
     for (int kills = 0; kills < KILLS;) {
-        for (uint64_t turns = dice_roll(&dice, 6); turns > 0; turns--)
+        for (uint64_t iterations = prng_below(&prng, 6); iterations > 0; iterations--)
             uv_run(&f->loop, UV_RUN_NOWAIT);
-        int64_t pid = worker_pid(f, dice_roll(&dice, 4));
+        int64_t pid = worker_pid(f, prng_below(&prng, 4));
         if (pid != 0)
             kills += kill((pid_t)pid, SIGKILL) == 0;
         else
             uv_run(&f->loop, UV_RUN_ONCE);
     }
     assert_true(run_until_idle(f));
-    int noted[LOAD] = {0};
+    int recorded[LOAD] = {0};
     int64_t number;
-    for (off_t at = 0; pread(notes, &number, sizeof number, at) == sizeof number; at += (off_t)sizeof number)
-        noted[number]++;
+    for (off_t at = 0; pread(records, &number, sizeof number, at) == sizeof number; at += (off_t)sizeof number)
+        recorded[number]++;
     size_t succeeded = 0;
     for (size_t i = 0; i < LOAD; i++) {
         assert_int_equal(w[i].done, 1);
-        assert_true(noted[i] <= 1);
-        if (w[i].view.rc == 0) {
-            assert_int_equal(noted[i], 1);
-            assert_int_equal(deed_output(&w[i])->number, i);
+        assert_true(recorded[i] <= 1);
+        if (w[i].info.rc == 0) {
+            assert_int_equal(recorded[i], 1);
+            assert_int_equal(faulty_output(&w[i])->number, i);
             succeeded++;
         } else {
-            check_ended(&w[i], TASK_FAILED, ERR_WORKER_CRASHED);
-            assert_int_equal(w[i].view.exit_signal, SIGKILL);
+            check_worker_task(&w[i], TASK_FAILED, ERR_WORKER_CRASHED);
+            assert_int_equal(w[i].info.exit_signal, SIGKILL);
         }
         task_release(w[i].task);
     }
     assert_true(succeeded >= LOAD - KILLS);
     check_works(f);
     free(w);
-    finish(f);
-    close(notes);
+    stop_workers(f);
+    close(records);
     unlink(path);
-    assert_int_equal(descriptors(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
-static void chaos(void **state)
+static void random_worker_tasks(void **state)
 {
     (void)state;
-    int before = descriptors();
-    struct fixture *f = start_with(3, deed_command, 20, 10000);
+    int before = open_descriptors();
+    struct fixture *f = start_workers_with(3, faulty_worker_command, 20, 10000);
     assert_non_null(f);
     enum { TASKS = 400 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
-    struct dice dice = {4711};
+    struct prng prng = {4711};
     for (size_t i = 0; i < TASKS; i++) {
         static const struct {
-            enum deed deed;
+            enum action action;
             int64_t number;
             const char *text;
         } rows[] = {
-            {DEED_ECHO, 1, "a"},        {DEED_ECHO, 2, "b"},
-            {DEED_LARGE, 100000, NULL}, {DEED_FAIL, ERR_OVERFLOW, "o"},
-            {DEED_DIE, SIGKILL, "x"},   {DEED_EXIT, 1, "y"},
-            {DEED_BABBLE, 500, "A"},    {DEED_FORGE, 2, NULL},
-            {DEED_SPIN, 0, NULL},       {DEED_BABBLE, 300000, "\n"},
-            {DEED_MUTE, 0, NULL},       {DEED_ECHO, 3, NULL},
+            {ACTION_ECHO, 1, "a"},
+            {ACTION_ECHO, 2, "b"},
+            {ACTION_LARGE_OUTPUT, 100000, NULL},
+            {ACTION_FAIL, ERR_OVERFLOW, "o"},
+            {ACTION_SIGNAL, SIGKILL, "x"},
+            {ACTION_EXIT, 1, "y"},
+            {ACTION_UNSOLICITED_OUTPUT, 500, "A"},
+            {ACTION_BAD_SEQUENCE, 2, NULL},
+            {ACTION_SPIN, 0, NULL},
+            {ACTION_UNSOLICITED_OUTPUT, 300000, "\n"},
+            {ACTION_CLOSE_SOCKET, 0, NULL},
+            {ACTION_ECHO, 3, NULL},
         };
-        size_t row = dice_roll(&dice, COUNT_OF(rows));
-        struct task_spec spec = deed_of(f, rows[row].deed, rows[row].number, rows[row].text);
-        if (rows[row].deed == DEED_SPIN || dice_roll(&dice, 8) == 0)
-            spec.options.timeout_ns = 1 + dice_roll(&dice, MS(20));
-        submit_now(f, &spec, &w[i]);
-        if (dice_roll(&dice, 3) == 0)
+        size_t row = prng_below(&prng, COUNT_OF(rows));
+        struct task_spec spec = faulty_spec(f, rows[row].action, rows[row].number, rows[row].text);
+        if (rows[row].action == ACTION_SPIN || prng_below(&prng, 8) == 0)
+            spec.options.timeout_ns = 1 + prng_below(&prng, MS(20));
+        submit_and_drain(f, &spec, &w[i]);
+        if (prng_below(&prng, 3) == 0)
             uv_run(&f->loop, UV_RUN_NOWAIT);
-        if (dice_roll(&dice, 10) == 0) {
-            cancel(f, w[dice_roll(&dice, i + 1)].task, CANCEL_CLIENT);
+        if (prng_below(&prng, 10) == 0) {
+            cancel(f, w[prng_below(&prng, i + 1)].task, CANCEL_CLIENT);
             task_drain(f->runtime);
         }
-        if (dice_roll(&dice, 20) == 0 && worker_pid(f, 0) != 0)
+        if (prng_below(&prng, 20) == 0 && worker_pid(f, 0) != 0)
             kill((pid_t)worker_pid(f, 0), SIGKILL);
     }
     assert_true(run_until_idle(f));
@@ -1448,59 +1459,59 @@ static void chaos(void **state)
     }
     check_works(f);
     free(w);
-    finish(f);
-    assert_int_equal(descriptors(), before);
+    stop_workers(f);
+    assert_int_equal(open_descriptors(), before);
 }
 
 int main(int argc, char **argv)
 {
-    if (deed_is_worker(argc, argv))
-        return deed_worker(argc, argv);
+    if (faulty_is_worker(argc, argv))
+        return faulty_worker_main(argc, argv);
     signal(SIGPIPE, SIG_IGN); /* as the service does */
     uv_loop_t loop;           /* the first one opens descriptors that stay open */
     if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_task_runs_in_a_worker),
-        cmocka_unit_test(functions_fail_as_they_like),
-        cmocka_unit_test(as_many_at_once_as_there_are_workers),
-        cmocka_unit_test(sizes_of_texts),
-        cmocka_unit_test(answers_of_all_sizes_one_after_the_other),
-        cmocka_unit_test(a_running_task_that_is_canceled_is_killed),
-        cmocka_unit_test(a_queued_task_that_is_canceled_never_runs),
-        cmocka_unit_test(timeout_and_deadline_kill),
-        cmocka_unit_test(a_deadline_passes_in_the_queue),
-        cmocka_unit_test(canceled_while_the_answer_comes_in),
-        cmocka_unit_test(cancel_at_any_moment),
-        cmocka_unit_test(how_it_died_is_told),
-        cmocka_unit_test(long_last_words),
-        cmocka_unit_test(neighbours_notice_nothing),
-        cmocka_unit_test(a_killed_worker_is_replaced),
-        cmocka_unit_test(the_dead_get_no_work),
-        cmocka_unit_test(workers_leave_signals_to_the_service),
-        cmocka_unit_test(what_a_worker_left_behind_holds_nobody_up),
-        cmocka_unit_test(a_worker_that_dies_is_told_of),
-        cmocka_unit_test(what_we_killed_ourselves_is_not_told),
-        cmocka_unit_test(starts_that_fail_are_told_of),
-        cmocka_unit_test(a_worker_is_not_late_because_the_loop_is),
-        cmocka_unit_test(a_worker_that_is_up_has_time),
-        cmocka_unit_test(babble_costs_one_task),
-        cmocka_unit_test(forged_answers_are_found_out),
-        cmocka_unit_test(answers_that_can_not_be),
-        cmocka_unit_test(closed_descriptors_hold_nobody_up),
-        cmocka_unit_test(a_worker_has_so_much_memory),
-        cmocka_unit_test(without_memory_a_task_fails),
-        cmocka_unit_test(a_runtime_needs_memory),
-        cmocka_unit_test(workers_are_recycled),
-        cmocka_unit_test(workers_that_do_not_start),
-        cmocka_unit_test(the_system_has_no_more_descriptors),
-        cmocka_unit_test(a_task_waits_for_a_worker_to_come_up),
-        cmocka_unit_test(closed_in_any_state),
-        cmocka_unit_test(closed_from_inside_done),
-        cmocka_unit_test(workers_go_with_the_service),
-        cmocka_unit_test(two_hundred_kills_under_load),
-        cmocka_unit_test(chaos),
-        cmocka_unit_test(what_is_too_large_is_refused), /* last: to fork after that takes longer */
+        cmocka_unit_test(task_runs_in_worker),
+        cmocka_unit_test(worker_function_errors),
+        cmocka_unit_test(concurrency_equals_worker_count),
+        cmocka_unit_test(input_sizes_round_trip),
+        cmocka_unit_test(response_sizes_back_to_back),
+        cmocka_unit_test(canceled_running_task_is_killed),
+        cmocka_unit_test(canceled_queued_task_never_runs),
+        cmocka_unit_test(timeout_and_deadline_kill_worker),
+        cmocka_unit_test(deadline_expires_in_queue),
+        cmocka_unit_test(cancel_during_response),
+        cmocka_unit_test(cancel_at_random_moments),
+        cmocka_unit_test(worker_crash_is_described),
+        cmocka_unit_test(long_stderr_is_truncated),
+        cmocka_unit_test(crash_does_not_affect_other_workers),
+        cmocka_unit_test(killed_worker_is_respawned),
+        cmocka_unit_test(no_dispatch_to_exited_worker),
+        cmocka_unit_test(workers_ignore_group_signals),
+        cmocka_unit_test(orphaned_grandchild_does_not_block),
+        cmocka_unit_test(worker_exit_emits_event),
+        cmocka_unit_test(intended_kill_emits_no_event),
+        cmocka_unit_test(failed_start_emits_event),
+        cmocka_unit_test(slow_loop_does_not_time_out_worker),
+        cmocka_unit_test(start_timeout_ends_when_ready),
+        cmocka_unit_test(unsolicited_output_fails_one_task),
+        cmocka_unit_test(mismatched_sequence_is_rejected),
+        cmocka_unit_test(malformed_responses_are_rejected),
+        cmocka_unit_test(closed_descriptors_do_not_block),
+        cmocka_unit_test(worker_memory_is_limited),
+        cmocka_unit_test(worker_task_out_of_memory),
+        cmocka_unit_test(worker_pool_startup_out_of_memory),
+        cmocka_unit_test(workers_are_recycled_after_max_tasks),
+        cmocka_unit_test(failed_starts_back_off),
+        cmocka_unit_test(descriptor_exhaustion_recovers),
+        cmocka_unit_test(task_waits_for_worker_start),
+        cmocka_unit_test(close_in_any_worker_state),
+        cmocka_unit_test(close_from_worker_done_callback),
+        cmocka_unit_test(workers_die_with_service),
+        cmocka_unit_test(random_kills_under_load),
+        cmocka_unit_test(random_worker_tasks),
+        cmocka_unit_test(oversized_frames_are_rejected), /* last: to fork after that takes longer */
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

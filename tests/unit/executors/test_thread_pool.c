@@ -20,7 +20,7 @@
 /* -- the fixture ----------------------------------------------------------------------------------------------------- */
 
 /* With a pool of each of these sizes, named default, b, c... */
-static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t queue_limit)
+static struct fixture *start_thread_pools(size_t count, const int64_t sizes[], int64_t queue_limit)
 {
     static const char *const names[] = {"default", "b", "c", "d"};
     static struct pool_config pools[COUNT_OF(names)]; /* borrowed by the runtime */
@@ -33,14 +33,14 @@ static struct fixture *start_with(size_t count, const int64_t sizes[], int64_t q
     return fixture_start(&(struct runtime_config){.limits = &limits});
 }
 
-static struct fixture *start(int64_t threads)
+static struct fixture *start_thread_pool(int64_t threads)
 {
-    struct fixture *f = start_with(1, &threads, 10000);
+    struct fixture *f = start_thread_pools(1, &threads, 10000);
     assert_non_null(f);
     return f;
 }
 
-static void finish(struct fixture *f, struct stage *stage)
+static void stop_thread_pools(struct fixture *f, struct gate *gate)
 {
     for (size_t i = 0; i < f->runtime->limits.pools.count; i++) {
         const struct pool *pool = f->runtime->threads[i];
@@ -51,11 +51,11 @@ static void finish(struct fixture *f, struct stage *stage)
         assert_int_equal(pool->free, pool->size);
     }
     assert_true(fixture_free(f));
-    if (stage != NULL)
-        stage_free(stage);
+    if (gate != NULL)
+        gate_free(gate);
 }
 
-static size_t threads_of_process(void)
+static size_t process_thread_count(void)
 {
     size_t count = 0;
     DIR *dir = opendir("/proc/self/task");
@@ -66,192 +66,194 @@ static size_t threads_of_process(void)
     return count;
 }
 
-static void submit_deed(struct fixture *f, struct watch *w, struct stage *stage, enum deed deed, int64_t number)
+static void submit_thread_action(struct fixture *f, struct waiter *w, struct gate *gate, enum action action,
+                                 int64_t number)
 {
-    struct task_spec spec = thread_deed_of(f, stage, deed, number);
+    struct task_spec spec = faulty_thread_spec(f, gate, action, number);
     assert_int_equal(submit(f, &spec, w), 0);
     task_drain(f->runtime);
 }
 
-static void await(struct fixture *f, const struct watch *w)
+static void wait_thread_task(struct fixture *f, const struct waiter *w)
 {
-    assert_true(run_until(f, watch_is_done, w));
+    assert_true(run_until(f, waiter_is_done, w));
 }
 
-static void check_ended(const struct watch *w, enum task_state state, int rc)
+static void check_thread_task(const struct waiter *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
-    assert_false(w->inside_call);
-    assert_int_equal(w->view.rc, rc);
-    assert_int_equal(w->view.state, state);
+    assert_false(w->done_in_call);
+    assert_int_equal(w->info.rc, rc);
+    assert_int_equal(w->info.state, state);
 }
 
 /* -- what is right ------------------------------------------------------------------------------------------------- */
 
-static void a_task_runs_in_a_thread(void **state)
+static void task_runs_in_thread(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct stage *stage = stage_new();
-    struct watch w = {0};
-    submit_deed(f, &w, stage, DEED_ECHO, 42);
-    await(f, &w);
-    check_ended(&w, TASK_SUCCEEDED, 0);
-    const struct deed_output *out = deed_output(&w);
+    struct fixture *f = start_thread_pool(1);
+    struct gate *gate = gate_new();
+    struct waiter w = {0};
+    submit_thread_action(f, &w, gate, ACTION_ECHO, 42);
+    wait_thread_task(f, &w);
+    check_thread_task(&w, TASK_SUCCEEDED, 0);
+    const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
     assert_string_equal(out->text.at, "a text that lives in the arena");
     assert_int_equal(out->pid, getpid());
     assert_int_not_equal(out->tid, gettid());
-    assert_int_equal(w.view.pid, out->pid);
-    assert_int_equal(w.view.tid, out->tid);
-    assert_int_equal(w.view.executor, EXECUTOR_THREADS);
-    assert_true(str_eq(w.view.pool, "default"));
-    assert_non_null(w.view.usage);
-    assert_true(w.view.usage->worker_peak_rss_bytes == INTEGER_ABSENT);
-    assert_int_equal(w.view.exit_code, -1);
+    assert_int_equal(w.info.pid, out->pid);
+    assert_int_equal(w.info.tid, out->tid);
+    assert_int_equal(w.info.executor, EXECUTOR_THREADS);
+    assert_true(str_eq(w.info.pool, "default"));
+    assert_non_null(w.info.usage);
+    assert_true(w.info.usage->worker_peak_rss_bytes == INTEGER_ABSENT);
+    assert_int_equal(w.info.exit_code, -1);
     task_release(w.task);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
-static void functions_fail_as_they_like(void **state)
+static void thread_function_errors(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
+    struct fixture *f = start_thread_pool(1);
     for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
-        struct watch w = {0};
-        submit_deed(f, &w, NULL, DEED_FAIL, rc);
-        await(f, &w);
-        check_ended(&w, TASK_FAILED, rc);
-        assert_string_equal(w.view.detail, "a text that lives in the arena");
-        assert_null(w.view.output);
-        assert_non_null(w.view.usage);
+        struct waiter w = {0};
+        submit_thread_action(f, &w, NULL, ACTION_FAIL, rc);
+        wait_thread_task(f, &w);
+        check_thread_task(&w, TASK_FAILED, rc);
+        assert_string_equal(w.info.detail, "a text that lives in the arena");
+        assert_null(w.info.output);
+        assert_non_null(w.info.usage);
         task_release(w.task);
     }
-    finish(f, NULL);
+    stop_thread_pools(f, NULL);
 }
 
 /* They are the loop's; a call that blocks is not to be interrupted by them. */
-static void threads_get_no_signals(void **state)
+static void threads_block_signals(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch w = {0};
-    submit_deed(f, &w, NULL, DEED_MASK, 0);
-    await(f, &w);
-    assert_int_equal(deed_output(&w)->number, 1);
+    struct fixture *f = start_thread_pool(1);
+    struct waiter w = {0};
+    submit_thread_action(f, &w, NULL, ACTION_SIGNAL_MASK, 0);
+    wait_thread_task(f, &w);
+    assert_int_equal(faulty_output(&w)->number, 1);
     task_release(w.task);
-    finish(f, NULL);
+    stop_thread_pools(f, NULL);
 }
 
-static void as_many_threads_as_configured(void **state)
+static void pool_starts_configured_threads(void **state)
 {
     (void)state;
-    finish(start(1), NULL); /* sanitizers have a thread of their own, from the first that is started */
-    size_t before = threads_of_process();
-    struct fixture *f = start(4);
-    assert_int_equal(threads_of_process(), before + 4);
-    struct stage *stage = stage_new();
+    stop_thread_pools(start_thread_pool(1),
+                      NULL); /* sanitizers have a thread of their own, from the first that is started */
+    size_t before = process_thread_count();
+    struct fixture *f = start_thread_pool(4);
+    assert_int_equal(process_thread_count(), before + 4);
+    struct gate *gate = gate_new();
     enum { TASKS = 200 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
     for (size_t i = 0; i < TASKS; i++)
-        submit_deed(f, &w[i], stage, i < 4 ? DEED_GATE : DEED_ECHO, (int64_t)i);
-    stage_await_active(stage, 4);
+        submit_thread_action(f, &w[i], gate, i < 4 ? ACTION_WAIT_GATE : ACTION_ECHO, (int64_t)i);
+    gate_await_active(gate, 4);
     assert_int_equal(f->runtime->threads[0]->busy, 4);
     assert_int_equal(f->runtime->threads[0]->queued, TASKS - 4);
-    stage_open(stage);
+    gate_open(gate);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
+        check_thread_task(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     free(w);
-    assert_int_equal(stage->most_active, 4);
-    assert_int_equal(stage->tid_count, 4);
-    assert_int_equal(stage->runs, TASKS);
+    assert_int_equal(gate->max_active, 4);
+    assert_int_equal(gate->tid_count, 4);
+    assert_int_equal(gate->runs, TASKS);
     assert_int_equal(f->runtime->threads[0]->tasks_done, TASKS);
-    assert_int_equal(threads_of_process(), before + 4);
-    finish(f, stage);
-    while (threads_of_process() > before) /* joined, but perhaps still in the list for a moment */
+    assert_int_equal(process_thread_count(), before + 4);
+    stop_thread_pools(f, gate);
+    while (process_thread_count() > before) /* joined, but perhaps still in the list for a moment */
         ;
 }
 
-static void pools_do_not_wait_for_one_another(void **state)
+static void pools_are_independent(void **state)
 {
     (void)state;
-    struct fixture *f = start_with(3, (int64_t[]){1, 2, 1}, 100);
+    struct fixture *f = start_thread_pools(3, (int64_t[]){1, 2, 1}, 100);
     assert_non_null(f);
-    struct stage *stage = stage_new(), *gate = stage_new();
-    struct watch blocked[3] = {{0}}, w[6] = {{0}};
+    struct gate *gate = gate_new(), *blocked_gate = gate_new();
+    struct waiter blocked[3] = {{0}}, w[6] = {{0}};
     for (size_t i = 0; i < COUNT_OF(blocked); i++)
-        submit_deed(f, &blocked[i], gate, DEED_GATE, 0);
-    stage_await_active(gate, 1);
+        submit_thread_action(f, &blocked[i], blocked_gate, ACTION_WAIT_GATE, 0);
+    gate_await_active(blocked_gate, 1);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        struct task_spec spec = thread_deed_of(f, stage, DEED_ECHO, (int64_t)i);
+        struct task_spec spec = faulty_thread_spec(f, gate, ACTION_ECHO, (int64_t)i);
         spec.options.pool = 1 + (int64_t)i % 2;
         assert_int_equal(submit(f, &spec, &w[i]), 0);
         task_drain(f->runtime);
     }
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_SUCCEEDED, 0);
-        assert_true(str_eq(w[i].view.pool, i % 2 == 0 ? "b" : "c"));
+        wait_thread_task(f, &w[i]);
+        check_thread_task(&w[i], TASK_SUCCEEDED, 0);
+        assert_true(str_eq(w[i].info.pool, i % 2 == 0 ? "b" : "c"));
         task_release(w[i].task);
     }
-    assert_int_equal(view_of(blocked[0].task).state, TASK_RUNNING);
-    assert_int_equal(view_of(blocked[1].task).state, TASK_QUEUED);
-    stage_open(gate);
+    assert_int_equal(task_info_of(blocked[0].task).state, TASK_RUNNING);
+    assert_int_equal(task_info_of(blocked[1].task).state, TASK_QUEUED);
+    gate_open(blocked_gate);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < COUNT_OF(blocked); i++)
         task_release(blocked[i].task);
-    stage_free(gate);
-    finish(f, stage);
+    gate_free(blocked_gate);
+    stop_thread_pools(f, gate);
 }
 
-static void first_in_first_out(void **state)
+static void queue_is_fifo(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct stage *stage = stage_new();
+    struct fixture *f = start_thread_pool(1);
+    struct gate *gate = gate_new();
     enum { TASKS = 300 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
     for (size_t i = 0; i < TASKS; i++)
-        submit_deed(f, &w[i], stage, i == 0 ? DEED_GATE : DEED_ECHO, (int64_t)i);
-    stage_await_active(stage, 1);
+        submit_thread_action(f, &w[i], gate, i == 0 ? ACTION_WAIT_GATE : ACTION_ECHO, (int64_t)i);
+    gate_await_active(gate, 1);
     for (size_t i = 1; i < TASKS; i++)
         if (i % 7 == 3)
             cancel(f, w[i].task, CANCEL_CLIENT);
-    stage_open(stage);
+    gate_open(gate);
     assert_true(run_until_idle(f));
     size_t next = 0;
     for (size_t i = 0; i < TASKS; i++) {
         if (i % 7 == 3) {
-            check_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
-            assert_int_equal(w[i].view.cancel_effect, EFFECT_PREVENTED);
-            assert_int_equal(w[i].view.tid, 0);
+            check_thread_task(&w[i], TASK_CANCELED, ERR_CANCELED);
+            assert_int_equal(w[i].info.cancel_effect, EFFECT_PREVENTED);
+            assert_int_equal(w[i].info.tid, 0);
         } else {
-            check_ended(&w[i], TASK_SUCCEEDED, 0);
-            assert_int_equal(stage->order[next++], i);
+            check_thread_task(&w[i], TASK_SUCCEEDED, 0);
+            assert_int_equal(gate->order[next++], i);
         }
         task_release(w[i].task);
     }
-    assert_int_equal(stage->runs, next);
+    assert_int_equal(gate->runs, next);
     free(w);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
 /* One turn of the loop delivers what has ended by then, and no more: a long queue of short jobs keeps nobody else from his turn. */
-static void a_long_queue_lets_the_loop_turn(void **state)
+static void long_queue_does_not_starve_loop(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
+    struct fixture *f = start_thread_pool(2);
     enum { TASKS = 3000 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
-    struct stage *stage = stage_new();
+    struct gate *gate = gate_new();
     for (size_t i = 0; i < TASKS; i++)
-        submit_deed(f, &w[i], stage, DEED_ECHO, (int64_t)i);
+        submit_thread_action(f, &w[i], gate, ACTION_ECHO, (int64_t)i);
     while (f->done_calls < TASKS) {
         size_t before = f->done_calls;
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -260,132 +262,132 @@ static void a_long_queue_lets_the_loop_turn(void **state)
     for (size_t i = 0; i < TASKS; i++)
         task_release(w[i].task);
     free(w);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
 /* -- cancel and limits --------------------------------------------------------------------------------------------- */
 
-static void a_running_task_that_is_canceled_is_abandoned(void **state)
+static void canceled_running_task_is_abandoned(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct stage *stage = stage_new();
-    struct watch w = {0}, next = {0};
-    submit_deed(f, &w, stage, DEED_GATE, 1);
-    submit_deed(f, &next, stage, DEED_ECHO, 2);
-    stage_await_active(stage, 1);
+    struct fixture *f = start_thread_pool(1);
+    struct gate *gate = gate_new();
+    struct waiter w = {0}, next = {0};
+    submit_thread_action(f, &w, gate, ACTION_WAIT_GATE, 1);
+    submit_thread_action(f, &next, gate, ACTION_ECHO, 2);
+    gate_await_active(gate, 1);
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(w.done, 0);
     task_drain(f->runtime);
-    check_ended(&w, TASK_CANCELED, ERR_CANCELED);
-    assert_int_equal(w.view.cancel_effect, EFFECT_ABANDONED);
-    assert_int_equal(w.view.pid, getpid());
-    assert_int_not_equal(w.view.tid, 0);
-    assert_null(w.view.usage);
-    assert_null(w.view.output);
+    check_thread_task(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
+    assert_int_equal(w.info.pid, getpid());
+    assert_int_not_equal(w.info.tid, 0);
+    assert_null(w.info.usage);
+    assert_null(w.info.output);
     task_release(w.task); /* its thread still reads the input */
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_int_equal(runtime_abandoned(f->runtime), 1);
     const struct pool *pool = f->runtime->threads[0];
     assert_int_equal(pool->busy, 1);
     assert_int_equal(pool->admitted, 1);
-    assert_int_equal(view_of(next.task).state, TASK_QUEUED); /* the slot is not free */
+    assert_int_equal(task_info_of(next.task).state, TASK_QUEUED); /* the slot is not free */
     uv_run(&f->loop, UV_RUN_NOWAIT);
-    assert_int_equal(view_of(next.task).state, TASK_QUEUED);
-    stage_open(stage);
-    await(f, &next);
-    check_ended(&next, TASK_SUCCEEDED, 0);
+    assert_int_equal(task_info_of(next.task).state, TASK_QUEUED);
+    gate_open(gate);
+    wait_thread_task(f, &next);
+    check_thread_task(&next, TASK_SUCCEEDED, 0);
     assert_int_equal(w.done, 1); /* the result that came later was nobody's */
     assert_int_equal(runtime_abandoned(f->runtime), 0);
     assert_int_equal(pool->tasks_done, 2);
     task_release(next.task);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
-static void timeout_and_deadline_abandon(void **state)
+static void timeout_and_deadline_abandon_task(void **state)
 {
     (void)state;
     for (int deadline = 0; deadline <= 1; deadline++) {
-        struct fixture *f = start(1);
-        struct stage *stage = stage_new();
-        struct task_spec spec = thread_deed_of(f, stage, DEED_GATE, 1);
+        struct fixture *f = start_thread_pool(1);
+        struct gate *gate = gate_new();
+        struct task_spec spec = faulty_thread_spec(f, gate, ACTION_WAIT_GATE, 1);
         *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(10);
-        struct watch w = {0}, queued = {0};
+        struct waiter w = {0}, queued = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
-        spec = thread_deed_of(f, stage, DEED_ECHO, 2);
+        spec = faulty_thread_spec(f, gate, ACTION_ECHO, 2);
         spec.options.timeout_ns = MS(1); /* does not count yet */
         spec.options.deadline_ns = MS(12);
         assert_int_equal(submit(f, &spec, &queued), 0);
-        await(f, &w);
-        check_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
-        assert_int_equal(w.view.cancel_effect, EFFECT_ABANDONED);
-        assert_int_equal(w.view.cancel_reason, deadline ? CANCEL_DEADLINE : CANCEL_TIMEOUT);
-        assert_true(w.view.duration_ns + (deadline ? w.view.queued_ns : 0) >= MS(10));
-        await(f, &queued);
-        check_ended(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
-        assert_int_equal(queued.view.cancel_effect, EFFECT_PREVENTED);
+        wait_thread_task(f, &w);
+        check_thread_task(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
+        assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
+        assert_int_equal(w.info.cancel_reason, deadline ? CANCEL_DEADLINE : CANCEL_TIMEOUT);
+        assert_true(w.info.duration_ns + (deadline ? w.info.queued_ns : 0) >= MS(10));
+        wait_thread_task(f, &queued);
+        check_thread_task(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        assert_int_equal(queued.info.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
         task_release(queued.task);
-        stage_open(stage);
-        assert_true(run_until(f, nothing_abandoned, f));
-        assert_true(stage->runs <= 1);
-        finish(f, stage);
+        gate_open(gate);
+        assert_true(run_until(f, no_abandoned_jobs, f));
+        assert_true(gate->runs <= 1);
+        stop_thread_pools(f, gate);
     }
 }
 
 /* A function that looks whether it was canceled gives its slot back. */
-static void a_function_may_stop_by_itself(void **state)
+static void canceled_function_frees_slot(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    struct stage *stage = stage_new();
-    struct watch w[5] = {{0}};
+    struct fixture *f = start_thread_pool(2);
+    struct gate *gate = gate_new();
+    struct waiter w[5] = {{0}};
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        submit_deed(f, &w[i], stage, DEED_SPIN, (int64_t)i);
+        submit_thread_action(f, &w[i], gate, ACTION_SPIN, (int64_t)i);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
         cancel(f, w[i].task, CANCEL_CLIENT);
-        await(f, &w[i]);
-        check_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
+        wait_thread_task(f, &w[i]);
+        check_thread_task(&w[i], TASK_CANCELED, ERR_CANCELED);
         task_release(w[i].task);
     }
-    assert_true(run_until(f, nothing_abandoned, f));
-    finish(f, stage);
+    assert_true(run_until(f, no_abandoned_jobs, f));
+    stop_thread_pools(f, gate);
 }
 
 /* It had ended when the cancel came, only the loop had not heard of it: either is true, but not both. */
-static void canceled_when_it_has_just_ended(void **state)
+static void cancel_races_with_completion(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct stage *stage = stage_new();
+    struct fixture *f = start_thread_pool(1);
+    struct gate *gate = gate_new();
     for (int i = 0; i < 100; i++) {
-        struct watch w = {0};
-        submit_deed(f, &w, stage, DEED_ECHO, i);
-        while (stage_runs(stage) <= (size_t)i)
+        struct waiter w = {0};
+        submit_thread_action(f, &w, gate, ACTION_ECHO, i);
+        while (gate_run_count(gate) <= (size_t)i)
             ;
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
-        check_ended(&w, TASK_CANCELED, ERR_CANCELED);
-        assert_int_equal(w.view.cancel_effect, EFFECT_ABANDONED);
-        assert_null(w.view.output);
+        check_thread_task(&w, TASK_CANCELED, ERR_CANCELED);
+        assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
+        assert_null(w.info.output);
         task_release(w.task);
-        assert_true(run_until(f, nothing_abandoned, f));
+        assert_true(run_until(f, no_abandoned_jobs, f));
         assert_int_equal(w.done, 1);
     }
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
 /* What was canceled before a thread took it up is not run any more. */
-static void canceled_in_the_turn_it_starts(void **state)
+static void cancel_races_with_start(void **state)
 {
     (void)state;
-    struct fixture *f = start(4);
-    struct stage *stage = stage_new();
+    struct fixture *f = start_thread_pool(4);
+    struct gate *gate = gate_new();
     enum { ROUNDS = 300 };
     for (int i = 0; i < ROUNDS; i++) {
-        struct watch w[4] = {{0}};
+        struct waiter w[4] = {{0}};
         for (size_t j = 0; j < COUNT_OF(w); j++) {
-            struct task_spec spec = thread_deed_of(f, stage, DEED_ECHO, i);
+            struct task_spec spec = faulty_thread_spec(f, gate, ACTION_ECHO, i);
             assert_int_equal(submit(f, &spec, &w[j]), 0);
         }
         for (size_t j = 0; j < COUNT_OF(w); j++)
@@ -393,104 +395,104 @@ static void canceled_in_the_turn_it_starts(void **state)
         task_drain(f->runtime);
         for (size_t j = 0; j < COUNT_OF(w); j++)
             task_release(w[j].task);
-        assert_true(run_until(f, nothing_abandoned, f));
+        assert_true(run_until(f, no_abandoned_jobs, f));
     }
-    assert_true(stage->runs < (size_t)4 * ROUNDS); /* some were just taken up */
-    finish(f, stage);
+    assert_true(gate->runs < (size_t)4 * ROUNDS); /* some were just taken up */
+    stop_thread_pools(f, gate);
 }
 
 /* Whoever waited for a task decides what becomes of those behind it before its slot takes up the next. */
-static void a_decided_gather_starts_nobody(void **state)
+static void resolved_gather_starts_no_queued_job(void **state)
 {
     (void)state;
     static const char *const modes[] = {"any", "race", "all"};
     for (size_t m = 0; m < COUNT_OF(modes); m++) {
-        struct fixture *f = start(1);
-        struct stage *stage = stage_new();
+        struct fixture *f = start_thread_pool(1);
+        struct gate *gate = gate_new();
         struct task_spec children[4];
         for (size_t i = 0; i < COUNT_OF(children); i++)
-            children[i] = thread_deed_of(f, stage, i == 0 && m == 2 ? DEED_FAIL : DEED_ECHO,
-                                         i == 0 && m == 2 ? ERR_INTERNAL : (int64_t)i);
+            children[i] = faulty_thread_spec(f, gate, i == 0 && m == 2 ? ACTION_FAIL : ACTION_ECHO,
+                                             i == 0 && m == 2 ? ERR_INTERNAL : (int64_t)i);
         struct task_spec spec = gather_of(f, modes[m], COUNT_OF(children), children);
-        struct watch w = {0};
+        struct waiter w = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
-        await(f, &w);
-        check_ended(&w, m == 2 ? TASK_FAILED : TASK_SUCCEEDED, m == 2 ? ERR_CHILD_FAILED : 0);
+        wait_thread_task(f, &w);
+        check_thread_task(&w, m == 2 ? TASK_FAILED : TASK_SUCCEEDED, m == 2 ? ERR_CHILD_FAILED : 0);
         for (size_t i = 1; i < COUNT_OF(children); i++) {
-            struct task_info child = view_of(family_child(w.task, i));
+            struct task_info child = task_info_of(child_at(w.task, i));
             assert_int_equal(child.state, TASK_CANCELED);
             assert_int_equal(child.cancel_effect, EFFECT_PREVENTED);
         }
         task_release(w.task);
-        assert_true(run_until(f, nothing_abandoned, f));
-        assert_int_equal(stage->runs, 1);
-        finish(f, stage);
+        assert_true(run_until(f, no_abandoned_jobs, f));
+        assert_int_equal(gate->runs, 1);
+        stop_thread_pools(f, gate);
     }
 }
 
 /* Both are read by the loop while a thread is at work. */
-static void looking_at_a_task_at_any_moment(void **state)
+static void get_info_while_running(void **state)
 {
     (void)state;
-    struct fixture *f = start(2);
-    struct stage *stage = stage_new();
+    struct fixture *f = start_thread_pool(2);
+    struct gate *gate = gate_new();
     for (int i = 0; i < 200; i++) {
-        struct watch w = {0};
-        submit_deed(f, &w, stage, DEED_ECHO, i);
+        struct waiter w = {0};
+        submit_thread_action(f, &w, gate, ACTION_ECHO, i);
         while (w.done == 0) {
-            struct task_info view = view_of(w.task);
-            assert_true(view.state == TASK_RUNNING || view.state == TASK_QUEUED);
-            assert_null(view.output);
-            assert_null(view.usage);
+            struct task_info info = task_info_of(w.task);
+            assert_true(info.state == TASK_RUNNING || info.state == TASK_QUEUED);
+            assert_null(info.output);
+            assert_null(info.usage);
             uv_run(&f->loop, UV_RUN_NOWAIT);
         }
         task_release(w.task);
     }
-    struct watch w = {0};
-    submit_deed(f, &w, stage, DEED_SPIN, 0);
-    stage_await_active(stage, 1);
-    assert_int_not_equal(view_of(w.task).tid, 0);
+    struct waiter w = {0};
+    submit_thread_action(f, &w, gate, ACTION_SPIN, 0);
+    gate_await_active(gate, 1);
+    assert_int_not_equal(task_info_of(w.task).tid, 0);
     cancel(f, w.task, CANCEL_CLIENT);
     for (int i = 0; i < 1000; i++)
-        assert_null(view_of(w.task).usage);
+        assert_null(task_info_of(w.task).usage);
     task_drain(f->runtime);
     while (runtime_abandoned(f->runtime) > 0) {
-        assert_int_equal(view_of(w.task).state, TASK_CANCELED);
+        assert_int_equal(task_info_of(w.task).state, TASK_CANCELED);
         uv_run(&f->loop, UV_RUN_NOWAIT);
     }
-    assert_null(view_of(w.task).usage);
-    assert_null(view_of(w.task).output);
+    assert_null(task_info_of(w.task).usage);
+    assert_null(task_info_of(w.task).output);
     task_release(w.task);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
 /* -- the beginning and the end ------------------------------------------------------------------------------------- */
 
-static void without_memory_a_task_fails(void **state)
+static void thread_task_out_of_memory(void **state)
 {
     (void)state;
-    struct fixture *f = start(1);
-    struct watch first = {0};
-    submit_deed(f, &first, NULL, DEED_ECHO, 0); /* what is allocated once is there from now on */
-    await(f, &first);
+    struct fixture *f = start_thread_pool(1);
+    struct waiter first = {0};
+    submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* what is allocated once is there from now on */
+    wait_thread_task(f, &first);
     task_release(first.task);
     unsigned long n = 0;
     unsigned failures = 0;
     bool failed;
     do {
-        struct task_spec spec = thread_deed_of(f, NULL, DEED_LARGE, 300000);
+        struct task_spec spec = faulty_thread_spec(f, NULL, ACTION_LARGE_OUTPUT, 300000);
         struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
         assert_non_null(copy);
         *copy = spec;
-        struct watch w = {.fixture = f};
+        struct waiter w = {.fixture = f};
         alloc_fail_at(++n);
-        int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+        int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, &w, &w.task, NULL);
         if (rc == 0) {
-            assert_true(run_until(f, watch_is_done, &w));
+            assert_true(run_until(f, waiter_is_done, &w));
             failed = alloc_count() >= n;
             alloc_fail_at(0);
-            assert_int_equal(w.view.rc, failed ? ERR_OUT_OF_MEMORY : 0);
+            assert_int_equal(w.info.rc, failed ? ERR_OUT_OF_MEMORY : 0);
             failures += failed;
             task_release(w.task);
         } else {
@@ -502,27 +504,27 @@ static void without_memory_a_task_fails(void **state)
         f->arena = arena_new();
     } while (failed);
     assert_true(failures >= 2); /* the thread's arena, and the text in it */
-    finish(f, NULL);
+    stop_thread_pools(f, NULL);
 }
 
-static void a_runtime_needs_memory(void **state)
+static void thread_pool_startup_out_of_memory(void **state)
 {
     (void)state;
     unsigned long n = 0;
     struct fixture *f;
-    size_t before = threads_of_process();
+    size_t before = process_thread_count();
     do {
         alloc_fail_at(++n);
-        f = start_with(4, (int64_t[]){2, 1, 3, 2}, 100);
+        f = start_thread_pools(4, (int64_t[]){2, 1, 3, 2}, 100);
         alloc_fail_at(0);
-        assert_true(f != NULL || threads_of_process() <= before + 8);
+        assert_true(f != NULL || process_thread_count() <= before + 8);
     } while (f == NULL);
     assert_true(n >= 7); /* fixture, runtime, four pools, arena */
-    finish(f, NULL);
+    stop_thread_pools(f, NULL);
 }
 
 /* In a process of its own, with room for the stacks of some threads only. */
-static void the_system_has_no_more_threads(void **state)
+static void thread_limit_fails_startup(void **state)
 {
     (void)state;
     const char *build = getenv("GATHERD_BUILD");
@@ -552,24 +554,24 @@ static void the_system_has_no_more_threads(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void closed_at_once(void **state)
+static void close_without_tasks(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++)
-        finish(start_with(4, (int64_t[]){1, 4, 2, 8}, 10), NULL);
+        stop_thread_pools(start_thread_pools(4, (int64_t[]){1, 4, 2, 8}, 10), NULL);
 }
 
 /* What is delivered last may close the runtime. */
-static void closed_from_inside_done(void **state)
+static void close_from_thread_done_callback(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
-        struct fixture *f = start(2);
-        struct watch w = {.then = close_runtime};
-        submit_deed(f, &w, NULL, DEED_ECHO, 1);
-        assert_true(run_until(f, loop_is_dead, f));
+        struct fixture *f = start_thread_pool(2);
+        struct waiter w = {.on_done = waiter_close_runtime};
+        submit_thread_action(f, &w, NULL, ACTION_ECHO, 1);
+        assert_true(run_until(f, loop_is_finished, f));
         assert_int_equal(w.done, 1);
-        uv_close((uv_handle_t *)&f->guard, NULL);
+        uv_close((uv_handle_t *)&f->timeout_timer, NULL);
         uv_run(&f->loop, UV_RUN_NOWAIT);
         assert_int_equal(uv_loop_close(&f->loop), 0);
         arena_unref(f->arena);
@@ -578,77 +580,79 @@ static void closed_from_inside_done(void **state)
 }
 
 /* Many tasks in several pools, canceled, timed out, expired and left alone, at any moment. */
-static void chaos(void **state)
+static void random_thread_tasks(void **state)
 {
     (void)state;
-    struct fixture *f = start_with(3, (int64_t[]){1, 3, 2}, 10000);
+    struct fixture *f = start_thread_pools(3, (int64_t[]){1, 3, 2}, 10000);
     assert_non_null(f);
-    struct stage *stage = stage_new();
+    struct gate *gate = gate_new();
     enum { TASKS = 3000 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
-    struct dice dice = {31337};
+    struct prng prng = {31337};
     size_t may_run = 0;
     for (size_t i = 0; i < TASKS; i++) {
-        static const enum deed deeds[] = {DEED_ECHO, DEED_ECHO, DEED_ECHO, DEED_LARGE, DEED_FAIL, DEED_SPIN};
-        enum deed deed = deeds[dice_roll(&dice, COUNT_OF(deeds))];
-        struct task_spec spec = thread_deed_of(f, stage, deed, deed == DEED_FAIL ? ERR_OVERFLOW : 1000);
-        spec.options.pool = (int64_t)dice_roll(&dice, 4) - 1;
+        static const enum action actions[] = {ACTION_ECHO,         ACTION_ECHO, ACTION_ECHO,
+                                              ACTION_LARGE_OUTPUT, ACTION_FAIL, ACTION_SPIN};
+        enum action action = actions[prng_below(&prng, COUNT_OF(actions))];
+        struct task_spec spec = faulty_thread_spec(f, gate, action, action == ACTION_FAIL ? ERR_OVERFLOW : 1000);
+        spec.options.pool = (int64_t)prng_below(&prng, 4) - 1;
         if (spec.options.pool < 0)
             spec.options.pool = INTEGER_ABSENT;
-        if (deed == DEED_SPIN)
-            spec.options.timeout_ns = 1 + dice_roll(&dice, MS(1));
-        else if (dice_roll(&dice, 5) == 0)
-            *(dice_roll(&dice, 2) ? &spec.options.timeout_ns : &spec.options.deadline_ns) = 1 + dice_roll(&dice, MS(2));
+        if (action == ACTION_SPIN)
+            spec.options.timeout_ns = 1 + prng_below(&prng, MS(1));
+        else if (prng_below(&prng, 5) == 0)
+            *(prng_below(&prng, 2) ? &spec.options.timeout_ns : &spec.options.deadline_ns) =
+                1 + prng_below(&prng, MS(2));
         assert_int_equal(submit(f, &spec, &w[i]), 0);
-        if (dice_roll(&dice, 2) == 0)
+        if (prng_below(&prng, 2) == 0)
             task_drain(f->runtime);
-        if (dice_roll(&dice, 4) == 0)
+        if (prng_below(&prng, 4) == 0)
             uv_run(&f->loop, UV_RUN_NOWAIT);
-        if (dice_roll(&dice, 4) == 0) {
-            cancel(f, w[dice_roll(&dice, i + 1)].task, CANCEL_CLIENT);
+        if (prng_below(&prng, 4) == 0) {
+            cancel(f, w[prng_below(&prng, i + 1)].task, CANCEL_CLIENT);
             task_drain(f->runtime);
         }
     }
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
         assert_int_equal(w[i].done, 1);
-        const struct task_info *v = &w[i].view;
+        const struct task_info *v = &w[i].info;
         bool prevented = v->cancel_completed && v->cancel_effect == EFFECT_PREVENTED;
         may_run += !prevented;
         assert_int_equal(prevented, v->pid == 0);
         assert_int_equal(v->output != NULL, v->state == TASK_SUCCEEDED);
         task_release(w[i].task);
     }
-    assert_true(run_until(f, nothing_abandoned, f));
-    assert_true(stage->runs <= may_run);
+    assert_true(run_until(f, no_abandoned_jobs, f));
+    assert_true(gate->runs <= may_run);
     free(w);
-    finish(f, stage);
+    stop_thread_pools(f, gate);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_task_runs_in_a_thread),
-        cmocka_unit_test(functions_fail_as_they_like),
-        cmocka_unit_test(threads_get_no_signals),
-        cmocka_unit_test(as_many_threads_as_configured),
-        cmocka_unit_test(pools_do_not_wait_for_one_another),
-        cmocka_unit_test(first_in_first_out),
-        cmocka_unit_test(a_long_queue_lets_the_loop_turn),
-        cmocka_unit_test(a_running_task_that_is_canceled_is_abandoned),
-        cmocka_unit_test(timeout_and_deadline_abandon),
-        cmocka_unit_test(a_function_may_stop_by_itself),
-        cmocka_unit_test(canceled_when_it_has_just_ended),
-        cmocka_unit_test(canceled_in_the_turn_it_starts),
-        cmocka_unit_test(a_decided_gather_starts_nobody),
-        cmocka_unit_test(looking_at_a_task_at_any_moment),
-        cmocka_unit_test(without_memory_a_task_fails),
-        cmocka_unit_test(a_runtime_needs_memory),
-        cmocka_unit_test(the_system_has_no_more_threads),
-        cmocka_unit_test(closed_at_once),
-        cmocka_unit_test(closed_from_inside_done),
-        cmocka_unit_test(chaos),
+        cmocka_unit_test(task_runs_in_thread),
+        cmocka_unit_test(thread_function_errors),
+        cmocka_unit_test(threads_block_signals),
+        cmocka_unit_test(pool_starts_configured_threads),
+        cmocka_unit_test(pools_are_independent),
+        cmocka_unit_test(queue_is_fifo),
+        cmocka_unit_test(long_queue_does_not_starve_loop),
+        cmocka_unit_test(canceled_running_task_is_abandoned),
+        cmocka_unit_test(timeout_and_deadline_abandon_task),
+        cmocka_unit_test(canceled_function_frees_slot),
+        cmocka_unit_test(cancel_races_with_completion),
+        cmocka_unit_test(cancel_races_with_start),
+        cmocka_unit_test(resolved_gather_starts_no_queued_job),
+        cmocka_unit_test(get_info_while_running),
+        cmocka_unit_test(thread_task_out_of_memory),
+        cmocka_unit_test(thread_pool_startup_out_of_memory),
+        cmocka_unit_test(thread_limit_fails_startup),
+        cmocka_unit_test(close_without_tasks),
+        cmocka_unit_test(close_from_thread_done_callback),
+        cmocka_unit_test(random_thread_tasks),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

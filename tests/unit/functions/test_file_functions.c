@@ -18,11 +18,11 @@
 
 #include <cmocka.h>
 
-static const char in_drafts[] = DRAFTS_NAME "/x"; /* no path to go */
+static const char path_in_temp_dir[] = DRAFTS_NAME "/x"; /* no path to go */
 
-static void path_of(const struct tree *t, const char *path, char out[8192])
+static void full_path(const struct tree *t, const char *path, char escapes_seen[8192])
 {
-    snprintf(out, 8192, "%s/%s", t->root, path);
+    snprintf(escapes_seen, 8192, "%s/%s", t->root, path);
 }
 
 static void expect_text(struct tree *t, const char *field, struct str text)
@@ -32,13 +32,13 @@ static void expect_text(struct tree *t, const char *field, struct str text)
     assert_memory_equal(found.at, text.at, text.len + 1); /* a NUL behind it */
 }
 
-static void succeeds(struct tree *t, int rc)
+static void expect_ok(struct tree *t, int rc)
 {
     if (rc != 0)
         fail_msg("%s: %s: %s", t->function->name, error_code(rc), t->e.msg);
 }
 
-static void fails(struct tree *t, int rc, int expected)
+static void expect_error(struct tree *t, int rc, int expected)
 {
     if (rc != expected)
         fail_msg("%s gave %s (%s) instead of %s", t->function->name, rc == 0 ? "a result" : error_code(rc), t->e.msg,
@@ -51,7 +51,7 @@ static mode_t permissions(struct tree *t, const char *path)
 {
     char at[8192];
     struct stat stat;
-    path_of(t, path, at);
+    full_path(t, path, at);
     assert_int_equal(lstat(at, &stat), 0);
     return stat.st_mode & 07777;
 }
@@ -65,7 +65,7 @@ static uint64_t free_blocks(struct tree *t)
 
 /* -- the table ------------------------------------------------------------------------------------------------------- */
 
-static void all_run_on_the_executor_for_files(void **state)
+static void file_functions_use_files_executor(void **state)
 {
     static const char *const names[] = {"write_file",  "read_file",      "stat_file", "list_directory", "remove_file",
                                         "rename_file", "make_directory", "copy_file", "sha256_file"};
@@ -80,206 +80,209 @@ static void all_run_on_the_executor_for_files(void **state)
 
 /* -- write_file ------------------------------------------------------------------------------------------------------ */
 
-static void writes(void **state)
+static void write_file_modes(void **state)
 {
     struct tree *t = *state;
     static const char *const atomic[] = {"false", "true"};
     for (size_t i = 0; i < 2; i++) {
-        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "hello, file", "atomic", atomic[i], NULL));
+        expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "hello, file", "atomic", atomic[i], NULL));
         assert_int_equal(tree_integer(t, "written_bytes"), 11);
         assert_int_equal(tree_integer(t, "size_bytes"), 11);
         assert_true(tree_holds(t, "a", "hello, file"));
-        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "less", "atomic", atomic[i], NULL));
+        expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "less", "atomic", atomic[i], NULL));
         assert_true(tree_holds(t, "a", "less"));
         assert_int_equal(tree_integer(t, "size_bytes"), 4);
-        succeeds(t, tree_call(t, "write_file", "path", "a", "data", "", "atomic", atomic[i], "fsync", "true", NULL));
+        expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "", "atomic", atomic[i], "fsync", "true", NULL));
         assert_true(tree_holds(t, "a", ""));
-        fails(t, tree_call(t, "write_file", "path", "a", "data", "b", "mode", "x", "atomic", atomic[i], NULL),
-              ERR_FILE_EXISTS);
+        expect_error(t, tree_call(t, "write_file", "path", "a", "data", "b", "mode", "x", "atomic", atomic[i], NULL),
+                     ERR_FILE_EXISTS);
         assert_true(tree_holds(t, "a", ""));
-        succeeds(t, tree_call(t, "write_file", "path", i == 0 ? "x0" : "x1", "data", "b", "mode", "x", "atomic",
-                              atomic[i], "fsync", "true", NULL));
+        expect_ok(t, tree_call(t, "write_file", "path", i == 0 ? "x0" : "x1", "data", "b", "mode", "x", "atomic",
+                               atomic[i], "fsync", "true", NULL));
         assert_true(tree_holds(t, i == 0 ? "x0" : "x1", "b"));
     }
-    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "one ", "mode", "a", NULL));
-    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "two", "mode", "a", "fsync", "true", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "one ", "mode", "a", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "two", "mode", "a", "fsync", "true", NULL));
     assert_int_equal(tree_integer(t, "written_bytes"), 3);
     assert_int_equal(tree_integer(t, "size_bytes"), 7);
     assert_true(tree_holds(t, "a", "one two"));
-    succeeds(t, tree_call(t, "write_file", "path", "appended", "data", "x", "mode", "a", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "appended", "data", "x", "mode", "a", NULL));
     assert_true(tree_holds(t, "appended", "x"));
-    fails(t, tree_call(t, "write_file", "path", "a", "data", "x", "mode", "a", "atomic", "true", NULL), ERR_INVALID);
+    expect_error(t, tree_call(t, "write_file", "path", "a", "data", "x", "mode", "a", "atomic", "true", NULL),
+                 ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "/atomic"));
     assert_int_equal(tree_drafts(t), 0);
 }
 
-static void writes_any_bytes(void **state)
+static void write_file_binary_data(void **state)
 {
     struct tree *t = *state;
-    succeeds(t, tree_call_with(t, "write_file", "data", STR("a\0b"), "path", "nul", NULL));
+    expect_ok(t, tree_call_with(t, "write_file", "data", STR("a\0b"), "path", "nul", NULL));
     assert_int_equal(tree_integer(t, "size_bytes"), 3);
-    succeeds(t, tree_call(t, "read_file", "path", "nul", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "nul", NULL));
     expect_text(t, "data", STR("a\0b"));
-    succeeds(t, tree_call(t, "write_file", "path", "b", "data", "AP+A", "encoding", "base64", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "b", "data", "AP+A", "encoding", "base64", NULL));
     assert_int_equal(tree_integer(t, "written_bytes"), 3);
-    succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
-    fails(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
+    expect_error(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "not base64"));
-    fails(t,
-          tree_call(t, "write_file", "path", "c/d", "create_parents", "true", "data", "\n", "encoding", "base64", NULL),
-          ERR_INVALID);
+    expect_error(
+        t,
+        tree_call(t, "write_file", "path", "c/d", "create_parents", "true", "data", "\n", "encoding", "base64", NULL),
+        ERR_INVALID);
     assert_false(tree_exists(t, "c")); /* a bad request changes nothing */
-    succeeds(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
 }
 
-static void writes_into_directories(void **state)
+static void write_file_in_directories(void **state)
 {
     struct tree *t = *state;
-    fails(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "a/b/c: there is no directory that it could be in");
-    succeeds(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", "create_parents", "true", NULL));
-    succeeds(
+    expect_ok(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", "create_parents", "true", NULL));
+    expect_ok(
         t, tree_call(t, "write_file", "path", "d/e/f", "data", "x", "create_parents", "true", "atomic", "true", NULL));
     assert_true(tree_holds(t, "a/b/c", "x") && tree_holds(t, "d/e/f", "x"));
     static const char *const modes[] = {"w", "a", "x"};
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         assert_int_not_equal(tree_call(t, "write_file", "path", "a/b", "data", "x", "mode", modes[i], NULL), 0);
-        fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", modes[i], NULL),
-              ERR_UNSUPPORTED_FILE_TYPE);
-        fails(t, tree_call(t, "write_file", "path", "a/b/c/d", "data", "x", "mode", modes[i], NULL),
-              ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", modes[i], NULL),
+                     ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "write_file", "path", "a/b/c/d", "data", "x", "mode", modes[i], NULL),
+                     ERR_UNSUPPORTED_FILE_TYPE);
     }
-    fails(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", "x", "atomic", "true", NULL),
-          ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "write_file", "path", "a/b", "data", "x", "atomic", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "write_file", "path", "new/", "data", "x", "mode", "x", "atomic", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "write_file", "path", "a/b", "data", "x", "atomic", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_false(tree_exists(t, "new"));
 }
 
-static void follows_links_that_stay_inside(void **state)
+static void symlinks_inside_root_are_followed(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_directory(t, "d") && tree_put(t, "d/file", "old") && tree_link(t, "d/file", "link"));
     assert_true(tree_link(t, "d/new", "dangling") && tree_link(t, "d/newer", "dangling2") &&
                 tree_link(t, "../link", "d/2"));
-    succeeds(t, tree_call(t, "write_file", "path", "link", "data", "one", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "link", "data", "one", NULL));
     assert_true(tree_holds(t, "d/file", "one"));
-    succeeds(t, tree_call(t, "write_file", "path", "d/2", "data", "two", "atomic", "true", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "d/2", "data", "two", "atomic", "true", NULL));
     assert_true(tree_holds(t, "d/file", "two"));
-    succeeds(t, tree_call(t, "write_file", "path", "link", "data", "!", "mode", "a", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "link", "data", "!", "mode", "a", NULL));
     assert_true(tree_holds(t, "d/file", "two!"));
-    fails(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", "atomic", "true", NULL),
-          ERR_FILE_EXISTS);
-    succeeds(t, tree_call(t, "write_file", "path", "dangling", "data", "three", NULL));
-    succeeds(t, tree_call(t, "write_file", "path", "dangling2", "data", "four", "atomic", "true", NULL));
+    expect_error(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", "atomic", "true", NULL),
+                 ERR_FILE_EXISTS);
+    expect_ok(t, tree_call(t, "write_file", "path", "dangling", "data", "three", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "dangling2", "data", "four", "atomic", "true", NULL));
     assert_true(tree_holds(t, "d/new", "three") && tree_holds(t, "d/newer", "four"));
     char path[8192], target[64];
-    path_of(t, "link", path);
+    full_path(t, "link", path);
     assert_int_equal(readlink(path, target, sizeof target), 6); /* still a link */
-    succeeds(t, tree_call(t, "read_file", "path", "d/2", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "d/2", NULL));
     expect_text(t, "data", STR("two!"));
-    succeeds(t, tree_call(t, "sha256_file", "path", "link", NULL));
-    succeeds(t, tree_call(t, "copy_file", "from", "link", "to", "dangling", "replace", "true", NULL));
+    expect_ok(t, tree_call(t, "sha256_file", "path", "link", NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "link", "to", "dangling", "replace", "true", NULL));
     assert_true(tree_holds(t, "d/new", "two!"));
 }
 
-static void files_have_the_usual_permissions(void **state)
+static void created_files_honor_umask(void **state)
 {
     struct tree *t = *state;
     char path[8192];
     mode_t mask = umask(027);
-    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "x", NULL));
-    succeeds(t, tree_call(t, "write_file", "path", "b", "data", "x", "atomic", "true", NULL));
-    succeeds(t, tree_call(t, "make_directory", "path", "d", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "x", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "b", "data", "x", "atomic", "true", NULL));
+    expect_ok(t, tree_call(t, "make_directory", "path", "d", NULL));
     umask(mask);
     assert_int_equal(permissions(t, "a"), 0640);
     assert_int_equal(permissions(t, "b"), 0640);
     assert_int_equal(permissions(t, "d"), 0750);
-    path_of(t, "a", path);
+    full_path(t, "a", path);
     assert_int_equal(chmod(path, 0604), 0);
-    succeeds(t, tree_call(t, "write_file", "path", "a", "data", "y", "atomic", "true", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "y", "atomic", "true", NULL));
     assert_int_equal(permissions(t, "a"), 0604);
-    succeeds(t, tree_call(t, "copy_file", "from", "a", "to", "c", NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "a", "to", "c", NULL));
     assert_int_equal(permissions(t, "c"), 0604);
 }
 
 /* -- no space -------------------------------------------------------------------------------------------------------- */
 
-enum { OLD = 24000, TOO_MUCH = 80000 };
+enum { OLD_LEN = 24000, LARGE_LEN = 80000 };
 
 /* A root of 64 KiB; nothing that fails takes a block of it. */
-static void no_space_changes_nothing(void **state)
+static void no_space_preserves_file(void **state)
 {
     struct tree *t = *state;
-    static char much[TOO_MUCH + 1];
-    memset(much, 'n', TOO_MUCH);
-    assert_true(tree_put_bytes(t, "old", 'o', OLD) && tree_link(t, "old", "link"));
+    static char large_data[LARGE_LEN + 1];
+    memset(large_data, 'n', LARGE_LEN);
+    assert_true(tree_put_bytes(t, "old", 'o', OLD_LEN) && tree_link(t, "old", "link"));
     uint64_t before = free_blocks(t);
-    static const char *const writes[][4] = {
+    static const char *const write_file_modes[][4] = {
         /* path, mode, atomic */
         {"old", "w", "false"}, {"old", "a", "false"}, {"old", "w", "true"},  {"link", "w", "false"},
         {"new", "w", "false"}, {"new", "a", "false"}, {"new", "x", "false"}, {"new", "w", "true"},
         {"new", "x", "true"},  {"link", "w", "true"},
     };
-    for (size_t i = 0; i < COUNT_OF(writes); i++) {
-        fails(t,
-              tree_call(t, "write_file", "data", much, "path", writes[i][0], "mode", writes[i][1], "atomic",
-                        writes[i][2], NULL),
-              ERR_INSUFFICIENT_STORAGE);
+    for (size_t i = 0; i < COUNT_OF(write_file_modes); i++) {
+        expect_error(t,
+                     tree_call(t, "write_file", "data", large_data, "path", write_file_modes[i][0], "mode",
+                               write_file_modes[i][1], "atomic", write_file_modes[i][2], NULL),
+                     ERR_INSUFFICIENT_STORAGE);
         assert_non_null(strstr(t->e.msg, "there is no space left"));
-        assert_true(tree_holds_bytes(t, "old", 'o', OLD));
+        assert_true(tree_holds_bytes(t, "old", 'o', OLD_LEN));
         assert_false(tree_exists(t, "new"));
         assert_int_equal(tree_drafts(t), 0);
         assert_int_equal(free_blocks(t), before);
     }
-    much[OLD] = '\0'; /* the file itself would fit, not beside the old one twice */
-    assert_true(tree_put_bytes(t, "other", 'p', OLD));
+    large_data[OLD_LEN] = '\0'; /* the file itself would fit, not beside the old one twice */
+    assert_true(tree_put_bytes(t, "other", 'p', OLD_LEN));
     before = free_blocks(t);
-    fails(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
-          ERR_INSUFFICIENT_STORAGE);
-    fails(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_INSUFFICIENT_STORAGE);
-    fails(t, tree_call(t, "write_file", "path", "other", "data", much, "atomic", "true", NULL),
-          ERR_INSUFFICIENT_STORAGE);
-    assert_true(tree_holds_bytes(t, "other", 'p', OLD) && !tree_exists(t, "new") && tree_drafts(t) == 0);
+    expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
+                 ERR_INSUFFICIENT_STORAGE);
+    expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_INSUFFICIENT_STORAGE);
+    expect_error(t, tree_call(t, "write_file", "path", "other", "data", large_data, "atomic", "true", NULL),
+                 ERR_INSUFFICIENT_STORAGE);
+    assert_true(tree_holds_bytes(t, "other", 'p', OLD_LEN) && !tree_exists(t, "new") && tree_drafts(t) == 0);
     assert_int_equal(free_blocks(t), before);
-    succeeds(t, tree_call(t, "write_file", "path", "other", "data", much, NULL)); /* in place it does */
-    assert_true(tree_holds_bytes(t, "other", 'n', OLD));
+    expect_ok(t, tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* in place it does */
+    assert_true(tree_holds_bytes(t, "other", 'n', OLD_LEN));
 }
 
 /* Helpers for open files promise the same. */
-static void no_space_at_an_offset_changes_nothing(void **state)
+static void no_space_at_offset_preserves_file(void **state)
 {
     struct tree *t = *state;
-    static char much[TOO_MUCH];
-    struct str bytes = {much, TOO_MUCH};
+    static char large_data[LARGE_LEN];
+    struct str bytes = {large_data, LARGE_LEN};
     int64_t size;
     bool reserved = false;
     int fd;
-    assert_true(tree_put_bytes(t, "old", 'o', OLD));
+    assert_true(tree_put_bytes(t, "old", 'o', OLD_LEN));
     uint64_t before = free_blocks(t);
-    static const int64_t offsets[] = {0, 1, OLD - 1, OLD, OLD + 5000, 1 << 20};
+    static const int64_t offsets[] = {0, 1, OLD_LEN - 1, OLD_LEN, OLD_LEN + 5000, 1 << 20};
     assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
     for (size_t i = 0; i < COUNT_OF(offsets); i++) {
         assert_int_equal(file_write_at(fd, offsets[i], bytes, STR("old"), &t->e), ERR_INSUFFICIENT_STORAGE);
-        assert_int_equal(file_reserve(fd, offsets[i], TOO_MUCH, &reserved, STR("old"), &t->e),
+        assert_int_equal(file_reserve(fd, offsets[i], LARGE_LEN, &reserved, STR("old"), &t->e),
                          ERR_INSUFFICIENT_STORAGE);
-        assert_true(tree_holds_bytes(t, "old", 'o', OLD));
+        assert_true(tree_holds_bytes(t, "old", 'o', OLD_LEN));
         assert_int_equal(free_blocks(t), before);
     }
-    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, STR("old"), &t->e), 0);
+    assert_int_equal(file_reserve(fd, 0, OLD_LEN, &reserved, STR("old"), &t->e), 0);
     assert_true(reserved);
-    assert_int_equal(file_write_at(fd, OLD + 10, STR("end"), STR("old"), &t->e), 0);
+    assert_int_equal(file_write_at(fd, OLD_LEN + 10, STR("end"), STR("old"), &t->e), 0);
     struct stat stat;
     assert_int_equal(fstat(fd, &stat), 0);
-    assert_int_equal(stat.st_size, OLD + 13);
+    assert_int_equal(stat.st_size, OLD_LEN + 13);
     close(fd);
     assert_int_equal(jail_open_file(t->jail, STR("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
     assert_int_equal(file_append(fd, bytes, STR("old"), &size, &t->e), ERR_INSUFFICIENT_STORAGE);
     assert_int_equal(file_append(fd, STR("!"), STR("old"), &size, &t->e), 0);
-    assert_int_equal(size, OLD + 14);
+    assert_int_equal(size, OLD_LEN + 14);
     close(fd);
 }
 
@@ -310,7 +313,7 @@ static void *append_until_full(void *arg)
 }
 
 /* Two writers at the end of one file and of the space for it: what either was told is there is there, whole. */
-static void no_space_takes_nothing_from_others(void **state)
+static void no_space_with_concurrent_appends(void **state)
 {
     struct tree *t = *state;
     for (int round = 0; round < 50; round++) {
@@ -323,7 +326,7 @@ static void no_space_takes_nothing_from_others(void **state)
         assert_true(a.appended + b.appended > 50);
         char path[8192], record[RECORD];
         size_t found = 0;
-        path_of(t, "log", path);
+        full_path(t, "log", path);
         FILE *file = fopen(path, "r");
         assert_non_null(file);
         while (fread(record, 1, RECORD, file) == RECORD) {
@@ -339,23 +342,23 @@ static void no_space_takes_nothing_from_others(void **state)
 
 /* On a file system that can't reserve, with a limit on the size of files in the place of a full disk: half of it is written
  * before that shows. */
-static void what_cannot_be_reserved_is_taken_back(void **state)
+static void failed_write_is_rolled_back(void **state)
 {
     struct tree *t = *state;
-    static char much[TOO_MUCH + 1];
+    static char large_data[LARGE_LEN + 1];
     struct rlimit before, small;
-    memset(much, 'n', TOO_MUCH);
+    memset(large_data, 'n', LARGE_LEN);
     jail_free(t->jail);
     t->jail = NULL;
     char path[8192];
-    path_of(t, "ram", path);
+    full_path(t, "ram", path);
     assert_true(tree_mount(t, "ram", "ramfs", ""));
     assert_int_equal(jail_new(path, &t->jail, &t->e), 0);
-    assert_true(tree_put_bytes(t, "ram/old", 'o', OLD));
+    assert_true(tree_put_bytes(t, "ram/old", 'o', OLD_LEN));
     bool reserved = true;
     int fd;
     assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
-    assert_int_equal(file_reserve(fd, 0, OLD, &reserved, STR("old"), &t->e), 0);
+    assert_int_equal(file_reserve(fd, 0, OLD_LEN, &reserved, STR("old"), &t->e), 0);
     close(fd);
     assert_false(reserved);
 
@@ -366,88 +369,89 @@ static void what_cannot_be_reserved_is_taken_back(void **state)
     static const char *const modes[] = {"w", "a", "x"}, *const paths[] = {"old", "new"};
     for (size_t i = 0; i < COUNT_OF(modes) * 2; i++) {
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-        int rc = tree_call(t, "write_file", "path", paths[i % 2], "data", much, "mode", modes[i / 2], NULL);
+        int rc = tree_call(t, "write_file", "path", paths[i % 2], "data", large_data, "mode", modes[i / 2], NULL);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-        fails(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_INSUFFICIENT_STORAGE);
-        assert_true(tree_holds_bytes(t, "ram/old", 'o', OLD) && !tree_exists(t, "ram/new"));
+        expect_error(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_INSUFFICIENT_STORAGE);
+        assert_true(tree_holds_bytes(t, "ram/old", 'o', OLD_LEN) && !tree_exists(t, "ram/new"));
     }
-    succeeds(t, tree_call(t, "write_file", "path", "old", "data", much, NULL));
-    assert_true(tree_holds_bytes(t, "ram/old", 'n', TOO_MUCH));
-    succeeds(t, tree_call(t, "write_file", "path", "new", "data", much, NULL));
-    succeeds(t, tree_call(t, "copy_file", "from", "new", "to", "copy", NULL));
-    assert_true(tree_holds_bytes(t, "ram/copy", 'n', TOO_MUCH));
+    expect_ok(t, tree_call(t, "write_file", "path", "old", "data", large_data, NULL));
+    assert_true(tree_holds_bytes(t, "ram/old", 'n', LARGE_LEN));
+    expect_ok(t, tree_call(t, "write_file", "path", "new", "data", large_data, NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "new", "to", "copy", NULL));
+    assert_true(tree_holds_bytes(t, "ram/copy", 'n', LARGE_LEN));
     jail_free(t->jail);
     t->jail = NULL;
 }
 
-static void other_file_systems_inside_the_root(void **state)
+static void mounted_file_systems_in_root(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_put(t, "a", "text"));
-    succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
-    succeeds(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
-    succeeds(t, tree_call(t, "read_file", "path", "m/a", NULL));
+    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
+    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "m/a", NULL));
     expect_text(t, "data", STR("y"));
-    fails(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "write_file", "path", "m/a", "data", "z", "atomic", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "m/b: this is on another file system"));
-    succeeds(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
-    succeeds(t,
-             tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
+    expect_ok(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
+    expect_ok(t,
+              tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
     assert_true(tree_holds(t, "c", "y"));
-    fails(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(tree_drafts(t), 0);
 }
 
 /* -- read_file ------------------------------------------------------------------------------------------------------- */
 
-static void expect_piece(struct tree *t, struct str data, int64_t read_bytes, bool eof)
+static void expect_chunk(struct tree *t, struct str data, int64_t read_bytes, bool eof)
 {
     expect_text(t, "data", data);
     assert_int_equal(tree_integer(t, "read_bytes"), read_bytes);
     assert_int_equal(tree_integer(t, "eof"), eof);
 }
 
-static void reads_ranges(void **state)
+static void read_file_ranges(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_put(t, "a", "0123456789") && tree_put(t, "empty", ""));
-    succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
-    expect_piece(t, STR("0123456789"), 10, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", NULL));
+    expect_chunk(t, STR("0123456789"), 10, true);
     assert_int_equal(tree_integer(t, "size_bytes"), 10);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "3", "length", "4", NULL));
-    expect_piece(t, STR("3456"), 4, false);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "4", NULL));
-    expect_piece(t, STR("6789"), 4, true);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "5", "encoding", "base64", NULL));
-    expect_piece(t, STR("Njc4OQ=="), 4, true);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "length", "0", NULL));
-    expect_piece(t, STR(""), 0, false);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "10", NULL));
-    expect_piece(t, STR(""), 0, true);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "offset", "9007199254740992", "encoding", "base64", NULL));
-    expect_piece(t, STR(""), 0, true);
-    succeeds(t, tree_call(t, "read_file", "path", "empty", NULL));
-    expect_piece(t, STR(""), 0, true);
-    fails(t, tree_call(t, "read_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "3", "length", "4", NULL));
+    expect_chunk(t, STR("3456"), 4, false);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "4", NULL));
+    expect_chunk(t, STR("6789"), 4, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "5", "encoding", "base64", NULL));
+    expect_chunk(t, STR("Njc4OQ=="), 4, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "length", "0", NULL));
+    expect_chunk(t, STR(""), 0, false);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "10", NULL));
+    expect_chunk(t, STR(""), 0, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "9007199254740992", "encoding", "base64", NULL));
+    expect_chunk(t, STR(""), 0, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "empty", NULL));
+    expect_chunk(t, STR(""), 0, true);
+    expect_error(t, tree_call(t, "read_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "no: there is no such file");
 }
 
-static void reads_no_more_than_the_limit(void **state)
+static void read_file_honors_limit(void **state)
 {
     struct tree *t = *state;
     t->limits.max_read_bytes = 4;
     assert_true(tree_put(t, "a", "0123456789"));
-    succeeds(t, tree_call(t, "read_file", "path", "a", NULL));
-    expect_piece(t, STR("0123"), 4, false);
-    succeeds(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
-    fails(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", NULL));
+    expect_chunk(t, STR("0123"), 4, false);
+    expect_ok(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
+    expect_error(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
     assert_string_equal(t->e.msg, "must be at most 4");
     assert_string_equal(read_length_type.limit->name, "max_read_bytes"); /* decoding names it */
 }
 
-static void reads_whole_characters(void **state)
+static void read_file_whole_characters(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_put(t, "a",
@@ -470,20 +474,20 @@ static void reads_whole_characters(void **state)
         {"4", "1", "b", true},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        succeeds(t, tree_call(t, "read_file", "path", "a", "offset", rows[i].offset, "length", rows[i].length, NULL));
-        expect_piece(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
+        expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", rows[i].offset, "length", rows[i].length, NULL));
+        expect_chunk(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
-    fails(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
+    expect_error(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
     assert_true(tree_put(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
-    fails(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
+    expect_error(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
     assert_non_null(strstr(t->e.msg, "base64"));
-    succeeds(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
-    succeeds(t, tree_call(t, "read_file", "path", "cut", "encoding", "base64", NULL));
-    expect_piece(t, STR("YeKC"), 3, true);
+    expect_ok(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "cut", "encoding", "base64", NULL));
+    expect_chunk(t, STR("YeKC"), 3, true);
 }
 
 /* Reading on at offset + read_bytes gives the whole of it, whatever the length. */
-static void pieces_add_up(void **state)
+static void consecutive_reads_cover_file(void **state)
 {
     struct tree *t = *state;
     static const char content[] = "z\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\n\xF0\x9F\x98\x80\xE2\x82\xAC\xC3\xA4z";
@@ -494,7 +498,7 @@ static void pieces_add_up(void **state)
         do {
             snprintf(offset, sizeof offset, "%zu", at);
             snprintf(most, sizeof most, "%d", length);
-            succeeds(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", most, NULL));
+            expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", most, NULL));
             struct str data = tree_text(t, "data");
             assert_true(data.len > 0 && at + data.len < sizeof all);
             memcpy(all + at, data.at, data.len);
@@ -511,7 +515,7 @@ static int read_line(struct run_context *run, int fd, int64_t offset, int64_t mo
     return file_read_line(&range, run, piece);
 }
 
-static void reads_lines(void **state)
+static void read_line_at_offset(void **state)
 {
     struct tree *t = *state;
     struct file_piece piece;
@@ -560,18 +564,18 @@ static void reads_lines(void **state)
 
 /* -- the others ------------------------------------------------------------------------------------------------------ */
 
-static void stats(void **state)
+static void stat_file_fields(void **state)
 {
     struct tree *t = *state;
     char path[8192];
     assert_true(tree_put(t, "a", "12345") && tree_link(t, "a", "link") && tree_link(t, "@/outside/secret", "out"));
-    path_of(t, "a", path);
+    full_path(t, "a", path);
     struct timespec times[2] = {{.tv_sec = 1, .tv_nsec = 2000}, {.tv_sec = -1, .tv_nsec = 999999999}};
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     assert_int_equal(chmod(path, 0604), 0);
     static const char *const paths[] = {"a", "link"};
     for (size_t i = 0; i < 2; i++) {
-        succeeds(t, tree_call(t, "stat_file", "path", paths[i], NULL));
+        expect_ok(t, tree_call(t, "stat_file", "path", paths[i], NULL));
         assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
         assert_int_equal(tree_integer(t, "size_bytes"), 5);
         expect_text(t, "mode", STR("0604"));
@@ -580,18 +584,18 @@ static void stats(void **state)
         assert_int_equal(tree_integer(t, "modified_at"), -1);
         assert_true(tree_integer(t, "changed_at") > INT64_C(1000000000000000));
     }
-    succeeds(t, tree_call(t, "stat_file", "path", "link", "follow", "false", NULL));
+    expect_ok(t, tree_call(t, "stat_file", "path", "link", "follow", "false", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
-    succeeds(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the link is inside */
-    fails(t, tree_call(t, "stat_file", "path", "out", NULL), ERR_PATH_FORBIDDEN);
-    succeeds(t, tree_call(t, "stat_file", "path", ".", NULL));
+    expect_ok(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the link is inside */
+    expect_error(t, tree_call(t, "stat_file", "path", "out", NULL), ERR_PATH_FORBIDDEN);
+    expect_ok(t, tree_call(t, "stat_file", "path", ".", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
-    succeeds(t, tree_call(t, "stat_file", "path", ".", "follow", "false", NULL));
-    path_of(t, "fifo", path);
+    expect_ok(t, tree_call(t, "stat_file", "path", ".", "follow", "false", NULL));
+    full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
-    succeeds(t, tree_call(t, "stat_file", "path", "fifo", NULL));
+    expect_ok(t, tree_call(t, "stat_file", "path", "fifo", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_OTHER);
-    fails(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
 }
 
 /* The fields of the i-th entry of the last list. */
@@ -629,20 +633,20 @@ static void expect_names(struct tree *t, const char *names, bool truncated)
     assert_int_equal(tree_integer(t, "truncated"), truncated);
 }
 
-static void lists(void **state)
+static void list_directory_cases(void **state)
 {
     struct tree *t = *state;
     int64_t type, size;
     char path[8192];
-    succeeds(t, tree_call(t, "list_directory", NULL));
+    expect_ok(t, tree_call(t, "list_directory", NULL));
     expect_names(t, "", false);
     assert_true(tree_put(t, "b", "12345") && tree_directory(t, "a") && tree_put(t, "a/x", "") &&
                 tree_link(t, "b", "c"));
     assert_true(tree_put(t, "B", "") && tree_put(t, ".hidden", "") && tree_put(t, "\xC3\xA4", "") &&
                 tree_put(t, "bad\xFF", ""));
-    path_of(t, "fifo", path);
+    full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
-    succeeds(t, tree_call(t, "list_directory", NULL));
+    expect_ok(t, tree_call(t, "list_directory", NULL));
     expect_names(t, ".hidden B a b c fifo \xC3\xA4 ", false);
     assert_int_equal(tree_integer(t, "skipped_non_utf8"), 1);
     static const int types[] = {FILE_TYPE_FILE,    FILE_TYPE_FILE,  FILE_TYPE_DIRECTORY, FILE_TYPE_FILE,
@@ -652,25 +656,25 @@ static void lists(void **state)
         assert_int_equal(type, types[i]);
         assert_int_equal(size, type != FILE_TYPE_FILE ? INTEGER_ABSENT : i == 3 ? 5 : 0);
     }
-    succeeds(t, tree_call(t, "list_directory", "limit", "3", NULL));
+    expect_ok(t, tree_call(t, "list_directory", "limit", "3", NULL));
     expect_names(t, ".hidden B a ", true);
-    succeeds(t, tree_call(t, "list_directory", "limit", "3", "after", "a", NULL));
+    expect_ok(t, tree_call(t, "list_directory", "limit", "3", "after", "a", NULL));
     expect_names(t, "b c fifo ", true);
-    succeeds(t, tree_call(t, "list_directory", "limit", "1", "after", "fifo", NULL));
+    expect_ok(t, tree_call(t, "list_directory", "limit", "1", "after", "fifo", NULL));
     expect_names(t, "\xC3\xA4 ", false);
-    succeeds(t, tree_call(t, "list_directory", "after", "\xC3\xA4", NULL));
+    expect_ok(t, tree_call(t, "list_directory", "after", "\xC3\xA4", NULL));
     expect_names(t, "", false);
-    succeeds(t, tree_call(t, "list_directory", "path", "a/", NULL));
+    expect_ok(t, tree_call(t, "list_directory", "path", "a/", NULL));
     expect_names(t, "x ", false);
-    fails(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_FILE_NOT_FOUND);
-    fails(t, tree_call(t, "list_directory", "path", DRAFTS_NAME, NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "list_directory", "path", DRAFTS_NAME, NULL), ERR_PATH_FORBIDDEN);
     assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
 }
 
 /* Pages of a few, out of more than a list holds at first, in whatever order the file system has them. */
-static void lists_in_pages(void **state)
+static void list_directory_in_pages(void **state)
 {
     enum { FILES = 5000, PAGE = 700 };
     struct tree *t = *state;
@@ -683,7 +687,7 @@ static void lists_in_pages(void **state)
     }
     bool truncated = true;
     while (truncated) {
-        succeeds(t, tree_call(t, "list_directory", "limit", "700", seen == 0 ? NULL : "after", after, NULL));
+        expect_ok(t, tree_call(t, "list_directory", "limit", "700", seen == 0 ? NULL : "after", after, NULL));
         truncated = tree_integer(t, "truncated");
         assert_int_equal(entry_count(t), truncated ? PAGE : FILES % PAGE);
         for (size_t i = 0; i < entry_count(t); i++) {
@@ -693,143 +697,147 @@ static void lists_in_pages(void **state)
         snprintf(after, sizeof after, "%s", name);
     }
     assert_int_equal(seen, FILES);
-    succeeds(t, tree_call(t, "list_directory", NULL));
+    expect_ok(t, tree_call(t, "list_directory", NULL));
     assert_int_equal(entry_count(t), FILES);
     atomic_store(&t->canceled, true);
-    fails(t, tree_call(t, "list_directory", NULL), ERR_CANCELED);
+    expect_error(t, tree_call(t, "list_directory", NULL), ERR_CANCELED);
 }
 
-static void removes(void **state)
+static void remove_file_cases(void **state)
 {
     struct tree *t = *state;
     char path[8192];
     assert_true(tree_put(t, "a", "x") && tree_directory(t, "d") && tree_put(t, "d/x", "x") && tree_directory(t, "e"));
     assert_true(tree_link(t, "@/outside/secret", "out") && tree_link(t, "@/outside", "outdir") &&
                 tree_link(t, "d", "in"));
-    path_of(t, "fifo", path);
+    full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
     static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* links themselves */
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        succeeds(t, tree_call(t, "remove_file", "path", paths[i], NULL));
+        expect_ok(t, tree_call(t, "remove_file", "path", paths[i], NULL));
         assert_true(tree_integer(t, "removed"));
         assert_false(tree_exists(t, paths[i]));
-        fails(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_FILE_NOT_FOUND);
-        succeeds(t, tree_call(t, "remove_file", "path", paths[i], "missing_ok", "true", NULL));
+        expect_error(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_FILE_NOT_FOUND);
+        expect_ok(t, tree_call(t, "remove_file", "path", paths[i], "missing_ok", "true", NULL));
         assert_false(tree_integer(t, "removed"));
     }
-    succeeds(t, tree_call(t, "remove_file", "path", "no/no", "missing_ok", "true", NULL));
+    expect_ok(t, tree_call(t, "remove_file", "path", "no/no", "missing_ok", "true", NULL));
     assert_true(tree_exists(t, "d/x") && tree_outside_untouched(t));
-    fails(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "\"directory\": true"));
-    fails(t, tree_call(t, "remove_file", "path", "d", "directory", "true", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "remove_file", "path", "d", "directory", "true", NULL), ERR_FILE_EXISTS);
     assert_string_equal(t->e.msg, "d: the directory is not empty");
-    fails(t, tree_call(t, "remove_file", "path", "d/x", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    succeeds(t, tree_call(t, "remove_file", "path", "e/", "directory", "true", NULL));
+    expect_error(t, tree_call(t, "remove_file", "path", "d/x", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_ok(t, tree_call(t, "remove_file", "path", "e/", "directory", "true", NULL));
     assert_false(tree_exists(t, "e"));
-    fails(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "remove_file", "path", DRAFTS_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "remove_file", "path", "..", "directory", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "remove_file", "path", "../outside/secret", "missing_ok", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "remove_file", "path", DRAFTS_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "remove_file", "path", "..", "directory", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "remove_file", "path", "../outside/secret", "missing_ok", "true", NULL),
+                 ERR_PATH_FORBIDDEN);
 }
 
-static void renames(void **state)
+static void rename_file_cases(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_put(t, "a", "a") && tree_put(t, "b", "b") && tree_directory(t, "d") && tree_directory(t, "e"));
     assert_true(tree_link(t, "@/outside/secret", "out") && tree_put(t, "e/x", "") && tree_link(t, "b", "link"));
-    fails(t, tree_call(t, "rename_file", "from", "a", "to", "b", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "rename_file", "from", "a", "to", "b", NULL), ERR_FILE_EXISTS);
     assert_string_equal(t->e.msg, "b: there is such a file already");
-    succeeds(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
+    expect_ok(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
     assert_true(tree_holds(t, "d/a", "a") && !tree_exists(t, "a"));
-    succeeds(t,
-             tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the link itself */
+    expect_ok(t,
+              tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the link itself */
     assert_true(tree_holds(t, "link", "a") && tree_holds(t, "b", "b"));
-    succeeds(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
+    expect_ok(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
-    succeeds(t, tree_call(t, "rename_file", "from", "b", "to", "d/out", "replace", "true", NULL));
+    expect_ok(t, tree_call(t, "rename_file", "from", "b", "to", "d/out", "replace", "true", NULL));
     assert_true(tree_holds(t, "d/out", "b") && tree_outside_untouched(t));
-    succeeds(t, tree_call(t, "rename_file", "from", "e", "to", "f/", NULL));
+    expect_ok(t, tree_call(t, "rename_file", "from", "e", "to", "f/", NULL));
     assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
     assert_true(tree_exists(t, "f/x"));
-    fails(t, tree_call(t, "rename_file", "from", "f", "to", "d", "replace", "true", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL),
-          ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "g/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", "no/g", NULL), ERR_FILE_NOT_FOUND);
-    fails(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "rename_file", "from", "f", "to", "d", "replace", "true", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "rename_file", "from", "link", "to", "g/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "rename_file", "from", "link", "to", "no/g", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "no: there is no such file");
-    fails(t, tree_call(t, "rename_file", "from", "link", "to", in_drafts, NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "rename_file", "from", DRAFTS_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "rename_file", "from", "link", "to", path_in_temp_dir, NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "rename_file", "from", DRAFTS_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
 }
 
-static void makes_directories(void **state)
+static void make_directory_cases(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_put(t, "file", "") && tree_link(t, "@/outside", "out") &&
                 tree_link(t, "@/outside/new", "dangling"));
-    succeeds(t, tree_call(t, "make_directory", "path", "a", NULL));
+    expect_ok(t, tree_call(t, "make_directory", "path", "a", NULL));
     assert_true(tree_integer(t, "created") && tree_exists(t, "a"));
-    fails(t, tree_call(t, "make_directory", "path", "a", NULL), ERR_FILE_EXISTS);
-    succeeds(t, tree_call(t, "make_directory", "path", "a/", "exist_ok", "true", NULL));
+    expect_error(t, tree_call(t, "make_directory", "path", "a", NULL), ERR_FILE_EXISTS);
+    expect_ok(t, tree_call(t, "make_directory", "path", "a/", "exist_ok", "true", NULL));
     assert_false(tree_integer(t, "created"));
-    fails(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_FILE_NOT_FOUND);
-    succeeds(t, tree_call(t, "make_directory", "path", "b/c/d/", "parents", "true", NULL));
+    expect_error(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_FILE_NOT_FOUND);
+    expect_ok(t, tree_call(t, "make_directory", "path", "b/c/d/", "parents", "true", NULL));
     assert_true(tree_exists(t, "b/c/d"));
-    fails(t, tree_call(t, "make_directory", "path", "file", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "make_directory", "path", "out", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "make_directory", "path", "dangling", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "make_directory", "path", "out/x", "parents", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "make_directory", "path", in_drafts, NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "make_directory", "path", "file", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "make_directory", "path", "out", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "make_directory", "path", "dangling", "exist_ok", "true", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "make_directory", "path", "out/x", "parents", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "make_directory", "path", path_in_temp_dir, NULL), ERR_PATH_FORBIDDEN);
     assert_true(tree_outside_untouched(t));
 }
 
-static void copies(void **state)
+static void copy_file_cases(void **state)
 {
     struct tree *t = *state;
     enum { LARGE = 3 << 20 };
     assert_true(tree_put(t, "a", "text") && tree_put(t, "empty", "") && tree_put_bytes(t, "large", 'l', LARGE));
     assert_true(tree_directory(t, "d") && tree_link(t, "@/outside/new", "out"));
-    succeeds(t, tree_call(t, "copy_file", "from", "a", "to", "b", NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "a", "to", "b", NULL));
     assert_int_equal(tree_integer(t, "size_bytes"), 4);
     assert_true(tree_holds(t, "b", "text"));
-    succeeds(t, tree_call(t, "copy_file", "from", "empty", "to", "c", "fsync", "true", NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "empty", "to", "c", "fsync", "true", NULL));
     assert_true(tree_holds(t, "c", ""));
-    fails(t, tree_call(t, "copy_file", "from", "large", "to", "b", NULL), ERR_FILE_EXISTS);
-    succeeds(t, tree_call(t, "copy_file", "from", "large", "to", "b", "replace", "true", NULL));
+    expect_error(t, tree_call(t, "copy_file", "from", "large", "to", "b", NULL), ERR_FILE_EXISTS);
+    expect_ok(t, tree_call(t, "copy_file", "from", "large", "to", "b", "replace", "true", NULL));
     assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
-    succeeds(t, tree_call(t, "copy_file", "from", "b", "to", "b", "replace", "true", NULL)); /* onto itself */
+    expect_ok(t, tree_call(t, "copy_file", "from", "b", "to", "b", "replace", "true", NULL)); /* onto itself */
     assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "e/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", NULL), ERR_FILE_EXISTS);
-    fails(t, tree_call(t, "copy_file", "from", "a", "to", "out", "replace", "true", NULL), ERR_PATH_FORBIDDEN);
-    fails(t, tree_call(t, "copy_file", "from", "d", "to", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    fails(t, tree_call(t, "copy_file", "from", "no", "to", "e", NULL), ERR_FILE_NOT_FOUND);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "d", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL),
+                 ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "e/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "out", NULL), ERR_FILE_EXISTS);
+    expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "out", "replace", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "copy_file", "from", "d", "to", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "copy_file", "from", "no", "to", "e", NULL), ERR_FILE_NOT_FOUND);
     atomic_store(&t->canceled, true);
-    fails(t, tree_call(t, "copy_file", "from", "large", "to", "e", NULL), ERR_CANCELED);
-    fails(t, tree_call(t, "write_file", "path", "e", "data", "x", "atomic", "true", NULL), ERR_CANCELED);
-    fails(t, tree_call(t, "sha256_file", "path", "large", NULL), ERR_CANCELED);
+    expect_error(t, tree_call(t, "copy_file", "from", "large", "to", "e", NULL), ERR_CANCELED);
+    expect_error(t, tree_call(t, "write_file", "path", "e", "data", "x", "atomic", "true", NULL), ERR_CANCELED);
+    expect_error(t, tree_call(t, "sha256_file", "path", "large", NULL), ERR_CANCELED);
     assert_true(!tree_exists(t, "e") && tree_outside_untouched(t));
     assert_int_equal(tree_drafts(t), 0);
 }
 
 /* Files of /proc seem to be empty, and the kernel does not copy them by itself. */
-static void copies_by_hand(void **state)
+static void copy_file_without_kernel_copy(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_mount(t, "proc", "bind", "/proc"));
-    succeeds(t, tree_call(t, "copy_file", "from", "proc/version", "to", "b", NULL));
+    expect_ok(t, tree_call(t, "copy_file", "from", "proc/version", "to", "b", NULL));
     assert_true(tree_integer(t, "size_bytes") > 10);
-    succeeds(t, tree_call(t, "read_file", "path", "b", NULL));
+    expect_ok(t, tree_call(t, "read_file", "path", "b", NULL));
     assert_memory_equal(tree_text(t, "data").at, "Linux version", 13);
 }
 
-static void digests(void **state)
+static void sha256_file_known_vectors(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_put(t, "empty", "") && tree_put(t, "abc", "abc") && tree_put_bytes(t, "million", 'a', 1000000));
@@ -840,11 +848,11 @@ static void digests(void **state)
         {"million", "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        succeeds(t, tree_call(t, "sha256_file", "path", rows[i][0], NULL));
+        expect_ok(t, tree_call(t, "sha256_file", "path", rows[i][0], NULL));
         expect_text(t, "sha256", str_from(rows[i][1]));
     }
     assert_int_equal(tree_integer(t, "size_bytes"), 1000000);
-    fails(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUPPORTED_FILE_TYPE);
 }
 
 /* -- nothing gets out, nothing hangs --------------------------------------------------------------------------------- */
@@ -878,7 +886,7 @@ static size_t call_all(struct tree *t, const char *path, size_t *forbidden)
     return count;
 }
 
-static void no_verb_leads_out(void **state)
+static void no_function_escapes_root(void **state)
 {
     struct tree *t = *state;
     size_t forbidden;
@@ -908,9 +916,9 @@ static void no_verb_leads_out(void **state)
         "proc/self/root/tmp/new",
     };
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        size_t got_out = call_all(t, paths[i], &forbidden);
-        if (got_out > 0 || forbidden == 0)
-            fail_msg("%s: %zu calls succeeded, %zu were forbidden", paths[i], got_out, forbidden);
+        size_t escaped = call_all(t, paths[i], &forbidden);
+        if (escaped > 0 || forbidden == 0)
+            fail_msg("%s: %zu calls succeeded, %zu were forbidden", paths[i], escaped, forbidden);
         bool link = strcmp(paths[i], "secret") == 0 || strcmp(paths[i], "new") == 0;
         bool proc = strncmp(paths[i], "proc/", 5) == 0;
         if (!link) { /* those may go: it is the link itself */
@@ -940,37 +948,37 @@ static void no_verb_leads_out(void **state)
     assert_true(tree_outside_untouched(t));
 }
 
-static void a_fifo_hangs_nothing(void **state)
+static void fifo_does_not_block(void **state)
 {
     struct tree *t = *state;
     char path[8192];
     size_t forbidden;
-    path_of(t, "fifo", path);
+    full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
     assert_true(tree_put(t, "a", "a") && tree_link(t, "fifo", "link"));
     static const char *const paths[] = {"fifo", "link"};
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* stat_file */
-        fails(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
-        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL),
-              ERR_UNSUPPORTED_FILE_TYPE);
-        fails(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "atomic", "true", NULL),
-              ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL),
+                     ERR_UNSUPPORTED_FILE_TYPE);
+        expect_error(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "atomic", "true", NULL),
+                     ERR_UNSUPPORTED_FILE_TYPE);
     }
     struct stat stat;
     assert_int_equal(lstat(path, &stat), 0);
     assert_true(S_ISFIFO(stat.st_mode));
     int reader = open(path, O_RDONLY | O_NONBLOCK); /* now a writer could open it */
     assert_true(reader >= 0);
-    fails(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
+    expect_error(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     close(reader);
 }
 
-static int race_once(struct tree *t, int verb)
+static int call_during_swap(struct tree *t, int operation)
 {
     int rc;
-    switch (verb) {
+    switch (operation) {
     case 0:
         rc = tree_call(t, "read_file", "path", "d/secret", NULL);
         return rc == 0 && !str_eq(tree_text(t, "data"), "inside") ? 1 : rc;
@@ -1001,40 +1009,40 @@ static int race_once(struct tree *t, int verb)
     }
 }
 
-static void a_swapped_directory_changes_nothing(void **state)
+static void swapped_directory_does_not_escape(void **state)
 {
     struct tree *t = *state;
     struct swapper s = {.stop = false};
     pthread_t thread;
     assert_true(tree_directory(t, "d") && tree_put(t, "d/secret", "inside") && tree_put(t, "d/other", ""));
     assert_true(tree_link(t, "@/outside", "l"));
-    path_of(t, "d", s.directory);
-    path_of(t, "l", s.link);
+    full_path(t, "d", s.directory);
+    full_path(t, "l", s.link);
     assert_int_equal(pthread_create(&thread, NULL, swap_until_stopped, &s), 0);
-    size_t inside = 0, refused = 0, out = 0, changes = 0;
+    size_t inside = 0, rejected = 0, escapes_seen = 0, changes = 0;
     bool was_inside = false;
     for (size_t i = 0; i < 300000 && (i < 12000 || changes < 1000); i++) {
-        int rc = race_once(t, (int)(i % 12));
+        int rc = call_during_swap(t, (int)(i % 12));
         inside += rc == 0;
-        refused += rc < 0;
-        out += rc > 0;
+        rejected += rc < 0;
+        escapes_seen += rc > 0;
         changes += was_inside != (rc == 0);
         was_inside = rc == 0;
     }
     atomic_store(&s.stop, true);
     pthread_join(thread, NULL);
-    print_message("inside %zu, refused %zu, in turn %zu\n", inside, refused, changes);
-    assert_int_equal(out, 0);
-    assert_true(inside > 0 && refused > 0);
+    print_message("inside %zu, refused %zu, in turn %zu\n", inside, rejected, changes);
+    assert_int_equal(escapes_seen, 0);
+    assert_true(inside > 0 && rejected > 0);
     assert_true(tree_outside_untouched(t));
     assert_int_equal(tree_drafts(t), 0);
 }
 
 /* -- lack of memory -------------------------------------------------------------------------------------------------- */
 
-static int call_nth(struct tree *t, size_t which)
+static int call_nth(struct tree *t, size_t index)
 {
-    switch (which) {
+    switch (index) {
     case 0:
         return tree_call(t, "write_file", "path", "w", "data", "bmV3", "encoding", "base64", NULL);
     case 1:
@@ -1056,22 +1064,22 @@ static int call_nth(struct tree *t, size_t which)
     }
 }
 
-static void lack_of_memory_is_told(void **state)
+static void file_functions_out_of_memory(void **state)
 {
     struct tree *t = *state;
     static char large[100001]; /* more than an arena has at hand */
     memset(large, 'l', 100000);
     assert_true(tree_put(t, "w", "old") && tree_put(t, "a", large) && tree_mount(t, "proc", "bind", "/proc"));
-    for (size_t which = 0; which < 9; which++) {
+    for (size_t index = 0; index < 9; index++) {
         unsigned long n = 0;
         int rc;
         do {
             alloc_fail_at(++n);
-            rc = call_nth(t, which);
+            rc = call_nth(t, index);
             bool reached = alloc_count() >= n;
             alloc_fail_at(0);
             assert_true(rc == (reached ? ERR_OUT_OF_MEMORY : 0));
-            if (which <= 1 && reached)
+            if (index <= 1 && reached)
                 assert_true(tree_holds(t, "w", "old"));
             if (!reached)
                 break;
@@ -1085,35 +1093,35 @@ static void lack_of_memory_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_run_on_the_executor_for_files),
-        TREE_TEST(writes),
-        TREE_TEST(writes_any_bytes),
-        TREE_TEST(writes_into_directories),
-        TREE_TEST(follows_links_that_stay_inside),
-        TREE_TEST(files_have_the_usual_permissions),
-        SMALL_TREE_TEST(no_space_changes_nothing),
-        SMALL_TREE_TEST(no_space_at_an_offset_changes_nothing),
-        SMALL_TREE_TEST(no_space_takes_nothing_from_others),
-        MOUNTING_TREE_TEST(what_cannot_be_reserved_is_taken_back),
-        MOUNTING_TREE_TEST(other_file_systems_inside_the_root),
-        TREE_TEST(reads_ranges),
-        TREE_TEST(reads_no_more_than_the_limit),
-        TREE_TEST(reads_whole_characters),
-        TREE_TEST(pieces_add_up),
-        TREE_TEST(reads_lines),
-        TREE_TEST(stats),
-        TREE_TEST(lists),
-        SMALL_TREE_TEST(lists_in_pages),
-        TREE_TEST(removes),
-        TREE_TEST(renames),
-        TREE_TEST(makes_directories),
-        TREE_TEST(copies),
-        MOUNTING_TREE_TEST(copies_by_hand),
-        TREE_TEST(digests),
-        MOUNTING_TREE_TEST(no_verb_leads_out),
-        TREE_TEST(a_fifo_hangs_nothing),
-        SMALL_TREE_TEST(a_swapped_directory_changes_nothing),
-        MOUNTING_TREE_TEST(lack_of_memory_is_told),
+        cmocka_unit_test(file_functions_use_files_executor),
+        TREE_TEST(write_file_modes),
+        TREE_TEST(write_file_binary_data),
+        TREE_TEST(write_file_in_directories),
+        TREE_TEST(symlinks_inside_root_are_followed),
+        TREE_TEST(created_files_honor_umask),
+        SMALL_TREE_TEST(no_space_preserves_file),
+        SMALL_TREE_TEST(no_space_at_offset_preserves_file),
+        SMALL_TREE_TEST(no_space_with_concurrent_appends),
+        MOUNTING_TREE_TEST(failed_write_is_rolled_back),
+        MOUNTING_TREE_TEST(mounted_file_systems_in_root),
+        TREE_TEST(read_file_ranges),
+        TREE_TEST(read_file_honors_limit),
+        TREE_TEST(read_file_whole_characters),
+        TREE_TEST(consecutive_reads_cover_file),
+        TREE_TEST(read_line_at_offset),
+        TREE_TEST(stat_file_fields),
+        TREE_TEST(list_directory_cases),
+        SMALL_TREE_TEST(list_directory_in_pages),
+        TREE_TEST(remove_file_cases),
+        TREE_TEST(rename_file_cases),
+        TREE_TEST(make_directory_cases),
+        TREE_TEST(copy_file_cases),
+        MOUNTING_TREE_TEST(copy_file_without_kernel_copy),
+        TREE_TEST(sha256_file_known_vectors),
+        MOUNTING_TREE_TEST(no_function_escapes_root),
+        TREE_TEST(fifo_does_not_block),
+        SMALL_TREE_TEST(swapped_directory_does_not_escape),
+        MOUNTING_TREE_TEST(file_functions_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

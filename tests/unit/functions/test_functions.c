@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#define MOST (INT64_C(1000000000000000)) /* 10^15 */
+#define MAX_BOUND (INT64_C(1000000000000000)) /* 10^15 */
 
 struct call {
     struct fixture *f;
@@ -25,7 +25,7 @@ struct call {
     int rc;
 };
 
-static void call_begin(struct call *c, struct fixture *f, const char *function)
+static void call_init(struct call *c, struct fixture *f, const char *function)
 {
     *c = (struct call){.f = f, .spec = spec_of(f, function_find(str_from(function))), .arena = arena_new()};
     assert_non_null(c->arena);
@@ -51,7 +51,7 @@ static void call_end(struct call *c)
     assert_non_null(c->f->arena);
 }
 
-static const struct field *field_of(const struct type *record, const char *name)
+static const struct field *record_field(const struct type *record, const char *name)
 {
     const struct field *field = record->fields;
     while (strcmp(field->name, name) != 0)
@@ -61,22 +61,22 @@ static const struct field *field_of(const struct type *record, const char *name)
 
 static void *input_field(struct call *c, const char *name)
 {
-    return (char *)c->spec.input + field_of(c->spec.function->input, name)->offset;
+    return (char *)c->spec.input + record_field(c->spec.function->input, name)->offset;
 }
 
 static int64_t output_number(const struct function *function, const char *output, const char *name)
 {
     int64_t number;
-    memcpy(&number, output + field_of(function->output, name)->offset, sizeof number);
+    memcpy(&number, output + record_field(function->output, name)->offset, sizeof number);
     return number;
 }
 
 /* -- sum ----------------------------------------------------------------------------------------------------------- */
 
-static int sum(struct fixture *f, int64_t from, int64_t n, int64_t *result)
+static int run_sum(struct fixture *f, int64_t from, int64_t n, int64_t *result)
 {
     struct call c;
-    call_begin(&c, f, "sum");
+    call_init(&c, f, "sum");
     set_integer(&c.spec, "from", from);
     set_integer(&c.spec, "n", n);
     call_run(&c);
@@ -84,101 +84,102 @@ static int sum(struct fixture *f, int64_t from, int64_t n, int64_t *result)
     int rc = c.rc;
     if (rc == 0)
         assert_true(
-            type_is_absent(&function_parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
+            type_is_absent(&function_parts_type, c.output + record_field(c.spec.function->output, "parts")->offset));
     call_end(&c);
     return rc;
 }
 
-static void sums_are_what_gauss_says(void **state)
+static void sum_matches_formula(void **state)
 {
     struct fixture *f = *state;
-    struct dice dice = {1};
+    struct prng prng = {1};
     for (int i = 0; i < 2000; i++) {
-        int64_t n = i < 1000 ? i : (int64_t)dice_roll(&dice, 20000), got;
-        assert_int_equal(sum(f, 0, n, &got), 0);
-        assert_int_equal(got, n * (n - 1) / 2);
-        int64_t from = (int64_t)dice_roll(&dice, 20000);
-        assert_int_equal(sum(f, from, n, &got), 0);
-        assert_int_equal(got, from >= n ? 0 : n * (n - 1) / 2 - from * (from - 1) / 2);
+        int64_t n = i < 1000 ? i : (int64_t)prng_below(&prng, 20000), result;
+        assert_int_equal(run_sum(f, 0, n, &result), 0);
+        assert_int_equal(result, n * (n - 1) / 2);
+        int64_t from = (int64_t)prng_below(&prng, 20000);
+        assert_int_equal(run_sum(f, from, n, &result), 0);
+        assert_int_equal(result, from >= n ? 0 : n * (n - 1) / 2 - from * (from - 1) / 2);
     }
-    int64_t got, n = 3000000; /* more than one look at whether it was canceled */
-    assert_int_equal(sum(f, 0, n, &got), 0);
-    assert_int_equal(got, n * (n - 1) / 2);
+    int64_t result, n = 3000000; /* more than one look at whether it was canceled */
+    assert_int_equal(run_sum(f, 0, n, &result), 0);
+    assert_int_equal(result, n * (n - 1) / 2);
 }
 
-static void sums_may_overflow(void **state)
+static void sum_reports_overflow(void **state)
 {
     struct fixture *f = *state;
-    int64_t top = INT64_C(1) << 53, got;
-    assert_int_equal(sum(f, top - 1000, top, &got), 0);
-    assert_int_equal(got, 1000 * (top - 1) - INT64_C(999) * 500);
-    assert_int_equal(sum(f, top - 2000, top, &got), ERR_OVERFLOW);
-    assert_int_equal(sum(f, top, top, &got), 0);
-    assert_int_equal(got, 0);
-    assert_int_equal(sum(f, top, 0, &got), 0);
-    assert_int_equal(got, 0);
+    int64_t top = INT64_C(1) << 53, result;
+    assert_int_equal(run_sum(f, top - 1000, top, &result), 0);
+    assert_int_equal(result, 1000 * (top - 1) - INT64_C(999) * 500);
+    assert_int_equal(run_sum(f, top - 2000, top, &result), ERR_OVERFLOW);
+    assert_int_equal(run_sum(f, top, top, &result), 0);
+    assert_int_equal(result, 0);
+    assert_int_equal(run_sum(f, top, 0, &result), 0);
+    assert_int_equal(result, 0);
 }
 
 /* -- primes -------------------------------------------------------------------------------------------------------- */
 
-static int64_t primes(struct fixture *f, int64_t from, int64_t to)
+static int64_t run_primes(struct fixture *f, int64_t from, int64_t to)
 {
     struct call c;
-    call_begin(&c, f, "primes");
+    call_init(&c, f, "primes");
     set_integer(&c.spec, "from", from);
     set_integer(&c.spec, "to", to);
     call_run(&c);
     assert_int_equal(c.rc, 0);
-    assert_true(type_is_absent(&function_parts_type, c.output + field_of(c.spec.function->output, "parts")->offset));
+    assert_true(
+        type_is_absent(&function_parts_type, c.output + record_field(c.spec.function->output, "parts")->offset));
     int64_t count = output_number(c.spec.function, c.output, "count");
     call_end(&c);
     return count;
 }
 
-enum { SIEVED = 1 << 20 };
+enum { SIEVE_LIMIT = 1 << 20 };
 
 /* below[n] primes are less than n. */
-static int32_t *count_naively(void)
+static int32_t *count_primes_naively(void)
 {
-    char *composite = calloc(SIEVED, 1);
-    int32_t *below = calloc(SIEVED + 1, sizeof *below);
-    assert_true(composite != NULL && below != NULL);
+    char *composite = calloc(SIEVE_LIMIT, 1);
+    int32_t *primes_below = calloc(SIEVE_LIMIT + 1, sizeof *primes_below);
+    assert_true(composite != NULL && primes_below != NULL);
     composite[0] = composite[1] = 1;
-    for (size_t i = 2; i < SIEVED; i++)
-        for (size_t j = 2 * i; j < SIEVED; j += i)
+    for (size_t i = 2; i < SIEVE_LIMIT; i++)
+        for (size_t j = 2 * i; j < SIEVE_LIMIT; j += i)
             composite[j] = 1;
-    for (size_t i = 0; i < SIEVED; i++)
-        below[i + 1] = below[i] + !composite[i];
+    for (size_t i = 0; i < SIEVE_LIMIT; i++)
+        primes_below[i + 1] = primes_below[i] + !composite[i];
     free(composite);
-    return below;
+    return primes_below;
 }
 
-static void primes_of_small_ranges(void **state)
+static void primes_in_small_ranges(void **state)
 {
     struct fixture *f = *state;
-    int32_t *below = count_naively();
+    int32_t *primes_below = count_primes_naively();
     for (int64_t from = 0; from <= 40; from++)
         for (int64_t to = 0; to <= 140; to++)
-            assert_int_equal(primes(f, from, to), to <= from ? 0 : below[to] - below[from]);
-    struct dice dice = {2};
+            assert_int_equal(run_primes(f, from, to), to <= from ? 0 : primes_below[to] - primes_below[from]);
+    struct prng prng = {2};
     for (int i = 0; i < 400; i++) {
-        int64_t from = (int64_t)dice_roll(&dice, SIEVED), to = (int64_t)dice_roll(&dice, SIEVED);
-        assert_int_equal(primes(f, from, to), to <= from ? 0 : below[to] - below[from]);
+        int64_t from = (int64_t)prng_below(&prng, SIEVE_LIMIT), to = (int64_t)prng_below(&prng, SIEVE_LIMIT);
+        assert_int_equal(run_primes(f, from, to), to <= from ? 0 : primes_below[to] - primes_below[from]);
     }
     static const int64_t roots[] = {2, 3, 5, 7, 11, 13, 251, 257, 997, 1009, 1021};
     for (size_t i = 0; i < COUNT_OF(roots); i++)
         for (int64_t from = roots[i] * roots[i] - 3; from <= roots[i] * roots[i] + 3; from++)
             for (int64_t to = roots[i] * roots[i] - 3; to <= roots[i] * roots[i] + 4; to++)
-                assert_int_equal(primes(f, from, to), to <= from ? 0 : below[to] - below[from]);
+                assert_int_equal(run_primes(f, from, to), to <= from ? 0 : primes_below[to] - primes_below[from]);
     /* Segments are 65536 numbers long, from where the range begins. */
     static const int64_t begins[] = {0, 1, 2, 3, 4, 5, 65535, 65536, 65537, 100003};
     for (size_t i = 0; i < COUNT_OF(begins); i++)
         for (int64_t k = 1; k <= 3; k++)
             for (int64_t off = -4; off <= 4; off++) {
                 int64_t to = begins[i] + k * 65536 + off;
-                assert_int_equal(primes(f, begins[i], to), below[to] - below[begins[i]]);
+                assert_int_equal(run_primes(f, begins[i], to), primes_below[to] - primes_below[begins[i]]);
             }
-    free(below);
+    free(primes_below);
 }
 
 static uint64_t multiply(uint64_t a, uint64_t b, uint64_t modulus)
@@ -217,48 +218,48 @@ static bool is_prime(uint64_t n)
     return true;
 }
 
-static void primes_of_large_numbers(void **state)
+static void primes_near_upper_bound(void **state)
 {
     struct fixture *f = *state;
     static const struct {
         int64_t from, to;
     } rows[] = {
-        {MOST - 70000, MOST},
-        {MOST - 1, MOST},
-        {MOST, MOST},
-        {MOST - 11, MOST}, /* 10^15 - 11 is a prime: the bound is exact */
-        {MOST - 11, MOST - 10},
+        {MAX_BOUND - 70000, MAX_BOUND},
+        {MAX_BOUND - 1, MAX_BOUND},
+        {MAX_BOUND, MAX_BOUND},
+        {MAX_BOUND - 11, MAX_BOUND}, /* 10^15 - 11 is a prime: the bound is exact */
+        {MAX_BOUND - 11, MAX_BOUND - 10},
         {INT64_C(31622743) * 31622743, INT64_C(31622743) * 31622743 + 1}, /* the largest prime's square */
         {INT64_C(999983) * 999983 - 2, INT64_C(999983) * 999983 + 3000},
         {INT64_C(4294967296) - 500, INT64_C(4294967296) + 70000},
     };
-    assert_true(is_prime(31622743) && is_prime(999983) && is_prime(MOST - 11));
+    assert_true(is_prime(31622743) && is_prime(999983) && is_prime(MAX_BOUND - 11));
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         int64_t count = 0;
         for (int64_t n = rows[i].from; n < rows[i].to; n++)
             count += is_prime((uint64_t)n);
-        assert_int_equal(primes(f, rows[i].from, rows[i].to), count);
+        assert_int_equal(run_primes(f, rows[i].from, rows[i].to), count);
     }
 }
 
-static void known_counts_of_primes(void **state)
+static void prime_counts_match_known_values(void **state)
 {
     struct fixture *f = *state;
     static const int64_t counts[] = {0, 4, 25, 168, 1229, 9592, 78498, 664579};
     for (int64_t i = 0, to = 1; i < (int64_t)COUNT_OF(counts); i++, to *= 10)
-        assert_int_equal(primes(f, 0, to), counts[i]);
+        assert_int_equal(run_primes(f, 0, to), counts[i]);
 }
 
 /* -- both: canceled, without memory, divided ------------------------------------------------------------------------ */
 
-static void nobody_waits_any_more(void **state)
+static void canceled_computation_stops(void **state)
 {
     static const char *const names[] = {"sum", "primes"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct call c;
-        call_begin(&c, *state, names[i]);
-        set_integer(&c.spec, i == 0 ? "n" : "to", MOST); /* for hours, else */
-        set_integer(&c.spec, "from", i == 0 ? 1 : MOST - 10000000);
+        call_init(&c, *state, names[i]);
+        set_integer(&c.spec, i == 0 ? "n" : "to", MAX_BOUND); /* for hours, else */
+        set_integer(&c.spec, "from", i == 0 ? 1 : MAX_BOUND - 10000000);
         atomic_store(&c.canceled, true);
         call_run(&c);
         assert_int_equal(c.rc, ERR_CANCELED);
@@ -266,13 +267,13 @@ static void nobody_waits_any_more(void **state)
     }
 }
 
-static void primes_need_memory(void **state)
+static void primes_out_of_memory(void **state)
 {
     unsigned long n = 0;
     bool failed;
     do {
         struct call c;
-        call_begin(&c, *state, "primes");
+        call_init(&c, *state, "primes");
         set_integer(&c.spec, "to", 100000000);
         set_integer(&c.spec, "from", 99999000);
         alloc_fail_at(++n);
@@ -285,51 +286,51 @@ static void primes_need_memory(void **state)
     assert_true(n > 3);
 }
 
-static void parts_make_the_whole(void **state)
+static void merged_parts_equal_whole(void **state)
 {
     struct fixture *f = *state;
     static const char *const names[] = {"sum", "primes"};
     static const int64_t bounds[][2] = {{0, 0},  {5, 3},  {0, 1},   {0, 2},     {2, 3},         {0, 63},
                                         {0, 64}, {0, 65}, {7, 200}, {0, 30011}, {99999, 300007}};
-    for (size_t f_index = 0; f_index < COUNT_OF(names); f_index++) {
-        const char *end = f_index == 0 ? "n" : "to", *result = f_index == 0 ? "sum" : "count";
+    for (size_t function_index = 0; function_index < COUNT_OF(names); function_index++) {
+        const char *end = function_index == 0 ? "n" : "to", *result = function_index == 0 ? "sum" : "count";
         for (size_t b = 0; b < COUNT_OF(bounds); b++) {
-            for (int64_t most = 1; most <= 64; most++) {
+            for (int64_t max = 1; max <= 64; max++) {
                 struct call c;
-                call_begin(&c, f, names[f_index]);
+                call_init(&c, f, names[function_index]);
                 const struct function *function = c.spec.function;
                 set_integer(&c.spec, "from", bounds[b][0]);
                 set_integer(&c.spec, end, bounds[b][1]);
                 call_run(&c);
-                int64_t whole = output_number(function, c.output, result);
+                int64_t expected = output_number(function, c.output, result);
                 char *merged = arena_alloc(c.arena, function->output->size);
                 const void *input = c.spec.input;
                 void *part = arena_alloc(c.arena, function->input->size);
                 int64_t count = 1;
                 for (int64_t i = 0; i < count; i++) {
                     memcpy(part, input, function->input->size);
-                    count = function->split(input, most, i, part);
-                    assert_true(count >= 1 && count <= most);
+                    count = function->split(input, max, i, part);
+                    assert_true(count >= 1 && count <= max);
                     c.spec.input = part;
                     call_run(&c);
                     assert_int_equal(c.rc, 0);
                     assert_int_equal(function->merge(merged, c.output, &c.e), 0);
                 }
-                assert_int_equal(output_number(function, merged, result), whole);
+                assert_int_equal(output_number(function, merged, result), expected);
                 call_end(&c);
             }
         }
     }
 }
 
-static void a_merge_may_overflow(void **state)
+static void merge_reports_overflow(void **state)
 {
     struct call c;
-    call_begin(&c, *state, "sum");
+    call_init(&c, *state, "sum");
     const struct function *function = c.spec.function;
     char *part = arena_alloc(c.arena, function->output->size);
     int64_t half = INT64_MAX / 2 + 1;
-    memcpy(part + field_of(function->output, "sum")->offset, &half, sizeof half);
+    memcpy(part + record_field(function->output, "sum")->offset, &half, sizeof half);
     assert_int_equal(function->merge(c.output, part, &c.e), 0);
     assert_int_equal(function->merge(c.output, part, &c.e), ERR_OVERFLOW);
     assert_int_equal(c.e.rc, ERR_OVERFLOW);
@@ -339,40 +340,41 @@ static void a_merge_may_overflow(void **state)
 
 /* -- block --------------------------------------------------------------------------------------------------------- */
 
-static void block_blocks_long_enough(void **state)
+static void block_lasts_full_duration(void **state)
 {
     static const uint64_t durations[] = {0, 1, 1000, MS(3)};
     for (size_t i = 0; i < COUNT_OF(durations); i++) {
         struct call c;
-        call_begin(&c, *state, "block");
+        call_init(&c, *state, "block");
         *(uint64_t *)input_field(&c, "seconds") = durations[i];
         uint64_t from = uv_hrtime();
         call_run(&c);
         uint64_t took = uv_hrtime() - from;
         assert_int_equal(c.rc, 0);
-        uint64_t says = (uint64_t)output_number(c.spec.function, c.output, "blocked_seconds");
-        assert_true(says >= durations[i] && took >= says);
+        uint64_t reported = (uint64_t)output_number(c.spec.function, c.output, "blocked_seconds");
+        assert_true(reported >= durations[i] && took >= reported);
         call_end(&c);
     }
 }
 
 /* -- resolve ------------------------------------------------------------------------------------------------------- */
 
-static void resolve(struct call *c, struct fixture *f, const char *host, const char *family)
+static void run_resolve(struct call *c, struct fixture *f, const char *host, const char *family)
 {
-    call_begin(c, f, "resolve");
+    call_init(c, f, "resolve");
     *(struct str *)input_field(c, "host") = str_from(host);
-    const struct field *field = field_of(c->spec.function->input, "family");
+    const struct field *field = record_field(c->spec.function->input, "family");
     assert_int_equal(type_parse(field->type, str_from(family), NULL, NULL, input_field(c, "family"), NULL), 0);
     call_run(c);
 }
 
 static const struct array *addresses_of(const struct call *c)
 {
-    return (const struct array *)(const void *)(c->output + field_of(c->spec.function->output, "addresses")->offset);
+    return (const struct array *)(const void *)(c->output +
+                                                record_field(c->spec.function->output, "addresses")->offset);
 }
 
-static void addresses_resolve_to_themselves(void **state)
+static void literal_addresses_resolve(void **state)
 {
     static const char *const rows[][3] = {
         {"127.0.0.1", "any", "127.0.0.1"},
@@ -386,7 +388,7 @@ static void addresses_resolve_to_themselves(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct call c;
-        resolve(&c, *state, rows[i][0], rows[i][1]);
+        run_resolve(&c, *state, rows[i][0], rows[i][1]);
         if (rows[i][2] == NULL) {
             assert_int_equal(c.rc, ERR_HOST_NOT_FOUND);
         } else {
@@ -398,29 +400,29 @@ static void addresses_resolve_to_themselves(void **state)
     }
 }
 
-static void localhost_is_known(void **state)
+static void localhost_resolves(void **state)
 {
     struct call c;
-    resolve(&c, *state, "localhost", "ipv4");
+    run_resolve(&c, *state, "localhost", "ipv4");
     assert_int_equal(c.rc, 0);
     assert_true(addresses_of(&c)->count >= 1);
     assert_string_equal(((const struct str *)addresses_of(&c)->items)->at, "127.0.0.1");
     call_end(&c);
 }
 
-static void nobody_to_ask_is_no_unknown_host(void **state)
+static void unreachable_dns_is_resolve_failed(void **state)
 {
     if (!tree_may_mount())
         skip();
     struct call c;
-    resolve(&c, *state, "a.example", "any");
+    run_resolve(&c, *state, "a.example", "any");
     assert_int_equal(c.rc, ERR_RESOLVE_FAILED);
     assert_string_equal(c.e.msg, "a.example: Temporary failure in name resolution");
     call_end(&c);
 }
 
 /* Whatever the name: an error with words that are UTF-8, however they had to be cut. */
-static void names_that_can_not_be(void **state)
+static void invalid_host_names_fail(void **state)
 {
     static const char *const patterns[] = {"a", ".", "-", " ", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "%n"};
     /* All of them longer than a label of DNS may be, so that nobody is asked. */
@@ -431,7 +433,7 @@ static void names_that_can_not_be(void **state)
             while (strlen(host) + strlen(patterns[p]) <= 253)
                 memcpy(host + strlen(host), patterns[p], strlen(patterns[p]) + 1);
             struct call c;
-            resolve(&c, *state, host, "ipv6");
+            run_resolve(&c, *state, host, "ipv6");
             assert_true(c.rc == ERR_HOST_NOT_FOUND || c.rc == ERR_RESOLVE_FAILED);
             assert_non_null(strstr(c.e.msg, ": ")); /* the reason has room */
             call_end(&c);
@@ -439,13 +441,13 @@ static void names_that_can_not_be(void **state)
     }
 }
 
-static void resolve_needs_memory(void **state)
+static void resolve_out_of_memory(void **state)
 {
     unsigned long n = 0;
     bool failed;
     do {
         struct call c;
-        call_begin(&c, *state, "resolve");
+        call_init(&c, *state, "resolve");
         *(struct str *)input_field(&c, "host") = STR("127.0.0.1");
         *(int *)input_field(&c, "family") = 0;
         alloc_fail_at(++n);
@@ -460,7 +462,7 @@ static void resolve_needs_memory(void **state)
 
 /* -- what all of them say ------------------------------------------------------------------------------------------ */
 
-static void errors_are_cut_between_characters(void **state)
+static void error_messages_truncate_at_utf8_boundary(void **state)
 {
     (void)state;
     static const char *const characters[] = {"a", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
@@ -472,13 +474,13 @@ static void errors_are_cut_between_characters(void **state)
                 memcpy(text + strlen(text), characters[c], strlen(characters[c]) + 1);
             struct err e;
             assert_int_equal(err_set(&e, ERR_INVALID, "%s", text), ERR_INVALID);
-            struct str said = str_from(e.msg), all = str_from(text);
-            assert_true(str_is_utf8(said));
-            assert_memory_equal(said.at, text, said.len);
-            assert_int_equal(said.len, str_truncate(all, sizeof e.msg - 1));
-            for (size_t most = 0; most < 10; most++) {
-                size_t cut = str_truncate(all, most);
-                assert_true(cut <= most && most - cut < strlen(characters[c]));
+            struct str message = str_from(e.msg), all = str_from(text);
+            assert_true(str_is_utf8(message));
+            assert_memory_equal(message.at, text, message.len);
+            assert_int_equal(message.len, str_truncate(all, sizeof e.msg - 1));
+            for (size_t max = 0; max < 10; max++) {
+                size_t cut = str_truncate(all, max);
+                assert_true(cut <= max && max - cut < strlen(characters[c]));
                 assert_true(str_is_utf8((struct str){text, cut}));
             }
         }
@@ -488,22 +490,22 @@ static void errors_are_cut_between_characters(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_are_what_gauss_says),
-        cmocka_unit_test(sums_may_overflow),
-        cmocka_unit_test(primes_of_small_ranges),
-        cmocka_unit_test(primes_of_large_numbers),
-        cmocka_unit_test(known_counts_of_primes),
-        cmocka_unit_test(nobody_waits_any_more),
-        cmocka_unit_test(primes_need_memory),
-        cmocka_unit_test(parts_make_the_whole),
-        cmocka_unit_test(a_merge_may_overflow),
-        cmocka_unit_test(block_blocks_long_enough),
-        cmocka_unit_test(addresses_resolve_to_themselves),
-        cmocka_unit_test(localhost_is_known),
-        cmocka_unit_test(nobody_to_ask_is_no_unknown_host),
-        cmocka_unit_test(names_that_can_not_be),
-        cmocka_unit_test(resolve_needs_memory),
-        cmocka_unit_test(errors_are_cut_between_characters),
+        cmocka_unit_test(sum_matches_formula),
+        cmocka_unit_test(sum_reports_overflow),
+        cmocka_unit_test(primes_in_small_ranges),
+        cmocka_unit_test(primes_near_upper_bound),
+        cmocka_unit_test(prime_counts_match_known_values),
+        cmocka_unit_test(canceled_computation_stops),
+        cmocka_unit_test(primes_out_of_memory),
+        cmocka_unit_test(merged_parts_equal_whole),
+        cmocka_unit_test(merge_reports_overflow),
+        cmocka_unit_test(block_lasts_full_duration),
+        cmocka_unit_test(literal_addresses_resolve),
+        cmocka_unit_test(localhost_resolves),
+        cmocka_unit_test(unreachable_dns_is_resolve_failed),
+        cmocka_unit_test(invalid_host_names_fail),
+        cmocka_unit_test(resolve_out_of_memory),
+        cmocka_unit_test(error_messages_truncate_at_utf8_boundary),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

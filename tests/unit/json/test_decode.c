@@ -282,12 +282,12 @@ static void seconds_are_exact_and_never_shorter(void **state)
     expect_pause(t, "9223372036.0", UINT64_C(9223372036) * NS_PER_SECOND);
     expect_pause(t, "1000000.000001", UINT64_C(1000000) * NS_PER_SECOND + 1000);
 
-    struct dice dice = {20261122};
+    struct prng prng = {20261122};
     for (int i = 0; i < 20000; i++) { /* 15 digits come through a double unharmed, wherever the point stands */
-        uint64_t ns = dice_roll(&dice, 1000000000) * 1000000 + dice_roll(&dice, 1000000);
-        for (uint64_t shorter = dice_roll(&dice, 15); shorter > 0; shorter--)
+        uint64_t ns = prng_below(&prng, 1000000000) * 1000000 + prng_below(&prng, 1000000);
+        for (uint64_t shorter = prng_below(&prng, 15); shorter > 0; shorter--)
             ns /= 10;
-        ns *= dice_roll(&dice, 2) == 0 ? 1 : 1000;
+        ns *= prng_below(&prng, 2) == 0 ? 1 : 1000;
         char text[SECONDS_TEXT_SIZE];
         seconds_format(ns, text);
         expect_pause(t, text, ns);
@@ -745,17 +745,17 @@ static void any_bytes_are_answered(void **state)
 {
     struct try *t = *state;
     static const char bytes[] = "{}[]:,\"\\u0019e-.tfn ~/\xc3\xbc\xff\x00\n";
-    struct dice dice = {4711};
+    struct prng prng = {4711};
     for (int i = 0; i < 20000; i++) {
         char body[512];
-        const char *seed = seeds[dice_roll(&dice, COUNT_OF(seeds))];
+        const char *seed = seeds[prng_below(&prng, COUNT_OF(seeds))];
         size_t len = strlen(seed);
         memcpy(body, seed, len);
-        for (uint64_t changes = 1 + dice_roll(&dice, 4); changes > 0 && len > 1; changes--) {
-            size_t at = dice_roll(&dice, len);
-            switch (dice_roll(&dice, 4)) {
+        for (uint64_t changes = 1 + prng_below(&prng, 4); changes > 0 && len > 1; changes--) {
+            size_t at = prng_below(&prng, len);
+            switch (prng_below(&prng, 4)) {
             case 0:
-                body[at] = bytes[dice_roll(&dice, sizeof bytes)];
+                body[at] = bytes[prng_below(&prng, sizeof bytes)];
                 break;
             case 1:
                 memmove(body + at, body + at + 1, --len - at);
@@ -770,7 +770,7 @@ static void any_bytes_are_answered(void **state)
         decode_exact(t, body, len, &(struct record_ref){&task_spec_type, &t->spec, NULL});
 
         char where[40];
-        json_where((struct str){body, len}, dice_roll(&dice, len + 2), where, sizeof where);
+        json_where((struct str){body, len}, prng_below(&prng, len + 2), where, sizeof where);
         assert_true(strlen(where) < sizeof where);
         arena_unref(t->arena);
         t->arena = arena_new();

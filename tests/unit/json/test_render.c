@@ -249,9 +249,9 @@ static int64_t us_of(const json_t *object, const char *name)
 static void a_task_is_rendered_at_each_stage(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch w = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct waiter w = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
     spec.options.name = STR("the name");
     assert_int_equal(submit(f, &spec, &w), 0);
 
@@ -261,7 +261,7 @@ static void a_task_is_rendered_at_each_stage(void **state)
                    "queued_seconds duration_seconds usage cancel");
     assert_string_equal(string_at(queued, "id"), ticket.id);
     assert_string_equal(string_at(queued, "name"), "the name");
-    assert_string_equal(string_at(queued, "function"), function_probe.name);
+    assert_string_equal(string_at(queued, "function"), function_mock.name);
     assert_string_equal(string_at(queued, "executor"), "loop");
     assert_string_equal(string_at(queued, "state"), "queued");
     assert_string_equal(string_at(queued, "created_at"), "2026-11-22T12:05:46.123456Z");
@@ -283,14 +283,14 @@ static void a_task_is_rendered_at_each_stage(void **state)
     assert_true(json_is_null(json_object_get(running, "finished_at")));
     json_decref(running);
 
-    probe_end(w.task, 0);
+    mock_end(w.task, 0);
     assert_true(settle(f));
     json_t *done = task_object(w.task);
     assert_string_equal(string_at(done, "state"), "succeeded");
     assert_true(json_is_true(json_object_get(done, "done")));
     assert_true(json_is_object(json_object_get(done, "result")));
     assert_true(json_is_null(json_object_get(done, "error")));
-    uint64_t both_ns = w.view.queued_ns + w.view.duration_ns;
+    uint64_t both_ns = w.info.queued_ns + w.info.duration_ns;
     assert_int_equal(us_of(done, "finished_at") - us_of(done, "created_at"), both_ns / 1000);
     json_decref(done);
     task_release(w.task);
@@ -316,21 +316,21 @@ static void expect_end(const struct task *task, const char *state, const char *c
 static void ends_are_explained(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch timeout = {0}, deadline = {0}, late = {0}, canceled = {0}, failed = {0};
+    struct mock_counts mock_counts = {0};
+    struct waiter timeout = {0}, deadline = {0}, late = {0}, canceled = {0}, failed = {0};
 
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct task_spec spec = mock_manual(f, &mock_counts);
     spec.options.timeout_ns = MS(2);
     assert_int_equal(submit(f, &spec, &timeout), 0);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     spec.options.deadline_ns = MS(100); /* it has started by then */
     assert_int_equal(submit(f, &spec, &deadline), 0);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     spec.options.deadline_ns = 1;
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(5), &late), 0);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &canceled), 0);
-    spec = probe_after(f, &tally, 0, ERR_INTERNAL);
+    spec = mock_timed(f, &mock_counts, 0, ERR_INTERNAL);
     assert_int_equal(submit(f, &spec, &failed), 0);
     task_drain(f->runtime);
     cancel(f, canceled.task, CANCEL_CLIENT);
@@ -349,14 +349,14 @@ static void ends_are_explained(void **state)
     assert_true(json_is_null(json_object_get(json, "cancel")));
     json_decref(json);
     char none[TASK_DETAIL];
-    struct watch fine = {0};
+    struct waiter fine = {0};
     spec = sleep_of(f, 0);
     assert_int_equal(submit(f, &spec, &fine), 0);
     assert_true(settle(f));
     task_error_detail(fine.task, none);
     assert_string_equal(none, "");
 
-    struct watch *all[] = {&timeout, &deadline, &late, &canceled, &failed, &fine};
+    struct waiter *all[] = {&timeout, &deadline, &late, &canceled, &failed, &fine};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         task_release(all[i]->task);
 }
@@ -364,11 +364,11 @@ static void ends_are_explained(void **state)
 static void a_gather_lists_its_children(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch w = {0};
+    struct mock_counts mock_counts = {0};
+    struct waiter w = {0};
     struct task_spec inner[] = {sleep_of(f, 0)};
-    struct task_spec children[] = {gather_of(f, "all", 1, inner), probe_after(f, &tally, MS(2), ERR_INTERNAL),
-                                   probe_by_hand(f, &tally)};
+    struct task_spec children[] = {gather_of(f, "all", 1, inner), mock_timed(f, &mock_counts, MS(2), ERR_INTERNAL),
+                                   mock_manual(f, &mock_counts)};
     children[0].options.name = STR("inner");
     struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
     assert_int_equal(submit(f, &spec, &w), 0);
@@ -400,7 +400,7 @@ static void a_gather_lists_its_children(void **state)
 static void each_allocation_may_fail(void **state)
 {
     struct fixture *f = *state;
-    struct watch w = {0};
+    struct waiter w = {0};
     struct task_spec child = sleep_of(f, 0);
     struct task_spec spec = gather_of_copies(f, "all", 50, &child);
     assert_int_equal(submit(f, &spec, &w), 0);

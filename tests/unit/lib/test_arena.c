@@ -28,13 +28,13 @@ static void allocations_are_zeroed_aligned_and_disjoint(void **state)
         size_t size;
     } *allocations = calloc(ALLOCATION_COUNT, sizeof *allocations);
     assert_non_null(allocations);
-    struct dice dice = {1};
+    struct prng prng = {1};
     struct arena *arena = arena_new();
     assert_non_null(arena);
 
     for (size_t i = 0; i < ALLOCATION_COUNT; i++) {
         static const size_t max_sizes[] = {1, 40, 500, 3000, 70000};
-        allocations[i].size = dice_roll(&dice, max_sizes[dice_roll(&dice, COUNT_OF(max_sizes))]);
+        allocations[i].size = prng_below(&prng, max_sizes[prng_below(&prng, COUNT_OF(max_sizes))]);
         allocations[i].at = arena_alloc(arena, allocations[i].size);
         assert_non_null(allocations[i].at);
         assert_int_equal((uintptr_t)allocations[i].at % alignof(max_align_t), 0);

@@ -69,7 +69,7 @@ static void close_with_unreleased_task(void)
 {
     struct fixture *f = fixture_new(NULL);
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {0};
+    struct waiter w = {0};
     submit(f, &spec, &w);
     task_drain(f->runtime);
     runtime_close(f->runtime);
@@ -79,7 +79,7 @@ static void release_unfinished_task(void)
 {
     struct fixture *f = fixture_new(NULL);
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {0};
+    struct waiter w = {0};
     submit(f, &spec, &w);
     task_release(w.task);
 }
@@ -89,7 +89,7 @@ static void release_before_done(void)
 {
     struct fixture *f = fixture_new(NULL);
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {0};
+    struct waiter w = {0};
     submit(f, &spec, &w);
     task_cancel(w.task, CANCEL_CLIENT);
     task_release(w.task);

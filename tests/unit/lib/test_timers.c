@@ -33,7 +33,7 @@ struct harness {
     unsigned early, out_of_order, not_running; /* timers that fired too early, after a later one, or without running */
     unsigned same_iteration;                   /* batches that came in the same turn of the loop as the one before */
     void (*hook)(struct test_timer *s);        /* what the callbacks do besides taking notes; may be NULL */
-    struct dice dice;
+    struct prng prng;
 };
 
 static void on_batch(struct timers *t)
@@ -86,7 +86,7 @@ static struct harness *harness_new(size_t count)
     b->test_timers = calloc(count, sizeof *b->test_timers);
     assert_non_null(b->test_timers);
     b->count = count;
-    b->dice.state = 4711;
+    b->prng.state = 4711;
     for (size_t i = 0; i < count; i++)
         b->test_timers[i] = (struct test_timer){.timer.fire = on_fire, .harness = b};
     assert_true(timers_reserve(&b->timers, count));
@@ -148,11 +148,11 @@ static void random_operations_fire_in_order(void **state)
         unsigned *expected_fired = calloc(TIMER_COUNT, sizeof *expected_fired);
         assert_non_null(expected_fired);
         for (size_t i = 0; i < OPERATION_COUNT; i++) {
-            struct test_timer *s = &b->test_timers[dice_roll(&b->dice, TIMER_COUNT)];
-            if (dice_roll(&b->dice, 3) == 0)
+            struct test_timer *s = &b->test_timers[prng_below(&b->prng, TIMER_COUNT)];
+            if (prng_below(&b->prng, 3) == 0)
                 stop_timer(s);
             else
-                start_timer(s, 1 + dice_roll(&b->dice, ranges[round])); /* a new one, or a move of a running one */
+                start_timer(s, 1 + prng_below(&b->prng, ranges[round])); /* a new one, or a move of a running one */
             assert_int_equal(b->timers.count, b->running);
             assert_int_equal(s->timer.heap_slot != 0, s->running);
         }
@@ -176,12 +176,12 @@ static void random_operations_while_time_passes(void **state)
     enum { TIMER_COUNT = 300, OPERATION_COUNT = 10000 };
     struct harness *b = harness_new(TIMER_COUNT);
     for (size_t i = 0; i < OPERATION_COUNT; i++) {
-        struct test_timer *s = &b->test_timers[dice_roll(&b->dice, TIMER_COUNT)];
-        if (dice_roll(&b->dice, 3) == 0)
+        struct test_timer *s = &b->test_timers[prng_below(&b->prng, TIMER_COUNT)];
+        if (prng_below(&b->prng, 3) == 0)
             stop_timer(s);
         else
-            start_timer(s, uv_hrtime() - MS(1) + dice_roll(&b->dice, MS(5)));
-        if (dice_roll(&b->dice, 20) == 0)
+            start_timer(s, uv_hrtime() - MS(1) + prng_below(&b->prng, MS(5)));
+        if (prng_below(&b->prng, 20) == 0)
             uv_run(&b->f->loop, UV_RUN_NOWAIT);
         assert_int_equal(b->timers.count, b->running);
     }
@@ -197,7 +197,7 @@ static void ten_thousand_timers_fire_once(void **state)
     struct harness *b = harness_new(TIMER_COUNT);
     uint64_t now = uv_hrtime();
     for (size_t i = 0; i < TIMER_COUNT; i++)
-        start_timer(&b->test_timers[i], now + dice_roll(&b->dice, MS(20)));
+        start_timer(&b->test_timers[i], now + prng_below(&b->prng, MS(20)));
     assert_true(run_until(b->f, is_idle, b));
     for (size_t i = 0; i < TIMER_COUNT; i++)
         assert_int_equal(b->test_timers[i].fired, 1);
@@ -212,11 +212,11 @@ static void change_random_timers(struct test_timer *s)
     if (b->fired > 5000)
         return;
     for (int i = 0; i < 3; i++) {
-        struct test_timer *other = &b->test_timers[dice_roll(&b->dice, b->count)]; /* may be the one that just fired */
-        if (dice_roll(&b->dice, 3) == 0)
+        struct test_timer *other = &b->test_timers[prng_below(&b->prng, b->count)]; /* may be the one that just fired */
+        if (prng_below(&b->prng, 3) == 0)
             stop_timer(other);
         else
-            start_timer(other, uv_hrtime() + dice_roll(&b->dice, MS(2)));
+            start_timer(other, uv_hrtime() + prng_below(&b->prng, MS(2)));
     }
 }
 
@@ -227,7 +227,7 @@ static void callback_may_start_stop_and_move_timers(void **state)
     b->hook = change_random_timers;
     uint64_t now = uv_hrtime();
     for (size_t i = 0; i < b->count; i++)
-        start_timer(&b->test_timers[i], now + dice_roll(&b->dice, MS(2)));
+        start_timer(&b->test_timers[i], now + prng_below(&b->prng, MS(2)));
     assert_true(run_until(b->f, is_idle, b));
     assert_true(b->fired > 200);
     harness_free(b);
@@ -411,7 +411,8 @@ static void all_reserved_timers_can_run(void **state)
     for (size_t count = 1; count < 300; count++) {
         struct harness *b = harness_new(count);
         for (size_t i = 0; i < count; i++)
-            start_timer(&b->test_timers[i], 1 + dice_roll(&b->dice, 1000)); /* a sanitizer sees what is out of bounds */
+            start_timer(&b->test_timers[i],
+                        1 + prng_below(&b->prng, 1000)); /* a sanitizer sees what is out of bounds */
         assert_true(run_until(b->f, is_idle, b));
         assert_int_equal(b->fired, count);
         harness_free(b);
@@ -423,7 +424,7 @@ static void failed_reserve_changes_nothing(void **state)
     (void)state;
     struct harness *b = harness_new(40);
     for (size_t i = 0; i < b->count; i++)
-        start_timer(&b->test_timers[i], 1 + dice_roll(&b->dice, 1000));
+        start_timer(&b->test_timers[i], 1 + prng_below(&b->prng, 1000));
     size_t reserved = b->timers.reserved;
     alloc_fail_at(1);
     assert_false(timers_reserve(&b->timers, 100000));

@@ -14,13 +14,13 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
 static atomic_ulong allocations; /* since the last alloc_fail_at() */
-static atomic_ulong fatal;       /* the number of the one that fails; 0 for none */
+static atomic_ulong fail_at;     /* the number of the one that fails; 0 for none */
 
 void alloc_fail_at(unsigned long n)
 {
-    atomic_store(&fatal, 0); /* so that no thread meets a new count with the old number */
+    atomic_store(&fail_at, 0); /* so that no thread meets a new count with the old number */
     atomic_store(&allocations, 0);
-    atomic_store(&fatal, n);
+    atomic_store(&fail_at, n);
 }
 
 unsigned long alloc_count(void)
@@ -28,10 +28,10 @@ unsigned long alloc_count(void)
     return atomic_load(&allocations);
 }
 
-static bool fails(void)
+static bool alloc_fails(void)
 {
-    unsigned long number = atomic_fetch_add(&allocations, 1) + 1;
-    if (number != atomic_load(&fatal))
+    unsigned long index = atomic_fetch_add(&allocations, 1) + 1;
+    if (index != atomic_load(&fail_at))
         return false;
     errno = ENOMEM;
     return true;
@@ -39,15 +39,15 @@ static bool fails(void)
 
 void *__wrap_malloc(size_t size)
 {
-    return fails() ? NULL : __real_malloc(size);
+    return alloc_fails() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fails() ? NULL : __real_calloc(count, size);
+    return alloc_fails() ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    return fails() ? NULL : __real_realloc(old, size);
+    return alloc_fails() ? NULL : __real_realloc(old, size);
 }

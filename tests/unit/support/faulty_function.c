@@ -13,57 +13,73 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct deed_input {
-    int deed;
+struct faulty_input {
+    int action;
     int64_t number;
     struct str text;
-    int64_t stage; /* a struct stage *, of this process; absent in others */
+    int64_t gate; /* a struct stage *, of this process; absent in others */
 };
 
-static const char *const deed_names[] = {"echo",  "fail",  "large", "hog",  "spin", "note",   "die",  "exit", "babble",
-                                         "forge", "craft", "deaf",  "mute", "hush", "legacy", "gate", "mask", NULL};
-_Static_assert(COUNT_OF(deed_names) == DEEDS + 1, "a name for each deed");
+static const char *const action_names[] = {"echo",
+                                           "fail",
+                                           "large",
+                                           "exhaust_memory",
+                                           "spin",
+                                           "note",
+                                           "die",
+                                           "exit",
+                                           "unsolicited_output",
+                                           "forge",
+                                           "bad_frame",
+                                           "stop_reading",
+                                           "close_socket",
+                                           "close_stderr",
+                                           "orphan_child",
+                                           "gate",
+                                           "mask",
+                                           NULL};
+_Static_assert(COUNT_OF(action_names) == ACTION_COUNT + 1, "a name for each action");
 
-static const struct type deed_type = {.kind = TYPE_ENUM, .names = deed_names};
+static const struct type action_type = {.kind = TYPE_ENUM, .names = action_names};
 static const struct type number_type = {.kind = TYPE_INTEGER, .min = INT64_MIN + 1, .max = INT64_MAX};
 static const struct type text_type = {.kind = TYPE_STRING, .min = 0, .max = INT64_MAX};
 static const struct field input_fields[] = {
-    {"deed", &deed_type, offsetof(struct deed_input, deed), FIELD_REQUIRED, NULL, "What to do", NULL},
-    {"number", &number_type, offsetof(struct deed_input, number), FIELD_REQUIRED, NULL, "A number", NULL},
-    {"text", &text_type, offsetof(struct deed_input, text), FIELD_OPTIONAL, NULL, "A text", NULL},
-    {"stage", &number_type, offsetof(struct deed_input, stage), FIELD_OPTIONAL, NULL, "Where", NULL},
+    {"action", &action_type, offsetof(struct faulty_input, action), FIELD_REQUIRED, NULL, "What to do", NULL},
+    {"number", &number_type, offsetof(struct faulty_input, number), FIELD_REQUIRED, NULL, "A number", NULL},
+    {"text", &text_type, offsetof(struct faulty_input, text), FIELD_OPTIONAL, NULL, "A text", NULL},
+    {"stage", &number_type, offsetof(struct faulty_input, gate), FIELD_OPTIONAL, NULL, "Where", NULL},
     {0},
 };
 static const struct field output_fields[] = {
-    {"number", &number_type, offsetof(struct deed_output, number), FIELD_REQUIRED, NULL, "The number", NULL},
-    {"pid", &number_type, offsetof(struct deed_output, pid), FIELD_REQUIRED, NULL, "Who", NULL},
-    {"tid", &number_type, offsetof(struct deed_output, tid), FIELD_REQUIRED, NULL, "Who", NULL},
-    {"text", &text_type, offsetof(struct deed_output, text), FIELD_OPTIONAL, NULL, "The text", NULL},
+    {"number", &number_type, offsetof(struct faulty_output, number), FIELD_REQUIRED, NULL, "The number", NULL},
+    {"pid", &number_type, offsetof(struct faulty_output, pid), FIELD_REQUIRED, NULL, "Who", NULL},
+    {"tid", &number_type, offsetof(struct faulty_output, tid), FIELD_REQUIRED, NULL, "Who", NULL},
+    {"text", &text_type, offsetof(struct faulty_output, text), FIELD_OPTIONAL, NULL, "The text", NULL},
     {0},
 };
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "DeedInput", .fields = input_fields, .size = sizeof(struct deed_input)};
+    .kind = TYPE_RECORD, .name = "FaultyInput", .fields = input_fields, .size = sizeof(struct faulty_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "DeedResult", .fields = output_fields, .size = sizeof(struct deed_output)};
+    .kind = TYPE_RECORD, .name = "FaultyResult", .fields = output_fields, .size = sizeof(struct faulty_output)};
 
 /* -- the stage of threads ------------------------------------------------------------------------------------------ */
 
-struct stage *stage_new(void)
+struct gate *gate_new(void)
 {
-    struct stage *s = calloc(1, sizeof *s);
+    struct gate *s = calloc(1, sizeof *s);
     if (s == NULL || uv_mutex_init(&s->mutex) != 0 || uv_cond_init(&s->changed) != 0)
         abort();
     return s;
 }
 
-void stage_free(struct stage *s)
+void gate_free(struct gate *s)
 {
     uv_cond_destroy(&s->changed);
     uv_mutex_destroy(&s->mutex);
     free(s);
 }
 
-void stage_open(struct stage *s)
+void gate_open(struct gate *s)
 {
     uv_mutex_lock(&s->mutex);
     s->open = true;
@@ -71,7 +87,7 @@ void stage_open(struct stage *s)
     uv_mutex_unlock(&s->mutex);
 }
 
-void stage_await_active(struct stage *s, size_t count)
+void gate_await_active(struct gate *s, size_t count)
 {
     uv_mutex_lock(&s->mutex);
     while (s->active < count)
@@ -79,7 +95,7 @@ void stage_await_active(struct stage *s, size_t count)
     uv_mutex_unlock(&s->mutex);
 }
 
-size_t stage_runs(struct stage *s)
+size_t gate_run_count(struct gate *s)
 {
     uv_mutex_lock(&s->mutex);
     size_t runs = s->runs;
@@ -87,14 +103,14 @@ size_t stage_runs(struct stage *s)
     return runs;
 }
 
-static struct stage *stage_of(const struct deed_input *input)
+static struct gate *gate_of(const struct faulty_input *input)
 {
-    struct stage *stage;
-    memcpy(&stage, &input->stage, sizeof(void *));
-    return input->stage == INTEGER_ABSENT ? NULL : stage;
+    struct gate *gate;
+    memcpy(&gate, &input->gate, sizeof(void *));
+    return input->gate == INTEGER_ABSENT ? NULL : gate;
 }
 
-static void note_tid(struct stage *s, int tid)
+static void record_tid(struct gate *s, int tid)
 {
     for (size_t i = 0; i < s->tid_count; i++)
         if (s->tids[i] == tid)
@@ -103,21 +119,21 @@ static void note_tid(struct stage *s, int tid)
         s->tids[s->tid_count++] = tid;
 }
 
-static void enter(struct stage *s, int64_t number, bool canceled)
+static void gate_enter(struct gate *s, int64_t number, bool canceled)
 {
     uv_mutex_lock(&s->mutex);
     if (s->runs < COUNT_OF(s->order))
         s->order[s->runs] = number;
     s->runs++;
     s->canceled_at_start += canceled;
-    if (++s->active > s->most_active)
-        s->most_active = s->active;
-    note_tid(s, gettid());
+    if (++s->active > s->max_active)
+        s->max_active = s->active;
+    record_tid(s, gettid());
     uv_cond_broadcast(&s->changed);
     uv_mutex_unlock(&s->mutex);
 }
 
-static void pass_gate(struct stage *s)
+static void gate_wait(struct gate *s)
 {
     uv_mutex_lock(&s->mutex);
     while (!s->open)
@@ -125,7 +141,7 @@ static void pass_gate(struct stage *s)
     uv_mutex_unlock(&s->mutex);
 }
 
-static void leave(struct stage *s)
+static void gate_exit(struct gate *s)
 {
     uv_mutex_lock(&s->mutex);
     s->active--;
@@ -135,7 +151,7 @@ static void leave(struct stage *s)
 
 /* -- the deeds ----------------------------------------------------------------------------------------------------- */
 
-static void write_fully(int fd, const void *bytes, size_t len)
+static void write_bytes(int fd, const void *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, bytes, len);
@@ -146,51 +162,51 @@ static void write_fully(int fd, const void *bytes, size_t len)
     }
 }
 
-static void babble(const struct deed_input *input)
+static void unsolicited_output(const struct faulty_input *input)
 {
     char bytes[4096];
     memset(bytes, input->text.len > 0 ? input->text.at[0] : 0, sizeof bytes);
-    for (size_t left = (size_t)input->number; left > 0;) {
-        size_t n = left < sizeof bytes ? left : sizeof bytes;
-        write_fully(WORKER_FD, bytes, n);
-        left -= n;
+    for (size_t remaining = (size_t)input->number; remaining > 0;) {
+        size_t n = remaining < sizeof bytes ? remaining : sizeof bytes;
+        write_bytes(WORKER_FD, bytes, n);
+        remaining -= n;
     }
 }
 
-static void forge(const struct deed_input *input)
+static void bad_sequence(const struct faulty_input *input)
 {
-    const struct deed_output forged = {.number = -1, .pid = -1, .tid = -1};
-    char bytes[sizeof(struct answer_frame) + 64];
-    struct answer_frame frame = {.len = (uint32_t)type_serialized_size(&output_type, &forged)};
+    const struct faulty_output fake_output = {.number = -1, .pid = -1, .tid = -1};
+    char bytes[sizeof(struct response_frame) + 64];
+    struct response_frame frame = {.len = (uint32_t)type_serialized_size(&output_type, &fake_output)};
     memcpy(bytes, &frame, sizeof frame);
-    type_serialize(&output_type, &forged, bytes + sizeof frame);
+    type_serialize(&output_type, &fake_output, bytes + sizeof frame);
     for (int64_t i = 0; i < input->number; i++)
-        write_fully(WORKER_FD, bytes, sizeof frame + frame.len);
+        write_bytes(WORKER_FD, bytes, sizeof frame + frame.len);
 }
 
-static void craft(enum craft kind)
+static void bad_frame(enum bad_frame kind)
 {
-    static const int rcs[CRAFTS] = {
-        [CRAFT_RC_POSITIVE] = 1,
-        [CRAFT_RC_UNKNOWN] = -ERROR_COUNT - 1,
-        [CRAFT_RC_LEAST] = INT32_MIN,
-        [CRAFT_FAILED_WITH_OUTPUT] = ERR_INTERNAL,
-        [CRAFT_ENDLESS_MESSAGE] = ERR_INTERNAL,
-        [CRAFT_MESSAGE_NO_UTF8] = ERR_INTERNAL,
+    static const int rcs[BAD_FRAME_COUNT] = {
+        [BAD_FRAME_RC_POSITIVE] = 1,
+        [BAD_FRAME_RC_UNKNOWN] = -ERROR_COUNT - 1,
+        [BAD_FRAME_RC_MIN] = INT32_MIN,
+        [BAD_FRAME_ERROR_WITH_OUTPUT] = ERR_INTERNAL,
+        [BAD_FRAME_UNTERMINATED_MESSAGE] = ERR_INTERNAL,
+        [BAD_FRAME_INVALID_UTF8] = ERR_INTERNAL,
     };
-    struct deed_output forged = {.number = -1, .pid = -1, .tid = -1};
-    char bytes[sizeof(struct answer_frame) + 64] = {0};
-    size_t len = type_serialized_size(&output_type, &forged);
-    struct answer_frame frame = {.number = 1, .rc = rcs[kind]};
-    if (kind == CRAFT_FAILED_WITH_OUTPUT || kind == CRAFT_MORE_OUTPUT)
-        frame.len = (uint32_t)len + (kind == CRAFT_MORE_OUTPUT);
-    memset(frame.msg, kind == CRAFT_MESSAGE_NO_UTF8 ? 0xFF : 'm', sizeof frame.msg - (kind == CRAFT_MESSAGE_NO_UTF8));
-    type_serialize(&output_type, &forged, bytes + sizeof frame);
+    struct faulty_output fake_output = {.number = -1, .pid = -1, .tid = -1};
+    char bytes[sizeof(struct response_frame) + 64] = {0};
+    size_t len = type_serialized_size(&output_type, &fake_output);
+    struct response_frame frame = {.number = 1, .rc = rcs[kind]};
+    if (kind == BAD_FRAME_ERROR_WITH_OUTPUT || kind == BAD_FRAME_TRAILING_BYTES)
+        frame.len = (uint32_t)len + (kind == BAD_FRAME_TRAILING_BYTES);
+    memset(frame.msg, kind == BAD_FRAME_INVALID_UTF8 ? 0xFF : 'm', sizeof frame.msg - (kind == BAD_FRAME_INVALID_UTF8));
+    type_serialize(&output_type, &fake_output, bytes + sizeof frame);
     len = sizeof frame + frame.len;
-    if (kind == CRAFT_TOO_LONG)
-        frame.len = FRAME_MOST + 1;
+    if (kind == BAD_FRAME_TOO_LONG)
+        frame.len = FRAME_MAX_LEN + 1;
     memcpy(bytes, &frame, sizeof frame);
-    write_fully(WORKER_FD, bytes, len);
+    write_bytes(WORKER_FD, bytes, len);
 }
 
 static int is_blocked(int signum)
@@ -200,7 +216,7 @@ static int is_blocked(int signum)
     return sigismember(&blocked, signum);
 }
 
-static int echo(const struct deed_input *input, struct deed_output *output, struct run_context *run)
+static int echo(const struct faulty_input *input, struct faulty_output *output, struct run_context *run)
 {
     output->number = input->number;
     output->pid = getpid();
@@ -210,7 +226,7 @@ static int echo(const struct deed_input *input, struct deed_output *output, stru
     return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the echo");
 }
 
-static int large(const struct deed_input *input, struct deed_output *output, struct run_context *run)
+static int large_output(const struct faulty_input *input, struct faulty_output *output, struct run_context *run)
 {
     char *text = arena_alloc(run->arena, (size_t)input->number + 1);
     if (text == NULL)
@@ -220,7 +236,7 @@ static int large(const struct deed_input *input, struct deed_output *output, str
     return 0;
 }
 
-static int hog(struct run_context *run)
+static int exhaust_memory(struct run_context *run)
 {
     while (arena_alloc(run->arena, 1 << 20) != NULL)
         ;
@@ -234,24 +250,24 @@ static int spin(const struct run_context *run)
     return err_set(run->e, ERR_CANCELED, "Nobody waits any more");
 }
 
-static int note(const struct deed_input *input)
+static int append_number(const struct faulty_input *input)
 {
     int fd = open(input->text.at, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         return ERR_INTERNAL;
-    write_fully(fd, &input->number, sizeof input->number);
+    write_bytes(fd, &input->number, sizeof input->number);
     close(fd);
     return 0;
 }
 
-_Noreturn static void die(const struct deed_input *input)
+_Noreturn static void raise_signal(const struct faulty_input *input)
 {
     signal((int)input->number, SIG_DFL);
     for (;;)
         kill(getpid(), (int)input->number);
 }
 
-static void leave_legacy(void)
+static void orphan_a_child(void)
 {
     if (fork() != 0)
         return;
@@ -260,118 +276,118 @@ static void leave_legacy(void)
     _exit(0);
 }
 
-static int perform(const struct deed_input *input, struct deed_output *output, struct run_context *run)
+static int run_action(const struct faulty_input *input, struct faulty_output *output, struct run_context *run)
 {
-    switch ((enum deed)input->deed) {
-    case DEED_FAIL:
+    switch ((enum action)input->action) {
+    case ACTION_FAIL:
         return err_set(run->e, (int)input->number, "%s", input->text.at);
-    case DEED_LARGE:
-        return large(input, output, run);
-    case DEED_HOG:
-        return hog(run);
-    case DEED_MUTE:
+    case ACTION_LARGE_OUTPUT:
+        return large_output(input, output, run);
+    case ACTION_EXHAUST_MEMORY:
+        return exhaust_memory(run);
+    case ACTION_CLOSE_SOCKET:
         close(WORKER_FD);
         return spin(run);
-    case DEED_SPIN:
+    case ACTION_SPIN:
         return spin(run);
-    case DEED_DIE:
-        write_fully(STDERR_FILENO, input->text.at, input->text.len);
-        die(input);
-    case DEED_LEGACY:
-        leave_legacy();
+    case ACTION_SIGNAL:
+        write_bytes(STDERR_FILENO, input->text.at, input->text.len);
+        raise_signal(input);
+    case ACTION_ORPHAN_CHILD:
+        orphan_a_child();
         _exit((int)input->number);
-    case DEED_EXIT:
-        write_fully(STDERR_FILENO, input->text.at, input->text.len);
+    case ACTION_EXIT:
+        write_bytes(STDERR_FILENO, input->text.at, input->text.len);
         _exit((int)input->number);
-    case DEED_NOTE:
-        if (note(input) != 0)
+    case ACTION_APPEND:
+        if (append_number(input) != 0)
             return err_set(run->e, ERR_INTERNAL, "The note could not be written");
         break;
-    case DEED_BABBLE:
-        babble(input);
+    case ACTION_UNSOLICITED_OUTPUT:
+        unsolicited_output(input);
         break;
-    case DEED_FORGE:
-        forge(input);
+    case ACTION_BAD_SEQUENCE:
+        bad_sequence(input);
         break;
-    case DEED_CRAFT:
-        craft((enum craft)input->number);
+    case ACTION_BAD_FRAME:
+        bad_frame((enum bad_frame)input->number);
         break;
-    case DEED_MASK:
+    case ACTION_SIGNAL_MASK:
         output->number = is_blocked(SIGCHLD) - is_blocked(SIGSEGV);
         return 0;
-    case DEED_DEAF:
+    case ACTION_STOP_READING:
         shutdown(WORKER_FD, SHUT_RD);
         break;
-    case DEED_HUSH:
+    case ACTION_CLOSE_STDERR:
         close(STDERR_FILENO);
         break;
-    case DEED_GATE:
-        pass_gate(stage_of(input));
+    case ACTION_WAIT_GATE:
+        gate_wait(gate_of(input));
         break;
-    case DEED_ECHO:
-    case DEEDS:
+    case ACTION_ECHO:
+    case ACTION_COUNT:
         break;
     }
     return echo(input, output, run);
 }
 
-static int deed_run(const void *in, void *out, struct run_context *run)
+static int faulty_run(const void *in, void *out, struct run_context *run)
 {
-    const struct deed_input *input = in;
-    struct stage *stage = stage_of(input);
-    if (stage != NULL)
-        enter(stage, input->number, run_canceled(run));
-    int rc = perform(input, out, run);
-    if (stage != NULL)
-        leave(stage);
+    const struct faulty_input *input = in;
+    struct gate *gate = gate_of(input);
+    if (gate != NULL)
+        gate_enter(gate, input->number, run_canceled(run));
+    int rc = run_action(input, out, run);
+    if (gate != NULL)
+        gate_exit(gate);
     return rc;
 }
 
-const struct function function_deed = {
-    .name = "deed",
+const struct function function_faulty = {
+    .name = "action",
     .doc = "Does as the test says",
     .executor = EXECUTOR_PROCESSES,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
     .input = &input_type,
     .output = &output_type,
-    .run = deed_run,
+    .run = faulty_run,
 };
 
 /* -- for tests ----------------------------------------------------------------------------------------------------- */
 
-struct task_spec deed_of(struct fixture *f, enum deed deed, int64_t number, const char *text)
+struct task_spec faulty_spec(struct fixture *f, enum action action, int64_t number, const char *text)
 {
-    struct task_spec spec = spec_of(f, &function_deed);
-    struct deed_input *input = spec.input;
-    input->deed = (int)deed;
+    struct task_spec spec = spec_of(f, &function_faulty);
+    struct faulty_input *input = spec.input;
+    input->action = (int)action;
     input->number = number;
     if (text != NULL && !arena_str(f->arena, text, strlen(text), &input->text))
         abort();
     return spec;
 }
 
-struct task_spec thread_deed_of(struct fixture *f, struct stage *stage, enum deed deed, int64_t number)
+struct task_spec faulty_thread_spec(struct fixture *f, struct gate *gate, enum action action, int64_t number)
 {
-    struct task_spec spec = deed_of(f, deed, number, "a text that lives in the arena");
-    ((struct deed_input *)spec.input)->stage = (int64_t)(uintptr_t)stage;
+    struct task_spec spec = faulty_spec(f, action, number, "a text that lives in the arena");
+    ((struct faulty_input *)spec.input)->gate = (int64_t)(uintptr_t)gate;
     spec.options.executor = EXECUTOR_THREADS;
     return spec;
 }
 
-const struct deed_output *deed_output(const struct watch *w)
+const struct faulty_output *faulty_output(const struct waiter *w)
 {
-    return w->view.output;
+    return w->info.output;
 }
 
-bool deed_is_worker(int argc, char **argv)
+bool faulty_is_worker(int argc, char **argv)
 {
-    return argc > 1 && strcmp(argv[1], DEED_WORKER) == 0;
+    return argc > 1 && strcmp(argv[1], FAULTY_WORKER_FLAG) == 0;
 }
 
-int deed_worker(int argc, char **argv)
+int faulty_worker_main(int argc, char **argv)
 {
-    const struct function *const table[] = {&function_deed, NULL};
-    return worker_run(table, argc > 2 ? strtoll(argv[2], NULL, 10) : INTEGER_ABSENT);
+    const struct function *const table[] = {&function_faulty, NULL};
+    return worker_serve(table, argc > 2 ? strtoll(argv[2], NULL, 10) : INTEGER_ABSENT);
 }
 
-char *const deed_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED_WORKER}, NULL};
+char *const faulty_worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){FAULTY_WORKER_FLAG}, NULL};

@@ -8,7 +8,7 @@
 
 /* -- the fixture ----------------------------------------------------------------------------------------------------- */
 
-static bool never(const void *of)
+static bool always_false(const void *of)
 {
     (void)of;
     return false;
@@ -29,11 +29,11 @@ struct fixture *fixture_start(const struct runtime_config *config)
         return NULL;
     if (uv_loop_init(&f->loop) != 0)
         goto err_after_calloc;
-    uv_timer_init(&f->loop, &f->guard);
-    uv_unref((uv_handle_t *)&f->guard); /* what only waits for it has nothing left to wait for */
-    struct runtime_config here = *config;
-    here.loop = &f->loop;
-    if (runtime_new(&here, &f->runtime, NULL) != 0)
+    uv_timer_init(&f->loop, &f->timeout_timer);
+    uv_unref((uv_handle_t *)&f->timeout_timer); /* what only waits for it has nothing left to wait for */
+    struct runtime_config local_config = *config;
+    local_config.loop = &f->loop;
+    if (runtime_new(&local_config, &f->runtime, NULL) != 0)
         goto err_after_loop;
     f->arena = arena_new();
     if (f->arena != NULL)
@@ -41,8 +41,8 @@ struct fixture *fixture_start(const struct runtime_config *config)
 
     runtime_close(f->runtime);
 err_after_loop:
-    run_until(f, never, NULL); /* worker processes take their time to end */
-    uv_close((uv_handle_t *)&f->guard, NULL);
+    run_until(f, always_false, NULL); /* worker processes take their time to end */
+    uv_close((uv_handle_t *)&f->timeout_timer, NULL);
     uv_run(&f->loop, UV_RUN_NOWAIT);
     uv_loop_close(&f->loop);
 err_after_calloc:
@@ -54,11 +54,11 @@ err_after_calloc:
 bool fixture_free(struct fixture *f)
 {
     if (f->runtime->unfinished != 0 || !list_empty(&f->runtime->roots) || f->runtime->ready != NULL ||
-        running_timers(f) != 0 || reserved_timers(f) != 0 || runtime_abandoned(f->runtime) != 0)
+        started_timers(f) != 0 || reserved_timers(f) != 0 || runtime_abandoned(f->runtime) != 0)
         return false;
     runtime_close(f->runtime);
-    run_until(f, never, NULL);
-    uv_close((uv_handle_t *)&f->guard, NULL);
+    run_until(f, always_false, NULL);
+    uv_close((uv_handle_t *)&f->timeout_timer, NULL);
     if (uv_run(&f->loop, UV_RUN_NOWAIT) != 0 || uv_loop_close(&f->loop) != 0)
         return false;
     arena_unref(f->arena);
@@ -79,38 +79,38 @@ int fixture_teardown(void **state)
 
 /* -- turning the loop ------------------------------------------------------------------------------------------------ */
 
-enum { PATIENCE_MS = 60 * 1000 };
+enum { RUN_TIMEOUT_MS = 60 * 1000 };
 
-static void on_out_of_patience(uv_timer_t *guard)
+static void on_run_timeout(uv_timer_t *timeout_timer)
 {
-    container_of(guard, struct fixture, guard)->out_of_patience = true;
+    container_of(timeout_timer, struct fixture, timeout_timer)->timed_out = true;
 }
 
 bool run_until(struct fixture *f, bool (*condition)(const void *of), const void *of)
 {
-    f->out_of_patience = false;
+    f->timed_out = false;
     uv_update_time(&f->loop);
-    uv_timer_start(&f->guard, on_out_of_patience, PATIENCE_MS, 0);
-    bool alive = true, holds;
-    while (!(holds = condition(of)) && alive && !f->out_of_patience)
+    uv_timer_start(&f->timeout_timer, on_run_timeout, RUN_TIMEOUT_MS, 0);
+    bool alive = true, satisfied;
+    while (!(satisfied = condition(of)) && alive && !f->timed_out)
         alive = uv_run(&f->loop, UV_RUN_ONCE) != 0;
-    uv_timer_stop(&f->guard);
-    return holds;
+    uv_timer_stop(&f->timeout_timer);
+    return satisfied;
 }
 
-static bool is_idle(const void *of)
+static bool fixture_is_idle(const void *of)
 {
     const struct fixture *f = of;
     return f->runtime->unfinished == 0 && f->runtime->ready == NULL;
 }
 
-bool nothing_abandoned(const void *of)
+bool no_abandoned_jobs(const void *of)
 {
     const struct fixture *f = of;
     return runtime_abandoned(f->runtime) == 0;
 }
 
-bool loop_is_dead(const void *of)
+bool loop_is_finished(const void *of)
 {
     const struct fixture *f = of;
     return uv_loop_alive(&f->loop) == 0;
@@ -118,23 +118,23 @@ bool loop_is_dead(const void *of)
 
 bool run_until_idle(struct fixture *f)
 {
-    return run_until(f, is_idle, f);
+    return run_until(f, fixture_is_idle, f);
 }
 
 /* -- submitting ------------------------------------------------------------------------------------------------------ */
 
-void watch_done(struct task *task, void *watch)
+void waiter_done(struct task *task, void *waiter)
 {
-    struct watch *w = watch;
+    struct waiter *w = waiter;
     w->done++;
-    w->place = ++w->fixture->done_calls;
-    w->inside_call = w->inside_call || w->fixture->calling;
-    task_get_info(task, &w->view);
-    if (w->then != NULL)
-        w->then(w);
+    w->completion_index = ++w->fixture->done_calls;
+    w->done_in_call = w->done_in_call || w->fixture->in_call;
+    task_get_info(task, &w->info);
+    if (w->on_done != NULL)
+        w->on_done(w);
 }
 
-void close_runtime(struct watch *w)
+void waiter_close_runtime(struct waiter *w)
 {
     struct fixture *f = w->fixture;
     task_release(w->task);
@@ -142,21 +142,21 @@ void close_runtime(struct watch *w)
     f->runtime = NULL;
 }
 
-bool watch_is_done(const void *watch)
+bool waiter_is_done(const void *waiter)
 {
-    return ((const struct watch *)watch)->done > 0;
+    return ((const struct waiter *)waiter)->done > 0;
 }
 
-int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t received_ns, struct watch *w)
+int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t received_ns, struct waiter *w)
 {
     w->fixture = f;
     struct task_spec *copy = arena_alloc(f->arena, sizeof *copy);
     if (copy == NULL)
         return ERR_OUT_OF_MEMORY;
     *copy = *spec;
-    f->calling = true;
-    int rc = task_submit(f->runtime, copy, f->arena, received_ns, watch_done, w, &w->task, NULL);
-    f->calling = false;
+    f->in_call = true;
+    int rc = task_submit(f->runtime, copy, f->arena, received_ns, waiter_done, w, &w->task, NULL);
+    f->in_call = false;
     if (rc == 0) {
         arena_unref(f->arena);
         f->arena = arena_new();
@@ -164,23 +164,23 @@ int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t re
     return rc;
 }
 
-int submit(struct fixture *f, const struct task_spec *spec, struct watch *w)
+int submit(struct fixture *f, const struct task_spec *spec, struct waiter *w)
 {
     return submit_received(f, spec, uv_hrtime(), w);
 }
 
 void cancel(struct fixture *f, struct task *task, enum cancel_reason reason)
 {
-    f->calling = true;
+    f->in_call = true;
     task_cancel(task, reason);
-    f->calling = false;
+    f->in_call = false;
 }
 
-struct task_info view_of(const struct task *task)
+struct task_info task_info_of(const struct task *task)
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    return view;
+    struct task_info info;
+    task_get_info(task, &info);
+    return info;
 }
 
 /* -- specs ----------------------------------------------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ int64_t get_integer(const struct task_spec *spec, const char *field)
 int64_t output_integer(const struct task *task, const char *path)
 {
     const struct type *type = task->spec->function->output;
-    const char *value = view_of(task).output;
+    const char *value = task_info_of(task).output;
     CHECK(value != NULL);
     for (;;) {
         size_t len = strcspn(path, ".");
@@ -294,17 +294,17 @@ int64_t output_integer(const struct task *task, const char *path)
     return number;
 }
 
-size_t family_size(struct task *task)
+size_t children_count(struct task *task)
 {
     return task->spec->function->children == NULL ? 0 : ((struct children *)task_state(task))->count;
 }
 
-struct task *family_child(struct task *task, size_t i)
+struct task *child_at(struct task *task, size_t i)
 {
-    return i < family_size(task) ? ((struct children *)task_state(task))->children[i] : NULL;
+    return i < children_count(task) ? ((struct children *)task_state(task))->children[i] : NULL;
 }
 
-size_t running_timers(const struct fixture *f)
+size_t started_timers(const struct fixture *f)
 {
     return f->runtime->timers.count;
 }
@@ -316,7 +316,7 @@ size_t reserved_timers(const struct fixture *f)
 
 /* -- chance: Marsaglia's xorshift* ----------------------------------------------------------------------------------- */
 
-uint64_t dice_roll(struct dice *d, uint64_t sides)
+uint64_t prng_below(struct prng *d, uint64_t sides)
 {
     CHECK(d->state != 0 && sides > 0);
     d->state ^= d->state >> 12;

@@ -15,11 +15,11 @@
 
 struct fixture {
     uv_loop_t loop;
-    uv_timer_t guard; /* ends a run_until() that would never end */
-    bool out_of_patience;
+    uv_timer_t timeout_timer; /* ends a run_until() that would never end */
+    bool timed_out;
     struct runtime *runtime;
     struct arena *arena; /* specs are built in here; the next submit() takes it along */
-    bool calling;        /* a submit() or cancel() is further up the stack */
+    bool in_call;        /* a submit() or cancel() is further up the stack */
     size_t done_calls;   /* of all watches */
 };
 
@@ -41,35 +41,36 @@ int fixture_teardown(void **state);
 bool run_until(struct fixture *f, bool (*condition)(const void *of), const void *of);
 
 /* Conditions on a fixture. */
-bool nothing_abandoned(const void *of);
-bool loop_is_dead(const void *of); /* no handle or request is left */
+bool no_abandoned_jobs(const void *of);
+bool loop_is_finished(const void *of); /* no handle or request is left */
 
 /* Runs until no task of the fixture is unfinished; false as above. */
 bool run_until_idle(struct fixture *f);
 
 /* What became of one submitted task. */
-struct watch {
+struct waiter {
     struct fixture *fixture;
     struct task *task;
-    int done;                      /* how many times `done` was called */
-    bool inside_call;              /* `done` was called while submit() or cancel() was at work */
-    size_t place;                  /* among all calls of `done`, from 1 */
-    struct task_info view;         /* when `done` was called */
-    void (*then)(struct watch *w); /* called by `done`, if set before */
-    void *user;                    /* for `then` */
+    int done;                          /* how many times `done` was called */
+    bool done_in_call;                 /* `done` was called while submit() or cancel() was at work */
+    size_t completion_index;           /* among all calls of `done`, from 1 */
+    struct task_info info;             /* when `done` was called */
+    void (*on_done)(struct waiter *w); /* called by `done`, if set before */
+    void *user;                        /* for `then` */
 };
-bool watch_is_done(const void *watch);
-void close_runtime(struct watch *w); /* a `then`: releases the task, and closes the runtime from inside `done` */
-void watch_done(struct task *task, void *watch); /* the `done` of tasks that are submitted without submit() */
+bool waiter_is_done(const void *waiter);
+void waiter_close_runtime(
+    struct waiter *w); /* a `then`: releases the task, and closes the runtime from inside `done` */
+void waiter_done(struct task *task, void *waiter); /* the `done` of tasks that are submitted without submit() */
 
 /* Submits a copy of `spec`, which was built in f->arena, received now or at received_ns. The result is task_submit()'s. */
-int submit(struct fixture *f, const struct task_spec *spec, struct watch *w);
-int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t received_ns, struct watch *w);
+int submit(struct fixture *f, const struct task_spec *spec, struct waiter *w);
+int submit_received(struct fixture *f, const struct task_spec *spec, uint64_t received_ns, struct waiter *w);
 
 /* task_cancel(), with fixture->calling set. */
 void cancel(struct fixture *f, struct task *task, enum cancel_reason reason);
 
-struct task_info view_of(const struct task *task);
+struct task_info task_info_of(const struct task *task);
 
 /* -- specs, built in f->arena through the type tables, as decoding does ---------------------------------------------- */
 
@@ -91,19 +92,19 @@ int64_t get_integer(const struct task_spec *spec, const char *field);
 /* The field of an output, as "winner" or "counts.failed"; ENUM and SECONDS too. INT64_MIN when it is absent. */
 int64_t output_integer(const struct task *task, const char *path);
 
-size_t family_size(struct task *task);                  /* 0 when its function has no children */
-struct task *family_child(struct task *task, size_t i); /* NULL when there is none */
+size_t children_count(struct task *task);           /* 0 when its function has no children */
+struct task *child_at(struct task *task, size_t i); /* NULL when there is none */
 
 /* What the runtime still holds; each 0 when all tasks have ended. */
-size_t running_timers(const struct fixture *f);
+size_t started_timers(const struct fixture *f);
 size_t reserved_timers(const struct fixture *f);
 
 /* -- chance ---------------------------------------------------------------------------------------------------------- */
 
 /* A sequence of numbers that looks random and is the same for the same seed (which must not be 0). */
-struct dice {
+struct prng {
     uint64_t state;
 };
-uint64_t dice_roll(struct dice *d, uint64_t sides); /* 0 .. sides-1 */
+uint64_t prng_below(struct prng *d, uint64_t sides); /* 0 .. sides-1 */
 
 #endif

@@ -54,12 +54,12 @@ static void split_range_covers_range_once(void **state)
         assert_partition(5, 3, max_parts);
         assert_partition(max_bound, 0, max_parts);
     }
-    struct dice dice = {5};
+    struct prng prng = {5};
     for (int i = 0; i < 20000; i++) {
-        int64_t from = (int64_t)(dice_roll(&dice, UINT32_MAX) << 21 | dice_roll(&dice, 1 << 21));
-        int64_t to =
-            dice_roll(&dice, 2) ? from + (int64_t)dice_roll(&dice, 300) : (int64_t)(dice_roll(&dice, UINT32_MAX) << 21);
-        assert_partition(from, to, 1 + (int64_t)dice_roll(&dice, 64));
+        int64_t from = (int64_t)(prng_below(&prng, UINT32_MAX) << 21 | prng_below(&prng, 1 << 21));
+        int64_t to = prng_below(&prng, 2) ? from + (int64_t)prng_below(&prng, 300)
+                                          : (int64_t)(prng_below(&prng, UINT32_MAX) << 21);
+        assert_partition(from, to, 1 + (int64_t)prng_below(&prng, 64));
     }
 }
 
@@ -153,7 +153,7 @@ static struct task_spec make_share_spec(struct fixture *f, int64_t size, int64_t
 
 /* -- the fixture --------------------------------------------------------------------------------------------------- */
 
-static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){DEED_WORKER}, NULL};
+static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){FAULTY_WORKER_FLAG}, NULL};
 
 static struct fixture *start_runtime(int64_t threads, int64_t processes, int64_t queue_limit)
 {
@@ -174,35 +174,35 @@ static struct fixture *start_runtime(int64_t threads, int64_t processes, int64_t
 
 static void stop_runtime(struct fixture *f)
 {
-    assert_true(run_until(f, nothing_abandoned, f));
+    assert_true(run_until(f, no_abandoned_jobs, f));
     assert_int_equal(f->runtime->threads[0]->admitted, 0);
     assert_int_equal(f->runtime->threads[0]->busy, 0);
     assert_true(fixture_free(f));
 }
 
-static void assert_ended(const struct watch *w, enum task_state state, int rc)
+static void assert_ended(const struct waiter *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
-    assert_false(w->inside_call);
-    assert_int_equal(w->view.rc, rc);
-    assert_int_equal(w->view.state, state);
+    assert_false(w->done_in_call);
+    assert_int_equal(w->info.rc, rc);
+    assert_int_equal(w->info.state, state);
 }
 
-static void submit_and_run(struct fixture *f, const struct task_spec *spec, struct watch *w)
+static void submit_and_run(struct fixture *f, const struct task_spec *spec, struct waiter *w)
 {
-    *w = (struct watch){0};
+    *w = (struct waiter){0};
     assert_int_equal(submit(f, spec, w), 0);
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, w));
+    assert_true(run_until(f, waiter_is_done, w));
 }
 
 /* The parts that the output names. */
-static struct array output_parts(const struct watch *w)
+static struct array output_parts(const struct waiter *w)
 {
     struct array parts;
     const struct function *function = w->task->spec->function;
-    assert_non_null(w->view.output);
-    memcpy(&parts, (const char *)w->view.output + function->parts_offset, sizeof parts);
+    assert_non_null(w->info.output);
+    memcpy(&parts, (const char *)w->info.output + function->parts_offset, sizeof parts);
     return parts;
 }
 
@@ -221,7 +221,7 @@ static void parallel_sum_matches_formula(void **state)
                 set_integer(&spec, "n", sizes[s]);
                 spec.options.parallel = parallels[p];
                 spec.options.executor = executor;
-                struct watch w;
+                struct waiter w;
                 submit_and_run(f, &spec, &w);
                 assert_ended(&w, TASK_SUCCEEDED, 0);
                 assert_int_equal(output_integer(w.task, "sum"), sizes[s] * (sizes[s] - 1) / 2);
@@ -231,13 +231,13 @@ static void parallel_sum_matches_formula(void **state)
                 assert_int_equal(parts.items == NULL, parallels[p] == 1);
                 CHECK(parts.items != NULL || parts.count == 0);
                 for (size_t i = 0; i < parts.count; i++) {
-                    struct task_info part = view_of(((struct task *const *)parts.items)[i]);
+                    struct task_info part = task_info_of(((struct task *const *)parts.items)[i]);
                     assert_int_equal(part.state, TASK_SUCCEEDED);
                     assert_int_equal(part.executor, executor);
                     assert_int_equal(part.index, i);
                     assert_true(part.pid != 0 && part.tid != 0 && part.usage != NULL);
                 }
-                assert_int_equal(w.view.executor, executor);
+                assert_int_equal(w.info.executor, executor);
                 task_release(w.task);
             }
         }
@@ -252,7 +252,7 @@ static void parallel_primes_run_on_workers(void **state)
     struct task_spec spec = spec_of(f, function_find(STR("primes")));
     set_integer(&spec, "to", 1000000);
     spec.options.parallel = 64;
-    struct watch w;
+    struct waiter w;
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(output_integer(w.task, "count"), 78498);
@@ -260,7 +260,7 @@ static void parallel_primes_run_on_workers(void **state)
     size_t distinct = 0;
     struct array parts = output_parts(&w);
     for (size_t i = 0; i < parts.count; i++) {
-        int pid = view_of(((struct task *const *)parts.items)[i]).pid;
+        int pid = task_info_of(((struct task *const *)parts.items)[i]).pid;
         size_t j = 0;
         while (j < distinct && pids[j] != pid)
             j++;
@@ -283,11 +283,11 @@ static void merge_overflow_fails_task(void **state)
     set_integer(&spec, "n", max_bound);
     spec.options.executor = EXECUTOR_THREADS;
     spec.options.parallel = 64;
-    struct watch w;
+    struct waiter w;
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
-    assert_null(w.view.output);
-    assert_non_null(strstr(w.view.detail, "64 bits"));
+    assert_null(w.info.output);
+    assert_non_null(strstr(w.info.detail, "64 bits"));
     task_release(w.task);
 
     atomic_size_t runs = 0;
@@ -295,7 +295,7 @@ static void merge_overflow_fails_task(void **state)
     ((struct share_input *)spec.input)->merge_fails = 1;
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
-    assert_string_equal(w.view.detail, "It is too much");
+    assert_string_equal(w.info.detail, "It is too much");
     assert_int_equal(atomic_load(&runs), 4);
     task_release(w.task);
     stop_runtime(f);
@@ -310,13 +310,13 @@ static void first_failed_part_cancels_others(void **state)
         atomic_size_t runs = 0;
         struct task_spec spec = make_share_spec(f, 100, 10, &runs);
         ((struct share_input *)spec.input)->failing_number = 25;
-        struct watch w;
+        struct waiter w;
         submit_and_run(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
-        assert_string_equal(w.view.detail, "It is the part from 20");
-        assert_null(w.view.output);
-        assert_false(w.view.cancel_requested);
-        assert_int_equal(family_size(w.task), 0); /* it is no gather */
+        assert_string_equal(w.info.detail, "It is the part from 20");
+        assert_null(w.info.output);
+        assert_false(w.info.cancel_requested);
+        assert_int_equal(children_count(w.task), 0); /* it is no gather */
         if (threads == 1)
             assert_int_equal(atomic_load(&runs), 3);
         task_release(w.task);
@@ -331,7 +331,7 @@ static void worker_crash_fails_task(void **state)
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
     set_integer(&spec, "n", INT64_C(1) << 31);
     spec.options.parallel = 4;
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     while (f->runtime->processes->busy < 2)
@@ -339,12 +339,12 @@ static void worker_crash_fails_task(void **state)
     struct arena *arena = arena_new();
     struct array stats;
     assert_true(runtime_get_pool_stats(f->runtime, arena, &stats));
-    const struct pool_stats *view = (const struct pool_stats *)stats.items + 1;
-    assert_int_equal(kill((pid_t)((const struct worker_stats *)view->workers.items)[0].pid, SIGKILL), 0);
+    const struct pool_stats *info = (const struct pool_stats *)stats.items + 1;
+    assert_int_equal(kill((pid_t)((const struct worker_stats *)info->workers.items)[0].pid, SIGKILL), 0);
     arena_unref(arena);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-    assert_non_null(strstr(w.view.detail, "signal 9"));
+    assert_non_null(strstr(w.info.detail, "signal 9"));
     task_release(w.task);
     stop_runtime(f);
 }
@@ -370,7 +370,7 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
                 spec.options.timeout_ns = MS(30);
             if (cause == 2)
                 spec.options.deadline_ns = MS(300);
-            struct watch w = {0};
+            struct waiter w = {0};
             assert_int_equal(submit(f, &spec, &w), 0);
             task_drain(f->runtime);
             if (cause != 1)
@@ -378,12 +378,12 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
             if (cause == 0)
                 cancel(f, w.task, CANCEL_CLIENT);
             task_drain(f->runtime);
-            assert_true(run_until(f, watch_is_done, &w));
+            assert_true(run_until(f, waiter_is_done, &w));
             static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE_EXCEEDED};
             assert_ended(&w, cause == 0 ? TASK_CANCELED : TASK_FAILED, rcs[cause]);
             if (cause != 1) /* there the workers may not have come up in time */
-                assert_int_equal(w.view.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);
-            assert_null(w.view.output);
+                assert_int_equal(w.info.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);
+            assert_null(w.info.output);
             assert_int_equal(runtime_unfinished(f->runtime), 0);
             task_release(w.task);
             stop_runtime(f);
@@ -391,9 +391,9 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
     }
 }
 
-static void cancel_other(struct watch *w)
+static void cancel_other(struct waiter *w)
 {
-    struct watch *other = w->user;
+    struct waiter *other = w->user;
     task_cancel(other->task, CANCEL_CLIENT);
 }
 
@@ -407,7 +407,7 @@ static void cancel_after_last_part_is_too_late(void **state)
     for (int i = 0; i < 300; i++) {
         atomic_size_t runs = 0, ended = 0;
         atomic_bool gate = false;
-        struct watch w = {0}, first = {.then = cancel_other, .user = &w};
+        struct waiter w = {0}, first = {.on_done = cancel_other, .user = &w};
         struct task_spec spec = make_share_spec(f, 1, INTEGER_ABSENT, &runs);
         ((struct share_input *)spec.input)->ended = &ended;
         assert_int_equal(submit(f, &spec, &first), 0);
@@ -423,20 +423,20 @@ static void cancel_after_last_part_is_too_late(void **state)
             sched_yield();
         for (int j = 0; j < i; j++) /* from the function's end to that of its job it is not far */
             sched_yield();
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         struct children *family = task_state(w.task);
         bool complete = family->children[0]->state == TASK_SUCCEEDED && family->children[1]->state == TASK_SUCCEEDED;
         assert_int_equal(first.done, 1);
-        assert_int_equal(w.view.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
+        assert_int_equal(w.info.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
         if (complete)
             assert_int_equal(output_integer(w.task, "covered"), 100);
-        if (complete && w.view.cancel_requested) { /* else it was told of before */
-            assert_int_equal(w.view.cancel_effect, EFFECT_TOO_LATE);
+        if (complete && w.info.cancel_requested) { /* else it was told of before */
+            assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
             too_late++;
         }
         task_release(first.task);
         task_release(w.task);
-        assert_true(run_until(f, nothing_abandoned, f));
+        assert_true(run_until(f, no_abandoned_jobs, f));
     }
     assert_true(too_late > 0);
     stop_runtime(f);
@@ -452,7 +452,7 @@ static void cancel_after_failed_part_never_succeeds(void **state)
     set_integer(&spec, "from", max_bound - (INT64_C(1) << 31)); /* each part overflows, one of them first */
     set_integer(&spec, "n", max_bound);
     spec.options.parallel = 2;
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     struct children *family = task_state(w.task);
@@ -460,10 +460,10 @@ static void cancel_after_failed_part_never_succeeds(void **state)
         uv_run(&f->loop, UV_RUN_ONCE);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_int_equal(w.done, 1);
-    assert_true(w.view.rc == ERR_OVERFLOW || w.view.rc == ERR_CANCELED);
-    assert_null(w.view.output);
+    assert_true(w.info.rc == ERR_OVERFLOW || w.info.rc == ERR_CANCELED);
+    assert_null(w.info.output);
     task_release(w.task);
     stop_runtime(f);
 }
@@ -474,12 +474,12 @@ static void cancel_before_start_runs_no_part(void **state)
     struct fixture *f = start_runtime(1, 0, 1000);
     atomic_size_t runs = 0;
     struct task_spec spec = make_share_spec(f, 100, 4, &runs);
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
-    assert_int_equal(w.view.cancel_effect, EFFECT_PREVENTED);
+    assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
     assert_int_equal(atomic_load(&runs), 0);
     task_release(w.task);
     stop_runtime(f);
@@ -490,9 +490,9 @@ static void parts_are_admitted_all_or_none(void **state)
     (void)state;
     struct fixture *f = start_runtime(2, 0, 3);
     atomic_size_t runs = 0;
-    struct watch w, other = {0};
+    struct waiter w, other = {0};
     struct task_spec spec = make_share_spec(f, 100, 6, &runs);
-    w = (struct watch){0};
+    w = (struct waiter){0};
     assert_int_equal(submit(f, &spec, &w), ERR_LIMIT_EXCEEDED);
     spec = make_share_spec(f, 5, 6, &runs); /* as many parts as there is to do */
     submit_and_run(f, &spec, &w);
@@ -503,7 +503,7 @@ static void parts_are_admitted_all_or_none(void **state)
     spec = make_share_spec(f, 100, 5, &runs);
     assert_int_equal(submit(f, &spec, &w), ERR_POOL_FULL);
     assert_int_equal(runtime_unfinished(f->runtime), 1);
-    assert_true(run_until(f, watch_is_done, &other));
+    assert_true(run_until(f, waiter_is_done, &other));
     task_release(other.task);
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
@@ -524,15 +524,15 @@ static void submit_fails_when_out_of_memory(void **state)
         assert_non_null(copy);
         *copy = spec;
         atomic_store(&runs, 0);
-        struct watch w = {.fixture = f};
+        struct waiter w = {.fixture = f};
         alloc_fail_at(++n);
-        int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+        int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, &w, &w.task, NULL);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
         task_drain(f->runtime);
         if (rc == 0) {
-            assert_true(run_until(f, watch_is_done, &w));
+            assert_true(run_until(f, waiter_is_done, &w));
             assert_ended(&w, TASK_SUCCEEDED, 0);
             assert_int_equal(output_integer(w.task, "covered"), 100);
             task_release(w.task);
@@ -594,14 +594,14 @@ static void map_keeps_input_order(void **state)
                 memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
         struct check_error check_error;
         assert_true(spec.function->input->check(spec.input, &check_error));
-        struct watch w;
+        struct waiter w;
         submit_and_run(f, &spec, &w);
         assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(output_integer(w.task, "counts.succeeded"), COUNT);
         for (size_t i = 0; i < COUNT; i++) {
-            struct task_info child = view_of(family_child(w.task, i));
+            struct task_info child = task_info_of(child_at(w.task, i));
             int64_t n = i == 7 ? INT64_C(1) << 20 : (int64_t)i;
-            assert_int_equal(output_integer(family_child(w.task, i), "sum"), n * (n - 1) / 2);
+            assert_int_equal(output_integer(child_at(w.task, i), "sum"), n * (n - 1) / 2);
             assert_int_equal(child.executor, executor);
             assert_int_equal(child.index, i);
         }
@@ -626,7 +626,7 @@ static void map_tolerates_configured_failures(void **state)
             set_integer(&item_spec, "n", INT64_C(1) << 53);
             set_integer(&item_spec, "from", (INT64_C(1) << 53) - (i == 2 || i == 5 ? 5000 : 5));
         }
-        struct watch w;
+        struct waiter w;
         submit_and_run(f, &spec, &w);
         assert_ended(&w, tolerated_failures < 2 ? TASK_FAILED : TASK_SUCCEEDED,
                      tolerated_failures < 2 ? ERR_CHILD_FAILED : 0);
@@ -634,7 +634,7 @@ static void map_tolerates_configured_failures(void **state)
         assert_int_equal(output_integer(w.task, "counts.canceled"), tolerated_failures < 1   ? 7
                                                                     : tolerated_failures < 2 ? 4
                                                                                              : 0);
-        assert_int_equal(view_of(family_child(w.task, 2)).rc, ERR_OVERFLOW);
+        assert_int_equal(task_info_of(child_at(w.task, 2)).rc, ERR_OVERFLOW);
         task_release(w.task);
     }
     stop_runtime(f);
@@ -645,7 +645,7 @@ static void empty_map_and_nested_map(void **state)
     (void)state;
     struct fixture *f = start_runtime(1, 0, 1000);
     struct task_spec spec = make_map_spec(f, "sleep", 0);
-    struct watch w;
+    struct waiter w;
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(output_integer(w.task, "counts.total"), 0);
@@ -659,7 +659,7 @@ static void empty_map_and_nested_map(void **state)
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(output_integer(family_child(w.task, i), "counts.succeeded"), i + 1);
+        assert_int_equal(output_integer(child_at(w.task, i), "counts.succeeded"), i + 1);
     task_release(w.task);
     stop_runtime(f);
 }
@@ -699,8 +699,8 @@ static void map_rejects_unsuitable_options(void **state)
 
 int main(int argc, char **argv)
 {
-    if (deed_is_worker(argc, argv))
-        return worker_run(function_registry, INTEGER_ABSENT);
+    if (faulty_is_worker(argc, argv))
+        return worker_serve(function_registry, INTEGER_ABSENT);
     signal(SIGPIPE, SIG_IGN); /* as the service does */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(split_range_covers_range_once),

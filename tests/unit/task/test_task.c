@@ -15,30 +15,30 @@
 
 #define ABSENT UINT64_MAX
 
-static void assert_ended(const struct watch *w, enum task_state state, int rc)
+static void assert_ended(const struct waiter *w, enum task_state state, int rc)
 {
     assert_int_equal(w->done, 1);
-    assert_false(w->inside_call);
-    assert_true(w->view.done);
-    assert_int_equal(w->view.state, state);
-    assert_int_equal(w->view.rc, rc);
+    assert_false(w->done_in_call);
+    assert_true(w->info.done);
+    assert_int_equal(w->info.state, state);
+    assert_int_equal(w->info.rc, rc);
 }
 
-static void assert_canceled(const struct watch *w, enum cancel_reason reason, enum cancel_effect effect)
+static void assert_canceled(const struct waiter *w, enum cancel_reason reason, enum cancel_effect effect)
 {
-    assert_true(w->view.cancel_requested);
-    assert_true(w->view.cancel_completed);
-    assert_int_equal(w->view.cancel_reason, reason);
-    assert_int_equal(w->view.cancel_effect, effect);
+    assert_true(w->info.cancel_requested);
+    assert_true(w->info.cancel_completed);
+    assert_int_equal(w->info.cancel_reason, reason);
+    assert_int_equal(w->info.cancel_effect, effect);
 }
 
-static void assert_never_started(const struct watch *w)
+static void assert_never_started(const struct waiter *w)
 {
-    assert_int_equal(w->view.pid, 0);
-    assert_int_equal(w->view.tid, 0);
-    assert_true(w->view.queued_ns != ABSENT);
-    assert_true(w->view.duration_ns == ABSENT);
-    assert_null(w->view.output);
+    assert_int_equal(w->info.pid, 0);
+    assert_int_equal(w->info.tid, 0);
+    assert_true(w->info.queued_ns != ABSENT);
+    assert_true(w->info.duration_ns == ABSENT);
+    assert_null(w->info.output);
 }
 
 /* -- the states ------------------------------------------------------------------------------------------------------ */
@@ -47,15 +47,15 @@ static void zero_sleep_is_done_in_first_drain(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     assert_int_equal(w.done, 0);
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     task_drain(f->runtime);
     assert_ended(&w, TASK_SUCCEEDED, 0);
-    assert_non_null(w.view.output);
-    assert_false(w.view.cancel_requested);
-    assert_false(w.view.cancel_completed);
+    assert_non_null(w.info.output);
+    assert_false(w.info.cancel_requested);
+    assert_false(w.info.cancel_completed);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     task_drain(f->runtime);
     assert_int_equal(w.done, 1);
@@ -65,67 +65,67 @@ static void zero_sleep_is_done_in_first_drain(void **state)
 static void task_info_in_each_state(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
     spec.options.name = STR("mine");
-    struct watch w = {0};
+    struct waiter w = {0};
     uint64_t received = uv_hrtime() - MS(5);
     assert_int_equal(submit_received(f, &spec, received, &w), 0);
 
-    struct task_info view = view_of(w.task);
-    assert_int_equal(view.state, TASK_QUEUED);
-    assert_false(view.done);
-    assert_true(view.received_ns == received);
-    assert_true(view.queued_ns == ABSENT && view.duration_ns == ABSENT);
-    assert_int_equal(view.pid, 0);
-    assert_int_equal(view.tid, 0);
-    assert_string_equal(view.spec->options.name.at, "mine");
+    struct task_info info = task_info_of(w.task);
+    assert_int_equal(info.state, TASK_QUEUED);
+    assert_false(info.done);
+    assert_true(info.received_ns == received);
+    assert_true(info.queued_ns == ABSENT && info.duration_ns == ABSENT);
+    assert_int_equal(info.pid, 0);
+    assert_int_equal(info.tid, 0);
+    assert_string_equal(info.spec->options.name.at, "mine");
 
     task_drain(f->runtime);
-    view = view_of(w.task);
-    assert_int_equal(view.state, TASK_RUNNING);
-    assert_false(view.done);
-    assert_int_equal(view.pid, getpid());
-    assert_int_equal(view.tid, gettid());
-    assert_true(view.queued_ns >= MS(5) && view.queued_ns != ABSENT);
-    assert_true(view.duration_ns == ABSENT);
-    assert_null(view.output);
-    assert_false(view.cancel_requested || view.cancel_completed);
+    info = task_info_of(w.task);
+    assert_int_equal(info.state, TASK_RUNNING);
+    assert_false(info.done);
+    assert_int_equal(info.pid, getpid());
+    assert_int_equal(info.tid, gettid());
+    assert_true(info.queued_ns >= MS(5) && info.queued_ns != ABSENT);
+    assert_true(info.duration_ns == ABSENT);
+    assert_null(info.output);
+    assert_false(info.cancel_requested || info.cancel_completed);
 
-    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER; /* the copy shares its input */
+    mock_input_of(&spec)->on_cancel = MOCK_STOP_LATER; /* the copy shares its input */
     cancel(f, w.task, CANCEL_CLIENT);
-    view = view_of(w.task);
-    assert_int_equal(view.state, TASK_CANCELING);
-    assert_false(view.done);
-    assert_true(view.cancel_requested);
-    assert_false(view.cancel_completed);
-    assert_int_equal(view.cancel_reason, CANCEL_CLIENT);
-    assert_int_equal(view.rc, 0);
+    info = task_info_of(w.task);
+    assert_int_equal(info.state, TASK_CANCELING);
+    assert_false(info.done);
+    assert_true(info.cancel_requested);
+    assert_false(info.cancel_completed);
+    assert_int_equal(info.cancel_reason, CANCEL_CLIENT);
+    assert_int_equal(info.rc, 0);
 
-    probe_stop(w.task);
-    assert_true(view_of(w.task).done);
+    mock_stop(w.task);
+    assert_true(task_info_of(w.task).done);
     assert_int_equal(w.done, 0); /* delivery is the drain's */
     task_drain(f->runtime);
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_canceled(&w, CANCEL_CLIENT, EFFECT_STOPPED);
-    assert_true(w.view.duration_ns != ABSENT && w.view.queued_ns >= MS(5));
-    assert_int_equal(w.view.pid, getpid());
+    assert_true(w.info.duration_ns != ABSENT && w.info.queued_ns >= MS(5));
+    assert_int_equal(w.info.pid, getpid());
     task_release(w.task);
 }
 
 static void task_fails_with_error_of_function(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
+    struct mock_counts mock_counts = {0};
     for (uint64_t duration = 0; duration <= MS(1); duration += MS(1)) {
-        struct task_spec spec = probe_after(f, &tally, duration, ERR_INTERNAL);
-        struct watch w = {0};
+        struct task_spec spec = mock_timed(f, &mock_counts, duration, ERR_INTERNAL);
+        struct waiter w = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         assert_ended(&w, TASK_FAILED, ERR_INTERNAL);
-        assert_null(w.view.output);
-        assert_true(w.view.duration_ns >= duration);
+        assert_null(w.info.output);
+        assert_true(w.info.duration_ns >= duration);
         task_release(w.task);
     }
 }
@@ -134,7 +134,7 @@ static void sleep_never_ends_early(void **state)
 {
     struct fixture *f = *state;
     static const uint64_t durations[] = {1, 999, 999999, 1000000, 1000001, 1500000, 2999999, 3000001};
-    struct watch watches[COUNT_OF(durations)] = {{0}};
+    struct waiter watches[COUNT_OF(durations)] = {{0}};
     for (size_t i = 0; i < COUNT_OF(durations); i++) {
         struct task_spec spec = sleep_of(f, durations[i]);
         assert_int_equal(submit(f, &spec, &watches[i]), 0);
@@ -145,7 +145,7 @@ static void sleep_never_ends_early(void **state)
         assert_ended(&watches[i], TASK_SUCCEEDED, 0);
         int64_t slept = output_integer(watches[i].task, "slept_seconds");
         assert_true((uint64_t)slept >= durations[i]);
-        assert_true(watches[i].view.duration_ns >= (uint64_t)slept);
+        assert_true(watches[i].info.duration_ns >= (uint64_t)slept);
         task_release(watches[i].task);
     }
 }
@@ -153,19 +153,19 @@ static void sleep_never_ends_early(void **state)
 static void done_is_called_in_order_of_completion(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch w[5] = {{0}};
+    struct mock_counts mock_counts = {0};
+    struct waiter w[5] = {{0}};
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        struct task_spec spec = probe_by_hand(f, &tally);
+        struct task_spec spec = mock_manual(f, &mock_counts);
         assert_int_equal(submit(f, &spec, &w[i]), 0);
     }
     task_drain(f->runtime);
     static const size_t order[COUNT_OF(w)] = {3, 0, 4, 1, 2};
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        probe_end(w[order[i]].task, 0);
+        mock_end(w[order[i]].task, 0);
     task_drain(f->runtime);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        assert_int_equal(w[order[i]].place, i + 1);
+        assert_int_equal(w[order[i]].completion_index, i + 1);
         task_release(w[order[i]].task);
     }
 }
@@ -175,9 +175,9 @@ static void done_is_called_in_order_of_completion(void **state)
 static void cancel_while_queued_prevents_start(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
-    struct watch w = {0};
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(w.done, 0);
@@ -187,8 +187,8 @@ static void cancel_while_queued_prevents_start(void **state)
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_canceled(&w, CANCEL_CLIENT, EFFECT_PREVENTED);
     assert_never_started(&w);
-    assert_int_equal(tally.started, 0);
-    assert_int_equal(tally.canceled, 0);
+    assert_int_equal(mock_counts.started, 0);
+    assert_int_equal(mock_counts.canceled, 0);
     task_release(w.task);
 }
 
@@ -199,27 +199,27 @@ static void cancel_while_running(void **state)
     static const enum cancel_reason reasons[] = {CANCEL_CLIENT,   CANCEL_PARENT,  CANCEL_SIBLING,
                                                  CANCEL_SHUTDOWN, CANCEL_TIMEOUT, CANCEL_DEADLINE};
     for (size_t r = 0; r < COUNT_OF(reasons); r++) {
-        for (enum probe_cancel on_cancel = 0; on_cancel < PROBE_CANCELS; on_cancel++) {
+        for (enum mock_cancel on_cancel = 0; on_cancel < MOCK_CANCEL_COUNT; on_cancel++) {
             for (int rc = ERR_INTERNAL; rc <= 0; rc -= ERR_INTERNAL) {
-                struct tally tally = {0};
-                struct task_spec spec = probe_after(f, &tally, BY_HAND, rc);
-                probe_of(&spec)->on_cancel = on_cancel;
-                struct watch w = {0};
+                struct mock_counts mock_counts = {0};
+                struct task_spec spec = mock_timed(f, &mock_counts, MOCK_MANUAL, rc);
+                mock_input_of(&spec)->on_cancel = on_cancel;
+                struct waiter w = {0};
                 assert_int_equal(submit(f, &spec, &w), 0);
                 task_drain(f->runtime);
                 cancel(f, w.task, reasons[r]);
-                bool stops = on_cancel == PROBE_STOPS || on_cancel == PROBE_STOPS_LATER;
-                if (on_cancel == PROBE_STOPS_LATER || on_cancel == PROBE_ENDS_LATER) {
+                bool stops = on_cancel == MOCK_STOP || on_cancel == MOCK_STOP_LATER;
+                if (on_cancel == MOCK_STOP_LATER || on_cancel == MOCK_END_LATER) {
                     task_drain(f->runtime);
                     assert_int_equal(w.done, 0);
-                    assert_int_equal(view_of(w.task).state, TASK_CANCELING);
-                    assert_int_equal(running_timers(f), 0); /* its limits have nothing more to say */
+                    assert_int_equal(task_info_of(w.task).state, TASK_CANCELING);
+                    assert_int_equal(started_timers(f), 0); /* its limits have nothing more to say */
                     for (size_t again = 0; again < COUNT_OF(reasons); again++)
                         cancel(f, w.task, reasons[again]);
                     if (stops)
-                        probe_stop(w.task);
+                        mock_stop(w.task);
                     else
-                        probe_end(w.task, rc);
+                        mock_end(w.task, rc);
                 }
                 assert_int_equal(w.done, 0);
                 task_drain(f->runtime);
@@ -232,16 +232,16 @@ static void cancel_while_running(void **state)
                     assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
                 else
                     assert_ended(&w, TASK_CANCELED, reasons[r] == CANCEL_SHUTDOWN ? ERR_SHUTTING_DOWN : ERR_CANCELED);
-                assert_int_equal(tally.started, 1);
-                assert_int_equal(tally.canceled, 1);
-                assert_int_equal(tally.active, 0);
+                assert_int_equal(mock_counts.started, 1);
+                assert_int_equal(mock_counts.canceled, 1);
+                assert_int_equal(mock_counts.active, 0);
                 task_release(w.task);
             }
         }
     }
 }
 
-static void cancel_self(struct watch *w)
+static void cancel_self(struct waiter *w)
 {
     cancel(w->fixture, w->task, CANCEL_CLIENT);
     task_drain(w->fixture->runtime);
@@ -251,15 +251,15 @@ static void cancel_after_done_has_no_effect(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {.then = cancel_self};
+    struct waiter w = {.on_done = cancel_self};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
     assert_ended(&w, TASK_SUCCEEDED, 0);
-    assert_false(view_of(w.task).cancel_requested);
-    assert_false(view_of(w.task).cancel_completed);
-    assert_int_equal(view_of(w.task).state, TASK_SUCCEEDED);
+    assert_false(task_info_of(w.task).cancel_requested);
+    assert_false(task_info_of(w.task).cancel_completed);
+    assert_int_equal(task_info_of(w.task).state, TASK_SUCCEEDED);
     task_release(w.task);
 }
 
@@ -267,23 +267,23 @@ static void cancel_after_done_has_no_effect(void **state)
 static void cancel_before_delivery_has_no_effect(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
-    struct watch w = {0};
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
-    probe_end(w.task, 0);
+    mock_end(w.task, 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
     assert_ended(&w, TASK_SUCCEEDED, 0);
-    assert_false(w.view.cancel_requested);
-    assert_int_equal(tally.canceled, 0);
+    assert_false(w.info.cancel_requested);
+    assert_int_equal(mock_counts.canceled, 0);
     task_release(w.task);
 }
 
-static void cancel_other(struct watch *w)
+static void cancel_other(struct waiter *w)
 {
-    struct watch *other = w->user;
+    struct waiter *other = w->user;
     cancel(w->fixture, other->task, CANCEL_CLIENT);
     task_drain(w->fixture->runtime); /* from inside `done` it leaves everything to the drain below */
     CHECK(other->done == 0);
@@ -292,23 +292,23 @@ static void cancel_other(struct watch *w)
 static void cancel_from_done_of_another_task(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch queued = {0}, running = {0}, first = {.then = cancel_other, .user = &queued},
-                 second = {.then = cancel_other, .user = &running};
-    struct task_spec running_spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct waiter queued = {0}, running = {0}, first = {.on_done = cancel_other, .user = &queued},
+                  second = {.on_done = cancel_other, .user = &running};
+    struct task_spec running_spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &running_spec, &running), 0);
     task_drain(f->runtime);
-    struct task_spec next_spec = probe_by_hand(f, &tally);
+    struct task_spec next_spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &next_spec, &first), 0);
     task_drain(f->runtime);
-    next_spec = probe_by_hand(f, &tally);
+    next_spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &next_spec, &second), 0);
     task_drain(f->runtime);
 
     /* In the ready queue: the end of `first`, then that of `second`, then the start of `queued`. */
-    probe_end(first.task, 0);
-    probe_end(second.task, 0);
-    running_spec = probe_by_hand(f, &tally);
+    mock_end(first.task, 0);
+    mock_end(second.task, 0);
+    running_spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &running_spec, &queued), 0);
     task_drain(f->runtime);
     assert_ended(&first, TASK_SUCCEEDED, 0);
@@ -317,9 +317,9 @@ static void cancel_from_done_of_another_task(void **state)
     assert_canceled(&queued, CANCEL_CLIENT, EFFECT_PREVENTED);
     assert_ended(&running, TASK_CANCELED, ERR_CANCELED);
     assert_canceled(&running, CANCEL_CLIENT, EFFECT_STOPPED);
-    assert_int_equal(tally.started, 3);
-    assert_int_equal(queued.place, 3);
-    assert_int_equal(running.place, 4);
+    assert_int_equal(mock_counts.started, 3);
+    assert_int_equal(queued.completion_index, 3);
+    assert_int_equal(running.completion_index, 4);
     task_release(first.task);
     task_release(running.task);
     task_release(second.task);
@@ -328,12 +328,12 @@ static void cancel_from_done_of_another_task(void **state)
 
 struct alarm {
     struct timer timer;
-    struct watch *watch;
+    struct waiter *waiter;
 };
 
 static void on_alarm(struct timer *timer)
 {
-    struct watch *w = container_of(timer, struct alarm, timer)->watch;
+    struct waiter *w = container_of(timer, struct alarm, timer)->waiter;
     cancel(w->fixture, w->task, CANCEL_CLIENT);
 }
 
@@ -343,8 +343,8 @@ static void cancel_from_timer(void **state)
     struct fixture *f = *state;
     for (int offset = -1; offset <= 1; offset++) {
         struct task_spec spec = sleep_of(f, MS(2));
-        struct watch w = {0};
-        struct alarm alarm = {.timer.fire = on_alarm, .watch = &w};
+        struct waiter w = {0};
+        struct alarm alarm = {.timer.fire = on_alarm, .waiter = &w};
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
         assert_true(timers_reserve(&f->runtime->timers, 1));
@@ -352,7 +352,7 @@ static void cancel_from_timer(void **state)
                      w.task->started_ns + (offset < 0    ? MS(2) - 1
                                            : offset == 0 ? MS(2)
                                                          : MS(2) + 1));
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         timers_stop(&f->runtime->timers, &alarm.timer);
         timers_unreserve(&f->runtime->timers, 1);
         if (offset < 0)
@@ -360,14 +360,14 @@ static void cancel_from_timer(void **state)
         if (offset > 0)
             assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(w.done, 1);
-        assert_int_equal(w.view.state == TASK_CANCELED, w.view.cancel_requested);
+        assert_int_equal(w.info.state == TASK_CANCELED, w.info.cancel_requested);
         task_release(w.task);
     }
 }
 
 static void on_uv_alarm(uv_timer_t *timer)
 {
-    struct watch *w = timer->data;
+    struct waiter *w = timer->data;
     cancel(w->fixture, w->task, CANCEL_CLIENT);
     task_drain(w->fixture->runtime);
 }
@@ -376,14 +376,14 @@ static void cancel_from_loop_callback(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 3600 * NS_PER_SECOND);
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
     uv_timer_t timer;
     uv_timer_init(&f->loop, &timer);
     timer.data = &w;
     uv_timer_start(&timer, on_uv_alarm, 1, 0);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     task_release(w.task);
     uv_close((uv_handle_t *)&timer, NULL);
@@ -395,35 +395,35 @@ static void cancel_from_loop_callback(void **state)
 static void timeout_counts_from_start(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
     spec.options.timeout_ns = MS(3);
     spec.options.deadline_ns = 3600 * NS_PER_SECOND;
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* it had to queue for a second */
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_ended(&w, TASK_FAILED, ERR_TIMEOUT);
     assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_STOPPED);
-    assert_true(w.view.queued_ns >= NS_PER_SECOND);
-    assert_true(w.view.duration_ns >= MS(3));
+    assert_true(w.info.queued_ns >= NS_PER_SECOND);
+    assert_true(w.info.duration_ns >= MS(3));
     task_release(w.task);
 }
 
 static void deadline_counts_from_receipt(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
     spec.options.timeout_ns = NS_PER_SECOND;
     spec.options.deadline_ns = NS_PER_SECOND;
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND + MS(20), &w), 0);
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
-    assert_int_equal(w.view.cancel_reason, CANCEL_DEADLINE);
-    assert_true(w.view.queued_ns + (w.view.duration_ns == ABSENT ? 0 : w.view.duration_ns) >= NS_PER_SECOND);
+    assert_int_equal(w.info.cancel_reason, CANCEL_DEADLINE);
+    assert_true(w.info.queued_ns + (w.info.duration_ns == ABSENT ? 0 : w.info.duration_ns) >= NS_PER_SECOND);
     task_release(w.task);
 }
 
@@ -431,7 +431,7 @@ static void default_timeout_and_deadline_apply(void **state)
 {
     (void)state;
     struct limits limits;
-    struct tally tally = {0};
+    struct mock_counts mock_counts = {0};
     for (int default_kind = 0; default_kind < 2; default_kind++) {
         record_set_defaults(&limits_type, &limits);
         if (default_kind == 0)
@@ -440,26 +440,26 @@ static void default_timeout_and_deadline_apply(void **state)
             limits.default_deadline_seconds = MS(20);
         struct fixture *f = fixture_new(&limits);
         assert_non_null(f);
-        struct task_spec spec = probe_by_hand(f, &tally);
-        struct watch w = {0};
+        struct task_spec spec = mock_manual(f, &mock_counts);
+        struct waiter w = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         assert_ended(&w, TASK_FAILED, default_kind == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
         task_release(w.task);
 
-        spec = probe_by_hand(f, &tally); /* its own, longer than the default: not clamped */
+        spec = mock_manual(f, &mock_counts); /* its own, longer than the default: not clamped */
         spec.options.timeout_ns = spec.options.deadline_ns = 3600 * NS_PER_SECOND;
-        struct watch overriding = {0}, sleeping = {0};
+        struct waiter overriding = {0}, sleeping = {0};
         assert_int_equal(submit(f, &spec, &overriding), 0);
         spec = sleep_of(f, MS(30));
         spec.options = (struct task_options){.timeout_ns = NS_PER_SECOND * 60, .deadline_ns = NS_PER_SECOND * 60};
         assert_int_equal(submit(f, &spec, &sleeping), 0);
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &sleeping));
+        assert_true(run_until(f, waiter_is_done, &sleeping));
         assert_ended(&sleeping, TASK_SUCCEEDED, 0);
         assert_int_equal(overriding.done, 0);
-        probe_end(overriding.task, 0);
+        mock_end(overriding.task, 0);
         task_drain(f->runtime);
         assert_ended(&overriding, TASK_SUCCEEDED, 0);
         task_release(overriding.task);
@@ -471,59 +471,59 @@ static void default_timeout_and_deadline_apply(void **state)
 static void expired_deadline_prevents_start(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
+    struct mock_counts mock_counts = {0};
     for (int by_timer = 0; by_timer < 2; by_timer++) {
-        struct task_spec spec = probe_by_hand(f, &tally);
+        struct task_spec spec = mock_manual(f, &mock_counts);
         spec.options.deadline_ns = MS(1);
-        struct watch w = {0};
+        struct waiter w = {0};
         assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(1), &w), 0);
         assert_int_equal(w.done, 0);
         if (!by_timer)
             task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
         assert_never_started(&w);
-        assert_true(w.view.queued_ns >= MS(1));
+        assert_true(w.info.queued_ns >= MS(1));
         task_release(w.task);
     }
-    assert_int_equal(tally.started, 0);
+    assert_int_equal(mock_counts.started, 0);
 }
 
 /* A function may have an answer although its time was up: the answer counts, and the effect says so. */
 static void task_may_succeed_after_timeout(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_after(f, &tally, MS(5), 0);
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_timed(f, &mock_counts, MS(5), 0);
     spec.options.timeout_ns = MS(1);
-    probe_of(&spec)->on_cancel = PROBE_ENDS_LATER;
-    struct watch w = {0};
+    mock_input_of(&spec)->on_cancel = MOCK_END_LATER;
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
-    assert_true(run_until(f, watch_is_done, &w));
+    assert_true(run_until(f, waiter_is_done, &w));
     assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_TOO_LATE);
-    assert_int_equal(tally.canceled, 1);
+    assert_int_equal(mock_counts.canceled, 1);
     task_release(w.task);
 }
 
 static void earlier_of_timeout_and_deadline_applies(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
+    struct mock_counts mock_counts = {0};
     static const struct {
         uint64_t timeout_ns, deadline_ns;
         int rc;
     } rows[] = {{MS(1), 3600 * NS_PER_SECOND, ERR_TIMEOUT}, {3600 * NS_PER_SECOND, MS(20), ERR_DEADLINE_EXCEEDED}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct task_spec spec = probe_by_hand(f, &tally);
+        struct task_spec spec = mock_manual(f, &mock_counts);
         spec.options.timeout_ns = rows[i].timeout_ns;
         spec.options.deadline_ns = rows[i].deadline_ns;
-        struct watch w = {0};
+        struct waiter w = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         task_drain(f->runtime);
-        assert_true(run_until(f, watch_is_done, &w));
+        assert_true(run_until(f, waiter_is_done, &w));
         assert_ended(&w, TASK_FAILED, rows[i].rc);
         task_release(w.task);
     }
@@ -533,12 +533,12 @@ static void ended_task_leaves_no_timer(void **state)
 {
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
-    struct watch w = {0};
+    struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
-    assert_int_equal(running_timers(f), 1); /* the default deadline */
+    assert_int_equal(started_timers(f), 1); /* the default deadline */
     assert_int_equal(reserved_timers(f), TIMERS_PER_TASK);
     task_drain(f->runtime);
-    assert_int_equal(running_timers(f), 0);
+    assert_int_equal(started_timers(f), 0);
     assert_int_equal(reserved_timers(f), 0);
     assert_int_equal(uv_loop_alive(&f->loop), 0);
     task_release(w.task);
@@ -554,22 +554,22 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     limits.max_tasks = 5;
     struct fixture *f = fixture_new(&limits);
     assert_non_null(f);
-    struct tally tally = {0};
-    struct task_spec one = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct task_spec one = mock_manual(f, &mock_counts);
     struct task_spec six = gather_of_copies(f, "all", 5, &one), three = gather_of_copies(f, "all", 2, &one);
-    struct watch rejected = {0}, w[3] = {{0}};
+    struct waiter rejected = {0}, w[3] = {{0}};
     struct err e = {0};
     struct task *task = NULL;
     assert_int_equal(task_submit(f->runtime, &six, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_LIMIT_EXCEEDED);
     assert_ptr_equal(e.limit, &limits_fields[LIMIT_TASKS]); /* more than could ever run */
     assert_int_equal(submit(f, &three, &w[0]), 0);
-    one = probe_by_hand(f, &tally);
+    one = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &one, &w[1]), 0);
-    one = probe_by_hand(f, &tally);
+    one = mock_manual(f, &mock_counts);
     struct task_spec two = gather_of(f, "all", 1, &one);
     assert_int_equal(submit(f, &two, &rejected), ERR_TOO_MANY_TASKS); /* one too many */
     assert_int_equal(submit(f, &one, &w[2]), 0);                      /* just as many as there may be */
-    one = probe_by_hand(f, &tally);
+    one = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &one, &rejected), ERR_TOO_MANY_TASKS);
     assert_int_equal(runtime_unfinished(f->runtime), 5);
     assert_int_equal(reserved_timers(f), 5 * TIMERS_PER_TASK);
@@ -581,8 +581,8 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     assert_null(task);
 
     task_drain(f->runtime);
-    probe_end(w[1].task, 0); /* one has ended: one has room, released or not */
-    struct watch again = {0};
+    mock_end(w[1].task, 0); /* one has ended: one has room, released or not */
+    struct waiter again = {0};
     assert_int_equal(submit(f, &one, &again), 0);
     task_drain(f->runtime);
     assert_int_equal(again.done, 0);
@@ -590,7 +590,7 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     task_drain(f->runtime);
     assert_int_equal(rejected.done, 0);
     assert_null(rejected.task);
-    assert_int_equal(tally.started, 5);
+    assert_int_equal(mock_counts.started, 5);
     for (size_t i = 0; i < COUNT_OF(w); i++)
         task_release(w[i].task);
     task_release(again.task);
@@ -600,16 +600,16 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
 static void queued_tasks_run_after_new_ones_are_rejected(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
-    struct watch w = {0}, rejected = {0};
+    struct mock_counts mock_counts = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
+    struct waiter w = {0}, rejected = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     runtime_reject_new(f->runtime);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &rejected), ERR_SHUTTING_DOWN);
     task_drain(f->runtime); /* what was queued still starts */
-    assert_int_equal(tally.started, 1);
-    probe_end(w.task, 0);
+    assert_int_equal(mock_counts.started, 1);
+    mock_end(w.task, 0);
     task_drain(f->runtime);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(rejected.done, 0);
@@ -626,19 +626,19 @@ static void submit_out_of_memory_starts_nothing(void **state)
     do {
         struct fixture *f = fixture_new(NULL);
         assert_non_null(f);
-        struct tally tally = {0};
-        struct task_spec probe = probe_after(f, &tally, 0, 0);
-        struct task_spec inner = gather_of_copies(f, "all", COPIES, &probe);
+        struct mock_counts mock_counts = {0};
+        struct task_spec mock = mock_timed(f, &mock_counts, 0, 0);
+        struct task_spec inner = gather_of_copies(f, "all", COPIES, &mock);
         inner.options.deadline_ns = NS_PER_SECOND * 60;
-        struct task_spec children[] = {probe, inner, inner, probe};
+        struct task_spec children[] = {mock, inner, inner, mock};
         struct task_spec *spec = arena_alloc(f->arena, sizeof *spec);
         assert_non_null(spec);
         *spec = gather_of(f, "all", COUNT_OF(children), children);
-        struct watch w = {.fixture = f};
+        struct waiter w = {.fixture = f};
 
         alloc_fail_at(++n);
         struct err e = {0};
-        int rc = task_submit(f->runtime, spec, f->arena, uv_hrtime(), watch_done, &w, &w.task, &e);
+        int rc = task_submit(f->runtime, spec, f->arena, uv_hrtime(), waiter_done, &w, &w.task, &e);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         if (failed) {
@@ -647,19 +647,19 @@ static void submit_out_of_memory_starts_nothing(void **state)
             assert_int_equal(e.rc, ERR_OUT_OF_MEMORY);
             assert_null(w.task);
             assert_int_equal(runtime_unfinished(f->runtime), 0);
-            assert_int_equal(running_timers(f), 0);
+            assert_int_equal(started_timers(f), 0);
             assert_int_equal(reserved_timers(f), 0);
             assert_int_equal(uv_loop_alive(&f->loop), 0);
             task_drain(f->runtime);
             assert_int_equal(w.done, 0);
-            assert_int_equal(tally.started, 0);
+            assert_int_equal(mock_counts.started, 0);
             assert_int_equal(submit(f, spec, &w), 0); /* the same spec in the same arena, now that there is memory */
         } else {
             assert_int_equal(rc, 0);
         }
         task_drain(f->runtime);
         assert_ended(&w, TASK_SUCCEEDED, 0);
-        assert_int_equal(tally.ended, PROBE_COUNT);
+        assert_int_equal(mock_counts.ended, PROBE_COUNT);
         task_release(w.task);
         assert_true(fixture_free(f));
     } while (failed);
@@ -675,9 +675,9 @@ static void single_submit_fails_when_out_of_memory(void **state)
         for (unsigned long n = 1; n <= 2; n++) {
             assert_non_null(arena_alloc(f->arena, used));
             struct task_spec spec = sleep_of(f, 0);
-            struct watch w = {.fixture = f};
+            struct waiter w = {.fixture = f};
             alloc_fail_at(n);
-            int rc = task_submit(f->runtime, &spec, f->arena, uv_hrtime(), watch_done, &w, &w.task, NULL);
+            int rc = task_submit(f->runtime, &spec, f->arena, uv_hrtime(), waiter_done, &w, &w.task, NULL);
             bool failed = alloc_count() >= n;
             alloc_fail_at(0);
             failures += failed;
@@ -726,17 +726,17 @@ static void runtime_new_fails_when_out_of_memory(void **state)
 static void cancel_all_reaches_every_state(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch queued = {0}, running = {0}, canceling = {0}, slow_to_cancel = {0}, ended = {0}, gather = {0};
-    struct task_spec spec = probe_by_hand(f, &tally);
+    struct mock_counts mock_counts = {0};
+    struct waiter queued = {0}, running = {0}, canceling = {0}, slow_to_cancel = {0}, ended = {0}, gather = {0};
+    struct task_spec spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &running), 0);
-    spec = probe_by_hand(f, &tally);
-    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER;
+    spec = mock_manual(f, &mock_counts);
+    mock_input_of(&spec)->on_cancel = MOCK_STOP_LATER;
     assert_int_equal(submit(f, &spec, &canceling), 0);
-    spec = probe_by_hand(f, &tally);
-    probe_of(&spec)->on_cancel = PROBE_STOPS_LATER;
+    spec = mock_manual(f, &mock_counts);
+    mock_input_of(&spec)->on_cancel = MOCK_STOP_LATER;
     assert_int_equal(submit(f, &spec, &slow_to_cancel), 0);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     spec = gather_of_copies(f, "all_settled", 3, &spec);
     set_integer(&spec, "max_concurrency", 1);
     assert_int_equal(submit(f, &spec, &gather), 0);
@@ -744,43 +744,43 @@ static void cancel_all_reaches_every_state(void **state)
     assert_int_equal(submit(f, &spec, &ended), 0);
     task_drain(f->runtime);
     cancel(f, canceling.task, CANCEL_CLIENT);
-    spec = probe_by_hand(f, &tally);
+    spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &queued), 0);
 
-    f->calling = true;
+    f->in_call = true;
     runtime_cancel_all(f->runtime);
     runtime_cancel_all(f->runtime); /* twice is as good as once */
-    f->calling = false;
+    f->in_call = false;
     task_drain(f->runtime);
     assert_ended(&queued, TASK_CANCELED, ERR_SHUTTING_DOWN);
     assert_canceled(&queued, CANCEL_SHUTDOWN, EFFECT_PREVENTED);
     assert_ended(&running, TASK_CANCELED, ERR_SHUTTING_DOWN);
     assert_canceled(&running, CANCEL_SHUTDOWN, EFFECT_STOPPED);
     assert_ended(&ended, TASK_SUCCEEDED, 0);
-    assert_false(view_of(ended.task).cancel_requested);
+    assert_false(task_info_of(ended.task).cancel_requested);
     assert_ended(&gather, TASK_CANCELED, ERR_SHUTTING_DOWN);
     assert_int_equal(output_integer(gather.task, "counts.canceled"), 3);
-    assert_int_equal(view_of(family_child(gather.task, 0)).cancel_effect, EFFECT_STOPPED);
+    assert_int_equal(task_info_of(child_at(gather.task, 0)).cancel_effect, EFFECT_STOPPED);
     for (size_t i = 0; i < 3; i++) {
-        struct task_info view = view_of(family_child(gather.task, i));
-        assert_int_equal(view.cancel_reason, CANCEL_PARENT);
-        assert_int_equal(view.cancel_effect, i == 0 ? EFFECT_STOPPED : EFFECT_PREVENTED);
+        struct task_info info = task_info_of(child_at(gather.task, i));
+        assert_int_equal(info.cancel_reason, CANCEL_PARENT);
+        assert_int_equal(info.cancel_effect, i == 0 ? EFFECT_STOPPED : EFFECT_PREVENTED);
     }
     assert_int_equal(runtime_unfinished(f->runtime), 2);
 
     assert_int_equal(canceling.done + slow_to_cancel.done, 0);
-    probe_stop(canceling.task);
-    probe_stop(slow_to_cancel.task);
+    mock_stop(canceling.task);
+    mock_stop(slow_to_cancel.task);
     task_drain(f->runtime);
     assert_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* a client was first */
     assert_ended(&slow_to_cancel, TASK_CANCELED, ERR_SHUTTING_DOWN);
 
-    struct watch *all[] = {&queued, &running, &canceling, &slow_to_cancel, &ended, &gather};
+    struct waiter *all[] = {&queued, &running, &canceling, &slow_to_cancel, &ended, &gather};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         task_release(all[i]->task);
 }
 
-static void cancel_all(struct watch *w)
+static void cancel_all(struct waiter *w)
 {
     runtime_cancel_all(w->fixture->runtime);
     task_drain(w->fixture->runtime);
@@ -789,18 +789,18 @@ static void cancel_all(struct watch *w)
 static void cancel_all_from_done(void **state)
 {
     struct fixture *f = *state;
-    struct tally tally = {0};
-    struct watch others[10] = {{0}}, w = {.then = cancel_all};
+    struct mock_counts mock_counts = {0};
+    struct waiter others[10] = {{0}}, w = {.on_done = cancel_all};
     struct task_spec spec;
     for (size_t i = 0; i < 5; i++) {
-        spec = probe_by_hand(f, &tally);
+        spec = mock_manual(f, &mock_counts);
         assert_int_equal(submit(f, &spec, &others[i]), 0);
     }
     task_drain(f->runtime);
     spec = sleep_of(f, 0);
     assert_int_equal(submit(f, &spec, &w), 0);
     for (size_t i = 5; i < 10; i++) {
-        spec = probe_by_hand(f, &tally);
+        spec = mock_manual(f, &mock_counts);
         assert_int_equal(submit(f, &spec, &others[i]), 0);
     }
     task_drain(f->runtime);
@@ -812,14 +812,14 @@ static void cancel_all_from_done(void **state)
     task_release(w.task);
 }
 
-static void release_self(struct watch *w)
+static void release_self(struct waiter *w)
 {
     task_release(w->task);
 }
 
-static void release_others_and_self(struct watch *w)
+static void release_others_and_self(struct waiter *w)
 {
-    struct watch *others = w->user;
+    struct waiter *others = w->user;
     for (size_t i = 0; i < 5; i++)
         task_release(others[i].task);
     task_release(w->task);
@@ -830,12 +830,12 @@ static void tasks_can_be_released_in_any_order(void **state)
 {
     struct fixture *f = *state;
     enum { TASKS = 40 };
-    struct watch w[TASKS] = {{0}};
-    struct dice dice = {99};
+    struct waiter w[TASKS] = {{0}};
+    struct prng prng = {99};
     struct task_spec spec;
     for (size_t i = 0; i < TASKS; i++) {
-        spec = sleep_of(f, i % 3 == 0 ? 0 : dice_roll(&dice, MS(3)));
-        w[i].then = i % 4 == 0 ? release_self : NULL;
+        spec = sleep_of(f, i % 3 == 0 ? 0 : prng_below(&prng, MS(3)));
+        w[i].on_done = i % 4 == 0 ? release_self : NULL;
         assert_int_equal(submit(f, &spec, &w[i]), 0);
     }
     task_drain(f->runtime);
@@ -843,14 +843,14 @@ static void tasks_can_be_released_in_any_order(void **state)
     for (size_t left = TASKS - TASKS / 4; left > 0; left--) {
         size_t i;
         do
-            i = dice_roll(&dice, TASKS);
-        while (w[i].then != NULL);
+            i = prng_below(&prng, TASKS);
+        while (w[i].on_done != NULL);
         assert_ended(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
-        w[i].then = release_self;
+        w[i].on_done = release_self;
     }
 
-    struct watch others[5] = {{0}}, last = {.then = release_others_and_self, .user = others};
+    struct waiter others[5] = {{0}}, last = {.on_done = release_others_and_self, .user = others};
     for (size_t i = 0; i < 5; i++) {
         spec = sleep_of(f, 0);
         assert_int_equal(submit(f, &spec, &others[i]), 0);
@@ -862,18 +862,18 @@ static void tasks_can_be_released_in_any_order(void **state)
 }
 
 struct chain {
-    struct watch watches[1000];
+    struct waiter watches[1000];
     size_t next;
 };
 
-static void submit_next(struct watch *w)
+static void submit_next(struct waiter *w)
 {
     struct chain *chain = w->user;
     task_release(w->task);
     if (chain->next == COUNT_OF(chain->watches))
         return;
-    struct watch *next = &chain->watches[chain->next++];
-    *next = (struct watch){.then = submit_next, .user = chain};
+    struct waiter *next = &chain->watches[chain->next++];
+    *next = (struct waiter){.on_done = submit_next, .user = chain};
     struct task_spec spec = sleep_of(w->fixture, 0);
     CHECK(submit(w->fixture, &spec, next) == 0);
     task_drain(w->fixture->runtime); /* must not recurse */
@@ -885,7 +885,7 @@ static void submit_from_done_does_not_recurse(void **state)
     struct fixture *f = *state;
     struct chain *chain = calloc(1, sizeof *chain);
     assert_non_null(chain);
-    chain->watches[0] = (struct watch){.then = submit_next, .user = chain};
+    chain->watches[0] = (struct waiter){.on_done = submit_next, .user = chain};
     chain->next = 1;
     struct task_spec spec = sleep_of(f, 0);
     assert_int_equal(submit(f, &spec, &chain->watches[0]), 0);
@@ -902,7 +902,7 @@ static void two_runtimes_on_one_loop(void **state)
     record_set_defaults(&limits_type, &limits);
     struct runtime *first_runtime = f->runtime, *other;
     assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
-    struct watch w[2] = {{0}};
+    struct waiter w[2] = {{0}};
     struct task_spec spec = sleep_of(f, MS(1));
     assert_int_equal(submit(f, &spec, &w[0]), 0);
     f->runtime = other;
@@ -914,7 +914,7 @@ static void two_runtimes_on_one_loop(void **state)
     assert_int_equal(w[0].done, 1);
     assert_int_equal(runtime_unfinished(other), 1);
     task_drain(other);
-    assert_true(run_until(f, watch_is_done, &w[1]));
+    assert_true(run_until(f, waiter_is_done, &w[1]));
     assert_ended(&w[1], TASK_SUCCEEDED, 0);
     task_release(w[0].task);
     task_release(w[1].task);
@@ -927,26 +927,26 @@ static void every_random_task_is_done_once(void **state)
 {
     struct fixture *f = *state;
     enum { TASKS = 2000 };
-    struct watch *w = calloc(TASKS, sizeof *w);
+    struct waiter *w = calloc(TASKS, sizeof *w);
     assert_non_null(w);
-    struct tally tally = {0};
-    struct dice dice = {20250101};
+    struct mock_counts mock_counts = {0};
+    struct prng prng = {20250101};
     for (size_t i = 0; i < TASKS; i++) {
         static const int result_codes[] = {0, 0, ERR_INTERNAL, ERR_INVALID};
-        struct task_spec spec =
-            probe_after(f, &tally, dice_roll(&dice, 3) * dice_roll(&dice, MS(2)), result_codes[dice_roll(&dice, 4)]);
-        probe_of(&spec)->on_cancel = (enum probe_cancel)dice_roll(&dice, PROBE_CANCELS);
-        probe_of(&spec)->linger_ns = dice_roll(&dice, MS(1));
-        if (dice_roll(&dice, 3) == 0)
-            spec.options.timeout_ns = 1 + dice_roll(&dice, MS(2));
-        if (dice_roll(&dice, 3) == 0)
-            spec.options.deadline_ns = 1 + dice_roll(&dice, MS(4));
+        struct task_spec spec = mock_timed(f, &mock_counts, prng_below(&prng, 3) * prng_below(&prng, MS(2)),
+                                           result_codes[prng_below(&prng, 4)]);
+        mock_input_of(&spec)->on_cancel = (enum mock_cancel)prng_below(&prng, MOCK_CANCEL_COUNT);
+        mock_input_of(&spec)->cancel_delay_ns = prng_below(&prng, MS(1));
+        if (prng_below(&prng, 3) == 0)
+            spec.options.timeout_ns = 1 + prng_below(&prng, MS(2));
+        if (prng_below(&prng, 3) == 0)
+            spec.options.deadline_ns = 1 + prng_below(&prng, MS(4));
         assert_int_equal(submit(f, &spec, &w[i]), 0);
-        if (dice_roll(&dice, 4) == 0)
-            cancel(f, w[dice_roll(&dice, i + 1)].task, (enum cancel_reason)dice_roll(&dice, CANCEL_TIMEOUT));
-        if (dice_roll(&dice, 5) == 0)
+        if (prng_below(&prng, 4) == 0)
+            cancel(f, w[prng_below(&prng, i + 1)].task, (enum cancel_reason)prng_below(&prng, CANCEL_TIMEOUT));
+        if (prng_below(&prng, 5) == 0)
             task_drain(f->runtime);
-        if (dice_roll(&dice, 20) == 0)
+        if (prng_below(&prng, 20) == 0)
             uv_run(&f->loop, UV_RUN_NOWAIT);
     }
     task_drain(f->runtime);
@@ -954,28 +954,28 @@ static void every_random_task_is_done_once(void **state)
 
     size_t started = 0;
     for (size_t i = 0; i < TASKS; i++) {
-        const struct task_info view = w[i].view;
+        const struct task_info info = w[i].info;
         assert_int_equal(w[i].done, 1);
-        assert_false(w[i].inside_call);
-        assert_true(view.done);
-        started += view.pid != 0;
-        assert_int_equal(view.cancel_requested, view.cancel_completed);
-        assert_int_equal(view.rc == 0, view.state == TASK_SUCCEEDED);
-        assert_int_equal(view.output != NULL, view.state == TASK_SUCCEEDED);
-        assert_int_equal(view.pid == 0, view.duration_ns == ABSENT);
-        if (view.pid == 0)
-            assert_int_equal(view.cancel_effect, EFFECT_PREVENTED);
-        if (view.state == TASK_CANCELED)
-            assert_true(view.cancel_requested && view.cancel_effect != EFFECT_TOO_LATE);
-        if (view.state == TASK_SUCCEEDED && view.cancel_requested)
-            assert_int_equal(view.cancel_effect, EFFECT_TOO_LATE);
-        if (view.rc == ERR_TIMEOUT)
-            assert_true(view.cancel_reason == CANCEL_TIMEOUT && view.cancel_effect == EFFECT_STOPPED);
+        assert_false(w[i].done_in_call);
+        assert_true(info.done);
+        started += info.pid != 0;
+        assert_int_equal(info.cancel_requested, info.cancel_completed);
+        assert_int_equal(info.rc == 0, info.state == TASK_SUCCEEDED);
+        assert_int_equal(info.output != NULL, info.state == TASK_SUCCEEDED);
+        assert_int_equal(info.pid == 0, info.duration_ns == ABSENT);
+        if (info.pid == 0)
+            assert_int_equal(info.cancel_effect, EFFECT_PREVENTED);
+        if (info.state == TASK_CANCELED)
+            assert_true(info.cancel_requested && info.cancel_effect != EFFECT_TOO_LATE);
+        if (info.state == TASK_SUCCEEDED && info.cancel_requested)
+            assert_int_equal(info.cancel_effect, EFFECT_TOO_LATE);
+        if (info.rc == ERR_TIMEOUT)
+            assert_true(info.cancel_reason == CANCEL_TIMEOUT && info.cancel_effect == EFFECT_STOPPED);
         task_release(w[i].task);
     }
-    assert_int_equal(started, tally.started);
-    assert_int_equal(tally.started, tally.ended);
-    assert_int_equal(tally.active, 0);
+    assert_int_equal(started, mock_counts.started);
+    assert_int_equal(mock_counts.started, mock_counts.ended);
+    assert_int_equal(mock_counts.active, 0);
     free(w);
 }
 

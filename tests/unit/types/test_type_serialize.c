@@ -72,13 +72,13 @@ static const struct type outer_type = {.kind = TYPE_RECORD, .fields = outer_fiel
 /* -- values left to chance ----------------------------------------------------------------------------------------- */
 
 struct generator {
-    struct dice dice;
+    struct prng prng;
     struct arena *arena;
 };
 
 static bool random_bool(struct generator *g)
 {
-    return dice_roll(&g->dice, 2) == 0;
+    return prng_below(&g->prng, 2) == 0;
 }
 
 static void random_string(struct generator *g, struct str *out)
@@ -86,8 +86,8 @@ static void random_string(struct generator *g, struct str *out)
     static const char *const pieces[] = {"a", "\n", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\""};
     char bytes[200];
     size_t len = 0;
-    for (uint64_t n = dice_roll(&g->dice, 40); n > 0; n--) {
-        const char *piece = pieces[dice_roll(&g->dice, COUNT_OF(pieces))];
+    for (uint64_t n = prng_below(&g->prng, 40); n > 0; n--) {
+        const char *piece = pieces[prng_below(&g->prng, COUNT_OF(pieces))];
         memcpy(bytes + len, piece, strlen(piece) + 1);
         len += strlen(piece);
     }
@@ -99,7 +99,7 @@ static void random_value(struct generator *g, const struct type *type, void *val
 static void random_array(struct generator *g, const struct type *type, struct array *out)
 {
     size_t size = type_size(type->item);
-    out->count = dice_roll(&g->dice, 6);
+    out->count = prng_below(&g->prng, 6);
     out->items = arena_calloc(g->arena, out->count + 1, size);
     assert_non_null(out->items);
     for (size_t i = 0; i < out->count; i++)
@@ -119,7 +119,7 @@ static void random_record(struct generator *g, const struct type *type, void *va
 
 static void random_value(struct generator *g, const struct type *type, void *value)
 {
-    int64_t number = (int64_t)dice_roll(&g->dice, UINT32_MAX) - (random_bool(g) ? INT32_MAX : 0);
+    int64_t number = (int64_t)prng_below(&g->prng, UINT32_MAX) - (random_bool(g) ? INT32_MAX : 0);
     switch (type->kind) {
     case TYPE_BOOLEAN:
         *(bool *)value = random_bool(g);
@@ -133,7 +133,7 @@ static void random_value(struct generator *g, const struct type *type, void *val
         *(uint64_t *)value = (uint64_t)number;
         break;
     case TYPE_ENUM:
-        *(int *)value = (int)dice_roll(&g->dice, 3);
+        *(int *)value = (int)prng_below(&g->prng, 3);
         break;
     case TYPE_STRING:
         random_string(g, value);
@@ -214,7 +214,7 @@ static int deserialize(const char *bytes, size_t len, struct arena *arena, struc
 static void round_trip_preserves_values(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {11}};
+    struct generator g = {.prng = {11}};
     for (int i = 0; i < 3000; i++) {
         struct outer value = {0}, decoded;
         size_t len, remaining;
@@ -232,7 +232,7 @@ static void round_trip_preserves_values(void **state)
 static void trailing_bytes_are_not_consumed(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {12}, .arena = arena_new()};
+    struct generator g = {.prng = {12}, .arena = arena_new()};
     struct outer value = {0}, decoded;
     size_t len, remaining;
     random_value(&g, &outer_type, &value);
@@ -250,7 +250,7 @@ static void trailing_bytes_are_not_consumed(void **state)
 static void truncated_input_is_rejected(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {13}};
+    struct generator g = {.prng = {13}};
     for (int i = 0; i < 40; i++) {
         struct outer value = {0}, decoded;
         size_t len, remaining;
@@ -268,7 +268,7 @@ static void truncated_input_is_rejected(void **state)
 static void corrupted_input_yields_valid_value_or_error(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {14}};
+    struct generator g = {.prng = {14}};
     size_t accepted = 0;
     for (int i = 0; i < 20000; i++) {
         struct outer value = {0}, decoded, decoded_again;
@@ -276,13 +276,13 @@ static void corrupted_input_yields_valid_value_or_error(void **state)
         g.arena = arena_new();
         random_value(&g, &outer_type, &value);
         char *bytes = serialize(&value, &len);
-        for (uint64_t n = 1 + dice_roll(&g.dice, 4); n > 0; n--) {
-            size_t at = dice_roll(&g.dice, len);
+        for (uint64_t n = 1 + prng_below(&g.prng, 4); n > 0; n--) {
+            size_t at = prng_below(&g.prng, len);
             if (random_bool(&g))
-                bytes[at] = (char)dice_roll(&g.dice, 256);
+                bytes[at] = (char)prng_below(&g.prng, 256);
             else
-                bytes[at] = (char)(bytes[at] ^ 1 << dice_roll(&g.dice, 8));
-            if (dice_roll(&g.dice, 8) == 0)
+                bytes[at] = (char)(bytes[at] ^ 1 << prng_below(&g.prng, 8));
+            if (prng_below(&g.prng, 8) == 0)
                 memset(bytes + at, 0xFF, len - at < 4 ? len - at : 4);
         }
         int rc = deserialize(bytes, len, g.arena, &decoded, &remaining);
@@ -303,12 +303,12 @@ static void corrupted_input_yields_valid_value_or_error(void **state)
 static void random_bytes_yield_valid_value_or_error(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {15}};
+    struct generator g = {.prng = {15}};
     for (int i = 0; i < 20000; i++) {
         char bytes[300];
-        size_t len = dice_roll(&g.dice, sizeof bytes), remaining;
+        size_t len = prng_below(&g.prng, sizeof bytes), remaining;
         for (size_t j = 0; j < len; j++)
-            bytes[j] = (char)(dice_roll(&g.dice, 3) == 0 ? dice_roll(&g.dice, 256) : 0);
+            bytes[j] = (char)(prng_below(&g.prng, 3) == 0 ? prng_below(&g.prng, 256) : 0);
         struct outer decoded;
         struct arena *arena = arena_new();
         int rc = deserialize(bytes, len, arena, &decoded, &remaining);
@@ -400,7 +400,7 @@ static void array_count_is_limited_by_type(void **state)
 static void deserialize_fails_when_out_of_memory(void **state)
 {
     (void)state;
-    struct generator g = {.dice = {16}};
+    struct generator g = {.prng = {16}};
     for (int i = 0; i < 30; i++) {
         struct outer value = {0}, decoded;
         size_t len;
