@@ -32,7 +32,7 @@ static int start_pools(struct runtime *runtime, const struct runtime_config *con
             return rc;
     }
     if (config->files_root != NULL) {
-        int rc = jail_new(config->files_root, &runtime->jail, e);
+        int rc = file_root_new(config->files_root, &runtime->file_root, e);
         if (rc == 0)
             rc = open_files_new(runtime, &runtime->open_files, e);
         if (rc == 0)
@@ -56,7 +56,7 @@ static void stop_pools(struct runtime *runtime)
     if (runtime->processes != NULL)
         runtime->processes->backend->stop(runtime->processes);
     open_files_free(runtime->open_files);
-    jail_free(runtime->jail);
+    file_root_free(runtime->file_root);
 }
 
 int runtime_new(const struct runtime_config *config, struct runtime **out, struct err *e)

@@ -7,7 +7,7 @@
 #include <time.h>
 
 /* The path behind /v1/fs/. Here a slash that came encoded is one like any other: clients that are made from the contract
- * encode those of a parameter, and no file's name has one. Where the path leads to is the jail's affair. */
+ * encode those of a parameter, and no file's name has one. Where the path leads to is the file_root's affair. */
 static bool file_path(const struct request *request, struct handler_result *out)
 {
     bool out_of_memory = false;
@@ -22,9 +22,9 @@ static bool file_path(const struct request *request, struct handler_result *out)
                              : "The path is not percent-encoded UTF-8 without NUL (RFC 3986)");
         return false;
     }
-    if (out->path.len <= PATH_MOST)
+    if (out->path.len <= FILE_PATH_MAX)
         return true;
-    refuse(request, out, ERR_INVALID, "The path must have at most %d bytes", PATH_MOST);
+    refuse(request, out, ERR_INVALID, "The path must have at most %d bytes", FILE_PATH_MAX);
     return false;
 }
 
@@ -46,12 +46,13 @@ static int check_match(const struct demands *demands, const struct file_version 
     if (demands->if_match.at == NULL)
         return 0;
     if (there == NULL)
-        return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
-                           "there is no such file, and If-Match is about one that is there; without it, one is made");
+        return file_root_set_error(
+            e, ERR_PRECONDITION_FAILED, path,
+            "there is no such file, and If-Match is about one that is there; without it, one is made");
     etag_make(there, tag);
     if (etag_look_up(demands->if_match, tag, false) == ETAG_LISTED)
         return 0;
-    return jail_refuse(
+    return file_root_set_error(
         e, ERR_PRECONDITION_FAILED, path,
         "its ETag is none of those in If-Match (weak ones never are); get it, and try with the ETag it has now");
 }
@@ -67,8 +68,9 @@ static int check_upload(const void *given, const struct file_version *there, str
     etag_make(there, tag);
     if (etag_look_up(demands->if_none_match, tag, true) != ETAG_LISTED)
         return 0;
-    return jail_refuse(e, ERR_PRECONDITION_FAILED, path,
-                       "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
+    return file_root_set_error(
+        e, ERR_PRECONDITION_FAILED, path,
+        "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
 }
 
 /* A condition that can't be read is no reason to go on as if there were none, and to overwrite what it should have saved. */

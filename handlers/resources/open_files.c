@@ -19,7 +19,7 @@ struct file_row {
 };
 
 static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
-static const struct type names_type = {.kind = TYPE_ARRAY, .item = &text_type, .max = OP_COUNT};
+static const struct type names_type = {.kind = TYPE_ARRAY, .item = &text_type, .max = FILE_OP_COUNT};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 
@@ -31,7 +31,7 @@ static const struct field file_fields[] = {
     ROW("id", &text_type, id, FIELD_REQUIRED, "The handle"),
     ROW("path", &text_type, path, FIELD_REQUIRED, "As it was opened"),
     ROW("mode", &file_mode_type, mode, FIELD_REQUIRED, "As it was opened"),
-    ROW("encoding", &encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
+    ROW("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
     ROW("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
     ROW("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
     ROW("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
@@ -93,7 +93,7 @@ static struct open_file *find(struct api *api, const struct request *request, st
 
 static bool hold(struct open_file *file, const struct request *request, struct handler_result *out)
 {
-    if (open_file_hold(file, request->arena))
+    if (open_file_ref(file, request->arena))
         return true;
     refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
     return false;
@@ -109,14 +109,14 @@ static uint64_t default_lease(const struct api *api)
 
 void parse_open(struct api *api, const struct request *request, struct handler_result *out)
 {
-    struct file_opening opening;
+    struct file_open_params params;
     struct open_file *file;
     struct err e;
     if (is_off(api, request, out) || !no_query(api, request, out) ||
-        !body_into(api, request, &(struct record_ref){.type = &file_opening_type, .value = &opening}, 1, out))
+        !body_into(api, request, &(struct record_ref){.type = &file_open_params_type, .value = &params}, 1, out))
         return;
-    if (opening.lease_ns == SECONDS_ABSENT)
-        opening.lease_ns = default_lease(api);
+    if (params.lease_ns == SECONDS_ABSENT)
+        params.lease_ns = default_lease(api);
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     struct file_call *call = arena_alloc(request->arena, sizeof *call);
     if (spec == NULL || call == NULL) {
@@ -125,8 +125,8 @@ void parse_open(struct api *api, const struct request *request, struct handler_r
     }
     char id[ID_SIZE];
     ids_issue(&api->ids, request->received_us, id);
-    if (open_files_add(runtime_open_files(api->runtime), id, opening.path, opening.mode, opening.encoding,
-                       opening.lease_ns, request->arena, &file, &e) != 0) {
+    if (open_files_add(runtime_open_files(api->runtime), id, params.path, params.mode, params.encoding, params.lease_ns,
+                       request->arena, &file, &e) != 0) {
         out->kind = OUTCOME_REPLY;
         response_error(&out->response, request->id, &e, runtime_limits(api->runtime));
         return;
@@ -147,7 +147,7 @@ void render_open(struct api *api, const struct request *request, const struct ta
                  const struct task_identity *ticket, struct response *response)
 {
     struct open_file *file = file_of(task);
-    struct str methods[OP_COUNT];
+    struct str methods[FILE_OP_COUNT];
     struct task_info view;
     task_get_info(task, &view);
     if (view.state != TASK_SUCCEEDED) {
@@ -157,7 +157,7 @@ void render_open(struct api *api, const struct request *request, const struct ta
     }
     struct file_row row = row_of(file);
     row.methods.items = methods;
-    for (int op = 0; op < OP_COUNT; op++)
+    for (int op = 0; op < FILE_OP_COUNT; op++)
         if (file_mode_allows(file->mode, (enum file_op)op))
             methods[row.methods.count++] = str_from(file_method_names[op]);
     row.pid = view.pid;
@@ -199,7 +199,7 @@ void parse_files(struct api *api, const struct request *request, struct handler_
         return;
     struct listing listing = {.now_ns = request->received_ns};
     writer_raw(&listing.w, "{\"files\":[");
-    open_files_each(runtime_open_files(api->runtime), list_file, &listing);
+    open_files_for_each(runtime_open_files(api->runtime), list_file, &listing);
     writer_raw(&listing.w, "]}");
     response_json(&out->response, 200, &listing.w);
 }
@@ -219,7 +219,7 @@ void parse_file(struct api *api, const struct request *request, struct handler_r
 static int find_method(struct str name)
 {
     int op = 0;
-    while (op < OP_COUNT && !str_eq(name, file_method_names[op]))
+    while (op < FILE_OP_COUNT && !str_eq(name, file_method_names[op]))
         op++;
     return op;
 }
@@ -227,7 +227,7 @@ static int find_method(struct str name)
 static void refuse_method(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
-    for (int i = 0; i < OP_COUNT; i++)
+    for (int i = 0; i < FILE_OP_COUNT; i++)
         name_list_add(&names, file_method_names[i]);
     refuse(request, out, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
 }
@@ -256,7 +256,7 @@ static void call_method(struct api *api, const struct request *request, int op, 
 void parse_method(struct api *api, const struct request *request, struct handler_result *out)
 {
     int op = find_method(request->params[1]);
-    if (op == OP_COUNT)
+    if (op == FILE_OP_COUNT)
         refuse_method(request, out);
     else
         call_method(api, request, op, out);
@@ -264,7 +264,7 @@ void parse_method(struct api *api, const struct request *request, struct handler
 
 void parse_close(struct api *api, const struct request *request, struct handler_result *out)
 {
-    call_method(api, request, OP_CLOSE, out);
+    call_method(api, request, FILE_OP_CLOSE, out);
 }
 
 void render_method(struct api *api, const struct request *request, const struct task *task,
@@ -273,7 +273,7 @@ void render_method(struct api *api, const struct request *request, const struct 
     struct task_info view;
     task_get_info(task, &view);
     const struct file_call *call = view.spec->input;
-    if (call->op == OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_INSUFFICIENT_STORAGE))
+    if (call->op == FILE_OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_INSUFFICIENT_STORAGE))
         open_file_remove(call->file);
     render_task(api, request, task, ticket, response);
 }

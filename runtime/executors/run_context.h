@@ -19,11 +19,11 @@ struct run_context {
     struct arena *arena; /* for what the output points to; lives as long as the output */
     const atomic_bool
         *canceled; /* set when nobody wants the result any more; a function that can, looks now and then */
-    const struct limits *limits;  /* NULL in a worker process */
-    atomic_llong *read_quota;     /* bytes of files that the request may still read; NULL in a worker process */
-    const struct file_root *jail; /* where paths are looked up; NULL but on the executor files */
-    int64_t read_reserved;        /* of read_quota, by this run; who fails gets it back */
-    struct err *e;                /* to be filled, by err_set(), when it fails */
+    const struct limits *limits;       /* NULL in a worker process */
+    atomic_llong *read_quota;          /* bytes of files that the request may still read; NULL in a worker process */
+    const struct file_root *file_root; /* where paths are looked up; NULL but on the executor files */
+    int64_t read_reserved;             /* of read_quota, by this run; who fails gets it back */
+    struct err *e;                     /* to be filled, by err_set(), when it fails */
 };
 
 static inline bool run_canceled(const struct run_context *run)

@@ -39,7 +39,7 @@ static void run_job(struct job *job)
             .canceled = &job->canceled,
             .limits = &job->pool->runtime->limits,
             .read_quota = job->read_quota,
-            .jail = job->pool->executor == EXECUTOR_FILES ? job->pool->runtime->jail : NULL,
+            .file_root = job->pool->executor == EXECUTOR_FILES ? job->pool->runtime->file_root : NULL,
             .e = &job->e,
         };
         job->e.rc = job->function->run(job->input, job->output, &run);

@@ -14,11 +14,11 @@
 /* -- types ----------------------------------------------------------------------------------------------------------- */
 
 enum {
-    CHARACTER_MOST = 4, /* bytes of one, in UTF-8 */
-    LINE_CHUNK = 4096,  /* bytes that are searched for a line's end at a time */
+    MAX_UTF8_CHAR = 4, /* bytes of one, in UTF-8 */
+    LINE_CHUNK = 4096, /* bytes that are searched for a line's end at a time */
 };
 
-const char *const encoding_names[] = {[ENCODING_UTF8] = "utf-8", [ENCODING_BASE64] = "base64", NULL};
+const char *const file_encoding_names[] = {[ENCODING_UTF8] = "utf-8", [ENCODING_BASE64] = "base64", NULL};
 static const char *const file_type_names[] = {
     [FILE_TYPE_FILE] = "file",
     [FILE_TYPE_DIRECTORY] = "directory",
@@ -27,13 +27,13 @@ static const char *const file_type_names[] = {
     NULL,
 };
 
-const struct type path_type = {.kind = TYPE_STRING, .min = 1, .max = PATH_MOST};
-const struct type data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
-const struct type read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .allow_nul = true};
-const struct type encoding_type = {.kind = TYPE_ENUM, .names = encoding_names};
-const struct type read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ_BYTES]};
+const struct type file_path_type = {.kind = TYPE_STRING, .min = 1, .max = FILE_PATH_MAX};
+const struct type file_data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
+const struct type file_read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .allow_nul = true};
+const struct type file_encoding_type = {.kind = TYPE_ENUM, .names = file_encoding_names};
+const struct type file_read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ_BYTES]};
 const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
-const struct type flag_type = {.kind = TYPE_BOOLEAN};
+const struct type file_bool_type = {.kind = TYPE_BOOLEAN};
 const struct type file_type_type = {.kind = TYPE_ENUM, .names = file_type_names};
 
 static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4};
@@ -58,57 +58,57 @@ const struct type file_stat_type = {
 /* -- reading --------------------------------------------------------------------------------------------------------- */
 
 /* Reads until `most` bytes or the end of the file. Returns how many, or -1 with errno set. */
-static ssize_t read_all(int fd, char *out, size_t most, int64_t offset)
+static ssize_t file_io_read_all(int fd, char *out, size_t max_bytes, int64_t offset)
 {
-    size_t have = 0;
-    while (have < most) {
-        ssize_t n = pread(fd, out + have, most - have, offset + (int64_t)have);
+    size_t total = 0;
+    while (total < max_bytes) {
+        ssize_t n = pread(fd, out + total, max_bytes - total, offset + (int64_t)total);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -1;
         if (n == 0)
             break;
-        have += (size_t)n;
+        total += (size_t)n;
     }
-    return (ssize_t)have;
+    return (ssize_t)total;
 }
 
 static int file_size(const struct file_range *range, int64_t *size, struct err *e)
 {
     struct stat stat;
     if (fstat(range->fd, &stat) != 0)
-        return jail_error(e, errno, range->path);
+        return file_root_set_errno(e, errno, range->path);
     *size = stat.st_size;
     return 0;
 }
 
 /* Reads what of the range lies in the file, which is `size` long; `characters`: it is cut between them, not inside one. */
-static int read_inside(const struct file_range *range, int64_t size, bool characters, struct arena *arena,
-                       struct run_context *run, struct str *out)
+static int read_range(const struct file_range *range, int64_t size, bool whole_chars, struct arena *arena,
+                      struct run_context *run, struct str *out)
 {
-    int64_t there = range->offset < size ? size - range->offset : 0;
-    int64_t len = range->most + (characters && range->most > 0 ? CHARACTER_MOST - 1 : 0);
-    if (range->whole && there > range->most)
+    int64_t available = range->offset < size ? size - range->offset : 0;
+    int64_t len = range->max_bytes + (whole_chars && range->max_bytes > 0 ? MAX_UTF8_CHAR - 1 : 0);
+    if (range->to_eof && available > range->max_bytes)
         return err_set(run->e, ERR_LIMIT_EXCEEDED,
                        "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
-                       range->path.at, (long long)range->most);
-    if (len > there)
-        len = there;
-    int64_t spent = len < range->most ? len : range->most;
-    int rc = run_reserve_read(run, spent);
+                       range->path.at, (long long)range->max_bytes);
+    if (len > available)
+        len = available;
+    int64_t reserved = len < range->max_bytes ? len : range->max_bytes;
+    int rc = run_reserve_read(run, reserved);
     if (rc != 0)
         return rc;
     char *bytes = arena_alloc(arena, (size_t)len + 1);
-    ssize_t n = bytes == NULL ? -1 : read_all(range->fd, bytes, (size_t)len, range->offset);
+    ssize_t n = bytes == NULL ? -1 : file_io_read_all(range->fd, bytes, (size_t)len, range->offset);
     if (bytes == NULL)
-        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+        return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
     if (n < 0)
-        return jail_error(run->e, errno, range->path);
+        return file_root_set_errno(run->e, errno, range->path);
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
-    if (characters)
-        text.len = utf8_prefix_len(text, (size_t)range->most);
-    run_release_read(run, spent - (int64_t)text.len); /* a whole character may be more than was asked for */
+    if (whole_chars)
+        text.len = utf8_prefix_len(text, (size_t)range->max_bytes);
+    run_release_read(run, reserved - (int64_t)text.len); /* a whole character may be more than was asked for */
     bytes[text.len] = '\0';
     *out = text;
     return 0;
@@ -118,7 +118,7 @@ int file_read_bytes(const struct file_range *range, struct run_context *run, str
 {
     int64_t size = 0;
     int rc = file_size(range, &size, run->e);
-    return rc != 0 ? rc : read_inside(range, size, false, run->arena, run, out);
+    return rc != 0 ? rc : read_range(range, size, false, run->arena, run, out);
 }
 
 int file_encode(struct str bytes, enum encoding encoding, struct str path, struct arena *arena, struct str *out,
@@ -126,33 +126,33 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 {
     if (encoding == ENCODING_UTF8) {
         if (!str_is_utf8(bytes))
-            return jail_refuse(e, ERR_INVALID_UTF8, path,
-                               "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
+            return file_root_set_error(e, ERR_INVALID_UTF8, path,
+                                       "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
         *out = bytes;
         return 0;
     }
     size_t len = base64_encoded_len(bytes.len);
     char *encoded = arena_alloc(arena, len + 1);
     if (encoded == NULL)
-        return jail_refuse(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
+        return file_root_set_error(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
     base64_encode(bytes.at, bytes.len, encoded);
     *out = (struct str){encoded, len};
     return 0;
 }
 
 /* Reads, and gives a client what was read. The raw bytes that base64 is made of are gone when this returns. */
-static int read_piece(const struct file_range *range, int64_t size, bool characters, struct run_context *run,
-                      struct file_piece *out)
+static int read_chunk(const struct file_range *range, int64_t size, bool whole_chars, struct run_context *run,
+                      struct file_chunk *out)
 {
     struct str bytes = {0}, data = {0};
     struct arena *scratch = range->encoding == ENCODING_UTF8 ? arena_ref(run->arena) : arena_new();
     if (scratch == NULL)
-        return jail_refuse(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
-    int rc = read_inside(range, size, characters, scratch, run, &bytes);
+        return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+    int rc = read_range(range, size, whole_chars, scratch, run, &bytes);
     if (rc == 0)
         rc = file_encode(bytes, range->encoding, range->path, run->arena, &data, run->e);
     if (rc == 0)
-        *out = (struct file_piece){
+        *out = (struct file_chunk){
             .data = data,
             .read_bytes = (int64_t)bytes.len,
             .size_bytes = size,
@@ -162,49 +162,49 @@ static int read_piece(const struct file_range *range, int64_t size, bool charact
     return rc;
 }
 
-int file_read(const struct file_range *range, struct run_context *run, struct file_piece *out)
+int file_read(const struct file_range *range, struct run_context *run, struct file_chunk *out)
 {
     int64_t size = 0;
     int rc = file_size(range, &size, run->e);
-    return rc != 0 ? rc : read_piece(range, size, range->encoding == ENCODING_UTF8, run, out);
+    return rc != 0 ? rc : read_chunk(range, size, range->encoding == ENCODING_UTF8, run, out);
 }
 
 /* How long the line at `offset` is, its newline included, or how much of it was seen when that is more than `most` or the
  * file ends. -1 with errno set. */
-static int64_t line_length(int fd, int64_t offset, int64_t most, bool *ended)
+static int64_t line_length(int fd, int64_t offset, int64_t max_bytes, bool *found_newline)
 {
     char chunk[LINE_CHUNK];
-    int64_t seen = 0;
-    *ended = false;
-    while (seen < most) {
-        size_t want = most - seen < (int64_t)sizeof chunk ? (size_t)(most - seen) : sizeof chunk;
-        ssize_t n = read_all(fd, chunk, want, offset + seen);
+    int64_t scanned = 0;
+    *found_newline = false;
+    while (scanned < max_bytes) {
+        size_t want = max_bytes - scanned < (int64_t)sizeof chunk ? (size_t)(max_bytes - scanned) : sizeof chunk;
+        ssize_t n = file_io_read_all(fd, chunk, want, offset + scanned);
         if (n < 0)
             return -1;
         const char *newline = memchr(chunk, '\n', (size_t)n);
         if (newline != NULL) {
-            *ended = true;
-            return seen + (newline - chunk) + 1;
+            *found_newline = true;
+            return scanned + (newline - chunk) + 1;
         }
-        seen += n;
+        scanned += n;
         if ((size_t)n < want)
             break;
     }
-    return seen;
+    return scanned;
 }
 
-int file_read_line(const struct file_range *range, struct run_context *run, struct file_piece *out)
+int file_read_line(const struct file_range *range, struct run_context *run, struct file_chunk *out)
 {
     struct file_range line = *range;
     int64_t size = 0;
-    bool ended;
+    bool found_newline;
     int rc = file_size(range, &size, run->e);
     if (rc != 0)
         return rc;
-    line.most = line_length(range->fd, range->offset, range->most, &ended);
-    if (line.most < 0)
-        return jail_error(run->e, errno, range->path);
-    return read_piece(&line, size, range->encoding == ENCODING_UTF8 && !ended, run, out);
+    line.max_bytes = line_length(range->fd, range->offset, range->max_bytes, &found_newline);
+    if (line.max_bytes < 0)
+        return file_root_set_errno(run->e, errno, range->path);
+    return read_chunk(&line, size, range->encoding == ENCODING_UTF8 && !found_newline, run, out);
 }
 
 bool file_next_line(struct str *rest, struct str *line)
@@ -242,20 +242,21 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
 
 /* Takes back what a call that failed has written, from `from` to `end`, and what it had reserved behind that; as long as the
  * file still ends there: behind another end is what somebody else wrote. */
-static void take_back(int fd, const struct stat *before, int64_t from, int64_t end)
+static void rollback_write(int fd, const struct stat *before, int64_t from, int64_t end)
 {
     struct stat now;
     if (fstat(fd, &now) == 0 && now.st_size == end && (from < end || now.st_blocks != before->st_blocks))
         (void)!ftruncate(fd, from); /* when that fails it is no worse than before */
 }
 
-static int reserve(int fd, const struct stat *before, int64_t offset, size_t len, bool *reserved)
+static int reserve_space(int fd, const struct stat *before, int64_t offset, size_t len, bool *reserved)
 {
     *reserved = len > 0;
     if (len == 0)
         return 0;
-    struct rlimit most; /* fallocate(2) keeps to it only where the size changes; a write would, in the middle */
-    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY && (uint64_t)offset + len > most.rlim_cur)
+    struct rlimit max_bytes; /* fallocate(2) keeps to it only where the size changes; a write would, in the middle */
+    if (getrlimit(RLIMIT_FSIZE, &max_bytes) == 0 && max_bytes.rlim_cur != RLIM_INFINITY &&
+        (uint64_t)offset + len > max_bytes.rlim_cur)
         return EFBIG;
     int error = 0;
     do
@@ -266,20 +267,20 @@ static int reserve(int fd, const struct stat *before, int64_t offset, size_t len
         return 0;
     }
     if (error != 0)
-        take_back(fd, before, before->st_size, before->st_size);
+        rollback_write(fd, before, before->st_size, before->st_size);
     return error;
 }
 
 int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str path, struct err *e)
 {
     struct stat before;
-    int error = fstat(fd, &before) == 0 ? reserve(fd, &before, offset, len, reserved) : errno;
-    return error == 0 ? 0 : jail_error(e, error, path);
+    int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, len, reserved) : errno;
+    return error == 0 ? 0 : file_root_set_errno(e, error, path);
 }
 
 /* Writes all of it, at `offset` or, where that is below 0, at the descriptor's own position. *written says how much it was,
  * also when it fails. 0 or an errno. */
-static int write_all(int fd, int64_t offset, struct str bytes, size_t *written)
+static int file_io_write_all(int fd, int64_t offset, struct str bytes, size_t *written)
 {
     *written = 0;
     while (*written < bytes.len) {
@@ -300,15 +301,15 @@ int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, str
     struct stat before;
     bool reserved;
     size_t written;
-    int error = fstat(fd, &before) == 0 ? reserve(fd, &before, offset, bytes.len, &reserved) : errno;
+    int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, bytes.len, &reserved) : errno;
     if (error != 0)
-        return jail_error(e, error, path);
-    error = write_all(fd, offset, bytes, &written);
+        return file_root_set_errno(e, error, path);
+    error = file_io_write_all(fd, offset, bytes, &written);
     if (error == 0)
         return 0;
     int64_t end = offset + (int64_t)written;
-    take_back(fd, &before, before.st_size, written > 0 && end > before.st_size ? end : before.st_size);
-    return jail_error(e, error, path);
+    rollback_write(fd, &before, before.st_size, written > 0 && end > before.st_size ? end : before.st_size);
+    return file_root_set_errno(e, error, path);
 }
 
 int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e)
@@ -316,18 +317,18 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
     struct stat stat;
     bool reserved;
     size_t written;
-    int error = fstat(fd, &stat) == 0 ? reserve(fd, &stat, stat.st_size, bytes.len, &reserved) : errno;
+    int error = fstat(fd, &stat) == 0 ? reserve_space(fd, &stat, stat.st_size, bytes.len, &reserved) : errno;
     if (error != 0)
-        return jail_error(e, error, path);
-    error = write_all(fd, -1, bytes, &written);
+        return file_root_set_errno(e, error, path);
+    error = file_io_write_all(fd, -1, bytes, &written);
     if (error != 0) {
         /* Another writer may have been first; the descriptor's position is where our own bytes end. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
-        take_back(fd, &stat, end - (int64_t)written, end);
-        return jail_error(e, error, path);
+        rollback_write(fd, &stat, end - (int64_t)written, end);
+        return file_root_set_errno(e, error, path);
     }
     if (fstat(fd, &stat) != 0)
-        return jail_error(e, errno, path);
+        return file_root_set_errno(e, errno, path);
     *size = stat.st_size;
     return 0;
 }
@@ -344,7 +345,7 @@ enum file_type file_type_of(mode_t mode)
 }
 
 /* A file system's clock can be further off than microseconds have room for. */
-static int64_t microseconds(struct timespec t)
+static int64_t timespec_us(struct timespec t)
 {
     int64_t us;
     if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000), &us) ||
@@ -365,9 +366,9 @@ int file_stat_from(const struct stat *from, struct arena *arena, struct file_sta
         .size_bytes = from->st_size,
         .mode = mode_text,
         .links = (int64_t)from->st_nlink,
-        .modified_us = microseconds(from->st_mtim),
-        .changed_us = microseconds(from->st_ctim),
-        .accessed_us = microseconds(from->st_atim),
+        .modified_us = timespec_us(from->st_mtim),
+        .changed_us = timespec_us(from->st_ctim),
+        .accessed_us = timespec_us(from->st_atim),
     };
     return 0;
 }

@@ -2,7 +2,7 @@
  *
  * Owns:     nothing; descriptors are the caller's, what is read lies in the caller's arena.
  * Threads:  any.
- * Errors:   those of jail_error(), with `path` (what the client calls the file) at the head of e->msg.
+ * Errors:   those of file_root_set_errno(), with `path` (what the client calls the file) at the head of e->msg.
  * Promise:  a write that finds no space changes nothing, as far as the file system can reserve space (all local ones of
  *           Linux, but one that never writes in place, as btrfs, may still find that it has none for its copy).
  */
@@ -21,19 +21,19 @@ enum encoding {
     ENCODING_UTF8,
     ENCODING_BASE64,
 };
-extern const char *const encoding_names[]; /* "utf-8", "base64"; ends with NULL */
+extern const char *const file_encoding_names[]; /* "utf-8", "base64"; ends with NULL */
 
-extern const struct type path_type;        /* STRING: 1 to PATH_MOST bytes */
-extern const struct type data_type;        /* STRING: what to write, as `encoding` says; may hold NULs, up to 1 GiB */
-extern const struct type read_data_type;   /* STRING: what was read, as `encoding` says */
-extern const struct type encoding_type;    /* ENUM */
-extern const struct type read_length_type; /* INTEGER: bytes to read, from 0 to the limit max_read_bytes */
-extern const struct type file_bytes_type;  /* INTEGER: a size, an offset, an amount: 0 to 2^53 */
-extern const struct type flag_type;        /* BOOLEAN */
+extern const struct type file_path_type; /* STRING: 1 to PATH_MOST bytes */
+extern const struct type file_data_type; /* STRING: what to write, as `encoding` says; may hold NULs, up to 1 GiB */
+extern const struct type file_read_data_type;   /* STRING: what was read, as `encoding` says */
+extern const struct type file_encoding_type;    /* ENUM */
+extern const struct type file_read_length_type; /* INTEGER: bytes to read, from 0 to the limit max_read_bytes */
+extern const struct type file_bytes_type;       /* INTEGER: a size, an offset, an amount: 0 to 2^53 */
+extern const struct type file_bool_type;        /* BOOLEAN */
 
 /* -- reading --------------------------------------------------------------------------------------------------------- */
 
-struct file_piece {
+struct file_chunk {
     struct str data;    /* in the encoding asked for; in the arena, never absent */
     int64_t read_bytes; /* of the file, however long `data` is */
     int64_t size_bytes; /* of the file, when it was read */
@@ -43,8 +43,8 @@ struct file_piece {
 struct file_range {
     int fd;
     int64_t offset;
-    int64_t most; /* bytes */
-    bool whole;   /* up to the end of the file: when that is more than `most`, it is ERR_LIMIT_EXCEEDED */
+    int64_t max_bytes; /* bytes */
+    bool to_eof;       /* up to the end of the file: when that is more than `most`, it is ERR_LIMIT_EXCEEDED */
     enum encoding encoding;
     struct str path; /* for messages */
 };
@@ -53,10 +53,10 @@ struct file_range {
 
 /* Reads a range as a client asked for it. In UTF-8 a character that the end of the range cuts is left out, but one character
  * is given in any case; what isn't UTF-8 is ERR_INVALID_UTF8. */
-int file_read(const struct file_range *range, struct run_context *run, struct file_piece *out);
+int file_read(const struct file_range *range, struct run_context *run, struct file_chunk *out);
 
 /* The same for a line: up to and with the first newline, or the end of the file, or `most` bytes. */
-int file_read_line(const struct file_range *range, struct run_context *run, struct file_piece *out);
+int file_read_line(const struct file_range *range, struct run_context *run, struct file_chunk *out);
 
 /* The bytes themselves: up to `most`, fewer only where the file ends. */
 int file_read_bytes(const struct file_range *range, struct run_context *run, struct str *out);

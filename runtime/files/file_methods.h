@@ -12,44 +12,44 @@
 #include "runtime/task/task_spec.h"
 
 /* What a method needs of the mode that its file is open in. */
-enum file_need {
-    NEEDS_NOTHING,
-    NEEDS_READING,
-    NEEDS_WRITING,
-    NEEDS_WRITING_ANYWHERE, /* not only at the end: Linux would append all the same (pwrite(2), BUGS) */
+enum file_access {
+    FILE_ACCESS_NONE,
+    FILE_ACCESS_READ,
+    FILE_ACCESS_WRITE,
+    FILE_ACCESS_PWRITE, /* not only at the end: Linux would append all the same (pwrite(2), BUGS) */
 };
 
 struct file_method {
     struct function function; /* not one that a request can name by itself: it needs a file */
-    enum file_need need;
-    int (*step)(const struct file_call *call, struct file_result *result, struct run_context *run);
+    enum file_access access;
+    int (*call_cb)(const struct file_call *call, struct file_result *result, struct run_context *run);
 };
 
 enum file_op {
-    OP_READ,
-    OP_READLINE,
-    OP_READLINES,
-    OP_WRITE,
-    OP_WRITELINES,
-    OP_PREAD,
-    OP_PWRITE,
-    OP_SEEK,
-    OP_TELL,
-    OP_TRUNCATE,
-    OP_FLUSH,
-    OP_FSYNC,
-    OP_STAT,
-    OP_CLOSE,
-    OP_COUNT
+    FILE_OP_READ,
+    FILE_OP_READLINE,
+    FILE_OP_READLINES,
+    FILE_OP_WRITE,
+    FILE_OP_WRITELINES,
+    FILE_OP_PREAD,
+    FILE_OP_PWRITE,
+    FILE_OP_SEEK,
+    FILE_OP_TELL,
+    FILE_OP_TRUNCATE,
+    FILE_OP_FLUSH,
+    FILE_OP_FSYNC,
+    FILE_OP_STAT,
+    FILE_OP_CLOSE,
+    FILE_OP_COUNT
 };
-extern const struct file_method file_methods[OP_COUNT];
-extern const char *const file_method_names[OP_COUNT + 1]; /* ends with NULL */
+extern const struct file_method file_methods[FILE_OP_COUNT];
+extern const char *const file_method_names[FILE_OP_COUNT + 1]; /* ends with NULL */
 
 bool file_mode_allows(int mode, enum file_op op);
 
 /* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
  * ERR_FILE_MODE_MISMATCH, or what the method says, with run->e filled. */
-int file_method_step(const struct file_call *call, struct file_result *result, struct run_context *run);
+int file_method_call(const struct file_call *call, struct file_result *result, struct run_context *run);
 
 /* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
 extern const struct function function_file_open;
@@ -59,13 +59,13 @@ extern const struct function function_file_open;
 void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
 
 /* What POST /v1/files takes, and what a script says of its file. */
-struct file_opening {
+struct file_open_params {
     struct str path;
     int mode;          /* enum file_mode */
     int encoding;      /* enum encoding */
     uint64_t lease_ns; /* may be absent */
 };
-extern const struct type file_opening_type;
+extern const struct type file_open_params_type;
 extern const struct type file_mode_type;
 
 #endif

@@ -15,11 +15,11 @@ static const char *const whence_names[] = {
 static const struct type line_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
 const struct type file_lines_type = {.kind = TYPE_ARRAY, .item = &line_type, .max = 1 << 20};
 const struct type file_whence_type = {.kind = TYPE_ENUM, .names = whence_names};
-const struct type file_distance_type = {.kind = TYPE_INTEGER, .min = -(INT64_C(1) << 53), .max = INT64_C(1) << 53};
+const struct type file_seek_offset_type = {.kind = TYPE_INTEGER, .min = -(INT64_C(1) << 53), .max = INT64_C(1) << 53};
 
 /* -- opening ------------------------------------------------------------------------------------------------------- */
 
-const int file_open_flags[FILE_MODES] = {
+const int file_open_flags[FILE_MODE_COUNT] = {
     [FILE_R] = O_RDONLY,
     [FILE_R_PLUS] = O_RDWR,
     [FILE_W] = O_WRONLY | O_CREAT | O_TRUNC,
@@ -30,20 +30,20 @@ const int file_open_flags[FILE_MODES] = {
     [FILE_X_PLUS] = O_RDWR | O_CREAT | O_EXCL,
 };
 
-static bool appends(const struct open_file *file)
+static bool is_append_mode(const struct open_file *file)
 {
     return (file_open_flags[file->mode] & O_APPEND) != 0;
 }
 
-int file_open_step(struct open_file *file, struct run_context *run)
+int file_op_open(struct open_file *file, struct run_context *run)
 {
     int fd;
-    int rc = jail_open_file(run->jail, file->path, file_open_flags[file->mode], 0666, &fd, run->e);
+    int rc = file_root_open(run->file_root, file->path, file_open_flags[file->mode], 0666, &fd, run->e);
     if (rc != 0)
         return rc;
     struct stat st = {0};
-    if (appends(file) && fstat(fd, &st) != 0) {
-        rc = jail_error(run->e, errno, file->path);
+    if (is_append_mode(file) && fstat(fd, &st) != 0) {
+        rc = file_root_set_errno(run->e, errno, file->path);
         close(fd);
         return rc;
     }
@@ -59,46 +59,46 @@ int file_open_step(struct open_file *file, struct run_context *run)
 /* -- the methods --------------------------------------------------------------------------------------------------- */
 
 /* At the file's position, as much as the call says. */
-static struct file_range range_of(const struct file_call *call, const struct run_context *run)
+static struct file_range range_at_position(const struct file_call *call, const struct run_context *run)
 {
     const struct open_file *file = call->file;
     return (struct file_range){
         .fd = file->fd,
         .offset = atomic_load(&file->position),
-        .most = call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes,
+        .max_bytes = call->length != INTEGER_ABSENT ? call->length : run->limits->max_read_bytes,
         .encoding = (enum encoding)file->encoding,
         .path = file->path,
     };
 }
 
-typedef int read_fn(const struct file_range *range, struct run_context *run, struct file_piece *out);
+typedef int file_read_fn(const struct file_range *range, struct run_context *run, struct file_chunk *out);
 
 /* Reads at the position and moves it. */
-static int read_here(struct open_file *file, const struct file_range *range, read_fn *read, struct file_result *result,
-                     struct run_context *run)
+static int read_at_position(struct open_file *file, const struct file_range *range, file_read_fn *read,
+                            struct file_result *result, struct run_context *run)
 {
-    struct file_piece piece;
-    int rc = read(range, run, &piece);
+    struct file_chunk chunk;
+    int rc = read(range, run, &chunk);
     if (rc != 0)
         return rc;
-    int64_t position = range->offset + piece.read_bytes;
+    int64_t position = range->offset + chunk.read_bytes;
     atomic_store(&file->position, position);
     *result = (struct file_result){
-        .data = piece.data, .read_bytes = piece.read_bytes, .position = position, .eof = piece.eof};
+        .data = chunk.data, .read_bytes = chunk.read_bytes, .position = position, .eof = chunk.eof};
     return 0;
 }
 
-int file_step_read(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_read(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
-    struct file_range range = range_of(call, run);
-    range.whole = call->length == INTEGER_ABSENT;
-    return read_here(call->file, &range, file_read, result, run);
+    struct file_range range = range_at_position(call, run);
+    range.to_eof = call->length == INTEGER_ABSENT;
+    return read_at_position(call->file, &range, file_read, result, run);
 }
 
-int file_step_readline(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_readline(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
-    struct file_range range = range_of(call, run);
-    return read_here(call->file, &range, file_read_line, result, run);
+    struct file_range range = range_at_position(call, run);
+    return read_at_position(call->file, &range, file_read_line, result, run);
 }
 
 static size_t count_lines(struct str bytes)
@@ -126,14 +126,14 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
 }
 
 /* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
-int file_step_readlines(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_readlines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
-    struct file_range range = range_of(call, run);
+    struct file_range range = range_at_position(call, run);
     struct str bytes;
     struct array lines;
-    range.most = run->limits->max_read_bytes;
-    range.whole = true;
+    range.max_bytes = run->limits->max_read_bytes;
+    range.to_eof = true;
     int rc = file_read_bytes(&range, run, &bytes);
     if (rc != 0)
         return rc;
@@ -146,13 +146,14 @@ int file_step_readlines(const struct file_call *call, struct file_result *result
     return 0;
 }
 
-static int write_here(struct open_file *file, struct str bytes, struct file_result *result, struct run_context *run)
+static int write_at_position(struct open_file *file, struct str bytes, struct file_result *result,
+                             struct run_context *run)
 {
     int64_t position = atomic_load(&file->position);
     int rc = 0;
     if (bytes.len == 0) {
         /* nothing happens, and the position stays, as with write(2) */
-    } else if (appends(file)) {
+    } else if (is_append_mode(file)) {
         rc = file_append(file->fd, bytes, file->path, &position, run->e);
     } else {
         rc = file_write_at(file->fd, position, bytes, file->path, run->e);
@@ -165,52 +166,52 @@ static int write_here(struct open_file *file, struct str bytes, struct file_resu
     return 0;
 }
 
-int file_step_write(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_write(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     struct str bytes;
     int rc = file_decode(call->data, (enum encoding)file->encoding, run->arena, &bytes, run->e);
-    return rc != 0 ? rc : write_here(file, bytes, result, run);
+    return rc != 0 ? rc : write_at_position(file, bytes, result, run);
 }
 
 /* Joins the lines first: they are written all or not at all. No newlines are added, as in Python. */
-int file_step_writelines(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_writelines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     const struct str *lines = call->lines.items;
     size_t len = 0;
-    struct str *pieces = arena_calloc(run->arena, call->lines.count, sizeof *pieces);
-    if (pieces == NULL)
+    struct str *decoded = arena_calloc(run->arena, call->lines.count, sizeof *decoded);
+    if (decoded == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
     for (size_t i = 0; i < call->lines.count; i++) {
-        int rc = file_decode(lines[i], (enum encoding)file->encoding, run->arena, &pieces[i], run->e);
+        int rc = file_decode(lines[i], (enum encoding)file->encoding, run->arena, &decoded[i], run->e);
         if (rc != 0)
             return rc;
-        len += pieces[i].len;
+        len += decoded[i].len;
     }
     char *all = arena_alloc(run->arena, len + 1);
     if (all == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
     size_t at = 0;
     for (size_t i = 0; i < call->lines.count; i++) {
-        memcpy(all + at, pieces[i].at, pieces[i].len);
-        at += pieces[i].len;
+        memcpy(all + at, decoded[i].at, decoded[i].len);
+        at += decoded[i].len;
     }
-    return write_here(file, (struct str){all, len}, result, run);
+    return write_at_position(file, (struct str){all, len}, result, run);
 }
 
-int file_step_pread(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_pread(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
-    struct file_range range = range_of(call, run);
-    struct file_piece piece;
+    struct file_range range = range_at_position(call, run);
+    struct file_chunk chunk;
     range.offset = call->offset;
-    int rc = file_read(&range, run, &piece);
+    int rc = file_read(&range, run, &chunk);
     if (rc == 0)
-        *result = (struct file_result){.data = piece.data, .read_bytes = piece.read_bytes, .eof = piece.eof};
+        *result = (struct file_result){.data = chunk.data, .read_bytes = chunk.read_bytes, .eof = chunk.eof};
     return rc;
 }
 
-int file_step_pwrite(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_pwrite(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     struct str bytes;
@@ -222,16 +223,16 @@ int file_step_pwrite(const struct file_call *call, struct file_result *result, s
     return rc;
 }
 
-static int size_of(const struct open_file *file, int64_t *size, struct err *e)
+static int get_file_size(const struct open_file *file, int64_t *size, struct err *e)
 {
     struct stat st;
     if (fstat(file->fd, &st) != 0)
-        return jail_error(e, errno, file->path);
+        return file_root_set_errno(e, errno, file->path);
     *size = st.st_size;
     return 0;
 }
 
-int file_step_seek(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_seek(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     int64_t base = 0, position;
@@ -239,7 +240,7 @@ int file_step_seek(const struct file_call *call, struct file_result *result, str
     if (call->whence == WHENCE_CURRENT)
         base = atomic_load(&file->position);
     else if (call->whence == WHENCE_END)
-        rc = size_of(file, &base, run->e);
+        rc = get_file_size(file, &base, run->e);
     if (rc != 0)
         return rc;
     if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
@@ -250,25 +251,25 @@ int file_step_seek(const struct file_call *call, struct file_result *result, str
     return 0;
 }
 
-int file_step_tell(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_tell(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)run;
     *result = (struct file_result){.position = atomic_load(&call->file->position)};
     return 0;
 }
 
-int file_step_truncate(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_truncate(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
     if (ftruncate(file->fd, size) != 0)
-        return jail_error(run->e, errno, file->path);
+        return file_root_set_errno(run->e, errno, file->path);
     *result = (struct file_result){.size_bytes = size};
     return 0;
 }
 
 /* There is no buffer of ours to flush; what was written is the kernel's. */
-int file_step_flush(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_flush(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)call;
     (void)result;
@@ -276,25 +277,25 @@ int file_step_flush(const struct file_call *call, struct file_result *result, st
     return 0;
 }
 
-int file_step_fsync(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_fsync(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)result;
-    return fsync(call->file->fd) == 0 ? 0 : jail_error(run->e, errno, call->file->path);
+    return fsync(call->file->fd) == 0 ? 0 : file_root_set_errno(run->e, errno, call->file->path);
 }
 
-int file_step_stat(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_stat(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct stat st;
     if (fstat(call->file->fd, &st) != 0)
-        return jail_error(run->e, errno, call->file->path);
+        return file_root_set_errno(run->e, errno, call->file->path);
     return file_stat_from(&st, run->arena, &result->stat, run->e);
 }
 
-int file_step_close(const struct file_call *call, struct file_result *result, struct run_context *run)
+int file_op_close(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
     (void)result;
     int fd = file->fd;
     file->fd = -1; /* also when close(2) fails: the descriptor is gone then too */
-    return close(fd) == 0 || errno == EINTR ? 0 : jail_error(run->e, errno, file->path);
+    return close(fd) == 0 || errno == EINTR ? 0 : file_root_set_errno(run->e, errno, file->path);
 }

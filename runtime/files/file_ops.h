@@ -37,18 +37,18 @@ struct file_result {
 };
 
 /* Types of arguments, for the tables of methods and scripts. */
-extern const struct type file_lines_type, file_whence_type, file_distance_type;
+extern const struct type file_lines_type, file_whence_type, file_seek_offset_type;
 
-extern const int file_open_flags[FILE_MODES]; /* for open(2) */
+extern const int file_open_flags[FILE_MODE_COUNT]; /* for open(2) */
 
 /* The file is open, in a mode that allows it. 0 with *result filled, as far as the method's output type says; or an ERR_ code
  * with run->e filled. */
-typedef int file_step_fn(const struct file_call *call, struct file_result *result, struct run_context *run);
-file_step_fn file_step_read, file_step_readline, file_step_readlines, file_step_write, file_step_writelines,
-    file_step_pread, file_step_pwrite, file_step_seek, file_step_tell, file_step_truncate, file_step_flush,
-    file_step_fsync, file_step_stat, file_step_close;
+typedef int file_op_fn(const struct file_call *call, struct file_result *result, struct run_context *run);
+file_op_fn file_op_read, file_op_readline, file_op_readlines, file_op_write, file_op_writelines, file_op_pread,
+    file_op_pwrite, file_op_seek, file_op_tell, file_op_truncate, file_op_flush, file_op_fsync, file_op_stat,
+    file_op_close;
 
 /* Opens the file as its mode says, and sets its position. */
-int file_open_step(struct open_file *file, struct run_context *run);
+int file_op_open(struct open_file *file, struct run_context *run);
 
 #endif

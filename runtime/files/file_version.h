@@ -18,7 +18,7 @@ struct file_version {
     int64_t modified_us; /* since 1970 */
 };
 
-static inline struct file_version file_stamp_of(const struct stat *stat)
+static inline struct file_version file_version_of(const struct stat *stat)
 {
     return (struct file_version){
         .inode = stat->st_ino,
@@ -33,8 +33,8 @@ struct arena;
  * a code with *e filled, whose message names the path. It runs in a thread of the pool, more than once, and looks at
  * nothing but its arguments. */
 struct file_condition {
-    int (*check)(const void *given, const struct file_version *there, struct str path, struct err *e);
-    const void *given;
+    int (*check)(const void *user, const struct file_version *current, struct str path, struct err *e);
+    const void *user;
     struct arena *arena; /* that the condition and `given` lie in; borrowed */
 };
 

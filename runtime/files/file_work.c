@@ -3,71 +3,71 @@
 #include "runtime/task/task_internal.h"
 #include "runtime/task/task_submit.h"
 
-struct step_input {
-    struct file_work *step;
+struct file_work_input {
+    struct file_work *req;
 };
 
 static const struct field no_fields[] = {{0}};
-static const struct type step_input_type = {
-    .kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct step_input)};
-static const struct type nothing_type = {.kind = TYPE_RECORD, .fields = no_fields};
+static const struct type file_work_input_type = {
+    .kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct file_work_input)};
+static const struct type empty_type = {.kind = TYPE_RECORD, .fields = no_fields};
 
-static int step_run(const void *input, void *output, struct run_context *run)
+static int file_work_run(const void *input, void *output, struct run_context *run)
 {
     (void)output;
-    struct file_work *step = ((const struct step_input *)input)->step;
-    return step->work(step, run);
+    struct file_work *req = ((const struct file_work_input *)input)->req;
+    return req->work(req, run);
 }
 
 /* Not one that a request can name. */
-static const struct function function_step = {
+static const struct function function_file_work = {
     .name = "file_transfer",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
-    .input = &step_input_type,
-    .output = &nothing_type,
-    .run = step_run,
+    .input = &file_work_input_type,
+    .output = &empty_type,
+    .run = file_work_run,
 };
 
-static void on_done(struct task *task, void *user)
+static void file_work_on_done(struct task *task, void *user)
 {
-    struct file_work *step = user;
-    struct task_info view;
+    struct file_work *req = user;
+    struct task_info info;
     struct err e = {0};
-    task_get_info(task, &view);
-    if (view.rc != 0)
-        err_set(&e, view.rc, "%s", view.detail != NULL ? view.detail : error_title(view.rc));
-    struct arena *kept = arena_ref(step->arena); /* done() may let go of all else that keeps it */
-    step->done(step, &e);
-    arena_unref(kept);
+    task_get_info(task, &info);
+    if (info.rc != 0)
+        err_set(&e, info.rc, "%s", info.detail != NULL ? info.detail : error_title(info.rc));
+    struct arena *arena = arena_ref(req->arena); /* done() may let go of all else that keeps it */
+    req->done(req, &e);
+    arena_unref(arena);
     task_release(task);
 }
 
-static int submit(struct runtime *runtime, struct file_work *step, bool goes_on, struct err *e)
+static int file_work_submit_task(struct runtime *runtime, struct file_work *req, bool continuation, struct err *e)
 {
     struct arena *arena = arena_new();
     struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
-    struct step_input *input = spec == NULL ? NULL : arena_alloc(arena, sizeof *input);
-    if (input == NULL || !arena_retain(arena, step->arena)) {
+    struct file_work_input *input = spec == NULL ? NULL : arena_alloc(arena, sizeof *input);
+    if (input == NULL || !arena_retain(arena, req->arena)) {
         arena_unref(arena);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to work on the file; try again later");
     }
-    input->step = step;
-    *spec = (struct task_spec){.function = &function_step, .input = input, .options = task_options_none};
+    input->req = req;
+    *spec = (struct task_spec){.function = &function_file_work, .input = input, .options = task_options_none};
     spec->options.timeout_ns = spec->options.deadline_ns = INT64_MAX;
     struct task *task;
-    int rc = goes_on ? task_continue(runtime, spec, arena, on_done, step, &task, e)
-                     : task_submit(runtime, spec, arena, uv_hrtime(), on_done, step, &task, e);
+    int rc = continuation ? task_continue(runtime, spec, arena, file_work_on_done, req, &task, e)
+                          : task_submit(runtime, spec, arena, uv_hrtime(), file_work_on_done, req, &task, e);
     arena_unref(arena); /* the task has its own reference */
     return rc;
 }
 
-int step_submit(struct runtime *runtime, struct file_work *step, struct err *e)
+int file_work_submit(struct runtime *runtime, struct file_work *req, struct err *e)
 {
-    return submit(runtime, step, false, e);
+    return file_work_submit_task(runtime, req, false, e);
 }
 
-int step_go_on(struct runtime *runtime, struct file_work *step, struct err *e)
+int file_work_continue(struct runtime *runtime, struct file_work *req, struct err *e)
 {
-    return submit(runtime, step, true, e);
+    return file_work_submit_task(runtime, req, true, e);
 }

@@ -24,14 +24,14 @@ struct runtime;
 struct open_files;
 
 /* As in Python's open(). */
-enum file_mode { FILE_R, FILE_R_PLUS, FILE_W, FILE_W_PLUS, FILE_A, FILE_A_PLUS, FILE_X, FILE_X_PLUS, FILE_MODES };
-extern const char *const file_mode_names[FILE_MODES + 1]; /* ends with NULL */
+enum file_mode { FILE_R, FILE_R_PLUS, FILE_W, FILE_W_PLUS, FILE_A, FILE_A_PLUS, FILE_X, FILE_X_PLUS, FILE_MODE_COUNT };
+extern const char *const file_mode_names[FILE_MODE_COUNT + 1]; /* ends with NULL */
 
-enum { HANDLE_SIZE = 32 }; /* bytes of a handle's id, NUL included */
+enum { FILE_HANDLE_SIZE = 32 }; /* bytes of a handle's id, NUL included */
 
 struct open_file {
     struct open_files *files;
-    char id[HANDLE_SIZE];
+    char id[FILE_HANDLE_SIZE];
     struct str path;       /* lies in path_bytes */
     int mode;              /* enum file_mode */
     int encoding;          /* enum encoding */
@@ -41,8 +41,8 @@ struct open_file {
     struct timer lease;
     uint64_t expires_ns; /* uv_hrtime() */
     struct strand strand;
-    size_t holders; /* requests that refer to it */
-    bool listed;    /* clients can find it */
+    size_t refcount; /* requests that refer to it */
+    bool in_table;   /* clients can find it */
     char path_bytes[];
 };
 
@@ -59,10 +59,10 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
 struct open_file *open_files_find(struct open_files *files, struct str id); /* NULL when there is none */
 
 /* Calls `each` for every listed file, in the order of their ids. */
-void open_files_each(struct open_files *files, void (*each)(struct open_file *file, void *user), void *user);
+void open_files_for_each(struct open_files *files, void (*cb)(struct open_file *file, void *user), void *user);
 
 /* Keeps the file until the arena goes, and renews its lease. False when there is no memory. */
-bool open_file_hold(struct open_file *file, struct arena *arena);
+bool open_file_ref(struct open_file *file, struct arena *arena);
 void open_file_renew(struct open_file *file);
 
 /* Clients can't find it any more: it was closed, or never opened. */

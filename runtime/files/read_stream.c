@@ -11,225 +11,225 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCKS = 2, BLOCK = 256 * 1024 };
+enum { BLOCK_COUNT = 2, BLOCK_SIZE = 256 * 1024 };
 
 struct block {
-    size_t len, taken;
+    size_t len, consumed;
     bool full; /* has something to take */
     char *bytes;
 };
 
 struct read_stream {
-    struct file_work step; /* one at a time; first: what it works on is the source */
+    struct file_work req; /* one at a time; first: what it works on is the source */
     struct runtime *runtime;
-    struct arena *arena; /* a reference, until source_close(); holds the source and its blocks */
+    struct arena *arena; /* a reference, until read_stream_close(); holds the source and its blocks */
     struct str path;
-    source_fn *ready;
+    read_stream_cb *ready;
     void *user;
     int fd; /* set by the first step; -1 before */
-    struct file_version stamp;
+    struct file_version version;
     uint64_t offset; /* of the next read */
-    struct block blocks[BLOCKS];
-    unsigned reading, taking; /* which block is next for each */
-    bool busy;                /* a step is under way */
-    bool open;                /* the first step has succeeded */
-    bool hungry;              /* source_take() found nothing: ready() is owed */
-    bool broken;
+    struct block blocks[BLOCK_COUNT];
+    unsigned filling, draining; /* which block is next for each */
+    bool busy;                  /* a step is under way */
+    bool open;                  /* the first step has succeeded */
+    bool reader_waiting;        /* read_stream_read() found nothing: ready() is owed */
+    bool failed;
     bool closed;
-    bool torn; /* the shutdown took a step away that may still be under way: the descriptor is not ours to close */
+    bool orphaned; /* the shutdown took a step away that may still be under way: the descriptor is not ours to close */
 };
 
-static struct read_stream *source_of(struct file_work *step)
+static struct read_stream *read_stream_of(struct file_work *req)
 {
-    return container_of(step, struct read_stream, step);
+    return container_of(req, struct read_stream, req);
 }
 
-static int work_open(struct file_work *step, struct run_context *run)
+static int work_open(struct file_work *req, struct run_context *run)
 {
-    struct read_stream *source = source_of(step);
+    struct read_stream *stream = read_stream_of(req);
     struct stat st;
-    int rc = jail_open_file(run->jail, source->path, O_RDONLY, 0, &source->fd, run->e);
+    int rc = file_root_open(run->file_root, stream->path, O_RDONLY, 0, &stream->fd, run->e);
     if (rc != 0)
         return rc;
-    if (fstat(source->fd, &st) != 0)
-        return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", source->path.at);
-    posix_fadvise(source->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    source->stamp = file_stamp_of(&st);
+    if (fstat(stream->fd, &st) != 0)
+        return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", stream->path.at);
+    posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    stream->version = file_version_of(&st);
     return 0;
 }
 
-static int work_read(struct file_work *step, struct run_context *run)
+static int work_read(struct file_work *req, struct run_context *run)
 {
-    struct read_stream *source = source_of(step);
-    struct block *block = &source->blocks[source->reading];
-    uint64_t left = source->stamp.size_bytes - source->offset;
-    size_t want = left < BLOCK ? (size_t)left : BLOCK;
-    block->len = block->taken = 0;
+    struct read_stream *stream = read_stream_of(req);
+    struct block *block = &stream->blocks[stream->filling];
+    uint64_t left = stream->version.size_bytes - stream->offset;
+    size_t want = left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
+    block->len = block->consumed = 0;
     while (block->len < want) {
         ssize_t n =
-            pread(source->fd, block->bytes + block->len, want - block->len, (off_t)(source->offset + block->len));
+            pread(stream->fd, block->bytes + block->len, want - block->len, (off_t)(stream->offset + block->len));
         if (n <= 0)
-            return err_set(run->e, ERR_IO_ERROR, "%s can't be read on", source->path.at);
+            return err_set(run->e, ERR_IO_ERROR, "%s can't be read on", stream->path.at);
         block->len += (size_t)n;
     }
     return 0;
 }
 
-static int work_close(struct file_work *step, struct run_context *run)
+static int work_close(struct file_work *req, struct run_context *run)
 {
     (void)run;
-    close(source_of(step)->fd);
+    close(read_stream_of(req)->fd);
     return 0;
 }
 
-static void give_back(struct read_stream *source)
+static void read_stream_release(struct read_stream *stream)
 {
-    streams_leave(source->runtime);
-    arena_unref(source->arena);
+    stream_slot_release(stream->runtime);
+    arena_unref(stream->arena);
 }
 
-static void on_closed(struct file_work *step, const struct err *e)
+static void read_stream_on_closed(struct file_work *req, const struct err *e)
 {
     (void)e;
-    give_back(source_of(step));
+    read_stream_release(read_stream_of(req));
 }
 
 /* Nothing of it is under way any more. */
-static void end(struct read_stream *source)
+static void read_stream_destroy(struct read_stream *stream)
 {
-    source->step.work = work_close;
-    source->step.done = on_closed;
-    if (source->torn)
-        source->fd = -1;
-    if (source->fd >= 0 && step_go_on(source->runtime, &source->step, NULL) == 0)
+    stream->req.work = work_close;
+    stream->req.done = read_stream_on_closed;
+    if (stream->orphaned)
+        stream->fd = -1;
+    if (stream->fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0)
         return;
-    if (source->fd >= 0)
-        close(source->fd); /* no thread to be had: of a file that was only read, it has nothing to wait for */
-    give_back(source);
+    if (stream->fd >= 0)
+        close(stream->fd); /* no thread to be had: of a file that was only read, it has nothing to wait for */
+    read_stream_release(stream);
 }
 
-static void tell(struct read_stream *source, const struct err *e)
+static void read_stream_notify(struct read_stream *stream, const struct err *e)
 {
-    source->hungry = false;
-    source->ready(source, e, source->user);
+    stream->reader_waiting = false;
+    stream->ready(stream, e, stream->user);
 }
 
-static void on_read(struct file_work *step, const struct err *e);
+static void on_read(struct file_work *req, const struct err *e);
 
 /* Reads ahead while there is a free block and something left. */
-static void read_on(struct read_stream *source)
+static void read_ahead(struct read_stream *stream)
 {
     struct err e;
-    struct block *block = &source->blocks[source->reading];
-    if (source->busy || source->broken || block->full || source->offset >= source->stamp.size_bytes)
+    struct block *block = &stream->blocks[stream->filling];
+    if (stream->busy || stream->failed || block->full || stream->offset >= stream->version.size_bytes)
         return;
-    source->step.work = work_read;
-    source->step.done = on_read;
-    if (step_go_on(source->runtime, &source->step, &e) == 0)
-        source->busy = true;
+    stream->req.work = work_read;
+    stream->req.done = on_read;
+    if (file_work_continue(stream->runtime, &stream->req, &e) == 0)
+        stream->busy = true;
     else
-        source->broken = true;
+        stream->failed = true;
 }
 
-static void on_read(struct file_work *step, const struct err *e)
+static void on_read(struct file_work *req, const struct err *e)
 {
-    struct read_stream *source = source_of(step);
-    source->busy = false;
-    source->torn = e->rc == ERR_SHUTTING_DOWN;
-    if (source->closed) {
-        end(source);
+    struct read_stream *stream = read_stream_of(req);
+    stream->busy = false;
+    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
+    if (stream->closed) {
+        read_stream_destroy(stream);
         return;
     }
     if (e->rc != 0) {
-        source->broken = true;
+        stream->failed = true;
     } else {
-        struct block *block = &source->blocks[source->reading];
+        struct block *block = &stream->blocks[stream->filling];
         block->full = true;
-        source->offset += block->len;
-        source->reading = (source->reading + 1) % BLOCKS;
-        read_on(source);
+        stream->offset += block->len;
+        stream->filling = (stream->filling + 1) % BLOCK_COUNT;
+        read_ahead(stream);
     }
-    if (source->hungry)
-        tell(source, e);
+    if (stream->reader_waiting)
+        read_stream_notify(stream, e);
 }
 
-static void on_open(struct file_work *step, const struct err *e)
+static void on_open(struct file_work *req, const struct err *e)
 {
-    struct read_stream *source = source_of(step);
-    source->busy = false;
-    source->torn = e->rc == ERR_SHUTTING_DOWN;
-    if (source->closed) {
-        end(source);
+    struct read_stream *stream = read_stream_of(req);
+    stream->busy = false;
+    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
+    if (stream->closed) {
+        read_stream_destroy(stream);
         return;
     }
-    source->open = e->rc == 0;
-    if (source->open)
-        read_on(source);
-    tell(source, e);
+    stream->open = e->rc == 0;
+    if (stream->open)
+        read_ahead(stream);
+    read_stream_notify(stream, e);
 }
 
-int source_open(struct runtime *runtime, struct str path, source_fn *ready, void *user, struct read_stream **out,
-                struct err *e)
+int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *ready, void *user,
+                     struct read_stream **out, struct err *e)
 {
-    int rc = streams_enter(runtime, e);
+    int rc = stream_slot_acquire(runtime, e);
     if (rc != 0)
         return rc;
     struct arena *arena = arena_new();
-    struct read_stream *source = arena == NULL ? NULL : arena_alloc(arena, sizeof *source);
-    bool ok = source != NULL && arena_str(arena, path.at, path.len, &source->path);
-    for (int i = 0; ok && i < BLOCKS; i++)
-        ok = (source->blocks[i].bytes = arena_alloc_large(arena, BLOCK)) != NULL;
+    struct read_stream *stream = arena == NULL ? NULL : arena_alloc(arena, sizeof *stream);
+    bool ok = stream != NULL && arena_str(arena, path.at, path.len, &stream->path);
+    for (int i = 0; ok && i < BLOCK_COUNT; i++)
+        ok = (stream->blocks[i].bytes = arena_alloc_large(arena, BLOCK_SIZE)) != NULL;
     if (!ok) {
         arena_unref(arena);
-        streams_leave(runtime);
+        stream_slot_release(runtime);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to read the file; try again later");
     }
-    source->runtime = runtime;
-    source->arena = arena;
-    source->ready = ready;
-    source->user = user;
-    source->fd = -1;
-    source->step = (struct file_work){.arena = arena, .work = work_open, .done = on_open};
-    rc = step_submit(runtime, &source->step, e);
+    stream->runtime = runtime;
+    stream->arena = arena;
+    stream->ready = ready;
+    stream->user = user;
+    stream->fd = -1;
+    stream->req = (struct file_work){.arena = arena, .work = work_open, .done = on_open};
+    rc = file_work_submit(runtime, &stream->req, e);
     if (rc != 0) {
         arena_unref(arena);
-        streams_leave(runtime);
+        stream_slot_release(runtime);
         return rc;
     }
-    source->busy = true;
-    *out = source;
+    stream->busy = true;
+    *out = stream;
     return 0;
 }
 
-void source_look(const struct read_stream *source, struct file_version *out)
+void read_stream_get_version(const struct read_stream *stream, struct file_version *out)
 {
-    CHECK(source->open);
-    *out = source->stamp;
+    CHECK(stream->open);
+    *out = stream->version;
 }
 
-ssize_t source_take(struct read_stream *source, char *out, size_t most)
+ssize_t read_stream_read(struct read_stream *stream, char *out, size_t max_len)
 {
-    struct block *block = &source->blocks[source->taking];
+    struct block *block = &stream->blocks[stream->draining];
     if (!block->full) {
-        if (!source->busy)
-            return SOURCE_BROKEN;
-        source->hungry = true;
-        return SOURCE_EMPTY;
+        if (!stream->busy)
+            return READ_STREAM_FAILED;
+        stream->reader_waiting = true;
+        return READ_STREAM_EMPTY;
     }
-    size_t left = block->len - block->taken, n = left < most ? left : most;
-    memcpy(out, block->bytes + block->taken, n);
-    block->taken += n;
-    if (block->taken == block->len) {
+    size_t left = block->len - block->consumed, n = left < max_len ? left : max_len;
+    memcpy(out, block->bytes + block->consumed, n);
+    block->consumed += n;
+    if (block->consumed == block->len) {
         block->full = false;
-        source->taking = (source->taking + 1) % BLOCKS;
-        read_on(source);
+        stream->draining = (stream->draining + 1) % BLOCK_COUNT;
+        read_ahead(stream);
     }
     return (ssize_t)n;
 }
 
-void source_close(struct read_stream *source)
+void read_stream_close(struct read_stream *stream)
 {
-    source->closed = true;
-    if (!source->busy)
-        end(source);
+    stream->closed = true;
+    if (!stream->busy)
+        read_stream_destroy(stream);
 }

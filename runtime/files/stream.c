@@ -3,18 +3,18 @@
 #include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
-int streams_enter(struct runtime *runtime, struct err *e)
+int stream_slot_acquire(struct runtime *runtime, struct err *e)
 {
-    size_t most = (size_t)runtime->limits.max_streams;
-    if (runtime->streams >= most)
+    size_t max = (size_t)runtime->limits.max_streams;
+    if (runtime->streams >= max)
         return err_set(e, ERR_TOO_MANY_STREAMS,
                        "%zu files are on their way in or out, and the limit max_streams is %zu; try again later",
-                       runtime->streams, most);
+                       runtime->streams, max);
     runtime->streams++;
     return 0;
 }
 
-void streams_leave(struct runtime *runtime)
+void stream_slot_release(struct runtime *runtime)
 {
     CHECK(runtime->streams > 0);
     runtime->streams--;

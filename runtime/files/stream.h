@@ -10,8 +10,8 @@
 #include "runtime/lib/error.h"
 #include "runtime/task/task.h"
 
-/* 0, and a streams_leave() is owed when its descriptor and its memory are given back; or ERR_TOO_MANY_STREAMS. */
-int streams_enter(struct runtime *runtime, struct err *e);
-void streams_leave(struct runtime *runtime);
+/* 0, and a stream_slot_release() is owed when its descriptor and its memory are given back; or ERR_TOO_MANY_STREAMS. */
+int stream_slot_acquire(struct runtime *runtime, struct err *e);
+void stream_slot_release(struct runtime *runtime);
 
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCKS = 2, BLOCK = 256 * 1024, FILE_MODE = 0666 };
+enum { BLOCK_COUNT = 2, BLOCK_SIZE = 256 * 1024, TEMP_FILE_MODE = 0666 };
 
 struct block {
     size_t len;
@@ -19,260 +19,263 @@ struct block {
 };
 
 struct write_stream {
-    struct file_work step; /* one at a time; what it works on is the sink */
+    struct file_work req; /* one at a time; what it works on is the sink */
     struct runtime *runtime;
     struct arena *arena; /* a reference, until it ends; holds the sink and its blocks */
     struct str path;
-    sink_fn *ready;
+    write_stream_cb *ready;
     void *user;
-    struct jail_draft draft;                /* fd -1: there is none */
+    struct temp_file temp_file;             /* fd -1: there is none */
     const struct file_condition *condition; /* NULL: none */
-    struct jail_put put;                    /* once it is in its place */
-    struct block blocks[BLOCKS];
+    struct commit_result result;            /* once it is in its place */
+    struct block blocks[BLOCK_COUNT];
     unsigned filling, writing; /* which block is next for each */
     bool busy;                 /* a step is under way */
-    bool blocked;              /* sink_put() took less than all: ready() is owed */
-    bool finishing;            /* sink_finish() was called: ready() is owed in the end */
+    bool writer_waiting;       /* write_stream_write() took less than all: ready() is owed */
+    bool finishing;            /* write_stream_finish() was called: ready() is owed in the end */
     bool finished;
     bool closed;
-    bool torn;         /* the shutdown took a step away that may still be under way: the draft is not ours to touch, and
+    bool orphaned;    /* the shutdown took a step away that may still be under way: the draft is not ours to touch, and
                           * the next start sweeps it up */
-    struct err failed; /* rc 0: it has not */
+    struct err error; /* rc 0: it has not */
 };
 
-static struct write_stream *sink_of(struct file_work *step)
+static struct write_stream *write_stream_of(struct file_work *req)
 {
-    return container_of(step, struct write_stream, step);
+    return container_of(req, struct write_stream, req);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */
 
-static int work_begin(struct file_work *step, struct run_context *run)
+static int work_create(struct file_work *req, struct run_context *run)
 {
-    struct write_stream *sink = sink_of(step);
-    struct jail_entry entry; /* a place that can't be is told at once, not after a gigabyte */
+    struct write_stream *stream = write_stream_of(req);
+    struct file_root_entry entry; /* a place that can't be is told at once, not after a gigabyte */
     bool created;
-    int rc = jail_target(run->jail, sink->path, &entry, run->e);
+    int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    rc = jail_check(&entry, sink->condition, sink->path, &created, run->e);
+    rc = temp_file_check_condition(&entry, stream->condition, stream->path, &created, run->e);
     close(entry.directory);
     if (rc != 0)
         return rc;
-    return jail_draft(run->jail, FILE_MODE, &sink->draft, run->e);
+    return temp_file_create(run->file_root, TEMP_FILE_MODE, &stream->temp_file, run->e);
 }
 
-static int work_write(struct file_work *step, struct run_context *run)
+static int work_write(struct file_work *req, struct run_context *run)
 {
-    struct write_stream *sink = sink_of(step);
-    struct block *block = &sink->blocks[sink->writing];
+    struct write_stream *stream = write_stream_of(req);
+    struct block *block = &stream->blocks[stream->writing];
     for (size_t done = 0; done < block->len;) {
-        ssize_t n = write(sink->draft.fd, block->bytes + done, block->len - done);
+        ssize_t n = write(stream->temp_file.fd, block->bytes + done, block->len - done);
         if (n < 0 && errno != EINTR)
-            return jail_error(run->e, errno, sink->path);
+            return file_root_set_errno(run->e, errno, stream->path);
         done += n < 0 ? 0 : (size_t)n;
     }
     return 0;
 }
 
-static int work_publish(struct file_work *step, struct run_context *run)
+static int work_commit(struct file_work *req, struct run_context *run)
 {
-    struct write_stream *sink = sink_of(step);
-    struct jail_entry entry;
-    int rc = jail_target(run->jail, sink->path, &entry, run->e);
+    struct write_stream *stream = write_stream_of(req);
+    struct file_root_entry entry;
+    int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    rc = jail_publish_if(run->jail, &sink->draft, &entry, sink->condition, sink->path, &sink->put, run->e);
+    rc = temp_file_commit_if(run->file_root, &stream->temp_file, &entry, stream->condition, stream->path,
+                             &stream->result, run->e);
     close(entry.directory);
     return rc;
 }
 
-static int work_drop(struct file_work *step, struct run_context *run)
+static int work_discard(struct file_work *req, struct run_context *run)
 {
-    struct write_stream *sink = sink_of(step);
-    jail_drop(run->jail, &sink->draft);
-    sink->draft.fd = -1;
+    struct write_stream *stream = write_stream_of(req);
+    temp_file_discard(run->file_root, &stream->temp_file);
+    stream->temp_file.fd = -1;
     return 0;
 }
 
 /* -- on the loop --------------------------------------------------------------------------------------------------- */
 
-static void give_back(struct write_stream *sink)
+static void write_stream_release(struct write_stream *stream)
 {
-    streams_leave(sink->runtime);
-    arena_unref(sink->arena);
+    stream_slot_release(stream->runtime);
+    arena_unref(stream->arena);
 }
 
-static void on_dropped(struct file_work *step, const struct err *e)
+static void on_discarded(struct file_work *req, const struct err *e)
 {
     (void)e;
-    give_back(sink_of(step));
+    write_stream_release(write_stream_of(req));
 }
 
 /* Nothing of it is under way any more. */
-static void end(struct write_stream *sink)
+static void write_stream_destroy(struct write_stream *stream)
 {
-    sink->step.work = work_drop;
-    sink->step.done = on_dropped;
-    if (sink->torn)
-        sink->draft.fd = -1;
-    if (sink->draft.fd >= 0 && step_go_on(sink->runtime, &sink->step, NULL) == 0)
+    stream->req.work = work_discard;
+    stream->req.done = on_discarded;
+    if (stream->orphaned)
+        stream->temp_file.fd = -1;
+    if (stream->temp_file.fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0)
         return;
-    if (sink->draft.fd >= 0)
-        jail_drop(sink->runtime->jail, &sink->draft); /* no thread to be had; an unlink waits for little */
-    give_back(sink);
+    if (stream->temp_file.fd >= 0)
+        temp_file_discard(stream->runtime->file_root,
+                          &stream->temp_file); /* no thread to be had; an unlink waits for little */
+    write_stream_release(stream);
 }
 
-static void on_step(struct file_work *step, const struct err *e);
+static void on_work_done(struct file_work *req, const struct err *e);
 
-static bool submit(struct write_stream *sink, int (*work)(struct file_work *step, struct run_context *run))
+static bool write_stream_submit(struct write_stream *stream,
+                                int (*work)(struct file_work *req, struct run_context *run))
 {
-    sink->step.work = work;
-    sink->step.done = on_step;
+    stream->req.work = work;
+    stream->req.done = on_work_done;
     struct err e;
-    int rc =
-        work == work_begin ? step_submit(sink->runtime, &sink->step, &e) : step_go_on(sink->runtime, &sink->step, &e);
-    if (rc != 0 && sink->failed.rc == 0)
-        sink->failed = e;
-    sink->busy = rc == 0;
-    return sink->busy;
+    int rc = work == work_create ? file_work_submit(stream->runtime, &stream->req, &e)
+                                 : file_work_continue(stream->runtime, &stream->req, &e);
+    if (rc != 0 && stream->error.rc == 0)
+        stream->error = e;
+    stream->busy = rc == 0;
+    return stream->busy;
 }
 
 /* Does what is to be done next. False: nothing is under way, and nothing will be by itself. */
-static bool advance(struct write_stream *sink)
+static bool write_stream_advance(struct write_stream *stream)
 {
-    if (sink->busy)
+    if (stream->busy)
         return true;
-    if (sink->finished || (sink->failed.rc != 0 && (sink->draft.fd < 0 || sink->torn)))
+    if (stream->finished || (stream->error.rc != 0 && (stream->temp_file.fd < 0 || stream->orphaned)))
         return false;
-    if (sink->failed.rc != 0) /* what is there so far takes space that others may need */
-        return submit(sink, work_drop);
-    struct block *filling = &sink->blocks[sink->filling];
-    if (sink->finishing && filling->len > 0 && !filling->full) {
+    if (stream->error.rc != 0) /* what is there so far takes space that others may need */
+        return write_stream_submit(stream, work_discard);
+    struct block *filling = &stream->blocks[stream->filling];
+    if (stream->finishing && filling->len > 0 && !filling->full) {
         filling->full = true;
-        sink->filling = (sink->filling + 1) % BLOCKS;
+        stream->filling = (stream->filling + 1) % BLOCK_COUNT;
     }
-    if (sink->blocks[sink->writing].full)
-        return submit(sink, work_write);
-    return sink->finishing && submit(sink, work_publish);
+    if (stream->blocks[stream->writing].full)
+        return write_stream_submit(stream, work_write);
+    return stream->finishing && write_stream_submit(stream, work_commit);
 }
 
-static void tell(struct write_stream *sink)
+static void write_stream_notify(struct write_stream *stream)
 {
-    sink->blocked = false;
-    sink->ready(sink, &sink->failed, sink->user);
+    stream->writer_waiting = false;
+    stream->ready(stream, &stream->error, stream->user);
 }
 
-static void on_step(struct file_work *step, const struct err *e)
+static void on_work_done(struct file_work *req, const struct err *e)
 {
-    struct write_stream *sink = sink_of(step);
-    bool published = step->work == work_publish, wrote = step->work == work_write;
-    sink->busy = false;
-    sink->torn = e->rc == ERR_SHUTTING_DOWN;
-    if (sink->closed) {
-        end(sink);
+    struct write_stream *stream = write_stream_of(req);
+    bool committed = req->work == work_commit, wrote = req->work == work_write;
+    stream->busy = false;
+    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
+    if (stream->closed) {
+        write_stream_destroy(stream);
         return;
     }
     if (e->rc != 0) {
-        sink->failed = *e;
+        stream->error = *e;
     } else if (wrote) {
-        struct block *block = &sink->blocks[sink->writing];
+        struct block *block = &stream->blocks[stream->writing];
         block->full = false;
         block->len = 0;
-        sink->writing = (sink->writing + 1) % BLOCKS;
+        stream->writing = (stream->writing + 1) % BLOCK_COUNT;
     }
-    sink->finished = published && e->rc == 0;
-    bool more = advance(sink);
-    if (sink->blocked || (sink->finishing && !more))
-        tell(sink);
+    stream->finished = committed && e->rc == 0;
+    bool more = write_stream_advance(stream);
+    if (stream->writer_waiting || (stream->finishing && !more))
+        write_stream_notify(stream);
 }
 
-int sink_open(struct runtime *runtime, struct str path, const struct file_condition *condition, sink_fn *ready,
-              void *user, struct write_stream **out, struct err *e)
+int write_stream_open(struct runtime *runtime, struct str path, const struct file_condition *condition,
+                      write_stream_cb *ready, void *user, struct write_stream **out, struct err *e)
 {
-    int rc = streams_enter(runtime, e);
+    int rc = stream_slot_acquire(runtime, e);
     if (rc != 0)
         return rc;
     struct arena *arena = arena_new();
-    struct write_stream *sink = arena == NULL ? NULL : arena_alloc(arena, sizeof *sink);
-    bool ok = sink != NULL && arena_str(arena, path.at, path.len, &sink->path);
-    for (int i = 0; ok && i < BLOCKS; i++)
-        ok = (sink->blocks[i].bytes = arena_alloc_large(arena, BLOCK)) != NULL;
+    struct write_stream *stream = arena == NULL ? NULL : arena_alloc(arena, sizeof *stream);
+    bool ok = stream != NULL && arena_str(arena, path.at, path.len, &stream->path);
+    for (int i = 0; ok && i < BLOCK_COUNT; i++)
+        ok = (stream->blocks[i].bytes = arena_alloc_large(arena, BLOCK_SIZE)) != NULL;
     if (ok && condition != NULL)
         ok = arena_retain(arena, condition->arena);
     if (!ok) {
         arena_unref(arena);
-        streams_leave(runtime);
+        stream_slot_release(runtime);
         return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to write the file; try again later");
     }
-    sink->runtime = runtime;
-    sink->arena = arena;
-    sink->ready = ready;
-    sink->user = user;
-    sink->condition = condition;
-    sink->draft.fd = -1;
-    sink->step.arena = arena;
-    if (!submit(sink, work_begin)) {
-        rc = sink->failed.rc;
-        *e = sink->failed;
+    stream->runtime = runtime;
+    stream->arena = arena;
+    stream->ready = ready;
+    stream->user = user;
+    stream->condition = condition;
+    stream->temp_file.fd = -1;
+    stream->req.arena = arena;
+    if (!write_stream_submit(stream, work_create)) {
+        rc = stream->error.rc;
+        *e = stream->error;
         arena_unref(arena);
-        streams_leave(runtime);
+        stream_slot_release(runtime);
         return rc;
     }
-    *out = sink;
+    *out = stream;
     return 0;
 }
 
-size_t sink_put(struct write_stream *sink, const char *bytes, size_t len)
+size_t write_stream_write(struct write_stream *stream, const char *bytes, size_t len)
 {
-    size_t taken = 0;
-    while (taken < len && sink->failed.rc == 0) {
-        struct block *block = &sink->blocks[sink->filling];
+    size_t consumed = 0;
+    while (consumed < len && stream->error.rc == 0) {
+        struct block *block = &stream->blocks[stream->filling];
         if (block->full) {
-            sink->blocked = true;
+            stream->writer_waiting = true;
             break;
         }
-        size_t room = BLOCK - block->len, n = len - taken < room ? len - taken : room;
-        memcpy(block->bytes + block->len, bytes + taken, n);
+        size_t space = BLOCK_SIZE - block->len, n = len - consumed < space ? len - consumed : space;
+        memcpy(block->bytes + block->len, bytes + consumed, n);
         block->len += n;
-        taken += n;
-        if (block->len == BLOCK) {
+        consumed += n;
+        if (block->len == BLOCK_SIZE) {
             block->full = true;
-            sink->filling = (sink->filling + 1) % BLOCKS;
-            advance(sink);
+            stream->filling = (stream->filling + 1) % BLOCK_COUNT;
+            write_stream_advance(stream);
         }
     }
-    if (sink->failed.rc != 0) {
-        sink->blocked = false;
-        taken = len;
+    if (stream->error.rc != 0) {
+        stream->writer_waiting = false;
+        consumed = len;
     }
-    return taken;
+    return consumed;
 }
 
-void sink_finish(struct write_stream *sink)
+void write_stream_finish(struct write_stream *stream)
 {
-    sink->finishing = true;
-    if (!advance(sink))
-        tell(sink);
+    stream->finishing = true;
+    if (!write_stream_advance(stream))
+        write_stream_notify(stream);
 }
 
-bool sink_failed(const struct write_stream *sink, struct err *e)
+bool write_stream_failed(const struct write_stream *stream, struct err *e)
 {
-    if (sink->failed.rc != 0)
-        *e = sink->failed;
-    return sink->failed.rc != 0;
+    if (stream->error.rc != 0)
+        *e = stream->error;
+    return stream->error.rc != 0;
 }
 
-void sink_look(const struct write_stream *sink, struct file_version *stamp, bool *created)
+void write_stream_get_result(const struct write_stream *stream, struct file_version *version, bool *created)
 {
-    CHECK(sink->finished);
-    *stamp = sink->put.stamp;
-    *created = sink->put.created;
+    CHECK(stream->finished);
+    *version = stream->result.version;
+    *created = stream->result.created;
 }
 
-void sink_close(struct write_stream *sink)
+void write_stream_close(struct write_stream *stream)
 {
-    sink->closed = true;
-    if (!sink->busy)
-        end(sink);
+    stream->closed = true;
+    if (!stream->busy)
+        write_stream_destroy(stream);
 }

@@ -24,13 +24,13 @@ struct copy_file_output {
 };
 
 static const struct field input_fields[] = {
-    {"from", &path_type, offsetof(struct copy_file_input, from), FIELD_REQUIRED, NULL,
+    {"from", &file_path_type, offsetof(struct copy_file_input, from), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
-    {"to", &path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
+    {"to", &file_path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
      "The path of the copy, relative to the root of files", "notes/b.txt"},
-    {"replace", &flag_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
+    {"replace", &file_bool_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
      "Whether to replace a file that has that path; until the copy is whole it stays as it is", NULL},
-    {"fsync", &flag_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
+    {"fsync", &file_bool_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
      "Whether it has to be on disk before the task succeeds", NULL},
     {0},
 };
@@ -62,7 +62,7 @@ static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
         bytes_read = pread(c->from, c->buffer, BUFFER_SIZE, c->copied);
     while (bytes_read < 0 && errno == EINTR);
     if (bytes_read < 0)
-        return jail_error(e, errno, c->input->from);
+        return file_root_set_errno(e, errno, c->input->from);
     *n = (size_t)bytes_read;
     return file_write_at(c->to, c->copied, (struct str){c->buffer, *n}, c->input->to, e);
 }
@@ -80,7 +80,7 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
                            ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
                            : bytes_copied == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
     if (bytes_copied < 0 && !unsupported)
-        return jail_error(e, errno, c->input->to);
+        return file_root_set_errno(e, errno, c->input->to);
     if (!unsupported) {
         *n = (size_t)bytes_copied;
         return 0;
@@ -106,29 +106,29 @@ static int copy_all(struct copy_state *c, struct run_context *run)
 }
 
 /* Copies what is open to where `entry` says. */
-static int copy_to(const struct copy_file_input *input, int from, const struct jail_entry *entry,
+static int copy_to(const struct copy_file_input *input, int from, const struct file_root_entry *entry,
                    struct copy_file_output *output, struct run_context *run)
 {
     struct copy_state copy_state = {.input = input, .from = from};
-    struct jail_draft temp;
+    struct temp_file temp;
     struct stat stat;
-    if (!input->replace && entry->slashed)
-        return jail_error(run->e, EISDIR, input->to);
+    if (!input->replace && entry->trailing_slash)
+        return file_root_set_errno(run->e, EISDIR, input->to);
     if (!input->replace && faccessat(entry->directory, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return jail_error(run->e, EEXIST, input->to);
+        return file_root_set_errno(run->e, EEXIST, input->to);
     if (fstat(from, &stat) != 0)
-        return jail_error(run->e, errno, input->from);
-    int rc = jail_draft(run->jail, stat.st_mode & 0777, &temp, run->e);
+        return file_root_set_errno(run->e, errno, input->from);
+    int rc = temp_file_create(run->file_root, stat.st_mode & 0777, &temp, run->e);
     if (rc != 0)
         return rc;
     copy_state.to = temp.fd;
     rc = copy_all(&copy_state, run);
     free(copy_state.buffer);
     if (rc != 0) {
-        jail_drop(run->jail, &temp);
+        temp_file_discard(run->file_root, &temp);
         return rc;
     }
-    rc = jail_publish(run->jail, &temp, entry, !input->replace, input->fsync, input->to, run->e);
+    rc = temp_file_commit(run->file_root, &temp, entry, !input->replace, input->fsync, input->to, run->e);
     output->size_bytes = rc == 0 ? copy_state.copied : 0;
     return rc;
 }
@@ -136,13 +136,13 @@ static int copy_to(const struct copy_file_input *input, int from, const struct j
 static int copy_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct copy_file_input *input = in;
-    struct jail_entry entry;
+    struct file_root_entry entry;
     int from;
-    int rc = jail_open_file(run->jail, input->from, O_RDONLY, 0, &from, run->e);
+    int rc = file_root_open(run->file_root, input->from, O_RDONLY, 0, &from, run->e);
     if (rc != 0)
         return rc;
-    rc = input->replace ? jail_target(run->jail, input->to, &entry, run->e)
-                        : jail_entry(run->jail, input->to, &entry, run->e);
+    rc = input->replace ? file_root_find_target(run->file_root, input->to, &entry, run->e)
+                        : file_root_find_entry(run->file_root, input->to, &entry, run->e);
     if (rc == 0) {
         rc = copy_to(input, from, &entry, out, run);
         close(entry.directory);

@@ -27,10 +27,10 @@ static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_name
 #define CALL_OFFSET(member) offsetof(struct file_call, member)
 static const struct field step_fields[] = {
     {"op", &op_type, CALL_OFFSET(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
-    {"data", &data_type, CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
+    {"data", &file_data_type, CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
     {"lines", &file_lines_type, CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
-    {"length", &read_length_type, CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
-    {"offset", &file_distance_type, CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
+    {"length", &file_read_length_type, CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
+    {"offset", &file_seek_offset_type, CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
     {"size", &file_bytes_type, CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
     {"whence", &file_whence_type, CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
     {0},
@@ -60,7 +60,7 @@ static bool step_check(const void *data, struct check_error *check_error)
         return check_error_set(check_error, pointer, provided ? "is nothing that %s takes" : "is required by %s",
                                file_method_names[call->op]);
     }
-    if (call->op != OP_SEEK && !type_is_absent(&file_distance_type, &call->offset) && call->offset < 0)
+    if (call->op != FILE_OP_SEEK && !type_is_absent(&file_seek_offset_type, &call->offset) && call->offset < 0)
         return check_error_set(check_error, "/offset", "must be at least 0 with %s", file_method_names[call->op]);
     return true;
 }
@@ -74,10 +74,10 @@ static const struct type steps_type = {
     .kind = TYPE_ARRAY, .item = &step_type, .min = 1, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
      "The file, from the root of files on", "data.txt"},
     {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r", "As in Python's open()", NULL},
-    {"encoding", &encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
+    {"encoding", &file_encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
      "What data looks like in JSON", NULL},
     {"ops", &steps_type, offsetof(struct script_input, ops), FIELD_REQUIRED, NULL,
      "What to do, in order; the first that fails is the last", NULL},
@@ -120,7 +120,7 @@ static int run_step(const struct file_call *call, struct step_output *step, stru
     struct file_result *result = arena_alloc(run->arena, sizeof *result);
     if (result == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
-    int rc = file_method_step(call, result, run);
+    int rc = file_method_call(call, result, run);
     if (rc != 0)
         return rc;
     *step = (struct step_output){&method->function, result};
@@ -135,7 +135,7 @@ static int script_run(const void *in, void *out, struct run_context *run)
     struct step_output *steps = arena_calloc(run->arena, input->ops.count, sizeof *steps);
     if (steps == NULL)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the results");
-    int rc = file_open_step(&file, run);
+    int rc = file_op_open(&file, run);
     if (rc != 0)
         return rc;
     for (size_t i = 0; rc == 0 && i < input->ops.count; i++) {

@@ -51,7 +51,7 @@ static const struct type entry_type = {
 static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type, .min = 0, .max = ENTRIES_MAX};
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
+    {"path", &file_path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
      "The directory, relative to the root of files", "notes"},
     {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
      "List only names that sort behind this one: the last name of a truncated list gives the next", NULL},
@@ -63,7 +63,7 @@ static const struct field input_fields[] = {
 static const struct field output_fields[] = {
     {"entries", &entries_type, offsetof(struct list_directory_output, entries), FIELD_REQUIRED, NULL,
      "What is in the directory, sorted by the bytes of the names", NULL},
-    {"truncated", &flag_type, offsetof(struct list_directory_output, truncated), FIELD_REQUIRED, NULL,
+    {"truncated", &file_bool_type, offsetof(struct list_directory_output, truncated), FIELD_REQUIRED, NULL,
      "Whether there are more names behind the last one listed", "false"},
     {"skipped_non_utf8", &file_bytes_type, offsetof(struct list_directory_output, skipped_non_utf8), FIELD_REQUIRED,
      NULL, "How many entries are left out because JSON can't express their names, which are not UTF-8", "0"},
@@ -145,13 +145,13 @@ static int compare_names(const void *a, const void *b)
 
 static bool is_listed(struct str name, struct str after)
 {
-    return !str_eq(name, ".") && !str_eq(name, "..") && !str_eq(name, DRAFTS_NAME) &&
+    return !str_eq(name, ".") && !str_eq(name, "..") && !str_eq(name, TEMP_DIR_NAME) &&
            (after.at == NULL || strcmp(name.at, after.at) > 0);
 }
 
 static int list_directory_out_of_memory(struct run_context *run, struct str path)
 {
-    return jail_refuse(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
+    return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
 }
 
 static int collect_names(DIR *dir, const struct list_directory_input *input, struct names *names,
@@ -169,7 +169,7 @@ static int collect_names(DIR *dir, const struct list_directory_input *input, str
         else if (!names_add(names, name))
             return list_directory_out_of_memory(run, input->path);
     }
-    return errno == 0 ? 0 : jail_error(run->e, errno, input->path);
+    return errno == 0 ? 0 : file_root_set_errno(run->e, errno, input->path);
 }
 
 static int stat_entries(int directory, const struct names *names, struct list_directory_output *output, struct str path,
@@ -186,7 +186,7 @@ static int stat_entries(int directory, const struct names *names, struct list_di
         if (fstatat(directory, name.at, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno == ENOENT) /* it is gone since */
                 continue;
-            return jail_error(run->e, errno, path);
+            return file_root_set_errno(run->e, errno, path);
         }
         if (!arena_str(run->arena, name.at, name.len, &entry->name))
             return list_directory_out_of_memory(run, path);
@@ -213,12 +213,12 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
     struct list_directory_output *output = out;
     struct names names = {.max = (size_t)input->limit};
     int fd;
-    int rc = jail_open_directory(run->jail, input->path, &fd, run->e);
+    int rc = file_root_open_dir(run->file_root, input->path, &fd, run->e);
     if (rc != 0)
         return rc;
     DIR *dir = fdopendir(fd);
     if (dir == NULL) {
-        rc = jail_error(run->e, errno, input->path);
+        rc = file_root_set_errno(run->e, errno, input->path);
         close(fd);
         return rc;
     }

@@ -17,17 +17,17 @@ struct make_directory_output {
 };
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
      "The directory, relative to the root of files", "notes/2026"},
-    {"parents", &flag_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
+    {"parents", &file_bool_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
      "Whether to make the directories that lead to it too", NULL},
-    {"exist_ok", &flag_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
+    {"exist_ok", &file_bool_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
      "Whether it is no error when there is such a directory already", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"created", &flag_type, offsetof(struct make_directory_output, created), FIELD_REQUIRED, NULL,
+    {"created", &file_bool_type, offsetof(struct make_directory_output, created), FIELD_REQUIRED, NULL,
      "Whether it was made; false when it was there", "true"},
     {0},
 };
@@ -43,14 +43,14 @@ static const struct type output_type = {.kind = TYPE_RECORD,
 
 static int create_directory(const struct make_directory_input *input, struct run_context *run)
 {
-    struct jail_entry entry;
-    int rc = input->parents ? jail_make_parents(run->jail, input->path, run->e) : 0;
+    struct file_root_entry entry;
+    int rc = input->parents ? file_root_make_parents(run->file_root, input->path, run->e) : 0;
     if (rc == 0)
-        rc = jail_entry(run->jail, input->path, &entry, run->e);
+        rc = file_root_find_entry(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
     if (mkdirat(entry.directory, entry.name, 0777) != 0)
-        rc = jail_error(run->e, errno, input->path);
+        rc = file_root_set_errno(run->e, errno, input->path);
     close(entry.directory);
     return rc;
 }
@@ -62,8 +62,8 @@ static int make_directory_run(const void *in, void *out, struct run_context *run
     struct stat stat;
     int rc = create_directory(input, run);
     output->created = rc == 0;
-    if (rc == ERR_FILE_EXISTS && input->exist_ok && jail_stat(run->jail, input->path, true, &stat, NULL) == 0 &&
-        S_ISDIR(stat.st_mode))
+    if (rc == ERR_FILE_EXISTS && input->exist_ok &&
+        file_root_stat(run->file_root, input->path, true, &stat, NULL) == 0 && S_ISDIR(stat.st_mode))
         return 0;
     return rc;
 }

@@ -16,27 +16,27 @@ struct read_file_input {
 };
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
     {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
      "Where to begin, in bytes from the beginning of the file", NULL},
-    {"length", &read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
+    {"length", &file_read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
      "How many bytes to read at most, but no less than a character; absent: to the end of the file, or to the limit "
      "max_read_bytes (eof tells)",
      NULL},
-    {"encoding", &encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
+    {"encoding", &file_encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
      "How to give what was read: as the text it is, or as base64", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"data", &read_data_type, offsetof(struct file_piece, data), FIELD_REQUIRED, NULL, "What was read",
+    {"data", &file_read_data_type, offsetof(struct file_chunk, data), FIELD_REQUIRED, NULL, "What was read",
      "Hello, file.\n"},
-    {"read_bytes", &file_bytes_type, offsetof(struct file_piece, read_bytes), FIELD_REQUIRED, NULL,
+    {"read_bytes", &file_bytes_type, offsetof(struct file_chunk, read_bytes), FIELD_REQUIRED, NULL,
      "How many bytes of the file that is; less than asked for at its end, or where a character would be cut", "13"},
-    {"size_bytes", &file_bytes_type, offsetof(struct file_piece, size_bytes), FIELD_REQUIRED, NULL,
+    {"size_bytes", &file_bytes_type, offsetof(struct file_chunk, size_bytes), FIELD_REQUIRED, NULL,
      "The size of the file", "13"},
-    {"eof", &flag_type, offsetof(struct file_piece, eof), FIELD_REQUIRED, NULL,
+    {"eof", &file_bool_type, offsetof(struct file_chunk, eof), FIELD_REQUIRED, NULL,
      "Whether the file ends behind what was read", "true"},
     {0},
 };
@@ -44,20 +44,20 @@ static const struct field output_fields[] = {
 static const struct type input_type = {
     .kind = TYPE_RECORD, .name = "ReadFileInput", .fields = input_fields, .size = sizeof(struct read_file_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "ReadFileResult", .fields = output_fields, .size = sizeof(struct file_piece)};
+    .kind = TYPE_RECORD, .name = "ReadFileResult", .fields = output_fields, .size = sizeof(struct file_chunk)};
 
 static int read_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct read_file_input *input = in;
-    bool bounded = !type_is_absent(&read_length_type, &input->length);
+    bool bounded = !type_is_absent(&file_read_length_type, &input->length);
     int fd;
-    int rc = jail_open_file(run->jail, input->path, O_RDONLY, 0, &fd, run->e);
+    int rc = file_root_open(run->file_root, input->path, O_RDONLY, 0, &fd, run->e);
     if (rc != 0)
         return rc;
     struct file_range range = {
         .fd = fd,
         .offset = input->offset,
-        .most = bounded ? input->length : run->limits->max_read_bytes,
+        .max_bytes = bounded ? input->length : run->limits->max_read_bytes,
         .encoding = (enum encoding)input->encoding,
         .path = input->path,
     };

@@ -18,17 +18,17 @@ struct remove_file_output {
 };
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct remove_file_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct remove_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
-    {"missing_ok", &flag_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
+    {"missing_ok", &file_bool_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
      "Whether it is no error when there is no such file", NULL},
-    {"directory", &flag_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
+    {"directory", &file_bool_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
      "Whether to remove an empty directory, and nothing else", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"removed", &flag_type, offsetof(struct remove_file_output, removed), FIELD_REQUIRED, NULL,
+    {"removed", &file_bool_type, offsetof(struct remove_file_output, removed), FIELD_REQUIRED, NULL,
      "Whether there was something to remove", "true"},
     {0},
 };
@@ -42,18 +42,18 @@ static const struct type output_type = {.kind = TYPE_RECORD,
 
 static int remove_file_entry(const struct remove_file_input *input, struct run_context *run)
 {
-    struct jail_entry entry;
-    int rc = jail_entry(run->jail, input->path, &entry, run->e);
+    struct file_root_entry entry;
+    int rc = file_root_find_entry(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
     int error = unlinkat(entry.directory, entry.name, input->directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
     close(entry.directory);
     if (error == EISDIR)
-        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
-                           "this is a directory; with \"directory\": true it is removed when it is empty");
+        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
+                                   "this is a directory; with \"directory\": true it is removed when it is empty");
     if (error == ENOTDIR)
-        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
-    return error == 0 ? 0 : jail_error(run->e, error, input->path);
+        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
+    return error == 0 ? 0 : file_root_set_errno(run->e, error, input->path);
 }
 
 static int remove_file_run(const void *in, void *out, struct run_context *run)

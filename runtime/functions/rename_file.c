@@ -18,11 +18,11 @@ struct rename_file_output {
 };
 
 static const struct field input_fields[] = {
-    {"from", &path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
+    {"from", &file_path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files; of a symlink, the link itself", "notes/a.txt"},
-    {"to", &path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
+    {"to", &file_path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
      "Its new path, relative to the root of files", "notes/b.txt"},
-    {"replace", &flag_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
+    {"replace", &file_bool_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
      "Whether to replace what has that path: a file, a symlink, or by a directory an empty one", NULL},
     {0},
 };
@@ -40,16 +40,16 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct rename_file_output)};
 
-static int rename_file_entry(const struct rename_file_input *input, const struct jail_entry *from,
-                             const struct jail_entry *to, int *type, struct run_context *run)
+static int rename_file_entry(const struct rename_file_input *input, const struct file_root_entry *from,
+                             const struct file_root_entry *to, int *type, struct run_context *run)
 {
     struct stat stat;
     if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
-        return jail_error(run->e, errno, input->from);
-    if (to->slashed && !S_ISDIR(stat.st_mode))
-        return jail_refuse(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
-                           "the path ends in a slash, but what is renamed is not a directory");
-    int rc = jail_rename(from->directory, from->name, to, !input->replace, input->to, run->e);
+        return file_root_set_errno(run->e, errno, input->from);
+    if (to->trailing_slash && !S_ISDIR(stat.st_mode))
+        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
+                                   "the path ends in a slash, but what is renamed is not a directory");
+    int rc = file_root_rename(from->directory, from->name, to, !input->replace, input->to, run->e);
     if (rc == 0)
         *type = (int)file_type_of(stat.st_mode);
     return rc;
@@ -59,11 +59,11 @@ static int rename_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct rename_file_input *input = in;
     struct rename_file_output *output = out;
-    struct jail_entry from, to;
-    int rc = jail_entry(run->jail, input->from, &from, run->e);
+    struct file_root_entry from, to;
+    int rc = file_root_find_entry(run->file_root, input->from, &from, run->e);
     if (rc != 0)
         return rc;
-    rc = jail_entry(run->jail, input->to, &to, run->e);
+    rc = file_root_find_entry(run->file_root, input->to, &to, run->e);
     if (rc == 0) {
         rc = rename_file_entry(input, &from, &to, &output->type, run);
         close(to.directory);

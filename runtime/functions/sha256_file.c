@@ -27,7 +27,7 @@ struct sha256_file_output {
 static const struct type digest_type = {.kind = TYPE_STRING, .min = DIGITS, .max = DIGITS};
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct sha256_file_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct sha256_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
     {0},
 };
@@ -58,7 +58,7 @@ static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return jail_error(run->e, errno, path);
+            return file_root_set_errno(run->e, errno, path);
         if (n == 0)
             return 0;
         sha256_update(context, (size_t)n, buffer);
@@ -88,7 +88,7 @@ static int sha256_file_run(const void *in, void *out, struct run_context *run)
     struct sha256_ctx context;
     uint8_t *buffer = NULL;
     int fd;
-    int rc = jail_open_file(run->jail, input->path, O_RDONLY, 0, &fd, run->e);
+    int rc = file_root_open(run->file_root, input->path, O_RDONLY, 0, &fd, run->e);
     if (rc != 0)
         return rc;
     sha256_init(&context);

@@ -10,9 +10,9 @@ struct stat_file_input {
 };
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
-    {"follow", &flag_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
+    {"follow", &file_bool_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
      "Whether, of a symlink, to look at what it leads to instead of the link", NULL},
     {0},
 };
@@ -24,7 +24,7 @@ static int stat_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct stat_file_input *input = in;
     struct stat stat;
-    int rc = jail_stat(run->jail, input->path, input->follow, &stat, run->e);
+    int rc = file_root_stat(run->file_root, input->path, input->follow, &stat, run->e);
     return rc != 0 ? rc : file_stat_from(&stat, run->arena, out, run->e);
 }
 

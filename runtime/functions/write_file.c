@@ -26,20 +26,20 @@ struct write_file_output {
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = write_mode_names};
 
 static const struct field input_fields[] = {
-    {"path", &path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
+    {"path", &file_path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
-    {"data", &data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "What to write",
+    {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "What to write",
      "Hello, file.\n"},
-    {"encoding", &encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
+    {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
      "What data is: the text to write, or the bytes to write in base64", NULL},
     {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
      "Mode w replaces what is in the file, a appends to it, x takes only a file that does not exist; all make one",
      NULL},
-    {"create_parents", &flag_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
+    {"create_parents", &file_bool_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
      "Whether to make the directories that lead to the file", NULL},
-    {"fsync", &flag_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
+    {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
      "Whether it has to be on disk before the task succeeds", NULL},
-    {"atomic", &flag_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
+    {"atomic", &file_bool_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
      "Whether whoever reads, even after a crash, has to find the old file or the new one and nothing between", NULL},
     {0},
 };
@@ -74,8 +74,8 @@ static const struct type output_type = {
 /* A file that is open to be written in place. */
 struct target {
     int fd;
-    bool created;            /* by us: it goes again when writing fails */
-    struct jail_entry entry; /* only then */
+    bool created;                 /* by us: it goes again when writing fails */
+    struct file_root_entry entry; /* only then */
 };
 
 enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
@@ -83,16 +83,16 @@ enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file mea
 /* Makes the file. 0, or FILE_EXISTS and the like. */
 static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
-    struct jail_entry entry;
-    int rc = input->mode == MODE_X ? jail_entry(run->jail, input->path, &entry, run->e)
-                                   : jail_target(run->jail, input->path, &entry, run->e);
+    struct file_root_entry entry;
+    int rc = input->mode == MODE_X ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+                                   : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    int fd = entry.slashed ? -1
-                           : openat(entry.directory, entry.name,
-                                    flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    int fd = entry.trailing_slash ? -1
+                                  : openat(entry.directory, entry.name,
+                                           flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (fd < 0) {
-        rc = jail_error(run->e, entry.slashed ? EISDIR : errno, input->path);
+        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : errno, input->path);
         close(entry.directory);
         return rc;
     }
@@ -106,7 +106,7 @@ static int open_target(const struct write_file_input *input, struct run_context 
     if (input->mode == MODE_X)
         return create_target(input, flags, run, out);
     for (int i = 0; i < OPEN_TRIES; i++) {
-        rc = jail_open_file(run->jail, input->path, flags, 0, &fd, run->e);
+        rc = file_root_open(run->file_root, input->path, flags, 0, &fd, run->e);
         if (rc == 0)
             *out = (struct target){.fd = fd};
         if (rc != ERR_FILE_NOT_FOUND)
@@ -129,7 +129,7 @@ static int close_target(struct target *target, int rc, struct str path, struct e
     if (target->created)
         close(target->entry.directory);
     if (close(target->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
-        return jail_error(e, errno, path);
+        return file_root_set_errno(e, errno, path);
     return rc;
 }
 
@@ -138,10 +138,10 @@ static int write_file_finish(struct target *target, const struct write_file_inpu
 {
     struct stat stat;
     if (input->fsync && fsync(target->fd) != 0)
-        return jail_error(e, errno, input->path);
-    int rc = input->fsync && target->created ? jail_sync(&target->entry, input->path, e) : 0;
+        return file_root_set_errno(e, errno, input->path);
+    int rc = input->fsync && target->created ? file_root_sync_dir(&target->entry, input->path, e) : 0;
     if (rc == 0 && fstat(target->fd, &stat) != 0)
-        rc = jail_error(e, errno, input->path);
+        rc = file_root_set_errno(e, errno, input->path);
     if (rc == 0)
         output->size_bytes = stat.st_size;
     return rc;
@@ -151,26 +151,27 @@ static int write_file_finish(struct target *target, const struct write_file_inpu
 static int write_atomic(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
                         struct run_context *run)
 {
-    struct jail_entry entry;
-    struct jail_draft temp;
+    struct file_root_entry entry;
+    struct temp_file temp;
     bool exclusive = input->mode == MODE_X;
-    int rc = exclusive ? jail_entry(run->jail, input->path, &entry, run->e)
-                       : jail_target(run->jail, input->path, &entry, run->e);
+    int rc = exclusive ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+                       : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    if (exclusive && (entry.slashed || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
-        rc = jail_error(run->e, entry.slashed ? EISDIR : EEXIST, input->path);
+    if (exclusive && (entry.trailing_slash || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
+        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : EEXIST, input->path);
     if (rc == 0)
-        rc = jail_draft(run->jail, 0666, &temp, run->e);
+        rc = temp_file_create(run->file_root, 0666, &temp, run->e);
     if (rc != 0)
         goto err_after_entry;
     rc = file_write_at(temp.fd, 0, bytes, input->path, run->e);
     if (rc == 0 && run_canceled(run))
         rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more; it is as it was");
     if (rc == 0)
-        rc = jail_publish(run->jail, &temp, &entry, exclusive, input->fsync || input->atomic, input->path, run->e);
+        rc = temp_file_commit(run->file_root, &temp, &entry, exclusive, input->fsync || input->atomic, input->path,
+                              run->e);
     else
-        jail_drop(run->jail, &temp);
+        temp_file_discard(run->file_root, &temp);
     if (rc == 0)
         output->size_bytes = (int64_t)bytes.len;
 err_after_entry:
@@ -199,7 +200,7 @@ static int write_in_place(const struct write_file_input *input, struct str bytes
         if (rc == 0)
             rc = file_write_at(target.fd, 0, bytes, input->path, run->e);
         if (rc == 0 && ftruncate(target.fd, (off_t)bytes.len) != 0)
-            rc = jail_error(run->e, errno, input->path);
+            rc = file_root_set_errno(run->e, errno, input->path);
     }
     if (rc == 0)
         rc = write_file_finish(&target, input, output, run->e);
@@ -216,7 +217,7 @@ static int write_file_run(const void *in, void *out, struct run_context *run)
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
     int rc = file_decode(input->data, (enum encoding)input->encoding, scratch, &bytes, run->e);
     if (rc == 0 && input->create_parents)
-        rc = jail_make_parents(run->jail, input->path, run->e);
+        rc = file_root_make_parents(run->file_root, input->path, run->e);
     if (rc == 0)
         rc = input->atomic ? write_atomic(input, bytes, output, run) : write_in_place(input, bytes, output, run);
     output->written_bytes = rc == 0 ? (int64_t)bytes.len : 0;

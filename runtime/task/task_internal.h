@@ -24,7 +24,7 @@ struct runtime {
     struct pool *threads[MAX_POOLS]; /* owned, in the order of limits.pools */
     struct pool *processes;          /* owned; NULL: switched off */
     struct pool *files;              /* owned; NULL: switched off */
-    struct file_root *jail;          /* owned; NULL: likewise */
+    struct file_root *file_root;     /* owned; NULL: likewise */
     struct open_files *open_files;   /* owned; NULL: likewise */
     int pid, tid;                    /* of the loop thread */
     bool draining;                   /* task_drain() is at work, further down the stack */

@@ -182,7 +182,7 @@ static void on_sink(struct write_stream *sink, const struct err *e, void *user)
     struct file_version stamp = {0};
     bool created = false;
     if (e->rc == 0)
-        sink_look(sink, &stamp, &created);
+        write_stream_get_result(sink, &stamp, &created);
     api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->response);
     become_ready(exchange);
 }
@@ -197,7 +197,8 @@ static void begin_sink(struct exchange *exchange)
     exchange->path = outcome.path;
     if (outcome.kind == OUTCOME_REPLY)
         exchange->response = outcome.response;
-    else if (sink_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink, &e) != 0)
+    else if (write_stream_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink,
+                               &e) != 0)
         response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         task_drain(context->runtime);
@@ -208,7 +209,7 @@ static void begin_sink(struct exchange *exchange)
 bool exchange_streams_body(const struct exchange *exchange)
 {
     struct err e;
-    return exchange->sink != NULL && !sink_failed(exchange->sink, &e);
+    return exchange->sink != NULL && !write_stream_failed(exchange->sink, &e);
 }
 
 /* Once it has failed, what comes is thrown away, as for any other body that was refused. */
@@ -216,11 +217,11 @@ static enum exchange_step put(struct exchange *exchange, const char *bytes, size
 {
     struct err e;
     size_t len = *taken;
-    *taken = sink_put(exchange->sink, bytes, len);
+    *taken = write_stream_write(exchange->sink, bytes, len);
     task_drain(exchange->context->runtime);
     if (*taken < len)
         return EXCHANGE_WAITS;
-    if (!sink_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
+    if (!write_stream_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
         return EXCHANGE_GOES_ON;
     response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     return EXCHANGE_BREAKS;
@@ -229,7 +230,7 @@ static enum exchange_step put(struct exchange *exchange, const char *bytes, size
 static enum exchange_step finish_sink(struct exchange *exchange)
 {
     exchange->stage = STAGE_SUBMITTING;
-    sink_finish(exchange->sink);
+    write_stream_finish(exchange->sink);
     return run_on(exchange);
 }
 
@@ -244,7 +245,7 @@ static void on_source(struct read_stream *source, const struct err *e, void *use
         return;
     }
     if (e->rc == 0)
-        source_look(source, &stamp);
+        read_stream_get_version(source, &stamp);
     api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->response);
     become_ready(exchange);
 }
@@ -255,7 +256,7 @@ static enum exchange_step open_source(struct exchange *exchange, struct str path
     struct err e;
     exchange->path = path;
     exchange->stage = STAGE_SUBMITTING;
-    if (source_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
+    if (read_stream_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
         response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
         return EXCHANGE_ANSWERS;
     }
@@ -264,7 +265,7 @@ static enum exchange_step open_source(struct exchange *exchange, struct str path
 
 ssize_t exchange_take(struct exchange *exchange, char *out, size_t most)
 {
-    ssize_t n = source_take(exchange->source, out, most);
+    ssize_t n = read_stream_read(exchange->source, out, most);
     task_drain(exchange->context->runtime);
     return n;
 }
@@ -406,9 +407,9 @@ void exchange_end(struct exchange *exchange)
 {
     CHECK(exchange->task == NULL);
     if (exchange->source != NULL)
-        source_close(exchange->source);
+        read_stream_close(exchange->source);
     if (exchange->sink != NULL)
-        sink_close(exchange->sink);
+        write_stream_close(exchange->sink);
     writer_free(&exchange->body);
     response_free(&exchange->response);
     arena_unref(exchange->request.arena);

@@ -15,36 +15,36 @@
 struct streams {
     struct tree *tree;
     struct fixture *f;
-    int told, rc; /* by a source or a sink: how often, and what last */
+    int callbacks, rc; /* by a source or a sink: how often, and what last */
 };
 
-static void on_source(struct read_stream *source, const struct err *e, void *user)
+static void on_read_ready(struct read_stream *reader, const struct err *e, void *user)
 {
     struct streams *s = user;
-    (void)source;
-    s->told++;
+    (void)reader;
+    s->callbacks++;
     s->rc = e->rc;
 }
 
-static void on_sink(struct write_stream *sink, const struct err *e, void *user)
+static void on_write_ready(struct write_stream *writer, const struct err *e, void *user)
 {
     struct streams *s = user;
-    (void)sink;
-    s->told++;
+    (void)writer;
+    s->callbacks++;
     s->rc = e->rc;
 }
 
-static bool is_told(const void *of)
+static bool callback_ran(const void *arg)
 {
-    return ((const struct streams *)of)->told > 0;
+    return ((const struct streams *)arg)->callbacks > 0;
 }
 
-static bool none_left(const void *of)
+static bool all_streams_closed(const void *arg)
 {
-    return ((const struct streams *)of)->f->runtime->streams == 0;
+    return ((const struct streams *)arg)->f->runtime->streams == 0;
 }
 
-static int setup(void **state)
+static int stream_setup(void **state)
 {
     static struct streams s; /* one test at a time */
     s = (struct streams){.tree = tree_new(NULL, NULL)};
@@ -64,95 +64,96 @@ static int setup(void **state)
     return s.f == NULL ? -1 : 0;
 }
 
-static int teardown(void **state)
+static int stream_teardown(void **state)
 {
     struct streams *s = *state;
     bool ok = fixture_free(s->f);
     return tree_free(s->tree) && ok ? 0 : -1;
 }
 
-static int open_source(struct streams *s, struct read_stream **out, struct err *e)
+static int open_read_stream(struct streams *s, struct read_stream **out, struct err *e)
 {
-    return source_open(s->f->runtime, STR("a.txt"), on_source, s, out, e);
+    return read_stream_open(s->f->runtime, STR("a.txt"), on_read_ready, s, out, e);
 }
 
-static int open_sink(struct streams *s, struct write_stream **out, struct err *e)
+static int open_write_stream(struct streams *s, struct write_stream **out, struct err *e)
 {
-    return sink_open(s->f->runtime, STR("b.txt"), NULL, on_sink, s, out, e);
+    return write_stream_open(s->f->runtime, STR("b.txt"), NULL, on_write_ready, s, out, e);
 }
 
-static void those_beyond_the_limit_are_refused(void **state)
+static void streams_over_limit_are_rejected(void **state)
 {
     struct streams *s = *state;
-    struct read_stream *source, *no_source;
-    struct write_stream *sink, *no_sink;
+    struct read_stream *reader, *rejected_reader;
+    struct write_stream *writer, *rejected_writer;
     struct err e = {0};
-    assert_int_equal(open_source(s, &source, &e), 0);
-    assert_int_equal(open_sink(s, &sink, &e), 0);
-    assert_int_equal(open_source(s, &no_source, &e), ERR_TOO_MANY_STREAMS);
-    assert_int_equal(open_sink(s, &no_sink, &e), ERR_TOO_MANY_STREAMS);
+    assert_int_equal(open_read_stream(s, &reader, &e), 0);
+    assert_int_equal(open_write_stream(s, &writer, &e), 0);
+    assert_int_equal(open_read_stream(s, &rejected_reader, &e), ERR_TOO_MANY_STREAMS);
+    assert_int_equal(open_write_stream(s, &rejected_writer, &e), ERR_TOO_MANY_STREAMS);
     assert_string_equal(e.msg, "2 files are on their way in or out, and the limit max_streams is 2; try again later");
-    assert_true(run_until(s->f, is_told, s));
+    assert_true(run_until(s->f, callback_ran, s));
     assert_int_equal(s->rc, 0);
 
-    source_close(source);
-    assert_int_equal(open_sink(s, &no_sink, &e), ERR_TOO_MANY_STREAMS); /* its descriptor is not closed yet */
+    read_stream_close(reader);
+    assert_int_equal(open_write_stream(s, &rejected_writer, &e),
+                     ERR_TOO_MANY_STREAMS); /* its descriptor is not closed yet */
     assert_true(run_until_idle(s->f));
-    assert_int_equal(open_source(s, &source, &e), 0);
-    sink_close(sink);
-    source_close(source);
-    assert_true(run_until(s->f, none_left, s));
+    assert_int_equal(open_read_stream(s, &reader, &e), 0);
+    write_stream_close(writer);
+    read_stream_close(reader);
+    assert_true(run_until(s->f, all_streams_closed, s));
     assert_true(run_until_idle(s->f));
 }
 
-static void one_that_could_not_be_opened_counts_until_it_is_closed(void **state)
+static void failed_open_counts_until_close(void **state)
 {
     struct streams *s = *state;
-    struct read_stream *source;
+    struct read_stream *reader;
     struct err e = {0};
-    assert_int_equal(source_open(s->f->runtime, STR("missing"), on_source, s, &source, &e), 0);
-    assert_true(run_until(s->f, is_told, s));
+    assert_int_equal(read_stream_open(s->f->runtime, STR("missing"), on_read_ready, s, &reader, &e), 0);
+    assert_true(run_until(s->f, callback_ran, s));
     assert_int_equal(s->rc, ERR_FILE_NOT_FOUND);
     assert_int_equal(s->f->runtime->streams, 1);
-    source_close(source);
+    read_stream_close(reader);
     assert_int_equal(s->f->runtime->streams, 0);
 }
 
-static void one_that_is_refused_for_want_of_memory_does_not_count(void **state)
+static void out_of_memory_releases_slot(void **state)
 {
     struct streams *s = *state;
     for (int kind = 0; kind < 2; kind++) {
         unsigned long n = 0;
         int rc;
         do {
-            struct read_stream *source;
-            struct write_stream *sink;
+            struct read_stream *reader;
+            struct write_stream *writer;
             struct err e = {0};
             alloc_fail_at(++n);
-            rc = kind == 0 ? open_source(s, &source, &e) : open_sink(s, &sink, &e);
+            rc = kind == 0 ? open_read_stream(s, &reader, &e) : open_write_stream(s, &writer, &e);
             alloc_fail_at(0);
             assert_int_equal(s->f->runtime->streams, rc == 0 ? 1 : 0);
             if (rc != 0)
                 assert_int_equal(rc, ERR_OUT_OF_MEMORY);
             else if (kind == 0)
-                source_close(source);
+                read_stream_close(reader);
             else
-                sink_close(sink);
+                write_stream_close(writer);
         } while (rc != 0);
         assert_true(n > 4);
-        assert_true(run_until(s->f, none_left, s));
+        assert_true(run_until(s->f, all_streams_closed, s));
         assert_true(run_until_idle(s->f));
     }
 }
 
-#define STREAMS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_setup, stream_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STREAMS_TEST(those_beyond_the_limit_are_refused),
-        STREAMS_TEST(one_that_could_not_be_opened_counts_until_it_is_closed),
-        STREAMS_TEST(one_that_is_refused_for_want_of_memory_does_not_count),
+        STREAM_TEST(streams_over_limit_are_rejected),
+        STREAM_TEST(failed_open_counts_until_close),
+        STREAM_TEST(out_of_memory_releases_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-static const char path_in_temp_dir[] = DRAFTS_NAME "/x"; /* no path to go */
+static const char path_in_temp_dir[] = TEMP_DIR_NAME "/x"; /* no path to go */
 
 static void full_path(const struct tree *t, const char *path, char escapes_seen[8192])
 {
@@ -27,7 +27,7 @@ static void full_path(const struct tree *t, const char *path, char escapes_seen[
 
 static void expect_text(struct tree *t, const char *field, struct str text)
 {
-    struct str found = tree_text(t, field);
+    struct str found = tree_output_str(t, field);
     assert_int_equal(found.len, text.len);
     assert_memory_equal(found.at, text.at, text.len + 1); /* a NUL behind it */
 }
@@ -86,43 +86,43 @@ static void write_file_modes(void **state)
     static const char *const atomic[] = {"false", "true"};
     for (size_t i = 0; i < 2; i++) {
         expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "hello, file", "atomic", atomic[i], NULL));
-        assert_int_equal(tree_integer(t, "written_bytes"), 11);
-        assert_int_equal(tree_integer(t, "size_bytes"), 11);
-        assert_true(tree_holds(t, "a", "hello, file"));
+        assert_int_equal(tree_output_integer(t, "written_bytes"), 11);
+        assert_int_equal(tree_output_integer(t, "size_bytes"), 11);
+        assert_true(tree_file_equals(t, "a", "hello, file"));
         expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "less", "atomic", atomic[i], NULL));
-        assert_true(tree_holds(t, "a", "less"));
-        assert_int_equal(tree_integer(t, "size_bytes"), 4);
+        assert_true(tree_file_equals(t, "a", "less"));
+        assert_int_equal(tree_output_integer(t, "size_bytes"), 4);
         expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "", "atomic", atomic[i], "fsync", "true", NULL));
-        assert_true(tree_holds(t, "a", ""));
+        assert_true(tree_file_equals(t, "a", ""));
         expect_error(t, tree_call(t, "write_file", "path", "a", "data", "b", "mode", "x", "atomic", atomic[i], NULL),
                      ERR_FILE_EXISTS);
-        assert_true(tree_holds(t, "a", ""));
+        assert_true(tree_file_equals(t, "a", ""));
         expect_ok(t, tree_call(t, "write_file", "path", i == 0 ? "x0" : "x1", "data", "b", "mode", "x", "atomic",
                                atomic[i], "fsync", "true", NULL));
-        assert_true(tree_holds(t, i == 0 ? "x0" : "x1", "b"));
+        assert_true(tree_file_equals(t, i == 0 ? "x0" : "x1", "b"));
     }
     expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "one ", "mode", "a", NULL));
     expect_ok(t, tree_call(t, "write_file", "path", "a", "data", "two", "mode", "a", "fsync", "true", NULL));
-    assert_int_equal(tree_integer(t, "written_bytes"), 3);
-    assert_int_equal(tree_integer(t, "size_bytes"), 7);
-    assert_true(tree_holds(t, "a", "one two"));
+    assert_int_equal(tree_output_integer(t, "written_bytes"), 3);
+    assert_int_equal(tree_output_integer(t, "size_bytes"), 7);
+    assert_true(tree_file_equals(t, "a", "one two"));
     expect_ok(t, tree_call(t, "write_file", "path", "appended", "data", "x", "mode", "a", NULL));
-    assert_true(tree_holds(t, "appended", "x"));
+    assert_true(tree_file_equals(t, "appended", "x"));
     expect_error(t, tree_call(t, "write_file", "path", "a", "data", "x", "mode", "a", "atomic", "true", NULL),
                  ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "/atomic"));
-    assert_int_equal(tree_drafts(t), 0);
+    assert_int_equal(tree_count_temp_files(t), 0);
 }
 
 static void write_file_binary_data(void **state)
 {
     struct tree *t = *state;
-    expect_ok(t, tree_call_with(t, "write_file", "data", STR("a\0b"), "path", "nul", NULL));
-    assert_int_equal(tree_integer(t, "size_bytes"), 3);
+    expect_ok(t, tree_call_data(t, "write_file", "data", STR("a\0b"), "path", "nul", NULL));
+    assert_int_equal(tree_output_integer(t, "size_bytes"), 3);
     expect_ok(t, tree_call(t, "read_file", "path", "nul", NULL));
     expect_text(t, "data", STR("a\0b"));
     expect_ok(t, tree_call(t, "write_file", "path", "b", "data", "AP+A", "encoding", "base64", NULL));
-    assert_int_equal(tree_integer(t, "written_bytes"), 3);
+    assert_int_equal(tree_output_integer(t, "written_bytes"), 3);
     expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
     expect_error(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
@@ -144,7 +144,7 @@ static void write_file_in_directories(void **state)
     expect_ok(t, tree_call(t, "write_file", "path", "a/b/c", "data", "x", "create_parents", "true", NULL));
     expect_ok(
         t, tree_call(t, "write_file", "path", "d/e/f", "data", "x", "create_parents", "true", "atomic", "true", NULL));
-    assert_true(tree_holds(t, "a/b/c", "x") && tree_holds(t, "d/e/f", "x"));
+    assert_true(tree_file_equals(t, "a/b/c", "x") && tree_file_equals(t, "d/e/f", "x"));
     static const char *const modes[] = {"w", "a", "x"};
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         assert_int_not_equal(tree_call(t, "write_file", "path", "a/b", "data", "x", "mode", modes[i], NULL), 0);
@@ -164,21 +164,21 @@ static void write_file_in_directories(void **state)
 static void symlinks_inside_root_are_followed(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_directory(t, "d") && tree_put(t, "d/file", "old") && tree_link(t, "d/file", "link"));
-    assert_true(tree_link(t, "d/new", "dangling") && tree_link(t, "d/newer", "dangling2") &&
-                tree_link(t, "../link", "d/2"));
+    assert_true(tree_mkdir(t, "d") && tree_write_file(t, "d/file", "old") && tree_symlink(t, "d/file", "link"));
+    assert_true(tree_symlink(t, "d/new", "dangling") && tree_symlink(t, "d/newer", "dangling2") &&
+                tree_symlink(t, "../link", "d/2"));
     expect_ok(t, tree_call(t, "write_file", "path", "link", "data", "one", NULL));
-    assert_true(tree_holds(t, "d/file", "one"));
+    assert_true(tree_file_equals(t, "d/file", "one"));
     expect_ok(t, tree_call(t, "write_file", "path", "d/2", "data", "two", "atomic", "true", NULL));
-    assert_true(tree_holds(t, "d/file", "two"));
+    assert_true(tree_file_equals(t, "d/file", "two"));
     expect_ok(t, tree_call(t, "write_file", "path", "link", "data", "!", "mode", "a", NULL));
-    assert_true(tree_holds(t, "d/file", "two!"));
+    assert_true(tree_file_equals(t, "d/file", "two!"));
     expect_error(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", NULL), ERR_FILE_EXISTS);
     expect_error(t, tree_call(t, "write_file", "path", "dangling", "data", "x", "mode", "x", "atomic", "true", NULL),
                  ERR_FILE_EXISTS);
     expect_ok(t, tree_call(t, "write_file", "path", "dangling", "data", "three", NULL));
     expect_ok(t, tree_call(t, "write_file", "path", "dangling2", "data", "four", "atomic", "true", NULL));
-    assert_true(tree_holds(t, "d/new", "three") && tree_holds(t, "d/newer", "four"));
+    assert_true(tree_file_equals(t, "d/new", "three") && tree_file_equals(t, "d/newer", "four"));
     char path[8192], target[64];
     full_path(t, "link", path);
     assert_int_equal(readlink(path, target, sizeof target), 6); /* still a link */
@@ -186,7 +186,7 @@ static void symlinks_inside_root_are_followed(void **state)
     expect_text(t, "data", STR("two!"));
     expect_ok(t, tree_call(t, "sha256_file", "path", "link", NULL));
     expect_ok(t, tree_call(t, "copy_file", "from", "link", "to", "dangling", "replace", "true", NULL));
-    assert_true(tree_holds(t, "d/new", "two!"));
+    assert_true(tree_file_equals(t, "d/new", "two!"));
 }
 
 static void created_files_honor_umask(void **state)
@@ -219,7 +219,7 @@ static void no_space_preserves_file(void **state)
     struct tree *t = *state;
     static char large_data[LARGE_LEN + 1];
     memset(large_data, 'n', LARGE_LEN);
-    assert_true(tree_put_bytes(t, "old", 'o', OLD_LEN) && tree_link(t, "old", "link"));
+    assert_true(tree_fill_file(t, "old", 'o', OLD_LEN) && tree_symlink(t, "old", "link"));
     uint64_t before = free_blocks(t);
     static const char *const write_file_modes[][4] = {
         /* path, mode, atomic */
@@ -233,23 +233,24 @@ static void no_space_preserves_file(void **state)
                                write_file_modes[i][1], "atomic", write_file_modes[i][2], NULL),
                      ERR_INSUFFICIENT_STORAGE);
         assert_non_null(strstr(t->e.msg, "there is no space left"));
-        assert_true(tree_holds_bytes(t, "old", 'o', OLD_LEN));
+        assert_true(tree_file_is_filled(t, "old", 'o', OLD_LEN));
         assert_false(tree_exists(t, "new"));
-        assert_int_equal(tree_drafts(t), 0);
+        assert_int_equal(tree_count_temp_files(t), 0);
         assert_int_equal(free_blocks(t), before);
     }
     large_data[OLD_LEN] = '\0'; /* the file itself would fit, not beside the old one twice */
-    assert_true(tree_put_bytes(t, "other", 'p', OLD_LEN));
+    assert_true(tree_fill_file(t, "other", 'p', OLD_LEN));
     before = free_blocks(t);
     expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
                  ERR_INSUFFICIENT_STORAGE);
     expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "new", NULL), ERR_INSUFFICIENT_STORAGE);
     expect_error(t, tree_call(t, "write_file", "path", "other", "data", large_data, "atomic", "true", NULL),
                  ERR_INSUFFICIENT_STORAGE);
-    assert_true(tree_holds_bytes(t, "other", 'p', OLD_LEN) && !tree_exists(t, "new") && tree_drafts(t) == 0);
+    assert_true(tree_file_is_filled(t, "other", 'p', OLD_LEN) && !tree_exists(t, "new") &&
+                tree_count_temp_files(t) == 0);
     assert_int_equal(free_blocks(t), before);
     expect_ok(t, tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* in place it does */
-    assert_true(tree_holds_bytes(t, "other", 'n', OLD_LEN));
+    assert_true(tree_file_is_filled(t, "other", 'n', OLD_LEN));
 }
 
 /* Helpers for open files promise the same. */
@@ -261,15 +262,15 @@ static void no_space_at_offset_preserves_file(void **state)
     int64_t size;
     bool reserved = false;
     int fd;
-    assert_true(tree_put_bytes(t, "old", 'o', OLD_LEN));
+    assert_true(tree_fill_file(t, "old", 'o', OLD_LEN));
     uint64_t before = free_blocks(t);
     static const int64_t offsets[] = {0, 1, OLD_LEN - 1, OLD_LEN, OLD_LEN + 5000, 1 << 20};
-    assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_root_open(t->file_root, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
     for (size_t i = 0; i < COUNT_OF(offsets); i++) {
         assert_int_equal(file_write_at(fd, offsets[i], bytes, STR("old"), &t->e), ERR_INSUFFICIENT_STORAGE);
         assert_int_equal(file_reserve(fd, offsets[i], LARGE_LEN, &reserved, STR("old"), &t->e),
                          ERR_INSUFFICIENT_STORAGE);
-        assert_true(tree_holds_bytes(t, "old", 'o', OLD_LEN));
+        assert_true(tree_file_is_filled(t, "old", 'o', OLD_LEN));
         assert_int_equal(free_blocks(t), before);
     }
     assert_int_equal(file_reserve(fd, 0, OLD_LEN, &reserved, STR("old"), &t->e), 0);
@@ -279,7 +280,7 @@ static void no_space_at_offset_preserves_file(void **state)
     assert_int_equal(fstat(fd, &stat), 0);
     assert_int_equal(stat.st_size, OLD_LEN + 13);
     close(fd);
-    assert_int_equal(jail_open_file(t->jail, STR("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
+    assert_int_equal(file_root_open(t->file_root, STR("old"), O_WRONLY | O_APPEND, 0, &fd, &t->e), 0);
     assert_int_equal(file_append(fd, bytes, STR("old"), &size, &t->e), ERR_INSUFFICIENT_STORAGE);
     assert_int_equal(file_append(fd, STR("!"), STR("old"), &size, &t->e), 0);
     assert_int_equal(size, OLD_LEN + 14);
@@ -301,7 +302,7 @@ static void *append_until_full(void *arg)
     int64_t size;
     int fd, failures = 0;
     memset(record, a->byte, sizeof record);
-    if (jail_open_file(a->t->jail, STR("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
+    if (file_root_open(a->t->file_root, STR("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
         return NULL;
     while (failures < 20) { /* there may be space again when another one gives some back */
         int rc = file_append(fd, (struct str){record, RECORD}, STR("log"), &size, NULL);
@@ -319,7 +320,7 @@ static void no_space_with_concurrent_appends(void **state)
     for (int round = 0; round < 50; round++) {
         struct appender a = {.t = t, .byte = 'a'}, b = {.t = t, .byte = 'b'};
         pthread_t thread;
-        assert_true(tree_put(t, "log", ""));
+        assert_true(tree_write_file(t, "log", ""));
         assert_int_equal(pthread_create(&thread, NULL, append_until_full, &b), 0);
         append_until_full(&a);
         pthread_join(thread, NULL);
@@ -348,16 +349,16 @@ static void failed_write_is_rolled_back(void **state)
     static char large_data[LARGE_LEN + 1];
     struct rlimit before, small;
     memset(large_data, 'n', LARGE_LEN);
-    jail_free(t->jail);
-    t->jail = NULL;
+    file_root_free(t->file_root);
+    t->file_root = NULL;
     char path[8192];
     full_path(t, "ram", path);
     assert_true(tree_mount(t, "ram", "ramfs", ""));
-    assert_int_equal(jail_new(path, &t->jail, &t->e), 0);
-    assert_true(tree_put_bytes(t, "ram/old", 'o', OLD_LEN));
+    assert_int_equal(file_root_new(path, &t->file_root, &t->e), 0);
+    assert_true(tree_fill_file(t, "ram/old", 'o', OLD_LEN));
     bool reserved = true;
     int fd;
-    assert_int_equal(jail_open_file(t->jail, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_int_equal(file_root_open(t->file_root, STR("old"), O_RDWR, 0, &fd, &t->e), 0);
     assert_int_equal(file_reserve(fd, 0, OLD_LEN, &reserved, STR("old"), &t->e), 0);
     close(fd);
     assert_false(reserved);
@@ -372,21 +373,21 @@ static void failed_write_is_rolled_back(void **state)
         int rc = tree_call(t, "write_file", "path", paths[i % 2], "data", large_data, "mode", modes[i / 2], NULL);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         expect_error(t, rc, i == 4 ? ERR_FILE_EXISTS : ERR_INSUFFICIENT_STORAGE);
-        assert_true(tree_holds_bytes(t, "ram/old", 'o', OLD_LEN) && !tree_exists(t, "ram/new"));
+        assert_true(tree_file_is_filled(t, "ram/old", 'o', OLD_LEN) && !tree_exists(t, "ram/new"));
     }
     expect_ok(t, tree_call(t, "write_file", "path", "old", "data", large_data, NULL));
-    assert_true(tree_holds_bytes(t, "ram/old", 'n', LARGE_LEN));
+    assert_true(tree_file_is_filled(t, "ram/old", 'n', LARGE_LEN));
     expect_ok(t, tree_call(t, "write_file", "path", "new", "data", large_data, NULL));
     expect_ok(t, tree_call(t, "copy_file", "from", "new", "to", "copy", NULL));
-    assert_true(tree_holds_bytes(t, "ram/copy", 'n', LARGE_LEN));
-    jail_free(t->jail);
-    t->jail = NULL;
+    assert_true(tree_file_is_filled(t, "ram/copy", 'n', LARGE_LEN));
+    file_root_free(t->file_root);
+    t->file_root = NULL;
 }
 
 static void mounted_file_systems_in_root(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_put(t, "a", "text"));
+    assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_write_file(t, "a", "text"));
     expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
     expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
     expect_ok(t, tree_call(t, "read_file", "path", "m/a", NULL));
@@ -399,9 +400,9 @@ static void mounted_file_systems_in_root(void **state)
     expect_ok(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
     expect_ok(t,
               tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
-    assert_true(tree_holds(t, "c", "y"));
+    assert_true(tree_file_equals(t, "c", "y"));
     expect_error(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    assert_int_equal(tree_drafts(t), 0);
+    assert_int_equal(tree_count_temp_files(t), 0);
 }
 
 /* -- read_file ------------------------------------------------------------------------------------------------------- */
@@ -409,17 +410,17 @@ static void mounted_file_systems_in_root(void **state)
 static void expect_chunk(struct tree *t, struct str data, int64_t read_bytes, bool eof)
 {
     expect_text(t, "data", data);
-    assert_int_equal(tree_integer(t, "read_bytes"), read_bytes);
-    assert_int_equal(tree_integer(t, "eof"), eof);
+    assert_int_equal(tree_output_integer(t, "read_bytes"), read_bytes);
+    assert_int_equal(tree_output_integer(t, "eof"), eof);
 }
 
 static void read_file_ranges(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_put(t, "a", "0123456789") && tree_put(t, "empty", ""));
+    assert_true(tree_write_file(t, "a", "0123456789") && tree_write_file(t, "empty", ""));
     expect_ok(t, tree_call(t, "read_file", "path", "a", NULL));
     expect_chunk(t, STR("0123456789"), 10, true);
-    assert_int_equal(tree_integer(t, "size_bytes"), 10);
+    assert_int_equal(tree_output_integer(t, "size_bytes"), 10);
     expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "3", "length", "4", NULL));
     expect_chunk(t, STR("3456"), 4, false);
     expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", "6", "length", "4", NULL));
@@ -442,21 +443,21 @@ static void read_file_honors_limit(void **state)
 {
     struct tree *t = *state;
     t->limits.max_read_bytes = 4;
-    assert_true(tree_put(t, "a", "0123456789"));
+    assert_true(tree_write_file(t, "a", "0123456789"));
     expect_ok(t, tree_call(t, "read_file", "path", "a", NULL));
     expect_chunk(t, STR("0123"), 4, false);
     expect_ok(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
     expect_error(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
     assert_string_equal(t->e.msg, "must be at most 4");
-    assert_string_equal(read_length_type.limit->name, "max_read_bytes"); /* decoding names it */
+    assert_string_equal(file_read_length_type.limit->name, "max_read_bytes"); /* decoding names it */
 }
 
 static void read_file_whole_characters(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_put(t, "a",
-                         "a\xE2\x82\xAC"
-                         "b"));
+    assert_true(tree_write_file(t, "a",
+                                "a\xE2\x82\xAC"
+                                "b"));
     static const struct {
         const char *offset, *length, *data;
         bool eof;
@@ -478,7 +479,7 @@ static void read_file_whole_characters(void **state)
         expect_chunk(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
     expect_error(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
-    assert_true(tree_put(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
+    assert_true(tree_write_file(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
     expect_error(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
     assert_non_null(strstr(t->e.msg, "base64"));
     expect_ok(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
@@ -491,42 +492,43 @@ static void consecutive_reads_cover_file(void **state)
 {
     struct tree *t = *state;
     static const char content[] = "z\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\n\xF0\x9F\x98\x80\xE2\x82\xAC\xC3\xA4z";
-    assert_true(tree_put(t, "a", content));
+    assert_true(tree_write_file(t, "a", content));
     for (int length = 1; length < (int)sizeof content; length++) {
-        char all[64] = "", offset[32], most[32];
+        char all[64] = "", offset[32], max_bytes[32];
         size_t at = 0;
         do {
             snprintf(offset, sizeof offset, "%zu", at);
-            snprintf(most, sizeof most, "%d", length);
-            expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", most, NULL));
-            struct str data = tree_text(t, "data");
+            snprintf(max_bytes, sizeof max_bytes, "%d", length);
+            expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", max_bytes, NULL));
+            struct str data = tree_output_str(t, "data");
             assert_true(data.len > 0 && at + data.len < sizeof all);
             memcpy(all + at, data.at, data.len);
             at += data.len;
-        } while (!tree_integer(t, "eof"));
+        } while (!tree_output_integer(t, "eof"));
         assert_string_equal(all, content);
     }
 }
 
-static int read_line(struct run_context *run, int fd, int64_t offset, int64_t most, enum encoding encoding,
-                     struct file_piece *piece)
+static int read_line(struct run_context *run, int fd, int64_t offset, int64_t max_bytes, enum encoding encoding,
+                     struct file_chunk *piece)
 {
-    struct file_range range = {.fd = fd, .offset = offset, .most = most, .encoding = encoding, .path = STR("a")};
+    struct file_range range = {
+        .fd = fd, .offset = offset, .max_bytes = max_bytes, .encoding = encoding, .path = STR("a")};
     return file_read_line(&range, run, piece);
 }
 
 static void read_line_at_offset(void **state)
 {
     struct tree *t = *state;
-    struct file_piece piece;
+    struct file_chunk piece;
     struct arena *arena = arena_new();
     int fd;
     assert_non_null(arena);
     atomic_llong read_quota = 1000000;
     struct run_context run = {
-        .arena = arena, .limits = &t->limits, .read_quota = &read_quota, .jail = t->jail, .e = &t->e};
-    assert_true(tree_put(t, "a", "one\n\ntw\xC3\xB6\nlast"));
-    assert_int_equal(jail_open_file(t->jail, STR("a"), O_RDONLY, 0, &fd, &t->e), 0);
+        .arena = arena, .limits = &t->limits, .read_quota = &read_quota, .file_root = t->file_root, .e = &t->e};
+    assert_true(tree_write_file(t, "a", "one\n\ntw\xC3\xB6\nlast"));
+    assert_int_equal(file_root_open(t->file_root, STR("a"), O_RDONLY, 0, &fd, &t->e), 0);
     static const char *const lines[] = {"one\n", "\n", "tw\xC3\xB6\n", "last", ""};
     int64_t at = 0;
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
@@ -543,15 +545,15 @@ static void read_line_at_offset(void **state)
     assert_int_equal(read_line(&run, fd, 0, 1000, ENCODING_BASE64, &piece), 0);
     assert_string_equal(piece.data.at, "b25lCg==");
     close(fd);
-    assert_true(tree_put_bytes(t, "b", 'x', 10000)); /* longer than what is searched at a time */
-    assert_int_equal(jail_open_file(t->jail, STR("b"), O_RDWR, 0, &fd, &t->e), 0);
+    assert_true(tree_fill_file(t, "b", 'x', 10000)); /* longer than what is searched at a time */
+    assert_int_equal(file_root_open(t->file_root, STR("b"), O_RDWR, 0, &fd, &t->e), 0);
     assert_int_equal(file_write_at(fd, 9000, STR("\n"), STR("b"), &t->e), 0);
     assert_int_equal(read_line(&run, fd, 0, 100000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9001);
     assert_int_equal(read_line(&run, fd, 0, 9000, ENCODING_UTF8, &piece), 0);
     assert_int_equal(piece.read_bytes, 9000);
     struct str bytes;
-    struct file_range range = {.fd = fd, .offset = 8999, .most = 3, .path = STR("b")};
+    struct file_range range = {.fd = fd, .offset = 8999, .max_bytes = 3, .path = STR("b")};
     assert_int_equal(file_read_bytes(&range, &run, &bytes), 0);
     assert_string_equal(bytes.at, "x\nx");
     close(fd);
@@ -568,7 +570,8 @@ static void stat_file_fields(void **state)
 {
     struct tree *t = *state;
     char path[8192];
-    assert_true(tree_put(t, "a", "12345") && tree_link(t, "a", "link") && tree_link(t, "@/outside/secret", "out"));
+    assert_true(tree_write_file(t, "a", "12345") && tree_symlink(t, "a", "link") &&
+                tree_symlink(t, "@/outside/secret", "out"));
     full_path(t, "a", path);
     struct timespec times[2] = {{.tv_sec = 1, .tv_nsec = 2000}, {.tv_sec = -1, .tv_nsec = 999999999}};
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
@@ -576,25 +579,25 @@ static void stat_file_fields(void **state)
     static const char *const paths[] = {"a", "link"};
     for (size_t i = 0; i < 2; i++) {
         expect_ok(t, tree_call(t, "stat_file", "path", paths[i], NULL));
-        assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
-        assert_int_equal(tree_integer(t, "size_bytes"), 5);
+        assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_FILE);
+        assert_int_equal(tree_output_integer(t, "size_bytes"), 5);
         expect_text(t, "mode", STR("0604"));
-        assert_int_equal(tree_integer(t, "links"), 1);
-        assert_int_equal(tree_integer(t, "accessed_at"), 1000002);
-        assert_int_equal(tree_integer(t, "modified_at"), -1);
-        assert_true(tree_integer(t, "changed_at") > INT64_C(1000000000000000));
+        assert_int_equal(tree_output_integer(t, "links"), 1);
+        assert_int_equal(tree_output_integer(t, "accessed_at"), 1000002);
+        assert_int_equal(tree_output_integer(t, "modified_at"), -1);
+        assert_true(tree_output_integer(t, "changed_at") > INT64_C(1000000000000000));
     }
     expect_ok(t, tree_call(t, "stat_file", "path", "link", "follow", "false", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_SYMLINK);
     expect_ok(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the link is inside */
     expect_error(t, tree_call(t, "stat_file", "path", "out", NULL), ERR_PATH_FORBIDDEN);
     expect_ok(t, tree_call(t, "stat_file", "path", ".", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_DIRECTORY);
     expect_ok(t, tree_call(t, "stat_file", "path", ".", "follow", "false", NULL));
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
     expect_ok(t, tree_call(t, "stat_file", "path", "fifo", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_OTHER);
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_OTHER);
     expect_error(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
 }
 
@@ -630,7 +633,7 @@ static void expect_names(struct tree *t, const char *names, bool truncated)
         strncat(found, " ", 2);
     }
     assert_string_equal(found, names);
-    assert_int_equal(tree_integer(t, "truncated"), truncated);
+    assert_int_equal(tree_output_integer(t, "truncated"), truncated);
 }
 
 static void list_directory_cases(void **state)
@@ -640,15 +643,15 @@ static void list_directory_cases(void **state)
     char path[8192];
     expect_ok(t, tree_call(t, "list_directory", NULL));
     expect_names(t, "", false);
-    assert_true(tree_put(t, "b", "12345") && tree_directory(t, "a") && tree_put(t, "a/x", "") &&
-                tree_link(t, "b", "c"));
-    assert_true(tree_put(t, "B", "") && tree_put(t, ".hidden", "") && tree_put(t, "\xC3\xA4", "") &&
-                tree_put(t, "bad\xFF", ""));
+    assert_true(tree_write_file(t, "b", "12345") && tree_mkdir(t, "a") && tree_write_file(t, "a/x", "") &&
+                tree_symlink(t, "b", "c"));
+    assert_true(tree_write_file(t, "B", "") && tree_write_file(t, ".hidden", "") &&
+                tree_write_file(t, "\xC3\xA4", "") && tree_write_file(t, "bad\xFF", ""));
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
     expect_ok(t, tree_call(t, "list_directory", NULL));
     expect_names(t, ".hidden B a b c fifo \xC3\xA4 ", false);
-    assert_int_equal(tree_integer(t, "skipped_non_utf8"), 1);
+    assert_int_equal(tree_output_integer(t, "skipped_non_utf8"), 1);
     static const int types[] = {FILE_TYPE_FILE,    FILE_TYPE_FILE,  FILE_TYPE_DIRECTORY, FILE_TYPE_FILE,
                                 FILE_TYPE_SYMLINK, FILE_TYPE_OTHER, FILE_TYPE_FILE};
     for (size_t i = 0; i < COUNT_OF(types); i++) {
@@ -669,7 +672,7 @@ static void list_directory_cases(void **state)
     expect_error(t, tree_call(t, "list_directory", "path", "b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_error(t, tree_call(t, "list_directory", "path", "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_error(t, tree_call(t, "list_directory", "path", "no", NULL), ERR_FILE_NOT_FOUND);
-    expect_error(t, tree_call(t, "list_directory", "path", DRAFTS_NAME, NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "list_directory", "path", TEMP_DIR_NAME, NULL), ERR_PATH_FORBIDDEN);
     assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
 }
 
@@ -683,12 +686,12 @@ static void list_directory_in_pages(void **state)
     size_t seen = 0;
     for (int i = 0; i < FILES; i++) { /* each number once, as 2357 and 5000 have no divisor in common */
         snprintf(name, sizeof name, "%05d", i * 2357 % FILES);
-        assert_true(tree_put(t, name, ""));
+        assert_true(tree_write_file(t, name, ""));
     }
     bool truncated = true;
     while (truncated) {
         expect_ok(t, tree_call(t, "list_directory", "limit", "700", seen == 0 ? NULL : "after", after, NULL));
-        truncated = tree_integer(t, "truncated");
+        truncated = tree_output_integer(t, "truncated");
         assert_int_equal(entry_count(t), truncated ? PAGE : FILES % PAGE);
         for (size_t i = 0; i < entry_count(t); i++) {
             snprintf(name, sizeof name, "%05zu", seen++);
@@ -707,22 +710,23 @@ static void remove_file_cases(void **state)
 {
     struct tree *t = *state;
     char path[8192];
-    assert_true(tree_put(t, "a", "x") && tree_directory(t, "d") && tree_put(t, "d/x", "x") && tree_directory(t, "e"));
-    assert_true(tree_link(t, "@/outside/secret", "out") && tree_link(t, "@/outside", "outdir") &&
-                tree_link(t, "d", "in"));
+    assert_true(tree_write_file(t, "a", "x") && tree_mkdir(t, "d") && tree_write_file(t, "d/x", "x") &&
+                tree_mkdir(t, "e"));
+    assert_true(tree_symlink(t, "@/outside/secret", "out") && tree_symlink(t, "@/outside", "outdir") &&
+                tree_symlink(t, "d", "in"));
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
     static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* links themselves */
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         expect_ok(t, tree_call(t, "remove_file", "path", paths[i], NULL));
-        assert_true(tree_integer(t, "removed"));
+        assert_true(tree_output_integer(t, "removed"));
         assert_false(tree_exists(t, paths[i]));
         expect_error(t, tree_call(t, "remove_file", "path", paths[i], NULL), ERR_FILE_NOT_FOUND);
         expect_ok(t, tree_call(t, "remove_file", "path", paths[i], "missing_ok", "true", NULL));
-        assert_false(tree_integer(t, "removed"));
+        assert_false(tree_output_integer(t, "removed"));
     }
     expect_ok(t, tree_call(t, "remove_file", "path", "no/no", "missing_ok", "true", NULL));
-    assert_true(tree_exists(t, "d/x") && tree_outside_untouched(t));
+    assert_true(tree_exists(t, "d/x") && tree_outside_is_intact(t));
     expect_error(t, tree_call(t, "remove_file", "path", "e", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "\"directory\": true"));
     expect_error(t, tree_call(t, "remove_file", "path", "d", "directory", "true", NULL), ERR_FILE_EXISTS);
@@ -731,7 +735,7 @@ static void remove_file_cases(void **state)
     expect_ok(t, tree_call(t, "remove_file", "path", "e/", "directory", "true", NULL));
     assert_false(tree_exists(t, "e"));
     expect_error(t, tree_call(t, "remove_file", "path", ".", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_error(t, tree_call(t, "remove_file", "path", DRAFTS_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "remove_file", "path", TEMP_DIR_NAME, "directory", "true", NULL), ERR_PATH_FORBIDDEN);
     expect_error(t, tree_call(t, "remove_file", "path", "..", "directory", "true", NULL), ERR_PATH_FORBIDDEN);
     expect_error(t, tree_call(t, "remove_file", "path", "../outside/secret", "missing_ok", "true", NULL),
                  ERR_PATH_FORBIDDEN);
@@ -740,22 +744,24 @@ static void remove_file_cases(void **state)
 static void rename_file_cases(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_put(t, "a", "a") && tree_put(t, "b", "b") && tree_directory(t, "d") && tree_directory(t, "e"));
-    assert_true(tree_link(t, "@/outside/secret", "out") && tree_put(t, "e/x", "") && tree_link(t, "b", "link"));
+    assert_true(tree_write_file(t, "a", "a") && tree_write_file(t, "b", "b") && tree_mkdir(t, "d") &&
+                tree_mkdir(t, "e"));
+    assert_true(tree_symlink(t, "@/outside/secret", "out") && tree_write_file(t, "e/x", "") &&
+                tree_symlink(t, "b", "link"));
     expect_error(t, tree_call(t, "rename_file", "from", "a", "to", "b", NULL), ERR_FILE_EXISTS);
     assert_string_equal(t->e.msg, "b: there is such a file already");
     expect_ok(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_FILE);
-    assert_true(tree_holds(t, "d/a", "a") && !tree_exists(t, "a"));
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_FILE);
+    assert_true(tree_file_equals(t, "d/a", "a") && !tree_exists(t, "a"));
     expect_ok(t,
               tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the link itself */
-    assert_true(tree_holds(t, "link", "a") && tree_holds(t, "b", "b"));
+    assert_true(tree_file_equals(t, "link", "a") && tree_file_equals(t, "b", "b"));
     expect_ok(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_SYMLINK);
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_SYMLINK);
     expect_ok(t, tree_call(t, "rename_file", "from", "b", "to", "d/out", "replace", "true", NULL));
-    assert_true(tree_holds(t, "d/out", "b") && tree_outside_untouched(t));
+    assert_true(tree_file_equals(t, "d/out", "b") && tree_outside_is_intact(t));
     expect_ok(t, tree_call(t, "rename_file", "from", "e", "to", "f/", NULL));
-    assert_int_equal(tree_integer(t, "type"), FILE_TYPE_DIRECTORY);
+    assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_DIRECTORY);
     assert_true(tree_exists(t, "f/x"));
     expect_error(t, tree_call(t, "rename_file", "from", "f", "to", "d", "replace", "true", NULL), ERR_FILE_EXISTS);
     expect_error(t, tree_call(t, "rename_file", "from", "link", "to", "d", "replace", "true", NULL),
@@ -765,7 +771,7 @@ static void rename_file_cases(void **state)
     expect_error(t, tree_call(t, "rename_file", "from", "no", "to", "g", NULL), ERR_FILE_NOT_FOUND);
     assert_string_equal(t->e.msg, "no: there is no such file");
     expect_error(t, tree_call(t, "rename_file", "from", "link", "to", path_in_temp_dir, NULL), ERR_PATH_FORBIDDEN);
-    expect_error(t, tree_call(t, "rename_file", "from", DRAFTS_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
+    expect_error(t, tree_call(t, "rename_file", "from", TEMP_DIR_NAME, "to", "g", NULL), ERR_PATH_FORBIDDEN);
     expect_error(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_error(t, tree_call(t, "rename_file", "from", "d", "to", "d/d", "replace", "true", NULL),
                  ERR_UNSUPPORTED_FILE_TYPE);
@@ -774,13 +780,13 @@ static void rename_file_cases(void **state)
 static void make_directory_cases(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_put(t, "file", "") && tree_link(t, "@/outside", "out") &&
-                tree_link(t, "@/outside/new", "dangling"));
+    assert_true(tree_write_file(t, "file", "") && tree_symlink(t, "@/outside", "out") &&
+                tree_symlink(t, "@/outside/new", "dangling"));
     expect_ok(t, tree_call(t, "make_directory", "path", "a", NULL));
-    assert_true(tree_integer(t, "created") && tree_exists(t, "a"));
+    assert_true(tree_output_integer(t, "created") && tree_exists(t, "a"));
     expect_error(t, tree_call(t, "make_directory", "path", "a", NULL), ERR_FILE_EXISTS);
     expect_ok(t, tree_call(t, "make_directory", "path", "a/", "exist_ok", "true", NULL));
-    assert_false(tree_integer(t, "created"));
+    assert_false(tree_output_integer(t, "created"));
     expect_error(t, tree_call(t, "make_directory", "path", "b/c/d", NULL), ERR_FILE_NOT_FOUND);
     expect_ok(t, tree_call(t, "make_directory", "path", "b/c/d/", "parents", "true", NULL));
     assert_true(tree_exists(t, "b/c/d"));
@@ -791,25 +797,26 @@ static void make_directory_cases(void **state)
     expect_error(t, tree_call(t, "make_directory", "path", "file/x", "parents", "true", NULL),
                  ERR_UNSUPPORTED_FILE_TYPE);
     expect_error(t, tree_call(t, "make_directory", "path", path_in_temp_dir, NULL), ERR_PATH_FORBIDDEN);
-    assert_true(tree_outside_untouched(t));
+    assert_true(tree_outside_is_intact(t));
 }
 
 static void copy_file_cases(void **state)
 {
     struct tree *t = *state;
     enum { LARGE = 3 << 20 };
-    assert_true(tree_put(t, "a", "text") && tree_put(t, "empty", "") && tree_put_bytes(t, "large", 'l', LARGE));
-    assert_true(tree_directory(t, "d") && tree_link(t, "@/outside/new", "out"));
+    assert_true(tree_write_file(t, "a", "text") && tree_write_file(t, "empty", "") &&
+                tree_fill_file(t, "large", 'l', LARGE));
+    assert_true(tree_mkdir(t, "d") && tree_symlink(t, "@/outside/new", "out"));
     expect_ok(t, tree_call(t, "copy_file", "from", "a", "to", "b", NULL));
-    assert_int_equal(tree_integer(t, "size_bytes"), 4);
-    assert_true(tree_holds(t, "b", "text"));
+    assert_int_equal(tree_output_integer(t, "size_bytes"), 4);
+    assert_true(tree_file_equals(t, "b", "text"));
     expect_ok(t, tree_call(t, "copy_file", "from", "empty", "to", "c", "fsync", "true", NULL));
-    assert_true(tree_holds(t, "c", ""));
+    assert_true(tree_file_equals(t, "c", ""));
     expect_error(t, tree_call(t, "copy_file", "from", "large", "to", "b", NULL), ERR_FILE_EXISTS);
     expect_ok(t, tree_call(t, "copy_file", "from", "large", "to", "b", "replace", "true", NULL));
-    assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
+    assert_true(tree_file_is_filled(t, "b", 'l', LARGE));
     expect_ok(t, tree_call(t, "copy_file", "from", "b", "to", "b", "replace", "true", NULL)); /* onto itself */
-    assert_true(tree_holds_bytes(t, "b", 'l', LARGE));
+    assert_true(tree_file_is_filled(t, "b", 'l', LARGE));
     expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "d", NULL), ERR_FILE_EXISTS);
     expect_error(t, tree_call(t, "copy_file", "from", "a", "to", "d", "replace", "true", NULL),
                  ERR_UNSUPPORTED_FILE_TYPE);
@@ -822,8 +829,8 @@ static void copy_file_cases(void **state)
     expect_error(t, tree_call(t, "copy_file", "from", "large", "to", "e", NULL), ERR_CANCELED);
     expect_error(t, tree_call(t, "write_file", "path", "e", "data", "x", "atomic", "true", NULL), ERR_CANCELED);
     expect_error(t, tree_call(t, "sha256_file", "path", "large", NULL), ERR_CANCELED);
-    assert_true(!tree_exists(t, "e") && tree_outside_untouched(t));
-    assert_int_equal(tree_drafts(t), 0);
+    assert_true(!tree_exists(t, "e") && tree_outside_is_intact(t));
+    assert_int_equal(tree_count_temp_files(t), 0);
 }
 
 /* Files of /proc seem to be empty, and the kernel does not copy them by itself. */
@@ -832,15 +839,16 @@ static void copy_file_without_kernel_copy(void **state)
     struct tree *t = *state;
     assert_true(tree_mount(t, "proc", "bind", "/proc"));
     expect_ok(t, tree_call(t, "copy_file", "from", "proc/version", "to", "b", NULL));
-    assert_true(tree_integer(t, "size_bytes") > 10);
+    assert_true(tree_output_integer(t, "size_bytes") > 10);
     expect_ok(t, tree_call(t, "read_file", "path", "b", NULL));
-    assert_memory_equal(tree_text(t, "data").at, "Linux version", 13);
+    assert_memory_equal(tree_output_str(t, "data").at, "Linux version", 13);
 }
 
 static void sha256_file_known_vectors(void **state)
 {
     struct tree *t = *state;
-    assert_true(tree_put(t, "empty", "") && tree_put(t, "abc", "abc") && tree_put_bytes(t, "million", 'a', 1000000));
+    assert_true(tree_write_file(t, "empty", "") && tree_write_file(t, "abc", "abc") &&
+                tree_fill_file(t, "million", 'a', 1000000));
     static const char *const rows[][2] = {
         /* FIPS 180-4 */
         {"empty", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
@@ -851,7 +859,7 @@ static void sha256_file_known_vectors(void **state)
         expect_ok(t, tree_call(t, "sha256_file", "path", rows[i][0], NULL));
         expect_text(t, "sha256", str_from(rows[i][1]));
     }
-    assert_int_equal(tree_integer(t, "size_bytes"), 1000000);
+    assert_int_equal(tree_output_integer(t, "size_bytes"), 1000000);
     expect_error(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUPPORTED_FILE_TYPE);
 }
 
@@ -890,9 +898,9 @@ static void no_function_escapes_root(void **state)
 {
     struct tree *t = *state;
     size_t forbidden;
-    assert_true(tree_put(t, "a", "a") && tree_directory(t, "d") && tree_mount(t, "proc", "bind", "/proc"));
-    assert_true(tree_link(t, "@/outside/secret", "secret") && tree_link(t, "../outside/new", "new"));
-    assert_true(tree_link(t, "@/outside", "out") && tree_link(t, "../../outside", "d/up"));
+    assert_true(tree_write_file(t, "a", "a") && tree_mkdir(t, "d") && tree_mount(t, "proc", "bind", "/proc"));
+    assert_true(tree_symlink(t, "@/outside/secret", "secret") && tree_symlink(t, "../outside/new", "new"));
+    assert_true(tree_symlink(t, "@/outside", "out") && tree_symlink(t, "../../outside", "d/up"));
     static const char *const paths[] = {
         "../x",
         "../outside/secret",
@@ -930,8 +938,8 @@ static void no_function_escapes_root(void **state)
         }
         if (!link && !proc) /* the link itself may be looked at */
             assert_int_not_equal(tree_call(t, "stat_file", "path", paths[i], "follow", "false", NULL), 0);
-        assert_true(tree_outside_untouched(t));
-        assert_true(tree_holds(t, "a", "a") && !tree_exists(t, "copy") && !tree_exists(t, "z"));
+        assert_true(tree_outside_is_intact(t));
+        assert_true(tree_file_equals(t, "a", "a") && !tree_exists(t, "copy") && !tree_exists(t, "z"));
     }
     char path[5001];
     memset(path, 'x', 5000);
@@ -943,9 +951,9 @@ static void no_function_escapes_root(void **state)
     path[3000] = '\0';
     assert_int_equal(call_all(t, path, &forbidden), 0);
     assert_int_equal(call_all(t, "", &forbidden), 0);
-    assert_int_equal(tree_call_with(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL), ERR_INVALID);
-    assert_int_equal(tree_call_with(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID);
-    assert_true(tree_outside_untouched(t));
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID);
+    assert_true(tree_outside_is_intact(t));
 }
 
 static void fifo_does_not_block(void **state)
@@ -955,7 +963,7 @@ static void fifo_does_not_block(void **state)
     size_t forbidden;
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
-    assert_true(tree_put(t, "a", "a") && tree_link(t, "fifo", "link"));
+    assert_true(tree_write_file(t, "a", "a") && tree_symlink(t, "fifo", "link"));
     static const char *const paths[] = {"fifo", "link"};
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* stat_file */
@@ -981,7 +989,7 @@ static int call_during_swap(struct tree *t, int operation)
     switch (operation) {
     case 0:
         rc = tree_call(t, "read_file", "path", "d/secret", NULL);
-        return rc == 0 && !str_eq(tree_text(t, "data"), "inside") ? 1 : rc;
+        return rc == 0 && !str_eq(tree_output_str(t, "data"), "inside") ? 1 : rc;
     case 1:
         return tree_call(t, "write_file", "path", "d/w", "data", "x", NULL);
     case 2:
@@ -1003,7 +1011,7 @@ static int call_during_swap(struct tree *t, int operation)
         return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* outside there is but one */
     case 10:
         rc = tree_call(t, "stat_file", "path", "d/secret", NULL);
-        return rc == 0 && tree_integer(t, "size_bytes") != 6 ? 1 : rc;
+        return rc == 0 && tree_output_integer(t, "size_bytes") != 6 ? 1 : rc;
     default:
         return tree_call(t, "sha256_file", "path", "d/secret", NULL);
     }
@@ -1014,11 +1022,11 @@ static void swapped_directory_does_not_escape(void **state)
     struct tree *t = *state;
     struct swapper s = {.stop = false};
     pthread_t thread;
-    assert_true(tree_directory(t, "d") && tree_put(t, "d/secret", "inside") && tree_put(t, "d/other", ""));
-    assert_true(tree_link(t, "@/outside", "l"));
+    assert_true(tree_mkdir(t, "d") && tree_write_file(t, "d/secret", "inside") && tree_write_file(t, "d/other", ""));
+    assert_true(tree_symlink(t, "@/outside", "l"));
     full_path(t, "d", s.directory);
     full_path(t, "l", s.link);
-    assert_int_equal(pthread_create(&thread, NULL, swap_until_stopped, &s), 0);
+    assert_int_equal(pthread_create(&thread, NULL, swapper_main, &s), 0);
     size_t inside = 0, rejected = 0, escapes_seen = 0, changes = 0;
     bool was_inside = false;
     for (size_t i = 0; i < 300000 && (i < 12000 || changes < 1000); i++) {
@@ -1034,8 +1042,8 @@ static void swapped_directory_does_not_escape(void **state)
     print_message("inside %zu, refused %zu, in turn %zu\n", inside, rejected, changes);
     assert_int_equal(escapes_seen, 0);
     assert_true(inside > 0 && rejected > 0);
-    assert_true(tree_outside_untouched(t));
-    assert_int_equal(tree_drafts(t), 0);
+    assert_true(tree_outside_is_intact(t));
+    assert_int_equal(tree_count_temp_files(t), 0);
 }
 
 /* -- lack of memory -------------------------------------------------------------------------------------------------- */
@@ -1069,7 +1077,8 @@ static void file_functions_out_of_memory(void **state)
     struct tree *t = *state;
     static char large[100001]; /* more than an arena has at hand */
     memset(large, 'l', 100000);
-    assert_true(tree_put(t, "w", "old") && tree_put(t, "a", large) && tree_mount(t, "proc", "bind", "/proc"));
+    assert_true(tree_write_file(t, "w", "old") && tree_write_file(t, "a", large) &&
+                tree_mount(t, "proc", "bind", "/proc"));
     for (size_t index = 0; index < 9; index++) {
         unsigned long n = 0;
         int rc;
@@ -1080,13 +1089,13 @@ static void file_functions_out_of_memory(void **state)
             alloc_fail_at(0);
             assert_true(rc == (reached ? ERR_OUT_OF_MEMORY : 0));
             if (index <= 1 && reached)
-                assert_true(tree_holds(t, "w", "old"));
+                assert_true(tree_file_equals(t, "w", "old"));
             if (!reached)
                 break;
         } while (true);
         assert_true(n > 1 && rc == 0);
-        assert_int_equal(tree_drafts(t), 0);
-        assert_true(tree_put(t, "w", "old"));
+        assert_int_equal(tree_count_temp_files(t), 0);
+        assert_true(tree_write_file(t, "w", "old"));
     }
 }
 
@@ -1099,11 +1108,11 @@ int main(void)
         TREE_TEST(write_file_in_directories),
         TREE_TEST(symlinks_inside_root_are_followed),
         TREE_TEST(created_files_honor_umask),
-        SMALL_TREE_TEST(no_space_preserves_file),
-        SMALL_TREE_TEST(no_space_at_offset_preserves_file),
-        SMALL_TREE_TEST(no_space_with_concurrent_appends),
-        MOUNTING_TREE_TEST(failed_write_is_rolled_back),
-        MOUNTING_TREE_TEST(mounted_file_systems_in_root),
+        TREE_SMALL_TEST(no_space_preserves_file),
+        TREE_SMALL_TEST(no_space_at_offset_preserves_file),
+        TREE_SMALL_TEST(no_space_with_concurrent_appends),
+        TREE_MOUNT_TEST(failed_write_is_rolled_back),
+        TREE_MOUNT_TEST(mounted_file_systems_in_root),
         TREE_TEST(read_file_ranges),
         TREE_TEST(read_file_honors_limit),
         TREE_TEST(read_file_whole_characters),
@@ -1111,17 +1120,17 @@ int main(void)
         TREE_TEST(read_line_at_offset),
         TREE_TEST(stat_file_fields),
         TREE_TEST(list_directory_cases),
-        SMALL_TREE_TEST(list_directory_in_pages),
+        TREE_SMALL_TEST(list_directory_in_pages),
         TREE_TEST(remove_file_cases),
         TREE_TEST(rename_file_cases),
         TREE_TEST(make_directory_cases),
         TREE_TEST(copy_file_cases),
-        MOUNTING_TREE_TEST(copy_file_without_kernel_copy),
+        TREE_MOUNT_TEST(copy_file_without_kernel_copy),
         TREE_TEST(sha256_file_known_vectors),
-        MOUNTING_TREE_TEST(no_function_escapes_root),
+        TREE_MOUNT_TEST(no_function_escapes_root),
         TREE_TEST(fifo_does_not_block),
-        SMALL_TREE_TEST(swapped_directory_does_not_escape),
-        MOUNTING_TREE_TEST(file_functions_out_of_memory),
+        TREE_SMALL_TEST(swapped_directory_does_not_escape),
+        TREE_MOUNT_TEST(file_functions_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

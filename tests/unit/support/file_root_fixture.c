@@ -15,7 +15,7 @@
 
 /* -- the tree -------------------------------------------------------------------------------------------------------- */
 
-static int remove_one(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
+static int tree_remove_entry(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
 {
     (void)stat;
     (void)flag;
@@ -23,12 +23,12 @@ static int remove_one(const char *path, const struct stat *stat, int flag, struc
     return remove(path);
 }
 
-static void path_in(const struct tree *t, const char *path, char out[8192])
+static void tree_path(const struct tree *t, const char *path, char out[8192])
 {
     snprintf(out, 8192, "%s/%s", t->root, path);
 }
 
-static bool write_at(const char *path, const char *content, size_t len)
+static bool write_content(const char *path, const char *content, size_t len)
 {
     FILE *file = fopen(path, "w");
     if (file == NULL)
@@ -37,7 +37,7 @@ static bool write_at(const char *path, const char *content, size_t len)
     return fclose(file) == 0 && ok;
 }
 
-static bool mount_at(struct tree *t, const char *path, const char *type, const char *options)
+static bool mount_fs(struct tree *t, const char *path, const char *type, const char *options)
 {
     bool bind = strcmp(type, "bind") == 0;
     if (mount(bind ? options : "none", path, type, bind ? MS_BIND | MS_REC : 0, bind ? NULL : options) != 0) {
@@ -52,10 +52,10 @@ struct tree *tree_new(const char *type, const char *options)
 {
     char secret[128];
     struct tree *t = calloc(1, sizeof *t);
-    const char *where = getenv("TMPDIR");
+    const char *tmpdir = getenv("TMPDIR");
     if (t == NULL)
         return NULL;
-    snprintf(t->base, sizeof t->base, "%.40s/gatherd-XXXXXX", where == NULL ? "/tmp" : where);
+    snprintf(t->base, sizeof t->base, "%.40s/gatherd-XXXXXX", tmpdir == NULL ? "/tmp" : tmpdir);
     if (mkdtemp(t->base) == NULL) {
         fprintf(stderr, "%s: %s\n", t->base, strerror(errno));
         free(t);
@@ -66,8 +66,8 @@ struct tree *tree_new(const char *type, const char *options)
     snprintf(secret, sizeof secret, "%s/secret", t->outside);
     record_set_defaults(&limits_type, &t->limits);
     if (mkdir(t->root, 0755) == 0 && mkdir(t->outside, 0755) == 0 && chmod(t->base, 0755) == 0 &&
-        write_at(secret, SECRET, strlen(SECRET)) && (type == NULL || mount_at(t, t->root, type, options)) &&
-        jail_new(t->root, &t->jail, &t->e) == 0)
+        write_content(secret, SECRET, strlen(SECRET)) && (type == NULL || mount_fs(t, t->root, type, options)) &&
+        file_root_new(t->root, &t->file_root, &t->e) == 0)
         return t;
     fprintf(stderr, "no tree in %s: %s\n", t->base, t->e.rc != 0 ? t->e.msg : strerror(errno));
     tree_free(t);
@@ -77,14 +77,14 @@ struct tree *tree_new(const char *type, const char *options)
 /* The innermost mounts come last in /proc/self/mounts; so it takes a few rounds. Detaching takes what is below along. */
 static void unmount_all(struct tree *t)
 {
-    for (int round = 0; t->mounts > 0 && round < 8; round++) {
-        char line[8192], point[4096];
+    for (int attempt = 0; t->mounts > 0 && attempt < 8; attempt++) {
+        char line[8192], mount_point[4096];
         FILE *mounts = fopen("/proc/self/mounts", "r");
         if (mounts == NULL)
             return;
         while (fgets(line, sizeof line, mounts) != NULL)
-            if (sscanf(line, "%*s %4095s", point) == 1 && strncmp(point, t->base, strlen(t->base)) == 0 &&
-                umount2(point, MNT_DETACH) == 0)
+            if (sscanf(line, "%*s %4095s", mount_point) == 1 && strncmp(mount_point, t->base, strlen(t->base)) == 0 &&
+                umount2(mount_point, MNT_DETACH) == 0)
                 t->mounts--;
         fclose(mounts);
     }
@@ -93,9 +93,9 @@ static void unmount_all(struct tree *t)
 bool tree_free(struct tree *t)
 {
     arena_unref(t->arena);
-    jail_free(t->jail);
+    file_root_free(t->file_root);
     unmount_all(t);
-    bool clean = t->mounts == 0 && nftw(t->base, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0;
+    bool clean = t->mounts == 0 && nftw(t->base, tree_remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0;
     if (!clean)
         fprintf(stderr, "%s could not be removed: %s\n", t->base, strerror(errno));
     free(t);
@@ -108,7 +108,7 @@ int tree_setup(void **state)
     return *state == NULL ? -1 : 0;
 }
 
-int tree_setup_small(void **state)
+int tree_small_setup(void **state)
 {
     *state = tree_new("tmpfs", "size=64k");
     return *state == NULL ? -1 : 0;
@@ -122,13 +122,13 @@ int tree_teardown(void **state)
 bool tree_mount(struct tree *t, const char *name, const char *type, const char *options)
 {
     char path[8192];
-    path_in(t, name, path);
-    return mkdir(path, 0755) == 0 && mount_at(t, path, type, options);
+    tree_path(t, name, path);
+    return mkdir(path, 0755) == 0 && mount_fs(t, path, type, options);
 }
 
 /* -- mounts ----------------------------------------------------------------------------------------------------------- */
 
-static bool say_to(const char *path, const char *line)
+static bool write_proc_file(const char *path, const char *line)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
@@ -139,7 +139,7 @@ static bool say_to(const char *path, const char *line)
 }
 
 /* Root just does it; anybody else becomes root in a namespace for users first (user_namespaces(7)). */
-static bool enter_namespace(void)
+static bool unshare_namespaces(void)
 {
     char uid[64], gid[64];
     snprintf(uid, sizeof uid, "0 %u 1", (unsigned)geteuid());
@@ -147,102 +147,102 @@ static bool enter_namespace(void)
     if (unshare(CLONE_NEWNS | CLONE_NEWNET) == 0)
         return true;
     return errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) == 0 &&
-           say_to("/proc/self/setgroups", "deny") && say_to("/proc/self/uid_map", uid) &&
-           say_to("/proc/self/gid_map", gid);
+           write_proc_file("/proc/self/setgroups", "deny") && write_proc_file("/proc/self/uid_map", uid) &&
+           write_proc_file("/proc/self/gid_map", gid);
 }
 
 /* Mounts are not to show in the namespace we come from. In a chroot that can't be had, because / is no mount point there. */
-static bool keep_private(void)
+static bool make_mounts_private(void)
 {
     return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-bool tree_may_mount(void)
+bool tree_can_mount(void)
 {
-    static enum { UNKNOWN, YES, NO } known;
-    if (known == UNKNOWN) {
-        known = enter_namespace() ? YES : NO;
-        keep_private();
-        if (known == NO)
+    static enum { UNKNOWN, YES, NO } can_mount;
+    if (can_mount == UNKNOWN) {
+        can_mount = unshare_namespaces() ? YES : NO;
+        make_mounts_private();
+        if (can_mount == NO)
             print_message("no file system may be mounted here, most likely because this is a container\n");
     }
-    return known == YES;
+    return can_mount == YES;
 }
 
-bool tree_hide(const char *path)
+bool tree_mask_file(const char *path)
 {
-    return tree_may_mount() && keep_private() &&
+    return tree_can_mount() && make_mounts_private() &&
            (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT);
 }
 
-static void without_mounts(void **state)
+static void skip_test(void **state)
 {
     (void)state;
     skip();
 }
 
-struct CMUnitTest tree_mounting(const char *name, CMUnitTestFunction test, CMFixtureFunction setup)
+struct CMUnitTest tree_mount_test(const char *name, CMUnitTestFunction test, CMFixtureFunction setup)
 {
-    if (tree_may_mount())
+    if (tree_can_mount())
         return (struct CMUnitTest){name, test, setup, tree_teardown, NULL};
-    return (struct CMUnitTest){name, without_mounts, NULL, NULL, NULL};
+    return (struct CMUnitTest){name, skip_test, NULL, NULL, NULL};
 }
 
 /* -- what is in it --------------------------------------------------------------------------------------------------- */
 
-bool tree_put(struct tree *t, const char *path, const char *content)
+bool tree_write_file(struct tree *t, const char *path, const char *content)
 {
-    char at[8192];
-    path_in(t, path, at);
-    return write_at(at, content, strlen(content));
+    char full_path[8192];
+    tree_path(t, path, full_path);
+    return write_content(full_path, content, strlen(content));
 }
 
-bool tree_put_bytes(struct tree *t, const char *path, char byte, size_t count)
+bool tree_fill_file(struct tree *t, const char *path, char byte, size_t count)
 {
-    char at[8192];
+    char full_path[8192];
     char *content = malloc(count);
-    path_in(t, path, at);
+    tree_path(t, path, full_path);
     memset(content, byte, count);
-    bool ok = write_at(at, content, count);
+    bool ok = write_content(full_path, content, count);
     free(content);
     return ok;
 }
 
 /* The file's content, to be freed, with a NUL behind it. */
-static char *content_of(const char *path, size_t *len)
+static char *read_content(const char *path, size_t *len)
 {
     FILE *file = fopen(path, "r");
-    size_t room = 1 << 22;
-    char *content = malloc(room);
+    size_t capacity = 1 << 22;
+    char *content = malloc(capacity);
     if (file == NULL || content == NULL) {
         free(content);
         if (file != NULL)
             fclose(file);
         return NULL;
     }
-    *len = fread(content, 1, room - 1, file);
+    *len = fread(content, 1, capacity - 1, file);
     content[*len] = '\0';
     fclose(file);
     return content;
 }
 
-bool tree_holds(struct tree *t, const char *path, const char *content)
+bool tree_file_equals(struct tree *t, const char *path, const char *content)
 {
-    char at[8192];
+    char full_path[8192];
     size_t len = 0;
-    path_in(t, path, at);
-    char *found = content_of(at, &len);
+    tree_path(t, path, full_path);
+    char *found = read_content(full_path, &len);
     bool same = found != NULL && len == strlen(content) && memcmp(found, content, len) == 0;
     free(found);
     return same;
 }
 
-bool tree_holds_bytes(struct tree *t, const char *path, char byte, size_t count)
+bool tree_file_is_filled(struct tree *t, const char *path, char byte, size_t count)
 {
-    char at[8192];
+    char full_path[8192];
     size_t len = 0, i = 0;
-    path_in(t, path, at);
-    char *found = content_of(at, &len);
+    tree_path(t, path, full_path);
+    char *found = read_content(full_path, &len);
     while (found != NULL && i < len && found[i] == byte)
         i++;
     bool same = found != NULL && len == count && i == len;
@@ -252,28 +252,28 @@ bool tree_holds_bytes(struct tree *t, const char *path, char byte, size_t count)
 
 bool tree_exists(struct tree *t, const char *path)
 {
-    char at[8192];
+    char full_path[8192];
     struct stat stat;
-    path_in(t, path, at);
-    return lstat(at, &stat) == 0;
+    tree_path(t, path, full_path);
+    return lstat(full_path, &stat) == 0;
 }
 
-bool tree_link(struct tree *t, const char *target, const char *path)
+bool tree_symlink(struct tree *t, const char *target, const char *path)
 {
-    char at[8192], absolute[256];
-    path_in(t, path, at);
+    char full_path[8192], absolute[256];
+    tree_path(t, path, full_path);
     snprintf(absolute, sizeof absolute, "%s%s", target[0] == '@' ? t->base : "", target + (target[0] == '@'));
-    return symlink(absolute, at) == 0;
+    return symlink(absolute, full_path) == 0;
 }
 
-bool tree_directory(struct tree *t, const char *path)
+bool tree_mkdir(struct tree *t, const char *path)
 {
-    char at[8192];
-    path_in(t, path, at);
-    return mkdir(at, 0755) == 0;
+    char full_path[8192];
+    tree_path(t, path, full_path);
+    return mkdir(full_path, 0755) == 0;
 }
 
-static size_t count_in(const char *path)
+static size_t tree_count_entries(const char *path)
 {
     size_t count = 0;
     DIR *dir = opendir(path);
@@ -285,19 +285,20 @@ static size_t count_in(const char *path)
     return count - 2; /* . and .. */
 }
 
-size_t tree_drafts(struct tree *t)
+size_t tree_count_temp_files(struct tree *t)
 {
-    char at[8192];
-    path_in(t, DRAFTS_NAME, at);
-    return count_in(at);
+    char full_path[8192];
+    tree_path(t, TEMP_DIR_NAME, full_path);
+    return tree_count_entries(full_path);
 }
 
-bool tree_outside_untouched(struct tree *t)
+bool tree_outside_is_intact(struct tree *t)
 {
-    return count_in(t->outside) == 1 && tree_holds(t, "../outside/secret", SECRET) && count_in(t->base) == 2;
+    return tree_count_entries(t->outside) == 1 && tree_file_equals(t, "../outside/secret", SECRET) &&
+           tree_count_entries(t->base) == 2;
 }
 
-void *swap_until_stopped(void *arg)
+void *swapper_main(void *arg)
 {
     struct swapper *s = arg;
     while (!atomic_load(&s->stop))
@@ -307,7 +308,7 @@ void *swap_until_stopped(void *arg)
 
 /* -- calls ----------------------------------------------------------------------------------------------------------- */
 
-static const struct field *field_of(const struct type *record, const char *name)
+static const struct field *tree_find_field(const struct type *record, const char *name)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
         if (strcmp(f->name, name) == 0)
@@ -316,13 +317,14 @@ static const struct field *field_of(const struct type *record, const char *name)
     abort();
 }
 
-static int set(struct tree *t, char *input, const char *name, struct str value)
+static int set_field(struct tree *t, char *input, const char *name, struct str value)
 {
-    const struct field *f = field_of(t->function->input, name);
+    const struct field *f = tree_find_field(t->function->input, name);
     return type_parse(f->type, value, t->arena, &t->limits, input + f->offset, &t->e);
 }
 
-int tree_call_pairs(struct tree *t, const char *function, const char *field, struct str data, const char *const pairs[])
+int tree_call_fields(struct tree *t, const char *function, const char *field, struct str data,
+                     const char *const pairs[])
 {
     arena_unref(t->arena);
     t->arena = arena_new();
@@ -337,14 +339,14 @@ int tree_call_pairs(struct tree *t, const char *function, const char *field, str
     int rc = 0;
     for (const struct field *f = t->function->input->fields; rc == 0 && f->name != NULL; f++) {
         if (f->presence == FIELD_DEFAULTED)
-            rc = set(t, input, f->name, str_from(f->default_text));
+            rc = set_field(t, input, f->name, str_from(f->default_text));
         else if (f->type->kind != TYPE_BOOLEAN && f->type->kind != TYPE_RECORD)
             type_set_absent(f->type, input + f->offset);
     }
     if (rc == 0 && field != NULL)
-        rc = set(t, input, field, data);
+        rc = set_field(t, input, field, data);
     for (; rc == 0 && pairs[0] != NULL; pairs += 2)
-        rc = set(t, input, pairs[0], str_from(pairs[1]));
+        rc = set_field(t, input, pairs[0], str_from(pairs[1]));
     struct check_error check_error;
     if (rc == 0 && t->function->input->check != NULL && !t->function->input->check(input, &check_error))
         rc = err_set(&t->e, ERR_INVALID, "%s %s", check_error.pointer, check_error.detail);
@@ -355,23 +357,23 @@ int tree_call_pairs(struct tree *t, const char *function, const char *field, str
                               .canceled = &t->canceled,
                               .limits = &t->limits,
                               .read_quota = &read_quota,
-                              .jail = t->jail,
+                              .file_root = t->file_root,
                               .e = &t->e};
     return t->function->run(input, t->output, &run);
 }
 
-int64_t tree_integer(struct tree *t, const char *field)
+int64_t tree_output_integer(struct tree *t, const char *field)
 {
-    const struct field *f = field_of(t->function->output, field);
+    const struct field *f = tree_find_field(t->function->output, field);
     const void *value = (const char *)t->output + f->offset;
     if (f->type->kind == TYPE_BOOLEAN)
         return *(const bool *)value;
     return f->type->kind == TYPE_ENUM ? *(const int *)value : *(const int64_t *)value;
 }
 
-struct str tree_text(struct tree *t, const char *field)
+struct str tree_output_str(struct tree *t, const char *field)
 {
-    const struct field *f = field_of(t->function->output, field);
+    const struct field *f = tree_find_field(t->function->output, field);
     struct str text;
     memcpy(&text, (const char *)t->output + f->offset, sizeof text);
     return text;
