@@ -14,33 +14,33 @@ struct route {
     const char *
         path; /* segments that are {…} match anything but nothing, and become request->params in order; a last one that is
                        * {…...} matches all segments that are left */
-    enum body_use body;
-    parse_fn *parse;
+    enum body_kind body;
+    parse_fn *handler;
     render_fn *render;
 };
 
 static const struct route routes[] = {
-    {METHOD_POST, "/v1/tasks", BODY_JSON, parse_tasks, render_task},
-    {METHOD_POST, "/v1/run/{function}", BODY_JSON, parse_run, render_task},
-    {METHOD_POST, "/v1/gather", BODY_JSON, parse_gather, render_task},
-    {METHOD_GET, "/v1/functions", BODY_NONE, parse_functions, NULL},
-    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, parse_function, NULL},
-    {METHOD_POST, "/v1/files", BODY_JSON, parse_open, render_open},
-    {METHOD_GET, "/v1/files", BODY_NONE, parse_files, NULL},
-    {METHOD_POST, "/v1/files/script", BODY_JSON, parse_script, render_task},
-    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, parse_file, NULL},
-    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, parse_close, render_method},
-    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, parse_method, render_method},
-    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, parse_download, NULL},
-    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, parse_upload, NULL},
-    {METHOD_GET, "/v1/pools", BODY_NONE, parse_pools, NULL},
-    {METHOD_GET, "/v1/limits", BODY_NONE, parse_limits, NULL},
-    {METHOD_GET, "/livez", BODY_NONE, parse_livez, NULL},
-    {METHOD_GET, "/readyz", BODY_NONE, parse_readyz, NULL},
-    {METHOD_GET, "/openapi.yaml", BODY_NONE, parse_openapi, NULL},
+    {METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, render_task},
+    {METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, render_task},
+    {METHOD_POST, "/v1/gather", BODY_JSON, post_gather, render_task},
+    {METHOD_GET, "/v1/functions", BODY_NONE, get_functions, NULL},
+    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, get_function, NULL},
+    {METHOD_POST, "/v1/files", BODY_JSON, post_files, render_opened_file},
+    {METHOD_GET, "/v1/files", BODY_NONE, get_files, NULL},
+    {METHOD_POST, "/v1/files/script", BODY_JSON, post_file_script, render_task},
+    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, NULL},
+    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, render_file_method},
+    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, render_file_method},
+    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, NULL},
+    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, NULL},
+    {METHOD_GET, "/v1/pools", BODY_NONE, get_pools, NULL},
+    {METHOD_GET, "/v1/limits", BODY_NONE, get_limits, NULL},
+    {METHOD_GET, "/livez", BODY_NONE, get_livez, NULL},
+    {METHOD_GET, "/readyz", BODY_NONE, get_readyz, NULL},
+    {METHOD_GET, "/openapi.yaml", BODY_NONE, get_openapi, NULL},
 };
 
-static const char *const allow_names[] = {
+static const char *const allow_values[] = {
     [METHOD_GET] = "GET, HEAD", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
 
 int api_new(const struct api_config *config, struct api **out, struct err *e)
@@ -73,9 +73,9 @@ void api_drain(struct api *api)
     api->draining = true;
 }
 
-void api_issue_id(struct api *api, int64_t now_us, char out[ID_SIZE])
+void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE])
 {
-    ids_issue(&api->ids, now_us, out);
+    ids_generate(&api->ids, now_us, out);
 }
 
 /* Takes the next segment off *path, which begins with a '/'. */
@@ -88,21 +88,21 @@ static struct str next_segment(struct str *path)
     return (struct str){at, len};
 }
 
-enum { SEGMENTS = 256 }; /* no route has more, and no path that "{...}" takes */
+enum { SEGMENTS_MAX = 256 }; /* no route has more, and no path that "{...}" takes */
 
 /* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
-static int split(struct request *request, struct str segments[SEGMENTS], struct response *refusal)
+static int split_path(struct request *request, struct str segments[SEGMENTS_MAX], struct response *problem)
 {
     struct str path = request->path;
     int count = 0;
     if (path.len == 0 || path.at[0] != '/')
         return -1;
     while (path.len > 0) {
-        if (count == SEGMENTS)
+        if (count == SEGMENTS_MAX)
             return -1;
         bool out_of_memory = false;
         if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
-            response_problem(refusal, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
+            response_problem(problem, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
                              out_of_memory
                                  ? "There is no memory for the path"
                                  : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
@@ -114,7 +114,8 @@ static int split(struct request *request, struct str segments[SEGMENTS], struct 
     return count;
 }
 
-static bool matches(const struct route *route, const struct str *segments, int count, struct str params[PATH_PARAMS])
+static bool route_matches(const struct route *route, const struct str *segments, int count,
+                          struct str params[PATH_PARAMS_MAX])
 {
     struct str path = str_from(route->path);
     int param = 0;
@@ -125,7 +126,7 @@ static bool matches(const struct route *route, const struct str *segments, int c
         if (segment.at[0] == '{') {
             if (segments[i].len == 0)
                 return false;
-            CHECK(param < PATH_PARAMS);
+            CHECK(param < PATH_PARAMS_MAX);
             params[param++] = segments[i];
             if (segment.len > 4 && memcmp(segment.at + segment.len - 4, "...}", 4) == 0)
                 return true;
@@ -147,77 +148,78 @@ static bool is_json(struct str content_type)
 }
 
 /* Whether the route takes a body of this type and coding. */
-static bool takes_media(const struct route *route, const struct request *request, struct response *refusal)
+static bool check_media_type(const struct route *route, const struct request *request, struct response *problem)
 {
-    char given[QUOTED];
+    char sanitized[SANITIZED_SIZE];
     bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
     struct str coding = request->content_encoding;
     if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.at, "identity") != 0) {
-        response_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                         "A body is taken as it is, without a Content-Encoding such as \"%s\"", quoted(coding, given));
-        response_header(refusal, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        response_problem(problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+                         "A body is taken as it is, without a Content-Encoding such as \"%s\"",
+                         decode_sanitize(coding, sanitized));
+        response_header(problem, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
         return false;
     }
     if (!json || is_json(request->content_type))
         return true;
     if (request->content_type.len == 0)
-        response_problem(refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+        response_problem(problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
                          "The Content-Type must be application/json, and there is none; curl sends it with --json");
     else
         response_problem(
-            refusal, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+            problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
             "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-            quoted(request->content_type, given));
+            decode_sanitize(request->content_type, sanitized));
     return false;
 }
 
-const struct route *api_route(struct api *api, struct request *request, struct response *refusal)
+const struct route *api_route(struct api *api, struct request *request, struct response *problem)
 {
     (void)api;
-    struct str segments[SEGMENTS];
-    int count = split(request, segments, refusal);
+    struct str segments[SEGMENTS_MAX];
+    int count = split_path(request, segments, problem);
     if (count == -2)
         return NULL;
-    const struct route *other = NULL;
+    const struct route *matched = NULL;
     char allow[48] = "";
     for (size_t i = 0; count > 0 && i < COUNT_OF(routes); i++) {
-        if (!matches(&routes[i], segments, count, request->params))
+        if (!route_matches(&routes[i], segments, count, request->params))
             continue;
-        if (other != NULL && strchr(other->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
+        if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
             continue; /* a path that is named as a whole is no parameter of another */
-        other = &routes[i];
-        if (other->method != request->method) {
+        matched = &routes[i];
+        if (matched->method != request->method) {
             snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
-                     allow_names[other->method]);
+                     allow_values[matched->method]);
             continue;
         }
-        if (!takes_media(other, request, refusal))
+        if (!check_media_type(matched, request, problem))
             return NULL;
-        return other;
+        return matched;
     }
-    if (other == NULL) {
-        response_problem(refusal, request->id, ERR_NOT_FOUND,
+    if (matched == NULL) {
+        response_problem(problem, request->id, ERR_NOT_FOUND,
                          "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
         return NULL;
     }
-    response_problem(refusal, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
-    response_header(refusal, "Allow", "%s", allow);
+    response_problem(problem, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    response_header(problem, "Allow", "%s", allow);
     return NULL;
 }
 
-enum body_use route_body(const struct route *route)
+enum body_kind route_body_kind(const struct route *route)
 {
     return route->body;
 }
 
-void api_parse(struct api *api, const struct route *route, const struct request *request, struct handler_result *out)
+void api_handle(struct api *api, const struct route *route, const struct request *request, struct handler_result *out)
 {
-    *out = (struct handler_result){.kind = OUTCOME_REPLY};
-    route->parse(api, request, out);
+    *out = (struct handler_result){.kind = RESULT_RESPONSE};
+    route->handler(api, request, out);
 }
 
-void api_task_reply(struct api *api, const struct route *route, const struct request *request, const struct task *task,
-                    const struct task_identity *ticket, struct response *response)
+void api_task_response(struct api *api, const struct route *route, const struct request *request,
+                       const struct task *task, const struct task_identity *identity, struct response *response)
 {
-    route->render(api, request, task, ticket, response);
+    route->render(api, request, task, identity, response);
 }

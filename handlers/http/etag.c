@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void etag_make(const struct file_version *stamp, char out[ETAG_SIZE])
+void etag_format(const struct file_version *version, char out[ETAG_SIZE])
 {
-    snprintf(out, ETAG_SIZE, "\"%llx-%llx-%llx\"", (unsigned long long)stamp->inode,
-             (unsigned long long)stamp->size_bytes, (unsigned long long)stamp->modified_us);
+    snprintf(out, ETAG_SIZE, "\"%llx-%llx-%llx\"", (unsigned long long)version->inode,
+             (unsigned long long)version->size_bytes, (unsigned long long)version->modified_us);
 }
 
 static bool is_space(char c)
@@ -26,7 +26,7 @@ static struct str trim(struct str t)
 }
 
 /* How long the quoted part of a tag is that the text begins with; 0 when it begins with none. */
-static size_t quoted_len(struct str t)
+static size_t opaque_tag_len(struct str t)
 {
     if (t.len == 0 || t.at[0] != '"')
         return 0;
@@ -41,28 +41,28 @@ static size_t quoted_len(struct str t)
 }
 
 /* Elements may be empty (section 5.6.1.2). */
-enum etag_verdict etag_look_up(struct str list, const char *tag, bool weak)
+enum etag_result etag_match_list(struct str list, const char *tag, bool weak_comparison)
 {
     struct str rest = trim(list);
-    enum etag_verdict verdict = ETAG_MALFORMED;
+    enum etag_result result = ETAG_MALFORMED;
     if (rest.len == 1 && rest.at[0] == '*')
-        return ETAG_LISTED;
+        return ETAG_MATCH;
     while (rest.len > 0) {
         bool is_weak = rest.len > 2 && memcmp(rest.at, "W/", 2) == 0;
-        struct str quoted = {rest.at + (is_weak ? 2 : 0), rest.len - (is_weak ? 2 : 0)};
-        size_t len = quoted_len(quoted);
+        struct str opaque_tag = {rest.at + (is_weak ? 2 : 0), rest.len - (is_weak ? 2 : 0)};
+        size_t len = opaque_tag_len(opaque_tag);
         if (len == 0 && (is_weak || rest.at[0] != ','))
             return ETAG_MALFORMED;
-        if (len > 0 && verdict == ETAG_MALFORMED)
-            verdict = ETAG_NOT_LISTED;
-        if (len > 0 && (weak || !is_weak) && len == strlen(tag) && memcmp(quoted.at, tag, len) == 0)
-            verdict = ETAG_LISTED;
-        rest = trim((struct str){quoted.at + len, quoted.len - len});
+        if (len > 0 && result == ETAG_MALFORMED)
+            result = ETAG_NO_MATCH;
+        if (len > 0 && (weak_comparison || !is_weak) && len == strlen(tag) && memcmp(opaque_tag.at, tag, len) == 0)
+            result = ETAG_MATCH;
+        rest = trim((struct str){opaque_tag.at + len, opaque_tag.len - len});
         if (rest.len == 0)
             break;
         if (rest.at[0] != ',')
             return ETAG_MALFORMED;
         rest = trim((struct str){rest.at + 1, rest.len - 1});
     }
-    return verdict;
+    return result;
 }

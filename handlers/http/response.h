@@ -11,15 +11,15 @@
 #include "runtime/lib/error.h"
 #include "runtime/lib/str.h"
 
-#define REPLY_PROBLEM_JSON "application/problem+json"
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
 
 /* The problem that is answered when there is no memory for one. */
-#define REPLY_NO_MEMORY \
+#define PROBLEM_OUT_OF_MEMORY \
     "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\"," \
     "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 
-enum { REPLY_HEADERS = 4 };
+enum { RESPONSE_HEADERS_MAX = 4 };
 
 struct header {
     const char *name; /* static */
@@ -33,9 +33,9 @@ struct response {
     char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;
     bool body_is_static;
-    bool streams; /* the body is a source's; body_len says how much */
+    bool is_stream; /* the body is a source's; body_len says how much */
     size_t header_count;
-    struct header headers[REPLY_HEADERS]; /* beside Content-Type and X-Request-Id */
+    struct header headers[RESPONSE_HEADERS_MAX]; /* beside Content-Type and X-Request-Id */
 };
 
 void response_header(struct response *response, const char *name, const char *format, ...)
@@ -49,13 +49,13 @@ void response_problem(struct response *response, struct str request_id, int rc, 
     __attribute__((format(printf, 4, 5)));
 /* The same from what task_submit() filled, with the pool it names, or the limit that the request as a whole goes beyond. */
 void response_error(struct response *response, struct str request_id, const struct err *e, const struct limits *limits);
-void response_issues(struct response *response, struct str request_id, const struct validation_errors *issues,
-                     const struct limits *limits);
+void response_validation_errors(struct response *response, struct str request_id,
+                                const struct validation_errors *errors, const struct limits *limits);
 
 void response_free(struct response *response);
 
-/* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_close(). */
-void problem_open(struct json_writer *w, struct str request_id, int rc, const char *detail);
-void problem_close(struct response *response, int rc, struct json_writer *w);
+/* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_end(). */
+void problem_begin(struct json_writer *w, struct str request_id, int rc, const char *detail);
+void problem_end(struct response *response, int rc, struct json_writer *w);
 
 #endif

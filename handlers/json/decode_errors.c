@@ -8,7 +8,7 @@
 static const char ellipsis[] = "...";
 
 /* Lets a text that fills `size` bytes and would have gone on end with "...". */
-static void cut(char *text, size_t size)
+static void add_ellipsis(char *text, size_t size)
 {
     size_t end = size - sizeof ellipsis;
     while (end > 0 && utf8_is_continuation(text[end])) /* inside a character */
@@ -16,38 +16,38 @@ static void cut(char *text, size_t size)
     memcpy(text + end, ellipsis, sizeof ellipsis);
 }
 
-void issue_add(struct validation_errors *issues, int rc, const struct field *limit, const char *where,
-               const char *format, ...)
+void validation_errors_add(struct validation_errors *errors, int rc, const struct field *limit, const char *location,
+                           const char *format, ...)
 {
     CHECK(rc != 0);
-    if (issues->rc == ERR_OUT_OF_MEMORY)
+    if (errors->rc == ERR_OUT_OF_MEMORY)
         return;
     if (rc == ERR_OUT_OF_MEMORY)
-        *issues = (struct validation_errors){0};
-    if (issues->rc == 0) {
-        issues->rc = rc;
-        issues->limit = limit;
+        *errors = (struct validation_errors){0};
+    if (errors->rc == 0) {
+        errors->rc = rc;
+        errors->limit = limit;
     }
-    if (issues->count == ISSUES_MOST) {
-        issues->more++;
+    if (errors->count == VALIDATION_ERRORS_MAX) {
+        errors->more++;
         return;
     }
 
-    struct validation_error *issue = &issues->items[issues->count++];
+    struct validation_error *error = &errors->items[errors->count++];
     va_list args;
     va_start(args, format);
-    int where_len = snprintf(issue->where, sizeof issue->where, "%s", where);
-    int detail_len = vsnprintf(issue->detail, sizeof issue->detail, format, args);
+    int location_len = snprintf(error->location, sizeof error->location, "%s", location);
+    int detail_len = vsnprintf(error->detail, sizeof error->detail, format, args);
     va_end(args);
-    if (where_len >= (int)sizeof issue->where)
-        cut(issue->where, sizeof issue->where);
-    if (detail_len >= (int)sizeof issue->detail)
-        cut(issue->detail, sizeof issue->detail);
-    issue->parameter = false;
+    if (location_len >= (int)sizeof error->location)
+        add_ellipsis(error->location, sizeof error->location);
+    if (detail_len >= (int)sizeof error->detail)
+        add_ellipsis(error->detail, sizeof error->detail);
+    error->in_query = false;
 }
 
 /* The length of the character that `text` begins with; 0 when it is no UTF-8. */
-static size_t character(struct str text)
+static size_t utf8_char_len(struct str text)
 {
     for (size_t len = 1; len <= 4 && len <= text.len; len++)
         if (str_is_utf8((struct str){text.at, len}))
@@ -55,76 +55,77 @@ static size_t character(struct str text)
     return 0;
 }
 
-const char *quoted(struct str text, char out[QUOTED])
+const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE])
 {
     size_t len = 0;
     while (text.len > 0) {
-        size_t step = character(text);
-        bool shown = step > 1 || (step == 1 && text.at[0] >= 0x20 && text.at[0] != 0x7F);
-        const char *bytes = shown ? text.at : "?";
-        step = step == 0 ? 1 : step;
-        if (len + step + sizeof ellipsis > QUOTED) { /* no room for it and for "..." */
+        size_t char_len = utf8_char_len(text);
+        bool printable = char_len > 1 || (char_len == 1 && text.at[0] >= 0x20 && text.at[0] != 0x7F);
+        const char *bytes = printable ? text.at : "?";
+        char_len = char_len == 0 ? 1 : char_len;
+        if (len + char_len + sizeof ellipsis > SANITIZED_SIZE) { /* no room for it and for "..." */
             memcpy(out + len, ellipsis, sizeof ellipsis);
             return out;
         }
-        memcpy(out + len, bytes, step);
-        len += step;
-        text = (struct str){text.at + step, text.len - step};
+        memcpy(out + len, bytes, char_len);
+        len += char_len;
+        text = (struct str){text.at + char_len, text.len - char_len};
     }
     out[len] = '\0';
     return out;
 }
 
-static void write_place(struct pointer *p, const struct place *at)
+static void add_path(struct json_pointer *p, const struct json_path *at)
 {
     if (at->parent == NULL)
         return;
-    write_place(p, at->parent);
+    add_path(p, at->parent);
     if (at->key.at != NULL)
-        pointer_key(p, at->key);
+        json_pointer_add_key(p, at->key);
     else
-        pointer_index(p, at->index);
+        json_pointer_add_index(p, at->index);
 }
 
-void decode_wrong(struct decoder *d, const struct place *at, const char *inside, int rc, const struct field *limit,
+void decode_error(struct decoder *d, const struct json_path *at, const char *suffix, int rc, const struct field *limit,
                   const char *format, ...)
 {
-    if (d->issues->count == ISSUES_MOST) { /* a list of wrong items should cost no more than one of right ones */
-        d->issues->more++;
+    if (d->errors->count ==
+        VALIDATION_ERRORS_MAX) { /* a list of wrong items should cost no more than one of right ones */
+        d->errors->more++;
         return;
     }
-    char where[sizeof d->issues->items[0].where];
-    struct pointer p;
-    pointer_start(&p, where, sizeof where);
-    write_place(&p, at);
-    pointer_bytes(&p, inside, strlen(inside));
+    char location[sizeof d->errors->items[0].location];
+    struct json_pointer p;
+    json_pointer_init(&p, location, sizeof location);
+    add_path(&p, at);
+    json_pointer_add_bytes(&p, suffix, strlen(suffix));
 
-    char detail[sizeof d->issues->items[0].detail + 1]; /* so that issue_add() sees what is too long */
+    char detail[sizeof d->errors->items[0].detail + 1]; /* so that validation_errors_add() sees what is too long */
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
-    issue_add(d->issues, rc, limit, where, "%s", detail);
+    validation_errors_add(d->errors, rc, limit, location, "%s", detail);
 }
 
-bool decode_no_memory(struct decoder *d)
+bool decode_out_of_memory(struct decoder *d)
 {
-    issue_add(d->issues, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
+    validation_errors_add(d->errors, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
     return false;
 }
 
-bool decode_misfit(struct decoder *d, const struct place *at, const struct type *type, const struct err *e)
+bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type, const struct err *e)
 {
     if (e->rc == ERR_OUT_OF_MEMORY)
-        return decode_no_memory(d);
+        return decode_out_of_memory(d);
     if (e->rc == ERR_LIMIT_EXCEEDED)
-        decode_wrong(d, at, "", e->rc, type->limit, "%s (%s)", e->msg, type->limit->name);
+        decode_error(d, at, "", e->rc, type->limit, "%s (%s)", e->msg, type->limit->name);
     else
-        decode_wrong(d, at, "", e->rc, NULL, "%s", e->msg);
+        decode_error(d, at, "", e->rc, NULL, "%s", e->msg);
     return true;
 }
 
-static const char *json_kind(const json_t *json)
+static const char *json_type_name(const json_t *json)
 {
     switch (json_typeof(json)) {
     case JSON_OBJECT:
@@ -145,8 +146,8 @@ static const char *json_kind(const json_t *json)
     return "null";
 }
 
-bool decode_wrong_kind(struct decoder *d, const struct place *at, const char *wanted, const json_t *json)
+bool decode_type_error(struct decoder *d, const struct json_path *at, const char *expected, const json_t *json)
 {
-    decode_wrong(d, at, "", ERR_INVALID, NULL, "must be %s, not %s", wanted, json_kind(json));
+    decode_error(d, at, "", ERR_INVALID, NULL, "must be %s, not %s", expected, json_type_name(json));
     return true;
 }

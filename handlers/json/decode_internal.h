@@ -15,25 +15,26 @@
 struct decoder {
     struct arena *arena;
     const struct limits *limits;
-    struct validation_errors *issues;
+    struct validation_errors *errors;
 };
 
 /* The way to a value from the root, whose parent is NULL; it becomes a pointer only when something is wrong there. */
-struct place {
-    const struct place *parent;
+struct json_path {
+    const struct json_path *parent;
     struct str key; /* absent: an array's item */
     size_t index;
 };
 
 /* Adds an issue; `inside` is a pointer that goes on from the place, mostly "". */
-void decode_wrong(struct decoder *d, const struct place *at, const char *inside, int rc, const struct field *limit,
+void decode_error(struct decoder *d, const struct json_path *at, const char *suffix, int rc, const struct field *limit,
                   const char *format, ...) __attribute__((format(printf, 6, 7)));
-bool decode_wrong_kind(struct decoder *d, const struct place *at, const char *wanted, const json_t *json);
-bool decode_misfit(struct decoder *d, const struct place *at, const struct type *type,
-                   const struct err *e); /* what type_check() or type_parse() said */
-bool decode_no_memory(struct decoder *d);
+bool decode_type_error(struct decoder *d, const struct json_path *at, const char *expected, const json_t *json);
+bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type,
+                        const struct err *e); /* what type_check() or type_parse() said */
+bool decode_out_of_memory(struct decoder *d);
 
 /* Everything but lists, records and inputs. */
-bool decode_scalar(struct decoder *d, const struct place *at, const struct type *type, const json_t *json, void *value);
+bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
+                   void *value);
 
 #endif

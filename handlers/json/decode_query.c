@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-enum { FIELDS_MOST = 64 }; /* of the record: our own tables, not the world's */
+enum { FIELDS_MAX = 64 }; /* of the record: our own tables, not the world's */
 
-static int hex_value(char c)
+static int decode_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -26,8 +26,8 @@ bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, stru
     for (size_t i = 0; i < in.len; i++) {
         char c = in.at[i];
         if (c == '%') {
-            int high = i + 2 < in.len ? hex_value(in.at[i + 1]) : -1;
-            int low = i + 2 < in.len ? hex_value(in.at[i + 2]) : -1;
+            int high = i + 2 < in.len ? decode_hex_digit(in.at[i + 1]) : -1;
+            int low = i + 2 < in.len ? decode_hex_digit(in.at[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (char)(high << 4 | low);
@@ -47,53 +47,56 @@ bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, stru
 }
 
 struct query {
-    const struct record_ref *part;
+    const struct record_ref *record;
     struct arena *arena;
     const struct limits *limits;
-    struct validation_errors *issues;
-    bool given[FIELDS_MOST];
+    struct validation_errors *errors;
+    bool seen[FIELDS_MAX];
 };
 
-static void no_memory(struct query *q)
+static void query_out_of_memory(struct query *q)
 {
-    issue_add(q->issues, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
+    validation_errors_add(q->errors, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
 }
 
 /* What type_parse() said. */
-static void misfit(struct query *q, const struct field *field, const struct err *e)
+static void query_value_error(struct query *q, const struct field *field, const struct err *e)
 {
     if (e->rc == ERR_OUT_OF_MEMORY)
-        no_memory(q);
+        query_out_of_memory(q);
     else if (e->rc == ERR_LIMIT_EXCEEDED)
-        issue_add(q->issues, e->rc, field->type->limit, field->name, "%s (%s)", e->msg, field->type->limit->name);
+        validation_errors_add(q->errors, e->rc, field->type->limit, field->name, "%s (%s)", e->msg,
+                              field->type->limit->name);
     else
-        issue_add(q->issues, e->rc, NULL, field->name, "%s", e->msg);
+        validation_errors_add(q->errors, e->rc, NULL, field->name, "%s", e->msg);
 }
 
 static void unknown_parameter(struct query *q, struct str name)
 {
-    char shown[QUOTED];
+    char sanitized[SANITIZED_SIZE];
     struct name_list known = {0};
-    for (const struct field *f = q->part->type->fields; f->name != NULL; f++)
+    for (const struct field *f = q->record->type->fields; f->name != NULL; f++)
         name_list_add(&known, f->name);
     if (known.len == 0)
-        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; there are none here");
+        validation_errors_add(q->errors, ERR_INVALID, NULL, decode_sanitize(name, sanitized),
+                              "is not a known parameter; there are none here");
     else
-        issue_add(q->issues, ERR_INVALID, NULL, quoted(name, shown), "is not a known parameter; known are: %s",
-                  known.text);
+        validation_errors_add(q->errors, ERR_INVALID, NULL, decode_sanitize(name, sanitized),
+                              "is not a known parameter; known are: %s", known.text);
 }
 
 /* Decodes one half of a parameter; false, with an issue under its raw name, when that can't be done. */
-static bool decode_half(struct query *q, struct str raw_name, struct str in, struct str *out)
+static bool decode_component(struct query *q, struct str raw_name, struct str in, struct str *out)
 {
-    char shown[QUOTED];
+    char sanitized[SANITIZED_SIZE];
     bool out_of_memory;
     if (decode_percent(in, true, q->arena, out, &out_of_memory))
         return true;
     if (out_of_memory)
-        no_memory(q);
+        query_out_of_memory(q);
     else
-        issue_add(q->issues, ERR_INVALID, NULL, quoted(raw_name, shown), "must be percent-encoded UTF-8 without a NUL");
+        validation_errors_add(q->errors, ERR_INVALID, NULL, decode_sanitize(raw_name, sanitized),
+                              "must be percent-encoded UTF-8 without a NUL");
     return false;
 }
 
@@ -101,72 +104,72 @@ static void decode_parameter(struct query *q, struct str raw)
 {
     const char *equals = memchr(raw.at, '=', raw.len);
     size_t name_len = equals == NULL ? raw.len : (size_t)(equals - raw.at);
-    size_t value_at = equals == NULL ? raw.len : name_len + 1;
+    size_t value_start = equals == NULL ? raw.len : name_len + 1;
     struct str raw_name = {raw.at, name_len}, name, value;
-    if (!decode_half(q, raw_name, raw_name, &name))
+    if (!decode_component(q, raw_name, raw_name, &name))
         return;
 
     size_t i = 0;
-    const struct field *fields = q->part->type->fields;
+    const struct field *fields = q->record->type->fields;
     while (fields[i].name != NULL && !str_eq(name, fields[i].name))
         i++;
     if (fields[i].name == NULL) {
         unknown_parameter(q, name);
         return;
     }
-    if (q->given[i]) {
-        issue_add(q->issues, ERR_INVALID, NULL, fields[i].name, "is given more than once");
+    if (q->seen[i]) {
+        validation_errors_add(q->errors, ERR_INVALID, NULL, fields[i].name, "is given more than once");
         return;
     }
-    q->given[i] = true;
-    if (!decode_half(q, raw_name, (struct str){raw.at + value_at, raw.len - value_at}, &value))
+    q->seen[i] = true;
+    if (!decode_component(q, raw_name, (struct str){raw.at + value_start, raw.len - value_start}, &value))
         return;
     struct err e;
-    void *out = (char *)q->part->value + fields[i].offset;
+    void *out = (char *)q->record->value + fields[i].offset;
     if (type_parse(fields[i].type, value, q->arena, q->limits, out, &e) != 0)
-        misfit(q, &fields[i], &e);
+        query_value_error(q, &fields[i], &e);
 }
 
-static void decode_not_given(struct query *q, const struct field *field)
+static void decode_absent_parameter(struct query *q, const struct field *field)
 {
-    void *value = (char *)q->part->value + field->offset;
+    void *value = (char *)q->record->value + field->offset;
     struct err e;
     switch (field->presence) {
     case FIELD_REQUIRED:
-        issue_add(q->issues, ERR_INVALID, NULL, field->name, "is required");
+        validation_errors_add(q->errors, ERR_INVALID, NULL, field->name, "is required");
         return;
     case FIELD_OPTIONAL:
         type_set_absent(field->type, value);
         return;
     case FIELD_DEFAULTED: /* a configured limit may be below the default */
         if (type_parse(field->type, str_from(field->default_text), q->arena, q->limits, value, &e) != 0)
-            misfit(q, field, &e);
+            query_value_error(q, field, &e);
         return;
     }
 }
 
-int decode_query(struct str query, const struct record_ref *part, struct arena *arena, const struct limits *limits,
-                 struct validation_errors *issues)
+int decode_query(struct str query, const struct record_ref *record, struct arena *arena, const struct limits *limits,
+                 struct validation_errors *errors)
 {
-    *issues = (struct validation_errors){0};
-    struct query q = {.part = part, .arena = arena, .limits = limits, .issues = issues};
-    if (part->type->size > 0) /* a record without fields needs no memory */
-        memset(part->value, 0, part->type->size);
-    while (query.len > 0 && issues->rc != ERR_OUT_OF_MEMORY) {
+    *errors = (struct validation_errors){0};
+    struct query q = {.record = record, .arena = arena, .limits = limits, .errors = errors};
+    if (record->type->size > 0) /* a record without fields needs no memory */
+        memset(record->value, 0, record->type->size);
+    while (query.len > 0 && errors->rc != ERR_OUT_OF_MEMORY) {
         const char *end = memchr(query.at, '&', query.len);
         size_t len = end == NULL ? query.len : (size_t)(end - query.at);
         if (len > 0)
             decode_parameter(&q, (struct str){query.at, len});
-        size_t step = end == NULL ? len : len + 1;
-        query = (struct str){query.at + step, query.len - step};
+        size_t consumed = end == NULL ? len : len + 1;
+        query = (struct str){query.at + consumed, query.len - consumed};
     }
-    const struct field *fields = part->type->fields;
+    const struct field *fields = record->type->fields;
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        CHECK(i < FIELDS_MOST);
-        if (!q.given[i])
-            decode_not_given(&q, &fields[i]);
+        CHECK(i < FIELDS_MAX);
+        if (!q.seen[i])
+            decode_absent_parameter(&q, &fields[i]);
     }
-    for (size_t i = 0; i < issues->count; i++)
-        issues->items[i].parameter = issues->rc != ERR_OUT_OF_MEMORY;
-    return issues->rc;
+    for (size_t i = 0; i < errors->count; i++)
+        errors->items[i].in_query = errors->rc != ERR_OUT_OF_MEMORY;
+    return errors->rc;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct str json_text(const json_t *json)
+static struct str json_str(const json_t *json)
 {
     return (struct str){json_string_value(json), json_string_length(json)};
 }
@@ -16,8 +16,8 @@ static struct str json_text(const json_t *json)
 /* JSON Schema's integers may be written 1.0 or 1e3 too. */
 static int integer_from_real(double real, int64_t *number, struct err *e)
 {
-    const double exact = 0x1p53; /* integers up to here in size are exact in a double */
-    if (!(real >= -exact && real <= exact))
+    const double max_exact = 0x1p53; /* integers up to here in size are exact in a double */
+    if (!(real >= -max_exact && real <= max_exact))
         return err_set(e, ERR_INVALID, "must be an integer, and written as one when it is so large");
     *number = (int64_t)real;
     if ((double)*number != real)
@@ -25,35 +25,35 @@ static int integer_from_real(double real, int64_t *number, struct err *e)
     return 0;
 }
 
-static bool is_wide(const struct type *type)
+static bool exceeds_safe_integer(const struct type *type)
 {
-    return type->limit == NULL && (type->min < -RENDER_EXACT || type->max > RENDER_EXACT);
+    return type->limit == NULL && (type->min < -RENDER_SAFE_INTEGER_MAX || type->max > RENDER_SAFE_INTEGER_MAX);
 }
 
-static bool decode_integer(struct decoder *d, const struct place *at, const struct type *type, const json_t *json,
+static bool decode_integer(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                            int64_t *value)
 {
     int64_t number = json_integer_value(json);
     struct err e;
     int rc;
-    if (json_is_string(json) && is_wide(type)) { /* as they are rendered */
-        rc = type_parse(type, json_text(json), d->arena, d->limits, &number, &e);
+    if (json_is_string(json) && exceeds_safe_integer(type)) { /* as they are rendered */
+        rc = type_parse(type, json_str(json), d->arena, d->limits, &number, &e);
     } else if (json_is_real(json)) {
         rc = integer_from_real(json_real_value(json), &number, &e);
         rc = rc != 0 ? rc : type_check(type, &number, d->limits, &e);
     } else if (json_is_integer(json)) {
         rc = type_check(type, &number, d->limits, &e);
     } else {
-        return decode_wrong_kind(d, at, "an integer", json);
+        return decode_type_error(d, at, "an integer", json);
     }
     if (rc != 0)
-        return decode_misfit(d, at, type, &e);
+        return decode_value_error(d, at, type, &e);
     *value = number;
     return true;
 }
 
 /* The shortest decimal text that reads as `real`: what the client wrote, or as good. */
-static void real_text(double real, char *out, size_t size)
+static void format_shortest(double real, char *out, size_t size)
 {
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(out, size, "%.*g", digits, real);
@@ -63,7 +63,7 @@ static void real_text(double real, char *out, size_t size)
 }
 
 /* Nanoseconds without the way over decimal text, where that is sure to give the same. The number isn't negative. */
-static bool simple_seconds(const json_t *json, uint64_t *ns)
+static bool exact_seconds(const json_t *json, uint64_t *ns)
 {
     if (json_is_integer(json)) {
         *ns = (uint64_t)json_integer_value(json) * NS_PER_SECOND;
@@ -80,77 +80,79 @@ static bool simple_seconds(const json_t *json, uint64_t *ns)
 
 /* A double is not what the client wrote: 0.1 lies above a tenth, and rounding it up would make 100000001 ns of it. So
  * the decimal text is what is rounded. */
-static bool decode_seconds(struct decoder *d, const struct place *at, const struct type *type, const json_t *json,
+static bool decode_seconds(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                            uint64_t *value)
 {
     if (!json_is_number(json))
-        return decode_wrong_kind(d, at, "a number", json);
+        return decode_type_error(d, at, "a number", json);
     uint64_t ns;
     struct err e;
     int rc;
     if (json_number_value(json) < 0) {
-        decode_wrong(d, at, "", ERR_INVALID, NULL, "must be %s 0", type->min > 0 ? "more than" : "at least");
+        decode_error(d, at, "", ERR_INVALID, NULL, "must be %s 0", type->min > 0 ? "more than" : "at least");
         return true;
     }
-    if (simple_seconds(json, &ns)) {
+    if (exact_seconds(json, &ns)) {
         rc = type_check(type, &ns, d->limits, &e);
     } else {
         char text[32];
         if (json_is_integer(json))
             snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
         else
-            real_text(json_real_value(json), text, sizeof text);
+            format_shortest(json_real_value(json), text, sizeof text);
         rc = type_parse(type, str_from(text), d->arena, d->limits, &ns, &e);
     }
     if (rc != 0)
-        return decode_misfit(d, at, type, &e);
+        return decode_value_error(d, at, type, &e);
     *value = ns;
     return true;
 }
 
-static bool decode_string(struct decoder *d, const struct place *at, const struct type *type, struct str text,
+static bool decode_string(struct decoder *d, const struct json_path *at, const struct type *type, struct str text,
                           struct str *value)
 {
     struct err e;
     if (type_check(type, &text, d->limits, &e) != 0)
-        return decode_misfit(d, at, type, &e);
-    return arena_str(d->arena, text.at, text.len, value) || decode_no_memory(d);
+        return decode_value_error(d, at, type, &e);
+    return arena_str(d->arena, text.at, text.len, value) || decode_out_of_memory(d);
 }
 
 /* An ENUM or a POOL: a name that is one of those known. */
-static bool decode_name(struct decoder *d, const struct place *at, const struct type *type, struct str text,
+static bool decode_name(struct decoder *d, const struct json_path *at, const struct type *type, struct str text,
                         void *value)
 {
     struct err e;
     if (type_parse(type, text, d->arena, d->limits, value, &e) != 0)
-        return decode_misfit(d, at, type, &e);
+        return decode_value_error(d, at, type, &e);
     return true;
 }
 
-static bool decode_function(struct decoder *d, const struct place *at, struct str text, const struct function **value)
+static bool decode_function(struct decoder *d, const struct json_path *at, struct str text,
+                            const struct function **value)
 {
     *value = function_find(text);
     if (*value != NULL)
         return true;
-    char name[QUOTED];
+    char name[SANITIZED_SIZE];
     struct name_list known = {0};
     for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&known, (*f)->name);
-    decode_wrong(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "there is no function \"%s\"; there are: %s",
-                 quoted(text, name), known.text);
+    decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "there is no function \"%s\"; there are: %s",
+                 decode_sanitize(text, name), known.text);
     return true;
 }
 
-bool decode_scalar(struct decoder *d, const struct place *at, const struct type *type, const json_t *json, void *value)
+bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
+                   void *value)
 {
-    bool is_text =
+    bool is_string =
         type->kind == TYPE_ENUM || type->kind == TYPE_STRING || type->kind == TYPE_FUNCTION || type->kind == TYPE_POOL;
-    if (is_text && !json_is_string(json))
-        return decode_wrong_kind(d, at, "a string", json);
+    if (is_string && !json_is_string(json))
+        return decode_type_error(d, at, "a string", json);
     switch (type->kind) {
     case TYPE_BOOLEAN:
         if (!json_is_boolean(json))
-            return decode_wrong_kind(d, at, "a boolean", json);
+            return decode_type_error(d, at, "a boolean", json);
         *(bool *)value = json_is_true(json);
         return true;
     case TYPE_INTEGER:
@@ -159,11 +161,11 @@ bool decode_scalar(struct decoder *d, const struct place *at, const struct type 
         return decode_seconds(d, at, type, json, value);
     case TYPE_ENUM:
     case TYPE_POOL:
-        return decode_name(d, at, type, json_text(json), value);
+        return decode_name(d, at, type, json_str(json), value);
     case TYPE_STRING:
-        return decode_string(d, at, type, json_text(json), value);
+        return decode_string(d, at, type, json_str(json), value);
     case TYPE_FUNCTION:
-        return decode_function(d, at, json_text(json), value);
+        return decode_function(d, at, json_str(json), value);
     case TYPE_TIME:
     case TYPE_ARRAY:
     case TYPE_RECORD:

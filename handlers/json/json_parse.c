@@ -18,43 +18,43 @@
  *
  * What jansson gives back early, outgrown buffers and copies of names, stays until the end. That doubles the peak at most
  * (1.1 -> 2.2 MiB for 1 MiB of names of 1,000 bytes); for what needs most it stays as it was (79 MiB for {},{},...). */
-struct reading {
+struct parser {
     struct arena *arena; /* the caller's */
-    jmp_buf no_memory;
+    jmp_buf out_of_memory;
 };
 
-static _Thread_local struct reading *reading; /* under way on this thread; NULL for none */
+static _Thread_local struct parser *parser; /* under way on this thread; NULL for none */
 
-static void *take(size_t size)
+static void *parser_alloc(size_t size)
 {
-    CHECK(reading != NULL); /* reading is all that jansson needs memory for */
-    void *memory = arena_alloc(reading->arena, size);
-    if (memory == NULL)
-        longjmp(reading->no_memory, 1);
-    return memory;
+    CHECK(parser != NULL); /* reading is all that jansson needs memory for */
+    void *block = arena_alloc(parser->arena, size);
+    if (block == NULL)
+        longjmp(parser->out_of_memory, 1);
+    return block;
 }
 
-static void give_back(void *memory)
+static void parser_free(void *block)
 {
-    (void)memory; /* goes with the arena */
+    (void)block; /* goes with the arena */
 }
 
 /* Before main(), and so before there is a thread that could be reading. */
-__attribute__((constructor)) static void set_memory(void)
+__attribute__((constructor)) static void install_allocator(void)
 {
-    json_set_alloc_funcs(take, give_back);
+    json_set_alloc_funcs(parser_alloc, parser_free);
 }
 
-bool json_tree_read(struct str text, struct arena *arena, json_t **tree, json_error_t *error)
+bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_t *error)
 {
-    CHECK(reading == NULL);
-    struct reading r = {.arena = arena}; /* no local changes after setjmp(): none has to be volatile */
-    if (setjmp(r.no_memory) != 0) {
-        reading = NULL;
+    CHECK(parser == NULL);
+    struct parser r = {.arena = arena}; /* no local changes after setjmp(): none has to be volatile */
+    if (setjmp(r.out_of_memory) != 0) {
+        parser = NULL;
         return false;
     }
-    reading = &r;
+    parser = &r;
     *tree = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
-    reading = NULL;
+    parser = NULL;
     return true;
 }

@@ -15,6 +15,6 @@
 
 /* False when memory ran out. Else *tree is the root, or NULL for what is no JSON (RFC 8259) or has a member twice; then
  * *error says why. The tree may be looked at; what takes memory of jansson's may not be called. */
-bool json_tree_read(struct str text, struct arena *arena, json_t **tree, json_error_t *error);
+bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_t *error);
 
 #endif

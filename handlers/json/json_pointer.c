@@ -9,24 +9,24 @@
 
 static const char ellipsis[] = "...";
 
-void pointer_start(struct pointer *p, char *out, size_t size)
+void json_pointer_init(struct json_pointer *p, char *out, size_t size)
 {
     CHECK(size >= 2 * sizeof ellipsis);
-    *p = (struct pointer){.at = out, .size = size};
+    *p = (struct json_pointer){.at = out, .size = size};
     out[0] = '\0';
 }
 
-void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
+void json_pointer_add_bytes(struct json_pointer *p, const char *bytes, size_t len)
 {
-    if (p->cut)
+    if (p->truncated)
         return;
-    size_t room = p->size - 1 - p->len;
-    p->cut = len > room;
-    if (p->cut)
-        len = room;
+    size_t available = p->size - 1 - p->len;
+    p->truncated = len > available;
+    if (p->truncated)
+        len = available;
     memcpy(p->at + p->len, bytes, len);
     p->len += len;
-    if (p->cut) {
+    if (p->truncated) {
         p->len = p->size - sizeof ellipsis;
         while (p->len > 0 && utf8_is_continuation(p->at[p->len]))
             p->len--;
@@ -37,37 +37,37 @@ void pointer_bytes(struct pointer *p, const char *bytes, size_t len)
 }
 
 /* What stands between two slashes. */
-static void pointer_segment(struct pointer *p, struct str key)
+static void add_token(struct json_pointer *p, struct str key)
 {
     size_t plain = 0;
-    for (size_t i = 0; i < key.len && !p->cut; i++) {
+    for (size_t i = 0; i < key.len && !p->truncated; i++) {
         if (key.at[i] != '~' && key.at[i] != '/')
             continue;
-        pointer_bytes(p, key.at + plain, i - plain);
-        pointer_bytes(p, key.at[i] == '~' ? "~0" : "~1", 2);
+        json_pointer_add_bytes(p, key.at + plain, i - plain);
+        json_pointer_add_bytes(p, key.at[i] == '~' ? "~0" : "~1", 2);
         plain = i + 1;
     }
     if (plain < key.len)
-        pointer_bytes(p, key.at + plain, key.len - plain);
+        json_pointer_add_bytes(p, key.at + plain, key.len - plain);
 }
 
-void pointer_key(struct pointer *p, struct str key)
+void json_pointer_add_key(struct json_pointer *p, struct str key)
 {
-    pointer_bytes(p, "/", 1);
-    pointer_segment(p, key);
+    json_pointer_add_bytes(p, "/", 1);
+    add_token(p, key);
 }
 
-void pointer_index(struct pointer *p, size_t index)
+void json_pointer_add_index(struct json_pointer *p, size_t index)
 {
     char text[24];
     int len = snprintf(text, sizeof text, "/%zu", index);
-    pointer_bytes(p, text, (size_t)len);
+    json_pointer_add_bytes(p, text, (size_t)len);
 }
 
 /* -- finding a place in a text ---------------------------------------------------------------- */
 
 /* A pointer has no room for more levels than this: each takes a byte at least. */
-enum { LEVELS_MOST = 256 };
+enum { LEVELS_MAX = 256 };
 
 struct level {
     bool is_array;
@@ -75,65 +75,65 @@ struct level {
     struct str key; /* of an object's member, with its escapes; absent before the first */
 };
 
-struct walk {
+struct scan {
     struct str body; /* up to the position */
     size_t at;
-    size_t depth;  /* of open containers; levels beyond LEVELS_MOST are only counted */
-    bool key_next; /* a string that comes now is a member's name */
-    struct level levels[LEVELS_MOST];
+    size_t depth;    /* of open containers; levels beyond LEVELS_MAX are only counted */
+    bool expect_key; /* a string that comes now is a member's name */
+    struct level levels[LEVELS_MAX];
 };
 
-static struct level *top(struct walk *w)
+static struct level *current_level(struct scan *w)
 {
-    return w->depth > 0 && w->depth <= LEVELS_MOST ? &w->levels[w->depth - 1] : NULL;
+    return w->depth > 0 && w->depth <= LEVELS_MAX ? &w->levels[w->depth - 1] : NULL;
 }
 
-static void open_level(struct walk *w, bool is_array)
+static void push_level(struct scan *w, bool is_array)
 {
     w->depth++;
-    w->key_next = !is_array;
-    if (top(w) != NULL)
-        *top(w) = (struct level){.is_array = is_array};
+    w->expect_key = !is_array;
+    if (current_level(w) != NULL)
+        *current_level(w) = (struct level){.is_array = is_array};
 }
 
-static void close_level(struct walk *w)
+static void pop_level(struct scan *w)
 {
     if (w->depth > 0)
         w->depth--;
-    w->key_next = false;
+    w->expect_key = false;
 }
 
-static void next_item(struct walk *w)
+static void next_item(struct scan *w)
 {
-    if (top(w) == NULL)
+    if (current_level(w) == NULL)
         return;
-    top(w)->index++;
-    w->key_next = !top(w)->is_array;
+    current_level(w)->index++;
+    w->expect_key = !current_level(w)->is_array;
 }
 
 /* Walks over a string; w->at is behind its opening quote. */
-static void skip_string(struct walk *w)
+static void skip_string(struct scan *w)
 {
     size_t start = w->at;
     while (w->at < w->body.len && w->body.at[w->at] != '"')
         w->at += w->body.at[w->at] == '\\' ? 2 : 1;
     size_t end = w->at < w->body.len ? w->at : w->body.len;
     w->at = end < w->body.len ? end + 1 : end;
-    if (w->key_next && top(w) != NULL)
-        top(w)->key = (struct str){w->body.at + start, end - start};
-    w->key_next = false;
+    if (w->expect_key && current_level(w) != NULL)
+        current_level(w)->key = (struct str){w->body.at + start, end - start};
+    w->expect_key = false;
 }
 
-static void walk(struct walk *w)
+static void scan(struct scan *w)
 {
     while (w->at < w->body.len) {
         char c = w->body.at[w->at++];
         if (c == '"')
             skip_string(w);
         else if (c == '{' || c == '[')
-            open_level(w, c == '[');
+            push_level(w, c == '[');
         else if (c == '}' || c == ']')
-            close_level(w);
+            pop_level(w);
         else if (c == ',')
             next_item(w);
     }
@@ -141,15 +141,16 @@ static void walk(struct walk *w)
 
 /* -- names as they are written ---------------------------------------------------------------- */
 
-static unsigned hex_value(char c)
+static unsigned json_pointer_hex_digit(char c)
 {
     return c <= '9' ? (unsigned)(c - '0') : ((unsigned)c | 0x20) - 'a' + 10;
 }
 
 /* The code unit of a \uXXXX at `at`. */
-static unsigned code_unit(const char *at)
+static unsigned parse_code_unit(const char *at)
 {
-    return hex_value(at[2]) << 12 | hex_value(at[3]) << 8 | hex_value(at[4]) << 4 | hex_value(at[5]);
+    return json_pointer_hex_digit(at[2]) << 12 | json_pointer_hex_digit(at[3]) << 8 |
+           json_pointer_hex_digit(at[4]) << 4 | json_pointer_hex_digit(at[5]);
 }
 
 static size_t utf8_encode(unsigned c, char out[4])
@@ -158,30 +159,30 @@ static size_t utf8_encode(unsigned c, char out[4])
         out[0] = (char)c;
         return 1;
     }
-    size_t more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    size_t continuation_len = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
     static const unsigned char lead[] = {0, 0xC0, 0xE0, 0xF0};
-    out[0] = (char)(lead[more] | c >> (6 * more));
-    for (size_t i = 1; i <= more; i++)
-        out[i] = (char)(0x80 | (c >> (6 * (more - i)) & 0x3F));
-    return more + 1;
+    out[0] = (char)(lead[continuation_len] | c >> (6 * continuation_len));
+    for (size_t i = 1; i <= continuation_len; i++)
+        out[i] = (char)(0x80 | (c >> (6 * (continuation_len - i)) & 0x3F));
+    return continuation_len + 1;
 }
 
 /* Decodes the escape that `rest` begins with. Returns its length; 0 when it isn't whole. */
 static size_t unescape(struct str rest, char out[4], size_t *out_len)
 {
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    static const char escape_chars[] = "bfnrt", escape_values[] = "\b\f\n\r\t";
     if (rest.len < 2 || (rest.at[1] == 'u' && rest.len < 6))
         return 0;
     *out_len = 1;
     if (rest.at[1] != 'u') {
-        const char *found = memchr(from, rest.at[1], sizeof from - 1);
-        out[0] = found != NULL ? to[found - from] : rest.at[1];
+        const char *found = memchr(escape_chars, rest.at[1], sizeof escape_chars - 1);
+        out[0] = found != NULL ? escape_values[found - escape_chars] : rest.at[1];
         return 2;
     }
-    unsigned unit = code_unit(rest.at);
+    unsigned unit = parse_code_unit(rest.at);
     size_t len = 6;
     if (unit >= 0xD800 && unit < 0xDC00 && rest.len >= 12) {
-        unit = 0x10000 + ((unit - 0xD800) << 10) + (code_unit(rest.at + 6) - 0xDC00);
+        unit = 0x10000 + ((unit - 0xD800) << 10) + (parse_code_unit(rest.at + 6) - 0xDC00);
         len = 12;
     }
     *out_len = utf8_encode(unit, out);
@@ -189,13 +190,13 @@ static size_t unescape(struct str rest, char out[4], size_t *out_len)
 }
 
 /* A name as it is written, escapes and all, onto the pointer. */
-static void pointer_written_key(struct pointer *p, struct str key)
+static void add_raw_key(struct json_pointer *p, struct str key)
 {
-    pointer_bytes(p, "/", 1);
-    while (key.len > 0 && !p->cut) {
+    json_pointer_add_bytes(p, "/", 1);
+    while (key.len > 0 && !p->truncated) {
         const char *escape = memchr(key.at, '\\', key.len);
         size_t plain = escape == NULL ? key.len : (size_t)(escape - key.at);
-        pointer_segment(p, (struct str){key.at, plain});
+        add_token(p, (struct str){key.at, plain});
         key = (struct str){key.at + plain, key.len - plain};
 
         char decoded[4];
@@ -204,28 +205,28 @@ static void pointer_written_key(struct pointer *p, struct str key)
         if (len == 0)
             break;
         if (decoded[0] == '\0')
-            pointer_bytes(p, key.at, len);
+            json_pointer_add_bytes(p, key.at, len);
         else
-            pointer_segment(p, (struct str){decoded, decoded_len});
+            add_token(p, (struct str){decoded, decoded_len});
         key = (struct str){key.at + len, key.len - len};
     }
 }
 
-void json_where(struct str body, size_t position, char *out, size_t size)
+void json_pointer_locate(struct str body, size_t position, char *out, size_t size)
 {
-    struct walk w = {.body = {body.at, position < body.len ? position : body.len}};
-    walk(&w);
+    struct scan w = {.body = {body.at, position < body.len ? position : body.len}};
+    scan(&w);
 
-    struct pointer p;
-    pointer_start(&p, out, size);
-    for (size_t i = 0; i < w.depth && !p.cut; i++) {
-        if (i == LEVELS_MOST) {
-            pointer_bytes(&p, ellipsis, sizeof ellipsis - 1);
+    struct json_pointer p;
+    json_pointer_init(&p, out, size);
+    for (size_t i = 0; i < w.depth && !p.truncated; i++) {
+        if (i == LEVELS_MAX) {
+            json_pointer_add_bytes(&p, ellipsis, sizeof ellipsis - 1);
             break;
         }
         if (w.levels[i].is_array)
-            pointer_index(&p, w.levels[i].index);
+            json_pointer_add_index(&p, w.levels[i].index);
         else if (w.levels[i].key.at != NULL)
-            pointer_written_key(&p, w.levels[i].key);
+            add_raw_key(&p, w.levels[i].key);
     }
 }

@@ -9,19 +9,20 @@
 
 #include "runtime/lib/str.h"
 
-struct pointer {
+struct json_pointer {
     char *at; /* borrowed */
     size_t size, len;
-    bool cut; /* it ended with "..." and takes nothing more */
+    bool truncated; /* it ended with "..." and takes nothing more */
 };
 
-void pointer_start(struct pointer *p, char *out, size_t size); /* size: at least 8 */
-void pointer_key(struct pointer *p, struct str key);
-void pointer_index(struct pointer *p, size_t index);
-void pointer_bytes(struct pointer *p, const char *bytes, size_t len); /* as they are: pointers of something inside */
+void json_pointer_init(struct json_pointer *p, char *out, size_t size); /* size: at least 8 */
+void json_pointer_add_key(struct json_pointer *p, struct str key);
+void json_pointer_add_index(struct json_pointer *p, size_t index);
+void json_pointer_add_bytes(struct json_pointer *p, const char *bytes,
+                            size_t len); /* as they are: pointers of something inside */
 
 /* The pointer of the member whose name, or the value that, ends at the byte `position` of `body`, which must be well-formed JSON
  * up to there. A NUL in a name (which a C string can't hold) is shown as the escape it is written as. */
-void json_where(struct str body, size_t position, char *out, size_t size);
+void json_pointer_locate(struct str body, size_t position, char *out, size_t size);
 
 #endif

@@ -1,6 +1,6 @@
 /* json_writer - text that grows: what replies are rendered into.
  *
- * Owns:     its buffer, until writer_take() or writer_free().
+ * Owns:     its buffer, until json_writer_take() or json_writer_free().
  * Threads:  one at a time.
  * Promise:  when memory runs out, the writer remembers it (failed) and takes nothing more; so only the end has to be checked.
  */
@@ -17,17 +17,17 @@ struct json_writer {
     bool failed; /* an allocation failed, and what is there is not the whole */
 };
 
-void writer_bytes(struct json_writer *w, const void *bytes, size_t len);
-void writer_raw(struct json_writer *w, const char *s); /* text that is valid where it stands, such as "{" */
-void writer_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void json_writer_bytes(struct json_writer *w, const void *bytes, size_t len);
+void json_writer_raw(struct json_writer *w, const char *s); /* text that is valid where it stands, such as "{" */
+void json_writer_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON values (RFC 8259). */
-void writer_string(struct json_writer *w, struct str t); /* quoted and escaped; t is UTF-8 */
-void writer_integer(struct json_writer *w, int64_t value);
-void writer_seconds(struct json_writer *w, uint64_t ns);
+void json_writer_string(struct json_writer *w, struct str t); /* quoted and escaped; t is UTF-8 */
+void json_writer_integer(struct json_writer *w, int64_t value);
+void json_writer_seconds(struct json_writer *w, uint64_t ns);
 
 /* Hands over the buffer (free() it), leaving the writer empty; NULL when it failed, and then the buffer is freed. */
-char *writer_take(struct json_writer *w, size_t *len);
-void writer_free(struct json_writer *w);
+char *json_writer_take(struct json_writer *w, size_t *len);
+void json_writer_free(struct json_writer *w);
 
 #endif

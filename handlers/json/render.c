@@ -9,12 +9,12 @@
 
 static void render_integer(struct json_writer *w, int64_t value)
 {
-    bool exact = value >= -RENDER_EXACT && value <= RENDER_EXACT;
-    if (!exact)
-        writer_raw(w, "\"");
-    writer_integer(w, value);
-    if (!exact)
-        writer_raw(w, "\"");
+    bool is_safe = value >= -RENDER_SAFE_INTEGER_MAX && value <= RENDER_SAFE_INTEGER_MAX;
+    if (!is_safe)
+        json_writer_raw(w, "\"");
+    json_writer_integer(w, value);
+    if (!is_safe)
+        json_writer_raw(w, "\"");
 }
 
 static void render_time(struct json_writer *w, int64_t us)
@@ -27,25 +27,25 @@ static void render_time(struct json_writer *w, int64_t us)
     }
     struct tm tm;
     CHECK(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
-    writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                  tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
+    json_writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                       tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
 }
 
-static void render_list(struct json_writer *w, const struct type *item_type, const struct array *list)
+static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array)
 {
     size_t size = type_size(item_type);
-    const char *item = list->items;
-    writer_raw(w, "[");
-    for (size_t i = 0; i < list->count; i++, item += size) {
+    const char *item = array->items;
+    json_writer_raw(w, "[");
+    for (size_t i = 0; i < array->count; i++, item += size) {
         if (i > 0)
-            writer_raw(w, ",");
+            json_writer_raw(w, ",");
         render_value(w, item_type, item);
     }
-    writer_raw(w, "]");
+    json_writer_raw(w, "]");
 }
 
 /* The values behind the kinds that are pointers, which differ in type. */
-static const void *pointed(const void *value)
+static const void *load_pointer(const void *value)
 {
     const void *pointer;
     memcpy(&pointer, value, sizeof pointer);
@@ -57,39 +57,39 @@ void render_value(struct json_writer *w, const struct type *type, const void *va
     bool first = true;
     switch (type->kind) {
     case TYPE_BOOLEAN:
-        writer_raw(w, *(const bool *)value ? "true" : "false");
+        json_writer_raw(w, *(const bool *)value ? "true" : "false");
         return;
     case TYPE_INTEGER:
         render_integer(w, *(const int64_t *)value);
         return;
     case TYPE_SECONDS:
-        writer_seconds(w, *(const uint64_t *)value);
+        json_writer_seconds(w, *(const uint64_t *)value);
         return;
     case TYPE_ENUM:
-        writer_string(w, str_from(type->names[*(const int *)value]));
+        json_writer_string(w, str_from(type->names[*(const int *)value]));
         return;
     case TYPE_STRING:
-        writer_string(w, *(const struct str *)value);
+        json_writer_string(w, *(const struct str *)value);
         return;
     case TYPE_TIME:
         render_time(w, *(const int64_t *)value);
         return;
     case TYPE_ARRAY:
-        render_list(w, type->item, value);
+        render_array(w, type->item, value);
         return;
     case TYPE_RECORD:
-        writer_raw(w, "{");
+        json_writer_raw(w, "{");
         render_members(w, type, value, &first);
-        writer_raw(w, "}");
+        json_writer_raw(w, "}");
         return;
     case TYPE_FUNCTION:
-        writer_string(w, str_from(((const struct function *)pointed(value))->name));
+        json_writer_string(w, str_from(((const struct function *)load_pointer(value))->name));
         return;
     case TYPE_CHILD:
-        task_child_render(w, pointed(value));
+        task_object_render_child(w, load_pointer(value));
         return;
     case TYPE_REFERENCE:
-        render_value(w, type->item, pointed(value));
+        render_value(w, type->item, load_pointer(value));
         return;
     case TYPE_POOL:  /* outputs have the name */
     case TYPE_INPUT: /* only render_members() knows their types */
@@ -106,19 +106,19 @@ void render_members(struct json_writer *w, const struct type *record, const void
         const char *member = (const char *)value + f->offset;
         bool absent = type_is_absent(f->type, member);
         if (f->type->kind == TYPE_FUNCTION)
-            function = pointed(member);
+            function = load_pointer(member);
         if (absent && !record->render_nulls)
             continue;
 
-        writer_raw(w, *first ? "\"" : ",\"");
-        writer_raw(w, f->name); /* no name needs an escape */
-        writer_raw(w, "\":");
+        json_writer_raw(w, *first ? "\"" : ",\"");
+        json_writer_raw(w, f->name); /* no name needs an escape */
+        json_writer_raw(w, "\":");
         *first = false;
         if (absent) {
-            writer_raw(w, "null");
+            json_writer_raw(w, "null");
         } else if (f->type->kind == TYPE_INPUT || f->type->kind == TYPE_OUTPUT) {
             CHECK(function != NULL);
-            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, pointed(member));
+            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, load_pointer(member));
         } else {
             render_value(w, f->type, member);
         }

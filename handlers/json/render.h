@@ -10,7 +10,7 @@
 #include "runtime/types/type.h"
 
 /* Integers beyond this in size are decimal strings outside, since others would round them (RFC 8259 section 6). */
-#define RENDER_EXACT (INT64_C(1) << 53)
+#define RENDER_SAFE_INTEGER_MAX (INT64_C(1) << 53)
 
 /* Absent fields are left out, or null where the record has render_nulls. A CHILD is rendered as handlers/resources/task_object.h says. */
 void render_value(struct json_writer *w, const struct type *type, const void *value);

@@ -7,18 +7,18 @@
 
 #include <string.h>
 
-enum { DEFINITIONS_MOST = 64 }; /* named records that one schema refers to: our own tables, not the world's */
+enum { DEFINITIONS_MAX = 64 }; /* named records that one schema refers to: our own tables, not the world's */
 
-struct schema {
+struct schema_writer {
     struct json_writer *w;
     const struct limits *limits;
-    const struct type *definitions[DEFINITIONS_MOST];
+    const struct type *definitions[DEFINITIONS_MAX];
     size_t definition_count;
 };
 
 /* -- what is referred to ------------------------------------------------------------------------- */
 
-static bool is_inputs(const struct type *type)
+static bool is_input_array(const struct type *type)
 {
     return type->kind == TYPE_ARRAY && type->item->kind == TYPE_INPUT;
 }
@@ -28,14 +28,14 @@ static bool is_inputs(const struct type *type)
 static bool has_input(const struct type *record)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
-        if (f->type->kind == TYPE_INPUT || is_inputs(f->type))
+        if (f->type->kind == TYPE_INPUT || is_input_array(f->type))
             return true;
     return false;
 }
 
-static void collect_type(struct schema *s, const struct type *type);
+static void collect_type(struct schema_writer *s, const struct type *type);
 
-static void collect_fields(struct schema *s, const struct type *record)
+static void collect_fields(struct schema_writer *s, const struct type *record)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
         collect_type(s, f->type);
@@ -45,14 +45,14 @@ static void collect_fields(struct schema *s, const struct type *record)
 }
 
 /* Each named record is entered once; so recursion ends, as a type can contain itself only by way of one. */
-static void collect_type(struct schema *s, const struct type *type)
+static void collect_type(struct schema_writer *s, const struct type *type)
 {
     if (type->kind == TYPE_ARRAY || type->kind == TYPE_REFERENCE) {
         collect_type(s, type->item);
         return;
     }
     if (type->kind == TYPE_CHILD)
-        type = &task_child_type;
+        type = &task_object_child_type;
     if (type->kind != TYPE_RECORD)
         return;
     if (type->name != NULL) {
@@ -61,7 +61,7 @@ static void collect_type(struct schema *s, const struct type *type)
                 return;
             CHECK(strcmp(s->definitions[i]->name, type->name) != 0);
         }
-        CHECK(s->definition_count < DEFINITIONS_MOST);
+        CHECK(s->definition_count < DEFINITIONS_MAX);
         s->definitions[s->definition_count++] = type;
     }
     collect_fields(s, type);
@@ -69,91 +69,91 @@ static void collect_type(struct schema *s, const struct type *type)
 
 /* -- writing: everything below writes members of a JSON object that is open -------------------------- */
 
-static void write_type(struct schema *s, const struct type *type, bool nullable);
+static void write_type(struct schema_writer *s, const struct type *type, bool nullable);
 
-static void write_kind(struct schema *s, const char *kind, bool nullable)
+static void write_type_keyword(struct schema_writer *s, const char *kind, bool nullable)
 {
-    writer_format(s->w, nullable ? "\"type\":[\"%s\",\"null\"]" : "\"type\":\"%s\"", kind);
+    json_writer_format(s->w, nullable ? "\"type\":[\"%s\",\"null\"]" : "\"type\":\"%s\"", kind);
 }
 
-static void write_bound(struct schema *s, const char *keyword, int64_t bound)
+static void write_bound(struct schema_writer *s, const char *keyword, int64_t bound)
 {
-    writer_format(s->w, ",\"%s\":", keyword);
-    writer_integer(s->w, bound);
+    json_writer_format(s->w, ",\"%s\":", keyword);
+    json_writer_integer(s->w, bound);
 }
 
-static void write_integer(struct schema *s, const struct type *type, bool nullable)
+static void write_integer(struct schema_writer *s, const struct type *type, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    if (type->min < -RENDER_EXACT || max > RENDER_EXACT)
-        writer_format(s->w, "\"type\":[\"integer\",\"string\"%s],\"pattern\":\"^-?[0-9]+$\"",
-                      nullable ? ",\"null\"" : "");
+    if (type->min < -RENDER_SAFE_INTEGER_MAX || max > RENDER_SAFE_INTEGER_MAX)
+        json_writer_format(s->w, "\"type\":[\"integer\",\"string\"%s],\"pattern\":\"^-?[0-9]+$\"",
+                           nullable ? ",\"null\"" : "");
     else
-        write_kind(s, "integer", nullable);
+        write_type_keyword(s, "integer", nullable);
     write_bound(s, "minimum", type->min);
     write_bound(s, "maximum", max);
 }
 
-static void write_seconds(struct schema *s, const struct type *type, bool nullable)
+static void write_seconds(struct schema_writer *s, const struct type *type, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    write_kind(s, "number", nullable);
+    write_type_keyword(s, "number", nullable);
     if (type->min == 1) { /* a nanosecond: what is shorter is rounded up to it */
         write_bound(s, "exclusiveMinimum", 0);
     } else {
-        writer_raw(s->w, ",\"minimum\":");
-        writer_seconds(s->w, (uint64_t)type->min);
+        json_writer_raw(s->w, ",\"minimum\":");
+        json_writer_seconds(s->w, (uint64_t)type->min);
     }
     if (max < INT64_MAX) {
-        writer_raw(s->w, ",\"maximum\":");
-        writer_seconds(s->w, (uint64_t)max);
+        json_writer_raw(s->w, ",\"maximum\":");
+        json_writer_seconds(s->w, (uint64_t)max);
     }
 }
 
-static void write_string(struct schema *s, const struct type *type, bool nullable)
+static void write_string(struct schema_writer *s, const struct type *type, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    write_kind(s, "string", nullable);
+    write_type_keyword(s, "string", nullable);
     if (type->min > 0) /* JSON Schema counts characters, of four bytes at most; we count bytes */
         write_bound(s, "minLength", type->min / 4 + (type->min % 4 != 0));
     if (max < INT64_MAX)
         write_bound(s, "maxLength", max);
 }
 
-static void write_enum(struct schema *s, const char *const *names, bool nullable)
+static void write_enum(struct schema_writer *s, const char *const *names, bool nullable)
 {
-    write_kind(s, "string", nullable);
-    writer_raw(s->w, ",\"enum\":[");
+    write_type_keyword(s, "string", nullable);
+    json_writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; names[i] != NULL; i++) {
-        writer_raw(s->w, i == 0 ? "" : ",");
-        writer_string(s->w, str_from(names[i]));
+        json_writer_raw(s->w, i == 0 ? "" : ",");
+        json_writer_string(s->w, str_from(names[i]));
     }
-    writer_raw(s->w, nullable ? ",null]" : "]");
+    json_writer_raw(s->w, nullable ? ",null]" : "]");
 }
 
-static void write_function_names(struct schema *s, const struct type *type, bool nullable)
+static void write_function_names(struct schema_writer *s, const struct type *type, bool nullable)
 {
     if (type->names != NULL) {
         write_enum(s, type->names, nullable);
         return;
     }
-    write_kind(s, "string", nullable);
-    writer_raw(s->w, ",\"enum\":[");
+    write_type_keyword(s, "string", nullable);
+    json_writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; function_registry[i] != NULL; i++) {
-        writer_raw(s->w, i == 0 ? "" : ",");
-        writer_string(s->w, str_from(function_registry[i]->name));
+        json_writer_raw(s->w, i == 0 ? "" : ",");
+        json_writer_string(s->w, str_from(function_registry[i]->name));
     }
-    writer_raw(s->w, nullable ? ",null]" : "]");
+    json_writer_raw(s->w, nullable ? ",null]" : "]");
 }
 
 /* `item` stands for type->item. */
-static void write_list(struct schema *s, const struct type *type, const struct type *item, bool nullable)
+static void write_array(struct schema_writer *s, const struct type *type, const struct type *item, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    write_kind(s, "array", nullable);
-    writer_raw(s->w, ",\"items\":{");
+    write_type_keyword(s, "array", nullable);
+    json_writer_raw(s->w, ",\"items\":{");
     write_type(s, item, false);
-    writer_raw(s->w, "}");
+    json_writer_raw(s->w, "}");
     if (type->min > 0)
         write_bound(s, "minItems", type->min);
     if (max < INT64_MAX)
@@ -161,12 +161,12 @@ static void write_list(struct schema *s, const struct type *type, const struct t
 }
 
 /* A default or an example, which the tables have as text that type_parse() takes. */
-static void write_literal(struct schema *s, const struct type *type, const char *text)
+static void write_literal(struct schema_writer *s, const struct type *type, const char *text)
 {
     if (type->kind == TYPE_BOOLEAN || type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS) {
-        writer_raw(s->w, text);
+        json_writer_raw(s->w, text);
     } else if (type->kind == TYPE_ARRAY) {
-        writer_raw(s->w, "[");
+        json_writer_raw(s->w, "[");
         while (*text != '\0') {
             char item[128];
             size_t len = strcspn(text, ",");
@@ -176,11 +176,11 @@ static void write_literal(struct schema *s, const struct type *type, const char 
             write_literal(s, type->item, item);
             text += len;
             if (*text == ',')
-                writer_bytes(s->w, text++, 1);
+                json_writer_bytes(s->w, text++, 1);
         }
-        writer_raw(s->w, "]");
+        json_writer_raw(s->w, "]");
     } else {
-        writer_string(s->w, str_from(text));
+        json_writer_string(s->w, str_from(text));
     }
 }
 
@@ -193,7 +193,7 @@ static bool has_required(const struct type *record)
 }
 
 /* Whether a task of this function may have the field at all. */
-static bool suits(const struct field *f, const struct function *function)
+static bool field_applies(const struct field *f, const struct function *function)
 {
     if (function == NULL)
         return true;
@@ -202,7 +202,7 @@ static bool suits(const struct field *f, const struct function *function)
     return f->type != &task_parallel_type || function->split != NULL;
 }
 
-static void write_executors(struct schema *s, unsigned executors)
+static void write_executors(struct schema_writer *s, unsigned executors)
 {
     const char *names[EXECUTOR_COUNT + 1] = {NULL};
     size_t count = 0;
@@ -213,37 +213,37 @@ static void write_executors(struct schema *s, unsigned executors)
 }
 
 /* A field of `record`, or of the alternative of it that is for `function`. */
-static void write_field(struct schema *s, const struct type *record, const struct field *f,
-                        const struct function *function)
+static void schema_write_field(struct schema_writer *s, const struct type *record, const struct field *f,
+                               const struct function *function)
 {
-    writer_string(s->w, str_from(f->name));
-    writer_raw(s->w, ":{");
+    json_writer_string(s->w, str_from(f->name));
+    json_writer_raw(s->w, ":{");
     if (function != NULL && f->type->kind == TYPE_FUNCTION) {
-        writer_raw(s->w, "\"const\":");
-        writer_string(s->w, str_from(function->name));
+        json_writer_raw(s->w, "\"const\":");
+        json_writer_string(s->w, str_from(function->name));
     } else if (function != NULL && f->type->kind == TYPE_INPUT) {
         write_type(s, function->input, false);
-    } else if (function != NULL && is_inputs(f->type)) {
-        write_list(s, f->type, function->input, false);
+    } else if (function != NULL && is_input_array(f->type)) {
+        write_array(s, f->type, function->input, false);
     } else if (function != NULL && f->type == &task_executor_type) {
         write_executors(s, function->executors);
     } else {
         write_type(s, f->type, record->render_nulls && f->presence == FIELD_OPTIONAL);
     }
     if (f->doc != NULL) {
-        writer_raw(s->w, ",\"description\":");
-        writer_string(s->w, str_from(f->doc));
+        json_writer_raw(s->w, ",\"description\":");
+        json_writer_string(s->w, str_from(f->doc));
     }
     if (f->presence == FIELD_DEFAULTED) {
-        writer_raw(s->w, ",\"default\":");
+        json_writer_raw(s->w, ",\"default\":");
         write_literal(s, f->type, f->default_text);
     }
     if (f->example != NULL && f->type->kind != TYPE_FUNCTION) {
-        writer_raw(s->w, ",\"examples\":[");
+        json_writer_raw(s->w, ",\"examples\":[");
         write_literal(s, f->type, f->example);
-        writer_raw(s->w, "]");
+        json_writer_raw(s->w, "]");
     }
-    writer_raw(s->w, "}");
+    json_writer_raw(s->w, "}");
 }
 
 static bool is_required(const struct type *record, const struct field *f, const struct function *function)
@@ -253,63 +253,64 @@ static bool is_required(const struct type *record, const struct field *f, const 
     return f->presence == FIELD_REQUIRED || record->render_nulls;
 }
 
-static void write_object(struct schema *s, const struct type *record, const struct function *function, bool nullable)
+static void write_object(struct schema_writer *s, const struct type *record, const struct function *function,
+                         bool nullable)
 {
-    write_kind(s, "object", nullable);
-    writer_raw(s->w, ",\"properties\":{");
+    write_type_keyword(s, "object", nullable);
+    json_writer_raw(s->w, ",\"properties\":{");
     for (const struct field *f = record->fields; f->name != NULL; f++) {
-        if (!suits(f, function))
+        if (!field_applies(f, function))
             continue;
-        writer_raw(s->w, f == record->fields ? "" : ",");
-        write_field(s, record, f, function);
+        json_writer_raw(s->w, f == record->fields ? "" : ",");
+        schema_write_field(s, record, f, function);
     }
-    writer_raw(s->w, "},\"required\":[");
+    json_writer_raw(s->w, "},\"required\":[");
     bool first = true;
     for (const struct field *f = record->fields; f->name != NULL; f++) {
         if (!is_required(record, f, function))
             continue;
-        writer_raw(s->w, first ? "" : ",");
-        writer_string(s->w, str_from(f->name));
+        json_writer_raw(s->w, first ? "" : ",");
+        json_writer_string(s->w, str_from(f->name));
         first = false;
     }
-    writer_raw(s->w, "],\"additionalProperties\":false");
+    json_writer_raw(s->w, "],\"additionalProperties\":false");
 }
 
 /* A record where it is defined. */
-static void write_record(struct schema *s, const struct type *record, bool nullable)
+static void write_record(struct schema_writer *s, const struct type *record, bool nullable)
 {
     if (!has_input(record)) {
         write_object(s, record, NULL, nullable);
         return;
     }
-    writer_raw(s->w, "\"oneOf\":[");
+    json_writer_raw(s->w, "\"oneOf\":[");
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
-        writer_raw(s->w, f == function_registry ? "{\"title\":" : ",{\"title\":");
-        writer_string(s->w, str_from((*f)->name));
-        writer_raw(s->w, ",\"description\":");
-        writer_string(s->w, str_from((*f)->doc));
-        writer_raw(s->w, ",");
+        json_writer_raw(s->w, f == function_registry ? "{\"title\":" : ",{\"title\":");
+        json_writer_string(s->w, str_from((*f)->name));
+        json_writer_raw(s->w, ",\"description\":");
+        json_writer_string(s->w, str_from((*f)->doc));
+        json_writer_raw(s->w, ",");
         write_object(s, record, *f, false);
-        writer_raw(s->w, "}");
+        json_writer_raw(s->w, "}");
     }
-    writer_raw(s->w, nullable ? ",{\"type\":\"null\"}]" : "]");
+    json_writer_raw(s->w, nullable ? ",{\"type\":\"null\"}]" : "]");
 }
 
-static void write_reference(struct schema *s, const struct type *record, bool nullable)
+static void write_reference(struct schema_writer *s, const struct type *record, bool nullable)
 {
     if (record->name == NULL)
         write_record(s, record, nullable);
     else
-        writer_format(
+        json_writer_format(
             s->w, nullable ? "\"anyOf\":[{\"$ref\":\"#/$defs/%s\"},{\"type\":\"null\"}]" : "\"$ref\":\"#/$defs/%s\"",
             record->name);
 }
 
-static void write_type(struct schema *s, const struct type *type, bool nullable)
+static void write_type(struct schema_writer *s, const struct type *type, bool nullable)
 {
     switch (type->kind) {
     case TYPE_BOOLEAN:
-        write_kind(s, "boolean", nullable);
+        write_type_keyword(s, "boolean", nullable);
         return;
     case TYPE_INTEGER:
         write_integer(s, type, nullable);
@@ -324,14 +325,14 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
         write_string(s, type, nullable);
         return;
     case TYPE_POOL:
-        write_kind(s, "string", nullable);
+        write_type_keyword(s, "string", nullable);
         return;
     case TYPE_TIME:
-        write_kind(s, "string", nullable);
-        writer_raw(s->w, ",\"format\":\"date-time\"");
+        write_type_keyword(s, "string", nullable);
+        json_writer_raw(s->w, ",\"format\":\"date-time\"");
         return;
     case TYPE_ARRAY:
-        write_list(s, type, type->item, nullable);
+        write_array(s, type, type->item, nullable);
         return;
     case TYPE_RECORD:
         write_reference(s, type, nullable);
@@ -340,14 +341,14 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
         write_reference(s, type->item, nullable);
         return;
     case TYPE_CHILD:
-        write_reference(s, &task_child_type, nullable);
+        write_reference(s, &task_object_child_type, nullable);
         return;
     case TYPE_FUNCTION:
         write_function_names(s, type, nullable);
         return;
     case TYPE_INPUT:
     case TYPE_OUTPUT:
-        write_kind(s, "object", nullable);
+        write_type_keyword(s, "object", nullable);
         return;
     }
     UNREACHABLE();
@@ -355,8 +356,8 @@ static void write_type(struct schema *s, const struct type *type, bool nullable)
 
 void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits)
 {
-    struct schema s = {.w = w, .limits = limits};
-    writer_raw(w, "{");
+    struct schema_writer s = {.w = w, .limits = limits};
+    json_writer_raw(w, "{");
     if (type->kind == TYPE_RECORD) { /* the whole needs no definition, unless it is part of itself */
         collect_fields(&s, type);
         write_record(&s, type, false);
@@ -365,11 +366,11 @@ void schema_write(struct json_writer *w, const struct type *type, const struct l
         write_type(&s, type, false);
     }
     for (size_t i = 0; i < s.definition_count; i++) {
-        writer_raw(w, i == 0 ? ",\"$defs\":{" : ",");
-        writer_string(w, str_from(s.definitions[i]->name));
-        writer_raw(w, ":{");
+        json_writer_raw(w, i == 0 ? ",\"$defs\":{" : ",");
+        json_writer_string(w, str_from(s.definitions[i]->name));
+        json_writer_raw(w, ":{");
         write_record(&s, s.definitions[i], false);
-        writer_raw(w, "}");
+        json_writer_raw(w, "}");
     }
-    writer_raw(w, s.definition_count > 0 ? "}}" : "}");
+    json_writer_raw(w, s.definition_count > 0 ? "}}" : "}");
 }

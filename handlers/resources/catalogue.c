@@ -6,52 +6,52 @@
 
 static void write_function(struct json_writer *w, const struct function *function, const struct limits *limits)
 {
-    writer_raw(w, "{\"name\":");
-    writer_string(w, str_from(function->name));
-    writer_raw(w, ",\"description\":");
-    writer_string(w, str_from(function->doc));
-    writer_raw(w, ",\"executor\":");
-    writer_string(w, str_from(executor_names[function->executor]));
-    writer_raw(w, ",\"cancel_effect\":");
-    writer_string(w, str_from(cancel_effect_names[executor_cancel_effect(function->executor)]));
-    writer_raw(w, ",\"executors\":[");
+    json_writer_raw(w, "{\"name\":");
+    json_writer_string(w, str_from(function->name));
+    json_writer_raw(w, ",\"description\":");
+    json_writer_string(w, str_from(function->doc));
+    json_writer_raw(w, ",\"executor\":");
+    json_writer_string(w, str_from(executor_names[function->executor]));
+    json_writer_raw(w, ",\"cancel_effect\":");
+    json_writer_string(w, str_from(cancel_effect_names[executor_cancel_effect(function->executor)]));
+    json_writer_raw(w, ",\"executors\":[");
     bool first = true;
     for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
         if ((function->executors & EXECUTOR_BIT(i)) == 0)
             continue;
-        writer_raw(w, first ? "" : ",");
-        writer_string(w, str_from(executor_names[i]));
+        json_writer_raw(w, first ? "" : ",");
+        json_writer_string(w, str_from(executor_names[i]));
         first = false;
     }
-    writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
-    writer_raw(w, ",\"input\":");
+    json_writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
+    json_writer_raw(w, ",\"input\":");
     schema_write(w, function->input, limits);
-    writer_raw(w, ",\"result\":");
+    json_writer_raw(w, ",\"result\":");
     schema_write(w, function->output, limits);
-    writer_raw(w, "}");
+    json_writer_raw(w, "}");
 }
 
-void parse_functions(struct api *api, const struct request *request, struct handler_result *out)
+void get_functions(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     struct json_writer w = {0};
-    writer_raw(&w, "{\"functions\":[");
+    json_writer_raw(&w, "{\"functions\":[");
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
-        writer_raw(&w, f == function_registry ? "" : ",");
+        json_writer_raw(&w, f == function_registry ? "" : ",");
         write_function(&w, *f, runtime_limits(api->runtime));
     }
-    writer_raw(&w, "]}");
+    json_writer_raw(&w, "]}");
     response_json(&out->response, 200, &w);
 }
 
-void parse_function(struct api *api, const struct request *request, struct handler_result *out)
+void get_function(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     const struct function *function = function_find(request->params[0]);
     if (function == NULL) {
-        refuse_function(request, out);
+        request_reject_function(request, out);
         return;
     }
     struct json_writer w = {0};
@@ -59,44 +59,44 @@ void parse_function(struct api *api, const struct request *request, struct handl
     response_json(&out->response, 200, &w);
 }
 
-void parse_limits(struct api *api, const struct request *request, struct handler_result *out)
+void get_limits(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     struct json_writer w = {0};
     bool first = true;
-    writer_raw(&w, "{");
+    json_writer_raw(&w, "{");
     for (size_t i = 0; i < api->limits_count; i++)
         render_members(&w, api->limits[i].type, api->limits[i].value, &first);
-    writer_raw(&w, "}");
+    json_writer_raw(&w, "}");
     response_json(&out->response, 200, &w);
 }
 
-void parse_livez(struct api *api, const struct request *request, struct handler_result *out)
+void get_livez(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     struct json_writer w = {0};
-    writer_raw(&w, "{\"status\":\"live\"}");
+    json_writer_raw(&w, "{\"status\":\"live\"}");
     response_json(&out->response, 200, &w);
 }
 
-void parse_readyz(struct api *api, const struct request *request, struct handler_result *out)
+void get_readyz(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     if (api->draining) {
-        refuse(request, out, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+        request_reject(request, out, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
         return;
     }
     struct json_writer w = {0};
-    writer_raw(&w, "{\"status\":\"ready\"}");
+    json_writer_raw(&w, "{\"status\":\"ready\"}");
     response_json(&out->response, 200, &w);
 }
 
-void parse_openapi(struct api *api, const struct request *request, struct handler_result *out)
+void get_openapi(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     out->response = (struct response){
         .status = 200,

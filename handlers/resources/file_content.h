@@ -12,11 +12,12 @@ struct api;
 
 /* The answer to a request for a file, once that is open or e->rc says why it isn't. A reply with `streams` set is to be
  * followed by the source's bytes, stamp->size_bytes of them. */
-void api_source_reply(struct api *api, const struct request *request, struct str path, const struct file_version *stamp,
-                      const struct err *e, struct response *response);
+void api_download_response(struct api *api, const struct request *request, struct str path,
+                           const struct file_version *version, const struct err *e, struct response *response);
 
 /* The answer to an upload, once it is in its place or e->rc says why it isn't. */
-void api_sink_reply(struct api *api, const struct request *request, struct str path, const struct file_version *stamp,
-                    bool created, const struct err *e, struct response *response);
+void api_upload_response(struct api *api, const struct request *request, struct str path,
+                         const struct file_version *version, bool created, const struct err *e,
+                         struct response *response);
 
 #endif

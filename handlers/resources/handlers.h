@@ -22,40 +22,41 @@ typedef void parse_fn(struct api *api, const struct request *request, struct han
 
 /* Renders a task that is done; NULL in a route that makes none. */
 typedef void render_fn(struct api *api, const struct request *request, const struct task *task,
-                       const struct task_identity *ticket, struct response *response);
+                       const struct task_identity *identity, struct response *response);
 
 /* tasks.c */
 render_fn render_task;
-parse_fn parse_tasks, parse_run, parse_gather, parse_script;
+parse_fn post_tasks, post_run, post_gather, post_file_script;
 
 /* catalogue.c */
-parse_fn parse_functions, parse_function, parse_limits, parse_livez, parse_readyz, parse_openapi;
+parse_fn get_functions, get_function, get_limits, get_livez, get_readyz, get_openapi;
 
 /* pools.c */
-parse_fn parse_pools;
+parse_fn get_pools;
 
 /* files.c */
-parse_fn parse_open, parse_files, parse_file, parse_method, parse_close;
-render_fn render_open, render_method;
+parse_fn post_files, get_files, get_file, post_file_method, delete_file;
+render_fn render_opened_file, render_file_method;
 
 /* fs.c */
-parse_fn parse_download, parse_upload;
+parse_fn get_file_content, put_file_content;
 
 /* Makes the outcome a task. */
-void accept_task(struct api *api, const struct request *request, const struct task_spec *spec,
-                 struct handler_result *out);
+void handler_result_set_task(struct api *api, const struct request *request, const struct task_spec *spec,
+                             struct handler_result *out);
 
 /* parse.c: each fills the outcome with a problem when it says no. */
-bool body_into(struct api *api, const struct request *request, const struct record_ref *parts, size_t count,
-               struct handler_result *out);
-bool query_into(struct api *api, const struct request *request, const struct record_ref *part,
-                struct handler_result *out);
-bool no_query(struct api *api, const struct request *request, struct handler_result *out); /* there must be none */
-void refuse(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
+bool request_decode_body(struct api *api, const struct request *request, const struct record_ref *records, size_t count,
+                         struct handler_result *out);
+bool request_decode_query(struct api *api, const struct request *request, const struct record_ref *record,
+                          struct handler_result *out);
+bool request_reject_query(struct api *api, const struct request *request,
+                          struct handler_result *out); /* there must be none */
+void request_reject(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void refuse_issues(struct api *api, const struct request *request, const struct validation_errors *issues,
-                   struct handler_result *out);
-void refuse_function(const struct request *request,
-                     struct handler_result *out); /* there is none of the name; names those there are */
+void request_reject_invalid(struct api *api, const struct request *request, const struct validation_errors *errors,
+                            struct handler_result *out);
+void request_reject_function(const struct request *request,
+                             struct handler_result *out); /* there is none of the name; names those there are */
 
 #endif

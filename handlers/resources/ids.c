@@ -8,17 +8,17 @@
 
 enum { TIME_CHARS = 10, RANDOM_CHARS = 16, RANDOM_BYTES = 10 };
 
-static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+static const char base32_alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 static int refill(struct ids *ids)
 {
-    for (size_t have = 0; have < sizeof ids->stock;) {
-        ssize_t n = getrandom(ids->stock + have, sizeof ids->stock - have, 0);
+    for (size_t filled = 0; filled < sizeof ids->random_bytes;) {
+        ssize_t n = getrandom(ids->random_bytes + filled, sizeof ids->random_bytes - filled, 0);
         if (n < 0 && errno != EINTR)
             return errno;
-        have += n < 0 ? 0 : (size_t)n;
+        filled += n < 0 ? 0 : (size_t)n;
     }
-    ids->left = sizeof ids->stock;
+    ids->random_left = sizeof ids->random_bytes;
     return 0;
 }
 
@@ -28,10 +28,10 @@ int ids_init(struct ids *ids, struct err *e)
     return error == 0 ? 0 : err_set(e, ERR_INTERNAL, "the system gives no random bytes: %s", strerror(error));
 }
 
-static int digit_of(char c)
+static int base32_value(char c)
 {
-    const char *digit = c == '\0' ? NULL : strchr(alphabet, c);
-    return digit == NULL ? -1 : (int)(digit - alphabet);
+    const char *digit = c == '\0' ? NULL : strchr(base32_alphabet, c);
+    return digit == NULL ? -1 : (int)(digit - base32_alphabet);
 }
 
 /* The characters as digits of a number to base 37, modulo a prime: no change of one character, and no swap of two neighbours,
@@ -40,47 +40,47 @@ static unsigned checksum(const char *text)
 {
     unsigned sum = 0;
     for (int i = 0; i < TIME_CHARS + RANDOM_CHARS; i++)
-        sum = (sum * 37 + (unsigned)digit_of(text[i])) % 1021;
+        sum = (sum * 37 + (unsigned)base32_value(text[i])) % 1021;
     return sum;
 }
 
-void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE])
+void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
 {
-    if (ids->left < RANDOM_BYTES) {
+    if (ids->random_left < RANDOM_BYTES) {
         int error = refill(ids); /* getrandom(2) that worked once can only be interrupted */
         CHECK(error == 0);
     }
-    const unsigned char *random = ids->stock + sizeof ids->stock - ids->left;
-    ids->left -= RANDOM_BYTES;
+    const unsigned char *random = ids->random_bytes + sizeof ids->random_bytes - ids->random_left;
+    ids->random_left -= RANDOM_BYTES;
 
     uint64_t ms = (uint64_t)now_us / 1000;
     for (int i = TIME_CHARS; i-- > 0; ms >>= 5)
-        out[i] = alphabet[ms & 31];
+        out[i] = base32_alphabet[ms & 31];
     for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each, which may span two bytes */
         size_t bit = i * 5;
-        unsigned two = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
-        out[TIME_CHARS + i] = alphabet[two >> (11 - bit % 8) & 31];
+        unsigned window = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
+        out[TIME_CHARS + i] = base32_alphabet[window >> (11 - bit % 8) & 31];
     }
     unsigned sum = checksum(out);
-    out[TIME_CHARS + RANDOM_CHARS] = alphabet[sum >> 5];
-    out[TIME_CHARS + RANDOM_CHARS + 1] = alphabet[sum & 31];
+    out[TIME_CHARS + RANDOM_CHARS] = base32_alphabet[sum >> 5];
+    out[TIME_CHARS + RANDOM_CHARS + 1] = base32_alphabet[sum & 31];
     out[ID_LEN] = '\0';
 }
 
-bool ids_time(struct str id, int64_t *ms)
+bool ids_parse_time(struct str id, int64_t *ms)
 {
     if (id.len != ID_LEN)
         return false;
     int64_t time = 0;
     for (int i = 0; i < ID_LEN; i++) {
-        int digit = digit_of(id.at[i]);
+        int digit = base32_value(id.at[i]);
         if (digit < 0)
             return false;
         if (i < TIME_CHARS)
             time = time << 5 | digit;
     }
     unsigned sum = checksum(id.at);
-    if (id.at[ID_LEN - 2] != alphabet[sum >> 5] || id.at[ID_LEN - 1] != alphabet[sum & 31])
+    if (id.at[ID_LEN - 2] != base32_alphabet[sum >> 5] || id.at[ID_LEN - 1] != base32_alphabet[sum & 31])
         return false;
     *ms = time;
     return true;

@@ -16,15 +16,15 @@
 enum { ID_LEN = 28, ID_SIZE = ID_LEN + 1 };
 
 struct ids {
-    unsigned char stock[4000]; /* from getrandom(2) */
-    size_t left;               /* bytes at the end of stock that no id has used */
+    unsigned char random_bytes[4000]; /* from getrandom(2) */
+    size_t random_left;               /* bytes at the end of stock that no id has used */
 };
 
 /* 0, or ERR_INTERNAL when the system gives no random bytes. */
 int ids_init(struct ids *ids, struct err *e);
-void ids_issue(struct ids *ids, int64_t now_us, char out[ID_SIZE]); /* NUL-terminated */
+void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE]); /* NUL-terminated */
 
 /* When an id was issued, in milliseconds since 1970. False when it is no id that was ever issued: wrong form or checksum. */
-bool ids_time(struct str id, int64_t *ms);
+bool ids_parse_time(struct str id, int64_t *ms);
 
 #endif

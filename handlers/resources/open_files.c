@@ -18,34 +18,34 @@ struct file_row {
     uint64_t duration_ns;
 };
 
-static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
-static const struct type names_type = {.kind = TYPE_ARRAY, .item = &text_type, .max = FILE_OP_COUNT};
+static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
+static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_type, .max = FILE_OP_COUNT};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
-static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 
-#define ROW(json, type, member, presence, doc) \
+#define FIELD(json, type, member, presence, doc) \
     { \
         json, type, offsetof(struct file_row, member), presence, NULL, doc, NULL \
     }
 static const struct field file_fields[] = {
-    ROW("id", &text_type, id, FIELD_REQUIRED, "The handle"),
-    ROW("path", &text_type, path, FIELD_REQUIRED, "As it was opened"),
-    ROW("mode", &file_mode_type, mode, FIELD_REQUIRED, "As it was opened"),
-    ROW("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
-    ROW("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
-    ROW("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
-    ROW("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
-    ROW("methods", &names_type, methods, FIELD_OPTIONAL,
-        "What may be called in this mode, as POST /v1/files/{handle}/{method}"),
-    ROW("pid", &process_type, pid, FIELD_OPTIONAL, "The process that opened it"),
-    ROW("tid", &process_type, tid, FIELD_OPTIONAL, "The thread that opened it"),
-    ROW("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "How long that took"),
+    FIELD("id", &string_type, id, FIELD_REQUIRED, "The handle"),
+    FIELD("path", &string_type, path, FIELD_REQUIRED, "As it was opened"),
+    FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "As it was opened"),
+    FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
+    FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
+    FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
+    FIELD("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
+    FIELD("methods", &methods_type, methods, FIELD_OPTIONAL,
+          "What may be called in this mode, as POST /v1/files/{handle}/{method}"),
+    FIELD("pid", &pid_type, pid, FIELD_OPTIONAL, "The process that opened it"),
+    FIELD("tid", &pid_type, tid, FIELD_OPTIONAL, "The thread that opened it"),
+    FIELD("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "How long that took"),
     {0},
 };
 static const struct type file_type = {
     .kind = TYPE_RECORD, .name = "OpenFile", .fields = file_fields, .size = sizeof(struct file_row)};
 
-static struct file_row row_of(const struct open_file *file)
+static struct file_row file_row_from(const struct open_file *file)
 {
     return (struct file_row){
         .id = str_from(file->id),
@@ -63,39 +63,41 @@ static struct file_row row_of(const struct open_file *file)
 
 /* -- finding one --------------------------------------------------------------------------------------------------- */
 
-static bool is_off(struct api *api, const struct request *request, struct handler_result *out)
+static bool reject_if_disabled(struct api *api, const struct request *request, struct handler_result *out)
 {
     if (runtime_open_files(api->runtime) != NULL)
         return false;
-    refuse(request, out, ERR_EXECUTOR_DISABLED,
-           "The executor files, on which open files live, is off; --files-root DIR switches it on");
+    request_reject(request, out, ERR_EXECUTOR_DISABLED,
+                   "The executor files, on which open files live, is off; --files-root DIR switches it on");
     return true;
 }
 
 /* The file that the path names, or NULL with the outcome filled: never was, no longer is, or was before the last start. */
-static struct open_file *find(struct api *api, const struct request *request, struct handler_result *out)
+static struct open_file *find_open_file(struct api *api, const struct request *request, struct handler_result *out)
 {
     struct str id = request->params[0];
     int64_t issued_ms;
-    if (is_off(api, request, out))
+    if (reject_if_disabled(api, request, out))
         return NULL;
     struct open_file *file = open_files_find(runtime_open_files(api->runtime), id);
     if (file != NULL)
         return file;
-    if (!ids_time(id, &issued_ms))
-        refuse(request, out, ERR_HANDLE_NOT_FOUND, "That is no handle; POST /v1/files opens a file and gives one");
+    if (!ids_parse_time(id, &issued_ms))
+        request_reject(request, out, ERR_HANDLE_NOT_FOUND,
+                       "That is no handle; POST /v1/files opens a file and gives one");
     else if (issued_ms < api->started_ms)
-        refuse(request, out, ERR_STALE_HANDLE, "The service has been started anew since; open the file again");
+        request_reject(request, out, ERR_STALE_HANDLE, "The service has been started anew since; open the file again");
     else
-        refuse(request, out, ERR_HANDLE_CLOSED, "It was closed, by a call or because its lease ran out; open it again");
+        request_reject(request, out, ERR_HANDLE_CLOSED,
+                       "It was closed, by a call or because its lease ran out; open it again");
     return NULL;
 }
 
-static bool hold(struct open_file *file, const struct request *request, struct handler_result *out)
+static bool ref_file(struct open_file *file, const struct request *request, struct handler_result *out)
 {
     if (open_file_ref(file, request->arena))
         return true;
-    refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
+    request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
     return false;
 }
 
@@ -103,66 +105,67 @@ static bool hold(struct open_file *file, const struct request *request, struct h
 
 static uint64_t default_lease(const struct api *api)
 {
-    uint64_t most = runtime_limits(api->runtime)->max_lease_seconds, usual = 60 * NS_PER_SECOND;
-    return usual < most ? usual : most;
+    uint64_t max_ns = runtime_limits(api->runtime)->max_lease_seconds, default_ns = 60 * NS_PER_SECOND;
+    return default_ns < max_ns ? default_ns : max_ns;
 }
 
-void parse_open(struct api *api, const struct request *request, struct handler_result *out)
+void post_files(struct api *api, const struct request *request, struct handler_result *out)
 {
     struct file_open_params params;
     struct open_file *file;
     struct err e;
-    if (is_off(api, request, out) || !no_query(api, request, out) ||
-        !body_into(api, request, &(struct record_ref){.type = &file_open_params_type, .value = &params}, 1, out))
+    if (reject_if_disabled(api, request, out) || !request_reject_query(api, request, out) ||
+        !request_decode_body(api, request, &(struct record_ref){.type = &file_open_params_type, .value = &params}, 1,
+                             out))
         return;
     if (params.lease_ns == SECONDS_ABSENT)
         params.lease_ns = default_lease(api);
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     struct file_call *call = arena_alloc(request->arena, sizeof *call);
     if (spec == NULL || call == NULL) {
-        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the file; try again later");
+        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the file; try again later");
         return;
     }
     char id[ID_SIZE];
-    ids_issue(&api->ids, request->received_us, id);
+    ids_generate(&api->ids, request->received_us, id);
     if (open_files_add(runtime_open_files(api->runtime), id, params.path, params.mode, params.encoding, params.lease_ns,
                        request->arena, &file, &e) != 0) {
-        out->kind = OUTCOME_REPLY;
+        out->kind = RESULT_RESPONSE;
         response_error(&out->response, request->id, &e, runtime_limits(api->runtime));
         return;
     }
     call->file = file;
     *spec = (struct task_spec){.function = &function_file_open, .input = call, .options = task_options_none};
-    accept_task(api, request, spec, out);
+    handler_result_set_task(api, request, spec, out);
 }
 
-static struct open_file *file_of(const struct task *task)
+static struct open_file *task_open_file(const struct task *task)
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    return ((const struct file_call *)view.spec->input)->file;
+    struct task_info info;
+    task_get_info(task, &info);
+    return ((const struct file_call *)info.spec->input)->file;
 }
 
-void render_open(struct api *api, const struct request *request, const struct task *task,
-                 const struct task_identity *ticket, struct response *response)
+void render_opened_file(struct api *api, const struct request *request, const struct task *task,
+                        const struct task_identity *identity, struct response *response)
 {
-    struct open_file *file = file_of(task);
+    struct open_file *file = task_open_file(task);
     struct str methods[FILE_OP_COUNT];
-    struct task_info view;
-    task_get_info(task, &view);
-    if (view.state != TASK_SUCCEEDED) {
+    struct task_info info;
+    task_get_info(task, &info);
+    if (info.state != TASK_SUCCEEDED) {
         open_file_remove(file);
-        render_task(api, request, task, ticket, response);
+        render_task(api, request, task, identity, response);
         return;
     }
-    struct file_row row = row_of(file);
+    struct file_row row = file_row_from(file);
     row.methods.items = methods;
     for (int op = 0; op < FILE_OP_COUNT; op++)
         if (file_mode_allows(file->mode, (enum file_op)op))
             methods[row.methods.count++] = str_from(file_method_names[op]);
-    row.pid = view.pid;
-    row.tid = view.tid;
-    row.duration_ns = view.duration_ns;
+    row.pid = info.pid;
+    row.tid = info.tid;
+    row.duration_ns = info.duration_ns;
     struct json_writer w = {0};
     render_value(&w, &file_type, &row);
     response_json(response, 201, &w);
@@ -171,52 +174,52 @@ void render_open(struct api *api, const struct request *request, const struct ta
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void write_file(struct json_writer *w, const struct open_file *file, uint64_t now_ns)
+static void write_open_file(struct json_writer *w, const struct open_file *file, uint64_t now_ns)
 {
-    struct file_row row = row_of(file);
+    struct file_row row = file_row_from(file);
     row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
     render_value(w, &file_type, &row);
 }
 
-struct listing {
+struct list_context {
     struct json_writer w;
     uint64_t now_ns;
-    bool more;
+    bool has_items;
 };
 
-static void list_file(struct open_file *file, void *user)
+static void append_file(struct open_file *file, void *user)
 {
-    struct listing *listing = user;
-    if (listing->more)
-        writer_raw(&listing->w, ",");
-    listing->more = true;
-    write_file(&listing->w, file, listing->now_ns);
+    struct list_context *list_context = user;
+    if (list_context->has_items)
+        json_writer_raw(&list_context->w, ",");
+    list_context->has_items = true;
+    write_open_file(&list_context->w, file, list_context->now_ns);
 }
 
-void parse_files(struct api *api, const struct request *request, struct handler_result *out)
+void get_files(struct api *api, const struct request *request, struct handler_result *out)
 {
-    if (is_off(api, request, out) || !no_query(api, request, out))
+    if (reject_if_disabled(api, request, out) || !request_reject_query(api, request, out))
         return;
-    struct listing listing = {.now_ns = request->received_ns};
-    writer_raw(&listing.w, "{\"files\":[");
-    open_files_for_each(runtime_open_files(api->runtime), list_file, &listing);
-    writer_raw(&listing.w, "]}");
-    response_json(&out->response, 200, &listing.w);
+    struct list_context list_context = {.now_ns = request->received_ns};
+    json_writer_raw(&list_context.w, "{\"files\":[");
+    open_files_for_each(runtime_open_files(api->runtime), append_file, &list_context);
+    json_writer_raw(&list_context.w, "]}");
+    response_json(&out->response, 200, &list_context.w);
 }
 
-void parse_file(struct api *api, const struct request *request, struct handler_result *out)
+void get_file(struct api *api, const struct request *request, struct handler_result *out)
 {
-    struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
+    struct open_file *file = request_reject_query(api, request, out) ? find_open_file(api, request, out) : NULL;
     if (file == NULL)
         return;
     struct json_writer w = {0};
-    write_file(&w, file, request->received_ns);
+    write_open_file(&w, file, request->received_ns);
     response_json(&out->response, 200, &w);
 }
 
 /* -- calling ------------------------------------------------------------------------------------------------------- */
 
-static int find_method(struct str name)
+static int find_file_op(struct str name)
 {
     int op = 0;
     while (op < FILE_OP_COUNT && !str_eq(name, file_method_names[op]))
@@ -224,56 +227,56 @@ static int find_method(struct str name)
     return op;
 }
 
-static void refuse_method(const struct request *request, struct handler_result *out)
+static void reject_method(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
     for (int i = 0; i < FILE_OP_COUNT; i++)
         name_list_add(&names, file_method_names[i]);
-    refuse(request, out, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
+    request_reject(request, out, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
 }
 
 static void call_method(struct api *api, const struct request *request, int op, struct handler_result *out)
 {
-    struct open_file *file = no_query(api, request, out) ? find(api, request, out) : NULL;
+    struct open_file *file = request_reject_query(api, request, out) ? find_open_file(api, request, out) : NULL;
     if (file == NULL)
         return;
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     struct file_call *call = arena_alloc(request->arena, sizeof *call);
     if (spec == NULL || call == NULL) {
-        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
+        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
         return;
     }
-    struct record_ref part = {.type = file_methods[op].function.input, .value = call};
+    struct record_ref record = {.type = file_methods[op].function.input, .value = call};
     struct request with_body = *request;
     if (request->body.len == 0) /* or it was not taken, as that of a DELETE */
         with_body.body = STR("{}");
-    if (!body_into(api, &with_body, &part, 1, out) || !hold(file, request, out))
+    if (!request_decode_body(api, &with_body, &record, 1, out) || !ref_file(file, request, out))
         return;
     file_call_spec(file, (enum file_op)op, call, spec);
-    accept_task(api, request, spec, out);
+    handler_result_set_task(api, request, spec, out);
 }
 
-void parse_method(struct api *api, const struct request *request, struct handler_result *out)
+void post_file_method(struct api *api, const struct request *request, struct handler_result *out)
 {
-    int op = find_method(request->params[1]);
+    int op = find_file_op(request->params[1]);
     if (op == FILE_OP_COUNT)
-        refuse_method(request, out);
+        reject_method(request, out);
     else
         call_method(api, request, op, out);
 }
 
-void parse_close(struct api *api, const struct request *request, struct handler_result *out)
+void delete_file(struct api *api, const struct request *request, struct handler_result *out)
 {
     call_method(api, request, FILE_OP_CLOSE, out);
 }
 
-void render_method(struct api *api, const struct request *request, const struct task *task,
-                   const struct task_identity *ticket, struct response *response)
+void render_file_method(struct api *api, const struct request *request, const struct task *task,
+                        const struct task_identity *identity, struct response *response)
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    const struct file_call *call = view.spec->input;
-    if (call->op == FILE_OP_CLOSE && (view.rc == 0 || view.rc == ERR_IO_ERROR || view.rc == ERR_INSUFFICIENT_STORAGE))
+    struct task_info info;
+    task_get_info(task, &info);
+    const struct file_call *call = info.spec->input;
+    if (call->op == FILE_OP_CLOSE && (info.rc == 0 || info.rc == ERR_IO_ERROR || info.rc == ERR_INSUFFICIENT_STORAGE))
         open_file_remove(call->file);
-    render_task(api, request, task, ticket, response);
+    render_task(api, request, task, identity, response);
 }

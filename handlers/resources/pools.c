@@ -2,18 +2,18 @@
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 
-static const struct type text_type = {.kind = TYPE_STRING, .max = 64};
+static const struct type string_type = {.kind = TYPE_STRING, .max = 64};
 static const struct type executor_name_type = {.kind = TYPE_ENUM, .names = executor_names};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
-static const struct type flag_type = {.kind = TYPE_BOOLEAN};
-static const struct type age_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type bool_type = {.kind = TYPE_BOOLEAN};
+static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 
 static const struct field worker_fields[] = {
     {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
-    {"busy", &flag_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
+    {"busy", &bool_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
     {"tasks_done", &count_type, offsetof(struct worker_stats, tasks_done), FIELD_REQUIRED, NULL,
      "Tasks it has answered", NULL},
-    {"age_seconds", &age_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
+    {"age_seconds", &seconds_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
      NULL},
     {0},
 };
@@ -22,13 +22,13 @@ static const struct type worker_type = {
 static const struct type workers_type = {.kind = TYPE_ARRAY, .item = &worker_type, .max = 256};
 
 static const struct field pool_fields[] = {
-    {"name", &text_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "What the option pool calls it",
+    {"name", &string_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "What the option pool calls it",
      NULL},
     {"executor", &executor_name_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL,
      "The executor it belongs to", NULL},
     {"size", &count_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL, "Tasks it runs at the same time",
      NULL},
-    {"size_source", &text_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
+    {"size_source", &string_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
      "What says so: flag, affinity (processors this process may run on) or cgroup (its share of them)", NULL},
     {"queue_limit", &count_type, offsetof(struct pool_stats, queue_limit), FIELD_REQUIRED, NULL,
      "Tasks that may wait for it", NULL},
@@ -46,21 +46,21 @@ static const struct field pool_fields[] = {
      "The worker processes; only for processes", NULL},
     {0},
 };
-static const struct type pool_view_type = {
+static const struct type pool_stats_type = {
     .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_stats)};
 
-void parse_pools(struct api *api, const struct request *request, struct handler_result *out)
+void get_pools(struct api *api, const struct request *request, struct handler_result *out)
 {
     struct array pools;
-    if (!no_query(api, request, out))
+    if (!request_reject_query(api, request, out))
         return;
     if (!runtime_get_pool_stats(api->runtime, request->arena, &pools)) {
-        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
+        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
         return;
     }
     struct json_writer w = {0};
-    writer_raw(&w, "{\"pools\":");
-    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_view_type}, &pools);
-    writer_raw(&w, "}");
+    json_writer_raw(&w, "{\"pools\":");
+    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools);
+    json_writer_raw(&w, "}");
     response_json(&out->response, 200, &w);
 }

@@ -5,57 +5,57 @@
 #include <stdio.h>
 
 static const struct field no_fields[] = {{0}};
-static const struct type no_query_type = {.kind = TYPE_RECORD, .fields = no_fields};
+static const struct type empty_query_type = {.kind = TYPE_RECORD, .fields = no_fields};
 
-void refuse(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
+void request_reject(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
 {
     char detail[512];
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
-    out->kind = OUTCOME_REPLY;
+    out->kind = RESULT_RESPONSE;
     response_problem(&out->response, request->id, rc, "%s", detail);
 }
 
-void refuse_issues(struct api *api, const struct request *request, const struct validation_errors *issues,
-                   struct handler_result *out)
+void request_reject_invalid(struct api *api, const struct request *request, const struct validation_errors *errors,
+                            struct handler_result *out)
 {
-    out->kind = OUTCOME_REPLY;
-    response_issues(&out->response, request->id, issues, runtime_limits(api->runtime));
+    out->kind = RESULT_RESPONSE;
+    response_validation_errors(&out->response, request->id, errors, runtime_limits(api->runtime));
 }
 
-bool query_into(struct api *api, const struct request *request, const struct record_ref *part,
-                struct handler_result *out)
+bool request_decode_query(struct api *api, const struct request *request, const struct record_ref *record,
+                          struct handler_result *out)
 {
-    struct validation_errors issues = {0};
+    struct validation_errors errors = {0};
     const struct limits *limits = runtime_limits(api->runtime);
-    if (decode_query(request->query, part, request->arena, limits, &issues) == 0)
+    if (decode_query(request->query, record, request->arena, limits, &errors) == 0)
         return true;
-    refuse_issues(api, request, &issues, out);
+    request_reject_invalid(api, request, &errors, out);
     return false;
 }
 
-bool no_query(struct api *api, const struct request *request, struct handler_result *out)
+bool request_reject_query(struct api *api, const struct request *request, struct handler_result *out)
 {
-    return query_into(api, request, &(struct record_ref){.type = &no_query_type}, out);
+    return request_decode_query(api, request, &(struct record_ref){.type = &empty_query_type}, out);
 }
 
-bool body_into(struct api *api, const struct request *request, const struct record_ref *parts, size_t count,
-               struct handler_result *out)
+bool request_decode_body(struct api *api, const struct request *request, const struct record_ref *records, size_t count,
+                         struct handler_result *out)
 {
-    struct validation_errors issues = {0};
+    struct validation_errors errors = {0};
     const struct limits *limits = runtime_limits(api->runtime);
-    if (decode_body(request->body, parts, count, request->arena, limits, &issues) == 0)
+    if (decode_body(request->body, records, count, request->arena, limits, &errors) == 0)
         return true;
-    refuse_issues(api, request, &issues, out);
+    request_reject_invalid(api, request, &errors, out);
     return false;
 }
 
-void refuse_function(const struct request *request, struct handler_result *out)
+void request_reject_function(const struct request *request, struct handler_result *out)
 {
     struct name_list names = {0};
     for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&names, (*f)->name);
-    refuse(request, out, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
+    request_reject(request, out, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
 }

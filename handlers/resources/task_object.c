@@ -37,9 +37,9 @@ struct task_row {
     const struct cancel_row *cancel;
 };
 
-static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
+static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
 static const struct type index_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
-static const struct type process_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 static const struct type status_type = {.kind = TYPE_INTEGER, .min = 400, .max = 599};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type time_type = {.kind = TYPE_TIME};
@@ -53,18 +53,18 @@ static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_na
 static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
 static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
 
-#define ROW(struct_name, json, type, member, presence, doc, example) \
+#define FIELD(struct_name, json, type, member, presence, doc, example) \
     { \
         json, type, offsetof(struct struct_name, member), presence, NULL, doc, example \
     }
 
 static const struct field error_fields[] = {
-    ROW(error_row, "code", &text_type, code, FIELD_REQUIRED, "One of the codes of errors", "timeout"),
-    ROW(error_row, "status", &status_type, status, FIELD_REQUIRED, "The HTTP status that goes with the code", "504"),
-    ROW(error_row, "detail", &text_type, detail, FIELD_REQUIRED, "A sentence on what happened", NULL),
-    ROW(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
-        "The signal that its worker process died of", "9"),
-    ROW(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "What its worker process exited with", "1"),
+    FIELD(error_row, "code", &string_type, code, FIELD_REQUIRED, "One of the codes of errors", "timeout"),
+    FIELD(error_row, "status", &status_type, status, FIELD_REQUIRED, "The HTTP status that goes with the code", "504"),
+    FIELD(error_row, "detail", &string_type, detail, FIELD_REQUIRED, "A sentence on what happened", NULL),
+    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
+          "The signal that its worker process died of", "9"),
+    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "What its worker process exited with", "1"),
     {0},
 };
 static const struct type error_type = {
@@ -72,9 +72,9 @@ static const struct type error_type = {
 static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &error_type};
 
 static const struct field cancel_fields[] = {
-    ROW(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Who asked for the end", "client"),
-    ROW(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "What became of it; absent until that is known",
-        "stopped"),
+    FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Who asked for the end", "client"),
+    FIELD(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "What became of it; absent until that is known",
+          "stopped"),
     {0},
 };
 static const struct type cancel_type = {
@@ -82,11 +82,11 @@ static const struct type cancel_type = {
 static const struct type cancel_reference = {.kind = TYPE_REFERENCE, .item = &cancel_type};
 
 static const struct field usage_fields[] = {
-    ROW(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
-        "0.71"),
-    ROW(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
-    ROW(usage, "worker_peak_rss_bytes", &bytes_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
-        "The most memory its worker process has had in its life; only with executor processes", "9437184"),
+    FIELD(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
+          "0.71"),
+    FIELD(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
+    FIELD(usage, "worker_peak_rss_bytes", &bytes_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
+          "The most memory its worker process has had in its life; only with executor processes", "9437184"),
     {0},
 };
 static const struct type usage_type = {
@@ -94,59 +94,61 @@ static const struct type usage_type = {
 static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usage_type};
 
 /* The members that stand in both kinds of objects, in their order. */
-#define NAME_ROW ROW(task_row, "name", &text_type, name, FIELD_OPTIONAL, "As asked", "task1")
-#define FUNCTION_ROW ROW(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
-#define EXECUTOR_ROW ROW(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
-#define POOL_ROW \
-    ROW(task_row, "pool", &text_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", "default")
-#define STATE_ROW ROW(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
-#define OUTCOME_ROWS \
-    ROW(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
-        "What the function returned; a gather that failed or was canceled has one too", NULL), \
-        ROW(task_row, "error", &error_reference, error, FIELD_OPTIONAL, \
-            "Why it failed or was canceled; none when it succeeded", NULL), \
-        ROW(task_row, "pid", &process_type, pid, FIELD_OPTIONAL, "The process it ran in; none when it never started", \
-            "4711"), \
-        ROW(task_row, "tid", &process_type, tid, FIELD_OPTIONAL, "The thread it ran in; none when it never started", \
-            "4711")
-#define CLOCK_ROWS \
-    ROW(task_row, "queued_seconds", &seconds_type, queued_ns, FIELD_OPTIONAL, \
-        "From receipt to its start, or to the end of one that never started", "0.000031"), \
-        ROW(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "From its start to its end", \
-            "1.500213"), \
-        ROW(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
-            "What it took, in a thread or process; none when it was abandoned, or its worker died", NULL), \
-        ROW(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
-            "Who asked for its end, and what became of that; none when nobody did", NULL)
+#define NAME_FIELD FIELD(task_row, "name", &string_type, name, FIELD_OPTIONAL, "As asked", "task1")
+#define FUNCTION_FIELD FIELD(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
+#define EXECUTOR_FIELD \
+    FIELD(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
+#define POOL_FIELD \
+    FIELD(task_row, "pool", &string_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", \
+          "default")
+#define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
+#define RESULT_FIELDS \
+    FIELD(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
+          "What the function returned; a gather that failed or was canceled has one too", NULL), \
+        FIELD(task_row, "error", &error_reference, error, FIELD_OPTIONAL, \
+              "Why it failed or was canceled; none when it succeeded", NULL), \
+        FIELD(task_row, "pid", &pid_type, pid, FIELD_OPTIONAL, "The process it ran in; none when it never started", \
+              "4711"), \
+        FIELD(task_row, "tid", &pid_type, tid, FIELD_OPTIONAL, "The thread it ran in; none when it never started", \
+              "4711")
+#define TIMING_FIELDS \
+    FIELD(task_row, "queued_seconds", &seconds_type, queued_ns, FIELD_OPTIONAL, \
+          "From receipt to its start, or to the end of one that never started", "0.000031"), \
+        FIELD(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "From its start to its end", \
+              "1.500213"), \
+        FIELD(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
+              "What it took, in a thread or process; none when it was abandoned, or its worker died", NULL), \
+        FIELD(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
+              "Who asked for its end, and what became of that; none when nobody did", NULL)
 
 static const struct field object_fields[] = {
-    ROW(task_row, "id", &text_type, id, FIELD_REQUIRED, "The task's own", NULL),
-    NAME_ROW,
-    FUNCTION_ROW,
-    EXECUTOR_ROW,
-    POOL_ROW,
-    STATE_ROW,
-    ROW(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in whatever state", "true"),
-    OUTCOME_ROWS,
-    ROW(task_row, "created_at", &time_type, created_us, FIELD_REQUIRED, "When the request came",
-        "2026-11-22T12:05:46.123456Z"),
-    ROW(task_row, "started_at", &time_type, started_us, FIELD_OPTIONAL, "When it started",
-        "2026-11-22T12:05:46.123487Z"),
-    ROW(task_row, "finished_at", &time_type, finished_us, FIELD_OPTIONAL, "When it ended",
-        "2026-11-22T12:05:47.623700Z"),
-    CLOCK_ROWS,
+    FIELD(task_row, "id", &string_type, id, FIELD_REQUIRED, "The task's own", NULL),
+    NAME_FIELD,
+    FUNCTION_FIELD,
+    EXECUTOR_FIELD,
+    POOL_FIELD,
+    STATE_FIELD,
+    FIELD(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in whatever state", "true"),
+    RESULT_FIELDS,
+    FIELD(task_row, "created_at", &time_type, created_us, FIELD_REQUIRED, "When the request came",
+          "2026-11-22T12:05:46.123456Z"),
+    FIELD(task_row, "started_at", &time_type, started_us, FIELD_OPTIONAL, "When it started",
+          "2026-11-22T12:05:46.123487Z"),
+    FIELD(task_row, "finished_at", &time_type, finished_us, FIELD_OPTIONAL, "When it ended",
+          "2026-11-22T12:05:47.623700Z"),
+    TIMING_FIELDS,
     {0},
 };
 
 static const struct field child_fields[] = {
-    ROW(task_row, "index", &index_type, index, FIELD_REQUIRED, "Its place in the gather's input, from 0", "0"),
-    NAME_ROW,
-    FUNCTION_ROW,
-    EXECUTOR_ROW,
-    POOL_ROW,
-    STATE_ROW,
-    OUTCOME_ROWS,
-    CLOCK_ROWS,
+    FIELD(task_row, "index", &index_type, index, FIELD_REQUIRED, "Its place in the gather's input, from 0", "0"),
+    NAME_FIELD,
+    FUNCTION_FIELD,
+    EXECUTOR_FIELD,
+    POOL_FIELD,
+    STATE_FIELD,
+    RESULT_FIELDS,
+    TIMING_FIELDS,
     {0},
 };
 
@@ -155,12 +157,12 @@ const struct type task_object_type = {.kind = TYPE_RECORD,
                                       .fields = object_fields,
                                       .size = sizeof(struct task_row),
                                       .render_nulls = true};
-const struct type task_child_type = {
+const struct type task_object_child_type = {
     .kind = TYPE_RECORD, .name = "TaskChild", .fields = child_fields, .size = sizeof(struct task_row)};
 
 /* -- filling a row ------------------------------------------------------------------------------- */
 
-static const char *cancel_sentence(enum cancel_reason reason)
+static const char *cancel_reason_text(enum cancel_reason reason)
 {
     switch (reason) {
     case CANCEL_CLIENT:
@@ -179,100 +181,100 @@ static const char *cancel_sentence(enum cancel_reason reason)
     return error_title(ERR_CANCELED);
 }
 
-static void error_detail(const struct task_info *view, char out[TASK_DETAIL])
+static void error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE])
 {
-    const struct task_options *options = &view->spec->options;
+    const struct task_options *options = &info->spec->options;
     char seconds[SECONDS_TEXT_SIZE];
-    if (view->rc == 0) {
+    if (info->rc == 0) {
         out[0] = '\0';
-    } else if (view->detail != NULL) {
-        snprintf(out, TASK_DETAIL, "%s", view->detail);
-    } else if (view->rc == ERR_TIMEOUT && options->timeout_ns != SECONDS_ABSENT) {
+    } else if (info->detail != NULL) {
+        snprintf(out, TASK_DETAIL_SIZE, "%s", info->detail);
+    } else if (info->rc == ERR_TIMEOUT && options->timeout_ns != SECONDS_ABSENT) {
         seconds_format(options->timeout_ns, seconds);
-        snprintf(out, TASK_DETAIL, "The task ran for %s s, its timeout_seconds, without ending", seconds);
-    } else if (view->rc == ERR_DEADLINE_EXCEEDED && options->deadline_ns != SECONDS_ABSENT) {
+        snprintf(out, TASK_DETAIL_SIZE, "The task ran for %s s, its timeout_seconds, without ending", seconds);
+    } else if (info->rc == ERR_DEADLINE_EXCEEDED && options->deadline_ns != SECONDS_ABSENT) {
         seconds_format(options->deadline_ns, seconds);
-        snprintf(out, TASK_DETAIL, "The task did not %s within %s s, its deadline_seconds, queueing included",
-                 view->pid == 0 ? "start" : "end", seconds);
-    } else if (view->rc == ERR_CANCELED && view->cancel_requested) {
-        snprintf(out, TASK_DETAIL, "%s", cancel_sentence(view->cancel_reason));
+        snprintf(out, TASK_DETAIL_SIZE, "The task did not %s within %s s, its deadline_seconds, queueing included",
+                 info->pid == 0 ? "start" : "end", seconds);
+    } else if (info->rc == ERR_CANCELED && info->cancel_requested) {
+        snprintf(out, TASK_DETAIL_SIZE, "%s", cancel_reason_text(info->cancel_reason));
     } else {
-        snprintf(out, TASK_DETAIL, "%s", error_title(view->rc));
+        snprintf(out, TASK_DETAIL_SIZE, "%s", error_title(info->rc));
     }
 }
 
-void task_error_detail(const struct task *task, char out[TASK_DETAIL])
+void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE])
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    error_detail(&view, out);
+    struct task_info info;
+    task_get_info(task, &info);
+    error_detail(&info, out);
 }
 
 /* When something happened that came ns after the receipt. */
-static int64_t wall_us(const struct task_identity *ticket, uint64_t ns)
+static int64_t wall_clock_us(const struct task_identity *identity, uint64_t ns)
 {
-    return ticket->created_us + (int64_t)(ns / 1000);
+    return identity->created_us + (int64_t)(ns / 1000);
 }
 
 /* Renders a task as `type` says; `ticket` is NULL for a child. */
-static void render_task(struct json_writer *w, const struct type *type, const struct task *task,
-                        const struct task_identity *ticket)
+static void render_as(struct json_writer *w, const struct type *type, const struct task *task,
+                      const struct task_identity *identity)
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    bool started = view.pid != 0;
+    struct task_info info;
+    task_get_info(task, &info);
+    bool started = info.pid != 0;
 
-    struct cancel_row cancel = {.reason = (int)view.cancel_reason, .effect = (int)view.cancel_effect};
-    if (!view.cancel_completed)
+    struct cancel_row cancel = {.reason = (int)info.cancel_reason, .effect = (int)info.cancel_effect};
+    if (!info.cancel_completed)
         type_set_absent(&effect_type, &cancel.effect);
-    char detail[TASK_DETAIL];
+    char detail[TASK_DETAIL_SIZE];
     struct error_row error;
-    if (view.rc != 0) {
-        error_detail(&view, detail);
+    if (info.rc != 0) {
+        error_detail(&info, detail);
         error = (struct error_row){
-            .code = str_from(error_code(view.rc)),
+            .code = str_from(error_code(info.rc)),
             .detail = str_from(detail),
-            .status = error_status(view.rc),
-            .exit_signal = view.exit_signal != 0 ? view.exit_signal : INTEGER_ABSENT,
-            .exit_code = view.exit_code >= 0 ? view.exit_code : INTEGER_ABSENT,
+            .status = error_status(info.rc),
+            .exit_signal = info.exit_signal != 0 ? info.exit_signal : INTEGER_ABSENT,
+            .exit_code = info.exit_code >= 0 ? info.exit_code : INTEGER_ABSENT,
         };
     }
     struct task_row row = {
-        .name = view.spec->options.name,
-        .index = view.index,
-        .function = view.spec->function,
-        .executor = (int)view.executor,
-        .pool = view.pool,
-        .state = (int)view.state,
-        .done = view.done,
-        .output = view.output,
-        .error = view.rc != 0 ? &error : NULL,
-        .pid = view.pid != 0 ? view.pid : INTEGER_ABSENT,
-        .tid = view.tid != 0 ? view.tid : INTEGER_ABSENT,
-        .queued_ns = view.queued_ns,
-        .duration_ns = view.duration_ns,
-        .usage = view.usage,
-        .cancel = view.cancel_requested ? &cancel : NULL,
+        .name = info.spec->options.name,
+        .index = info.index,
+        .function = info.spec->function,
+        .executor = (int)info.executor,
+        .pool = info.pool,
+        .state = (int)info.state,
+        .done = info.done,
+        .output = info.output,
+        .error = info.rc != 0 ? &error : NULL,
+        .pid = info.pid != 0 ? info.pid : INTEGER_ABSENT,
+        .tid = info.tid != 0 ? info.tid : INTEGER_ABSENT,
+        .queued_ns = info.queued_ns,
+        .duration_ns = info.duration_ns,
+        .usage = info.usage,
+        .cancel = info.cancel_requested ? &cancel : NULL,
     };
     type_set_absent(&time_type, &row.started_us);
     type_set_absent(&time_type, &row.finished_us);
-    if (ticket != NULL) {
-        row.id = str_from(ticket->id);
-        row.created_us = ticket->created_us;
+    if (identity != NULL) {
+        row.id = str_from(identity->id);
+        row.created_us = identity->created_us;
         if (started)
-            row.started_us = wall_us(ticket, view.queued_ns);
-        if (view.done)
-            row.finished_us = wall_us(ticket, view.queued_ns + (started ? view.duration_ns : 0));
+            row.started_us = wall_clock_us(identity, info.queued_ns);
+        if (info.done)
+            row.finished_us = wall_clock_us(identity, info.queued_ns + (started ? info.duration_ns : 0));
     }
     render_value(w, type, &row);
 }
 
-void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *ticket)
+void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity)
 {
-    render_task(w, &task_object_type, task, ticket);
+    render_as(w, &task_object_type, task, identity);
 }
 
-void task_child_render(struct json_writer *w, const struct task *task)
+void task_object_render_child(struct json_writer *w, const struct task *task)
 {
-    render_task(w, &task_child_type, task, NULL);
+    render_as(w, &task_object_child_type, task, NULL);
 }

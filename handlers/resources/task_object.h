@@ -10,8 +10,8 @@
 #include "handlers/resources/ids.h"
 #include "runtime/task/task.h"
 
-extern const struct type task_object_type; /* a task of its own */
-extern const struct type task_child_type;  /* a child of a gather: without what is absent */
+extern const struct type task_object_type;       /* a task of its own */
+extern const struct type task_object_child_type; /* a child of a gather: without what is absent */
 
 /* What only a task of its own has. */
 struct task_identity {
@@ -20,10 +20,10 @@ struct task_identity {
 };
 
 /* A sentence on why the task failed or was canceled. */
-enum { TASK_DETAIL = 256 };
-void task_error_detail(const struct task *task, char out[TASK_DETAIL]);
+enum { TASK_DETAIL_SIZE = 256 };
+void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE]);
 
-void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *ticket);
-void task_child_render(struct json_writer *w, const struct task *task);
+void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity);
+void task_object_render_child(struct json_writer *w, const struct task *task);
 
 #endif

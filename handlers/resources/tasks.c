@@ -1,31 +1,32 @@
 /* tasks - the requests that run something, and the reply to each once it has ended. */
 #include "handlers/resources/handlers.h"
 
-void accept_task(struct api *api, const struct request *request, const struct task_spec *spec,
-                 struct handler_result *out)
+void handler_result_set_task(struct api *api, const struct request *request, const struct task_spec *spec,
+                             struct handler_result *out)
 {
-    out->kind = OUTCOME_TASK;
+    out->kind = RESULT_TASK;
     out->spec = spec;
-    out->ticket.created_us = request->received_us;
-    ids_issue(&api->ids, request->received_us, out->ticket.id);
+    out->identity.created_us = request->received_us;
+    ids_generate(&api->ids, request->received_us, out->identity.id);
 }
 
 /* Options that came apart from the function they are for. */
-static bool suits(struct api *api, const struct request *request, const struct task_spec *spec, bool in_query,
-                  struct handler_result *out)
+static bool check_options(struct api *api, const struct request *request, const struct task_spec *spec, bool in_query,
+                          struct handler_result *out)
 {
     struct check_error check_error;
     if (task_spec_type.check(spec, &check_error))
         return true;
-    struct validation_errors issues = {0};
-    issue_add(&issues, ERR_INVALID, NULL, check_error.pointer + (in_query ? 1 : 0), "%s", check_error.detail);
-    issues.items[0].parameter = in_query;
-    refuse_issues(api, request, &issues, out);
+    struct validation_errors errors = {0};
+    validation_errors_add(&errors, ERR_INVALID, NULL, check_error.pointer + (in_query ? 1 : 0), "%s",
+                          check_error.detail);
+    errors.items[0].in_query = in_query;
+    request_reject_invalid(api, request, &errors, out);
     return false;
 }
 
-static struct task_spec *spec_new(const struct request *request, const struct function *function,
-                                  struct handler_result *out)
+static struct task_spec *task_spec_new(const struct request *request, const struct function *function,
+                                       struct handler_result *out)
 {
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     if (spec != NULL && function != NULL) {
@@ -35,84 +36,86 @@ static struct task_spec *spec_new(const struct request *request, const struct fu
             spec = NULL;
     }
     if (spec == NULL)
-        refuse(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the task; try again later");
+        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the task; try again later");
     return spec;
 }
 
-void parse_tasks(struct api *api, const struct request *request, struct handler_result *out)
+void post_tasks(struct api *api, const struct request *request, struct handler_result *out)
 {
-    struct task_spec *spec = spec_new(request, NULL, out);
-    if (spec == NULL || !no_query(api, request, out))
+    struct task_spec *spec = task_spec_new(request, NULL, out);
+    if (spec == NULL || !request_reject_query(api, request, out))
         return;
-    if (body_into(api, request, &(struct record_ref){.type = &task_spec_type, .value = spec}, 1, out))
-        accept_task(api, request, spec, out);
+    if (request_decode_body(api, request, &(struct record_ref){.type = &task_spec_type, .value = spec}, 1, out))
+        handler_result_set_task(api, request, spec, out);
 }
 
 /* The body is the input, the options are in the query. */
 static void run_function(struct api *api, const struct request *request, const struct function *function,
                          struct handler_result *out)
 {
-    struct task_spec *spec = spec_new(request, function, out);
+    struct task_spec *spec = task_spec_new(request, function, out);
     if (spec == NULL ||
-        !query_into(api, request, &(struct record_ref){.type = &task_options_type, .value = &spec->options}, out) ||
-        !suits(api, request, spec, true, out))
+        !request_decode_query(api, request, &(struct record_ref){.type = &task_options_type, .value = &spec->options},
+                              out) ||
+        !check_options(api, request, spec, true, out))
         return;
     struct record_ref input = {.type = function->input, .value = spec->input, .function = function};
-    if (body_into(api, request, &input, 1, out))
-        accept_task(api, request, spec, out);
+    if (request_decode_body(api, request, &input, 1, out))
+        handler_result_set_task(api, request, spec, out);
 }
 
-void parse_run(struct api *api, const struct request *request, struct handler_result *out)
+void post_run(struct api *api, const struct request *request, struct handler_result *out)
 {
     const struct function *function = function_find(request->params[0]);
     if (function == NULL)
-        refuse_function(request, out);
+        request_reject_function(request, out);
     else
         run_function(api, request, function, out);
 }
 
-void parse_script(struct api *api, const struct request *request, struct handler_result *out)
+void post_file_script(struct api *api, const struct request *request, struct handler_result *out)
 {
     run_function(api, request, function_find(STR("file_script")), out);
 }
 
-void parse_gather(struct api *api, const struct request *request, struct handler_result *out)
+void post_gather(struct api *api, const struct request *request, struct handler_result *out)
 {
     const struct function *function = function_find(STR("gather"));
-    struct task_spec *spec = spec_new(request, function, out);
-    if (spec == NULL || !no_query(api, request, out))
+    struct task_spec *spec = task_spec_new(request, function, out);
+    if (spec == NULL || !request_reject_query(api, request, out))
         return;
-    const struct record_ref parts[] = {
+    const struct record_ref records[] = {
         {.type = function->input, .value = spec->input, .function = function},
         {.type = &task_options_type, .value = &spec->options},
     };
-    if (body_into(api, request, parts, COUNT_OF(parts), out) && suits(api, request, spec, false, out))
-        accept_task(api, request, spec, out);
+    if (request_decode_body(api, request, records, COUNT_OF(records), out) &&
+        check_options(api, request, spec, false, out))
+        handler_result_set_task(api, request, spec, out);
 }
 
-static double ms(uint64_t ns)
+static double ns_to_ms(uint64_t ns)
 {
     return ns == SECONDS_ABSENT ? 0.0 : (double)ns / (double)NS_PER_MS;
 }
 
 void render_task(struct api *api, const struct request *request, const struct task *task,
-                 const struct task_identity *ticket, struct response *response)
+                 const struct task_identity *identity, struct response *response)
 {
     (void)api;
-    struct task_info view;
-    task_get_info(task, &view);
+    struct task_info info;
+    task_get_info(task, &info);
     struct json_writer w = {0};
-    if (view.state == TASK_SUCCEEDED) {
-        task_object_render(&w, task, ticket);
+    if (info.state == TASK_SUCCEEDED) {
+        task_object_render(&w, task, identity);
         response_json(response, 200, &w);
     } else {
-        char detail[TASK_DETAIL];
-        task_error_detail(task, detail);
-        problem_open(&w, request->id, view.rc, detail);
-        writer_raw(&w, ",\"task\":");
-        task_object_render(&w, task, ticket);
-        problem_close(response, view.rc, &w);
+        char detail[TASK_DETAIL_SIZE];
+        task_object_error_detail(task, detail);
+        problem_begin(&w, request->id, info.rc, detail);
+        json_writer_raw(&w, ",\"task\":");
+        task_object_render(&w, task, identity);
+        problem_end(response, info.rc, &w);
     }
-    response_header(response, "Server-Timing", "queue;dur=%.3f, run;dur=%.3f", ms(view.queued_ns),
-                    ms(view.duration_ns));
+    response_header(response, "Server-Timing", "queue;dur=%.3f, run;dur=%.3f", ns_to_ms(info.queued_ns),
+                    ns_to_ms(info.duration_ns));
 }

@@ -103,8 +103,9 @@ static int set_option(const struct loader *l, struct option option, struct str s
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(l->err);
-    char quote[QUOTED];
-    return config_refuse(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg, quoted(given, quote));
+    char quote[SANITIZED_SIZE];
+    return config_refuse(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg,
+                         decode_sanitize(given, quote));
 }
 
 /* -- flags ------------------------------------------------------------------------------------ */
@@ -119,11 +120,12 @@ struct flag {
 /* Finds out what the flag is called, and what "=..." gives it. 0 or an exit code. */
 static int read_flag(const struct loader *l, struct str arg, struct flag *flag)
 {
-    char quote[QUOTED];
+    char quote[SANITIZED_SIZE];
     if (str_eq(arg, "-h"))
         arg = STR("--help");
     if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
-        return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help", quoted(arg, quote));
+        return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help",
+                             decode_sanitize(arg, quote));
 
     flag->source = arg;
     const char *equals = memchr(arg.at, '=', arg.len);
@@ -136,7 +138,8 @@ static int read_flag(const struct loader *l, struct str arg, struct flag *flag)
         flag->action++;
     flag->option = find_option(l, name, config_flag_spelling);
     if (flag->action == ACTION_ROWS && flag->option.field == NULL)
-        return config_refuse(l->err, "there is no option \"%s\"; see gatherd --help", quoted(flag->source, quote));
+        return config_refuse(l->err, "there is no option \"%s\"; see gatherd --help",
+                             decode_sanitize(flag->source, quote));
     return 0;
 }
 
@@ -271,9 +274,10 @@ static int load_environment(const struct loader *l)
             continue;
         struct str source = {*entry, sizeof VARIABLE_PREFIX - 1 + name.len};
         struct option option = find_option(l, name, config_variable_spelling);
-        char quote[QUOTED];
+        char quote[SANITIZED_SIZE];
         if (option.field == NULL)
-            return config_refuse(l->err, "there is no variable \"%s\"; see gatherd --help", quoted(source, quote));
+            return config_refuse(l->err, "there is no variable \"%s\"; see gatherd --help",
+                                 decode_sanitize(source, quote));
         int code = set_option(l, option, source, value);
         if (code != 0)
             return code;

@@ -30,7 +30,7 @@ static int read_whole(const char *path, struct json_writer *w)
         return errno;
     int error = 0;
     while (error == 0 && (n = read_again(fd, some, sizeof some)) > 0) {
-        writer_bytes(w, some, (size_t)n);
+        json_writer_bytes(w, some, (size_t)n);
         if (w->failed)
             error = ENOMEM;
         else if (w->len > FILE_MOST)
@@ -54,8 +54,8 @@ static int decode(const char *path, struct str body, const struct record_ref par
     if (rc == ERR_OUT_OF_MEMORY)
         return config_no_memory(err);
     const struct validation_error *issue = &issues.items[0];
-    return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->where, issue->where[0] == '\0' ? "" : " ",
-                         issue->detail);
+    return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->location,
+                         issue->location[0] == '\0' ? "" : " ", issue->detail);
 }
 
 int config_file_load(const char *path, const struct record_ref parts[], size_t part_count, struct arena *arena,
@@ -69,7 +69,7 @@ int config_file_load(const char *path, const struct record_ref parts[], size_t p
     struct json_writer w = {0};
     int code;
     int error = read_whole(path, &w);
-    writer_bytes(&w, "", 1); /* a text ends with a NUL */
+    json_writer_bytes(&w, "", 1); /* a text ends with a NUL */
     if (error == ENOMEM || w.failed)
         code = config_no_memory(err);
     else if (error == EFBIG)
@@ -78,6 +78,6 @@ int config_file_load(const char *path, const struct record_ref parts[], size_t p
         code = config_refuse(err, "%s: %s", path, strerror(error));
     else
         code = decode(path, (struct str){w.at, w.len - 1}, parts, part_count, arena, err);
-    writer_free(&w);
+    json_writer_free(&w);
     return code;
 }

@@ -148,13 +148,13 @@ bool config_print_json(FILE *out, const struct record_ref parts[], size_t part_c
 {
     struct json_writer w = {0};
     bool first = true;
-    writer_raw(&w, "{");
+    json_writer_raw(&w, "{");
     for (size_t i = 0; i < part_count; i++)
         render_members(&w, parts[i].type, parts[i].value, &first);
-    writer_raw(&w, "}\n");
+    json_writer_raw(&w, "}\n");
     bool whole = !w.failed;
     if (whole)
         fwrite(w.at, 1, w.len, out);
-    writer_free(&w);
+    json_writer_free(&w);
     return whole;
 }

@@ -31,7 +31,7 @@ struct exchange {
     int64_t discarded;         /* bytes of the body that nobody will read */
     bool expects_body;
     struct response response; /* owned */
-    struct task_identity ticket;
+    struct task_identity identity;
     struct task *task;          /* owned while it runs */
     bool task_failed;           /* or was canceled, which has been logged */
     struct read_stream *source; /* owned; what the answer streams */
@@ -134,7 +134,7 @@ static bool name_request(struct exchange *exchange, struct str wanted)
     if (request_id_is_sound(wanted))
         return arena_str(request->arena, wanted.at, wanted.len, &request->id);
     char id[ID_SIZE];
-    api_issue_id(exchange->context->api, request->received_us, id);
+    api_generate_id(exchange->context->api, request->received_us, id);
     return arena_str(request->arena, id, ID_LEN, &request->id);
 }
 
@@ -183,7 +183,8 @@ static void on_sink(struct write_stream *sink, const struct err *e, void *user)
     bool created = false;
     if (e->rc == 0)
         write_stream_get_result(sink, &stamp, &created);
-    api_sink_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e, &exchange->response);
+    api_upload_response(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e,
+                        &exchange->response);
     become_ready(exchange);
 }
 
@@ -193,9 +194,9 @@ static void begin_sink(struct exchange *exchange)
     struct exchange_context *context = exchange->context;
     struct handler_result outcome;
     struct err e;
-    api_parse(context->api, exchange->route, &exchange->request, &outcome);
+    api_handle(context->api, exchange->route, &exchange->request, &outcome);
     exchange->path = outcome.path;
-    if (outcome.kind == OUTCOME_REPLY)
+    if (outcome.kind == RESULT_RESPONSE)
         exchange->response = outcome.response;
     else if (write_stream_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink,
                                &e) != 0)
@@ -246,7 +247,7 @@ static void on_source(struct read_stream *source, const struct err *e, void *use
     }
     if (e->rc == 0)
         read_stream_get_version(source, &stamp);
-    api_source_reply(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->response);
+    api_download_response(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->response);
     become_ready(exchange);
 }
 
@@ -279,7 +280,7 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
     struct err e;
     request->method = method_of(head->method);
     request->has_content_range = head->has_content_range;
-    request->has_unmodified_since = head->has_unmodified_since;
+    request->has_if_unmodified_since = head->has_if_unmodified_since;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
     if (!name_request(exchange, head->request_id) || !keep(request, head->method, &exchange->method) ||
         !keep(request, head->content_type, &request->content_type) ||
@@ -298,7 +299,7 @@ enum exchange_step exchange_head(struct exchange *exchange, const struct head *h
         response_problem(response, request->id, e.rc, "%s", e.msg);
     else
         exchange->route = api_route(exchange->context->api, request, response);
-    if (exchange->route != NULL && route_body(exchange->route) == BODY_STREAM)
+    if (exchange->route != NULL && route_body_kind(exchange->route) == BODY_STREAM)
         begin_sink(exchange);
     else if (head->content_length > exchange->context->limits->max_body_bytes) {
         if (exchange->route != NULL)
@@ -316,8 +317,8 @@ enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, s
     }
     if (exchange->route != NULL && exchange->body.len + len > (size_t)exchange->context->limits->max_body_bytes)
         refuse_size(exchange);
-    if (exchange->route != NULL && route_body(exchange->route) != BODY_NONE) {
-        writer_bytes(&exchange->body, bytes, len);
+    if (exchange->route != NULL && route_body_kind(exchange->route) != BODY_NONE) {
+        json_writer_bytes(&exchange->body, bytes, len);
         return EXCHANGE_GOES_ON;
     }
     exchange->discarded += (int64_t)len;
@@ -338,10 +339,10 @@ static bool task_failed(const struct task *task)
 static void on_done(struct task *task, void *user)
 {
     struct exchange *exchange = user;
-    report_task(exchange->context->log, task, &exchange->ticket, exchange->request.id);
+    report_task(exchange->context->log, task, &exchange->identity, exchange->request.id);
     exchange->task_failed = task_failed(task);
-    api_task_reply(exchange->context->api, exchange->route, &exchange->request, task, &exchange->ticket,
-                   &exchange->response);
+    api_task_response(exchange->context->api, exchange->route, &exchange->request, task, &exchange->identity,
+                      &exchange->response);
     task_release(task);
     exchange->task = NULL;
     become_ready(exchange);
@@ -375,16 +376,16 @@ enum exchange_step exchange_finish(struct exchange *exchange)
     }
     request->body = (struct str){exchange->body.at, exchange->body.len};
     struct handler_result outcome;
-    api_parse(exchange->context->api, exchange->route, request, &outcome);
+    api_handle(exchange->context->api, exchange->route, request, &outcome);
     request->body = (struct str){0};
-    writer_free(&exchange->body);
-    if (outcome.kind == OUTCOME_REPLY) {
+    json_writer_free(&exchange->body);
+    if (outcome.kind == RESULT_RESPONSE) {
         exchange->response = outcome.response;
         return EXCHANGE_ANSWERS;
     }
-    if (outcome.kind == OUTCOME_SOURCE)
+    if (outcome.kind == RESULT_DOWNLOAD)
         return open_source(exchange, outcome.path);
-    exchange->ticket = outcome.ticket;
+    exchange->identity = outcome.identity;
     return submit(exchange, outcome.spec);
 }
 
@@ -410,7 +411,7 @@ void exchange_end(struct exchange *exchange)
         read_stream_close(exchange->source);
     if (exchange->sink != NULL)
         write_stream_close(exchange->sink);
-    writer_free(&exchange->body);
+    json_writer_free(&exchange->body);
     response_free(&exchange->response);
     arena_unref(exchange->request.arena);
 }

@@ -30,7 +30,7 @@ static ssize_t on_take(void *user, uint64_t offset, char *out, size_t most)
 
 static struct MHD_Response *make_body(struct connection *c, struct response *response)
 {
-    if (response->streams)
+    if (response->is_stream)
         return MHD_create_response_from_callback(response->body_len, STREAM_BLOCK, on_take, c, NULL);
     return MHD_create_response_from_buffer(response->body_len, response->body,
                                            response->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);

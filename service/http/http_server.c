@@ -178,11 +178,11 @@ static int start_daemon(struct http *http, struct err *e)
 
 static int make_fallback(struct http *http, struct err *e)
 {
-    static const char problem[] = REPLY_NO_MEMORY;
+    static const char problem[] = PROBLEM_OUT_OF_MEMORY;
     http->no_memory =
         MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
     if (http->no_memory == NULL ||
-        MHD_add_response_header(http->no_memory, "Content-Type", REPLY_PROBLEM_JSON) != MHD_YES ||
+        MHD_add_response_header(http->no_memory, "Content-Type", PROBLEM_CONTENT_TYPE) != MHD_YES ||
         MHD_add_response_header(http->no_memory, "Retry-After", "1") != MHD_YES ||
         MHD_add_response_header(http->no_memory, "Connection", "close") != MHD_YES)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");

@@ -8,17 +8,17 @@ void canned_send(int fd, const struct response *response, struct str request_id)
 {
     struct json_writer w = {0};
     /* The reason phrase may be anything, and means nothing (RFC 9112 section 4). */
-    writer_format(&w, "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
-                  response->status, response->content_type, response->body_len);
-    writer_raw(&w, "X-Request-Id: ");
-    writer_bytes(&w, request_id.at, request_id.len);
+    json_writer_format(&w, "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+                       response->status, response->content_type, response->body_len);
+    json_writer_raw(&w, "X-Request-Id: ");
+    json_writer_bytes(&w, request_id.at, request_id.len);
     for (size_t i = 0; i < response->header_count; i++)
-        writer_format(&w, "\r\n%s: %s", response->headers[i].name, response->headers[i].value);
-    writer_raw(&w, "\r\n\r\n");
-    writer_bytes(&w, response->body, response->body_len);
+        json_writer_format(&w, "\r\n%s: %s", response->headers[i].name, response->headers[i].value);
+    json_writer_raw(&w, "\r\n\r\n");
+    json_writer_bytes(&w, response->body, response->body_len);
     if (!w.failed) /* what can't be sent to a client we are about to leave is nothing to act on */
         (void)!send(fd, w.at, w.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    writer_free(&w);
+    json_writer_free(&w);
 }
 
 void canned_refuse(int fd, struct api *api, const struct err *e)
@@ -26,7 +26,7 @@ void canned_refuse(int fd, struct api *api, const struct err *e)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     char id[ID_SIZE];
-    api_issue_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
+    api_generate_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
     struct response response = {0};
     response_problem(&response, str_from(id), e->rc, "%s", e->msg);
     canned_send(fd, &response, str_from(id));

@@ -91,7 +91,7 @@ void head_field(struct head *head, struct str name, struct str value)
     else if (strcasecmp(name.at, "Content-Range") == 0)
         head->has_content_range = true;
     else if (strcasecmp(name.at, "If-Unmodified-Since") == 0)
-        head->has_unmodified_since = true;
+        head->has_if_unmodified_since = true;
     else if (strcasecmp(name.at, "Expect") == 0)
         head->expects_continue = strcasecmp(value.at, "100-continue") == 0;
 }

@@ -27,7 +27,7 @@ struct head {
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
     bool any_host;          /* came in where Host says nothing (service/http/origin_check.h); set by the caller */
-    bool has_content_range, has_unmodified_since;
+    bool has_content_range, has_if_unmodified_since;
     struct str host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
     struct head_lines content_encoding, if_match, if_none_match;
     int hosts, lengths, codings; /* how many there are of each */

@@ -112,9 +112,9 @@ static void write_text(struct json_writer *w, enum log_format format, struct str
     char buffer[CLEAN_SIZE];
     struct str text = clean(raw, buffer);
     if (format == LOG_JSON || needs_quotes(text))
-        writer_string(w, text);
+        json_writer_string(w, text);
     else
-        writer_bytes(w, text.at, text.len);
+        json_writer_bytes(w, text.at, text.len);
 }
 
 static bool field_is_absent(const struct log_field *field)
@@ -132,18 +132,18 @@ static bool field_is_absent(const struct log_field *field)
 
 static void write_field(struct json_writer *w, enum log_format format, const struct log_field *field)
 {
-    writer_raw(w, format == LOG_JSON ? ",\"" : " ");
-    writer_raw(w, field->key);
-    writer_raw(w, format == LOG_JSON ? "\":" : "=");
+    json_writer_raw(w, format == LOG_JSON ? ",\"" : " ");
+    json_writer_raw(w, field->key);
+    json_writer_raw(w, format == LOG_JSON ? "\":" : "=");
     switch (field->kind) {
     case LOG_FIELD_TEXT:
         write_text(w, format, field->value.text);
         return;
     case LOG_FIELD_INTEGER:
-        writer_integer(w, field->value.integer);
+        json_writer_integer(w, field->value.integer);
         return;
     case LOG_FIELD_SECONDS:
-        writer_seconds(w, field->value.seconds);
+        json_writer_seconds(w, field->value.seconds);
         return;
     }
 }
@@ -153,7 +153,7 @@ static void make_line(struct log *log, enum log_level level, const char *event, 
 {
     struct json_writer *w = &log->line;
     if (w->failed)
-        writer_free(w);
+        json_writer_free(w);
     w->len = 0;
 
     struct timespec now;
@@ -161,15 +161,16 @@ static void make_line(struct log *log, enum log_level level, const char *event, 
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     bool json = log->format == LOG_JSON;
-    writer_format(w, "%s%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ%s%s%s%s", json ? "{\"time\":\"" : "", tm.tm_year + 1900,
-                  tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000,
-                  json ? "\",\"level\":\"" : " ", log_level_names[level], json ? "\",\"event\":\"" : " ", event);
+    json_writer_format(w, "%s%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ%s%s%s%s", json ? "{\"time\":\"" : "",
+                       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                       now.tv_nsec / 1000, json ? "\",\"level\":\"" : " ", log_level_names[level],
+                       json ? "\",\"event\":\"" : " ", event);
     if (json)
-        writer_raw(w, "\"");
+        json_writer_raw(w, "\"");
     for (size_t i = 0; i < n; i++)
         if (!field_is_absent(&fields[i]))
             write_field(w, log->format, &fields[i]);
-    writer_raw(w, json ? "}\n" : "\n");
+    json_writer_raw(w, json ? "}\n" : "\n");
 }
 
 /* Moves the line that was made to the end of the ring; false when it is not whole, or there is no room. */
@@ -280,7 +281,7 @@ void log_close(struct log *log)
     }
     if (log->owns_fd)
         close(log->fd);
-    writer_free(&log->line);
+    json_writer_free(&log->line);
     log->fd = -1;
     log->owns_fd = false;
     log->len = 0;

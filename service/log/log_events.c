@@ -7,7 +7,7 @@ static struct str absent_if(bool absent, const char *s)
     return str_from(absent ? NULL : s);
 }
 
-void report_task(struct log *log, const struct task *task, const struct task_identity *ticket, struct str request_id)
+void report_task(struct log *log, const struct task *task, const struct task_identity *identity, struct str request_id)
 {
     struct task_info view;
     task_get_info(task, &view);
@@ -15,12 +15,12 @@ void report_task(struct log *log, const struct task *task, const struct task_ide
     enum log_level level = view.state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
     if (!log_enabled(log, level))
         return;
-    char detail[TASK_DETAIL];
+    char detail[TASK_DETAIL_SIZE];
     if (failed)
-        task_error_detail(task, detail);
+        task_object_error_detail(task, detail);
     const char *event = view.state == TASK_SUCCEEDED ? "task_succeeded" : failed ? "task_failed" : "task_canceled";
     const struct log_field fields[] = {
-        log_text("id", str_from(ticket->id)),
+        log_text("id", str_from(identity->id)),
         log_text("request_id", request_id),
         log_text("function", str_from(view.spec->function->name)),
         log_text("name", view.spec->options.name),

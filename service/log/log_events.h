@@ -15,7 +15,7 @@
 struct task;
 
 /* task_succeeded at debug, task_failed or task_canceled at info. */
-void report_task(struct log *log, const struct task *task, const struct task_identity *ticket, struct str request_id);
+void report_task(struct log *log, const struct task *task, const struct task_identity *identity, struct str request_id);
 
 /* request_rejected: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
  * the former only some a second; the next says left_out.

@@ -7,20 +7,20 @@
 
 #include <cmocka.h>
 
-static const struct file_version stamp = {.inode = 0xa80210, .size_bytes = 8, .modified_us = 0x660dd7ae60c35};
+static const struct file_version version = {.inode = 0xa80210, .size_bytes = 8, .modified_us = 0x660dd7ae60c35};
 #define TAG "\"a80210-8-660dd7ae60c35\""
 
-static void test_tags_are_made_of_all_that_differs(void **state)
+static void etag_encodes_inode_size_and_mtime(void **state)
 {
     (void)state;
     char tag[ETAG_SIZE];
-    etag_make(&stamp, tag);
+    etag_format(&version, tag);
     assert_string_equal(tag, TAG);
-    etag_make(&(struct file_version){UINT64_MAX, UINT64_MAX, -1}, tag);
+    etag_format(&(struct file_version){UINT64_MAX, UINT64_MAX, -1}, tag);
     assert_string_equal(tag, "\"ffffffffffffffff-ffffffffffffffff-ffffffffffffffff\"");
 }
 
-static void test_lists_that_name_it(void **state)
+static void list_with_tag_matches(void **state)
 {
     (void)state;
     static const char *const strong[] = {"*",
@@ -40,25 +40,25 @@ static void test_lists_that_name_it(void **state)
                                          "W/" TAG "," TAG,
                                          "\"a\\\"," TAG};
     for (size_t i = 0; i < COUNT_OF(strong); i++) {
-        assert_true(etag_look_up(str_from(strong[i]), TAG, false) == ETAG_LISTED);
-        assert_true(etag_look_up(str_from(strong[i]), TAG, true) == ETAG_LISTED);
+        assert_true(etag_match_list(str_from(strong[i]), TAG, false) == ETAG_MATCH);
+        assert_true(etag_match_list(str_from(strong[i]), TAG, true) == ETAG_MATCH);
     }
     static const char *const weak[] = {"W/" TAG, "\"x\", W/" TAG, "W/" TAG ", W/\"x\""};
     for (size_t i = 0; i < COUNT_OF(weak); i++) {
-        assert_false(etag_look_up(str_from(weak[i]), TAG, false) == ETAG_LISTED);
-        assert_true(etag_look_up(str_from(weak[i]), TAG, true) == ETAG_LISTED);
+        assert_false(etag_match_list(str_from(weak[i]), TAG, false) == ETAG_MATCH);
+        assert_true(etag_match_list(str_from(weak[i]), TAG, true) == ETAG_MATCH);
     }
 }
 
-static void expect_for_all(const char *const lists[], enum etag_verdict verdict)
+static void expect_result(const char *const lists[], enum etag_result expected)
 {
     for (size_t i = 0; lists[i] != NULL; i++)
-        if (etag_look_up(str_from(lists[i]), TAG, false) != verdict ||
-            etag_look_up(str_from(lists[i]), TAG, true) != verdict)
+        if (etag_match_list(str_from(lists[i]), TAG, false) != expected ||
+            etag_match_list(str_from(lists[i]), TAG, true) != expected)
             fail_msg("%s", lists[i]);
 }
 
-static void test_lists_that_do_not(void **state)
+static void list_without_tag_does_not_match(void **state)
 {
     (void)state;
     static const char *const lists[] = {"\"x\"",
@@ -69,11 +69,11 @@ static void test_lists_that_do_not(void **state)
                                         "\"a80210-8-660dd7ae60c355\"",
                                         "\"A80210-8-660dd7ae60c35\"",
                                         NULL};
-    expect_for_all(lists, ETAG_NOT_LISTED);
+    expect_result(lists, ETAG_NO_MATCH);
 }
 
 /* Some with the tag in them. */
-static void test_lists_that_are_none(void **state)
+static void malformed_list_is_rejected(void **state)
 {
     (void)state;
     static const char *const lists[] = {"",
@@ -110,18 +110,18 @@ static void test_lists_that_are_none(void **state)
                                         "\"a\"b\", " TAG,
                                         TAG ", W/,",
                                         NULL};
-    expect_for_all(lists, ETAG_MALFORMED);
-    assert_int_equal(etag_look_up(str_from(NULL), TAG, true), ETAG_MALFORMED);
-    assert_int_equal(etag_look_up(STR(",,"), "", true), ETAG_MALFORMED);
+    expect_result(lists, ETAG_MALFORMED);
+    assert_int_equal(etag_match_list(str_from(NULL), TAG, true), ETAG_MALFORMED);
+    assert_int_equal(etag_match_list(STR(",,"), "", true), ETAG_MALFORMED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tags_are_made_of_all_that_differs),
-        cmocka_unit_test(test_lists_that_name_it),
-        cmocka_unit_test(test_lists_that_do_not),
-        cmocka_unit_test(test_lists_that_are_none),
+        cmocka_unit_test(etag_encodes_inode_size_and_mtime),
+        cmocka_unit_test(list_with_tag_matches),
+        cmocka_unit_test(list_without_tag_does_not_match),
+        cmocka_unit_test(malformed_list_is_rejected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,18 +67,17 @@ static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fi
 
 /* -- trying ---------------------------------------------------------------------------------------------------------- */
 
-struct
-try {
+struct decode_fixture {
     struct arena *arena;
     struct limits limits;
-    struct validation_errors issues;
+    struct validation_errors errors;
     struct sample sample;
     struct task_spec spec;
 };
 
-static int setup(void **state)
+static int decode_setup(void **state)
 {
-    struct try *t = calloc(1, sizeof *t);
+    struct decode_fixture *t = calloc(1, sizeof *t);
     *state = t;
     if (t == NULL)
         return -1;
@@ -87,95 +86,96 @@ static int setup(void **state)
     return t->arena == NULL ? -1 : 0;
 }
 
-static int teardown(void **state)
+static int decode_teardown(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     arena_unref(t->arena);
     free(t);
     return 0;
 }
 
 /* What holds of every result. */
-static void check_issues(const struct validation_errors *issues, int rc)
+static void check_errors(const struct validation_errors *errors, int rc)
 {
-    assert_int_equal(issues->rc, rc);
-    assert_int_equal(issues->count == 0, rc == 0);
-    assert_true(issues->count <= ISSUES_MOST && (issues->more == 0 || issues->count == ISSUES_MOST));
-    assert_int_equal(issues->limit != NULL, rc == ERR_LIMIT_EXCEEDED);
-    for (size_t i = 0; i < issues->count; i++) {
-        assert_non_null(memchr(issues->items[i].where, '\0', sizeof issues->items[i].where));
-        assert_non_null(memchr(issues->items[i].detail, '\0', sizeof issues->items[i].detail));
-        assert_true(str_is_utf8(str_from(issues->items[i].where)));
-        assert_true(str_is_utf8(str_from(issues->items[i].detail)));
-        assert_string_not_equal(issues->items[i].detail, "");
+    assert_int_equal(errors->rc, rc);
+    assert_int_equal(errors->count == 0, rc == 0);
+    assert_true(errors->count <= VALIDATION_ERRORS_MAX &&
+                (errors->more == 0 || errors->count == VALIDATION_ERRORS_MAX));
+    assert_int_equal(errors->limit != NULL, rc == ERR_LIMIT_EXCEEDED);
+    for (size_t i = 0; i < errors->count; i++) {
+        assert_non_null(memchr(errors->items[i].location, '\0', sizeof errors->items[i].location));
+        assert_non_null(memchr(errors->items[i].detail, '\0', sizeof errors->items[i].detail));
+        assert_true(str_is_utf8(str_from(errors->items[i].location)));
+        assert_true(str_is_utf8(str_from(errors->items[i].detail)));
+        assert_string_not_equal(errors->items[i].detail, "");
     }
 }
 
 /* Decodes a body of exactly these bytes, so that a sanitizer sees each step beyond them. */
-static int decode_exact(struct try *t, const char *body, size_t len, const struct record_ref *part)
+static int decode_bytes(struct decode_fixture *t, const char *body, size_t len, const struct record_ref *record)
 {
     char *bytes = malloc(len == 0 ? 1 : len);
     assert_non_null(bytes);
     memcpy(bytes, body, len);
-    memset(part->value, 0xA5, part->type->size);
-    int rc = decode_body((struct str){bytes, len}, part, 1, t->arena, &t->limits, &t->issues);
+    memset(record->value, 0xA5, record->type->size);
+    int rc = decode_body((struct str){bytes, len}, record, 1, t->arena, &t->limits, &t->errors);
     free(bytes); /* values are copies */
-    check_issues(&t->issues, rc);
+    check_errors(&t->errors, rc);
     return rc;
 }
 
-static int decode_sample(struct try *t, const char *body)
+static int decode_sample(struct decode_fixture *t, const char *body)
 {
-    return decode_exact(t, body, strlen(body), &(struct record_ref){&sample_type, &t->sample, NULL});
+    return decode_bytes(t, body, strlen(body), &(struct record_ref){&sample_type, &t->sample, NULL});
 }
 
-static int decode_spec(struct try *t, const char *body)
+static int decode_spec(struct decode_fixture *t, const char *body)
 {
-    return decode_exact(t, body, strlen(body), &(struct record_ref){&task_spec_type, &t->spec, NULL});
+    return decode_bytes(t, body, strlen(body), &(struct record_ref){&task_spec_type, &t->spec, NULL});
 }
 
-static int decode_input(struct try *t, const char *function_name, const char *body)
+static int decode_function_input(struct decode_fixture *t, const char *function_name, const char *body)
 {
     const struct function *function = function_find(str_from(function_name));
     void *input = arena_alloc(t->arena, function->input->size);
     assert_non_null(input);
-    return decode_exact(t, body, strlen(body), &(struct record_ref){function->input, input, function});
+    return decode_bytes(t, body, strlen(body), &(struct record_ref){function->input, input, function});
 }
 
-static void expect_first(const struct try *t, const char *where, const char *detail)
+static void expect_first_error(const struct decode_fixture *t, const char *location, const char *detail)
 {
-    assert_true(t->issues.count > 0);
+    assert_true(t->errors.count > 0);
     size_t len = strlen(detail);
-    bool goes_on = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of names that grows with the functions */
-    assert_string_equal(t->issues.items[0].where, where);
-    if (goes_on)
-        assert_memory_equal(t->issues.items[0].detail, detail, len);
+    bool is_prefix = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of names that grows with the functions */
+    assert_string_equal(t->errors.items[0].location, location);
+    if (is_prefix)
+        assert_memory_equal(t->errors.items[0].detail, detail, len);
     else
-        assert_string_equal(t->issues.items[0].detail, detail);
+        assert_string_equal(t->errors.items[0].detail, detail);
 }
 
-struct refusal {
+struct error_case {
     const char *body;
     int rc;
-    const char *where, *detail; /* of the first issue */
+    const char *location, *detail; /* of the first issue */
 };
 
-static void expect_refusals(struct try *t, const struct refusal *rows, size_t count,
-                            int (*decode)(struct try *, const char *))
+static void expect_errors(struct decode_fixture *t, const struct error_case *rows, size_t count,
+                          int (*decode)(struct decode_fixture *, const char *))
 {
     for (size_t i = 0; i < count; i++) {
         if (decode(t, rows[i].body) != rows[i].rc)
-            print_message("%s: %d, %s\n", rows[i].body, t->issues.rc, t->issues.items[0].detail);
-        assert_int_equal(t->issues.rc, rows[i].rc);
-        expect_first(t, rows[i].where, rows[i].detail);
+            print_message("%s: %d, %s\n", rows[i].body, t->errors.rc, t->errors.items[0].detail);
+        assert_int_equal(t->errors.rc, rows[i].rc);
+        expect_first_error(t, rows[i].location, rows[i].detail);
     }
 }
 
 /* -- what is right ------------------------------------------------------------------------------------------------ */
 
-static void every_kind_is_decoded(void **state)
+static void each_type_is_decoded(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     const struct sample *s = &t->sample;
     assert_int_equal(decode_sample(t, " {\"flag\":false, \"count\":-5, \"wide\":9007199254740993, \"pause\":1.5,"
                                       "\"mode\":\"slow\", \"word\":\"Gr\\u00fc\\u00dfe\", \"numbers\":[100,3],"
@@ -202,9 +202,9 @@ static void every_kind_is_decoded(void **state)
     assert_string_equal(s->inner.label.at, "x");
 }
 
-static void absent_members_have_defaults_or_are_marked(void **state)
+static void absent_members_get_defaults_or_absent_value(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     const struct sample *s = &t->sample;
     assert_int_equal(decode_sample(t, "{\"inner\":{\"depth\":0}}"), 0);
     assert_true(s->flag);
@@ -219,18 +219,18 @@ static void absent_members_have_defaults_or_are_marked(void **state)
     assert_null(s->inner.label.at);
 }
 
-static void an_empty_list_is_not_absent(void **state)
+static void empty_array_is_not_absent(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     assert_int_equal(decode_sample(t, "{\"numbers\":[],\"inners\":[],\"inner\":{\"depth\":0}}"), 0);
     assert_int_equal(t->sample.numbers.count, 0);
     assert_false(type_is_absent(&numbers_type, &t->sample.numbers));
     assert_false(type_is_absent(&inners_type, &t->sample.inners));
 }
 
-static void integers_may_be_written_as_reals(void **state)
+static void integral_reals_decode_as_integers(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     static const struct {
         const char *json;
         int64_t value;
@@ -252,7 +252,7 @@ static void integers_may_be_written_as_reals(void **state)
     }
 }
 
-static void expect_pause(struct try *t, const char *json, uint64_t ns)
+static void expect_pause(struct decode_fixture *t, const char *json, uint64_t ns)
 {
     char body[128];
     snprintf(body, sizeof body, "{\"pause\":%s,\"inner\":{\"depth\":1}}", json);
@@ -262,9 +262,9 @@ static void expect_pause(struct try *t, const char *json, uint64_t ns)
     assert_int_equal(t->sample.pause, ns);
 }
 
-static void seconds_are_exact_and_never_shorter(void **state)
+static void seconds_round_up_to_nanoseconds(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     expect_pause(t, "0", 0);
     expect_pause(t, "-0", 0);
     expect_pause(t, "-0.0", 0);
@@ -294,14 +294,14 @@ static void seconds_are_exact_and_never_shorter(void **state)
     }
 }
 
-static void several_parts_share_one_object(void **state)
+static void one_object_fills_several_records(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     struct task_options options;
     struct inner inner;
-    const struct record_ref parts[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
+    const struct record_ref records[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
     struct str body = STR("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
-    assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), 0);
+    assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), 0);
     assert_string_equal(options.name.at, "n");
     assert_int_equal(options.timeout_ns, 2 * NS_PER_SECOND);
     assert_int_equal(options.deadline_ns, SECONDS_ABSENT);
@@ -309,21 +309,21 @@ static void several_parts_share_one_object(void **state)
     assert_string_equal(inner.label.at, "l");
 
     body = STR("{\"x\":1,\"name\":2}");
-    assert_int_equal(decode_body(body, parts, 2, t->arena, &t->limits, &t->issues), ERR_INVALID);
-    assert_int_equal(t->issues.count, 3);
-    expect_first(
+    assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), ERR_INVALID);
+    assert_int_equal(t->errors.count, 3);
+    expect_first_error(
         t, "/x",
         "is not a known member; known are: depth, label, name, timeout_seconds, deadline_seconds, executor, pool, "
         "parallel");
-    assert_string_equal(t->issues.items[1].where, "/depth");
-    assert_string_equal(t->issues.items[2].where, "/name");
+    assert_string_equal(t->errors.items[1].location, "/depth");
+    assert_string_equal(t->errors.items[2].location, "/name");
 }
 
 /* -- what is wrong ------------------------------------------------------------------------------------------------- */
 
-static void bodies_that_are_no_json(void **state)
+static void malformed_json_is_rejected(void **state)
 {
-    static const struct refusal rows[] = {
+    static const struct error_case rows[] = {
         {"", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
         {" \r\n\t", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
         {"{", ERR_MALFORMED_JSON, "", "line 1, column 1: string or '}' expected near end of file"},
@@ -341,31 +341,31 @@ static void bodies_that_are_no_json(void **state)
         {"\xef\xbb\xbf{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '\xef\xbb\xbf'"},
         {"// no\n{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '/'"},
     };
-    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+    expect_errors(*state, rows, COUNT_OF(rows), decode_sample);
 
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     assert_int_equal(decode_sample(t, "{\"pause\":1e999}"), ERR_MALFORMED_JSON);
     assert_int_equal(decode_sample(t, "{\"word\":\"\\ud800\"}"), ERR_MALFORMED_JSON);
     assert_int_equal(decode_sample(t, "{\"word\":\"a\nb\"}"), ERR_MALFORMED_JSON);
-    assert_int_equal(decode_exact(t, "{\"a\0\":1}", 8, &(struct record_ref){&sample_type, &t->sample, NULL}),
+    assert_int_equal(decode_bytes(t, "{\"a\0\":1}", 8, &(struct record_ref){&sample_type, &t->sample, NULL}),
                      ERR_MALFORMED_JSON);
-    assert_int_equal(decode_exact(t, "{}\0", 3, &(struct record_ref){&sample_type, &t->sample, NULL}),
+    assert_int_equal(decode_bytes(t, "{}\0", 3, &(struct record_ref){&sample_type, &t->sample, NULL}),
                      ERR_MALFORMED_JSON);
-    assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->issues), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->errors), ERR_MALFORMED_JSON);
 
-    enum { DEEP = 5000 };
-    char *deep = malloc(DEEP + 1);
-    assert_non_null(deep);
-    memset(deep, '[', DEEP);
-    deep[DEEP] = '\0';
-    assert_int_equal(decode_sample(t, deep), ERR_MALFORMED_JSON);
-    expect_first(t, "", "line 1, column 2049: this is nested too deeply");
-    free(deep);
+    enum { DEPTH = 5000 };
+    char *nested = malloc(DEPTH + 1);
+    assert_non_null(nested);
+    memset(nested, '[', DEPTH);
+    nested[DEPTH] = '\0';
+    assert_int_equal(decode_sample(t, nested), ERR_MALFORMED_JSON);
+    expect_first_error(t, "", "line 1, column 2049: this is nested too deeply");
+    free(nested);
 }
 
-static void bodies_of_another_type(void **state)
+static void type_and_range_errors_are_located(void **state)
 {
-    static const struct refusal rows[] = {
+    static const struct error_case rows[] = {
         {"[]", ERR_INVALID, "", "must be a JSON object, not an array"},
         {"3", ERR_INVALID, "", "must be a JSON object, not a number"},
         {"null", ERR_INVALID, "", "must be a JSON object, not null"},
@@ -401,12 +401,12 @@ static void bodies_of_another_type(void **state)
         {"{\"\":1}", ERR_INVALID, "/",
          "is not a known member; known are: flag, count, wide, pause, mode, word, numbers, inners, inner"},
     };
-    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+    expect_errors(*state, rows, COUNT_OF(rows), decode_sample);
 }
 
-static void members_given_twice_are_named(void **state)
+static void duplicate_members_are_located(void **state)
 {
-    static const struct refusal rows[] = {
+    static const struct error_case rows[] = {
         {"{\"flag\":1,\"flag\":2}", ERR_INVALID, "/flag", "is given more than once"},
         {"{\"a\":{},\"b\":[1,{\"x\":[[],\"},{\"]},{\"k\":1,\"k\"", ERR_INVALID, "/b/2/k", "is given more than once"},
         {"[[[]],[{\"\":[],\"\":1}]]", ERR_INVALID, "/1/0/", "is given more than once"},
@@ -417,12 +417,12 @@ static void members_given_twice_are_named(void **state)
          "is given more than once"},
         {"{\"a\":{\"\\u0000b\":1}}", ERR_INVALID, "/a/\\u0000b", "must not contain a NUL in its name"},
     };
-    expect_refusals(*state, rows, COUNT_OF(rows), decode_sample);
+    expect_errors(*state, rows, COUNT_OF(rows), decode_sample);
 }
 
-static void nesting_beyond_a_pointer_is_cut(void **state)
+static void deep_pointer_is_truncated(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     enum { LEVELS = 300 };
     char body[6 * LEVELS + 32];
     size_t len = 0;
@@ -430,15 +430,15 @@ static void nesting_beyond_a_pointer_is_cut(void **state)
         len += (size_t)snprintf(body + len, sizeof body - len, "%s", i % 2 == 0 ? "{\"\":" : "[");
     snprintf(body + len, sizeof body - len, "{\"k\":1,\"k\":2}");
     assert_int_equal(decode_sample(t, body), ERR_INVALID);
-    const char *where = t->issues.items[0].where;
-    assert_int_equal(strlen(where), sizeof t->issues.items[0].where - 1);
-    assert_memory_equal(where, "//0//0//0", 9);
-    assert_string_equal(where + strlen(where) - 3, "...");
+    const char *location = t->errors.items[0].location;
+    assert_int_equal(strlen(location), sizeof t->errors.items[0].location - 1);
+    assert_memory_equal(location, "//0//0//0", 9);
+    assert_string_equal(location + strlen(location) - 3, "...");
 }
 
-static void long_names_are_cut_between_characters(void **state)
+static void long_names_are_truncated_at_character_boundary(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     for (int shift = 0; shift < 8; shift++) {
         char name[512] = "", body[1200];
         memset(name, 'x', (size_t)shift);
@@ -446,54 +446,54 @@ static void long_names_are_cut_between_characters(void **state)
             memcpy(name + shift + 4 * i, "\U0001F600", 5);
         snprintf(body, sizeof body, "{\"%s\":1}", name);
         assert_int_equal(decode_sample(t, body), ERR_INVALID);
-        const char *where = t->issues.items[0].where;
-        assert_string_equal(where + strlen(where) - 3, "...");
-        assert_true(strlen(where) > 150);
+        const char *location = t->errors.items[0].location;
+        assert_string_equal(location + strlen(location) - 3, "...");
+        assert_true(strlen(location) > 150);
 
         snprintf(body, sizeof body, "{\"%s\":{\"k\":1,\"k\":2}}", name); /* the same by way of the text */
         assert_int_equal(decode_sample(t, body), ERR_INVALID);
-        assert_string_equal(where + strlen(where) - 3, "...");
+        assert_string_equal(location + strlen(location) - 3, "...");
 
         snprintf(body, sizeof body, "{\"function\":\"%s\"}", name);
         assert_int_equal(decode_spec(t, body), ERR_FUNCTION_NOT_FOUND);
-        assert_non_null(strstr(t->issues.items[0].detail, "...\"; there are: block, "));
+        assert_non_null(strstr(t->errors.items[0].detail, "...\"; there are: block, "));
     }
 }
 
-static void long_issues_are_cut_between_characters(void **state)
+static void long_errors_are_truncated_at_character_boundary(void **state)
 {
     (void)state;
     for (size_t shift = 0; shift < 6; shift++) {
         char text[640] = "xxxxxx";
         for (size_t i = 0; i < 200; i++)
             memcpy(text + shift + 3 * i, "€", 4);
-        struct validation_errors issues = {0};
-        issue_add(&issues, ERR_INVALID, NULL, text, "%s", text);
-        check_issues(&issues, ERR_INVALID);
-        const struct validation_error *issue = &issues.items[0];
-        size_t where_len = strlen(issue->where), detail_len = strlen(issue->detail);
-        assert_true(where_len > sizeof issue->where - 4);
-        assert_true(detail_len > sizeof issue->detail - 4);
-        assert_string_equal(issue->where + where_len - 3, "...");
-        assert_string_equal(issue->detail + detail_len - 3, "...");
+        struct validation_errors errors = {0};
+        validation_errors_add(&errors, ERR_INVALID, NULL, text, "%s", text);
+        check_errors(&errors, ERR_INVALID);
+        const struct validation_error *error = &errors.items[0];
+        size_t location_len = strlen(error->location), detail_len = strlen(error->detail);
+        assert_true(location_len > sizeof error->location - 4);
+        assert_true(detail_len > sizeof error->detail - 4);
+        assert_string_equal(error->location + location_len - 3, "...");
+        assert_string_equal(error->detail + detail_len - 3, "...");
     }
 }
 
-static void memory_running_out_hides_all_else(void **state)
+static void oom_error_replaces_validation_errors(void **state)
 {
     (void)state;
-    struct validation_errors issues = {0};
-    issue_add(&issues, ERR_LIMIT_EXCEEDED, &limits_fields[LIMIT_TASKS], "/a", "too many");
-    issue_add(&issues, ERR_OUT_OF_MEMORY, NULL, "", "no memory");
-    issue_add(&issues, ERR_INVALID, NULL, "/b", "wrong");
-    check_issues(&issues, ERR_OUT_OF_MEMORY);
-    assert_int_equal(issues.count, 1);
-    assert_string_equal(issues.items[0].detail, "no memory");
+    struct validation_errors errors = {0};
+    validation_errors_add(&errors, ERR_LIMIT_EXCEEDED, &limits_fields[LIMIT_TASKS], "/a", "too many");
+    validation_errors_add(&errors, ERR_OUT_OF_MEMORY, NULL, "", "no memory");
+    validation_errors_add(&errors, ERR_INVALID, NULL, "/b", "wrong");
+    check_errors(&errors, ERR_OUT_OF_MEMORY);
+    assert_int_equal(errors.count, 1);
+    assert_string_equal(errors.items[0].detail, "no memory");
 }
 
-static void thousands_of_wrong_items_are_counted(void **state)
+static void excess_errors_are_counted(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     enum { ITEMS = 10000 };
     char *body = malloc(ITEMS * 3 + 64);
     assert_non_null(body);
@@ -502,28 +502,28 @@ static void thousands_of_wrong_items_are_counted(void **state)
         len += (size_t)snprintf(body + len, 4, "%s{}", i == 0 ? "" : ",");
     snprintf(body + len, 4, "]}");
     assert_int_equal(decode_sample(t, body), ERR_INVALID);
-    assert_int_equal(t->issues.count, ISSUES_MOST);
-    assert_int_equal(t->issues.more, ITEMS - ISSUES_MOST);
-    assert_string_equal(t->issues.items[7].where, "/inners/7/depth");
+    assert_int_equal(t->errors.count, VALIDATION_ERRORS_MAX);
+    assert_int_equal(t->errors.more, ITEMS - VALIDATION_ERRORS_MAX);
+    assert_string_equal(t->errors.items[7].location, "/inners/7/depth");
     free(body);
 }
 
-static void quoted_text_can_stand_in_a_message(void **state)
+static void sanitized_text_is_printable_utf8(void **state)
 {
     (void)state;
-    char out[QUOTED];
-    assert_string_equal(quoted(STR("plain"), out), "plain");
-    assert_string_equal(quoted(STR(""), out), "");
-    assert_string_equal(quoted(STR("a\0b\nc\x7f"), out), "a?b?c?");
-    assert_string_equal(quoted(STR("\xff\xc3\xbc\xc3"), out), "?ü?");
+    char out[SANITIZED_SIZE];
+    assert_string_equal(decode_sanitize(STR("plain"), out), "plain");
+    assert_string_equal(decode_sanitize(STR(""), out), "");
+    assert_string_equal(decode_sanitize(STR("a\0b\nc\x7f"), out), "a?b?c?");
+    assert_string_equal(decode_sanitize(STR("\xff\xc3\xbc\xc3"), out), "?ü?");
     for (size_t len = 0; len < 200; len++) {
         char text[801] = "";
         for (size_t i = 0; i < len; i++)
             memcpy(text + 3 * i, "€", 4);
-        quoted((struct str){text, 3 * len}, out);
-        assert_true(strlen(out) < QUOTED);
+        decode_sanitize((struct str){text, 3 * len}, out);
+        assert_true(strlen(out) < SANITIZED_SIZE);
         assert_true(str_is_utf8(str_from(out)));
-        if (3 * len + 3 < QUOTED)
+        if (3 * len + 3 < SANITIZED_SIZE)
             assert_string_equal(out, text);
         else
             assert_string_equal(out + strlen(out) - 3, "...");
@@ -532,9 +532,9 @@ static void quoted_text_can_stand_in_a_message(void **state)
 
 /* -- tasks ----------------------------------------------------------------------------------------------------------- */
 
-static void a_task_is_decoded(void **state)
+static void task_spec_is_decoded(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     assert_int_equal(decode_spec(t, "{\"input\":{\"seconds\":0.5},\"name\":\"n\",\"function\":\"sleep\"}"), 0);
     assert_string_equal(t->spec.function->name, "sleep");
     assert_int_equal(*(const uint64_t *)t->spec.input, 500 * NS_PER_MS);
@@ -542,9 +542,9 @@ static void a_task_is_decoded(void **state)
     assert_int_equal(t->spec.options.timeout_ns, SECONDS_ABSENT);
 }
 
-static void tasks_that_are_wrong(void **state)
+static void invalid_task_specs_are_rejected(void **state)
 {
-    static const struct refusal rows[] = {
+    static const struct error_case rows[] = {
         {"{}", ERR_INVALID, "/function", "is required"},
         {"{\"input\":3}", ERR_INVALID, "/function", "is required"},
         {"{\"function\":null}", ERR_INVALID, "/function", "must be a string, not null"},
@@ -571,23 +571,24 @@ static void tasks_that_are_wrong(void **state)
          "\"mode\":\"race\"}}]}}",
          ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item in mode race"},
     };
-    expect_refusals(*state, rows, COUNT_OF(rows), decode_spec);
+    expect_errors(*state, rows, COUNT_OF(rows), decode_spec);
     assert_ptr_equal(limits_fields[LIMIT_TIMEOUT].type, limits_fields[LIMIT_DEADLINE].type);
 }
 
-static void a_part_that_is_an_input_is_checked(void **state)
+static void input_record_check_runs(void **state)
 {
-    struct try *t = *state;
-    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[]}"), 0);
-    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[],\"mode\":\"quorum\",\"quorum\":1}"), ERR_INVALID);
-    expect_first(t, "/tasks", "must have at least 1 item in mode quorum");
-    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
-    assert_int_equal(t->issues.count, 1); /* a check() sees only inputs that are right in themselves */
+    struct decode_fixture *t = *state;
+    assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[]}"), 0);
+    assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[],\"mode\":\"quorum\",\"quorum\":1}"),
+                     ERR_INVALID);
+    expect_first_error(t, "/tasks", "must have at least 1 item in mode quorum");
+    assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
+    assert_int_equal(t->errors.count, 1); /* a check() sees only inputs that are right in themselves */
 }
 
-static void gathers_nest_as_deep_as_the_limit(void **state)
+static void gather_depth_is_limited(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     for (int64_t limit = 1; limit <= 64; limit += 9) {
         t->limits.max_gather_depth = limit;
         for (int64_t depth = limit; depth <= limit + 1; depth++) {
@@ -603,26 +604,26 @@ static void gathers_nest_as_deep_as_the_limit(void **state)
             int rc = depth > limit ? ERR_LIMIT_EXCEEDED : 0;
             assert_int_equal(decode_spec(t, body), rc);
             if (rc != 0)
-                assert_ptr_equal(t->issues.limit, &limits_fields[LIMIT_GATHER_DEPTH]);
+                assert_ptr_equal(t->errors.limit, &limits_fields[LIMIT_GATHER_DEPTH]);
 
             static const char start[] = "{\"function\":\"gather\",\"input\":";
             body[strlen(body) - 1] = '\0'; /* the same as gather's own input */
-            assert_int_equal(decode_input(t, "gather", body + sizeof start - 1), rc);
+            assert_int_equal(decode_function_input(t, "gather", body + sizeof start - 1), rc);
             if (rc != 0 && limit == 1)
-                expect_first(t, "/tasks/0/input",
-                             "gathers may be at most 1 deep inside one another (max_gather_depth)");
+                expect_first_error(t, "/tasks/0/input",
+                                   "gathers may be at most 1 deep inside one another (max_gather_depth)");
         }
     }
 }
 
-static void longer_lists_than_the_limit_are_not_decoded(void **state)
+static void array_over_limit_is_not_decoded(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     t->limits.max_gather_children = 3;
-    assert_int_equal(decode_input(t, "gather", "{\"tasks\":[1,2,3,4]}"), ERR_LIMIT_EXCEEDED);
-    assert_int_equal(t->issues.count, 1);
-    assert_ptr_equal(t->issues.limit, &limits_fields[LIMIT_GATHER_CHILDREN]);
-    expect_first(t, "/tasks", "must have at most 3 items (max_gather_children)");
+    assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[1,2,3,4]}"), ERR_LIMIT_EXCEEDED);
+    assert_int_equal(t->errors.count, 1);
+    assert_ptr_equal(t->errors.limit, &limits_fields[LIMIT_GATHER_CHILDREN]);
+    expect_first_error(t, "/tasks", "must have at most 3 items (max_gather_children)");
 }
 
 /* -- queries --------------------------------------------------------------------------------------------------------- */
@@ -646,35 +647,35 @@ static const struct field query_fields[] = {
 static const struct type query_type = {
     .kind = TYPE_RECORD, .fields = query_fields, .size = sizeof(struct query_sample)};
 
-static int decode_exact_query(struct try *t, const char *query, struct query_sample *out)
+static int decode_query_bytes(struct decode_fixture *t, const char *query, struct query_sample *out)
 {
     size_t len = strlen(query);
     char *bytes = malloc(len == 0 ? 1 : len);
     assert_non_null(bytes);
     memcpy(bytes, query, len); /* NOLINT(bugprone-not-null-terminated-result): without a NUL, so that none is read */
     memset(out, 0xA5, sizeof *out);
-    struct record_ref part = {&query_type, out, NULL};
-    int rc = decode_query((struct str){bytes, len}, &part, t->arena, &t->limits, &t->issues);
+    struct record_ref record = {&query_type, out, NULL};
+    int rc = decode_query((struct str){bytes, len}, &record, t->arena, &t->limits, &t->errors);
     free(bytes);
-    check_issues(&t->issues, rc);
-    for (size_t i = 0; i < t->issues.count; i++)
-        assert_true(t->issues.items[i].parameter);
+    check_errors(&t->errors, rc);
+    for (size_t i = 0; i < t->errors.count; i++)
+        assert_true(t->errors.items[i].in_query);
     return rc;
 }
 
-static void queries_are_decoded(void **state)
+static void query_is_decoded(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     struct query_sample s;
     assert_int_equal(
-        decode_exact_query(t, "&name=a+b%2Bc%c3%BC&&timeout_seconds=0.1&flag=true&count=-1&numbers=1,2&", &s), 0);
+        decode_query_bytes(t, "&name=a+b%2Bc%c3%BC&&timeout_seconds=0.1&flag=true&count=-1&numbers=1,2&", &s), 0);
     assert_string_equal(s.name.at, "a b+cü");
     assert_int_equal(s.timeout, 100 * NS_PER_MS);
     assert_true(s.flag);
     assert_int_equal(s.count, -1);
     assert_int_equal(s.numbers.count, 2);
 
-    assert_int_equal(decode_exact_query(t, "c%6funt=7&name=", &s), 0);
+    assert_int_equal(decode_query_bytes(t, "c%6funt=7&name=", &s), 0);
     assert_string_equal(s.name.at, "");
     assert_int_equal(s.timeout, SECONDS_ABSENT);
     assert_false(s.flag);
@@ -684,12 +685,12 @@ static void queries_are_decoded(void **state)
     static const struct field no_fields[] = {{0}};
     static const struct type none_type = {.kind = TYPE_RECORD, .fields = no_fields};
     struct record_ref none = {&none_type, NULL, NULL};
-    assert_int_equal(decode_query((struct str){NULL, 0}, &none, t->arena, &t->limits, &t->issues), 0);
+    assert_int_equal(decode_query((struct str){NULL, 0}, &none, t->arena, &t->limits, &t->errors), 0);
 }
 
-static void wrong_queries_are_named(void **state)
+static void invalid_query_parameters_are_located(void **state)
 {
-    static const struct refusal rows[] = {
+    static const struct error_case rows[] = {
         {"", ERR_INVALID, "count", "is required"},
         {"count", ERR_INVALID, "count", "must be an integer"},
         {"count=1&count=1", ERR_INVALID, "count", "is given more than once"},
@@ -708,25 +709,25 @@ static void wrong_queries_are_named(void **state)
         {"count=1&%f=%ff", ERR_INVALID, "%f", "must be percent-encoded UTF-8 without a NUL"},
         {"count=1&\xff=1", ERR_INVALID, "?", "must be percent-encoded UTF-8 without a NUL"},
     };
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     struct query_sample s;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        assert_int_equal(decode_exact_query(t, rows[i].body, &s), rows[i].rc);
-        assert_int_equal(t->issues.count, 1);
-        expect_first(t, rows[i].where, rows[i].detail);
+        assert_int_equal(decode_query_bytes(t, rows[i].body, &s), rows[i].rc);
+        assert_int_equal(t->errors.count, 1);
+        expect_first_error(t, rows[i].location, rows[i].detail);
     }
 }
 
 static void percent_encoding_is_strict(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     struct str out;
     bool out_of_memory;
     assert_true(decode_percent(STR("a+%2f%25%e2%82%ac"), false, t->arena, &out, &out_of_memory));
     assert_string_equal(out.at, "a+/%€");
-    static const char *const broken[] = {"%", "%2", "%2g", "%g2", "%%41", "%00", "%c3", "%ed%a0%80", "%-1", "% 1"};
-    for (size_t i = 0; i < COUNT_OF(broken); i++) {
-        assert_false(decode_percent(str_from(broken[i]), true, t->arena, &out, &out_of_memory));
+    static const char *const invalid[] = {"%", "%2", "%2g", "%g2", "%%41", "%00", "%c3", "%ed%a0%80", "%-1", "% 1"};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++) {
+        assert_false(decode_percent(str_from(invalid[i]), true, t->arena, &out, &out_of_memory));
         assert_false(out_of_memory);
     }
 }
@@ -741,9 +742,9 @@ static const char *const seeds[] = {
 };
 
 /* Bytes are replaced, removed, doubled; whatever comes of it, the answer keeps its promises. */
-static void any_bytes_are_answered(void **state)
+static void mutated_bodies_never_crash(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     static const char bytes[] = "{}[]:,\"\\u0019e-.tfn ~/\xc3\xbc\xff\x00\n";
     struct prng prng = {4711};
     for (int i = 0; i < 20000; i++) {
@@ -767,11 +768,11 @@ static void any_bytes_are_answered(void **state)
                 len = at + 1;
             }
         }
-        decode_exact(t, body, len, &(struct record_ref){&task_spec_type, &t->spec, NULL});
+        decode_bytes(t, body, len, &(struct record_ref){&task_spec_type, &t->spec, NULL});
 
-        char where[40];
-        json_where((struct str){body, len}, prng_below(&prng, len + 2), where, sizeof where);
-        assert_true(strlen(where) < sizeof where);
+        char location[40];
+        json_pointer_locate((struct str){body, len}, prng_below(&prng, len + 2), location, sizeof location);
+        assert_true(strlen(location) < sizeof location);
         arena_unref(t->arena);
         t->arena = arena_new();
         assert_non_null(t->arena);
@@ -779,27 +780,27 @@ static void any_bytes_are_answered(void **state)
 }
 
 /* Each allocation fails in turn, those in jansson too. Returns how many there were. */
-static unsigned long fail_each(struct try *t, const char *body, const struct record_ref *part)
+static unsigned long fail_each_allocation(struct decode_fixture *t, const char *body, const struct record_ref *record)
 {
-    int expected = decode_exact(t, body, strlen(body), part);
+    int expected = decode_bytes(t, body, strlen(body), record);
     unsigned long n = 0, failed;
     do {
         struct arena *arena = arena_new();
         assert_non_null(arena);
         alloc_fail_at(++n);
-        int rc = decode_body(str_from(body), part, 1, arena, &t->limits, &t->issues);
+        int rc = decode_body(str_from(body), record, 1, arena, &t->limits, &t->errors);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
-        check_issues(&t->issues, rc);
+        check_errors(&t->errors, rc);
         assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : expected);
         arena_unref(arena);
     } while (failed);
     return n - 1;
 }
 
-static void each_allocation_may_fail(void **state)
+static void oom_in_body_at_each_allocation(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     char body[8192];
     size_t len = (size_t)snprintf(body, sizeof body, "{\"function\":\"gather\",\"input\":{\"tasks\":[");
     for (int i = 0; i < 20; i++)
@@ -808,13 +809,13 @@ static void each_allocation_may_fail(void **state)
                                 i == 0 ? "" : ",", i);
     snprintf(body + len, sizeof body - len, "],\"mode\":\"all\"}}");
     assert_int_equal(decode_spec(t, body), 0);
-    assert_true(fail_each(t, body, &(struct record_ref){&task_spec_type, &t->spec, NULL}) > 5);
+    assert_true(fail_each_allocation(t, body, &(struct record_ref){&task_spec_type, &t->spec, NULL}) > 5);
 }
 
 /* jansson 2.14 takes no notice when the buffer of a token can't grow, which it does at 16 bytes, 32, and so on: it loses
  * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie there,
  * and what else takes memory in large pieces. */
-static size_t write_token(char *out, size_t size, size_t kind, size_t len)
+static size_t format_token(char *out, size_t size, size_t kind, size_t len)
 {
     static const struct {
         const char *before, *unit, *after;
@@ -840,30 +841,30 @@ static size_t write_token(char *out, size_t size, size_t kind, size_t len)
 
 /* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the blocks
  * end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
-static void tokens_of_any_length_may_lack_memory(void **state)
+static void oom_in_tokens_of_any_length(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     static const size_t lengths[] = {0,  1,  12, 13, 14, 15, 16, 17, 18, 28,  29,  30,  31,  32,
                                      33, 34, 60, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 1000};
     char token[4096], body[8192];
     unsigned long failures = 0, bodies = 0;
-    for (size_t kind = 0; write_token(token, sizeof token, kind, 0) > 0; kind++)
+    for (size_t kind = 0; format_token(token, sizeof token, kind, 0) > 0; kind++)
         for (size_t i = 0; i < COUNT_OF(lengths); i++) {
-            write_token(token, sizeof token, kind, lengths[i]);
+            format_token(token, sizeof token, kind, lengths[i]);
             for (size_t padding = 0; padding < 64; padding++, bodies++) {
                 size_t len = (size_t)snprintf(body, sizeof body, "{\"p\":[%s", padding % 2 == 0 ? "0" : "\"\"");
                 for (size_t j = 0; j < padding / 2; j++)
                     len += (size_t)snprintf(body + len, sizeof body - len, ",0");
                 snprintf(body + len, sizeof body - len, "],\"v\":%s}", token);
-                failures += fail_each(t, body, &(struct record_ref){&sample_type, &t->sample, NULL});
+                failures += fail_each_allocation(t, body, &(struct record_ref){&sample_type, &t->sample, NULL});
             }
         }
     assert_true(failures > bodies); /* more than the first block of each */
 }
 
-static void deep_nesting_may_lack_memory(void **state)
+static void oom_in_deep_nesting(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     static const char open[] = "{\"a-name-of-16-b\":[";
     for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* from some 1000 on: too deep */
         char body[32768];
@@ -872,13 +873,13 @@ static void deep_nesting_may_lack_memory(void **state)
             len += (size_t)snprintf(body + len, sizeof body - len, "%s", open);
         for (size_t i = 0; i < depth; i++)
             len += (size_t)snprintf(body + len, sizeof body - len, "]}");
-        assert_true(fail_each(t, body, &(struct record_ref){&sample_type, &t->sample, NULL}) > 0);
+        assert_true(fail_each_allocation(t, body, &(struct record_ref){&sample_type, &t->sample, NULL}) > 0);
     }
 }
 
-static void each_allocation_of_a_query_may_fail(void **state)
+static void oom_in_query_at_each_allocation(void **state)
 {
-    struct try *t = *state;
+    struct decode_fixture *t = *state;
     char query[4096] = "count=1&numbers=1,2&name=";
     size_t len = strlen(query);
     memset(query + len, 'x', 900);
@@ -887,12 +888,12 @@ static void each_allocation_of_a_query_may_fail(void **state)
         struct arena *arena = arena_new();
         assert_non_null(arena);
         struct query_sample sample;
-        struct record_ref part = {&query_type, &sample, NULL};
+        struct record_ref record = {&query_type, &sample, NULL};
         alloc_fail_at(++n);
-        int rc = decode_query(str_from(query), &part, arena, &t->limits, &t->issues);
+        int rc = decode_query(str_from(query), &record, arena, &t->limits, &t->errors);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
-        check_issues(&t->issues, rc);
+        check_errors(&t->errors, rc);
         assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
         arena_unref(arena);
     } while (failed);
@@ -902,34 +903,34 @@ static void each_allocation_of_a_query_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_kind_is_decoded, setup, teardown),
-        cmocka_unit_test_setup_teardown(absent_members_have_defaults_or_are_marked, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_empty_list_is_not_absent, setup, teardown),
-        cmocka_unit_test_setup_teardown(integers_may_be_written_as_reals, setup, teardown),
-        cmocka_unit_test_setup_teardown(seconds_are_exact_and_never_shorter, setup, teardown),
-        cmocka_unit_test_setup_teardown(several_parts_share_one_object, setup, teardown),
-        cmocka_unit_test_setup_teardown(bodies_that_are_no_json, setup, teardown),
-        cmocka_unit_test_setup_teardown(bodies_of_another_type, setup, teardown),
-        cmocka_unit_test_setup_teardown(members_given_twice_are_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(nesting_beyond_a_pointer_is_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(long_names_are_cut_between_characters, setup, teardown),
-        cmocka_unit_test(long_issues_are_cut_between_characters),
-        cmocka_unit_test(memory_running_out_hides_all_else),
-        cmocka_unit_test_setup_teardown(thousands_of_wrong_items_are_counted, setup, teardown),
-        cmocka_unit_test(quoted_text_can_stand_in_a_message),
-        cmocka_unit_test_setup_teardown(a_task_is_decoded, setup, teardown),
-        cmocka_unit_test_setup_teardown(tasks_that_are_wrong, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_part_that_is_an_input_is_checked, setup, teardown),
-        cmocka_unit_test_setup_teardown(gathers_nest_as_deep_as_the_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(longer_lists_than_the_limit_are_not_decoded, setup, teardown),
-        cmocka_unit_test_setup_teardown(queries_are_decoded, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong_queries_are_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(percent_encoding_is_strict, setup, teardown),
-        cmocka_unit_test_setup_teardown(any_bytes_are_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(each_allocation_may_fail, setup, teardown),
-        cmocka_unit_test_setup_teardown(tokens_of_any_length_may_lack_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(deep_nesting_may_lack_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(each_allocation_of_a_query_may_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_type_is_decoded, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(absent_members_get_defaults_or_absent_value, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(empty_array_is_not_absent, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(integral_reals_decode_as_integers, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(seconds_round_up_to_nanoseconds, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(one_object_fills_several_records, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(malformed_json_is_rejected, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(type_and_range_errors_are_located, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(duplicate_members_are_located, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(deep_pointer_is_truncated, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(long_names_are_truncated_at_character_boundary, decode_setup, decode_teardown),
+        cmocka_unit_test(long_errors_are_truncated_at_character_boundary),
+        cmocka_unit_test(oom_error_replaces_validation_errors),
+        cmocka_unit_test_setup_teardown(excess_errors_are_counted, decode_setup, decode_teardown),
+        cmocka_unit_test(sanitized_text_is_printable_utf8),
+        cmocka_unit_test_setup_teardown(task_spec_is_decoded, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(invalid_task_specs_are_rejected, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(input_record_check_runs, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(gather_depth_is_limited, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(array_over_limit_is_not_decoded, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(query_is_decoded, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(invalid_query_parameters_are_located, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(percent_encoding_is_strict, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(mutated_bodies_never_crash, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(oom_in_body_at_each_allocation, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(oom_in_tokens_of_any_length, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(oom_in_deep_nesting, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(oom_in_query_at_each_allocation, decode_setup, decode_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

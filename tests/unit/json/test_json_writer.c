@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-static void expect(struct json_writer *w, const char *expected)
+static void expect_output(struct json_writer *w, const char *expected)
 {
     size_t len = 12345;
-    char *text = writer_take(w, &len);
+    char *text = json_writer_take(w, &len);
     assert_non_null(text);
     assert_int_equal(len, strlen(expected));
     assert_memory_equal(text, expected, len);
@@ -46,12 +46,12 @@ static void strings_are_escaped(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct json_writer w = {0};
-        writer_string(&w, rows[i].text);
-        expect(&w, rows[i].json);
+        json_writer_string(&w, rows[i].text);
+        expect_output(&w, rows[i].json);
     }
 }
 
-static void integers_have_all_their_digits(void **state)
+static void extreme_integers_are_exact(void **state)
 {
     (void)state;
     static const int64_t numbers[] = {0, 1, -1, 9, 10, -10, 123456789, INT32_MIN, INT64_MAX, INT64_MIN};
@@ -59,48 +59,48 @@ static void integers_have_all_their_digits(void **state)
         char expected[32];
         snprintf(expected, sizeof expected, "%lld", (long long)numbers[i]);
         struct json_writer w = {0};
-        writer_integer(&w, numbers[i]);
-        expect(&w, expected);
+        json_writer_integer(&w, numbers[i]);
+        expect_output(&w, expected);
     }
 }
 
-static void seconds_are_short_and_exact(void **state)
+static void seconds_use_shortest_exact_form(void **state)
 {
     (void)state;
     struct json_writer w = {0};
-    writer_seconds(&w, 0);
-    writer_raw(&w, " ");
-    writer_seconds(&w, 1500 * NS_PER_MS);
-    writer_raw(&w, " ");
-    writer_seconds(&w, 1);
-    expect(&w, "0 1.5 0.000000001");
+    json_writer_seconds(&w, 0);
+    json_writer_raw(&w, " ");
+    json_writer_seconds(&w, 1500 * NS_PER_MS);
+    json_writer_raw(&w, " ");
+    json_writer_seconds(&w, 1);
+    expect_output(&w, "0 1.5 0.000000001");
 }
 
 /* Formatted text meets every amount of room that can be left. */
-static void format_grows(void **state)
+static void format_grows_buffer(void **state)
 {
     (void)state;
     for (size_t before = 0; before < 1100; before++) {
         struct json_writer w = {0};
         for (size_t i = 0; i < before; i++)
-            writer_bytes(&w, "x", 1);
-        writer_format(&w, "%s-%d", "formatted", 42);
+            json_writer_bytes(&w, "x", 1);
+        json_writer_format(&w, "%s-%d", "formatted", 42);
         assert_int_equal(w.len, before + 12);
         assert_memory_equal(w.at + before, "formatted-42", 12);
         assert_true(w.capacity >= w.len);
-        writer_free(&w);
+        json_writer_free(&w);
     }
 }
 
-static void long_text_stays_whole(void **state)
+static void large_output_is_complete(void **state)
 {
     (void)state;
     enum { LINES = 100000 };
     struct json_writer w = {0};
     for (int i = 0; i < LINES; i++)
-        writer_format(&w, "%07d\n", i);
+        json_writer_format(&w, "%07d\n", i);
     size_t len;
-    char *text = writer_take(&w, &len);
+    char *text = json_writer_take(&w, &len);
     assert_non_null(text);
     assert_int_equal(len, 8 * LINES);
     for (int i = 0; i < LINES; i++)
@@ -108,25 +108,25 @@ static void long_text_stays_whole(void **state)
     free(text);
 }
 
-static void an_empty_text_is_no_failure(void **state)
+static void empty_output_is_not_null(void **state)
 {
     (void)state;
     struct json_writer w = {0};
-    expect(&w, "");
-    writer_free(&w);
+    expect_output(&w, "");
+    json_writer_free(&w);
 }
 
-static void sizes_beyond_all_memory_fail(void **state)
+static void oversized_write_fails(void **state)
 {
     (void)state;
     struct json_writer w = {0};
-    writer_raw(&w, "a");
-    writer_bytes(&w, "", SIZE_MAX - 1);
+    json_writer_raw(&w, "a");
+    json_writer_bytes(&w, "", SIZE_MAX - 1);
     assert_true(w.failed);
-    writer_free(&w);
+    json_writer_free(&w);
 }
 
-static void a_failure_is_remembered(void **state)
+static void failure_is_sticky(void **state)
 {
     (void)state;
     unsigned long n = 0;
@@ -134,14 +134,14 @@ static void a_failure_is_remembered(void **state)
         struct json_writer w = {0};
         alloc_fail_at(++n);
         for (int i = 0; i < 200; i++) {
-            writer_string(&w, STR("line\n"));
-            writer_format(&w, ",%d,", i);
-            writer_integer(&w, i);
+            json_writer_string(&w, STR("line\n"));
+            json_writer_format(&w, ",%d,", i);
+            json_writer_integer(&w, i);
         }
         bool failed = alloc_count() >= n;
         assert_int_equal(w.failed, failed);
         size_t len;
-        char *text = writer_take(&w, &len);
+        char *text = json_writer_take(&w, &len);
         assert_int_equal(text == NULL, failed);
         assert_null(w.at); /* given over, or freed */
         free(text);
@@ -153,10 +153,14 @@ static void a_failure_is_remembered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strings_are_escaped),          cmocka_unit_test(integers_have_all_their_digits),
-        cmocka_unit_test(seconds_are_short_and_exact),  cmocka_unit_test(format_grows),
-        cmocka_unit_test(long_text_stays_whole),        cmocka_unit_test(an_empty_text_is_no_failure),
-        cmocka_unit_test(sizes_beyond_all_memory_fail), cmocka_unit_test(a_failure_is_remembered),
+        cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(extreme_integers_are_exact),
+        cmocka_unit_test(seconds_use_shortest_exact_form),
+        cmocka_unit_test(format_grows_buffer),
+        cmocka_unit_test(large_output_is_complete),
+        cmocka_unit_test(empty_output_is_not_null),
+        cmocka_unit_test(oversized_write_fails),
+        cmocka_unit_test(failure_is_sticky),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

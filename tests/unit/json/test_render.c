@@ -82,12 +82,12 @@ static struct sample absent_sample(void)
     return s;
 }
 
-static void expect(const struct type *type, const void *value, const char *json)
+static void expect_json(const struct type *type, const void *value, const char *json)
 {
     struct json_writer w = {0};
     render_value(&w, type, value);
     size_t len;
-    char *text = writer_take(&w, &len);
+    char *text = json_writer_take(&w, &len);
     assert_non_null(text);
     text = realloc(text, len + 1);
     assert_non_null(text);
@@ -96,7 +96,7 @@ static void expect(const struct type *type, const void *value, const char *json)
     free(text);
 }
 
-static void every_kind_is_rendered(void **state)
+static void each_type_is_rendered(void **state)
 {
     (void)state;
     int64_t numbers[] = {1, -2};
@@ -118,27 +118,28 @@ static void every_kind_is_rendered(void **state)
         .input = &seconds,
         .output = &seconds,
     };
-    expect(&sample_type, &s,
-           "{\"flag\":true,\"count\":7,\"pause\":1.5,\"mode\":\"fast\",\"word\":\"a\\\"b\","
-           "\"at\":\"1970-01-01T00:00:00.000001Z\",\"numbers\":[1,-2],\"inners\":[{\"depth\":3},{}],"
-           "\"inner\":{\"depth\":5},\"other\":{\"depth\":3},\"function\":\"sleep\",\"input\":{\"seconds\":0.25},"
-           "\"output\":{\"slept_seconds\":0.25}}");
+    expect_json(&sample_type, &s,
+                "{\"flag\":true,\"count\":7,\"pause\":1.5,\"mode\":\"fast\",\"word\":\"a\\\"b\","
+                "\"at\":\"1970-01-01T00:00:00.000001Z\",\"numbers\":[1,-2],\"inners\":[{\"depth\":3},{}],"
+                "\"inner\":{\"depth\":5},\"other\":{\"depth\":3},\"function\":\"sleep\",\"input\":{\"seconds\":0.25},"
+                "\"output\":{\"slept_seconds\":0.25}}");
 }
 
-static void absent_is_left_out_or_null(void **state)
+static void absent_is_omitted_or_null(void **state)
 {
     (void)state;
     struct sample s = absent_sample();
-    expect(&sample_type, &s, "{\"flag\":false,\"inner\":{}}");
-    expect(&nulls_type, &s,
-           "{\"flag\":false,\"count\":null,\"pause\":null,\"mode\":null,\"word\":null,\"at\":null,\"numbers\":null,"
-           "\"inners\":null,\"inner\":{},\"other\":null,\"function\":null,\"input\":null,\"output\":null}");
+    expect_json(&sample_type, &s, "{\"flag\":false,\"inner\":{}}");
+    expect_json(
+        &nulls_type, &s,
+        "{\"flag\":false,\"count\":null,\"pause\":null,\"mode\":null,\"word\":null,\"at\":null,\"numbers\":null,"
+        "\"inners\":null,\"inner\":{},\"other\":null,\"function\":null,\"input\":null,\"output\":null}");
     s.numbers = (struct array){&s, 0};
     s.word = STR("");
-    expect(&sample_type, &s, "{\"flag\":false,\"word\":\"\",\"numbers\":[],\"inner\":{}}");
+    expect_json(&sample_type, &s, "{\"flag\":false,\"word\":\"\",\"numbers\":[],\"inner\":{}}");
 }
 
-static void integers_others_would_round_are_strings(void **state)
+static void unsafe_integers_are_strings(void **state)
 {
     (void)state;
     static const struct {
@@ -153,7 +154,7 @@ static void integers_others_would_round_are_strings(void **state)
         {0, "0"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect(&count_type, &rows[i].value, rows[i].json);
+        expect_json(&count_type, &rows[i].value, rows[i].json);
 }
 
 static void times_are_rfc_3339(void **state)
@@ -172,16 +173,16 @@ static void times_are_rfc_3339(void **state)
     };
     setenv("TZ", "America/New_York", 1);
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect(&time_type, &rows[i].us, rows[i].json);
+        expect_json(&time_type, &rows[i].us, rows[i].json);
     unsetenv("TZ");
     struct json_writer w = {0};
     int64_t extremes[] = {INT64_MIN + 1, INT64_MAX};
     render_value(&w, &time_type, &extremes[0]);
     render_value(&w, &time_type, &extremes[1]);
-    writer_free(&w);
+    json_writer_free(&w);
 }
 
-static void members_may_be_added_to_others(void **state)
+static void members_append_to_open_object(void **state)
 {
     (void)state;
     struct inner inner = {1};
@@ -192,25 +193,25 @@ static void members_may_be_added_to_others(void **state)
     render_members(&w, &inner_type, &inner, &first);
     assert_int_equal(w.len, strlen("\"depth\":1,\"depth\":1"));
     assert_memory_equal(w.at, "\"depth\":1,\"depth\":1", w.len);
-    writer_free(&w);
+    json_writer_free(&w);
 }
 
 /* -- tasks ----------------------------------------------------------------------------------------------------------- */
 
-static const struct task_identity ticket = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
+static const struct task_identity identity = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
 
-static bool settle(struct fixture *f)
+static bool drain_until_idle(struct fixture *f)
 {
     task_drain(f->runtime);
     return run_until_idle(f);
 }
 
-static json_t *task_object(const struct task *task)
+static json_t *rendered_task(const struct task *task)
 {
     struct json_writer w = {0};
-    task_object_render(&w, task, &ticket);
+    task_object_render(&w, task, &identity);
     size_t len;
-    char *text = writer_take(&w, &len);
+    char *text = json_writer_take(&w, &len);
     assert_non_null(text);
     json_error_t error;
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
@@ -219,7 +220,7 @@ static json_t *task_object(const struct task *task)
     return json;
 }
 
-static const char *string_at(const json_t *json, const char *name)
+static const char *get_string(const json_t *json, const char *name)
 {
     return json_string_value(json_object_get(json, name));
 }
@@ -234,10 +235,10 @@ static void expect_members(json_t *object, const char *expected)
 }
 
 /* Microseconds in the last part of a time. */
-static int64_t us_of(const json_t *object, const char *name)
+static int64_t time_of_day_us(const json_t *object, const char *name)
 {
     static const char day[] = "2026-11-22T";
-    const char *text = string_at(object, name);
+    const char *text = get_string(object, name);
     assert_non_null(text);
     assert_memory_equal(text, day, sizeof day - 1);
     text += sizeof day - 1;
@@ -246,7 +247,7 @@ static int64_t us_of(const json_t *object, const char *name)
     return ((hour * 60 + minute) * 60 + second) * 1000000 + strtoll(text + 9, NULL, 10);
 }
 
-static void a_task_is_rendered_at_each_stage(void **state)
+static void task_is_rendered_in_each_state(void **state)
 {
     struct fixture *f = *state;
     struct mock_counts mock_counts = {0};
@@ -255,65 +256,65 @@ static void a_task_is_rendered_at_each_stage(void **state)
     spec.options.name = STR("the name");
     assert_int_equal(submit(f, &spec, &w), 0);
 
-    json_t *queued = task_object(w.task);
+    json_t *queued = rendered_task(w.task);
     expect_members(queued,
                    "id name function executor pool state done result error pid tid created_at started_at finished_at "
                    "queued_seconds duration_seconds usage cancel");
-    assert_string_equal(string_at(queued, "id"), ticket.id);
-    assert_string_equal(string_at(queued, "name"), "the name");
-    assert_string_equal(string_at(queued, "function"), function_mock.name);
-    assert_string_equal(string_at(queued, "executor"), "loop");
-    assert_string_equal(string_at(queued, "state"), "queued");
-    assert_string_equal(string_at(queued, "created_at"), "2026-11-22T12:05:46.123456Z");
+    assert_string_equal(get_string(queued, "id"), identity.id);
+    assert_string_equal(get_string(queued, "name"), "the name");
+    assert_string_equal(get_string(queued, "function"), function_mock.name);
+    assert_string_equal(get_string(queued, "executor"), "loop");
+    assert_string_equal(get_string(queued, "state"), "queued");
+    assert_string_equal(get_string(queued, "created_at"), "2026-11-22T12:05:46.123456Z");
     assert_true(json_is_false(json_object_get(queued, "done")));
-    static const char *const later[] = {
+    static const char *const null_members[] = {
         "result", "error", "pid", "tid", "started_at", "finished_at", "queued_seconds", "duration_seconds", "cancel"};
-    for (size_t i = 0; i < COUNT_OF(later); i++)
-        assert_true(json_is_null(json_object_get(queued, later[i])));
+    for (size_t i = 0; i < COUNT_OF(null_members); i++)
+        assert_true(json_is_null(json_object_get(queued, null_members[i])));
     json_decref(queued);
 
     task_drain(f->runtime);
-    json_t *running = task_object(w.task);
-    assert_string_equal(string_at(running, "state"), "running");
+    json_t *running = rendered_task(w.task);
+    assert_string_equal(get_string(running, "state"), "running");
     assert_true(json_integer_value(json_object_get(running, "pid")) > 0);
     assert_true(json_integer_value(json_object_get(running, "tid")) > 0);
     double queued_seconds = json_real_value(json_object_get(running, "queued_seconds"));
-    int64_t started = us_of(running, "started_at") - us_of(running, "created_at");
+    int64_t started = time_of_day_us(running, "started_at") - time_of_day_us(running, "created_at");
     assert_int_equal(started, (int64_t)(queued_seconds * 1e6));
     assert_true(json_is_null(json_object_get(running, "finished_at")));
     json_decref(running);
 
     mock_end(w.task, 0);
-    assert_true(settle(f));
-    json_t *done = task_object(w.task);
-    assert_string_equal(string_at(done, "state"), "succeeded");
+    assert_true(drain_until_idle(f));
+    json_t *done = rendered_task(w.task);
+    assert_string_equal(get_string(done, "state"), "succeeded");
     assert_true(json_is_true(json_object_get(done, "done")));
     assert_true(json_is_object(json_object_get(done, "result")));
     assert_true(json_is_null(json_object_get(done, "error")));
-    uint64_t both_ns = w.info.queued_ns + w.info.duration_ns;
-    assert_int_equal(us_of(done, "finished_at") - us_of(done, "created_at"), both_ns / 1000);
+    uint64_t total_ns = w.info.queued_ns + w.info.duration_ns;
+    assert_int_equal(time_of_day_us(done, "finished_at") - time_of_day_us(done, "created_at"), total_ns / 1000);
     json_decref(done);
     task_release(w.task);
 }
 
-static void expect_end(const struct task *task, const char *state, const char *code, const char *detail,
-                       const char *reason, const char *effect)
+static void expect_task_error(const struct task *task, const char *state, const char *code, const char *detail,
+                              const char *reason, const char *effect)
 {
-    json_t *json = task_object(task);
-    const json_t *error = json_object_get(json, "error"), *asked = json_object_get(json, "cancel");
-    assert_string_equal(string_at(json, "state"), state);
-    assert_string_equal(string_at(error, "code"), code);
-    assert_string_equal(string_at(error, "detail"), detail);
-    assert_string_equal(string_at(asked, "reason"), reason);
-    assert_string_equal(string_at(asked, "effect"), effect);
+    json_t *json = rendered_task(task);
+    const json_t *error = json_object_get(json, "error"), *cancel_info = json_object_get(json, "cancel");
+    assert_string_equal(get_string(json, "state"), state);
+    assert_string_equal(get_string(error, "code"), code);
+    assert_string_equal(get_string(error, "detail"), detail);
+    assert_string_equal(get_string(cancel_info, "reason"), reason);
+    assert_string_equal(get_string(cancel_info, "effect"), effect);
     assert_true(json_integer_value(json_object_get(error, "status")) >= 400);
-    char sentence[TASK_DETAIL];
-    task_error_detail(task, sentence);
-    assert_string_equal(sentence, detail);
+    char error_detail[TASK_DETAIL_SIZE];
+    task_object_error_detail(task, error_detail);
+    assert_string_equal(error_detail, detail);
     json_decref(json);
 }
 
-static void ends_are_explained(void **state)
+static void task_errors_are_described(void **state)
 {
     struct fixture *f = *state;
     struct mock_counts mock_counts = {0};
@@ -334,34 +335,36 @@ static void ends_are_explained(void **state)
     assert_int_equal(submit(f, &spec, &failed), 0);
     task_drain(f->runtime);
     cancel(f, canceled.task, CANCEL_CLIENT);
-    assert_true(settle(f));
+    assert_true(drain_until_idle(f));
 
-    expect_end(timeout.task, "failed", "timeout", "The task ran for 0.002 s, its timeout_seconds, without ending",
-               "timeout", "stopped");
-    expect_end(deadline.task, "failed", "deadline_exceeded",
-               "The task did not end within 0.1 s, its deadline_seconds, queueing included", "deadline", "stopped");
-    expect_end(late.task, "failed", "deadline_exceeded",
-               "The task did not start within 0.000000001 s, its deadline_seconds, queueing included", "deadline",
-               "prevented");
-    expect_end(canceled.task, "canceled", "canceled", "A client canceled the task, or hung up", "client", "stopped");
-    json_t *json = task_object(failed.task);
-    assert_string_equal(string_at(json_object_get(json, "error"), "code"), "internal");
+    expect_task_error(timeout.task, "failed", "timeout",
+                      "The task ran for 0.002 s, its timeout_seconds, without ending", "timeout", "stopped");
+    expect_task_error(deadline.task, "failed", "deadline_exceeded",
+                      "The task did not end within 0.1 s, its deadline_seconds, queueing included", "deadline",
+                      "stopped");
+    expect_task_error(late.task, "failed", "deadline_exceeded",
+                      "The task did not start within 0.000000001 s, its deadline_seconds, queueing included",
+                      "deadline", "prevented");
+    expect_task_error(canceled.task, "canceled", "canceled", "A client canceled the task, or hung up", "client",
+                      "stopped");
+    json_t *json = rendered_task(failed.task);
+    assert_string_equal(get_string(json_object_get(json, "error"), "code"), "internal");
     assert_true(json_is_null(json_object_get(json, "cancel")));
     json_decref(json);
-    char none[TASK_DETAIL];
-    struct waiter fine = {0};
+    char empty[TASK_DETAIL_SIZE];
+    struct waiter succeeded = {0};
     spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &fine), 0);
-    assert_true(settle(f));
-    task_error_detail(fine.task, none);
-    assert_string_equal(none, "");
+    assert_int_equal(submit(f, &spec, &succeeded), 0);
+    assert_true(drain_until_idle(f));
+    task_object_error_detail(succeeded.task, empty);
+    assert_string_equal(empty, "");
 
-    struct waiter *all[] = {&timeout, &deadline, &late, &canceled, &failed, &fine};
+    struct waiter *all[] = {&timeout, &deadline, &late, &canceled, &failed, &succeeded};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         task_release(all[i]->task);
 }
 
-static void a_gather_lists_its_children(void **state)
+static void gather_result_lists_children(void **state)
 {
     struct fixture *f = *state;
     struct mock_counts mock_counts = {0};
@@ -372,49 +375,49 @@ static void a_gather_lists_its_children(void **state)
     children[0].options.name = STR("inner");
     struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
     assert_int_equal(submit(f, &spec, &w), 0);
-    assert_true(settle(f));
+    assert_true(drain_until_idle(f));
 
-    json_t *json = task_object(w.task);
-    assert_string_equal(string_at(json, "state"), "failed");
-    assert_string_equal(string_at(json_object_get(json, "error"), "code"), "child_failed");
+    json_t *json = rendered_task(w.task);
+    assert_string_equal(get_string(json, "state"), "failed");
+    assert_string_equal(get_string(json_object_get(json, "error"), "code"), "child_failed");
     json_t *tasks = json_object_get(json_object_get(json, "result"), "tasks");
     assert_int_equal(json_array_size(tasks), COUNT_OF(children));
 
     json_t *child = json_array_get(tasks, 0);
     expect_members(child, "index name function executor state result pid tid queued_seconds duration_seconds");
-    assert_string_equal(string_at(child, "name"), "inner");
+    assert_string_equal(get_string(child, "name"), "inner");
     const json_t *grandchildren = json_object_get(json_object_get(child, "result"), "tasks");
-    assert_string_equal(string_at(json_array_get(grandchildren, 0), "function"), "sleep");
+    assert_string_equal(get_string(json_array_get(grandchildren, 0), "function"), "sleep");
     child = json_array_get(tasks, 1);
     expect_members(child, "index function executor state error pid tid queued_seconds duration_seconds");
     assert_int_equal(json_integer_value(json_object_get(child, "index")), 1);
     child = json_array_get(tasks, 2);
-    assert_string_equal(string_at(child, "state"), "canceled");
-    assert_string_equal(string_at(json_object_get(child, "error"), "detail"),
+    assert_string_equal(get_string(child, "state"), "canceled");
+    assert_string_equal(get_string(json_object_get(child, "error"), "detail"),
                         "The gather it is part of was decided without it");
-    assert_string_equal(string_at(json_object_get(child, "cancel"), "reason"), "sibling");
+    assert_string_equal(get_string(json_object_get(child, "cancel"), "reason"), "sibling");
     json_decref(json);
     task_release(w.task);
 }
 
-static void each_allocation_may_fail(void **state)
+static void oom_in_render_at_each_allocation(void **state)
 {
     struct fixture *f = *state;
     struct waiter w = {0};
     struct task_spec child = sleep_of(f, 0);
     struct task_spec spec = gather_of_copies(f, "all", 50, &child);
     assert_int_equal(submit(f, &spec, &w), 0);
-    assert_true(settle(f));
+    assert_true(drain_until_idle(f));
     unsigned long n = 0;
     bool failed;
     do {
         struct json_writer writer = {0};
         alloc_fail_at(++n);
-        task_object_render(&writer, w.task, &ticket);
+        task_object_render(&writer, w.task, &identity);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(writer.failed, failed);
-        writer_free(&writer);
+        json_writer_free(&writer);
     } while (failed);
     assert_true(n > 2);
     task_release(w.task);
@@ -423,15 +426,15 @@ static void each_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_is_rendered),
-        cmocka_unit_test(absent_is_left_out_or_null),
-        cmocka_unit_test(integers_others_would_round_are_strings),
+        cmocka_unit_test(each_type_is_rendered),
+        cmocka_unit_test(absent_is_omitted_or_null),
+        cmocka_unit_test(unsafe_integers_are_strings),
         cmocka_unit_test(times_are_rfc_3339),
-        cmocka_unit_test(members_may_be_added_to_others),
-        cmocka_unit_test_setup_teardown(a_task_is_rendered_at_each_stage, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(ends_are_explained, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_gather_lists_its_children, fixture_setup, fixture_teardown),
-        cmocka_unit_test_setup_teardown(each_allocation_may_fail, fixture_setup, fixture_teardown),
+        cmocka_unit_test(members_append_to_open_object),
+        cmocka_unit_test_setup_teardown(task_is_rendered_in_each_state, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(task_errors_are_described, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(gather_result_lists_children, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(oom_in_render_at_each_allocation, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-static struct limits limits_of_test(void)
+static struct limits schema_limits(void)
 {
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
@@ -23,24 +23,24 @@ static struct limits limits_of_test(void)
 
 static char *schema_text(const struct type *type)
 {
-    struct limits limits = limits_of_test();
+    struct limits limits = schema_limits();
     struct json_writer w = {0};
     schema_write(&w, type, &limits);
-    writer_bytes(&w, "", 1);
+    json_writer_bytes(&w, "", 1);
     size_t len;
-    char *text = writer_take(&w, &len);
+    char *text = json_writer_take(&w, &len);
     assert_non_null(text);
     return text;
 }
 
-static void expect(const struct type *type, const char *schema)
+static void expect_schema(const struct type *type, const char *schema)
 {
     char *text = schema_text(type);
     assert_string_equal(text, schema);
     free(text);
 }
 
-static json_t *schema_of(const struct type *type)
+static json_t *parse_schema(const struct type *type)
 {
     char *text = schema_text(type);
     json_error_t error;
@@ -59,40 +59,41 @@ static json_t *schema_of(const struct type *type)
 static const char *const mode_names[] = {"slow", "fast", NULL};
 static const struct type flag_type = {.kind = TYPE_BOOLEAN};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = -5, .max = 100};
-static const struct type exact_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+static const struct type safe_integer_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
 static const struct type wide_type = {.kind = TYPE_INTEGER, .min = 0, .max = (INT64_C(1) << 53) + 1};
 static const struct type limited_type = {.kind = TYPE_INTEGER, .min = 1, .limit = &limits_fields[LIMIT_TASKS]};
 static const struct type pause_type = {.kind = TYPE_SECONDS, .min = SECOND / 2, .max = 90 * SECOND};
-static const struct type endless_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
+static const struct type unbounded_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type word_type = {.kind = TYPE_STRING, .min = 5, .max = 8};
-static const struct type text_type = {.kind = TYPE_STRING, .max = INT64_MAX};
+static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
 static const struct type numbers_type = {.kind = TYPE_ARRAY, .min = 1, .max = 4, .item = &count_type};
-static const struct type texts_type = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &text_type};
+static const struct type strings_type = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &string_type};
 static const struct type time_type = {.kind = TYPE_TIME};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
 
-static void single_types_are_described(void **state)
+static void schema_of_each_type(void **state)
 {
     (void)state;
-    expect(&flag_type, "{\"type\":\"boolean\"}");
-    expect(&count_type, "{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100}");
-    expect(&exact_type, "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740992}");
-    expect(&wide_type, "{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
-                       "\"maximum\":9007199254740993}");
-    expect(&limited_type, "{\"type\":\"integer\",\"minimum\":1,\"maximum\":77}");
-    expect(&pause_type, "{\"type\":\"number\",\"minimum\":0.5,\"maximum\":90}");
-    expect(&endless_type, "{\"type\":\"number\",\"minimum\":0}");
-    expect(&timeout_type, "{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}");
-    expect(&mode_type, "{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}");
-    expect(&word_type, "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}"); /* five bytes may be two characters */
-    expect(&text_type, "{\"type\":\"string\"}");
-    expect(&numbers_type, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
-                          "\"minItems\":1,\"maxItems\":4}");
-    expect(&texts_type, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}");
-    expect(&time_type, "{\"type\":\"string\",\"format\":\"date-time\"}");
-    expect(&output_type, "{\"type\":\"object\"}");
+    expect_schema(&flag_type, "{\"type\":\"boolean\"}");
+    expect_schema(&count_type, "{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100}");
+    expect_schema(&safe_integer_type, "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740992}");
+    expect_schema(&wide_type, "{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
+                              "\"maximum\":9007199254740993}");
+    expect_schema(&limited_type, "{\"type\":\"integer\",\"minimum\":1,\"maximum\":77}");
+    expect_schema(&pause_type, "{\"type\":\"number\",\"minimum\":0.5,\"maximum\":90}");
+    expect_schema(&unbounded_type, "{\"type\":\"number\",\"minimum\":0}");
+    expect_schema(&timeout_type, "{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}");
+    expect_schema(&mode_type, "{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}");
+    expect_schema(&word_type,
+                  "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}"); /* five bytes may be two characters */
+    expect_schema(&string_type, "{\"type\":\"string\"}");
+    expect_schema(&numbers_type, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
+                                 "\"minItems\":1,\"maxItems\":4}");
+    expect_schema(&strings_type, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}");
+    expect_schema(&time_type, "{\"type\":\"string\",\"format\":\"date-time\"}");
+    expect_schema(&output_type, "{\"type\":\"object\"}");
 }
 
 /* -- records --------------------------------------------------------------------------------------------------------- */
@@ -115,25 +116,26 @@ static const struct field sample_fields[] = {
     FIELD(pause, &pause_type, FIELD_DEFAULTED, "1.5", NULL, "2"),
     FIELD(mode, &mode_type, FIELD_DEFAULTED, "fast", NULL, "slow"),
     FIELD(numbers, &numbers_type, FIELD_DEFAULTED, "1,2", NULL, NULL),
-    FIELD(texts, &texts_type, FIELD_DEFAULTED, "", NULL, "a,b"),
+    FIELD(texts, &strings_type, FIELD_DEFAULTED, "", NULL, "a,b"),
     {0},
 };
 static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample)};
 
-static void a_record_is_described(void **state)
+static void schema_of_record(void **state)
 {
     (void)state;
-    expect(&sample_type,
-           "{\"type\":\"object\",\"properties\":{"
-           "\"flag\":{\"type\":\"boolean\",\"default\":true},"
-           "\"count\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100,\"description\":\"Of \\\"things\\\"\","
-           "\"examples\":[-1]},"
-           "\"pause\":{\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,\"default\":1.5,\"examples\":[2]},"
-           "\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"],\"default\":\"fast\",\"examples\":[\"slow\"]},"
-           "\"numbers\":{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
-           "\"minItems\":1,\"maxItems\":4,\"default\":[1,2]},"
-           "\"texts\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"default\":[],\"examples\":[[\"a\",\"b\"]]}"
-           "},\"required\":[\"count\"],\"additionalProperties\":false}");
+    expect_schema(
+        &sample_type,
+        "{\"type\":\"object\",\"properties\":{"
+        "\"flag\":{\"type\":\"boolean\",\"default\":true},"
+        "\"count\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100,\"description\":\"Of \\\"things\\\"\","
+        "\"examples\":[-1]},"
+        "\"pause\":{\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,\"default\":1.5,\"examples\":[2]},"
+        "\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"],\"default\":\"fast\",\"examples\":[\"slow\"]},"
+        "\"numbers\":{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
+        "\"minItems\":1,\"maxItems\":4,\"default\":[1,2]},"
+        "\"texts\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"default\":[],\"examples\":[[\"a\",\"b\"]]}"
+        "},\"required\":[\"count\"],\"additionalProperties\":false}");
 }
 
 struct pair {
@@ -173,63 +175,64 @@ static const struct type nested_type = {.kind = TYPE_RECORD, .fields = nested_fi
 static const struct type nulls_type = {
     .kind = TYPE_RECORD, .fields = nested_fields, .size = sizeof(struct nested), .render_nulls = true};
 
-static void named_records_are_referred_to(void **state)
+static void named_records_become_refs(void **state)
 {
     (void)state;
-    expect(&nested_type,
-           "{\"type\":\"object\",\"properties\":{\"inner\":" PAIR ",\"named\":{\"$ref\":\"#/$defs/Pair\"},"
-           "\"other\":{\"$ref\":\"#/$defs/Pair\"},"
-           "\"wide\":{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
-           "\"maximum\":9007199254740993},\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}},"
-           "\"required\":[\"inner\",\"named\"],\"additionalProperties\":false,\"$defs\":{\"Pair\":" PAIR "}}");
-    expect(&named_type, PAIR); /* the whole is where it stands */
-    expect(&named_reference, "{\"$ref\":\"#/$defs/Pair\",\"$defs\":{\"Pair\":" PAIR "}}");
+    expect_schema(&nested_type,
+                  "{\"type\":\"object\",\"properties\":{\"inner\":" PAIR ",\"named\":{\"$ref\":\"#/$defs/Pair\"},"
+                  "\"other\":{\"$ref\":\"#/$defs/Pair\"},"
+                  "\"wide\":{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
+                  "\"maximum\":9007199254740993},\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}},"
+                  "\"required\":[\"inner\",\"named\"],\"additionalProperties\":false,\"$defs\":{\"Pair\":" PAIR "}}");
+    expect_schema(&named_type, PAIR); /* the whole is where it stands */
+    expect_schema(&named_reference, "{\"$ref\":\"#/$defs/Pair\",\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
-static void rendered_nulls_are_described(void **state)
+static void rendered_nulls_are_nullable(void **state)
 {
     (void)state;
-    expect(&nulls_type,
-           "{\"type\":\"object\",\"properties\":{\"inner\":" PAIR ",\"named\":{\"$ref\":\"#/$defs/Pair\"},"
-           "\"other\":{\"anyOf\":[{\"$ref\":\"#/$defs/Pair\"},{\"type\":\"null\"}]},"
-           "\"wide\":{\"type\":[\"integer\",\"string\",\"null\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
-           "\"maximum\":9007199254740993},\"mode\":{\"type\":[\"string\",\"null\"],\"enum\":[\"slow\",\"fast\",null]}},"
-           "\"required\":[\"inner\",\"named\",\"other\",\"wide\",\"mode\"],\"additionalProperties\":false,"
-           "\"$defs\":{\"Pair\":" PAIR "}}");
+    expect_schema(
+        &nulls_type,
+        "{\"type\":\"object\",\"properties\":{\"inner\":" PAIR ",\"named\":{\"$ref\":\"#/$defs/Pair\"},"
+        "\"other\":{\"anyOf\":[{\"$ref\":\"#/$defs/Pair\"},{\"type\":\"null\"}]},"
+        "\"wide\":{\"type\":[\"integer\",\"string\",\"null\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
+        "\"maximum\":9007199254740993},\"mode\":{\"type\":[\"string\",\"null\"],\"enum\":[\"slow\",\"fast\",null]}},"
+        "\"required\":[\"inner\",\"named\",\"other\",\"wide\",\"mode\"],\"additionalProperties\":false,"
+        "\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
 /* -- the real ones --------------------------------------------------------------------------------------------------- */
 
 /* Each "$ref" in the schema, however deep, leads to a definition; counts them. */
-static size_t check_references(const json_t *root, json_t *part)
+static size_t check_references(const json_t *schema, json_t *node)
 {
     static const char prefix[] = "#/$defs/";
     size_t count = 0, index;
     const char *key;
     json_t *value;
-    if (json_is_object(part)) {
-        const char *reference = json_string_value(json_object_get(part, "$ref"));
+    if (json_is_object(node)) {
+        const char *reference = json_string_value(json_object_get(node, "$ref"));
         if (reference != NULL) {
             assert_int_equal(strncmp(reference, prefix, strlen(prefix)), 0);
-            assert_non_null(json_object_get(json_object_get(root, "$defs"), reference + strlen(prefix)));
+            assert_non_null(json_object_get(json_object_get(schema, "$defs"), reference + strlen(prefix)));
             count++;
         }
-        json_object_foreach(part, key, value)
+        json_object_foreach(node, key, value)
         {
-            count += check_references(root, value);
+            count += check_references(schema, value);
         }
     }
-    json_array_foreach(part, index, value)
+    json_array_foreach(node, index, value)
     {
-        count += check_references(root, value);
+        count += check_references(schema, value);
     }
     return count;
 }
 
-static void the_real_schemas_hold_together(void **state)
+static void registered_schemas_resolve_all_refs(void **state)
 {
     (void)state;
-    const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type, &task_child_type,
+    const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type, &task_object_child_type,
                                     &limits_type};
     size_t count = 5;
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
@@ -238,14 +241,14 @@ static void the_real_schemas_hold_together(void **state)
         types[count++] = (*f)->output;
     }
     for (size_t i = 0; i < count; i++) {
-        json_t *schema = schema_of(types[i]);
+        json_t *schema = parse_schema(types[i]);
         json_t *definitions = json_object_get(schema, "$defs");
         assert_int_equal(check_references(schema, schema) > 0, definitions != NULL);
         json_decref(schema);
     }
 }
 
-static bool is_among(json_t *names, const char *name)
+static bool contains_name(json_t *names, const char *name)
 {
     size_t index;
     json_t *value;
@@ -257,10 +260,10 @@ static bool is_among(json_t *names, const char *name)
     return false;
 }
 
-static void a_task_has_one_alternative_for_each_function(void **state)
+static void task_schema_has_one_alternative_per_function(void **state)
 {
     (void)state;
-    json_t *schema = schema_of(&task_spec_type);
+    json_t *schema = parse_schema(&task_spec_type);
     json_t *all = json_object_get(schema, "oneOf");
     size_t i = 0;
     for (; function_registry[i] != NULL; i++) {
@@ -270,8 +273,8 @@ static void a_task_has_one_alternative_for_each_function(void **state)
         bool required = false;
         for (const struct field *f = function_registry[i]->input->fields; f->name != NULL; f++)
             required = required || f->presence == FIELD_REQUIRED;
-        assert_true(is_among(json_object_get(one, "required"), "function"));
-        assert_int_equal(is_among(json_object_get(one, "required"), "input"), required);
+        assert_true(contains_name(json_object_get(one, "required"), "function"));
+        assert_int_equal(contains_name(json_object_get(one, "required"), "input"), required);
         assert_non_null(json_object_get(properties, "timeout_seconds"));
     }
     assert_int_equal(json_array_size(all), i);
@@ -279,10 +282,10 @@ static void a_task_has_one_alternative_for_each_function(void **state)
 }
 
 /* A gather's tasks are tasks, gathers among them: the schema is finite all the same. */
-static void a_gather_may_hold_gathers(void **state)
+static void gather_schema_is_recursive(void **state)
 {
     (void)state;
-    json_t *schema = schema_of(function_find(STR("gather"))->input);
+    json_t *schema = parse_schema(function_find(STR("gather"))->input);
     json_t *tasks = json_object_get(json_object_get(schema, "properties"), "tasks");
     assert_string_equal(json_string_value(json_object_get(json_object_get(tasks, "items"), "$ref")),
                         "#/$defs/TaskSpec");
@@ -298,10 +301,10 @@ static void a_gather_may_hold_gathers(void **state)
     json_decref(schema);
 }
 
-static void each_allocation_may_fail(void **state)
+static void oom_in_schema_at_each_allocation(void **state)
 {
     (void)state;
-    struct limits limits = limits_of_test();
+    struct limits limits = schema_limits();
     unsigned long n = 0;
     bool failed;
     do {
@@ -311,7 +314,7 @@ static void each_allocation_may_fail(void **state)
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(w.failed, failed);
-        writer_free(&w);
+        json_writer_free(&w);
     } while (failed);
     assert_true(n > 2);
 }
@@ -319,14 +322,14 @@ static void each_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(single_types_are_described),
-        cmocka_unit_test(a_record_is_described),
-        cmocka_unit_test(named_records_are_referred_to),
-        cmocka_unit_test(rendered_nulls_are_described),
-        cmocka_unit_test(the_real_schemas_hold_together),
-        cmocka_unit_test(a_task_has_one_alternative_for_each_function),
-        cmocka_unit_test(a_gather_may_hold_gathers),
-        cmocka_unit_test(each_allocation_may_fail),
+        cmocka_unit_test(schema_of_each_type),
+        cmocka_unit_test(schema_of_record),
+        cmocka_unit_test(named_records_become_refs),
+        cmocka_unit_test(rendered_nulls_are_nullable),
+        cmocka_unit_test(registered_schemas_resolve_all_refs),
+        cmocka_unit_test(task_schema_has_one_alternative_per_function),
+        cmocka_unit_test(gather_schema_is_recursive),
+        cmocka_unit_test(oom_in_schema_at_each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,9 +37,9 @@ static const struct type pool_index_type = {.kind = TYPE_POOL};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type choice_type = {.kind = TYPE_ENUM, .names = choices};
 static const struct type text_type = {.kind = TYPE_STRING, .min = 0, .max = 100000};
-static const struct type texts_type = {.kind = TYPE_ARRAY, .item = &text_type, .min = 0, .max = 20};
+static const struct type strings_type = {.kind = TYPE_ARRAY, .item = &text_type, .min = 0, .max = 20};
 static const struct type numbers_type = {.kind = TYPE_ARRAY, .item = &integer_type, .min = 0, .max = 20};
-static const struct type lists_type = {.kind = TYPE_ARRAY, .item = &texts_type, .min = 0, .max = 20};
+static const struct type lists_type = {.kind = TYPE_ARRAY, .item = &strings_type, .min = 0, .max = 20};
 
 static const struct field inner_fields[] = {
     {"text", &text_type, offsetof(struct inner, text), FIELD_OPTIONAL, NULL, "A text", NULL},
@@ -60,7 +60,7 @@ static const struct field outer_fields[] = {
     {"choice", &choice_type, offsetof(struct outer, choice), FIELD_OPTIONAL, NULL, "A choice", NULL},
     {"text", &text_type, offsetof(struct outer, text), FIELD_REQUIRED, NULL, "A text", NULL},
     {"optional_text", &text_type, offsetof(struct outer, optional_text), FIELD_OPTIONAL, NULL, "A text", NULL},
-    {"texts", &texts_type, offsetof(struct outer, texts), FIELD_OPTIONAL, NULL, "Texts", NULL},
+    {"texts", &strings_type, offsetof(struct outer, texts), FIELD_OPTIONAL, NULL, "Texts", NULL},
     {"inners", &inners_type, offsetof(struct outer, inners), FIELD_OPTIONAL, NULL, "Records", NULL},
     {"lists", &lists_type, offsetof(struct outer, lists), FIELD_OPTIONAL, NULL, "Lists of texts", NULL},
     {"numbers", &numbers_type, offsetof(struct outer, numbers), FIELD_OPTIONAL, NULL, "Numbers", NULL},
@@ -391,7 +391,7 @@ static void array_count_is_limited_by_type(void **state)
         struct array list = {0};
         struct arena *arena = arena_new();
         struct reader reader = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
-        assert_int_equal(type_deserialize(&texts_type, &reader, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
+        assert_int_equal(type_deserialize(&strings_type, &reader, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
         arena_unref(arena);
     }
     free(bytes);
