@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static int worker_main(struct str memory)
+static int run_worker(struct str memory_limit)
 {
     static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_MAX};
     int64_t bytes = INTEGER_ABSENT;
-    if (memory.len > 0 && type_parse(&bytes_type, memory, NULL, NULL, &bytes, NULL) != 0)
+    if (memory_limit.len > 0 && type_parse(&bytes_type, memory_limit, NULL, NULL, &bytes, NULL) != 0)
         return EXIT_FAILURE;
     return worker_serve(function_registry, bytes);
 }
@@ -19,7 +19,7 @@ static int worker_main(struct str memory)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], WORKER_FLAG) == 0)
-        return worker_main(str_from(argv[2]));
+        return run_worker(str_from(argv[2]));
     struct config config;
     bool done;
     int rc = config_load(&config, argc, argv, environ, stdout, stderr, &done);

@@ -40,40 +40,40 @@ const struct type service_options_type = {
     .size = sizeof(struct service_options),
 };
 
-enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_VERSION, ACTION_HELP, ACTION_ROWS };
+enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_VERSION, ACTION_HELP, ACTION_COUNT };
 
-static const struct config_action actions[ACTION_ROWS + 1] = {
+static const struct config_action actions[ACTION_COUNT + 1] = {
     [ACTION_CONFIG] = {"config", "FILE", "Read options from this JSON file"},
     [ACTION_PRINT_CONFIG] = {"print_config", NULL, "Print the effective configuration as such a file, and exit"},
     [ACTION_VERSION] = {"version", NULL, "Print the version, and exit"},
     [ACTION_HELP] = {"help", NULL, "Print this text, and exit"},
-    [ACTION_ROWS] = {0},
+    [ACTION_COUNT] = {0},
 };
 
-void config_parts(struct config *config, struct record_ref parts[CONFIG_PARTS])
+void config_records(struct config *config, struct record_ref records[CONFIG_RECORDS])
 {
-    parts[0] = (struct record_ref){.type = &service_options_type, .value = &config->service};
-    parts[1] = (struct record_ref){.type = &http_limits_type, .value = &config->http};
-    parts[2] = (struct record_ref){.type = &pool_options_type, .value = &config->runtime};
-    parts[3] = (struct record_ref){.type = &limits_type, .value = &config->limits};
+    records[0] = (struct record_ref){.type = &service_options_type, .value = &config->service};
+    records[1] = (struct record_ref){.type = &http_limits_type, .value = &config->http};
+    records[2] = (struct record_ref){.type = &pool_options_type, .value = &config->runtime};
+    records[3] = (struct record_ref){.type = &limits_type, .value = &config->limits};
 }
 
 /* Where options come from, and where they go. */
-struct loader {
-    struct record_ref parts[CONFIG_PARTS];
+struct config_loader {
+    struct record_ref records[CONFIG_RECORDS];
     struct arena *arena;
     int argc;
     char *const *argv;
     char *const *env;
     FILE *err;
-    const char *file;        /* NULL for none */
-    bool asked[ACTION_ROWS]; /* the actions that are among the flags */
+    const char *file_path;        /* NULL for none */
+    bool requested[ACTION_COUNT]; /* the actions that are among the flags */
 };
 
-static bool spells(struct str given, const char *name, char (*spelling)(char))
+static bool name_matches(struct str given, const char *name, char (*map_char)(char))
 {
     size_t i = 0;
-    while (i < given.len && name[i] != '\0' && given.at[i] == spelling(name[i]))
+    while (i < given.len && name[i] != '\0' && given.at[i] == map_char(name[i]))
         i++;
     return i == given.len && name[i] == '\0';
 }
@@ -85,27 +85,27 @@ struct option {
     void *value;               /* where it goes */
 };
 
-static struct option find_option(const struct loader *l, struct str name, char (*spelling)(char))
+static struct option find_option(const struct config_loader *l, struct str name, char (*map_char)(char))
 {
-    for (size_t i = 0; i < CONFIG_PARTS; i++)
-        for (const struct field *f = l->parts[i].type->fields; f->name != NULL; f++)
-            if (spells(name, f->name, spelling))
-                return (struct option){f, (char *)l->parts[i].value + f->offset};
+    for (size_t i = 0; i < CONFIG_RECORDS; i++)
+        for (const struct field *f = l->records[i].type->fields; f->name != NULL; f++)
+            if (name_matches(name, f->name, map_char))
+                return (struct option){f, (char *)l->records[i].value + f->offset};
     return (struct option){NULL, NULL};
 }
 
 /* `source` is the flag or variable that gave the text. */
-static int set_option(const struct loader *l, struct option option, struct str source, struct str given)
+static int set_option(const struct config_loader *l, struct option option, struct str source, struct str given)
 {
     struct err e;
     int rc = type_parse(option.field->type, given, l->arena, NULL, option.value, &e);
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
-        return config_no_memory(l->err);
+        return config_out_of_memory(l->err);
     char quote[SANITIZED_SIZE];
-    return config_refuse(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg,
-                         decode_sanitize(given, quote));
+    return config_error(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg,
+                        decode_sanitize(given, quote));
 }
 
 /* -- flags ------------------------------------------------------------------------------------ */
@@ -118,14 +118,14 @@ struct flag {
 };
 
 /* Finds out what the flag is called, and what "=..." gives it. 0 or an exit code. */
-static int read_flag(const struct loader *l, struct str arg, struct flag *flag)
+static int parse_flag(const struct config_loader *l, struct str arg, struct flag *flag)
 {
     char quote[SANITIZED_SIZE];
     if (str_eq(arg, "-h"))
         arg = STR("--help");
     if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
-        return config_refuse(l->err, "the argument \"%s\" is no option; see gatherd --help",
-                             decode_sanitize(arg, quote));
+        return config_error(l->err, "the argument \"%s\" is no option; see gatherd --help",
+                            decode_sanitize(arg, quote));
 
     flag->source = arg;
     const char *equals = memchr(arg.at, '=', arg.len);
@@ -134,25 +134,25 @@ static int read_flag(const struct loader *l, struct str arg, struct flag *flag)
         flag->given = str_from(equals + 1);
     }
     struct str name = {flag->source.at + 2, flag->source.len - 2};
-    while (flag->action < ACTION_ROWS && !spells(name, actions[flag->action].name, config_flag_spelling))
+    while (flag->action < ACTION_COUNT && !name_matches(name, actions[flag->action].name, config_flag_char))
         flag->action++;
-    flag->option = find_option(l, name, config_flag_spelling);
-    if (flag->action == ACTION_ROWS && flag->option.field == NULL)
-        return config_refuse(l->err, "there is no option \"%s\"; see gatherd --help",
-                             decode_sanitize(flag->source, quote));
+    flag->option = find_option(l, name, config_flag_char);
+    if (flag->action == ACTION_COUNT && flag->option.field == NULL)
+        return config_error(l->err, "there is no option \"%s\"; see gatherd --help",
+                            decode_sanitize(flag->source, quote));
     return 0;
 }
 
 /* Takes the flag at argv[*i] and its value, with *i behind them afterwards. 0 or an exit code. */
-static int take_flag(const struct loader *l, int *i, struct flag *flag)
+static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
 {
     *flag = (struct flag){.action = 0};
-    int code = read_flag(l, str_from(l->argv[(*i)++]), flag);
+    int code = parse_flag(l, str_from(l->argv[(*i)++]), flag);
     if (code != 0)
         return code;
     bool given = flag->given.at != NULL;
-    if (flag->action < ACTION_ROWS && actions[flag->action].placeholder == NULL)
-        return given ? config_refuse(l->err, "%.*s takes no value", (int)flag->source.len, flag->source.at) : 0;
+    if (flag->action < ACTION_COUNT && actions[flag->action].placeholder == NULL)
+        return given ? config_error(l->err, "%.*s takes no value", (int)flag->source.len, flag->source.at) : 0;
     if (given)
         return 0;
     if (flag->option.field != NULL && flag->option.field->type->kind == TYPE_BOOLEAN)
@@ -160,73 +160,73 @@ static int take_flag(const struct loader *l, int *i, struct flag *flag)
     else if (*i < l->argc && strncmp(l->argv[*i], "--", 2) != 0)
         flag->given = str_from(l->argv[(*i)++]);
     else
-        return config_refuse(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.at);
+        return config_error(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.at);
     return 0;
 }
 
 /* Looks at all flags for the actions among them; after that, take_flag() finds nothing wrong any more. */
-static int find_actions(struct loader *l)
+static int scan_actions(struct config_loader *l)
 {
     struct flag flag;
     for (int i = 1; i < l->argc;) {
-        int code = take_flag(l, &i, &flag);
+        int code = next_flag(l, &i, &flag);
         if (code != 0)
             return code;
-        if (flag.action == ACTION_ROWS)
+        if (flag.action == ACTION_COUNT)
             continue;
-        l->asked[flag.action] = true;
+        l->requested[flag.action] = true;
         if (flag.action == ACTION_CONFIG)
-            l->file = flag.given.at;
+            l->file_path = flag.given.at;
         if (flag.action == ACTION_HELP || flag.action == ACTION_VERSION)
             return 0; /* whatever follows */
     }
     return 0;
 }
 
-static bool given_before(const struct loader *l, int end, const struct field *field)
+static bool is_repeated(const struct config_loader *l, int end, const struct field *field)
 {
     struct flag flag;
     for (int i = 1; i < end;)
-        if (take_flag(l, &i, &flag) == 0 && flag.option.field == field)
+        if (next_flag(l, &i, &flag) == 0 && flag.option.field == field)
             return true;
     return false;
 }
 
 /* Puts the items of a list behind those of another. */
-static int append_items(const struct loader *l, const struct flag *flag, struct array before)
+static int append_items(const struct config_loader *l, const struct flag *flag, struct array previous)
 {
     const struct type *type = flag->option.field->type;
     struct array *list = flag->option.value;
     size_t size = type_size(type->item);
-    struct array all = {.count = before.count + list->count};
+    struct array combined = {.count = previous.count + list->count};
     struct err e;
-    if (type_check(type, &all, NULL, &e) != 0)
-        return config_refuse(l->err, "%.*s %s", (int)flag->source.len, flag->source.at, e.msg);
-    all.items = arena_calloc(l->arena, all.count, size);
-    if (all.items == NULL)
-        return config_no_memory(l->err);
-    memcpy(all.items, before.items, before.count * size);
-    memcpy((char *)all.items + before.count * size, list->items, list->count * size);
-    *list = all;
+    if (type_check(type, &combined, NULL, &e) != 0)
+        return config_error(l->err, "%.*s %s", (int)flag->source.len, flag->source.at, e.msg);
+    combined.items = arena_calloc(l->arena, combined.count, size);
+    if (combined.items == NULL)
+        return config_out_of_memory(l->err);
+    memcpy(combined.items, previous.items, previous.count * size);
+    memcpy((char *)combined.items + previous.count * size, list->items, list->count * size);
+    *list = combined;
     return 0;
 }
 
 /* Of an option given twice the last counts; but a list grows, from nothing: what the file or the environment had is gone. */
-static int load_flags(const struct loader *l)
+static int load_flags(const struct config_loader *l)
 {
     struct flag flag;
     for (int i = 1, start = 1; i < l->argc; start = i) {
-        int code = take_flag(l, &i, &flag);
+        int code = next_flag(l, &i, &flag);
         if (code != 0)
             return code;
-        if (flag.action != ACTION_ROWS)
+        if (flag.action != ACTION_COUNT)
             continue;
-        struct array before = {NULL, 0};
-        if (flag.option.field->type->kind == TYPE_ARRAY && given_before(l, start, flag.option.field))
-            before = *(struct array *)flag.option.value;
+        struct array previous = {NULL, 0};
+        if (flag.option.field->type->kind == TYPE_ARRAY && is_repeated(l, start, flag.option.field))
+            previous = *(struct array *)flag.option.value;
         code = set_option(l, flag.option, flag.source, flag.given);
-        if (code == 0 && before.count > 0)
-            code = append_items(l, &flag, before);
+        if (code == 0 && previous.count > 0)
+            code = append_items(l, &flag, previous);
         if (code != 0)
             return code;
     }
@@ -236,7 +236,7 @@ static int load_flags(const struct loader *l)
 /* -- the environment -------------------------------------------------------------------------- */
 
 /* A variable of ours, without the prefix, and its value. */
-static bool read_variable(const char *entry, struct str *name, struct str *value)
+static bool parse_variable(const char *entry, struct str *name, struct str *value)
 {
     const char *equals = strchr(entry, '=');
     size_t prefix = sizeof VARIABLE_PREFIX - 1;
@@ -257,27 +257,28 @@ static bool is_service_link(struct str name)
 }
 
 /* The file, unless a flag named one. */
-static void find_file(struct loader *l)
+static void find_config_file(struct config_loader *l)
 {
     struct str name, value;
-    for (char *const *entry = l->env; *entry != NULL && l->file == NULL; entry++)
-        if (read_variable(*entry, &name, &value) && spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
-            l->file = value.at;
+    for (char *const *entry = l->env; *entry != NULL && l->file_path == NULL; entry++)
+        if (parse_variable(*entry, &name, &value) &&
+            name_matches(name, actions[ACTION_CONFIG].name, config_variable_char))
+            l->file_path = value.at;
 }
 
-static int load_environment(const struct loader *l)
+static int load_environment(const struct config_loader *l)
 {
     struct str name, value;
     for (char *const *entry = l->env; *entry != NULL; entry++) {
-        if (!read_variable(*entry, &name, &value) || is_service_link(name) ||
-            spells(name, actions[ACTION_CONFIG].name, config_variable_spelling))
+        if (!parse_variable(*entry, &name, &value) || is_service_link(name) ||
+            name_matches(name, actions[ACTION_CONFIG].name, config_variable_char))
             continue;
         struct str source = {*entry, sizeof VARIABLE_PREFIX - 1 + name.len};
-        struct option option = find_option(l, name, config_variable_spelling);
+        struct option option = find_option(l, name, config_variable_char);
         char quote[SANITIZED_SIZE];
         if (option.field == NULL)
-            return config_refuse(l->err, "there is no variable \"%s\"; see gatherd --help",
-                                 decode_sanitize(source, quote));
+            return config_error(l->err, "there is no variable \"%s\"; see gatherd --help",
+                                decode_sanitize(source, quote));
         int code = set_option(l, option, source, value);
         if (code != 0)
             return code;
@@ -288,35 +289,35 @@ static int load_environment(const struct loader *l)
 /* -- all of it -------------------------------------------------------------------------------- */
 
 /* What no single option shows. */
-static int check_together(const struct limits *limits, FILE *err)
+static int check_dependent_limits(const struct limits *limits, FILE *err)
 {
     static const enum limit_index pairs[][2] = {
         {LIMIT_DEFAULT_TIMEOUT, LIMIT_TIMEOUT},
         {LIMIT_DEFAULT_DEADLINE, LIMIT_DEADLINE},
     };
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
-        const struct field *less = &limits_fields[pairs[i][0]], *more = &limits_fields[pairs[i][1]];
-        int64_t low = limits_get(limits, less), high = limits_get(limits, more);
-        if (low <= high)
+        const struct field *lower = &limits_fields[pairs[i][0]], *upper = &limits_fields[pairs[i][1]];
+        int64_t lower_value = limits_get(limits, lower), upper_value = limits_get(limits, upper);
+        if (lower_value <= upper_value)
             continue;
-        char low_text[SECONDS_TEXT_SIZE], high_text[SECONDS_TEXT_SIZE];
-        seconds_format((uint64_t)low, low_text);
-        seconds_format((uint64_t)high, high_text);
-        return config_refuse(err, "%s (%s) must be at most %s (%s)", less->name, low_text, more->name, high_text);
+        char lower_text[SECONDS_TEXT_SIZE], upper_text[SECONDS_TEXT_SIZE];
+        seconds_format((uint64_t)lower_value, lower_text);
+        seconds_format((uint64_t)upper_value, upper_text);
+        return config_error(err, "%s (%s) must be at most %s (%s)", lower->name, lower_text, upper->name, upper_text);
     }
     return 0;
 }
 
 /* What the machine says where nobody else does. */
-static int size_pools(struct config *config, FILE *err)
+static int set_default_sizes(struct config *config, FILE *err)
 {
     struct cpus cpus = cpu_count_get("");
     struct err e;
     int rc = pool_options_parse(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
     if (rc == ERR_OUT_OF_MEMORY)
-        return config_no_memory(err);
+        return config_out_of_memory(err);
     if (rc != 0)
-        return config_refuse(err, "--threads %s", e.msg);
+        return config_error(err, "--threads %s", e.msg);
     config->processes_source = config->files_source = "configured";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
         config->runtime.files_threads = pool_options_default_threads(cpus);
@@ -329,56 +330,56 @@ static int size_pools(struct config *config, FILE *err)
     return 0;
 }
 
-static int load_values(struct loader *l, struct config *config)
+static int load_values(struct config_loader *l, struct config *config)
 {
-    find_file(l);
-    int code = config_file_load(l->file, l->parts, CONFIG_PARTS, l->arena, l->err);
+    find_config_file(l);
+    int code = config_file_load(l->file_path, l->records, CONFIG_RECORDS, l->arena, l->err);
     if (code == 0)
         code = load_environment(l);
     if (code == 0)
         code = load_flags(l);
     if (code == 0)
-        code = check_together(&config->limits, l->err);
-    return code == 0 && !l->asked[ACTION_PRINT_CONFIG] ? size_pools(config, l->err) : code;
+        code = check_dependent_limits(&config->limits, l->err);
+    return code == 0 && !l->requested[ACTION_PRINT_CONFIG] ? set_default_sizes(config, l->err) : code;
 }
 
 /* What was printed must also arrive: a full disk is no answer. */
-static int end_output(FILE *out, FILE *err)
+static int flush_output(FILE *out, FILE *err)
 {
     if (fflush(out) == 0 && ferror(out) == 0)
         return 0;
-    config_refuse(err, "the output can't be written");
-    return EXIT_TROUBLE;
+    config_error(err, "the output can't be written");
+    return EXIT_ERROR;
 }
 
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done)
 {
-    struct loader l = {.argc = argc, .argv = argv, .env = env, .err = err};
+    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err};
     *config = (struct config){.arena = NULL};
-    config_parts(config, l.parts);
+    config_records(config, l.records);
     *done = true;
 
-    int code = find_actions(&l);
+    int code = scan_actions(&l);
     if (code != 0)
         return code;
-    if (l.asked[ACTION_HELP]) {
-        config_print_help(out, actions, l.parts, CONFIG_PARTS);
-        return end_output(out, err);
+    if (l.requested[ACTION_HELP]) {
+        config_print_help(out, actions, l.records, CONFIG_RECORDS);
+        return flush_output(out, err);
     }
-    if (l.asked[ACTION_VERSION]) {
+    if (l.requested[ACTION_VERSION]) {
         fputs("gatherd " GATHERD_VERSION "\n", out);
-        return end_output(out, err);
+        return flush_output(out, err);
     }
 
     l.arena = config->arena = arena_new();
-    code = config->arena == NULL ? config_no_memory(err) : load_values(&l, config);
-    if (code == 0 && !l.asked[ACTION_PRINT_CONFIG]) {
+    code = config->arena == NULL ? config_out_of_memory(err) : load_values(&l, config);
+    if (code == 0 && !l.requested[ACTION_PRINT_CONFIG]) {
         *done = false;
         return 0;
     }
     if (code == 0)
-        code = config_print_json(out, l.parts, CONFIG_PARTS) ? end_output(out, err) : config_no_memory(err);
+        code = config_print_json(out, l.records, CONFIG_RECORDS) ? flush_output(out, err) : config_out_of_memory(err);
     config_free(config);
     return code;
 }

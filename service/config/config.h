@@ -36,8 +36,8 @@ struct config {
 };
 
 /* The records of which a configuration is made, in the order of --help. */
-enum { CONFIG_PARTS = 4 };
-void config_parts(struct config *config, struct record_ref parts[CONFIG_PARTS]);
+enum { CONFIG_RECORDS = 4 };
+void config_records(struct config *config, struct record_ref records[CONFIG_RECORDS]);
 
 /* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and checks it.
  *

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_MOST = 1024 * 1024 }; /* bytes */
+enum { MAX_FILE_SIZE = 1024 * 1024 }; /* bytes */
 
-static ssize_t read_again(int fd, char *out, size_t size)
+static ssize_t read_uninterrupted(int fd, char *out, size_t size)
 {
     ssize_t n;
     do
@@ -21,19 +21,19 @@ static ssize_t read_again(int fd, char *out, size_t size)
 }
 
 /* Reads to the end, which a pipe has as well. 0 or a positive errno. */
-static int read_whole(const char *path, struct json_writer *w)
+static int load_file(const char *path, struct json_writer *w)
 {
-    char some[4096];
+    char chunk[4096];
     ssize_t n = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
     int error = 0;
-    while (error == 0 && (n = read_again(fd, some, sizeof some)) > 0) {
-        json_writer_bytes(w, some, (size_t)n);
+    while (error == 0 && (n = read_uninterrupted(fd, chunk, sizeof chunk)) > 0) {
+        json_writer_bytes(w, chunk, (size_t)n);
         if (w->failed)
             error = ENOMEM;
-        else if (w->len > FILE_MOST)
+        else if (w->len > MAX_FILE_SIZE)
             error = EFBIG;
     }
     if (n < 0)
@@ -42,42 +42,42 @@ static int read_whole(const char *path, struct json_writer *w)
     return error;
 }
 
-static int decode(const char *path, struct str body, const struct record_ref parts[], size_t part_count,
-                  struct arena *arena, FILE *err)
+static int decode_config(const char *path, struct str body, const struct record_ref records[], size_t record_count,
+                         struct arena *arena, FILE *err)
 {
     struct limits limits; /* no option's range depends on them */
     record_set_defaults(&limits_type, &limits);
-    struct validation_errors issues = {0};
-    int rc = decode_body(body, parts, part_count, arena, &limits, &issues);
+    struct validation_errors errors = {0};
+    int rc = decode_body(body, records, record_count, arena, &limits, &errors);
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
-        return config_no_memory(err);
-    const struct validation_error *issue = &issues.items[0];
-    return config_refuse(err, "%s: %s%s%s; see gatherd --help", path, issue->location,
-                         issue->location[0] == '\0' ? "" : " ", issue->detail);
+        return config_out_of_memory(err);
+    const struct validation_error *first_error = &errors.items[0];
+    return config_error(err, "%s: %s%s%s; see gatherd --help", path, first_error->location,
+                        first_error->location[0] == '\0' ? "" : " ", first_error->detail);
 }
 
-int config_file_load(const char *path, const struct record_ref parts[], size_t part_count, struct arena *arena,
+int config_file_load(const char *path, const struct record_ref records[], size_t record_count, struct arena *arena,
                      FILE *err)
 {
     if (path == NULL)
-        return decode("", STR("{}"), parts, part_count, arena, err);
+        return decode_config("", STR("{}"), records, record_count, arena, err);
     if (path[0] == '\0')
-        return config_refuse(err, "the name of the configuration file is empty");
+        return config_error(err, "the name of the configuration file is empty");
 
     struct json_writer w = {0};
     int code;
-    int error = read_whole(path, &w);
+    int error = load_file(path, &w);
     json_writer_bytes(&w, "", 1); /* a text ends with a NUL */
     if (error == ENOMEM || w.failed)
-        code = config_no_memory(err);
+        code = config_out_of_memory(err);
     else if (error == EFBIG)
-        code = config_refuse(err, "%s: must have at most %d bytes", path, FILE_MOST);
+        code = config_error(err, "%s: must have at most %d bytes", path, MAX_FILE_SIZE);
     else if (error != 0)
-        code = config_refuse(err, "%s: %s", path, strerror(error));
+        code = config_error(err, "%s: %s", path, strerror(error));
     else
-        code = decode(path, (struct str){w.at, w.len - 1}, parts, part_count, arena, err);
+        code = decode_config(path, (struct str){w.at, w.len - 1}, records, record_count, arena, err);
     json_writer_free(&w);
     return code;
 }

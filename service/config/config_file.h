@@ -12,7 +12,7 @@
 
 /* Sets each field of the parts to what `path` says (NULL: no file), or to its default. 0, or an exit code after a line on
  * `err`. */
-int config_file_load(const char *path, const struct record_ref parts[], size_t part_count, struct arena *arena,
+int config_file_load(const char *path, const struct record_ref records[], size_t record_count, struct arena *arena,
                      FILE *err);
 
 #endif

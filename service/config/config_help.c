@@ -10,22 +10,22 @@
 #include <string.h>
 
 enum {
-    COLUMN = 38,     /* where the descriptions begin */
-    LINE_MOST = 100, /* columns */
-    NOTE = 160,      /* bytes of what is said of a value */
+    DESCRIPTION_COLUMN = 38, /* where the descriptions begin */
+    MAX_LINE_WIDTH = 100,    /* columns */
+    NOTE_SIZE = 160,         /* bytes of what is said of a value */
 };
 
-char config_flag_spelling(char c)
+char config_flag_char(char c)
 {
     return c == '_' ? '-' : c;
 }
 
-char config_variable_spelling(char c)
+char config_variable_char(char c)
 {
     return (char)toupper((unsigned char)c);
 }
 
-int config_refuse(FILE *err, const char *format, ...)
+int config_error(FILE *err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -36,27 +36,27 @@ int config_refuse(FILE *err, const char *format, ...)
     return EXIT_USAGE;
 }
 
-int config_no_memory(FILE *err)
+int config_out_of_memory(FILE *err)
 {
-    config_refuse(err, "there is no memory for the configuration");
-    return EXIT_TROUBLE;
+    config_error(err, "there is no memory for the configuration");
+    return EXIT_ERROR;
 }
 
 /* The rest of a paragraph, of which `column` columns are already there. */
-static void print_words(FILE *out, const char *words, size_t column)
+static void print_wrapped(FILE *out, const char *paragraph, size_t column)
 {
     size_t at = column;
-    while (*words != '\0') {
-        size_t len = strcspn(words, " ");
+    while (*paragraph != '\0') {
+        size_t len = strcspn(paragraph, " ");
         bool first = at == column;
-        if (!first && at + 1 + len > LINE_MOST) {
-            fprintf(out, "\n%*s", COLUMN, "");
-            at = column = COLUMN;
+        if (!first && at + 1 + len > MAX_LINE_WIDTH) {
+            fprintf(out, "\n%*s", DESCRIPTION_COLUMN, "");
+            at = column = DESCRIPTION_COLUMN;
             first = true;
         }
-        fprintf(out, "%s%.*s", first ? "" : " ", (int)len, words);
+        fprintf(out, "%s%.*s", first ? "" : " ", (int)len, paragraph);
         at += len + !first;
-        words += len + strspn(words + len, " ");
+        paragraph += len + strspn(paragraph + len, " ");
     }
     fputc('\n', out);
 }
@@ -64,16 +64,16 @@ static void print_words(FILE *out, const char *words, size_t column)
 /* The flag in its column, and what it is for behind it. */
 static void print_flag(FILE *out, const char *name, const char *placeholder, const char *doc)
 {
-    char flag[COLUMN];
+    char flag[DESCRIPTION_COLUMN];
     size_t len = (size_t)snprintf(flag, sizeof flag, "  --%s%s%s", name, *placeholder == '\0' ? "" : " ", placeholder);
     CHECK(len < sizeof flag - 1);
     for (size_t i = 0; i < len; i++)
-        flag[i] = config_flag_spelling(flag[i]);
-    fprintf(out, "%-*s", COLUMN, flag);
-    print_words(out, doc, COLUMN);
+        flag[i] = config_flag_char(flag[i]);
+    fprintf(out, "%-*s", DESCRIPTION_COLUMN, flag);
+    print_wrapped(out, doc, DESCRIPTION_COLUMN);
 }
 
-static const char *placeholder(const struct field *field, char out[NOTE])
+static const char *placeholder(const struct field *field, char out[NOTE_SIZE])
 {
     const char *last_word = strrchr(field->name, '_');
     const char *word = last_word == NULL ? field->name : last_word + 1;
@@ -85,52 +85,52 @@ static const char *placeholder(const struct field *field, char out[NOTE])
     else if (type->name != NULL)
         word = type->name;
     size_t len = strlen(word);
-    CHECK(len < NOTE);
+    CHECK(len < NOTE_SIZE);
     for (size_t i = 0; i <= len; i++)
-        out[i] = config_variable_spelling(word[i]);
+        out[i] = config_variable_char(word[i]);
     return out;
 }
 
 /* What may stand in a value; "" when that goes without saying. */
-static const char *range(const struct type *type, char out[NOTE])
+static const char *format_range(const struct type *type, char out[NOTE_SIZE])
 {
-    char least[SECONDS_TEXT_SIZE], most[SECONDS_TEXT_SIZE];
+    char min_text[SECONDS_TEXT_SIZE], max_text[SECONDS_TEXT_SIZE];
     size_t len = 0;
     out[0] = '\0';
     if (type->kind == TYPE_INTEGER) {
-        snprintf(out, NOTE, "%" PRId64 " to %" PRId64 "; ", type->min, type->max);
+        snprintf(out, NOTE_SIZE, "%" PRId64 " to %" PRId64 "; ", type->min, type->max);
     } else if (type->kind == TYPE_SECONDS) {
-        seconds_format((uint64_t)type->min, least);
-        seconds_format((uint64_t)type->max, most);
+        seconds_format((uint64_t)type->min, min_text);
+        seconds_format((uint64_t)type->max, max_text);
         if (type->min == 1)
-            snprintf(out, NOTE, "more than 0, at most %s; ", most);
+            snprintf(out, NOTE_SIZE, "more than 0, at most %s; ", max_text);
         else
-            snprintf(out, NOTE, "%s to %s; ", least, most);
+            snprintf(out, NOTE_SIZE, "%s to %s; ", min_text, max_text);
     } else if (type->kind == TYPE_ENUM) {
-        for (int i = 0; type->names[i] != NULL && len < NOTE; i++)
-            len += (size_t)snprintf(out + len, NOTE - len, "%s%s", type->names[i],
+        for (int i = 0; type->names[i] != NULL && len < NOTE_SIZE; i++)
+            len += (size_t)snprintf(out + len, NOTE_SIZE - len, "%s%s", type->names[i],
                                     type->names[i + 1] == NULL ? "; " : ", ");
     } else if (type->kind == TYPE_ARRAY) {
-        snprintf(out, NOTE, "may be repeated, at most %" PRId64 " in all; ", type->max);
+        snprintf(out, NOTE_SIZE, "may be repeated, at most %" PRId64 " in all; ", type->max);
     }
     return out;
 }
 
-void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref parts[],
-                       size_t part_count)
+void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref records[],
+                       size_t record_count)
 {
-    char word[NOTE], note[NOTE];
+    char word[NOTE_SIZE], note[NOTE_SIZE];
     fputs("usage: gatherd [OPTION]...\n\nRuns tasks for whoever speaks HTTP, and waits for them concurrently.\n", out);
-    for (size_t i = 0; i < part_count; i++) {
+    for (size_t i = 0; i < record_count; i++) {
         fputc('\n', out);
-        for (const struct field *f = parts[i].type->fields; f->name != NULL; f++) {
+        for (const struct field *f = records[i].type->fields; f->name != NULL; f++) {
             print_flag(out, f->name, placeholder(f, word), f->doc);
-            range(f->type, note);
+            format_range(f->type, note);
             size_t len = strlen(note);
             if (f->default_text == NULL && len > 0) /* its description says what is done without it */
                 note[len - strlen("; ")] = '\0';
             if (len > 0 || f->default_text != NULL)
-                fprintf(out, "%*s%s%s%s\n", COLUMN, "", note, f->default_text == NULL ? "" : "default ",
+                fprintf(out, "%*s%s%s%s\n", DESCRIPTION_COLUMN, "", note, f->default_text == NULL ? "" : "default ",
                         f->default_text == NULL ? "" : f->default_text);
         }
     }
@@ -144,17 +144,17 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
           out);
 }
 
-bool config_print_json(FILE *out, const struct record_ref parts[], size_t part_count)
+bool config_print_json(FILE *out, const struct record_ref records[], size_t record_count)
 {
     struct json_writer w = {0};
     bool first = true;
     json_writer_raw(&w, "{");
-    for (size_t i = 0; i < part_count; i++)
-        render_members(&w, parts[i].type, parts[i].value, &first);
+    for (size_t i = 0; i < record_count; i++)
+        render_members(&w, records[i].type, records[i].value, &first);
     json_writer_raw(&w, "}\n");
-    bool whole = !w.failed;
-    if (whole)
+    bool complete = !w.failed;
+    if (complete)
         fwrite(w.at, 1, w.len, out);
     json_writer_free(&w);
-    return whole;
+    return complete;
 }

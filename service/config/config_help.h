@@ -12,7 +12,7 @@
 
 /* Exit codes of a command that can't start. */
 enum {
-    EXIT_TROUBLE = 1, /* not the fault of what was given */
+    EXIT_ERROR = 1, /* not the fault of what was given */
     EXIT_USAGE = 2,
 };
 
@@ -24,18 +24,18 @@ struct config_action {
 };
 
 /* How the name of a field or an action is spelled in flags and in variables. */
-char config_flag_spelling(char c);
-char config_variable_spelling(char c);
+char config_flag_char(char c);
+char config_variable_char(char c);
 
-/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_TROUBLE when it is for want of memory. */
-int config_refuse(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int config_no_memory(FILE *err);
+/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_ERROR when it is for want of memory. */
+int config_error(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int config_out_of_memory(FILE *err);
 
 /* `actions` ends with a row whose name is NULL. */
-void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref parts[],
-                       size_t part_count);
+void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref records[],
+                       size_t record_count);
 
 /* One line that --config takes; false when there is no memory. */
-bool config_print_json(FILE *out, const struct record_ref parts[], size_t part_count);
+bool config_print_json(FILE *out, const struct record_ref records[], size_t record_count);
 
 #endif

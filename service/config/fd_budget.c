@@ -1,90 +1,94 @@
 #include "service/config/fd_budget.h"
 
 enum {
-    OWN = 64, /* the loop's, libmicrohttpd's, the log's, standard streams, the root's; while a worker is spawned */
-    PER_LISTENER = 2, /* it, and its spare one */
-    PER_WORKER = 2,   /* its channel, and what it writes to stderr */
-    PER_THREAD = 4,   /* while a function works on files, or asks for a host */
+    BASE_FDS = 64, /* the loop's, libmicrohttpd's, the log's, standard streams, the root's; while a worker is spawned */
+    FDS_PER_LISTENER = 2, /* it, and its spare one */
+    FDS_PER_WORKER = 2,   /* its channel, and what it writes to stderr */
+    FDS_PER_THREAD = 4,   /* while a function works on files, or asks for a host */
 };
 
-enum user { CONNECTIONS, OPEN_FILES, STREAMS, WORKERS, LINGERS, USERS };
+enum fd_consumer { FD_CONNECTIONS, FD_OPEN_FILES, FD_STREAMS, FD_WORKERS, FD_LINGERING, FD_CONSUMERS };
 
 struct share {
-    int64_t wanted;
+    int64_t demand;
     int64_t weight;
-    int64_t given;
-    bool content; /* it has all that it wanted */
+    int64_t allocation;
+    bool satisfied; /* it has all that it wanted */
 };
 
 /* Whoever wants less than its share by weight gets all of it, and leaves the rest to the others. */
-static void divide(struct share shares[USERS], int64_t room)
+static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t available)
 {
-    int64_t weights = 0;
-    bool again = true;
-    for (int i = 0; i < USERS; i++)
-        weights += shares[i].weight;
-    while (again) {
-        again = false;
-        for (int i = 0; i < USERS; i++) {
+    int64_t total_weight = 0;
+    bool changed = true;
+    for (int i = 0; i < FD_CONSUMERS; i++)
+        total_weight += shares[i].weight;
+    while (changed) {
+        changed = false;
+        for (int i = 0; i < FD_CONSUMERS; i++) {
             struct share *share = &shares[i];
-            if (share->content || share->wanted * weights > room * share->weight)
+            if (share->satisfied || share->demand * total_weight > available * share->weight)
                 continue;
-            share->content = again = true;
-            share->given = share->wanted;
-            room -= share->wanted;
-            weights -= share->weight;
+            share->satisfied = changed = true;
+            share->allocation = share->demand;
+            available -= share->demand;
+            total_weight -= share->weight;
         }
     }
-    for (int i = 0; i < USERS; i++)
-        if (!shares[i].content)
-            shares[i].given = room > 0 ? room * shares[i].weight / weights : 0;
+    for (int i = 0; i < FD_CONSUMERS; i++)
+        if (!shares[i].satisfied)
+            shares[i].allocation = available > 0 ? available * shares[i].weight / total_weight : 0;
 }
 
 /* Threads need theirs for moments only, and seldom all at once: they may not crowd out the others. */
-static int64_t for_threads(const struct config *config, int64_t most)
+static int64_t thread_fds(const struct config *config, int64_t max_fds)
 {
     const struct pool_config *pools = config->limits.pools.items;
     int64_t threads = config->runtime.files_root.at == NULL ? 0 : config->runtime.files_threads;
     for (size_t i = 0; i < config->limits.pools.count; i++)
         threads += pools[i].size;
-    return threads * PER_THREAD < most / 8 ? threads * PER_THREAD : most / 8;
+    return threads * FDS_PER_THREAD < max_fds / 8 ? threads * FDS_PER_THREAD : max_fds / 8;
 }
 
-static void lower(const char *name, int64_t *limit, int64_t given, struct lowered out[], size_t *count)
+static void reduce_limit(const char *name, int64_t *limit, int64_t allocation, struct reduced_limit out[],
+                         size_t *count)
 {
-    int64_t now = given > 1 ? given : 1;
-    if (*limit <= now)
+    int64_t effective = allocation > 1 ? allocation : 1;
+    if (*limit <= effective)
         return;
-    out[(*count)++] = (struct lowered){name, *limit, now};
-    *limit = now;
+    out[(*count)++] = (struct reduced_limit){name, *limit, effective};
+    *limit = effective;
 }
 
-size_t descriptors_fit(struct config *config, int64_t *lingers, uint64_t most, struct lowered out[LOWERED_MOST])
+size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
+                       struct reduced_limit out[MAX_REDUCED_LIMITS])
 {
-    if (most > INT32_MAX) /* more than Linux gives to any process */
+    if (max_fds > INT32_MAX) /* more than Linux gives to any process */
         return 0;
-    bool files = config->runtime.files_root.at != NULL;
+    bool has_files_root = config->runtime.files_root.at != NULL;
     int64_t *processes = &config->runtime.processes;
-    int64_t own = OWN + (int64_t)config->service.listen.count * PER_LISTENER + for_threads(config, (int64_t)most);
-    struct share shares[USERS] = {
-        [CONNECTIONS] = {.wanted = config->http.max_connections, .weight = 4}, /* nothing goes without one */
-        [OPEN_FILES] = {.wanted = files ? config->limits.max_open_files : 0, .weight = 2},
-        [STREAMS] = {.wanted = files ? config->limits.max_streams : 0, .weight = 1}, /* each has a connection, too */
-        [WORKERS] = {.wanted = *processes * PER_WORKER, .weight = 2},
-        [LINGERS] = {.wanted = *lingers, .weight = 1},
+    int64_t reserved =
+        BASE_FDS + (int64_t)config->service.listen.count * FDS_PER_LISTENER + thread_fds(config, (int64_t)max_fds);
+    struct share shares[FD_CONSUMERS] = {
+        [FD_CONNECTIONS] = {.demand = config->http.max_connections, .weight = 4}, /* nothing goes without one */
+        [FD_OPEN_FILES] = {.demand = has_files_root ? config->limits.max_open_files : 0, .weight = 2},
+        [FD_STREAMS] = {.demand = has_files_root ? config->limits.max_streams : 0,
+                        .weight = 1}, /* each has a connection, too */
+        [FD_WORKERS] = {.demand = *processes * FDS_PER_WORKER, .weight = 2},
+        [FD_LINGERING] = {.demand = *max_lingering, .weight = 1},
     };
-    divide(shares, (int64_t)most - own);
+    allocate_max_min_fair(shares, (int64_t)max_fds - reserved);
     size_t count = 0;
-    lower("max_connections", &config->http.max_connections, shares[CONNECTIONS].given, out, &count);
-    if (files) {
-        lower("max_open_files", &config->limits.max_open_files, shares[OPEN_FILES].given, out, &count);
-        lower("max_streams", &config->limits.max_streams, shares[STREAMS].given, out, &count);
+    reduce_limit("max_connections", &config->http.max_connections, shares[FD_CONNECTIONS].allocation, out, &count);
+    if (has_files_root) {
+        reduce_limit("max_open_files", &config->limits.max_open_files, shares[FD_OPEN_FILES].allocation, out, &count);
+        reduce_limit("max_streams", &config->limits.max_streams, shares[FD_STREAMS].allocation, out, &count);
     }
-    int64_t asked = *processes;
-    lower("processes", processes, shares[WORKERS].given / PER_WORKER, out, &count);
-    if (*processes < asked)
+    int64_t configured = *processes;
+    reduce_limit("processes", processes, shares[FD_WORKERS].allocation / FDS_PER_WORKER, out, &count);
+    if (*processes < configured)
         config->processes_source = "descriptors";
-    if (*lingers > shares[LINGERS].given)
-        *lingers = shares[LINGERS].given;
+    if (*max_lingering > shares[FD_LINGERING].allocation)
+        *max_lingering = shares[FD_LINGERING].allocation;
     return count;
 }

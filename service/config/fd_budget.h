@@ -12,14 +12,15 @@
 #include "service/config/config.h"
 
 /* A limit that was lowered. */
-struct lowered {
+struct reduced_limit {
     const char *name; /* of the option; static */
-    int64_t asked, now;
+    int64_t configured, effective;
 };
-enum { LOWERED_MOST = 4 };
+enum { MAX_REDUCED_LIMITS = 4 };
 
 /* Lowers limits of *config, and *lingers, until all of it needs no more than `most` descriptors, and keeps each at 1 at
  * least. Returns how many entries of `out` say what was lowered. */
-size_t descriptors_fit(struct config *config, int64_t *lingers, uint64_t most, struct lowered out[LOWERED_MOST]);
+size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
+                       struct reduced_limit out[MAX_REDUCED_LIMITS]);
 
 #endif

@@ -22,10 +22,10 @@ enum http_limit_row {
     HTTP_LIMIT_HEADER_TIMEOUT,
     HTTP_LIMIT_BODY_TIMEOUT,
     HTTP_LIMIT_IDLE_TIMEOUT,
-    HTTP_LIMIT_ROWS
+    HTTP_LIMIT_COUNT
 };
 
-extern const struct field http_limits_fields[HTTP_LIMIT_ROWS + 1];
+extern const struct field http_limits_fields[HTTP_LIMIT_COUNT + 1];
 extern const struct type http_limits_type;
 
 #endif

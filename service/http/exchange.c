@@ -12,17 +12,17 @@
 #include <time.h>
 #include <uv.h>
 
-enum { REQUEST_ID_MOST = 128 };
+enum { MAX_REQUEST_ID = 128 };
 
 /* A body that has been refused is read on and thrown away, so that the client gets to read why, but not for ever. */
-#define DISCARD_MOST (INT64_C(64) * 1024 * 1024)
+#define MAX_DISCARDED_BODY (INT64_C(64) * 1024 * 1024)
 
-enum stage { STAGE_BODY, STAGE_SUBMITTING, STAGE_WAITING, STAGE_READY };
+enum exchange_state { STATE_RECEIVING_BODY, STATE_SUBMITTING, STATE_SUSPENDED, STATE_READY };
 
 struct exchange {
     struct exchange_context *context; /* borrowed */
     void *user;                       /* borrowed */
-    enum stage stage;
+    enum exchange_state state;
     struct str method;         /* as it came; in the arena */
     struct str authority;      /* of a target in absolute form; absent in origin form */
     struct request request;    /* its arena is owned, and holds this struct too */
@@ -32,11 +32,11 @@ struct exchange {
     bool expects_body;
     struct response response; /* owned */
     struct task_identity identity;
-    struct task *task;          /* owned while it runs */
-    bool task_failed;           /* or was canceled, which has been logged */
-    struct read_stream *source; /* owned; what the answer streams */
-    struct write_stream *sink;  /* owned; where the body streams to */
-    struct str path;            /* of either; in the arena */
+    struct task *task;            /* owned while it runs */
+    bool task_failed;             /* or was canceled, which has been logged */
+    struct read_stream *download; /* owned; what the answer streams */
+    struct write_stream *upload;  /* owned; where the body streams to */
+    struct str path;              /* of either; in the arena */
 };
 
 static int64_t now_us(void)
@@ -72,7 +72,7 @@ static bool split_target(struct exchange *exchange, struct str target)
     return true;
 }
 
-struct exchange *exchange_begin(struct exchange_context *context, const char *target, void *user)
+struct exchange *exchange_new(struct exchange_context *context, const char *target, void *user)
 {
     struct arena *arena = arena_new();
     if (arena == NULL)
@@ -109,7 +109,7 @@ bool exchange_expects_body(const struct exchange *exchange)
     return exchange->expects_body;
 }
 
-static enum method method_of(struct str name)
+static enum method method_from_name(struct str name)
 {
     if (str_eq(name, "GET") || str_eq(name, "HEAD"))
         return METHOD_GET;
@@ -121,29 +121,29 @@ static enum method method_of(struct str name)
 }
 
 /* A client's own id is taken over when it can stand in a header, a log line and a URN as it is. */
-static bool request_id_is_sound(struct str id)
+static bool request_id_is_valid(struct str id)
 {
-    if (id.len == 0 || id.len > REQUEST_ID_MOST)
+    if (id.len == 0 || id.len > MAX_REQUEST_ID)
         return false;
     return strspn(id.at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
 }
 
-static bool name_request(struct exchange *exchange, struct str wanted)
+static bool assign_request_id(struct exchange *exchange, struct str client_id)
 {
     struct request *request = &exchange->request;
-    if (request_id_is_sound(wanted))
-        return arena_str(request->arena, wanted.at, wanted.len, &request->id);
+    if (request_id_is_valid(client_id))
+        return arena_str(request->arena, client_id.at, client_id.len, &request->id);
     char id[ID_SIZE];
     api_generate_id(exchange->context->api, request->received_us, id);
     return arena_str(request->arena, id, ID_LEN, &request->id);
 }
 
-static bool keep(struct request *request, struct str header, struct str *out)
+static bool copy_field(struct request *request, struct str header, struct str *out)
 {
     return header.at == NULL || arena_str(request->arena, header.at, header.len, out);
 }
 
-static void refuse_size(struct exchange *exchange)
+static void reject_body_size(struct exchange *exchange)
 {
     response_problem(&exchange->response, exchange->request.id, ERR_BODY_TOO_LARGE,
                      "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
@@ -152,244 +152,244 @@ static void refuse_size(struct exchange *exchange)
 }
 
 /* The reply is there: at once, inside run_on(), or later. */
-static void become_ready(struct exchange *exchange)
+static void complete(struct exchange *exchange)
 {
-    bool waited = exchange->stage == STAGE_WAITING;
-    exchange->stage = STAGE_READY;
-    if (waited)
+    bool was_suspended = exchange->state == STATE_SUSPENDED;
+    exchange->state = STATE_READY;
+    if (was_suspended)
         exchange->context->ready(exchange, exchange->user);
 }
 
 /* What can be done at once is done, so that its answer need not wait. */
-static enum exchange_step run_on(struct exchange *exchange)
+static enum exchange_action respond_or_suspend(struct exchange *exchange)
 {
     task_drain(exchange->context->runtime);
-    if (exchange->stage == STAGE_READY)
-        return EXCHANGE_ANSWERS;
-    exchange->stage = STAGE_WAITING;
-    return EXCHANGE_WAITS;
+    if (exchange->state == STATE_READY)
+        return EXCHANGE_RESPOND;
+    exchange->state = STATE_SUSPENDED;
+    return EXCHANGE_SUSPEND;
 }
 
 /* -- bodies that stream -------------------------------------------------------------------------------------------- */
 
-static void on_sink(struct write_stream *sink, const struct err *e, void *user)
+static void exchange_on_upload(struct write_stream *upload, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
-    if (exchange->stage == STAGE_BODY) {
+    if (exchange->state == STATE_RECEIVING_BODY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
-    struct file_version stamp = {0};
+    struct file_version version = {0};
     bool created = false;
     if (e->rc == 0)
-        write_stream_get_result(sink, &stamp, &created);
-    api_upload_response(exchange->context->api, &exchange->request, exchange->path, &stamp, created, e,
+        write_stream_get_result(upload, &version, &created);
+    api_upload_response(exchange->context->api, &exchange->request, exchange->path, &version, created, e,
                         &exchange->response);
-    become_ready(exchange);
+    complete(exchange);
 }
 
 /* The route knows from the head alone where the body goes. */
-static void begin_sink(struct exchange *exchange)
+static void open_upload(struct exchange *exchange)
 {
     struct exchange_context *context = exchange->context;
-    struct handler_result outcome;
+    struct handler_result result;
     struct err e;
-    api_handle(context->api, exchange->route, &exchange->request, &outcome);
-    exchange->path = outcome.path;
-    if (outcome.kind == RESULT_RESPONSE)
-        exchange->response = outcome.response;
-    else if (write_stream_open(context->runtime, outcome.path, outcome.condition, on_sink, exchange, &exchange->sink,
-                               &e) != 0)
+    api_handle(context->api, exchange->route, &exchange->request, &result);
+    exchange->path = result.path;
+    if (result.kind == RESULT_RESPONSE)
+        exchange->response = result.response;
+    else if (write_stream_open(context->runtime, result.path, result.condition, exchange_on_upload, exchange,
+                               &exchange->upload, &e) != 0)
         response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
     else
         task_drain(context->runtime);
-    if (exchange->sink == NULL)
+    if (exchange->upload == NULL)
         exchange->route = NULL;
 }
 
 bool exchange_streams_body(const struct exchange *exchange)
 {
     struct err e;
-    return exchange->sink != NULL && !write_stream_failed(exchange->sink, &e);
+    return exchange->upload != NULL && !write_stream_failed(exchange->upload, &e);
 }
 
 /* Once it has failed, what comes is thrown away, as for any other body that was refused. */
-static enum exchange_step put(struct exchange *exchange, const char *bytes, size_t *taken)
+static enum exchange_action exchange_write_body(struct exchange *exchange, const char *bytes, size_t *consumed)
 {
     struct err e;
-    size_t len = *taken;
-    *taken = write_stream_write(exchange->sink, bytes, len);
+    size_t len = *consumed;
+    *consumed = write_stream_write(exchange->upload, bytes, len);
     task_drain(exchange->context->runtime);
-    if (*taken < len)
-        return EXCHANGE_WAITS;
-    if (!write_stream_failed(exchange->sink, &e) || (exchange->discarded += (int64_t)len) <= DISCARD_MOST)
-        return EXCHANGE_GOES_ON;
+    if (*consumed < len)
+        return EXCHANGE_SUSPEND;
+    if (!write_stream_failed(exchange->upload, &e) || (exchange->discarded += (int64_t)len) <= MAX_DISCARDED_BODY)
+        return EXCHANGE_CONTINUE;
     response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
-    return EXCHANGE_BREAKS;
+    return EXCHANGE_ABORT;
 }
 
-static enum exchange_step finish_sink(struct exchange *exchange)
+static enum exchange_action finish_upload(struct exchange *exchange)
 {
-    exchange->stage = STAGE_SUBMITTING;
-    write_stream_finish(exchange->sink);
-    return run_on(exchange);
+    exchange->state = STATE_SUBMITTING;
+    write_stream_finish(exchange->upload);
+    return respond_or_suspend(exchange);
 }
 
 /* -- answers that stream ------------------------------------------------------------------------------------------- */
 
-static void on_source(struct read_stream *source, const struct err *e, void *user)
+static void exchange_on_download(struct read_stream *download, const struct err *e, void *user)
 {
     struct exchange *exchange = user;
-    struct file_version stamp = {0};
-    if (exchange->stage == STAGE_READY) {
+    struct file_version version = {0};
+    if (exchange->state == STATE_READY) {
         exchange->context->resume(exchange, exchange->user);
         return;
     }
     if (e->rc == 0)
-        read_stream_get_version(source, &stamp);
-    api_download_response(exchange->context->api, &exchange->request, exchange->path, &stamp, e, &exchange->response);
-    become_ready(exchange);
+        read_stream_get_version(download, &version);
+    api_download_response(exchange->context->api, &exchange->request, exchange->path, &version, e, &exchange->response);
+    complete(exchange);
 }
 
-static enum exchange_step open_source(struct exchange *exchange, struct str path)
+static enum exchange_action open_download(struct exchange *exchange, struct str path)
 {
     struct exchange_context *context = exchange->context;
     struct err e;
     exchange->path = path;
-    exchange->stage = STAGE_SUBMITTING;
-    if (read_stream_open(context->runtime, path, on_source, exchange, &exchange->source, &e) != 0) {
+    exchange->state = STATE_SUBMITTING;
+    if (read_stream_open(context->runtime, path, exchange_on_download, exchange, &exchange->download, &e) != 0) {
         response_error(&exchange->response, exchange->request.id, &e, runtime_limits(exchange->context->runtime));
-        return EXCHANGE_ANSWERS;
+        return EXCHANGE_RESPOND;
     }
-    return run_on(exchange);
+    return respond_or_suspend(exchange);
 }
 
-ssize_t exchange_take(struct exchange *exchange, char *out, size_t most)
+ssize_t exchange_read(struct exchange *exchange, char *out, size_t max)
 {
-    ssize_t n = read_stream_read(exchange->source, out, most);
+    ssize_t n = read_stream_read(exchange->download, out, max);
     task_drain(exchange->context->runtime);
     return n;
 }
 
 /* -- a request's way ----------------------------------------------------------------------------------------------- */
 
-enum exchange_step exchange_head(struct exchange *exchange, const struct head *head)
+enum exchange_action exchange_receive_head(struct exchange *exchange, const struct request_head *head)
 {
     struct request *request = &exchange->request;
     struct response *response = &exchange->response;
     struct err e;
-    request->method = method_of(head->method);
+    request->method = method_from_name(head->method);
     request->has_content_range = head->has_content_range;
     request->has_if_unmodified_since = head->has_if_unmodified_since;
     exchange->expects_body = request->has_body = head->chunked || head->content_length > 0;
-    if (!name_request(exchange, head->request_id) || !keep(request, head->method, &exchange->method) ||
-        !keep(request, head->content_type, &request->content_type) ||
-        !head_join(&head->content_encoding, request->arena, &request->content_encoding) ||
-        !head_join(&head->if_match, request->arena, &request->if_match) ||
-        !head_join(&head->if_none_match, request->arena, &request->if_none_match)) {
+    if (!assign_request_id(exchange, head->request_id) || !copy_field(request, head->method, &exchange->method) ||
+        !copy_field(request, head->content_type, &request->content_type) ||
+        !field_lines_join(&head->content_encoding, request->arena, &request->content_encoding) ||
+        !field_lines_join(&head->if_match, request->arena, &request->if_match) ||
+        !field_lines_join(&head->if_none_match, request->arena, &request->if_none_match)) {
         response_problem(response, request->id, ERR_OUT_OF_MEMORY,
                          "There is no memory for the request; try again later");
-        return EXCHANGE_BREAKS;
+        return EXCHANGE_ABORT;
     }
     if (head->malformed != NULL) {
         response_problem(response, request->id, ERR_MALFORMED_HTTP, "%s", head->malformed);
-        return EXCHANGE_BREAKS;
+        return EXCHANGE_ABORT;
     }
-    if (guard_check(head, exchange->authority, request->path, &e) != 0)
+    if (origin_check(head, exchange->authority, request->path, &e) != 0)
         response_problem(response, request->id, e.rc, "%s", e.msg);
     else
         exchange->route = api_route(exchange->context->api, request, response);
     if (exchange->route != NULL && route_body_kind(exchange->route) == BODY_STREAM)
-        begin_sink(exchange);
+        open_upload(exchange);
     else if (head->content_length > exchange->context->limits->max_body_bytes) {
         if (exchange->route != NULL)
-            refuse_size(exchange);
-        return EXCHANGE_BREAKS;
+            reject_body_size(exchange);
+        return EXCHANGE_ABORT;
     }
-    return exchange->route == NULL && head->expects_continue ? EXCHANGE_BREAKS : EXCHANGE_GOES_ON;
+    return exchange->route == NULL && head->expects_continue ? EXCHANGE_ABORT : EXCHANGE_CONTINUE;
 }
 
-enum exchange_step exchange_body(struct exchange *exchange, const char *bytes, size_t *taken)
+enum exchange_action exchange_receive_body(struct exchange *exchange, const char *bytes, size_t *consumed)
 {
-    size_t len = *taken;
-    if (exchange->sink != NULL) {
-        return put(exchange, bytes, taken);
+    size_t len = *consumed;
+    if (exchange->upload != NULL) {
+        return exchange_write_body(exchange, bytes, consumed);
     }
     if (exchange->route != NULL && exchange->body.len + len > (size_t)exchange->context->limits->max_body_bytes)
-        refuse_size(exchange);
+        reject_body_size(exchange);
     if (exchange->route != NULL && route_body_kind(exchange->route) != BODY_NONE) {
         json_writer_bytes(&exchange->body, bytes, len);
-        return EXCHANGE_GOES_ON;
+        return EXCHANGE_CONTINUE;
     }
     exchange->discarded += (int64_t)len;
-    if (exchange->discarded <= DISCARD_MOST)
-        return EXCHANGE_GOES_ON;
+    if (exchange->discarded <= MAX_DISCARDED_BODY)
+        return EXCHANGE_CONTINUE;
     if (exchange->route != NULL)
-        refuse_size(exchange);
-    return EXCHANGE_BREAKS;
+        reject_body_size(exchange);
+    return EXCHANGE_ABORT;
 }
 
 static bool task_failed(const struct task *task)
 {
-    struct task_info view;
-    task_get_info(task, &view);
-    return view.rc != 0;
+    struct task_info info;
+    task_get_info(task, &info);
+    return info.rc != 0;
 }
 
-static void on_done(struct task *task, void *user)
+static void exchange_on_task_done(struct task *task, void *user)
 {
     struct exchange *exchange = user;
-    report_task(exchange->context->log, task, &exchange->identity, exchange->request.id);
+    log_task_finished(exchange->context->log, task, &exchange->identity, exchange->request.id);
     exchange->task_failed = task_failed(task);
     api_task_response(exchange->context->api, exchange->route, &exchange->request, task, &exchange->identity,
                       &exchange->response);
     task_release(task);
     exchange->task = NULL;
-    become_ready(exchange);
+    complete(exchange);
 }
 
-static enum exchange_step submit(struct exchange *exchange, const struct task_spec *spec)
+static enum exchange_action exchange_submit(struct exchange *exchange, const struct task_spec *spec)
 {
     struct exchange_context *context = exchange->context;
     struct request *request = &exchange->request;
     struct err e;
-    exchange->stage = STAGE_SUBMITTING;
-    if (task_submit(context->runtime, spec, request->arena, request->received_ns, on_done, exchange, &exchange->task,
-                    &e) != 0) {
+    exchange->state = STATE_SUBMITTING;
+    if (task_submit(context->runtime, spec, request->arena, request->received_ns, exchange_on_task_done, exchange,
+                    &exchange->task, &e) != 0) {
         response_error(&exchange->response, request->id, &e, runtime_limits(context->runtime));
-        return EXCHANGE_ANSWERS;
+        return EXCHANGE_RESPOND;
     }
-    return run_on(exchange);
+    return respond_or_suspend(exchange);
 }
 
-enum exchange_step exchange_finish(struct exchange *exchange)
+enum exchange_action exchange_receive_end(struct exchange *exchange)
 {
     struct request *request = &exchange->request;
     if (exchange->route == NULL)
-        return EXCHANGE_ANSWERS;
-    if (exchange->sink != NULL)
-        return finish_sink(exchange);
+        return EXCHANGE_RESPOND;
+    if (exchange->upload != NULL)
+        return finish_upload(exchange);
     if (exchange->body.failed) {
         response_problem(&exchange->response, request->id, ERR_OUT_OF_MEMORY,
                          "There is no memory for the body; try again later");
-        return EXCHANGE_ANSWERS;
+        return EXCHANGE_RESPOND;
     }
     request->body = (struct str){exchange->body.at, exchange->body.len};
-    struct handler_result outcome;
-    api_handle(exchange->context->api, exchange->route, request, &outcome);
+    struct handler_result result;
+    api_handle(exchange->context->api, exchange->route, request, &result);
     request->body = (struct str){0};
     json_writer_free(&exchange->body);
-    if (outcome.kind == RESULT_RESPONSE) {
-        exchange->response = outcome.response;
-        return EXCHANGE_ANSWERS;
+    if (result.kind == RESULT_RESPONSE) {
+        exchange->response = result.response;
+        return EXCHANGE_RESPOND;
     }
-    if (outcome.kind == RESULT_DOWNLOAD)
-        return open_source(exchange, outcome.path);
-    exchange->identity = outcome.identity;
-    return submit(exchange, outcome.spec);
+    if (result.kind == RESULT_DOWNLOAD)
+        return open_download(exchange, result.path);
+    exchange->identity = result.identity;
+    return exchange_submit(exchange, result.spec);
 }
 
-void exchange_hangup(struct exchange *exchange)
+void exchange_disconnect(struct exchange *exchange)
 {
     if (exchange->task == NULL)
         return;
@@ -397,20 +397,21 @@ void exchange_hangup(struct exchange *exchange)
     task_drain(exchange->context->runtime);
 }
 
-void exchange_answered(struct exchange *exchange, bool stand_in)
+void exchange_response_queued(struct exchange *exchange, bool out_of_memory)
 {
-    int rc = stand_in ? ERR_OUT_OF_MEMORY : exchange->response.rc;
+    int rc = out_of_memory ? ERR_OUT_OF_MEMORY : exchange->response.rc;
     if (rc != 0 && !exchange->task_failed)
-        report_refusal(exchange->context->log, rc, exchange->method, exchange->request.path, exchange->request.id);
+        log_request_rejected(exchange->context->log, rc, exchange->method, exchange->request.path,
+                             exchange->request.id);
 }
 
-void exchange_end(struct exchange *exchange)
+void exchange_free(struct exchange *exchange)
 {
     CHECK(exchange->task == NULL);
-    if (exchange->source != NULL)
-        read_stream_close(exchange->source);
-    if (exchange->sink != NULL)
-        write_stream_close(exchange->sink);
+    if (exchange->download != NULL)
+        read_stream_close(exchange->download);
+    if (exchange->upload != NULL)
+        write_stream_close(exchange->upload);
     json_writer_free(&exchange->body);
     response_free(&exchange->response);
     arena_unref(exchange->request.arena);

@@ -10,40 +10,40 @@
 enum {
     CONNECTION_MEMORY = 32 * 1024, /* bytes that libmicrohttpd gives a connection; its headers have to fit */
     CONNECTION_MARGIN = 64,        /* so that libmicrohttpd's own limit, which hangs in silence, is never met */
-    ROOM_PART = 8,                 /* of max_connections; so much of it has to be free before refusing is news again */
+    OVERLOAD_RECOVERY_DIVISOR = 8, /* of max_connections; so much of it has to be free before refusing is news again */
 };
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
-static void on_over(struct patience *patience)
+static void on_conn_timeout(struct conn_timeout *conn_timeout)
 {
-    pump_kick(&container_of(patience, struct connection, patience)->http->pump);
+    mhd_loop_wake(&container_of(conn_timeout, struct connection, conn_timeout)->server->mhd_loop);
 }
 
 /* At the limit each connection that ends makes room for one, and the next is refused: all that is one piece of news. */
-static void end_refusing(struct http *http)
+static void clear_overload(struct http_server *server)
 {
-    size_t most = (size_t)http->config.limits->max_connections;
-    if (http->count < most - most / ROOM_PART)
-        http->refusing = false;
+    size_t max = (size_t)server->config.limits->max_connections;
+    if (server->count < max - max / OVERLOAD_RECOVERY_DIVISOR)
+        server->overloaded = false;
 }
 
 static void connection_free(struct connection *c)
 {
-    struct http *http = c->http;
-    if (http->adding == c)
-        http->adding = NULL;
-    patience_free(&c->patience);
+    struct http_server *server = c->server;
+    if (server->being_added == c)
+        server->being_added = NULL;
+    conn_timeout_free(&c->conn_timeout);
     list_remove(&c->link);
-    http->count--;
+    server->count--;
     free(c);
-    end_refusing(http);
+    clear_overload(server);
 }
 
 /* The connection that libmicrohttpd has begun to serve: inside MHD_add_connection() (0.9.75), or by a later run (1.0.1). */
-static struct connection *find_new(struct http *http, int fd)
+static struct connection *find_added_connection(struct http_server *server, int fd)
 {
-    for (struct list_node *r = http->connections.prev; r != &http->connections; r = r->prev) {
+    for (struct list_node *r = server->connections.prev; r != &server->connections; r = r->prev) {
         struct connection *c = container_of(r, struct connection, link);
         if (c->mhd == NULL && c->fd == fd)
             return c;
@@ -56,7 +56,7 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
 {
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         struct connection *c =
-            find_new(user, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+            find_added_connection(user, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
         c->mhd = mhd;
         *context = c;
     } else {
@@ -64,225 +64,228 @@ static void on_connection(void *user, struct MHD_Connection *mhd, void **context
     }
 }
 
-static void refuse_connection(struct http *http, int fd, int rc)
+static void reject_connection(struct http_server *server, int fd, int rc)
 {
-    if (!http->refusing)
-        log_event(http->config.log, LOG_WARN, "connections_rejected",
-                  LOG_FIELDS(log_text("error", str_from(error_code(rc))),
-                             log_integer("connections", (int64_t)http->count),
-                             log_integer("max_connections", http->config.limits->max_connections)));
-    http->refusing = true;
+    if (!server->overloaded)
+        log_event(server->config.log, LOG_WARN, "connections_rejected",
+                  LOG_FIELDS(log_string("error", str_from(error_code(rc))),
+                             log_integer("connections", (int64_t)server->count),
+                             log_integer("max_connections", server->config.limits->max_connections)));
+    server->overloaded = true;
     struct err e;
-    err_set(&e, rc, "Try again later; %zu connections are open, and the limit max_connections is %lld", http->count,
-            (long long)http->config.limits->max_connections);
-    canned_refuse(fd, http->config.api, &e);
-    linger(http->lingers, fd);
+    err_set(&e, rc, "Try again later; %zu connections are open, and the limit max_connections is %lld", server->count,
+            (long long)server->config.limits->max_connections);
+    raw_response_reject(fd, server->config.api, &e);
+    lingering_close(server->lingering_set, fd);
 }
 
-void http_refuse(struct http *http, int fd)
+void http_server_reject(struct http_server *server, int fd)
 {
     struct err e;
     char bytes[4096];
     err_set(&e, ERR_TOO_MANY_CONNECTIONS,
             "Try again later; as many files and connections as the system allows are open");
-    canned_refuse(fd, http->config.api, &e);
+    raw_response_reject(fd, server->config.api, &e);
     shutdown(fd, SHUT_WR);
     for (int i = 0; i < 16 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
         continue; /* it can't linger; but a request that is there already is no reason for a reset (service/net/lingering_close.h) */
 }
 
-void http_accept(struct http *http, int fd, const struct sockaddr_storage *peer, socklen_t peer_len, bool any_host)
+void http_server_accept(struct http_server *server, int fd, const struct sockaddr_storage *peer, socklen_t peer_len,
+                        bool skip_host_check)
 {
-    if (http->count >= (size_t)http->config.limits->max_connections) {
-        refuse_connection(http, fd, ERR_TOO_MANY_CONNECTIONS);
+    if (server->count >= (size_t)server->config.limits->max_connections) {
+        reject_connection(server, fd, ERR_TOO_MANY_CONNECTIONS);
         return;
     }
     struct connection *c = calloc(1, sizeof *c);
-    if (c == NULL || !patience_init(&c->patience, &http->deadlines, fd, on_over)) {
+    if (c == NULL || !conn_timeout_init(&c->conn_timeout, &server->timeouts, fd, on_conn_timeout)) {
         free(c);
-        refuse_connection(http, fd, ERR_OUT_OF_MEMORY);
+        reject_connection(server, fd, ERR_OUT_OF_MEMORY);
         return;
     }
-    c->http = http;
+    c->server = server;
     c->fd = fd;
-    c->any_host = any_host;
-    c->first = true;
-    list_append(&http->connections, &c->link);
-    http->count++;
-    patience_begin(&c->patience, http->config.limits->header_timeout_seconds);
-    http->adding = c;
-    enum MHD_Result added = MHD_add_connection(http->daemon, fd, (const struct sockaddr *)peer, peer_len);
-    if (added != MHD_YES && http->adding != NULL) /* fd is closed; and c is gone already if its end was notified */
+    c->skip_host_check = skip_host_check;
+    c->first_request = true;
+    list_append(&server->connections, &c->link);
+    server->count++;
+    conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
+    server->being_added = c;
+    enum MHD_Result added = MHD_add_connection(server->daemon, fd, (const struct sockaddr *)peer, peer_len);
+    if (added != MHD_YES &&
+        server->being_added != NULL) /* fd is closed; and c is gone already if its end was notified */
         connection_free(c);
-    http->adding = NULL;
-    pump_kick(&http->pump);
+    server->being_added = NULL;
+    mhd_loop_wake(&server->mhd_loop);
 }
 
 /* -- the pump ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t run(struct pump *pump)
+static uint64_t http_server_run_daemon(struct mhd_loop *mhd_loop)
 {
-    struct http *http = container_of(pump, struct http, pump);
+    struct http_server *server = container_of(mhd_loop, struct http_server, mhd_loop);
     MHD_UNSIGNED_LONG_LONG ms;
-    MHD_run(http->daemon);
+    MHD_run(server->daemon);
     /* Edge-triggered leftovers are in libmicrohttpd's own list, and show only as a timeout of 0. */
-    return MHD_get_timeout(http->daemon, &ms) == MHD_YES ? ms : PUMP_NEVER;
+    return MHD_get_timeout(server->daemon, &ms) == MHD_YES ? ms : MHD_LOOP_NO_TIMEOUT;
 }
 
-void http_turn(struct http *http)
+void http_server_iterate(struct http_server *server)
 {
-    pump_turn(&http->pump);
-    if (http->draining && !http->drained && http->count == 0) {
-        http->drained = true;
-        http->config.drained(http->config.user);
+    mhd_loop_iterate(&server->mhd_loop);
+    if (server->draining && !server->drained && server->count == 0) {
+        server->drained = true;
+        server->config.drained(server->config.user);
     }
 }
 
 /* -- the whole ----------------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 0))) static void on_library_log(void *user, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_mhd_log(void *user, const char *format, va_list args)
 {
-    struct http *http = user;
+    struct http_server *server = user;
     char line[256];
-    if (!log_enabled(http->config.log, LOG_DEBUG))
+    if (!log_enabled(server->config.log, LOG_DEBUG))
         return;
     vsnprintf(line, sizeof line, format, args);
     line[strcspn(line, "\n")] = '\0';
-    log_event(http->config.log, LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(log_text("message", str_from(line))));
+    log_event(server->config.log, LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(log_string("message", str_from(line))));
 }
 
 /* Paths are split before they are decoded, and that is our own business (handlers/router.c). */
-static size_t leave_escaped(void *user, struct MHD_Connection *mhd, char *text)
+static size_t keep_escaped(void *user, struct MHD_Connection *mhd, char *text)
 {
     (void)user;
     (void)mhd;
     return strlen(text);
 }
 
-static int start_daemon(struct http *http, struct err *e)
+static int start_daemon(struct http_server *server, struct err *e)
 {
-    const struct http_limits *limits = http->config.limits;
+    const struct http_limits *limits = server->config.limits;
     unsigned idle_seconds = (unsigned)((limits->idle_timeout_seconds + NS_PER_SECOND - 1) / NS_PER_SECOND);
-    http->daemon = MHD_start_daemon(
+    server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
-        on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
-        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, http, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)limits->max_connections + CONNECTION_MARGIN, MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
-    if (http->daemon == NULL)
+        connection_on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, server, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, connection_on_completed, server,
+        MHD_OPTION_URI_LOG_CALLBACK, connection_on_uri, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, server,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)limits->max_connections + CONNECTION_MARGIN,
+        MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (server->daemon == NULL)
         return err_set(e, ERR_INTERNAL, "libmicrohttpd did not start");
     return 0;
 }
 
-static int make_fallback(struct http *http, struct err *e)
+static int make_out_of_memory_response(struct http_server *server, struct err *e)
 {
     static const char problem[] = PROBLEM_OUT_OF_MEMORY;
-    http->no_memory =
+    server->out_of_memory_response =
         MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
-    if (http->no_memory == NULL ||
-        MHD_add_response_header(http->no_memory, "Content-Type", PROBLEM_CONTENT_TYPE) != MHD_YES ||
-        MHD_add_response_header(http->no_memory, "Retry-After", "1") != MHD_YES ||
-        MHD_add_response_header(http->no_memory, "Connection", "close") != MHD_YES)
+    if (server->out_of_memory_response == NULL ||
+        MHD_add_response_header(server->out_of_memory_response, "Content-Type", PROBLEM_CONTENT_TYPE) != MHD_YES ||
+        MHD_add_response_header(server->out_of_memory_response, "Retry-After", "1") != MHD_YES ||
+        MHD_add_response_header(server->out_of_memory_response, "Connection", "close") != MHD_YES)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");
     return 0;
 }
 
-int http_new(const struct http_config *config, struct http **out, struct err *e)
+int http_server_new(const struct http_server_config *config, struct http_server **out, struct err *e)
 {
-    struct http *http = calloc(1, sizeof *http);
-    if (http == NULL)
+    struct http_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");
-    http->config = *config;
-    http->exchanges = (struct exchange_context){
+    server->config = *config;
+    server->exchange_context = (struct exchange_context){
         .api = config->api,
         .runtime = config->runtime,
         .log = config->log,
         .limits = config->limits,
-        .ready = on_ready,
-        .resume = on_resume,
+        .ready = connection_on_ready,
+        .resume = connection_on_resume,
     };
-    list_init(&http->connections);
-    int rc = make_fallback(http, e);
+    list_init(&server->connections);
+    int rc = make_out_of_memory_response(server, e);
     if (rc != 0)
         goto err_after_alloc;
-    rc = start_daemon(http, e);
+    rc = start_daemon(server, e);
     if (rc != 0)
         goto err_after_alloc;
-    rc = watches_new(config->loop, &http->watches, e);
+    rc = disconnect_watch_set_new(config->loop, &server->disconnect_watch_set, e);
     if (rc != 0)
         goto err_after_daemon;
-    rc = lingers_new(config->loop, config->lingers_most, &http->lingers, e);
+    rc = lingering_set_new(config->loop, config->max_lingering, &server->lingering_set, e);
     if (rc != 0)
-        goto err_after_watches;
-    rc = pump_init(&http->pump, config->loop, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
-                   run, e);
+        goto err_after_disconnect_watch_set;
+    rc = mhd_loop_init(&server->mhd_loop, config->loop,
+                       MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, http_server_run_daemon,
+                       e);
     if (rc != 0)
-        goto err_after_lingers;
-    timers_init(&http->deadlines, config->loop, NULL);
-    http->closing = 2;
-    *out = http;
+        goto err_after_lingering_set;
+    timers_init(&server->timeouts, config->loop, NULL);
+    server->open_handles = 2;
+    *out = server;
     return 0;
 
-err_after_lingers:
-    lingers_close(http->lingers);
-err_after_watches:
-    watches_close(http->watches);
+err_after_lingering_set:
+    lingering_set_close(server->lingering_set);
+err_after_disconnect_watch_set:
+    disconnect_watch_set_close(server->disconnect_watch_set);
 err_after_daemon:
-    MHD_stop_daemon(http->daemon);
+    MHD_stop_daemon(server->daemon);
 err_after_alloc:
-    if (http->no_memory != NULL)
-        MHD_destroy_response(http->no_memory);
-    free(http);
+    if (server->out_of_memory_response != NULL)
+        MHD_destroy_response(server->out_of_memory_response);
+    free(server);
     return rc;
 }
 
-size_t http_connections(const struct http *http)
+size_t http_server_connection_count(const struct http_server *server)
 {
-    return http->count;
+    return server->count;
 }
 
-void http_drain(struct http *http)
+void http_server_drain(struct http_server *server)
 {
-    http->draining = true;
-    for (struct list_node *r = http->connections.next; r != &http->connections; r = r->next) {
+    server->draining = true;
+    for (struct list_node *r = server->connections.next; r != &server->connections; r = r->next) {
         struct connection *c = container_of(r, struct connection, link);
         if (c->exchange == NULL)
             shutdown(c->fd, SHUT_RD); /* a request that is on its way still gets its answer */
     }
-    pump_kick(&http->pump);
+    mhd_loop_wake(&server->mhd_loop);
 }
 
-void http_cut(struct http *http)
+void http_server_abort_connections(struct http_server *server)
 {
-    for (struct list_node *r = http->connections.next; r != &http->connections; r = r->next)
-        patience_cut(&container_of(r, struct connection, link)->patience);
+    for (struct list_node *r = server->connections.next; r != &server->connections; r = r->next)
+        conn_timeout_expire(&container_of(r, struct connection, link)->conn_timeout);
 }
 
-static void on_closed(struct http *http)
+static void http_server_on_closed(struct http_server *server)
 {
-    if (--http->closing == 0)
-        free(http);
+    if (--server->open_handles == 0)
+        free(server);
 }
 
-static void on_pump_closed(struct pump *pump)
+static void on_mhd_loop_closed(struct mhd_loop *mhd_loop)
 {
-    on_closed(container_of(pump, struct http, pump));
+    http_server_on_closed(container_of(mhd_loop, struct http_server, mhd_loop));
 }
 
-static void on_deadlines_closed(struct timers *deadlines)
+static void on_timeouts_closed(struct timers *timeouts)
 {
-    on_closed(container_of(deadlines, struct http, deadlines));
+    http_server_on_closed(container_of(timeouts, struct http_server, timeouts));
 }
 
-void http_close(struct http *http)
+void http_server_close(struct http_server *server)
 {
-    CHECK(http->count == 0);
-    pump_close(&http->pump, on_pump_closed);
-    timers_close(&http->deadlines, on_deadlines_closed);
-    watches_close(http->watches);
-    lingers_close(http->lingers);
-    MHD_stop_daemon(http->daemon);
-    MHD_destroy_response(http->no_memory);
+    CHECK(server->count == 0);
+    mhd_loop_close(&server->mhd_loop, on_mhd_loop_closed);
+    timers_close(&server->timeouts, on_timeouts_closed);
+    disconnect_watch_set_close(server->disconnect_watch_set);
+    lingering_set_close(server->lingering_set);
+    MHD_stop_daemon(server->daemon);
+    MHD_destroy_response(server->out_of_memory_response);
 }

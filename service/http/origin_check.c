@@ -8,24 +8,24 @@
 
 /* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed, or no
  * such thing. */
-static bool host_of(struct str authority, char out[INET6_ADDRSTRLEN + 1])
+static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
-    const char *from = authority.at;
+    const char *start = authority.at;
     size_t len;
-    if (authority.len > 0 && from[0] == '[') {
-        from++;
-        len = strcspn(from, "]");
+    if (authority.len > 0 && start[0] == '[') {
+        start++;
+        len = strcspn(start, "]");
     } else {
-        len = strcspn(from, ":");
+        len = strcspn(start, ":");
     }
-    const char *rest = from + len;
-    if (from != authority.at && *rest++ != ']')
+    const char *rest = start + len;
+    if (start != authority.at && *rest++ != ']')
         return false;
     if (*rest == ':')
         rest += 1 + strspn(rest + 1, "0123456789");
     if (*rest != '\0' || len > INET6_ADDRSTRLEN)
         return false;
-    memcpy(out, from, len);
+    memcpy(out, start, len);
     out[len] = '\0';
     return true;
 }
@@ -34,30 +34,30 @@ static bool host_is_local(struct str host)
 {
     char name[INET6_ADDRSTRLEN + 1];
     unsigned char address[sizeof(struct in6_addr)];
-    if (host.at == NULL || !host_of(host, name))
+    if (host.at == NULL || !parse_host(host, name))
         return false;
     return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, address) == 1 ||
            inet_pton(AF_INET6, name, address) == 1;
 }
 
-static bool origin_is_host(struct str origin, struct str host)
+static bool origin_matches_host(struct str origin, struct str host)
 {
     const char *authority = strstr(origin.at, "://");
     return authority != NULL && host.at != NULL && strcasecmp(authority + 3, host.at) == 0;
 }
 
-int guard_check(const struct head *head, struct str authority, struct str path, struct err *e)
+int origin_check(const struct request_head *head, struct str authority, struct str path, struct err *e)
 {
     struct str host = authority.at != NULL ? authority : head->host;
     if (str_eq(path, "/livez") || str_eq(path, "/readyz"))
         return 0;
-    if (!head->any_host && !host_is_local(host))
+    if (!head->skip_host_check && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED_REQUEST,
                        "The Host header must name an IP address or localhost, for this is a loopback address");
     if (head->fetch_site.at != NULL &&
         (str_eq(head->fetch_site, "cross-site") || str_eq(head->fetch_site, "same-site")))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
-    if (head->origin.at != NULL && !origin_is_host(head->origin, host))
+    if (head->origin.at != NULL && !origin_matches_host(head->origin, host))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST,
                        "The Origin header must name the same host and port as Host, or be absent");
     return 0;

@@ -15,11 +15,11 @@
 #include "runtime/lib/error.h"
 #include "runtime/lib/str.h"
 
-struct head;
+struct request_head;
 
 /* `authority` is that of the target, where it has one, and then counts in place of Host. 0, or with *e filled:
- * ERR_MISDIRECTED_REQUEST when Host is neither an IP address nor localhost, unless head->any_host; ERR_CROSS_ORIGIN_REQUEST when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
+ * ERR_MISDIRECTED_REQUEST when Host is neither an IP address nor localhost, unless head->skip_host_check; ERR_CROSS_ORIGIN_REQUEST when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
  * same-site. The probes /livez and /readyz are exempt. */
-int guard_check(const struct head *head, struct str authority, struct str path, struct err *e);
+int origin_check(const struct request_head *head, struct str authority, struct str path, struct err *e);
 
 #endif

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-void canned_send(int fd, const struct response *response, struct str request_id)
+void raw_response_send(int fd, const struct response *response, struct str request_id)
 {
     struct json_writer w = {0};
     /* The reason phrase may be anything, and means nothing (RFC 9112 section 4). */
@@ -21,7 +21,7 @@ void canned_send(int fd, const struct response *response, struct str request_id)
     json_writer_free(&w);
 }
 
-void canned_refuse(int fd, struct api *api, const struct err *e)
+void raw_response_reject(int fd, struct api *api, const struct err *e)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -29,6 +29,6 @@ void canned_refuse(int fd, struct api *api, const struct err *e)
     api_generate_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
     struct response response = {0};
     response_problem(&response, str_from(id), e->rc, "%s", e->msg);
-    canned_send(fd, &response, str_from(id));
+    raw_response_send(fd, &response, str_from(id));
     response_free(&response);
 }

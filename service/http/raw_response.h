@@ -10,9 +10,9 @@
 
 /* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
  * be lingered on and closed. */
-void canned_send(int fd, const struct response *response, struct str request_id);
+void raw_response_send(int fd, const struct response *response, struct str request_id);
 
 /* Sends the problem that there is no room for this connection. */
-void canned_refuse(int fd, struct api *api, const struct err *e);
+void raw_response_reject(int fd, struct api *api, const struct err *e);
 
 #endif

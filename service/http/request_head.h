@@ -14,30 +14,30 @@
 #include <stdint.h>
 
 /* A header that is a list may come in several lines, which together are one (RFC 9110 section 5.3). */
-enum { HEAD_LINES = 8 };
-struct head_lines {
-    struct str at[HEAD_LINES];
+enum { MAX_FIELD_LINES = 8 };
+struct field_lines {
+    struct str at[MAX_FIELD_LINES];
     int count; /* 0: there is no such header */
 };
 
-struct head {
+struct request_head {
     struct str method, version;
     const char *malformed;  /* the rule it breaks, a sentence; NULL when it is sound */
     int64_t content_length; /* -1: none */
     bool chunked;           /* Transfer-Encoding: chunked */
     bool expects_continue;  /* Expect: 100-continue */
-    bool any_host;          /* came in where Host says nothing (service/http/origin_check.h); set by the caller */
+    bool skip_host_check;   /* came in where Host says nothing (service/http/origin_check.h); set by the caller */
     bool has_content_range, has_if_unmodified_since;
     struct str host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
-    struct head_lines content_encoding, if_match, if_none_match;
-    int hosts, lengths, codings; /* how many there are of each */
+    struct field_lines content_encoding, if_match, if_none_match;
+    int host_count, content_length_count, transfer_encoding_count; /* how many there are of each */
 };
 
-void head_begin(struct head *head, struct str method, struct str version);
-void head_field(struct head *head, struct str name, struct str value);
-void head_end(struct head *head);
+void request_head_init(struct request_head *head, struct str method, struct str version);
+void request_head_add_field(struct request_head *head, struct str name, struct str value);
+void request_head_validate(struct request_head *head);
 
 /* The lines as one text, in the arena; absent when there are none. False when there is no memory. */
-bool head_join(const struct head_lines *lines, struct arena *arena, struct str *out);
+bool field_lines_join(const struct field_lines *lines, struct arena *arena, struct str *out);
 
 #endif

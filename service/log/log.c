@@ -26,16 +26,16 @@ const char *const log_format_names[LOG_FORMATS + 1] = {
     [LOG_JSON] = "json",
 };
 
-#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
-#define CUT "..."
+#define REPLACEMENT_CHAR "\xEF\xBF\xBD" /* U+FFFD */
+#define ELLIPSIS "..."
 
 enum {
-    CLOSE_MOST_MS = 1000,
-    CLEAN_SIZE = LOG_VALUE_MOST + sizeof CUT,
+    CLOSE_TIMEOUT_MS = 1000,
+    SANITIZED_VALUE_SIZE = LOG_MAX_VALUE + sizeof ELLIPSIS,
 };
 
 /* O_NONBLOCK belongs to the description, which others share (a shell has the same terminal): so we need one of our own. */
-static int open_again(int fd)
+static int reopen(int fd)
 {
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -44,29 +44,29 @@ static int open_again(int fd)
 
 void log_open(struct log *log, int fd, enum log_format format, enum log_level level)
 {
-    memset(log, 0, offsetof(struct log, ring));
+    memset(log, 0, offsetof(struct log, buffer));
     log->level = level;
     log->format = format;
-    log->sink = LOG_SINK_PLAIN;
+    log->write_mode = LOG_WRITE_PLAIN;
     log->fd = fd;
 
     struct stat stat;
     if (fstat(fd, &stat) != 0) {
         log->fd = -1; /* closed; who opens it later doesn't want our lines */
     } else if (S_ISSOCK(stat.st_mode)) {
-        log->sink = LOG_SINK_SOCKET;
+        log->write_mode = LOG_WRITE_SOCKET;
     } else if (S_ISFIFO(stat.st_mode) || S_ISCHR(stat.st_mode)) {
-        int own = open_again(fd);
-        log->owns_fd = own >= 0;
+        int reopened = reopen(fd);
+        log->owns_fd = reopened >= 0;
         if (log->owns_fd)
-            log->fd = own;
+            log->fd = reopened;
         else /* no /proc, or someone else's */
-            log->sink = LOG_SINK_POLLED;
+            log->write_mode = LOG_WRITE_POLLED;
     }
 }
 
 /* Control characters of two bytes, U+007F, and what breaks lines or turns the direction of writing. */
-static bool moves_terminal(const unsigned char *at, size_t len)
+static bool is_unsafe_char(const unsigned char *at, size_t len)
 {
     return (len == 1 && at[0] == 0x7F) || (len == 2 && at[0] == 0xC2 && at[1] < 0xA0) ||
            (len == 3 && at[0] == 0xE2 && at[1] == 0x80 && at[2] >= 0xA8 && at[2] <= 0xAE) ||
@@ -74,54 +74,54 @@ static bool moves_terminal(const unsigned char *at, size_t len)
 }
 
 /* Any bytes as text that is safe but for what JSON escapes, and not too long. */
-static struct str clean(struct str raw, char out[CLEAN_SIZE])
+static struct str sanitize(struct str raw, char out[SANITIZED_VALUE_SIZE])
 {
     size_t len = 0;
-    for (size_t i = 0, step; i < raw.len; i += step) {
+    for (size_t i = 0, char_len; i < raw.len; i += char_len) {
         const unsigned char *at = (const unsigned char *)raw.at + i;
-        step = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
-        const char *piece = raw.at + i;
-        size_t size = step;
-        bool whole = step <= raw.len - i && str_is_utf8((struct str){piece, step});
-        if (!whole || moves_terminal(at, step)) {
-            piece = REPLACEMENT;
-            size = sizeof REPLACEMENT - 1;
-            step = whole ? step : 1;
+        char_len = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
+        const char *bytes = raw.at + i;
+        size_t size = char_len;
+        bool valid = char_len <= raw.len - i && str_is_utf8((struct str){bytes, char_len});
+        if (!valid || is_unsafe_char(at, char_len)) {
+            bytes = REPLACEMENT_CHAR;
+            size = sizeof REPLACEMENT_CHAR - 1;
+            char_len = valid ? char_len : 1;
         }
-        if (len + size > LOG_VALUE_MOST) {
-            memcpy(out + len, CUT, sizeof CUT - 1);
-            len += sizeof CUT - 1;
+        if (len + size > LOG_MAX_VALUE) {
+            memcpy(out + len, ELLIPSIS, sizeof ELLIPSIS - 1);
+            len += sizeof ELLIPSIS - 1;
             break;
         }
-        memcpy(out + len, piece, size);
+        memcpy(out + len, bytes, size);
         len += size;
     }
     return (struct str){out, len};
 }
 
-static bool needs_quotes(struct str text)
+static bool needs_quotes(struct str str)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.at[i] <= ' ' || strchr("\"=\\", text.at[i]) != NULL)
+    for (size_t i = 0; i < str.len; i++)
+        if ((unsigned char)str.at[i] <= ' ' || strchr("\"=\\", str.at[i]) != NULL)
             return true;
-    return text.len == 0;
+    return str.len == 0;
 }
 
-static void write_text(struct json_writer *w, enum log_format format, struct str raw)
+static void append_value(struct json_writer *w, enum log_format format, struct str raw)
 {
-    char buffer[CLEAN_SIZE];
-    struct str text = clean(raw, buffer);
-    if (format == LOG_JSON || needs_quotes(text))
-        json_writer_string(w, text);
+    char buffer[SANITIZED_VALUE_SIZE];
+    struct str str = sanitize(raw, buffer);
+    if (format == LOG_JSON || needs_quotes(str))
+        json_writer_string(w, str);
     else
-        json_writer_bytes(w, text.at, text.len);
+        json_writer_bytes(w, str.at, str.len);
 }
 
 static bool field_is_absent(const struct log_field *field)
 {
     switch (field->kind) {
-    case LOG_FIELD_TEXT:
-        return field->value.text.at == NULL;
+    case LOG_FIELD_STRING:
+        return field->value.str.at == NULL;
     case LOG_FIELD_INTEGER:
         return field->value.integer == INT64_MIN;
     case LOG_FIELD_SECONDS:
@@ -130,14 +130,14 @@ static bool field_is_absent(const struct log_field *field)
     return true;
 }
 
-static void write_field(struct json_writer *w, enum log_format format, const struct log_field *field)
+static void append_field(struct json_writer *w, enum log_format format, const struct log_field *field)
 {
     json_writer_raw(w, format == LOG_JSON ? ",\"" : " ");
     json_writer_raw(w, field->key);
     json_writer_raw(w, format == LOG_JSON ? "\":" : "=");
     switch (field->kind) {
-    case LOG_FIELD_TEXT:
-        write_text(w, format, field->value.text);
+    case LOG_FIELD_STRING:
+        append_value(w, format, field->value.str);
         return;
     case LOG_FIELD_INTEGER:
         json_writer_integer(w, field->value.integer);
@@ -148,8 +148,8 @@ static void write_field(struct json_writer *w, enum log_format format, const str
     }
 }
 
-static void make_line(struct log *log, enum log_level level, const char *event, const struct log_field fields[],
-                      size_t n)
+static void format_line(struct log *log, enum log_level level, const char *event, const struct log_field fields[],
+                        size_t n)
 {
     struct json_writer *w = &log->line;
     if (w->failed)
@@ -169,76 +169,76 @@ static void make_line(struct log *log, enum log_level level, const char *event, 
         json_writer_raw(w, "\"");
     for (size_t i = 0; i < n; i++)
         if (!field_is_absent(&fields[i]))
-            write_field(w, log->format, &fields[i]);
+            append_field(w, log->format, &fields[i]);
     json_writer_raw(w, json ? "}\n" : "\n");
 }
 
 /* Moves the line that was made to the end of the ring; false when it is not whole, or there is no room. */
-static bool take_line(struct log *log)
+static bool enqueue_line(struct log *log)
 {
     const struct json_writer *w = &log->line;
-    if (w->failed || w->len > LOG_BUFFER - log->len)
+    if (w->failed || w->len > LOG_BUFFER_SIZE - log->len)
         return false;
-    size_t end = (log->start + log->len) % LOG_BUFFER;
-    size_t first = w->len < LOG_BUFFER - end ? w->len : LOG_BUFFER - end;
-    memcpy(log->ring + end, w->at, first);
-    memcpy(log->ring, w->at + first, w->len - first);
+    size_t end = (log->start + log->len) % LOG_BUFFER_SIZE;
+    size_t first = w->len < LOG_BUFFER_SIZE - end ? w->len : LOG_BUFFER_SIZE - end;
+    memcpy(log->buffer + end, w->at, first);
+    memcpy(log->buffer, w->at + first, w->len - first);
     log->len += w->len;
     return true;
 }
 
 /* Once lines are lost, all are until half the ring is free: one gap, and one line that tells of it. False while it lasts. */
-static bool end_gap(struct log *log)
+static bool resume_after_drop(struct log *log)
 {
     if (log->dropped == 0)
         return true;
-    if (log->len > LOG_BUFFER / 2)
+    if (log->len > LOG_BUFFER_SIZE / 2)
         return false;
-    make_line(log, LOG_WARN, "log_dropped", LOG_FIELDS(log_integer("lines", (int64_t)log->dropped)));
-    if (!take_line(log))
+    format_line(log, LOG_WARN, "log_dropped", LOG_FIELDS(log_integer("lines", (int64_t)log->dropped)));
+    if (!enqueue_line(log))
         return false;
     log->dropped = 0;
     return true;
 }
 
-bool log_flow_takes(struct log_flow *flow, int most, int64_t *left_out)
+bool log_rate_limit_allow(struct log_rate_limit *limit, int max_per_second, int64_t *suppressed)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (flow->second != now.tv_sec)
-        *flow = (struct log_flow){.second = now.tv_sec, .left_out = flow->left_out};
-    bool takes = flow->lines < most;
-    *left_out = flow->left_out;
-    flow->left_out = takes ? 0 : flow->left_out + 1;
-    flow->lines += takes;
-    return takes;
+    if (limit->second != now.tv_sec)
+        *limit = (struct log_rate_limit){.second = now.tv_sec, .suppressed = limit->suppressed};
+    bool allowed = limit->lines < max_per_second;
+    *suppressed = limit->suppressed;
+    limit->suppressed = allowed ? 0 : limit->suppressed + 1;
+    limit->lines += allowed;
+    return allowed;
 }
 
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n)
 {
-    if (end_gap(log)) {
-        make_line(log, level, event, fields, n);
-        if (take_line(log))
+    if (resume_after_drop(log)) {
+        format_line(log, level, event, fields, n);
+        if (enqueue_line(log))
             return;
     }
     log->dropped++;
 }
 
-static ssize_t write_some(struct log *log)
+static ssize_t write_pending(struct log *log)
 {
-    size_t first = log->len < LOG_BUFFER - log->start ? log->len : LOG_BUFFER - log->start;
-    struct iovec spans[] = {{log->ring + log->start, first}, {log->ring, log->len - first}};
-    struct msghdr message = {.msg_iov = spans, .msg_iovlen = COUNT_OF(spans)};
+    size_t first = log->len < LOG_BUFFER_SIZE - log->start ? log->len : LOG_BUFFER_SIZE - log->start;
+    struct iovec iov[] = {{log->buffer + log->start, first}, {log->buffer, log->len - first}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = COUNT_OF(iov)};
     struct pollfd writable = {.fd = log->fd, .events = POLLOUT};
 
-    switch (log->sink) {
-    case LOG_SINK_PLAIN:
-        return writev(log->fd, spans, COUNT_OF(spans));
-    case LOG_SINK_SOCKET:
-        return sendmsg(log->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case LOG_SINK_POLLED:
+    switch (log->write_mode) {
+    case LOG_WRITE_PLAIN:
+        return writev(log->fd, iov, COUNT_OF(iov));
+    case LOG_WRITE_SOCKET:
+        return sendmsg(log->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case LOG_WRITE_POLLED:
         if (poll(&writable, 1, 0) == 1) /* a pipe that is writable at all has room for PIPE_BUF (pipe(7)) */
-            return write(log->fd, spans[0].iov_base, first < PIPE_BUF ? first : PIPE_BUF);
+            return write(log->fd, iov[0].iov_base, first < PIPE_BUF ? first : PIPE_BUF);
         errno = EAGAIN;
         return -1;
     }
@@ -249,14 +249,14 @@ static ssize_t write_some(struct log *log)
 void log_flush(struct log *log)
 {
     while (log->len > 0) {
-        ssize_t n = write_some(log);
+        ssize_t n = write_pending(log);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return;
-        log->start = (log->start + (size_t)n) % LOG_BUFFER;
+        log->start = (log->start + (size_t)n) % LOG_BUFFER_SIZE;
         log->len -= (size_t)n;
-        end_gap(log);
+        resume_after_drop(log);
     }
 }
 
@@ -269,15 +269,15 @@ static int64_t monotonic_ms(void)
 
 void log_close(struct log *log)
 {
-    int64_t end = monotonic_ms() + CLOSE_MOST_MS;
+    int64_t end = monotonic_ms() + CLOSE_TIMEOUT_MS;
     for (;;) {
         errno = 0;
         log_flush(log);
-        int64_t left = end - monotonic_ms();
-        if (log->len == 0 || errno != EAGAIN || left <= 0)
+        int64_t remaining = end - monotonic_ms();
+        if (log->len == 0 || errno != EAGAIN || remaining <= 0)
             break;
         struct pollfd writable = {.fd = log->fd, .events = POLLOUT};
-        poll(&writable, 1, (int)left);
+        poll(&writable, 1, (int)remaining);
     }
     if (log->owns_fd)
         close(log->fd);

@@ -20,52 +20,52 @@ enum log_format { LOG_TEXT, LOG_JSON, LOG_FORMATS };
 extern const char *const log_format_names[LOG_FORMATS + 1]; /* ends with NULL */
 
 enum {
-    LOG_BUFFER = 256 * 1024, /* bytes of lines that wait to be written */
-    LOG_VALUE_MOST = 1024,   /* bytes of a text value; a longer one is cut, and ends with "..." */
+    LOG_BUFFER_SIZE = 256 * 1024, /* bytes of lines that wait to be written */
+    LOG_MAX_VALUE = 1024,         /* bytes of a text value; a longer one is cut, and ends with "..." */
 };
 
 /* How its descriptor is written to without waiting. */
-enum log_sink {
-    LOG_SINK_PLAIN,  /* write(): to a file, which waits for nobody, or to a non-blocking description of our own */
-    LOG_SINK_SOCKET, /* send() with MSG_DONTWAIT */
-    LOG_SINK_POLLED, /* a pipe we may not open again: poll(), then no more than a pipe surely takes */
+enum log_write_mode {
+    LOG_WRITE_PLAIN,  /* write(): to a file, which waits for nobody, or to a non-blocking description of our own */
+    LOG_WRITE_SOCKET, /* send() with MSG_DONTWAIT */
+    LOG_WRITE_POLLED, /* a pipe we may not open again: poll(), then no more than a pipe surely takes */
 };
 
 /* Lines that somebody else brings about, and that must not fill the disk: only so many a second. */
-struct log_flow {
+struct log_rate_limit {
     int64_t second;
-    int lines;        /* in it */
-    int64_t left_out; /* since the last one that was taken */
+    int lines;          /* in it */
+    int64_t suppressed; /* since the last one that was taken */
 };
 
 struct log {
     enum log_level level; /* the most detailed one that is logged */
     enum log_format format;
-    enum log_sink sink;
+    enum log_write_mode write_mode;
     int fd;
     bool owns_fd; /* opened here, to be closed by log_close() */
-    struct log_flow refusals;
+    struct log_rate_limit rejection_limit;
     uint64_t dropped;        /* lines, since the last that was taken */
     struct json_writer line; /* the one being made; its memory is kept for the next */
     size_t start, len;       /* what waits in ring: from start, len bytes, going on at 0 */
-    char ring[LOG_BUFFER];
+    char buffer[LOG_BUFFER_SIZE];
 };
 
 /* A value in a line. What is absent (types.h: no text, INT64_MIN, SECONDS_ABSENT) is left out. Text may be any bytes: what is
  * no UTF-8 or would move a terminal is replaced by U+FFFD. */
 struct log_field {
     const char *key; /* a word of our own: [a-z_]+ */
-    enum { LOG_FIELD_TEXT, LOG_FIELD_INTEGER, LOG_FIELD_SECONDS } kind;
+    enum { LOG_FIELD_STRING, LOG_FIELD_INTEGER, LOG_FIELD_SECONDS } kind;
     union {
-        struct str text;
+        struct str str;
         int64_t integer;
         uint64_t seconds; /* nanoseconds */
     } value;
 };
 
-static inline struct log_field log_text(const char *key, struct str value)
+static inline struct log_field log_string(const char *key, struct str value)
 {
-    return (struct log_field){.key = key, .kind = LOG_FIELD_TEXT, .value.text = value};
+    return (struct log_field){.key = key, .kind = LOG_FIELD_STRING, .value.str = value};
 }
 
 static inline struct log_field log_integer(const char *key, int64_t value)
@@ -87,12 +87,12 @@ static inline bool log_enabled(const struct log *log, enum log_level level)
 }
 
 /* Whether there is room in the flow for a line now; then *suppressed says how many there were none for before. */
-bool log_flow_takes(struct log_flow *flow, int most, int64_t *left_out);
+bool log_rate_limit_allow(struct log_rate_limit *limit, int max_per_second, int64_t *suppressed);
 
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n);
 
 /* Takes down one event, such as
- *     log_event(log, LOG_INFO, "listening", LOG_FIELDS(log_text("address", address)));
+ *     log_event(log, LOG_INFO, "listening", LOG_FIELDS(log_string("address", address)));
  * `event` is a word of our own: [a-z_]+. Nothing happens at a level that is not enabled. */
 static inline void log_event(struct log *log, enum log_level level, const char *event, const struct log_field fields[],
                              size_t n)

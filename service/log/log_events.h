@@ -15,14 +15,15 @@
 struct task;
 
 /* task_succeeded at debug, task_failed or task_canceled at info. */
-void report_task(struct log *log, const struct task *task, const struct task_identity *identity, struct str request_id);
+void log_task_finished(struct log *log, const struct task *task, const struct task_identity *identity,
+                       struct str request_id);
 
 /* request_rejected: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
  * the former only some a second; the next says left_out.
  * What is not known of the request is absent; rc is an ERR_ code. */
-void report_refusal(struct log *log, int rc, struct str method, struct str path, struct str request_id);
+void log_request_rejected(struct log *log, int rc, struct str method, struct str path, struct str request_id);
 
 /* worker_exited or worker_start_failed, at warn. */
-void report_worker(struct log *log, const struct worker_event *event);
+void log_worker_event(struct log *log, const struct worker_event *event);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <sys/socket.h>
 
-static bool hung_up(int fd)
+static bool peer_closed(int fd)
 {
     char byte;
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
@@ -12,42 +12,43 @@ static bool hung_up(int fd)
 
 static void on_timer(struct timer *timer)
 {
-    struct patience *patience = container_of(timer, struct patience, timer);
-    if (uv_hrtime() >= patience->due_ns || hung_up(patience->fd))
-        patience_cut(patience);
+    struct conn_timeout *conn_timeout = container_of(timer, struct conn_timeout, timer);
+    if (uv_hrtime() >= conn_timeout->deadline_ns || peer_closed(conn_timeout->fd))
+        conn_timeout_expire(conn_timeout);
     else
-        timers_start(patience->timers, timer, patience->due_ns);
+        timers_start(conn_timeout->timers, timer, conn_timeout->deadline_ns);
 }
 
-bool patience_init(struct patience *patience, struct timers *timers, int fd, void (*over)(struct patience *patience))
+bool conn_timeout_init(struct conn_timeout *conn_timeout, struct timers *timers, int fd,
+                       void (*expired)(struct conn_timeout *conn_timeout))
 {
     if (!timers_reserve(timers, 1))
         return false;
-    *patience = (struct patience){.timers = timers, .timer.fire = on_timer, .fd = fd, .over = over};
+    *conn_timeout = (struct conn_timeout){.timers = timers, .timer.fire = on_timer, .fd = fd, .expired = expired};
     return true;
 }
 
-void patience_begin(struct patience *patience, uint64_t ns)
+void conn_timeout_start(struct conn_timeout *conn_timeout, uint64_t ns)
 {
-    uint64_t now = uv_hrtime(), look = PATIENCE_LOOK_MS * NS_PER_MS;
-    patience->due_ns = now + ns;
-    timers_start(patience->timers, &patience->timer, now + (ns < look ? ns : look));
+    uint64_t now = uv_hrtime(), check_ns = CONN_TIMEOUT_HANGUP_CHECK_MS * NS_PER_MS;
+    conn_timeout->deadline_ns = now + ns;
+    timers_start(conn_timeout->timers, &conn_timeout->timer, now + (ns < check_ns ? ns : check_ns));
 }
 
-void patience_end(struct patience *patience)
+void conn_timeout_stop(struct conn_timeout *conn_timeout)
 {
-    timers_stop(patience->timers, &patience->timer);
+    timers_stop(conn_timeout->timers, &conn_timeout->timer);
 }
 
-void patience_free(struct patience *patience)
+void conn_timeout_free(struct conn_timeout *conn_timeout)
 {
-    timers_stop(patience->timers, &patience->timer);
-    timers_unreserve(patience->timers, 1);
+    timers_stop(conn_timeout->timers, &conn_timeout->timer);
+    timers_unreserve(conn_timeout->timers, 1);
 }
 
-void patience_cut(struct patience *patience)
+void conn_timeout_expire(struct conn_timeout *conn_timeout)
 {
-    patience_end(patience);
-    shutdown(patience->fd, SHUT_RDWR); /* libmicrohttpd finds the end of its input, and closes */
-    patience->over(patience);
+    conn_timeout_stop(conn_timeout);
+    shutdown(conn_timeout->fd, SHUT_RDWR); /* libmicrohttpd finds the end of its input, and closes */
+    conn_timeout->expired(conn_timeout);
 }

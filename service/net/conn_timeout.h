@@ -11,22 +11,23 @@
 
 #include "runtime/lib/timers.h"
 
-enum { PATIENCE_LOOK_MS = 50 };
+enum { CONN_TIMEOUT_HANGUP_CHECK_MS = 50 };
 
-struct patience {
+struct conn_timeout {
     struct timers *timers; /* borrowed */
     struct timer timer;
-    int fd;                                  /* borrowed */
-    uint64_t due_ns;                         /* uv_hrtime() */
-    void (*over)(struct patience *patience); /* runs when the connection was cut, by shutdown(2) */
+    int fd;                                             /* borrowed */
+    uint64_t deadline_ns;                               /* uv_hrtime() */
+    void (*expired)(struct conn_timeout *conn_timeout); /* runs when the connection was cut, by shutdown(2) */
 };
 
 /* False when there is no memory. */
-bool patience_init(struct patience *patience, struct timers *timers, int fd, void (*over)(struct patience *patience));
-void patience_begin(struct patience *patience, uint64_t ns); /* begins anew when it runs already */
-void patience_end(struct patience *patience);
-void patience_free(struct patience *patience);
+bool conn_timeout_init(struct conn_timeout *conn_timeout, struct timers *timers, int fd,
+                       void (*expired)(struct conn_timeout *conn_timeout));
+void conn_timeout_start(struct conn_timeout *conn_timeout, uint64_t ns); /* begins anew when it runs already */
+void conn_timeout_stop(struct conn_timeout *conn_timeout);
+void conn_timeout_free(struct conn_timeout *conn_timeout);
 
-void patience_cut(struct patience *patience); /* its end, now */
+void conn_timeout_expire(struct conn_timeout *conn_timeout); /* its end, now */
 
 #endif

@@ -5,110 +5,115 @@
 
 #include <stdlib.h>
 
-struct watches {
+struct disconnect_watch_set {
     uv_loop_t *loop; /* borrowed */
-    uv_timer_t clock;
-    struct list_node waiting; /* of struct watch that have not begun, by begin_ms */
+    uv_timer_t timer;
+    struct list_node pending; /* of struct watch that have not begun, by begin_ms */
 };
 
-struct watch_poll {
+struct disconnect_poll {
     uv_poll_t poll;
-    struct watch *watch; /* NULL once that has ended */
+    struct disconnect_watch *disconnect_watch; /* NULL once that has ended */
 };
 
-static void on_poll_closed(uv_handle_t *handle)
+static void disconnect_watch_on_poll_closed(uv_handle_t *handle)
 {
-    free(container_of((uv_poll_t *)handle, struct watch_poll, poll));
+    free(container_of((uv_poll_t *)handle, struct disconnect_poll, poll));
 }
 
-static void on_event(uv_poll_t *poll, int status, int events)
+static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    struct watch *watch = container_of(poll, struct watch_poll, poll)->watch;
+    struct disconnect_watch *disconnect_watch = container_of(poll, struct disconnect_poll, poll)->disconnect_watch;
     if (status == 0 && (events & UV_DISCONNECT) == 0)
         return;
-    watch_end(watch);
-    watch->hung_up(watch);
+    disconnect_watch_stop(disconnect_watch);
+    disconnect_watch->disconnected(disconnect_watch);
 }
 
-static bool begin(struct watches *watches, struct watch *watch)
+static bool start_poll(struct disconnect_watch_set *disconnect_watch_set, struct disconnect_watch *disconnect_watch)
 {
-    struct watch_poll *p = malloc(sizeof *p);
-    if (p == NULL || uv_poll_init(watches->loop, &p->poll, watch->fd) != 0) {
+    struct disconnect_poll *p = malloc(sizeof *p);
+    if (p == NULL || uv_poll_init(disconnect_watch_set->loop, &p->poll, disconnect_watch->fd) != 0) {
         free(p);
         return false;
     }
-    p->watch = watch;
-    if (uv_poll_start(&p->poll, UV_DISCONNECT, on_event) != 0) {
-        uv_close((uv_handle_t *)&p->poll, on_poll_closed);
+    p->disconnect_watch = disconnect_watch;
+    if (uv_poll_start(&p->poll, UV_DISCONNECT, on_poll) != 0) {
+        uv_close((uv_handle_t *)&p->poll, disconnect_watch_on_poll_closed);
         return false;
     }
-    watch->poll = p;
+    disconnect_watch->poll = p;
     return true;
 }
 
-static void on_clock(uv_timer_t *clock)
+static void disconnect_watch_on_timer(uv_timer_t *timer)
 {
-    struct watches *watches = container_of(clock, struct watches, clock);
-    uint64_t now = uv_now(watches->loop);
-    while (!list_empty(&watches->waiting)) {
-        struct watch *watch = container_of(watches->waiting.next, struct watch, link);
-        if (watch->begin_ms > now) {
-            uv_timer_start(clock, on_clock, watch->begin_ms - now, 0);
+    struct disconnect_watch_set *disconnect_watch_set = container_of(timer, struct disconnect_watch_set, timer);
+    uint64_t now = uv_now(disconnect_watch_set->loop);
+    while (!list_empty(&disconnect_watch_set->pending)) {
+        struct disconnect_watch *disconnect_watch =
+            container_of(disconnect_watch_set->pending.next, struct disconnect_watch, link);
+        if (disconnect_watch->start_ms > now) {
+            uv_timer_start(timer, disconnect_watch_on_timer, disconnect_watch->start_ms - now, 0);
             return;
         }
-        list_remove(&watch->link);
-        if (!begin(watches, watch)) { /* no memory or no room in the kernel: once more, later */
-            watch->begin_ms = now + WATCH_AFTER_MS;
-            list_append(&watches->waiting, &watch->link);
+        list_remove(&disconnect_watch->link);
+        if (!start_poll(disconnect_watch_set,
+                        disconnect_watch)) { /* no memory or no room in the kernel: once more, later */
+            disconnect_watch->start_ms = now + DISCONNECT_WATCH_DELAY_MS;
+            list_append(&disconnect_watch_set->pending, &disconnect_watch->link);
         }
     }
 }
 
-int watches_new(uv_loop_t *loop, struct watches **out, struct err *e)
+int disconnect_watch_set_new(uv_loop_t *loop, struct disconnect_watch_set **out, struct err *e)
 {
-    struct watches *watches = malloc(sizeof *watches);
-    if (watches == NULL)
+    struct disconnect_watch_set *disconnect_watch_set = malloc(sizeof *disconnect_watch_set);
+    if (disconnect_watch_set == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for watching connections");
-    watches->loop = loop;
-    list_init(&watches->waiting);
-    int rc = uv_timer_init(loop, &watches->clock);
+    disconnect_watch_set->loop = loop;
+    list_init(&disconnect_watch_set->pending);
+    int rc = uv_timer_init(loop, &disconnect_watch_set->timer);
     CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
-    *out = watches;
+    *out = disconnect_watch_set;
     return 0;
 }
 
-void watch_begin(struct watches *watches, struct watch *watch, int fd, void (*hung_up)(struct watch *watch))
+void disconnect_watch_start(struct disconnect_watch_set *disconnect_watch_set,
+                            struct disconnect_watch *disconnect_watch, int fd,
+                            void (*disconnected)(struct disconnect_watch *disconnect_watch))
 {
-    watch->watches = watches;
-    watch->fd = fd;
-    watch->hung_up = hung_up;
-    watch->poll = NULL;
-    watch->begin_ms = uv_now(watches->loop) + WATCH_AFTER_MS;
-    if (list_empty(&watches->waiting))
-        uv_timer_start(&watches->clock, on_clock, WATCH_AFTER_MS, 0);
-    list_append(&watches->waiting, &watch->link);
+    disconnect_watch->disconnect_watch_set = disconnect_watch_set;
+    disconnect_watch->fd = fd;
+    disconnect_watch->disconnected = disconnected;
+    disconnect_watch->poll = NULL;
+    disconnect_watch->start_ms = uv_now(disconnect_watch_set->loop) + DISCONNECT_WATCH_DELAY_MS;
+    if (list_empty(&disconnect_watch_set->pending))
+        uv_timer_start(&disconnect_watch_set->timer, disconnect_watch_on_timer, DISCONNECT_WATCH_DELAY_MS, 0);
+    list_append(&disconnect_watch_set->pending, &disconnect_watch->link);
 }
 
-void watch_end(struct watch *watch)
+void disconnect_watch_stop(struct disconnect_watch *disconnect_watch)
 {
-    if (watch->poll != NULL) {
-        watch->poll->watch = NULL;
-        uv_close((uv_handle_t *)&watch->poll->poll, on_poll_closed); /* leaves the kernel's set at once */
-        watch->poll = NULL;
+    if (disconnect_watch->poll != NULL) {
+        disconnect_watch->poll->disconnect_watch = NULL;
+        uv_close((uv_handle_t *)&disconnect_watch->poll->poll,
+                 disconnect_watch_on_poll_closed); /* leaves the kernel's set at once */
+        disconnect_watch->poll = NULL;
         return;
     }
-    list_remove(&watch->link);
-    if (list_empty(&watch->watches->waiting))
-        uv_timer_stop(&watch->watches->clock);
+    list_remove(&disconnect_watch->link);
+    if (list_empty(&disconnect_watch->disconnect_watch_set->pending))
+        uv_timer_stop(&disconnect_watch->disconnect_watch_set->timer);
 }
 
-static void on_clock_closed(uv_handle_t *handle)
+static void disconnect_watch_on_timer_closed(uv_handle_t *handle)
 {
-    free(container_of((uv_timer_t *)handle, struct watches, clock));
+    free(container_of((uv_timer_t *)handle, struct disconnect_watch_set, timer));
 }
 
-void watches_close(struct watches *watches)
+void disconnect_watch_set_close(struct disconnect_watch_set *disconnect_watch_set)
 {
-    CHECK(list_empty(&watches->waiting));
-    uv_close((uv_handle_t *)&watches->clock, on_clock_closed);
+    CHECK(list_empty(&disconnect_watch_set->pending));
+    uv_close((uv_handle_t *)&disconnect_watch_set->timer, disconnect_watch_on_timer_closed);
 }

@@ -13,17 +13,17 @@
 
 #include <uv.h>
 
-struct lingers;
+struct lingering_set;
 
-enum { LINGERS_MOST = 256 }; /* at the same time, where there are descriptors enough */
+enum { MAX_LINGERING = 256 }; /* at the same time, where there are descriptors enough */
 
 /* `most` of them at the same time: beyond that a connection is closed at once. */
-int lingers_new(uv_loop_t *loop, int64_t most, struct lingers **out, struct err *e);
+int lingering_set_new(uv_loop_t *loop, int64_t max, struct lingering_set **out, struct err *e);
 
 /* Takes the descriptor over. When there is no room or no memory for it, it is closed at once. */
-void linger(struct lingers *lingers, int fd);
+void lingering_close(struct lingering_set *lingering_set, int fd);
 
 /* Closes all of them. Freed when the loop has run its close callbacks. */
-void lingers_close(struct lingers *lingers);
+void lingering_set_close(struct lingering_set *lingering_set);
 
 #endif

@@ -16,50 +16,50 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,        /* the kernel takes net.core.somaxconn if that is less */
-    ACCEPTS_PER_TURN = 64, /* so that a flood of connections leaves time for the others */
-    EXHAUSTED_PAUSE_MS = 100,
-    UNSENT_MOST = 128 * 1024, /* bytes of an answer the kernel buffers: more would look to us like progress (tcp(7)) */
+    BACKLOG = 4096,              /* the kernel takes net.core.somaxconn if that is less */
+    MAX_ACCEPTS_PER_WAKEUP = 64, /* so that a flood of connections leaves time for the others */
+    ACCEPT_BACKOFF_MS = 100,
+    MAX_UNSENT = 128 * 1024, /* bytes of an answer the kernel buffers: more would look to us like progress (tcp(7)) */
 };
 
 struct listener {
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    int spare;       /* owned; -1: somebody else was faster, and it is tried again */
+    int emfile_fd;   /* owned; -1: somebody else was faster, and it is tried again */
     bool loopback;
     uv_poll_t poll;
-    uv_timer_t pause;                     /* when descriptors or memory have run out */
+    uv_timer_t backoff_timer;             /* when descriptors or memory have run out */
     int handles;                          /* of the loop that are not closed yet */
-    uint64_t calm_ms;                     /* on the loop's clock: until then, being exhausted is no news */
+    uint64_t quiet_until_ms;              /* on the loop's clock: until then, being exhausted is no news */
     const struct listener_events *events; /* borrowed */
     void *user;
-    struct sockaddr_un file; /* what to remove at the close; sun_path is empty for TCP */
-    char name[LISTENER_NAME];
+    struct sockaddr_un unix_addr; /* what to remove at the close; sun_path is empty for TCP */
+    char name[LISTENER_NAME_SIZE];
 };
 
-static void on_readable(uv_poll_t *poll, int status, int events);
+static void listener_on_readable(uv_poll_t *poll, int status, int events);
 
-static void on_pause_over(uv_timer_t *pause)
+static void listener_on_backoff_end(uv_timer_t *backoff_timer)
 {
-    struct listener *listener = container_of(pause, struct listener, pause);
-    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    struct listener *listener = container_of(backoff_timer, struct listener, backoff_timer);
+    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
 }
 
-static void tell_exhausted(struct listener *listener, int error)
+static void report_accept_failure(struct listener *listener, int error)
 {
     uint64_t now = uv_now(listener->loop);
-    bool told = now < listener->calm_ms;
-    listener->calm_ms = now + LISTENER_CALM_MS;
-    if (!told)
-        listener->events->exhausted(listener->user, listener, error);
+    bool quiet = now < listener->quiet_until_ms;
+    listener->quiet_until_ms = now + LISTENER_QUIET_MS;
+    if (!quiet)
+        listener->events->accept_failed(listener->user, listener, error);
 }
 
 /* Any descriptor will do, and this one needs no path. */
-static bool keep_spare(struct listener *listener)
+static bool reserve_emfile_fd(struct listener *listener)
 {
-    if (listener->spare < 0)
-        listener->spare = eventfd(0, EFD_CLOEXEC);
-    return listener->spare >= 0;
+    if (listener->emfile_fd < 0)
+        listener->emfile_fd = eventfd(0, EFD_CLOEXEC);
+    return listener->emfile_fd >= 0;
 }
 
 static int accept_next(const struct listener *listener, struct sockaddr_storage *peer, socklen_t *len)
@@ -71,51 +71,51 @@ static int accept_next(const struct listener *listener, struct sockaddr_storage 
 
 /* There is no descriptor for accept4(), which says so even where no connection waits. Refuses the next one by the spare. 0, or
  * an errno: EAGAIN where none waits. */
-static int refuse_next(struct listener *listener, int error)
+static int reject_next(struct listener *listener, int error)
 {
     struct sockaddr_storage peer;
     socklen_t len;
     int fd = -1, failed = error;
-    if (listener->spare >= 0) {
-        close(listener->spare);
-        listener->spare = -1;
+    if (listener->emfile_fd >= 0) {
+        close(listener->emfile_fd);
+        listener->emfile_fd = -1;
         fd = accept_next(listener, &peer, &len);
         failed = fd < 0 ? errno : 0;
     }
     if (failed == 0 || failed == EMFILE || failed == ENFILE)
-        tell_exhausted(listener, error);
+        report_accept_failure(listener, error);
     if (fd >= 0) {
-        listener->events->refused(listener->user, fd);
+        listener->events->rejected(listener->user, fd);
         close(fd);
     }
-    keep_spare(listener);
+    reserve_emfile_fd(listener);
     return failed;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void listener_on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
     struct listener *listener = container_of(poll, struct listener, poll);
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < MAX_ACCEPTS_PER_WAKEUP; i++) {
         struct sockaddr_storage peer;
         socklen_t len;
-        keep_spare(listener);
+        reserve_emfile_fd(listener);
         int fd = accept_next(listener, &peer, &len);
         int error = fd < 0 ? errno : 0;
         if (error == EMFILE || error == ENFILE)
-            error = refuse_next(listener, error);
+            error = reject_next(listener, error);
         else if (error == ENOBUFS || error == ENOMEM)
-            tell_exhausted(listener, error);
+            report_accept_failure(listener, error);
         if (fd >= 0) {
-            int unsent = UNSENT_MOST;
+            int max_unsent = MAX_UNSENT;
             if (peer.ss_family != AF_UNIX)
-                setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+                setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent, sizeof max_unsent);
             listener->events->accepted(listener->user, listener, fd, &peer, len);
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             /* The connection stays in the backlog, and would wake us again at once. */
             uv_poll_stop(poll);
-            uv_timer_start(&listener->pause, on_pause_over, EXHAUSTED_PAUSE_MS, 0);
+            uv_timer_start(&listener->backoff_timer, listener_on_backoff_end, ACCEPT_BACKOFF_MS, 0);
             return;
         } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
             return;
@@ -123,9 +123,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
-static int system_error(struct err *e, struct str address, const char *what)
+static int system_error(struct err *e, struct str address, const char *call)
 {
-    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.at, what, strerror(errno));
+    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.at, call, strerror(errno));
 }
 
 static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
@@ -136,35 +136,35 @@ static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, str
 }
 
 /* A socket file that nobody listens on is left from a process that was killed. */
-static void remove_stale(const struct sockaddr_un *file)
+static void remove_stale(const struct sockaddr_un *unix_addr)
 {
     struct stat st;
-    if (lstat(file->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+    if (lstat(unix_addr->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
         return;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    if (connect(fd, (const struct sockaddr *)file, sizeof *file) != 0 && errno == ECONNREFUSED)
-        unlink(file->sun_path);
+    if (connect(fd, (const struct sockaddr *)unix_addr, sizeof *unix_addr) != 0 && errno == ECONNREFUSED)
+        unlink(unix_addr->sun_path);
     close(fd);
 }
 
 static int open_unix(struct listener *listener, struct str address, const char *path, struct err *e)
 {
-    struct sockaddr_un file = {.sun_family = AF_UNIX};
+    struct sockaddr_un unix_addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
-    if (len == 0 || len >= sizeof file.sun_path)
+    if (len == 0 || len >= sizeof unix_addr.sun_path)
         return err_set(e, ERR_INVALID, "%s: the path of a Unix socket must have 1 to %zu bytes", address.at,
-                       sizeof file.sun_path - 1);
-    memcpy(file.sun_path, path, len);
-    remove_stale(&file);
+                       sizeof unix_addr.sun_path - 1);
+    memcpy(unix_addr.sun_path, path, len);
+    remove_stale(&unix_addr);
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
         return system_error(e, address, "socket");
-    int rc = bind_and_listen(listener->fd, (struct sockaddr *)&file, sizeof file, address, e);
+    int rc = bind_and_listen(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
     if (rc != 0)
         return rc;
-    listener->file = file;
+    listener->unix_addr = unix_addr;
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
     return 0;
 }
@@ -198,7 +198,7 @@ static bool is_loopback(const struct sockaddr *at)
     return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr);
 }
 
-static void name_tcp(struct listener *listener)
+static void set_tcp_name(struct listener *listener)
 {
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
@@ -215,24 +215,24 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
     char host[256], port[8];
     if (!split_address(address, host, port))
         return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.at);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
-    int rc = resolver_lookup(host, port, &hints, &found);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *result;
+    int rc = resolver_lookup(host, port, &hints, &result);
     if (rc != 0)
         return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.at, gai_strerror(rc));
-    int on = 1;
-    listener->loopback = is_loopback(found->ai_addr);
-    listener->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int enabled = 1;
+    listener->loopback = is_loopback(result->ai_addr);
+    listener->fd = socket(result->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0) {
         rc = system_error(e, address, "socket");
     } else {
-        setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (found->ai_family == AF_INET6)
-            setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-        rc = bind_and_listen(listener->fd, found->ai_addr, found->ai_addrlen, address, e);
+        setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &enabled, sizeof enabled);
+        if (result->ai_family == AF_INET6)
+            setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &enabled, sizeof enabled);
+        rc = bind_and_listen(listener->fd, result->ai_addr, result->ai_addrlen, address, e);
     }
-    freeaddrinfo(found);
+    freeaddrinfo(result);
     if (rc == 0)
-        name_tcp(listener);
+        set_tcp_name(listener);
     return rc;
 }
 
@@ -243,25 +243,25 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
     if (listener == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listening on %s", address.at);
     listener->loop = loop;
-    listener->fd = listener->spare = -1;
+    listener->fd = listener->emfile_fd = -1;
     int rc = strncmp(address.at, prefix, sizeof prefix - 1) == 0
                  ? open_unix(listener, address, address.at + sizeof prefix - 1, e)
                  : open_tcp(listener, address, e);
-    if (rc == 0 && !keep_spare(listener))
+    if (rc == 0 && !reserve_emfile_fd(listener))
         rc = system_error(e, address, "eventfd");
     if (rc == 0 && uv_poll_init(loop, &listener->poll, listener->fd) != 0)
         rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.at);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);
-        if (listener->spare >= 0)
-            close(listener->spare);
-        if (listener->file.sun_path[0] != '\0')
-            unlink(listener->file.sun_path);
+        if (listener->emfile_fd >= 0)
+            close(listener->emfile_fd);
+        if (listener->unix_addr.sun_path[0] != '\0')
+            unlink(listener->unix_addr.sun_path);
         free(listener);
         return rc;
     }
-    uv_timer_init(loop, &listener->pause);
+    uv_timer_init(loop, &listener->backoff_timer);
     listener->handles = 2;
     *out = listener;
     return 0;
@@ -271,12 +271,12 @@ void listener_start(struct listener *listener, const struct listener_events *eve
 {
     listener->events = events;
     listener->user = user;
-    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
 }
 
 bool listener_is_local(const struct listener *listener)
 {
-    return listener->loopback || listener->file.sun_path[0] != '\0';
+    return listener->loopback || listener->unix_addr.sun_path[0] != '\0';
 }
 
 bool listener_is_loopback(const struct listener *listener)
@@ -289,29 +289,29 @@ const char *listener_name(const struct listener *listener)
     return listener->name;
 }
 
-static void on_closed(struct listener *listener)
+static void listener_on_closed(struct listener *listener)
 {
     if (--listener->handles == 0)
         free(listener);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void listener_on_poll_closed(uv_handle_t *handle)
 {
-    on_closed(container_of((uv_poll_t *)handle, struct listener, poll));
+    listener_on_closed(container_of((uv_poll_t *)handle, struct listener, poll));
 }
 
-static void on_pause_closed(uv_handle_t *handle)
+static void listener_on_backoff_closed(uv_handle_t *handle)
 {
-    on_closed(container_of((uv_timer_t *)handle, struct listener, pause));
+    listener_on_closed(container_of((uv_timer_t *)handle, struct listener, backoff_timer));
 }
 
 void listener_close(struct listener *listener)
 {
-    uv_close((uv_handle_t *)&listener->poll, on_poll_closed);
-    uv_close((uv_handle_t *)&listener->pause, on_pause_closed);
+    uv_close((uv_handle_t *)&listener->poll, listener_on_poll_closed);
+    uv_close((uv_handle_t *)&listener->backoff_timer, listener_on_backoff_closed);
     close(listener->fd);
-    if (listener->spare >= 0)
-        close(listener->spare);
-    if (listener->file.sun_path[0] != '\0')
-        unlink(listener->file.sun_path);
+    if (listener->emfile_fd >= 0)
+        close(listener->emfile_fd);
+    if (listener->unix_addr.sun_path[0] != '\0')
+        unlink(listener->unix_addr.sun_path);
 }

@@ -25,13 +25,13 @@ struct listener_events {
     void (*accepted)(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
                      socklen_t peer_len);
     /* This one can't be kept, and is closed when the call returns. */
-    void (*refused)(void *user, int fd);
+    void (*rejected)(void *user, int fd);
     /* Connections wait that can't be accepted, `error` being why: told once a spell, which is over when for
-     * LISTENER_CALM_MS all could be. */
-    void (*exhausted)(void *user, const struct listener *listener, int error);
+     * LISTENER_QUIET_MS all could be. */
+    void (*accept_failed)(void *user, const struct listener *listener, int error);
 };
 
-enum { LISTENER_NAME = 160, LISTENER_CALM_MS = 10000 };
+enum { LISTENER_NAME_SIZE = 160, LISTENER_QUIET_MS = 10000 };
 
 /* Binds and listens; accepts nothing before listener_start(). ERR_INVALID when the text is no address, ERR_INTERNAL when the
  * system refuses. */

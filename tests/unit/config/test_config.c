@@ -18,25 +18,25 @@
 
 #define SECOND ((int64_t)NS_PER_SECOND)
 
-enum { ARGS_MOST = 40 };
+enum { MAX_ARGS = 40 };
 
 /* One call of config_load() and what came of it. */
-struct load {
-    char *argv[ARGS_MOST], *env[ARGS_MOST]; /* end with NULL */
-    char path[64];                          /* of the file; "" for none */
+struct load_result {
+    char *argv[MAX_ARGS], *env[MAX_ARGS]; /* end with NULL */
+    char path[64];                        /* of the file; "" for none */
     struct config config;
     int code;
     bool done;
     char *out, *err; /* what was printed */
 };
 
-static int setup(void **state)
+static int setup_config(void **state)
 {
-    *state = calloc(1, sizeof(struct load));
+    *state = calloc(1, sizeof(struct load_result));
     return *state == NULL ? -1 : 0;
 }
 
-static void again(struct load *l)
+static void reset(struct load_result *l)
 {
     config_free(&l->config);
     free(l->out);
@@ -44,10 +44,10 @@ static void again(struct load *l)
     l->out = l->err = NULL;
 }
 
-static int teardown(void **state)
+static int teardown_config(void **state)
 {
-    struct load *l = *state;
-    again(l);
+    struct load_result *l = *state;
+    reset(l);
     if (l->path[0] != '\0')
         unlink(l->path);
     free(l);
@@ -55,21 +55,21 @@ static int teardown(void **state)
 }
 
 /* Splits words at spaces into a list that ends with NULL, in `copy`. */
-static void split(const char *words, char *first, char *out[ARGS_MOST], char *copy, size_t size)
+static void split_words(const char *list, char *first, char *out[MAX_ARGS], char *copy, size_t size)
 {
     size_t n = 0;
-    assert_true(strlen(words) < size);
-    memcpy(copy, words, strlen(words) + 1);
+    assert_true(strlen(list) < size);
+    memcpy(copy, list, strlen(list) + 1);
     if (first != NULL)
         out[n++] = first;
     for (char *save, *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
-        assert_true(n < ARGS_MOST - 1);
+        assert_true(n < MAX_ARGS - 1);
         out[n++] = word;
     }
     out[n] = NULL;
 }
 
-static void load_split(struct load *l)
+static void load_argv(struct load_result *l)
 {
     int argc = 0;
     while (l->argv[argc] != NULL)
@@ -83,19 +83,19 @@ static void load_split(struct load *l)
 }
 
 /* `flags` and `variables` are separated by spaces. */
-static void load(struct load *l, const char *flags, const char *variables)
+static void load_config(struct load_result *l, const char *flags, const char *variables)
 {
     static char program[] = "gatherd";
     char flags_copy[4096], variables_copy[4096];
-    again(l);
-    split(flags, program, l->argv, flags_copy, sizeof flags_copy);
-    split(variables, NULL, l->env, variables_copy, sizeof variables_copy);
-    load_split(l);
+    reset(l);
+    split_words(flags, program, l->argv, flags_copy, sizeof flags_copy);
+    split_words(variables, NULL, l->env, variables_copy, sizeof variables_copy);
+    load_argv(l);
 }
 
-static void loads(struct load *l, const char *flags, const char *variables)
+static void expect_loaded(struct load_result *l, const char *flags, const char *variables)
 {
-    load(l, flags, variables);
+    load_config(l, flags, variables);
     if (l->code != 0 || l->done)
         fail_msg("exit code %d: %s", l->code, l->err);
     assert_string_equal(l->out, "");
@@ -104,9 +104,9 @@ static void loads(struct load *l, const char *flags, const char *variables)
 }
 
 /* Refused with exactly this line. */
-static void refused(struct load *l, const char *flags, const char *variables, const char *line)
+static void expect_rejected(struct load_result *l, const char *flags, const char *variables, const char *line)
 {
-    load(l, flags, variables);
+    load_config(l, flags, variables);
     assert_string_equal(l->err, line);
     assert_string_equal(l->out, "");
     assert_int_equal(l->code, 2);
@@ -115,7 +115,7 @@ static void refused(struct load *l, const char *flags, const char *variables, co
 }
 
 /* Puts text into the file of this test, and its name into l->path. */
-static void write_file(struct load *l, const char *text, size_t len)
+static void write_config_file(struct load_result *l, const char *text, size_t len)
 {
     static const char pattern[] = "/tmp/gatherd_test_config_XXXXXX";
     int fd;
@@ -131,13 +131,13 @@ static void write_file(struct load *l, const char *text, size_t len)
 }
 
 /* --config with this file is refused with one line that names it and goes on with `start`. */
-static void file_refused(struct load *l, const char *json, const char *start)
+static void expect_file_rejected(struct load_result *l, const char *json, const char *prefix)
 {
     char flags[128], line[256];
-    write_file(l, json, strlen(json));
+    write_config_file(l, json, strlen(json));
     snprintf(flags, sizeof flags, "--config %s", l->path);
-    int len = snprintf(line, sizeof line, "gatherd: %s: %s", l->path, start);
-    load(l, flags, "");
+    int len = snprintf(line, sizeof line, "gatherd: %s: %s", l->path, prefix);
+    load_config(l, flags, "");
     assert_int_equal(l->code, 2);
     assert_true(l->done);
     assert_null(l->config.arena);
@@ -147,19 +147,19 @@ static void file_refused(struct load *l, const char *json, const char *start)
     assert_ptr_equal(strchr(l->err, '\n'), l->err + strlen(l->err) - 1);
 }
 
-static const char *address(const struct load *l, size_t i)
+static const char *listen_address(const struct load_result *l, size_t i)
 {
     assert_true(i < l->config.service.listen.count);
     return ((struct str *)l->config.service.listen.items)[i].at;
 }
 
-static void test_defaults(void **state)
+static void defaults_apply_without_options(void **state)
 {
-    struct load *l = *state;
-    loads(l, "", "PATH=/bin HOME=/ GATHERD=x XGATHERD_MAX_TASKS=3 gatherd_max_tasks=3 novalue");
+    struct load_result *l = *state;
+    expect_loaded(l, "", "PATH=/bin HOME=/ GATHERD=x XGATHERD_MAX_TASKS=3 gatherd_max_tasks=3 novalue");
     const struct config *c = &l->config;
     assert_int_equal(c->service.listen.count, 1);
-    assert_string_equal(address(l, 0), "127.0.0.1:8080");
+    assert_string_equal(listen_address(l, 0), "127.0.0.1:8080");
     assert_false(c->service.insecure);
     assert_int_equal(c->service.log_format, LOG_TEXT);
     assert_int_equal(c->service.log_level, LOG_INFO);
@@ -176,13 +176,14 @@ static void test_defaults(void **state)
     assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* as many as the machine has room for */
 }
 
-static void test_flags(void **state)
+static void flags_set_options(void **state)
 {
-    struct load *l = *state;
-    loads(l,
-          "--max-tasks 5 --drain-seconds=0.25 --log-format json --log-level=debug --insecure --max-body-bytes 1024 "
-          "--default-timeout-seconds=1e-3",
-          "");
+    struct load_result *l = *state;
+    expect_loaded(
+        l,
+        "--max-tasks 5 --drain-seconds=0.25 --log-format json --log-level=debug --insecure --max-body-bytes 1024 "
+        "--default-timeout-seconds=1e-3",
+        "");
     assert_int_equal(l->config.limits.max_tasks, 5);
     assert_int_equal(l->config.service.drain_seconds, SECOND / 4);
     assert_int_equal(l->config.service.log_format, LOG_JSON);
@@ -191,44 +192,46 @@ static void test_flags(void **state)
     assert_int_equal(l->config.http.max_body_bytes, 1024);
     assert_int_equal(l->config.limits.default_timeout_seconds, SECOND / 1000);
 
-    loads(l, "--insecure=false --drain-seconds 0", "");
+    expect_loaded(l, "--insecure=false --drain-seconds 0", "");
     assert_false(l->config.service.insecure);
     assert_int_equal(l->config.service.drain_seconds, 0);
-    loads(l, "--max-tasks 5 --insecure --max-tasks=6 --insecure=false", ""); /* the last one counts */
+    expect_loaded(l, "--max-tasks 5 --insecure --max-tasks=6 --insecure=false", ""); /* the last one counts */
     assert_int_equal(l->config.limits.max_tasks, 6);
     assert_false(l->config.service.insecure);
 }
 
-static void test_lists(void **state)
+static void repeated_list_flags_accumulate(void **state)
 {
-    struct load *l = *state;
-    loads(l, "--listen [::1]:80 --max-tasks 1 --listen=unix:/run/g=1 --listen a,b", "GATHERD_LISTEN=gone:1,gone:2");
+    struct load_result *l = *state;
+    expect_loaded(l, "--listen [::1]:80 --max-tasks 1 --listen=unix:/run/g=1 --listen a,b",
+                  "GATHERD_LISTEN=gone:1,gone:2");
     assert_int_equal(l->config.service.listen.count, 4); /* the flags' list replaces the other */
-    assert_string_equal(address(l, 0), "[::1]:80");
-    assert_string_equal(address(l, 1), "unix:/run/g=1");
-    assert_string_equal(address(l, 2), "a");
-    assert_string_equal(address(l, 3), "b");
-    loads(l, "", "GATHERD_LISTEN=one:1,two:2");
+    assert_string_equal(listen_address(l, 0), "[::1]:80");
+    assert_string_equal(listen_address(l, 1), "unix:/run/g=1");
+    assert_string_equal(listen_address(l, 2), "a");
+    assert_string_equal(listen_address(l, 3), "b");
+    expect_loaded(l, "", "GATHERD_LISTEN=one:1,two:2");
     assert_int_equal(l->config.service.listen.count, 2);
-    assert_string_equal(address(l, 1), "two:2");
+    assert_string_equal(listen_address(l, 1), "two:2");
 
-    refused(l, "--listen=", "", "gatherd: --listen must have at least 1 item (given: \"\")\n");
-    refused(l, "", "GATHERD_LISTEN=", "gatherd: GATHERD_LISTEN must have at least 1 item (given: \"\")\n");
-    refused(l, "--listen a,,b", "",
-            "gatherd: --listen must be separated by commas, and item 2 must have at least 1 byte (given: \"a,,b\")\n");
-    refused(l, "--listen 1,2,3,4,5,6,7,8,9 --listen 1,2,3,4,5,6,7,8", "",
-            "gatherd: --listen must have at most 16 items\n");
+    expect_rejected(l, "--listen=", "", "gatherd: --listen must have at least 1 item (given: \"\")\n");
+    expect_rejected(l, "", "GATHERD_LISTEN=", "gatherd: GATHERD_LISTEN must have at least 1 item (given: \"\")\n");
+    expect_rejected(
+        l, "--listen a,,b", "",
+        "gatherd: --listen must be separated by commas, and item 2 must have at least 1 byte (given: \"a,,b\")\n");
+    expect_rejected(l, "--listen 1,2,3,4,5,6,7,8,9 --listen 1,2,3,4,5,6,7,8", "",
+                    "gatherd: --listen must have at most 16 items\n");
 }
 
-static void test_precedence(void **state)
+static void flags_override_environment_overrides_file(void **state)
 {
-    struct load *l = *state;
+    struct load_result *l = *state;
     static const char json[] = "{\"max_tasks\": 10, \"max_gather_depth\": 3, \"idle_timeout_seconds\": 1.5,"
                                " \"log_level\": \"warn\", \"insecure\": true, \"listen\": [\"file:1\", \"file:2\"]}";
     char flags[256], variables[256];
-    write_file(l, json, sizeof json - 1);
+    write_config_file(l, json, sizeof json - 1);
     snprintf(flags, sizeof flags, "--max-tasks 30 --config %s", l->path);
-    loads(l, flags, "GATHERD_MAX_TASKS=20 GATHERD_LOG_LEVEL=debug GATHERD_INSECURE=false");
+    expect_loaded(l, flags, "GATHERD_MAX_TASKS=20 GATHERD_LOG_LEVEL=debug GATHERD_INSECURE=false");
     assert_int_equal(l->config.limits.max_tasks, 30);                      /* flag over variable over file */
     assert_int_equal(l->config.service.log_level, LOG_DEBUG);              /* variable over file */
     assert_false(l->config.service.insecure);                              /* likewise */
@@ -236,162 +239,167 @@ static void test_precedence(void **state)
     assert_int_equal(l->config.http.idle_timeout_seconds, 3 * SECOND / 2); /* likewise */
     assert_int_equal(l->config.http.header_timeout_seconds, 10 * SECOND);  /* default */
     assert_int_equal(l->config.service.listen.count, 2);
-    assert_string_equal(address(l, 1), "file:2");
+    assert_string_equal(listen_address(l, 1), "file:2");
 
     snprintf(variables, sizeof variables, "GATHERD_CONFIG=%s", l->path);
-    loads(l, "", variables);
+    expect_loaded(l, "", variables);
     assert_int_equal(l->config.limits.max_tasks, 10);
-    loads(l, flags, "GATHERD_CONFIG=/nonexistent"); /* a flag names another */
+    expect_loaded(l, flags, "GATHERD_CONFIG=/nonexistent"); /* a flag names another */
     assert_int_equal(l->config.limits.max_tasks, 30);
     snprintf(flags, sizeof flags, "--config /nonexistent --config %s", l->path);
-    loads(l, flags, "");
+    expect_loaded(l, flags, "");
     assert_int_equal(l->config.limits.max_tasks, 10);
 }
 
-static void test_wrong_flags(void **state)
+static void invalid_flags_are_rejected(void **state)
 {
-    struct load *l = *state;
-    refused(l, "--max-tasks 0", "", "gatherd: --max-tasks must be at least 1 (given: \"0\")\n");
-    refused(l, "--max-tasks=many", "", "gatherd: --max-tasks must be an integer (given: \"many\")\n");
-    refused(l, "--max-tasks -1", "", "gatherd: --max-tasks must be at least 1 (given: \"-1\")\n");
-    refused(l, "--max-tasks=", "", "gatherd: --max-tasks must be an integer (given: \"\")\n");
-    refused(l, "--drain-seconds 3601", "", "gatherd: --drain-seconds must be at most 3600 (given: \"3601\")\n");
-    refused(l, "--idle-timeout-seconds 0", "", "gatherd: --idle-timeout-seconds must be more than 0 (given: \"0\")\n");
-    refused(l, "--idle-timeout-seconds 3600.1", "",
-            "gatherd: --idle-timeout-seconds must be at most 3600 (given: \"3600.1\")\n");
-    refused(l, "--max-body-bytes 1023", "", "gatherd: --max-body-bytes must be at least 1024 (given: \"1023\")\n");
-    refused(l, "--max-body-bytes 67108865", "",
-            "gatherd: --max-body-bytes must be at most 67108864 (given: \"67108865\")\n");
-    refused(l, "--max-connections 1000001", "",
-            "gatherd: --max-connections must be at most 1000000 (given: \"1000001\")\n");
-    refused(l, "--threads default=2,a=0", "",
-            "gatherd: --threads must be NAME=N or N for each pool, and N must be at least 1 (given: \"a=0\")\n");
-    refused(l, "--log-format xml", "", "gatherd: --log-format must be one of text, json (given: \"xml\")\n");
-    refused(l, "--log-level Info", "",
-            "gatherd: --log-level must be one of error, warn, info, debug (given: \"Info\")\n");
-    refused(l, "--insecure=yes", "", "gatherd: --insecure must be true or false (given: \"yes\")\n");
-    refused(l, "--listen a\xFF", "",
-            "gatherd: --listen must be separated by commas, and item 1 must be UTF-8"
-            " (given: \"a?\")\n");
+    struct load_result *l = *state;
+    expect_rejected(l, "--max-tasks 0", "", "gatherd: --max-tasks must be at least 1 (given: \"0\")\n");
+    expect_rejected(l, "--max-tasks=many", "", "gatherd: --max-tasks must be an integer (given: \"many\")\n");
+    expect_rejected(l, "--max-tasks -1", "", "gatherd: --max-tasks must be at least 1 (given: \"-1\")\n");
+    expect_rejected(l, "--max-tasks=", "", "gatherd: --max-tasks must be an integer (given: \"\")\n");
+    expect_rejected(l, "--drain-seconds 3601", "", "gatherd: --drain-seconds must be at most 3600 (given: \"3601\")\n");
+    expect_rejected(l, "--idle-timeout-seconds 0", "",
+                    "gatherd: --idle-timeout-seconds must be more than 0 (given: \"0\")\n");
+    expect_rejected(l, "--idle-timeout-seconds 3600.1", "",
+                    "gatherd: --idle-timeout-seconds must be at most 3600 (given: \"3600.1\")\n");
+    expect_rejected(l, "--max-body-bytes 1023", "",
+                    "gatherd: --max-body-bytes must be at least 1024 (given: \"1023\")\n");
+    expect_rejected(l, "--max-body-bytes 67108865", "",
+                    "gatherd: --max-body-bytes must be at most 67108864 (given: \"67108865\")\n");
+    expect_rejected(l, "--max-connections 1000001", "",
+                    "gatherd: --max-connections must be at most 1000000 (given: \"1000001\")\n");
+    expect_rejected(
+        l, "--threads default=2,a=0", "",
+        "gatherd: --threads must be NAME=N or N for each pool, and N must be at least 1 (given: \"a=0\")\n");
+    expect_rejected(l, "--log-format xml", "", "gatherd: --log-format must be one of text, json (given: \"xml\")\n");
+    expect_rejected(l, "--log-level Info", "",
+                    "gatherd: --log-level must be one of error, warn, info, debug (given: \"Info\")\n");
+    expect_rejected(l, "--insecure=yes", "", "gatherd: --insecure must be true or false (given: \"yes\")\n");
+    expect_rejected(l, "--listen a\xFF", "",
+                    "gatherd: --listen must be separated by commas, and item 1 must be UTF-8"
+                    " (given: \"a?\")\n");
 
-    refused(l, "--bogus", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
-    refused(l, "--bogus=1 --version", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
-    refused(l, "--max_tasks 1", "", "gatherd: there is no option \"--max_tasks\"; see gatherd --help\n");
-    refused(l, "--max-task 1", "", "gatherd: there is no option \"--max-task\"; see gatherd --help\n");
-    refused(l, "--max-tasksx 1", "", "gatherd: there is no option \"--max-tasksx\"; see gatherd --help\n");
-    refused(l, "--=1", "", "gatherd: there is no option \"--\"; see gatherd --help\n");
-    refused(l, "--x\n\x1B[31m", "", "gatherd: there is no option \"--x??[31m\"; see gatherd --help\n");
-    refused(l, "-m 3", "", "gatherd: the argument \"-m\" is no option; see gatherd --help\n");
-    refused(l, "serve", "", "gatherd: the argument \"serve\" is no option; see gatherd --help\n");
-    refused(l, "--", "", "gatherd: the argument \"--\" is no option; see gatherd --help\n");
-    refused(l, "--insecure false", "", "gatherd: the argument \"false\" is no option; see gatherd --help\n");
-    refused(l, "--max-tasks", "", "gatherd: --max-tasks needs a value\n");
-    refused(l, "--max-tasks --insecure", "", "gatherd: --max-tasks needs a value\n");
-    refused(l, "--config", "", "gatherd: --config needs a value\n");
-    refused(l, "--version=1", "", "gatherd: --version takes no value\n");
-    refused(l, "--print-config=false", "", "gatherd: --print-config takes no value\n");
+    expect_rejected(l, "--bogus", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
+    expect_rejected(l, "--bogus=1 --version", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
+    expect_rejected(l, "--max_tasks 1", "", "gatherd: there is no option \"--max_tasks\"; see gatherd --help\n");
+    expect_rejected(l, "--max-task 1", "", "gatherd: there is no option \"--max-task\"; see gatherd --help\n");
+    expect_rejected(l, "--max-tasksx 1", "", "gatherd: there is no option \"--max-tasksx\"; see gatherd --help\n");
+    expect_rejected(l, "--=1", "", "gatherd: there is no option \"--\"; see gatherd --help\n");
+    expect_rejected(l, "--x\n\x1B[31m", "", "gatherd: there is no option \"--x??[31m\"; see gatherd --help\n");
+    expect_rejected(l, "-m 3", "", "gatherd: the argument \"-m\" is no option; see gatherd --help\n");
+    expect_rejected(l, "serve", "", "gatherd: the argument \"serve\" is no option; see gatherd --help\n");
+    expect_rejected(l, "--", "", "gatherd: the argument \"--\" is no option; see gatherd --help\n");
+    expect_rejected(l, "--insecure false", "", "gatherd: the argument \"false\" is no option; see gatherd --help\n");
+    expect_rejected(l, "--max-tasks", "", "gatherd: --max-tasks needs a value\n");
+    expect_rejected(l, "--max-tasks --insecure", "", "gatherd: --max-tasks needs a value\n");
+    expect_rejected(l, "--config", "", "gatherd: --config needs a value\n");
+    expect_rejected(l, "--version=1", "", "gatherd: --version takes no value\n");
+    expect_rejected(l, "--print-config=false", "", "gatherd: --print-config takes no value\n");
 }
 
-static void test_empty_arguments(void **state)
+static void empty_argument_is_rejected(void **state)
 {
-    struct load *l = *state;
+    struct load_result *l = *state;
     static char program[] = "gatherd", empty[] = "";
     l->argv[0] = program;
     l->argv[1] = empty;
-    load_split(l);
+    load_argv(l);
     assert_int_equal(l->code, 2);
     assert_string_equal(l->err, "gatherd: the argument \"\" is no option; see gatherd --help\n");
-    again(l);
+    reset(l);
     l->argv[0] = NULL; /* execve() allows it */
-    load_split(l);
+    load_argv(l);
     assert_int_equal(l->code, 0);
     assert_false(l->done);
 }
 
-static void test_wrong_variables(void **state)
+static void invalid_variables_are_rejected(void **state)
 {
-    struct load *l = *state;
-    refused(l, "", "GATHERD_MAX_TASKS=0", "gatherd: GATHERD_MAX_TASKS must be at least 1 (given: \"0\")\n");
-    refused(l, "--max-tasks 5", "GATHERD_MAX_TASKS=x", /* also when it would not count */
-            "gatherd: GATHERD_MAX_TASKS must be an integer (given: \"x\")\n");
-    refused(l, "", "GATHERD_INSECURE=1", "gatherd: GATHERD_INSECURE must be true or false (given: \"1\")\n");
-    refused(l, "", "GATHERD_INSECURE=", "gatherd: GATHERD_INSECURE must be true or false (given: \"\")\n");
-    refused(l, "", "GATHERD_MAX_TASK=1", "gatherd: there is no variable \"GATHERD_MAX_TASK\"; see gatherd --help\n");
-    refused(l, "", "GATHERD_max_tasks=1", "gatherd: there is no variable \"GATHERD_max_tasks\"; see gatherd --help\n");
-    refused(l, "", "GATHERD_=1", "gatherd: there is no variable \"GATHERD_\"; see gatherd --help\n");
-    refused(l, "", "GATHERD_HELP=1", "gatherd: there is no variable \"GATHERD_HELP\"; see gatherd --help\n");
-    refused(l, "", "GATHERD_PORTS=1", "gatherd: there is no variable \"GATHERD_PORTS\"; see gatherd --help\n");
-    refused(l, "", "GATHERD_CONFIG=", "gatherd: the name of the configuration file is empty\n");
-    refused(l, "", "GATHERD_CONFIG=/nonexistent", "gatherd: /nonexistent: No such file or directory\n");
-    load(l, "--help", "GATHERD_MAX_TASK=1"); /* help is given to who needs it */
+    struct load_result *l = *state;
+    expect_rejected(l, "", "GATHERD_MAX_TASKS=0", "gatherd: GATHERD_MAX_TASKS must be at least 1 (given: \"0\")\n");
+    expect_rejected(l, "--max-tasks 5", "GATHERD_MAX_TASKS=x", /* also when it would not count */
+                    "gatherd: GATHERD_MAX_TASKS must be an integer (given: \"x\")\n");
+    expect_rejected(l, "", "GATHERD_INSECURE=1", "gatherd: GATHERD_INSECURE must be true or false (given: \"1\")\n");
+    expect_rejected(l, "", "GATHERD_INSECURE=", "gatherd: GATHERD_INSECURE must be true or false (given: \"\")\n");
+    expect_rejected(l, "", "GATHERD_MAX_TASK=1",
+                    "gatherd: there is no variable \"GATHERD_MAX_TASK\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_max_tasks=1",
+                    "gatherd: there is no variable \"GATHERD_max_tasks\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_=1", "gatherd: there is no variable \"GATHERD_\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_HELP=1", "gatherd: there is no variable \"GATHERD_HELP\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_PORTS=1", "gatherd: there is no variable \"GATHERD_PORTS\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_CONFIG=", "gatherd: the name of the configuration file is empty\n");
+    expect_rejected(l, "", "GATHERD_CONFIG=/nonexistent", "gatherd: /nonexistent: No such file or directory\n");
+    load_config(l, "--help", "GATHERD_MAX_TASK=1"); /* help is given to who needs it */
     assert_int_equal(l->code, 0);
 }
 
 /* What Kubernetes sets because of a service called gatherd is none of our business; and no option may ever be called so. */
-static void test_service_links(void **state)
+static void kubernetes_service_links_are_ignored(void **state)
 {
-    struct load *l = *state;
-    loads(l, "",
-          "GATHERD_SERVICE_HOST=10.0.0.1 GATHERD_SERVICE_PORT=8080 GATHERD_SERVICE_PORT_HTTP=8080 "
-          "GATHERD_PORT=tcp://10.0.0.1:8080 GATHERD_PORT_8080_TCP=tcp://10.0.0.1:8080 "
-          "GATHERD_PORT_8080_TCP_PROTO=tcp GATHERD_PORT_8080_TCP_ADDR=10.0.0.1");
-    struct record_ref parts[CONFIG_PARTS];
-    config_parts(&l->config, parts);
-    for (size_t i = 0; i < CONFIG_PARTS; i++)
-        for (const struct field *f = parts[i].type->fields; f->name != NULL; f++)
+    struct load_result *l = *state;
+    expect_loaded(l, "",
+                  "GATHERD_SERVICE_HOST=10.0.0.1 GATHERD_SERVICE_PORT=8080 GATHERD_SERVICE_PORT_HTTP=8080 "
+                  "GATHERD_PORT=tcp://10.0.0.1:8080 GATHERD_PORT_8080_TCP=tcp://10.0.0.1:8080 "
+                  "GATHERD_PORT_8080_TCP_PROTO=tcp GATHERD_PORT_8080_TCP_ADDR=10.0.0.1");
+    struct record_ref records[CONFIG_RECORDS];
+    config_records(&l->config, records);
+    for (size_t i = 0; i < CONFIG_RECORDS; i++)
+        for (const struct field *f = records[i].type->fields; f->name != NULL; f++)
             assert_true(strcmp(f->name, "port") != 0 && strncmp(f->name, "port_", 5) != 0 &&
                         strncmp(f->name, "service_", 8) != 0);
 }
 
-static void test_wrong_files(void **state)
+static void invalid_files_are_rejected(void **state)
 {
-    struct load *l = *state;
-    file_refused(l, "{\"max_tasks\": 0}", "/max_tasks must be at least 1");
-    file_refused(l, "{\"max_tasks\": \"5\"}", "/max_tasks must be an integer");
-    file_refused(l, "{\"max_tasks\": null}", "/max_tasks ");
-    file_refused(l, "{\"listen\": []}", "/listen must have at least 1 item");
-    file_refused(l, "{\"listen\": [\"a\", \"\"]}", "/listen/1 must have at least 1 byte");
-    file_refused(l, "{\"listen\": \"a\"}", "/listen must be an array");
-    file_refused(l, "{\"drain_seconds\": -1}", "/drain_seconds must be at least 0");
-    file_refused(l, "{\"log_level\": \"all\"}", "/log_level must be one of error, warn, info, debug");
-    file_refused(l, "{\"max-tasks\": 1}", "/max-tasks is not a known member");
-    file_refused(l, "{\"max_tasks\": 1, \"max_tasks\": 2}", "");
-    file_refused(l, "{\"max_tasks\": 1,", "");
-    file_refused(l, "[]", "");
-    file_refused(l, "", "");
-    file_refused(l, "{\"listen\": [\"a\xFF\"]}", "");
+    struct load_result *l = *state;
+    expect_file_rejected(l, "{\"max_tasks\": 0}", "/max_tasks must be at least 1");
+    expect_file_rejected(l, "{\"max_tasks\": \"5\"}", "/max_tasks must be an integer");
+    expect_file_rejected(l, "{\"max_tasks\": null}", "/max_tasks ");
+    expect_file_rejected(l, "{\"listen\": []}", "/listen must have at least 1 item");
+    expect_file_rejected(l, "{\"listen\": [\"a\", \"\"]}", "/listen/1 must have at least 1 byte");
+    expect_file_rejected(l, "{\"listen\": \"a\"}", "/listen must be an array");
+    expect_file_rejected(l, "{\"drain_seconds\": -1}", "/drain_seconds must be at least 0");
+    expect_file_rejected(l, "{\"log_level\": \"all\"}", "/log_level must be one of error, warn, info, debug");
+    expect_file_rejected(l, "{\"max-tasks\": 1}", "/max-tasks is not a known member");
+    expect_file_rejected(l, "{\"max_tasks\": 1, \"max_tasks\": 2}", "");
+    expect_file_rejected(l, "{\"max_tasks\": 1,", "");
+    expect_file_rejected(l, "[]", "");
+    expect_file_rejected(l, "", "");
+    expect_file_rejected(l, "{\"listen\": [\"a\xFF\"]}", "");
 
     static char large[1024 * 1024 + 2];
     memset(large, ' ', sizeof large - 1);
     large[0] = '{', large[sizeof large - 2] = '}';
-    file_refused(l, large, "must have at most 1048576 bytes");
+    expect_file_rejected(l, large, "must have at most 1048576 bytes");
     large[sizeof large - 3] = '}', large[sizeof large - 2] = '\0';
-    write_file(l, large, strlen(large));
+    write_config_file(l, large, strlen(large));
     char flags[128];
     snprintf(flags, sizeof flags, "--config %s", l->path);
-    loads(l, flags, "");
-    write_file(l, "{}\0", 3);
-    load(l, flags, "");
+    expect_loaded(l, flags, "");
+    write_config_file(l, "{}\0", 3);
+    load_config(l, flags, "");
     assert_int_equal(l->code, 2);
-    refused(l, "--config /", "", "gatherd: /: Is a directory\n");
-    refused(l, "--config /nonexistent", "", "gatherd: /nonexistent: No such file or directory\n");
+    expect_rejected(l, "--config /", "", "gatherd: /: Is a directory\n");
+    expect_rejected(l, "--config /nonexistent", "", "gatherd: /nonexistent: No such file or directory\n");
 }
 
-static void test_options_that_depend(void **state)
+static void default_above_maximum_is_rejected(void **state)
 {
-    struct load *l = *state;
-    refused(l, "--default-timeout-seconds 7200 --max-timeout-seconds 3600.5", "",
-            "gatherd: default_timeout_seconds (7200) must be at most max_timeout_seconds (3600.5)\n");
-    refused(l, "--max-deadline-seconds 60", "GATHERD_DEFAULT_DEADLINE_SECONDS=61",
-            "gatherd: default_deadline_seconds (61) must be at most max_deadline_seconds (60)\n");
-    loads(l, "--default-timeout-seconds 7 --max-timeout-seconds 7", "");
+    struct load_result *l = *state;
+    expect_rejected(l, "--default-timeout-seconds 7200 --max-timeout-seconds 3600.5", "",
+                    "gatherd: default_timeout_seconds (7200) must be at most max_timeout_seconds (3600.5)\n");
+    expect_rejected(l, "--max-deadline-seconds 60", "GATHERD_DEFAULT_DEADLINE_SECONDS=61",
+                    "gatherd: default_deadline_seconds (61) must be at most max_deadline_seconds (60)\n");
+    expect_loaded(l, "--default-timeout-seconds 7 --max-timeout-seconds 7", "");
     assert_int_equal(l->config.limits.max_timeout_seconds, 7 * SECOND);
 }
 
-static void test_version(void **state)
+static void version_flag_prints_version(void **state)
 {
-    struct load *l = *state;
-    load(l, "--max-tasks 0 --version --bogus", "GATHERD_BOGUS=1");
+    struct load_result *l = *state;
+    load_config(l, "--max-tasks 0 --version --bogus", "GATHERD_BOGUS=1");
     assert_int_equal(l->code, 0);
     assert_true(l->done);
     assert_string_equal(l->err, "");
@@ -400,21 +408,21 @@ static void test_version(void **state)
 }
 
 /* Every option is there, with its default; and nobody needs a wide terminal. */
-static void test_help(void **state)
+static void help_lists_every_option(void **state)
 {
-    struct load *l = *state;
+    struct load_result *l = *state;
     static const char *const spellings[] = {"--help", "-h"};
     for (size_t i = 0; i < COUNT_OF(spellings); i++) {
-        load(l, spellings[i], "");
+        load_config(l, spellings[i], "");
         assert_int_equal(l->code, 0);
         assert_true(l->done);
         assert_string_equal(l->err, "");
     }
 
-    struct record_ref parts[CONFIG_PARTS];
-    config_parts(&l->config, parts);
-    for (size_t i = 0; i < CONFIG_PARTS; i++) {
-        for (const struct field *f = parts[i].type->fields; f->name != NULL; f++) {
+    struct record_ref records[CONFIG_RECORDS];
+    config_records(&l->config, records);
+    for (size_t i = 0; i < CONFIG_RECORDS; i++) {
+        for (const struct field *f = records[i].type->fields; f->name != NULL; f++) {
             char flag[64], default_text[64];
             int len = snprintf(flag, sizeof flag, "\n  --%s ", f->name);
             for (int at = 0; at < len; at++)
@@ -427,7 +435,7 @@ static void test_help(void **state)
             assert_non_null(strstr(option, default_text));
         }
     }
-    static const char *const parts_of_it[] = {
+    static const char *const snippets[] = {
         "--listen ADDRESS ",
         "--max-tasks N ",
         "--max-body-bytes BYTES ",
@@ -445,34 +453,34 @@ static void test_help(void **state)
         "GATHERD_MAX_TASKS",
         "{\"max_tasks\": N}",
     };
-    for (size_t i = 0; i < COUNT_OF(parts_of_it); i++)
-        if (strstr(l->out, parts_of_it[i]) == NULL)
-            fail_msg("\"%s\" is missing in:\n%s", parts_of_it[i], l->out);
+    for (size_t i = 0; i < COUNT_OF(snippets); i++)
+        if (strstr(l->out, snippets[i]) == NULL)
+            fail_msg("\"%s\" is missing in:\n%s", snippets[i], l->out);
     for (const char *line = l->out; *line != '\0'; line = strchr(line, '\n') + 1)
         assert_true(strcspn(line, "\n") <= 100);
 }
 
 /* What is printed is what is in force, and loading it gives the same. */
-static void test_print_config(void **state)
+static void printed_config_loads_back(void **state)
 {
-    struct load *l = *state;
-    load(l, "--listen a:1 --listen b\"\\:2 --insecure --drain-seconds 1.000000001 --max-tasks 77 --print-config",
-         "GATHERD_LOG_LEVEL=debug");
+    struct load_result *l = *state;
+    load_config(l, "--listen a:1 --listen b\"\\:2 --insecure --drain-seconds 1.000000001 --max-tasks 77 --print-config",
+                "GATHERD_LOG_LEVEL=debug");
     assert_int_equal(l->code, 0);
     assert_true(l->done);
     assert_string_equal(l->err, "");
     assert_null(l->config.arena);
-    json_malloc_t take;
-    json_free_t give_back;
-    json_get_alloc_funcs(&take, &give_back);
+    json_malloc_t old_malloc;
+    json_free_t old_free;
+    json_get_alloc_funcs(&old_malloc, &old_free);
     json_set_alloc_funcs(malloc, free); /* gatherd has jansson take memory for its own decoding only */
     json_t *json = json_loads(l->out, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
-    struct record_ref parts[CONFIG_PARTS];
+    struct record_ref records[CONFIG_RECORDS];
     size_t fields = 0;
-    config_parts(&l->config, parts);
-    for (size_t i = 0; i < CONFIG_PARTS; i++)
-        for (const struct field *f = parts[i].type->fields; f->name != NULL; f++) {
+    config_records(&l->config, records);
+    for (size_t i = 0; i < CONFIG_RECORDS; i++)
+        for (const struct field *f = records[i].type->fields; f->name != NULL; f++) {
             if (f->presence != FIELD_DEFAULTED) /* and nobody gave it */
                 continue;
             fields++;
@@ -480,41 +488,41 @@ static void test_print_config(void **state)
         }
     assert_int_equal(json_object_size(json), fields);
     json_decref(json);
-    json_set_alloc_funcs(take, give_back);
+    json_set_alloc_funcs(old_malloc, old_free);
 
     char *printed = l->out, flags[128];
     l->out = NULL;
-    write_file(l, printed, strlen(printed));
+    write_config_file(l, printed, strlen(printed));
     snprintf(flags, sizeof flags, "--config %s", l->path);
-    loads(l, flags, "");
-    assert_string_equal(address(l, 1), "b\"\\:2");
+    expect_loaded(l, flags, "");
+    assert_string_equal(listen_address(l, 1), "b\"\\:2");
     assert_int_equal(l->config.service.drain_seconds, SECOND + 1);
     assert_int_equal(l->config.limits.max_tasks, 77);
     assert_int_equal(l->config.service.log_level, LOG_DEBUG);
     snprintf(flags, sizeof flags, "--print-config --config %s", l->path);
-    load(l, flags, "");
+    load_config(l, flags, "");
     assert_string_equal(l->out, printed);
     free(printed);
 
-    refused(l, "--print-config --max-tasks 0", "", "gatherd: --max-tasks must be at least 1 (given: \"0\")\n");
+    expect_rejected(l, "--print-config --max-tasks 0", "", "gatherd: --max-tasks must be at least 1 (given: \"0\")\n");
 }
 
-static void test_output_that_fails(void **state)
+static void output_error_exits_with_1(void **state)
 {
     (void)state;
-    static char program[] = "gatherd", help[] = "--help", print[] = "--print-config", version[] = "--version";
-    char *const none[] = {NULL};
-    char *const asks[][3] = {{program, help, NULL}, {program, print, NULL}, {program, version, NULL}};
-    for (size_t i = 0; i < COUNT_OF(asks); i++) {
+    static char program[] = "gatherd", help[] = "--help", print_config[] = "--print-config", version[] = "--version";
+    char *const no_variables[] = {NULL};
+    char *const commands[][3] = {{program, help, NULL}, {program, print_config, NULL}, {program, version, NULL}};
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
         struct config config;
         bool done;
         char *text;
         size_t size;
-        FILE *full = fopen("/dev/full", "w"), *err = open_memstream(&text, &size);
-        assert_true(full != NULL && err != NULL);
-        assert_int_equal(config_load(&config, 2, asks[i], none, full, err, &done), 1);
+        FILE *full_device = fopen("/dev/full", "w"), *err = open_memstream(&text, &size);
+        assert_true(full_device != NULL && err != NULL);
+        assert_int_equal(config_load(&config, 2, commands[i], no_variables, full_device, err, &done), 1);
         assert_true(done);
-        fclose(full);
+        fclose(full_device);
         fclose(err);
         assert_string_equal(text, "gatherd: the output can't be written\n");
         free(text);
@@ -523,13 +531,13 @@ static void test_output_that_fails(void **state)
 }
 
 /* Each allocation fails once: one line says so, and nothing is left behind. */
-static void test_no_memory(void **state)
+static void config_load_reports_out_of_memory(void **state)
 {
-    struct load *l = *state;
+    struct load_result *l = *state;
     static const char json[] =
         "{\"max_tasks\": 10, \"listen\": [\"some.example.org:8080\", \"other.example.org:8080\"]}";
     char flags[512], variables[8 * 256];
-    write_file(l, json, sizeof json - 1);
+    write_config_file(l, json, sizeof json - 1);
     size_t len = (size_t)snprintf(flags, sizeof flags, "--print-config --config %s --listen ", l->path);
     memset(flags + len, 'x', 255);
     len += 255;
@@ -545,7 +553,7 @@ static void test_no_memory(void **state)
     bool failed;
     do {
         alloc_fail_at(++n);
-        load(l, flags, variables);
+        load_config(l, flags, variables);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_true(l->done);
@@ -565,21 +573,21 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_flags, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_empty_arguments, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_variables, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_service_links, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_options_that_depend, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_version, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_help, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_print_config, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_output_that_fails, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(defaults_apply_without_options, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(flags_set_options, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(repeated_list_flags_accumulate, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(flags_override_environment_overrides_file, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(invalid_flags_are_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(empty_argument_is_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(invalid_variables_are_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(kubernetes_service_links_are_ignored, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(invalid_files_are_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(default_above_maximum_is_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(version_flag_prints_version, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(help_lists_every_option, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(printed_config_loads_back, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(output_error_exits_with_1, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(config_load_reports_out_of_memory, setup_config, teardown_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,99 +21,99 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#define TIME "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z"
+#define TIME_PATTERN "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z"
 
 struct fixture {
     struct log log;
-    int ends[2];  /* what the log writes to is ends[1] */
+    int fds[2];   /* what the log writes to is ends[1] */
     char *read;   /* what came out at ends[0], NUL-terminated */
     size_t count; /* bytes of it */
 };
 
-static int teardown(void **state)
+static int teardown_log(void **state)
 {
     struct fixture *f = *state;
     for (int i = 0; i < 2; i++)
-        if (f->ends[i] >= 0)
-            close(f->ends[i]);
+        if (f->fds[i] >= 0)
+            close(f->fds[i]);
     free(f->read);
     free(f);
     return 0;
 }
 
-static int setup_ends(void **state, int (*make)(int ends[2]))
+static int setup_fds(void **state, int (*make)(int fds[2]))
 {
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL)
         return -1;
     *state = f;
-    return make(f->ends);
+    return make(f->fds);
 }
 
-static int make_pipe(int ends[2])
+static int make_pipe(int fds[2])
 {
-    return pipe2(ends, O_CLOEXEC);
+    return pipe2(fds, O_CLOEXEC);
 }
 
-static int make_sockets(int ends[2])
+static int make_sockets(int fds[2])
 {
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
 }
 
-static int make_file(int ends[2])
+static int make_file(int fds[2])
 {
     char path[] = "/tmp/gatherd_test_log_XXXXXX";
-    ends[1] = mkstemp(path);
-    ends[0] = open(path, O_RDONLY | O_CLOEXEC);
+    fds[1] = mkstemp(path);
+    fds[0] = open(path, O_RDONLY | O_CLOEXEC);
     unlink(path);
-    return ends[0] < 0 || ends[1] < 0;
+    return fds[0] < 0 || fds[1] < 0;
 }
 
 static int setup_pipe(void **state)
 {
-    return setup_ends(state, make_pipe);
+    return setup_fds(state, make_pipe);
 }
 
 static int setup_sockets(void **state)
 {
-    return setup_ends(state, make_sockets);
+    return setup_fds(state, make_sockets);
 }
 
 static int setup_file(void **state)
 {
-    return setup_ends(state, make_file);
+    return setup_fds(state, make_file);
 }
 
 /* Takes what can be read without waiting; what was read before goes. */
-static void read_more(struct fixture *f)
+static void read_available(struct fixture *f)
 {
-    char some[65536];
-    fcntl(f->ends[0], F_SETFL, fcntl(f->ends[0], F_GETFL) | O_NONBLOCK);
-    for (ssize_t n; (n = read(f->ends[0], some, sizeof some)) > 0;) {
+    char chunk[65536];
+    fcntl(f->fds[0], F_SETFL, fcntl(f->fds[0], F_GETFL) | O_NONBLOCK);
+    for (ssize_t n; (n = read(f->fds[0], chunk, sizeof chunk)) > 0;) {
         f->read = realloc(f->read, f->count + (size_t)n + 1);
         assert_non_null(f->read);
-        memcpy(f->read + f->count, some, (size_t)n);
+        memcpy(f->read + f->count, chunk, (size_t)n);
         f->count += (size_t)n;
         f->read[f->count] = '\0';
     }
 }
 
-static void read_all(struct fixture *f)
+static void flush_and_read(struct fixture *f)
 {
     do {
         log_flush(&f->log);
-        read_more(f);
+        read_available(f);
     } while (log_pending(&f->log));
 }
 
-static void forget(struct fixture *f)
+static void clear_output(struct fixture *f)
 {
     free(f->read);
     f->read = NULL;
     f->count = 0;
 }
 
-static void matches(const char *text, const char *pattern)
+static void assert_matches(const char *text, const char *pattern)
 {
     regex_t regex;
     assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
@@ -124,11 +124,11 @@ static void matches(const char *text, const char *pattern)
 }
 
 /* The value in a text log's line with nothing else in it. */
-static const char *value_as_text(struct fixture *f, struct str value)
+static const char *logged_value(struct fixture *f, struct str value)
 {
-    forget(f);
-    log_event(&f->log, LOG_INFO, "seen", LOG_FIELDS(log_text("value", value)));
-    read_all(f);
+    clear_output(f);
+    log_event(&f->log, LOG_INFO, "seen", LOG_FIELDS(log_string("value", value)));
+    flush_and_read(f);
     char *at = strstr(f->read, " info seen value=");
     assert_non_null(at);
     assert_ptr_equal(strchr(f->read, '\n'), f->read + f->count - 1); /* one line, with its end */
@@ -136,28 +136,30 @@ static const char *value_as_text(struct fixture *f, struct str value)
     return at + strlen(" info seen value=");
 }
 
-static void test_text(void **state)
+static void text_format_writes_all_fields(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_false(log_pending(&f->log));
     log_event(&f->log, LOG_INFO, "task_failed",
-              LOG_FIELDS(log_text("id", STR("01ABC")), log_text("function", STR("sleep")),
-                         log_text("error", STR("timed out")), log_integer("pid", -12),
+              LOG_FIELDS(log_string("id", STR("01ABC")), log_string("function", STR("sleep")),
+                         log_string("error", STR("timed out")), log_integer("pid", -12),
                          log_seconds("duration_seconds", 1500000000)));
     assert_true(log_pending(&f->log));
     log_event(&f->log, LOG_ERROR, "bare", NULL, 0);
     log_event(&f->log, LOG_WARN, "empty",
-              LOG_FIELDS(log_text("none", str_from(NULL)), log_integer("no_number", INT64_MIN),
+              LOG_FIELDS(log_string("none", str_from(NULL)), log_integer("no_number", INT64_MIN),
                          log_seconds("no_time", SECONDS_ABSENT)));
-    read_all(f);
-    matches(f->read,
-            "^" TIME " info task_failed id=01ABC function=sleep error=\"timed out\" pid=-12 duration_seconds=1.5\n" TIME
-            " error bare\n" TIME " warn empty\n$");
+    flush_and_read(f);
+    assert_matches(
+        f->read,
+        "^" TIME_PATTERN
+        " info task_failed id=01ABC function=sleep error=\"timed out\" pid=-12 duration_seconds=1.5\n" TIME_PATTERN
+        " error bare\n" TIME_PATTERN " warn empty\n$");
     log_close(&f->log);
 }
 
-static void test_text_is_quoted(void **state)
+static void text_values_are_quoted_and_sanitized(void **state)
 {
     static const char right_to_left[] = {'\xE2', '\x80', '\xAE', '\0'}; /* U+202E */
     static const struct {
@@ -187,49 +189,49 @@ static void test_text_is_quoted(void **state)
         {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
     };
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        assert_string_equal(value_as_text(f, str_from(rows[i].value)), rows[i].line);
-    assert_string_equal(value_as_text(f, (struct str){"a\0b", 3}), "\"a\\u0000b\"");
+        assert_string_equal(logged_value(f, str_from(rows[i].value)), rows[i].line);
+    assert_string_equal(logged_value(f, (struct str){"a\0b", 3}), "\"a\\u0000b\"");
     log_close(&f->log);
 }
 
-static void test_long_values_are_cut(void **state)
+static void long_values_are_truncated(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     static char text[1 << 20];
     memset(text, 'x', sizeof text);
-    assert_int_equal(strlen(value_as_text(f, (struct str){text, LOG_VALUE_MOST})), LOG_VALUE_MOST);
-    const char *cut = value_as_text(f, (struct str){text, sizeof text});
-    assert_int_equal(strlen(cut), LOG_VALUE_MOST + 3);
-    assert_string_equal(cut + LOG_VALUE_MOST - 1, "x...");
+    assert_int_equal(strlen(logged_value(f, (struct str){text, LOG_MAX_VALUE})), LOG_MAX_VALUE);
+    const char *truncated = logged_value(f, (struct str){text, sizeof text});
+    assert_int_equal(strlen(truncated), LOG_MAX_VALUE + 3);
+    assert_string_equal(truncated + LOG_MAX_VALUE - 1, "x...");
 
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
         text[i] = '\xC3', text[i + 1] = '\xA4';
-    cut = value_as_text(f, (struct str){text, sizeof text}); /* not inside a character */
-    assert_int_equal(strlen(cut), LOG_VALUE_MOST - 1 + 3);
-    assert_true(str_eq(str_from(cut + LOG_VALUE_MOST - 3), "\xC3\xA4..."));
+    truncated = logged_value(f, (struct str){text, sizeof text}); /* not inside a character */
+    assert_int_equal(strlen(truncated), LOG_MAX_VALUE - 1 + 3);
+    assert_true(str_eq(str_from(truncated + LOG_MAX_VALUE - 3), "\xC3\xA4..."));
 
     memset(text, '\x80', sizeof text); /* three bytes for each */
-    assert_int_equal(strlen(value_as_text(f, (struct str){text, sizeof text})), LOG_VALUE_MOST / 3 * 3 + 3);
+    assert_int_equal(strlen(logged_value(f, (struct str){text, sizeof text})), LOG_MAX_VALUE / 3 * 3 + 3);
     log_close(&f->log);
 }
 
-static void test_json(void **state)
+static void json_format_writes_all_fields(void **state)
 {
     struct fixture *f = *state;
-    const char nasty[] = "a\"b\\c\n\x1B \xC3\xA4 \xFF=\0end";
-    log_open(&f->log, f->ends[1], LOG_JSON, LOG_INFO);
+    const char unsafe[] = "a\"b\\c\n\x1B \xC3\xA4 \xFF=\0end";
+    log_open(&f->log, f->fds[1], LOG_JSON, LOG_INFO);
     log_event(&f->log, LOG_WARN, "odd",
-              LOG_FIELDS(log_text("value", (struct str){nasty, sizeof nasty - 1}), log_integer("n", INT64_MAX),
-                         log_seconds("duration_seconds", 250000000), log_text("none", str_from(NULL))));
-    read_all(f);
+              LOG_FIELDS(log_string("value", (struct str){unsafe, sizeof unsafe - 1}), log_integer("n", INT64_MAX),
+                         log_seconds("duration_seconds", 250000000), log_string("none", str_from(NULL))));
+    flush_and_read(f);
     assert_ptr_equal(strchr(f->read, '\n'), f->read + f->count - 1);
     json_t *line = json_loads(f->read, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(line);
     assert_int_equal(json_object_size(line), 6);
-    matches(json_string_value(json_object_get(line, "time")), "^" TIME "$");
+    assert_matches(json_string_value(json_object_get(line, "time")), "^" TIME_PATTERN "$");
     assert_string_equal(json_string_value(json_object_get(line, "level")), "warn");
     assert_string_equal(json_string_value(json_object_get(line, "event")), "odd");
     const char expected[] = "a\"b\\c\n\x1B \xC3\xA4 \xEF\xBF\xBD=\0end";
@@ -240,24 +242,24 @@ static void test_json(void **state)
     assert_true(json_real_value(json_object_get(line, "duration_seconds")) == 0.25);
     json_decref(line);
 
-    forget(f);
+    clear_output(f);
     log_event(&f->log, LOG_INFO, "bare", NULL, 0);
-    read_all(f);
-    matches(f->read, "^\\{\"time\":\"" TIME "\",\"level\":\"info\",\"event\":\"bare\"\\}\n$");
+    flush_and_read(f);
+    assert_matches(f->read, "^\\{\"time\":\"" TIME_PATTERN "\",\"level\":\"info\",\"event\":\"bare\"\\}\n$");
     log_close(&f->log);
 }
 
-static void test_levels(void **state)
+static void only_enabled_levels_are_logged(void **state)
 {
     struct fixture *f = *state;
     for (enum log_level level = LOG_ERROR; level < LOG_LEVELS; level++) {
-        forget(f);
-        log_open(&f->log, f->ends[1], LOG_TEXT, level);
+        clear_output(f);
+        log_open(&f->log, f->fds[1], LOG_TEXT, level);
         for (enum log_level event = LOG_ERROR; event < LOG_LEVELS; event++) {
             assert_int_equal(log_enabled(&f->log, event), event <= level);
             log_event(&f->log, event, "tick", NULL, 0);
         }
-        read_all(f);
+        flush_and_read(f);
         size_t lines = 0;
         for (const char *at = f->read; (at = strchr(at, '\n')) != NULL; at++)
             lines++;
@@ -268,262 +270,262 @@ static void test_levels(void **state)
 }
 
 /* Logs `count` events that are numbered from `first`. */
-static void log_numbers(struct fixture *f, int64_t first, int64_t count)
+static void log_numbered(struct fixture *f, int64_t first, int64_t count)
 {
     static const char filler[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
     for (int64_t i = first; i < first + count; i++)
-        log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_text("filler", STR(filler))));
+        log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_string("filler", STR(filler))));
 }
 
 /* Every number from 0 on came out in order, but for gaps that a line of the right count tells of. Returns the number of
  * gaps, and the last number + 1 in *end. */
-static int check_numbers(const struct fixture *f, int64_t *end)
+static int check_numbered(const struct fixture *f, int64_t *end)
 {
-    int gaps = 0;
+    int drop_reports = 0;
     int64_t next = 0;
     assert_true(f->count > 0 && f->read[f->count - 1] == '\n');
     for (char *line = f->read; *line != '\0'; line = strchr(line, '\n') + 1) {
-        const char *number = strstr(line, " info number n="), *gap = strstr(line, " warn log_dropped lines=");
+        const char *number = strstr(line, " info number n="), *drop_report = strstr(line, " warn log_dropped lines=");
         const char *line_end = strchr(line, '\n');
         if (number != NULL && number < line_end) {
             assert_int_equal(strtoll(number + strlen(" info number n="), NULL, 10), next);
             next++;
         } else {
-            assert_true(gap != NULL && gap < line_end);
-            next += strtoll(gap + strlen(" warn log_dropped lines="), NULL, 10);
-            gaps++;
+            assert_true(drop_report != NULL && drop_report < line_end);
+            next += strtoll(drop_report + strlen(" warn log_dropped lines="), NULL, 10);
+            drop_reports++;
         }
     }
     *end = next;
-    return gaps;
+    return drop_reports;
 }
 
 /* With a reader that doesn't read, logging goes on; afterwards the gap is told. */
-static void fill_and_read(struct fixture *f)
+static void overflow_then_read(struct fixture *f)
 {
-    const int64_t many = 20000; /* more than the log and whatever is behind it hold */
-    for (int64_t i = 0; i < many; i += 100) {
-        log_numbers(f, i, 100);
+    const int64_t total = 20000; /* more than the log and whatever is behind it hold */
+    for (int64_t i = 0; i < total; i += 100) {
+        log_numbered(f, i, 100);
         log_flush(&f->log);
     }
     assert_true(log_pending(&f->log));
-    assert_true(f->log.len <= LOG_BUFFER);
+    assert_true(f->log.len <= LOG_BUFFER_SIZE);
     uint64_t dropped = f->log.dropped;
     assert_true(dropped > 0);
 
     int64_t end;
-    read_all(f);
+    flush_and_read(f);
     assert_int_equal(f->log.dropped, 0);
-    assert_int_equal(check_numbers(f, &end), 1);
-    assert_int_equal(end, many);
+    assert_int_equal(check_numbered(f, &end), 1);
+    assert_int_equal(end, total);
 
-    log_numbers(f, many, 5); /* and it goes on */
-    read_all(f);
-    assert_int_equal(check_numbers(f, &end), 1);
-    assert_int_equal(end, many + 5);
+    log_numbered(f, total, 5); /* and it goes on */
+    flush_and_read(f);
+    assert_int_equal(check_numbered(f, &end), 1);
+    assert_int_equal(end, total + 5);
 }
 
-static void test_full_pipe(void **state)
+static void full_pipe_drops_lines(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_true(f->log.owns_fd);
-    assert_int_equal(fcntl(f->ends[1], F_GETFL) & O_NONBLOCK, 0); /* others share that description */
+    assert_int_equal(fcntl(f->fds[1], F_GETFL) & O_NONBLOCK, 0); /* others share that description */
     assert_int_equal(fcntl(f->log.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-    fill_and_read(f);
-    int own = f->log.fd;
+    overflow_then_read(f);
+    int reopened = f->log.fd;
     log_close(&f->log);
-    assert_int_equal(fcntl(own, F_GETFD), -1);
-    assert_int_not_equal(fcntl(f->ends[1], F_GETFD), -1);
+    assert_int_equal(fcntl(reopened, F_GETFD), -1);
+    assert_int_not_equal(fcntl(f->fds[1], F_GETFD), -1);
 }
 
-static void test_full_pipe_not_ours(void **state)
+static void full_inherited_pipe_drops_lines(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     close(f->log.fd); /* as if it could not have been opened again */
-    f->log.fd = f->ends[1];
+    f->log.fd = f->fds[1];
     f->log.owns_fd = false;
-    f->log.sink = LOG_SINK_POLLED;
-    fill_and_read(f);
+    f->log.write_mode = LOG_WRITE_POLLED;
+    overflow_then_read(f);
     log_close(&f->log);
 }
 
-static void test_full_socket(void **state)
+static void full_socket_drops_lines(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
-    assert_int_equal(f->log.sink, LOG_SINK_SOCKET);
-    fill_and_read(f);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
+    assert_int_equal(f->log.write_mode, LOG_WRITE_SOCKET);
+    overflow_then_read(f);
     log_close(&f->log);
 }
 
 /* The ring's end is met at every place of a line. */
-static void test_ring_goes_round(void **state)
+static void buffer_wraps_around(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     int64_t next = 0, end;
     for (int round = 0; round < 300; round++) {
-        log_numbers(f, next, 37 + round % 5);
+        log_numbered(f, next, 37 + round % 5);
         next += 37 + round % 5;
         log_flush(&f->log);
         if (round % 7 == 0)
-            read_more(f);
+            read_available(f);
     }
-    read_all(f);
-    assert_int_equal(check_numbers(f, &end), 0);
+    flush_and_read(f);
+    assert_int_equal(check_numbered(f, &end), 0);
     assert_int_equal(end, next);
     log_close(&f->log);
 }
 
-static void test_file(void **state)
+static void regular_file_receives_all_lines(void **state)
 {
     struct fixture *f = *state;
     int64_t end;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_false(f->log.owns_fd);
-    log_numbers(f, 0, 1000);
+    log_numbered(f, 0, 1000);
     log_flush(&f->log);
     assert_false(log_pending(&f->log));
-    log_numbers(f, 1000, 1);
+    log_numbered(f, 1000, 1);
     log_close(&f->log); /* writes the rest */
-    read_more(f);
-    assert_int_equal(check_numbers(f, &end), 0);
+    read_available(f);
+    assert_int_equal(check_numbered(f, &end), 0);
     assert_int_equal(end, 1001);
 }
 
-static void *read_to_the_end(void *user)
+static void *read_until_eof(void *user)
 {
     struct fixture *f = user;
-    size_t room = 8 << 20;
-    f->read = malloc(room);
-    for (ssize_t n; f->read != NULL && (n = read(f->ends[0], f->read + f->count, room - 1 - f->count)) > 0;)
+    size_t capacity = 8 << 20;
+    f->read = malloc(capacity);
+    for (ssize_t n; f->read != NULL && (n = read(f->fds[0], f->read + f->count, capacity - 1 - f->count)) > 0;)
         f->count += (size_t)n;
     return NULL;
 }
 
-static void test_close_writes_the_rest(void **state)
+static void close_writes_pending_lines(void **state)
 {
     struct fixture *f = *state;
     pthread_t reader;
     int64_t end;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
-    log_numbers(f, 0, 1900); /* several times what a pipe holds */
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
+    log_numbered(f, 0, 1900); /* several times what a pipe holds */
     assert_int_equal(f->log.dropped, 0);
-    assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, f), 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_until_eof, f), 0);
     log_close(&f->log);
-    close(f->ends[1]);
-    f->ends[1] = -1;
+    close(f->fds[1]);
+    f->fds[1] = -1;
     pthread_join(reader, NULL);
     assert_non_null(f->read);
     f->read[f->count] = '\0';
-    assert_int_equal(check_numbers(f, &end), 0);
+    assert_int_equal(check_numbered(f, &end), 0);
     assert_int_equal(end, 1900);
 }
 
 /* A FIFO without a reader can't be opened again; and what is written to it is lost. */
-static void test_fifo_without_reader(void **state)
+static void fifo_without_reader_is_polled(void **state)
 {
     struct fixture *f = *state;
     char path[] = "/tmp/gatherd_test_log_XXXXXX";
-    close(f->ends[0]);
-    close(f->ends[1]);
-    f->ends[0] = f->ends[1] = -1;
+    close(f->fds[0]);
+    close(f->fds[1]);
+    f->fds[0] = f->fds[1] = -1;
     assert_non_null(mkdtemp(path));
     char fifo[sizeof path + 2];
     snprintf(fifo, sizeof fifo, "%s/f", path);
     if (mkfifo(fifo, 0600) == 0) {
-        f->ends[0] = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        f->ends[1] = open(fifo, O_WRONLY | O_CLOEXEC);
+        f->fds[0] = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        f->fds[1] = open(fifo, O_WRONLY | O_CLOEXEC);
         unlink(fifo);
     }
     rmdir(path);
-    assert_true(f->ends[0] >= 0 && f->ends[1] >= 0);
-    close(f->ends[0]);
-    f->ends[0] = -1;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
-    assert_int_equal(f->log.sink, LOG_SINK_POLLED);
+    assert_true(f->fds[0] >= 0 && f->fds[1] >= 0);
+    close(f->fds[0]);
+    f->fds[0] = -1;
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
+    assert_int_equal(f->log.write_mode, LOG_WRITE_POLLED);
     assert_false(f->log.owns_fd);
-    log_numbers(f, 0, 10);
+    log_numbered(f, 0, 10);
     log_flush(&f->log);
     assert_true(log_pending(&f->log));
     log_close(&f->log);
 }
 
 /* Nobody reads: it returns all the same. */
-static void test_close_gives_up(void **state)
+static void close_returns_without_reader(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
-    log_numbers(f, 0, 3000);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
+    log_numbered(f, 0, 3000);
     log_close(&f->log);
     assert_false(log_pending(&f->log));
 }
 
-static void test_broken_sinks(void **state)
+static void write_errors_are_ignored(void **state)
 {
     struct fixture *f = *state;
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
-    log_numbers(f, 0, 10);
-    close(f->ends[0]);
-    f->ends[0] = -1;
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
+    log_numbered(f, 0, 10);
+    close(f->fds[0]);
+    f->fds[0] = -1;
     log_flush(&f->log);
-    log_numbers(f, 10, 10000);
+    log_numbered(f, 10, 10000);
     log_flush(&f->log);
     log_close(&f->log);
 
-    close(f->ends[1]);
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    close(f->fds[1]);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_int_equal(f->log.fd, -1); /* nor does it write to what takes that number later */
-    f->ends[1] = -1;
-    log_numbers(f, 0, 10);
+    f->fds[1] = -1;
+    log_numbered(f, 0, 10);
     log_flush(&f->log);
     log_close(&f->log);
 
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
     assert_true(full >= 0);
     log_open(&f->log, full, LOG_TEXT, LOG_INFO);
-    log_numbers(f, 0, 10);
+    log_numbered(f, 0, 10);
     log_flush(&f->log);
     assert_true(log_pending(&f->log));
     log_close(&f->log);
     close(full);
 }
 
-static void test_no_memory(void **state)
+static void out_of_memory_drops_lines(void **state)
 {
     struct fixture *f = *state;
     unsigned long n = 0;
     bool failed;
     do {
-        forget(f);
-        log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+        clear_output(f);
+        log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
         alloc_fail_at(++n);
-        log_numbers(f, 0, 1);
+        log_numbered(f, 0, 1);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(f->log.dropped, failed ? 1 : 0);
-        log_numbers(f, 1, 1);
+        log_numbered(f, 1, 1);
         int64_t end;
-        read_all(f);
-        assert_int_equal(check_numbers(f, &end), failed ? 1 : 0);
+        flush_and_read(f);
+        assert_int_equal(check_numbered(f, &end), failed ? 1 : 0);
         assert_int_equal(end, 2);
         log_close(&f->log);
     } while (failed);
     assert_true(n > 1);
 
-    forget(f);
-    log_open(&f->log, f->ends[1], LOG_TEXT, LOG_INFO);
+    clear_output(f);
+    log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     for (int i = 0; i < 3; i++) { /* the second time it is the line about the gap that fails */
         alloc_fail_at(1);
-        log_numbers(f, i, 1);
+        log_numbered(f, i, 1);
     }
     alloc_fail_at(0);
-    log_numbers(f, 3, 1);
-    read_all(f);
+    log_numbered(f, 3, 1);
+    flush_and_read(f);
     int64_t end;
-    assert_int_equal(check_numbers(f, &end), 1);
+    assert_int_equal(check_numbered(f, &end), 1);
     assert_int_equal(end, 4);
     log_close(&f->log);
 }
@@ -531,21 +533,21 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_text, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_text_is_quoted, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_long_values_are_cut, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_json, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_levels, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_full_pipe, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_full_pipe_not_ours, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_full_socket, setup_sockets, teardown),
-        cmocka_unit_test_setup_teardown(test_ring_goes_round, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_file, setup_file, teardown),
-        cmocka_unit_test_setup_teardown(test_close_writes_the_rest, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_close_gives_up, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_broken_sinks, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_fifo_without_reader, setup_pipe, teardown),
-        cmocka_unit_test_setup_teardown(test_no_memory, setup_pipe, teardown),
+        cmocka_unit_test_setup_teardown(text_format_writes_all_fields, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(text_values_are_quoted_and_sanitized, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(long_values_are_truncated, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(json_format_writes_all_fields, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(only_enabled_levels_are_logged, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(full_pipe_drops_lines, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(full_inherited_pipe_drops_lines, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(full_socket_drops_lines, setup_sockets, teardown_log),
+        cmocka_unit_test_setup_teardown(buffer_wraps_around, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(regular_file_receives_all_lines, setup_file, teardown_log),
+        cmocka_unit_test_setup_teardown(close_writes_pending_lines, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(close_returns_without_reader, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(write_errors_are_ignored, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(fifo_without_reader_is_polled, setup_pipe, teardown_log),
+        cmocka_unit_test_setup_teardown(out_of_memory_drops_lines, setup_pipe, teardown_log),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,13 +19,13 @@ enum { CLIENTS = 8 };
 
 struct fixture {
     uv_loop_t loop;
-    uv_timer_t turn; /* so that the loop never blocks for ever */
+    uv_timer_t ticker; /* so that the loop never blocks for ever */
     struct listener *listener;
-    struct rlimit before;
+    struct rlimit saved_limit;
     int clients[CLIENTS];
-    int accepted, refused, exhausted; /* how often each was told */
-    int error;                        /* that was told last */
-    int taken[CLIENTS];               /* accepted ones */
+    int accepted, rejected, accept_failed; /* how often each was told */
+    int error;                             /* that was told last */
+    int accepted_fds[CLIENTS];             /* accepted ones */
 };
 
 static void on_accepted(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
@@ -35,60 +35,60 @@ static void on_accepted(void *user, const struct listener *listener, int fd, con
     (void)listener;
     (void)peer;
     (void)peer_len;
-    f->taken[f->accepted++] = fd;
+    f->accepted_fds[f->accepted++] = fd;
 }
 
-static void on_refused(void *user, int fd)
+static void on_rejected(void *user, int fd)
 {
     struct fixture *f = user;
     (void)fd;
-    f->refused++;
+    f->rejected++;
 }
 
-static void on_exhausted(void *user, const struct listener *listener, int error)
+static void on_accept_failed(void *user, const struct listener *listener, int error)
 {
     struct fixture *f = user;
     (void)listener;
-    f->exhausted++;
+    f->accept_failed++;
     f->error = error;
 }
 
 static const struct listener_events events = {
-    .accepted = on_accepted, .refused = on_refused, .exhausted = on_exhausted};
+    .accepted = on_accepted, .rejected = on_rejected, .accept_failed = on_accept_failed};
 
-static void on_turn(uv_timer_t *turn)
+static void on_tick(uv_timer_t *ticker)
 {
-    (void)turn;
+    (void)ticker;
 }
 
-static int setup(void **state)
+static int setup_listener(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     if (f == NULL || uv_loop_init(&f->loop) != 0 ||
         listener_open(&f->loop, STR("127.0.0.1:0"), &f->listener, NULL) != 0)
         return -1;
-    uv_timer_init(&f->loop, &f->turn);
-    uv_timer_start(&f->turn, on_turn, 5, 5);
+    uv_timer_init(&f->loop, &f->ticker);
+    uv_timer_start(&f->ticker, on_tick, 5, 5);
     listener_start(f->listener, &events, f);
     uv_run(&f->loop, UV_RUN_NOWAIT); /* what the loop opens for itself is open now */
     for (int i = 0; i < CLIENTS; i++)
         f->clients[i] = -1;
     *state = f;
-    return getrlimit(RLIMIT_NOFILE, &f->before);
+    return getrlimit(RLIMIT_NOFILE, &f->saved_limit);
 }
 
-static int teardown(void **state)
+static int teardown_listener(void **state)
 {
     struct fixture *f = *state;
-    setrlimit(RLIMIT_NOFILE, &f->before);
+    setrlimit(RLIMIT_NOFILE, &f->saved_limit);
     for (int i = 0; i < CLIENTS; i++)
         if (f->clients[i] >= 0)
             close(f->clients[i]);
     for (int i = 0; i < f->accepted; i++)
-        close(f->taken[i]);
+        close(f->accepted_fds[i]);
     if (f->listener != NULL)
         listener_close(f->listener);
-    uv_close((uv_handle_t *)&f->turn, NULL);
+    uv_close((uv_handle_t *)&f->ticker, NULL);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&f->loop);
     free(f);
@@ -96,46 +96,46 @@ static int teardown(void **state)
 }
 
 /* The connection is complete, and waits in the kernel. */
-static void dial(struct fixture *f, int i)
+static void connect_client(struct fixture *f, int i)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *port = strrchr(listener_name(f->listener), ':') + 1;
-    to.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
+    addr.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
     f->clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(f->clients[i] >= 0);
-    assert_int_equal(connect(f->clients[i], (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(connect(f->clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
 }
 
 /* From now on there is no descriptor but those in use, and `more`. */
-static void allow_only(struct fixture *f, int more)
+static void limit_fds(struct fixture *f, int free_fds)
 {
-    struct rlimit limit = f->before;
-    int next[1 + CLIENTS];
-    for (int i = 0; i <= more; i++)
-        assert_true((next[i] = dup(0)) >= 0);
-    for (int i = 0; i <= more; i++)
-        close(next[i]);
-    limit.rlim_cur = (rlim_t)next[more];
+    struct rlimit limit = f->saved_limit;
+    int fds[1 + CLIENTS];
+    for (int i = 0; i <= free_fds; i++)
+        assert_true((fds[i] = dup(0)) >= 0);
+    for (int i = 0; i <= free_fds; i++)
+        close(fds[i]);
+    limit.rlim_cur = (rlim_t)fds[free_fds];
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (more == 0)
+    if (free_fds == 0)
         assert_true(dup(0) < 0 && errno == EMFILE);
 }
 
-static bool turn_until(struct fixture *f, const int *count, int wanted)
+static bool run_until_count(struct fixture *f, const int *count, int expected)
 {
-    for (int i = 0; i < 2000 && *count < wanted; i++)
+    for (int i = 0; i < 2000 && *count < expected; i++)
         uv_run(&f->loop, UV_RUN_ONCE);
-    return *count == wanted;
+    return *count == expected;
 }
 
 /* Whether the other side has closed it. */
-static bool ended(int client)
+static bool is_closed_by_peer(int client)
 {
     char byte;
     return recv(client, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
-static void what_others_can_reach_is_not_loopback(void **state)
+static void only_loopback_addresses_are_loopback(void **state)
 {
     struct fixture *f = *state;
     char path[64];
@@ -157,57 +157,57 @@ static void what_others_can_reach_is_not_loopback(void **state)
     }
 }
 
-static void with_no_descriptor_left_each_is_refused_at_once(void **state)
+static void fd_exhaustion_rejects_connections(void **state)
 {
     struct fixture *f = *state;
     for (int i = 0; i < CLIENTS; i++)
-        dial(f, i);
-    allow_only(f, 0);
-    assert_true(turn_until(f, &f->refused, CLIENTS));
+        connect_client(f, i);
+    limit_fds(f, 0);
+    assert_true(run_until_count(f, &f->rejected, CLIENTS));
     assert_int_equal(f->accepted, 0);
-    assert_int_equal(f->exhausted, 1);
+    assert_int_equal(f->accept_failed, 1);
     assert_int_equal(f->error, EMFILE);
     for (int i = 0; i < CLIENTS; i++)
-        assert_true(ended(f->clients[i]));
+        assert_true(is_closed_by_peer(f->clients[i]));
 }
 
-static void the_last_descriptor_is_used_without_a_complaint(void **state)
+static void last_fd_is_used_without_error(void **state)
 {
     struct fixture *f = *state;
-    dial(f, 0);
-    dial(f, 1);
-    allow_only(f, 2);
-    assert_true(turn_until(f, &f->accepted, 2));
+    connect_client(f, 0);
+    connect_client(f, 1);
+    limit_fds(f, 2);
+    assert_true(run_until_count(f, &f->accepted, 2));
     for (int i = 0; i < 20; i++)
         uv_run(&f->loop, UV_RUN_ONCE);
-    assert_int_equal(f->refused + f->exhausted, 0);
+    assert_int_equal(f->rejected + f->accept_failed, 0);
 }
 
-static void it_goes_on_when_there_are_descriptors_again(void **state)
+static void accepting_resumes_when_fds_are_available(void **state)
 {
     struct fixture *f = *state;
-    dial(f, 0);
-    allow_only(f, 0);
-    assert_true(turn_until(f, &f->refused, 1));
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &f->before), 0);
-    dial(f, 1);
-    assert_true(turn_until(f, &f->accepted, 1));
-    dial(f, 2);
-    allow_only(f, 0);
-    assert_true(turn_until(f, &f->refused, 2));
-    assert_int_equal(f->exhausted, 1); /* of the same spell */
-    assert_false(ended(f->clients[1]));
+    connect_client(f, 0);
+    limit_fds(f, 0);
+    assert_true(run_until_count(f, &f->rejected, 1));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &f->saved_limit), 0);
+    connect_client(f, 1);
+    assert_true(run_until_count(f, &f->accepted, 1));
+    connect_client(f, 2);
+    limit_fds(f, 0);
+    assert_true(run_until_count(f, &f->rejected, 2));
+    assert_int_equal(f->accept_failed, 1); /* of the same spell */
+    assert_false(is_closed_by_peer(f->clients[1]));
 }
 
-#define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup_listener, teardown_listener)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LISTENER_TEST(what_others_can_reach_is_not_loopback),
-        LISTENER_TEST(with_no_descriptor_left_each_is_refused_at_once),
-        LISTENER_TEST(the_last_descriptor_is_used_without_a_complaint),
-        LISTENER_TEST(it_goes_on_when_there_are_descriptors_again),
+        LISTENER_TEST(only_loopback_addresses_are_loopback),
+        LISTENER_TEST(fd_exhaustion_rejects_connections),
+        LISTENER_TEST(last_fd_is_used_without_error),
+        LISTENER_TEST(accepting_resumes_when_fds_are_available),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
