@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 import contract
 import openapi_spec
 from client import Client
-from contract import steady
+from contract import without_volatile
 from schema_diff import differences
-from strategies import repair, spoiled, texts, valid
+from strategies import repair, mutated, texts, valid
 
 # What is about files is held to the contract in test_files.py, test_open_files.py and test_fs.py.
-RUNS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
-READS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
-WITH_QUERY = [o for o in RUNS if o.query_parameters()]
+POST_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
+GET_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
+WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
 
 by_operation = {"argnames": "operation", "ids": str}
 
@@ -39,49 +39,49 @@ def members(node, name):
             yield from members(value, name)
 
 
-def hurried(value):
+def has_time_limit(value):
     return any(True for name in ("timeout_seconds", "deadline_seconds") for _ in members(value, name))
 
 
-def on_files(value):
+def uses_files(value):
     """Whether it depends on what files there are."""
     names = set(openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
     names = {n for n in names if n.endswith(("_file", "_directory", "_script"))}
     return any(n in names for n in members(value, "function"))
 
 
-@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
-def test_what_fits_the_schema_is_taken(operation, client):
+@pytest.mark.parametrize(argvalues=POST_OPERATIONS, **by_operation)
+def test_schema_valid_input_is_accepted(operation, client):
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", "a" * 128, "._-9", None, "", "a" * 129, "a b"]))
     def run(body, request_id):
         openapi_spec.check_value(body, operation.body_schema(), "generated")
         response = client.post(operation.path, body, **{"X-Request-Id": request_id})
-        if not hurried(body) and not on_files(body):
+        if not has_time_limit(body) and not uses_files(body):
             assert response.status == 200, response.value
-        assert response.status in (200, 500, 504) or on_files(body) and "task" in response.value, response.value
+        assert response.status in (200, 500, 504) or uses_files(body) and "task" in response.value, response.value
         if response.status == 500:
             assert response.value["type"].endswith(":child-failed")
-        check_echo(operation, body, response.value if response.status == 200 else response.value["task"])
+        check_matches_request(operation, body, response.value if response.status == 200 else response.value["task"])
 
     run()
 
 
-def check_echo(operation, body, task):
+def check_matches_request(operation, body, task):
     """The answer is about what was asked."""
     if operation.path == "/v1/tasks":
         assert task["function"] == body["function"]
-        asked = body.get("input", {})
+        request = body.get("input", {})
     else:
-        asked = body
+        request = body
     if operation.path in ("/v1/tasks", "/v1/gather"):
         assert task["name"] == body.get("name")
     if operation.path == "/v1/tasks":
-        check_choice(body, task)
+        check_options(body, task)
     if task["result"] is not None:
-        check_result(asked, task["result"])
+        check_result(request, task["result"])
 
 
-def check_choice(options, task):
+def check_options(options, task):
     """It ran where it was to; what is divided has no pool of its own."""
     assert task["executor"] == options.get("executor", task["executor"])
     assert task["pool"] == (None if options.get("parallel", 1) > 1 else options.get("pool", task["pool"]))
@@ -94,68 +94,68 @@ def is_prime(n):
 PRIMES = list(accumulate(map(is_prime, range(20001)), initial=0))  # how many there are below each number
 
 
-def check_result(asked, result):
+def check_result(request, result):
     if "tasks" in result:
-        check_gather_result(asked, result)
+        check_gather_result(request, result)
     elif "slept_seconds" in result:
-        assert result["slept_seconds"] >= asked["seconds"]
+        assert result["slept_seconds"] >= request["seconds"]
     elif "blocked_seconds" in result:
-        assert result["blocked_seconds"] >= asked["seconds"]
+        assert result["blocked_seconds"] >= request["seconds"]
     elif "sum" in result:
-        assert int(result["sum"]) == sum(range(asked.get("from", 0), asked["n"]))
+        assert int(result["sum"]) == sum(range(request.get("from", 0), request["n"]))
     elif "count" in result:
-        assert result["count"] == max(0, PRIMES[asked["to"]] - PRIMES[asked.get("from", 0)])
+        assert result["count"] == max(0, PRIMES[request["to"]] - PRIMES[request.get("from", 0)])
     elif "addresses" in result:
         assert "127.0.0.1" in result["addresses"]
 
 
-def check_gather_result(asked, result):
-    tasks = asked.get("tasks")
+def check_gather_result(request, result):
+    tasks = request.get("tasks")
     if tasks is None:  # a map
-        tasks = [{"function": asked["function"], "input": i} for i in asked["inputs"]]
-    assert result["mode"] == asked.get("mode", "all")
-    assert result.get("quorum") == asked.get("quorum")
+        tasks = [{"function": request["function"], "input": i} for i in request["inputs"]]
+    assert result["mode"] == request.get("mode", "all")
+    assert result.get("quorum") == request.get("quorum")
     assert len(result["tasks"]) == len(tasks)
-    for spec_of, child in zip(tasks, result["tasks"]):
-        assert child["function"] == spec_of["function"] and child.get("name") == spec_of.get("name")
+    for spec, child in zip(tasks, result["tasks"]):
+        assert child["function"] == spec["function"] and child.get("name") == spec.get("name")
         if child.get("result") is not None:
-            check_result(spec_of.get("input", {}), child["result"])
+            check_result(spec.get("input", {}), child["result"])
 
 
-def check_refusal(response, slip, what):
+def check_rejection(response, mutation, what):
     """It is refused for the slip, and for nothing else."""
-    assert response.status == slip.status, (what, response.value)
+    assert response.status == mutation.status, (what, response.value)
     pointers = [e.get("pointer") for e in response.value["errors"]]
-    if slip.what.startswith("no ") and slip.status == 422:  # what is missing, or what it would have to have
-        right = all(p == slip.pointer or p.startswith(slip.pointer + "/") for p in pointers)
+    if mutation.what.startswith("no ") and mutation.status == 422:  # what is missing, or what it would have to have
+        matches = all(p == mutation.pointer or p.startswith(mutation.pointer + "/") for p in pointers)
     else:
-        right = pointers == [slip.pointer]
-    assert right, (what, slip.pointer, response.value)
+        matches = pointers == [mutation.pointer]
+    assert matches, (what, mutation.pointer, response.value)
 
 
-@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
-def test_what_does_not_fit_is_refused(operation, client):
+@pytest.mark.parametrize(argvalues=POST_OPERATIONS, **by_operation)
+def test_mutated_input_is_rejected(operation, client):
     @given(st.data())
     def run(data):
         body = data.draw(valid(operation.body_schema()))
-        slips = st.sampled_from(spoiled(operation.body_schema(), body))
-        for slip in data.draw(st.lists(slips, min_size=1, max_size=8)):
-            check_refusal(client.post(operation.path, slip.value), slip, (slip.what, slip.value))
+        mutations = st.sampled_from(mutated(operation.body_schema(), body))
+        for mutation in data.draw(st.lists(mutations, min_size=1, max_size=8)):
+            check_rejection(client.post(operation.path, mutation.value), mutation, (mutation.what, mutation.value))
 
     run()
 
 
-@pytest.mark.parametrize(argvalues=RUNS, **by_operation)
-def test_every_slip_in_the_examples_is_refused(operation, client):
+@pytest.mark.parametrize(argvalues=POST_OPERATIONS, **by_operation)
+def test_mutated_examples_are_rejected(operation, client):
     for name, body in operation.request_examples().items():
-        for slip in spoiled(operation.body_schema(), body):
-            check_refusal(client.post(operation.path, slip.value), slip, (name, slip.what))
+        for mutation in mutated(operation.body_schema(), body):
+            check_rejection(client.post(operation.path, mutation.value), mutation, (name, mutation.what))
 
 
 @pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
 @settings(max_examples=100)
 @given(data=st.data())
-def test_options_in_the_query_are_taken(operation, server, data):
+def test_query_options_are_applied(operation, server, data):
     body = list(operation.request_examples().values())[-1]  # the one that takes no time
     known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
     options = repair(None, data.draw(st.fixed_dictionaries({}, optional=known)))
@@ -165,11 +165,11 @@ def test_options_in_the_query_are_taken(operation, server, data):
         response = client.post(f"{operation.path}?{query}", body)
     task = response.value if response.status == 200 else response.value["task"]
     assert task["name"] == options.get("name")
-    check_choice(options, task)
-    assert response.status == 200 or (response.status == 504 and hurried(options))
+    check_options(options, task)
+    assert response.status == 200 or (response.status == 504 and has_time_limit(options))
 
 
-BAD_OPTIONS = [
+INVALID_OPTIONS = [
     ("name=", "name"), ("name", "name"), ("name=" + "x" * 129, "name"), ("name=" + "%C3%A9" * 65, "name"),
     ("name=a%00b", "name"), ("name=%FF", "name"), ("name=%C0%80", "name"), ("name=%ED%A0%80", "name"),
     ("name=%4", "name"), ("name=%zz", "name"), ("name=a&name=b", "name"), ("name=a&name=a", "name"),
@@ -192,24 +192,24 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("query, parameter", BAD_OPTIONS)
+@pytest.mark.parametrize("query, parameter", INVALID_OPTIONS)
 @pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
-def test_bad_options_in_the_query_are_refused(operation, query, parameter, client):
+def test_invalid_query_options_are_rejected(operation, query, parameter, client):
     body = next(iter(operation.request_examples().values()))
     response = client.post(f"{operation.path}?{query}", body)
     assert response.status == 422, response.value
     assert [e.get("parameter") for e in response.value["errors"]] == [parameter]
 
 
-MISFITS = [  # options that are right by themselves
-    ("executor=loop", "executor", contract.POOLED), ("executor=threads", "executor", ("loop",)),
-    ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", contract.POOLED),
+UNSUPPORTED_OPTIONS = [  # options that are right by themselves
+    ("executor=loop", "executor", contract.POOL_EXECUTORS), ("executor=threads", "executor", ("loop",)),
+    ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", contract.POOL_EXECUTORS),
     ("pool=default", "pool", ("loop", "processes"))]
 
 
-@pytest.mark.parametrize("query, parameter, executors", MISFITS)
+@pytest.mark.parametrize("query, parameter, executors", UNSUPPORTED_OPTIONS)
 @pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
-def test_options_that_do_not_suit_the_function_are_refused(operation, query, parameter, executors, client):
+def test_options_unsupported_by_function_are_rejected(operation, query, parameter, executors, client):
     function = client.get("/v1/functions/" + operation.path.rsplit("/", 1)[1]).value
     body = next(iter(operation.request_examples().values()))
     if function["executor"] in executors:
@@ -222,44 +222,44 @@ def test_options_that_do_not_suit_the_function_are_refused(operation, query, par
 
 
 @pytest.mark.parametrize(argvalues=openapi_spec.OPERATIONS, **by_operation)
-def test_unknown_parameters_are_refused(operation, client):
+def test_unknown_query_parameters_are_rejected(operation, client):
     body = next(iter(operation.request_examples().values()), None)
-    response = client.ask(operation.method, operation.example_target() + "?no_such_parameter=1",
+    response = client.fetch(operation.method, operation.example_target() + "?no_such_parameter=1",
                           body and json.dumps(body).encode())
     assert response.status == 422
     assert [e.get("parameter") for e in response.value["errors"]] == ["no_such_parameter"]
 
 
-@pytest.mark.parametrize("operation, name", [(o, name) for o in RUNS for name in o.request_examples()], ids=str)
-def test_examples_are_answered_as_documented(operation, name, client):
+@pytest.mark.parametrize("operation, name", [(o, name) for o in POST_OPERATIONS for name in o.request_examples()], ids=str)
+def test_request_examples_return_documented_responses(operation, name, client):
     response = client.post(operation.path, operation.request_examples()[name])
     status, value = operation.response_examples().get(name, (200, None))
     assert response.status == status, response.value
-    assert value is None or steady(response.value) == steady(value)
+    assert value is None or without_volatile(response.value) == without_volatile(value)
 
 
-@pytest.mark.parametrize(argvalues=READS, **by_operation)
-def test_reads_are_answered_as_documented(operation, client):
+@pytest.mark.parametrize(argvalues=GET_OPERATIONS, **by_operation)
+def test_get_returns_documented_response(operation, client):
     response = client.get(operation.example_target())
     assert response.status == 200
     for status, value in operation.response_examples().values():
         if status == 200:
-            assert same_kind(response.value, value)
-    head = client.ask("HEAD", operation.example_target())
-    drop = {"date", "x-request-id"}
+            assert matches_example(response.value, value)
+    head = client.fetch("HEAD", operation.example_target())
+    ignored = {"date", "x-request-id"}
     if operation.path == "/v1/pools":  # it has ages, of so many digits
-        drop.add("content-length")
-    assert [h for h in head.headers if h[0].lower() not in drop] == [
-        h for h in response.headers if h[0].lower() not in drop]
+        ignored.add("content-length")
+    assert [h for h in head.headers if h[0].lower() not in ignored] == [
+        h for h in response.headers if h[0].lower() not in ignored]
 
 
-def same_kind(value, example):
+def matches_example(value, example):
     """The example is the very answer; schemas are compared elsewhere, more closely, and pools have their own tests."""
-    def without(node):
+    def without_payload(node):
         return {k: v for k, v in node.items() if k not in ("input", "result")}
     if "pools" in value:
         return [set(p) for p in value["pools"]] == [set(p) for p in example["pools"]]
-    return without(value) == without(example)
+    return without_payload(value) == without_payload(example)
 
 
 # A request for each documented problem that no example of a request brings about: {answer: {example: request}}.
@@ -283,36 +283,36 @@ PROBLEMS = {
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
 # Brought about elsewhere: by examples of requests, by a server of another configuration, or not at all on purpose.
-ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "Timeout",
+TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "Timeout",
              "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
 # What is about files, in test_files.py.
-ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
+TESTED_ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
               "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed", "HandleNotFound", "FileMethodNotFound", "Gone",
               "TooManyOpenFiles", "TooManyStreams", "UnsupportedPath"}
 
 
-def test_every_documented_problem_is_provoked():
-    assert set(openapi_spec.DOCUMENT["components"]["responses"]) == set(PROBLEMS) | ELSEWHERE
+def test_every_documented_problem_has_a_test():
+    assert set(openapi_spec.DOCUMENT["components"]["responses"]) == set(PROBLEMS) | TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_problems_are_as_documented(name, client):
+def test_problems_match_documented_examples(name, client):
     response = openapi_spec.DOCUMENT["components"]["responses"][name]
     examples = response["content"]["application/problem+json"]["examples"]
     assert set(examples) == set(PROBLEMS[name])
     for example, (method, target, body, headers) in PROBLEMS[name].items():
-        value = client.ask(method, target, body, headers).value
-        assert steady(value) == steady(examples[example]["value"])
+        value = client.fetch(method, target, body, headers).value
+        assert without_volatile(value) == without_volatile(examples[example]["value"])
 
 
-def says_more(difference):
+def is_allowed_difference(difference):
     """The catalogue leaves open what belongs to which function, and knows bounds that mean nothing in a result."""
-    open_in_the_catalogue = re.match(r"/(tasks|parts|results)/items/(result|error/code)/type is only", difference)
-    return open_in_the_catalogue or any(
+    is_function_dependent = re.match(r"/(tasks|parts|results)/items/(result|error/code)/type is only", difference)
+    return is_function_dependent or any(
         words in difference for words in ("only in the second", "/maximum is only", "/maxItems is only"))
 
 
-def test_functions_have_the_documented_schemas(client):
+def test_function_schemas_match_openapi(client):
     functions = client.get("/v1/functions").value["functions"]
     names = [f["name"] for f in functions]
     assert names == sorted(names) == openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
@@ -324,35 +324,35 @@ def test_functions_have_the_documented_schemas(client):
         assert not found, f"{function['name']}'s input: " + "; ".join(found)
         result = {"Map": "Gather"}.get(title, title) + "Result"
         found = differences(function["result"], function["result"], openapi_spec.schema(result), openapi_spec.DOCUMENT)
-        found = [f for f in found if not says_more(f)]
+        found = [f for f in found if not is_allowed_difference(f)]
         assert not found, f"{function['name']}'s result: " + "; ".join(found)
         for kind in ("input", "result"):
             jsonschema.Draft202012Validator.check_schema(function[kind])
 
 
-def test_the_schemas_in_the_catalogue_stand_by_themselves(client):
+def test_function_schemas_are_self_contained(client):
     """A client validates with them alone, without openapi.yaml."""
     schemas = client.get("/v1/functions/gather").value
-    task = next(o for o in RUNS if o.path == "/v1/gather").request_examples()["nested"]
-    asked = {k: v for k, v in task.items() if k != "deadline_seconds"}
-    jsonschema.Draft202012Validator(schemas["input"]).validate(asked)
-    wrong = {"tasks": [{"function": "sleep", "input": {}}]}
-    assert not jsonschema.Draft202012Validator(schemas["input"]).is_valid(wrong)
+    task = next(o for o in POST_OPERATIONS if o.path == "/v1/gather").request_examples()["nested"]
+    request = {k: v for k, v in task.items() if k != "deadline_seconds"}
+    jsonschema.Draft202012Validator(schemas["input"]).validate(request)
+    invalid = {"tasks": [{"function": "sleep", "input": {}}]}
+    assert not jsonschema.Draft202012Validator(schemas["input"]).is_valid(invalid)
     jsonschema.Draft202012Validator(schemas["result"]).validate(client.post("/v1/gather", task).value["result"])
 
 
-def test_there_is_no_other_function(client):
+def test_unknown_function_returns_404(client):
     for name in ("nothing", "Sleep", "sleep%20", "sleep%2F", "%C3%A9", "a" * 300):
         assert client.get(f"/v1/functions/{name}").status == 404
         assert client.post(f"/v1/run/{name}", {}).status == 404
 
 
-def test_limits_have_the_documented_defaults(client):
-    documented = next(o for o in READS if o.path == "/v1/limits").response_examples()["defaults"][1]
+def test_default_limits_match_documentation(client):
+    documented = next(o for o in GET_OPERATIONS if o.path == "/v1/limits").response_examples()["defaults"][1]
     assert client.get("/v1/limits").value == documented
 
 
-def test_schemas_name_the_limits(client):
+def test_schema_bounds_match_default_limits(client):
     """Where the contract has a default limit as a number, it is the limit's own."""
     limits, schemas = client.get("/v1/limits").value, openapi_spec.DOCUMENT["components"]["schemas"]
     assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
@@ -360,12 +360,12 @@ def test_schemas_name_the_limits(client):
     assert schemas["DeadlineSeconds"]["maximum"] == limits["max_deadline_seconds"]
 
 
-def test_the_contract_itself_is_served(client):
+def test_openapi_document_is_served(client):
     assert client.get("/openapi.yaml").body == openapi_spec.FILE.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_line_to_paste_works(server):
+def test_quickstart_command_works(server):
     """The description opens with a command for a shell."""
     lines = openapi_spec.DOCUMENT["info"]["description"].split("\n")
     command = "\n".join(line for line in lines if line.startswith("    "))
@@ -378,9 +378,9 @@ def test_the_line_to_paste_works(server):
     assert 2 <= task["duration_seconds"] < task["result"]["serial_seconds"]
 
 
-def test_catalogues_follow_the_configuration(start):
-    own = start("--max-gather-children", "7", "--max-timeout-seconds", "12.5", "--default-timeout-seconds", "2")
-    with Client(own.urls()[0]) as client:
+def test_limits_and_schemas_reflect_configuration(start):
+    server = start("--max-gather-children", "7", "--max-timeout-seconds", "12.5", "--default-timeout-seconds", "2")
+    with Client(server.urls()[0]) as client:
         limits = client.get("/v1/limits").value
         schema = client.get("/v1/functions/gather").value["input"]
     assert (limits["max_gather_children"], limits["max_timeout_seconds"]) == (7, 12.5)
@@ -393,12 +393,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", 
 
 
 @pytest.mark.parametrize("path", openapi_spec.DOCUMENT["paths"])
-def test_other_methods_are_refused(path, client):
+def test_undocumented_methods_return_405(path, client):
     operations = [o for o in openapi_spec.OPERATIONS if o.path == path]
     allowed = {o.method for o in operations} | ({"HEAD"} if "GET" in [o.method for o in operations] else set())
     for method in METHODS:
         if method not in allowed:
-            response = client.ask(method, operations[0].example_target())
+            response = client.fetch(method, operations[0].example_target())
             assert response.status == 405, (method, response.status)
             assert set(response.header("allow").split(", ")) == allowed
 
@@ -407,24 +407,24 @@ def test_other_methods_are_refused(path, client):
                                   "/v1/run", "/v1/run/", "/v1/functions/", "/v1/functions/sleep/x", "/livez/",
                                   "/openapi.yml", "/v1/tasks/01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", "/metrics",
                                   "/v1/%67ather/x", "/a" * 500])
-def test_other_paths_are_unknown(path, client):
+def test_unknown_paths_return_404(path, client):
     for method in ("GET", "POST", "DELETE"):
-        assert client.ask(method, path).value["type"] == "urn:gatherd:error:not-found"
-    assert client.ask("HEAD", path).status == 404
+        assert client.fetch(method, path).value["type"] == "urn:gatherd:error:not-found"
+    assert client.fetch("HEAD", path).status == 404
 
 
-def test_percent_encoded_paths_are_the_same_paths(client):
+def test_percent_encoded_paths_are_equivalent(client):
     assert client.get("/v1/%66unctions/sl%65ep").value["name"] == "sleep"
     assert client.post("/v1/%67ather", {"tasks": []}).status == 200
 
 
-def test_each_error_title_is_the_tables(client):
+def test_error_title_matches_error_table(client):
     """The judge compares all titles; here is one that surely comes."""
     assert client.get("/nothing").value["title"] == contract.ERRORS["not_found"][1]
 
 
 @given(name=texts(1, 128))
-def test_names_come_back_as_they_were(server, name):
+def test_task_name_is_returned_unchanged(server, name):
     with Client(server.urls()[0]) as client:
         task = client.post("/v1/tasks", {"function": "sleep", "input": {"seconds": 0}, "name": name}).value
     assert task["name"] == name

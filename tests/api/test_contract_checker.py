@@ -9,7 +9,7 @@ import contract
 import openapi_spec
 from client import Response
 from schema_diff import differences
-from strategies import spoiled
+from strategies import mutated
 
 
 def example(path, method, name):
@@ -18,7 +18,7 @@ def example(path, method, name):
     return status, copy.deepcopy(value)
 
 
-def answer(value, status=200, media_type="application/json", **headers):
+def make_response(value, status=200, media_type="application/json", **headers):
     fields = {"Content_Type": media_type, "X_Request_Id": "r1", "Server_Timing": timing(value), **headers}
     body = value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
     return Response(status, [(n.replace("_", "-"), v) for n, v in fields.items() if v is not None], body)
@@ -49,63 +49,63 @@ def problem(status=422, code="invalid", **members):
             "errors": [{"pointer": "/tasks", "detail": "is required"}], **members}
 
 
-def refusal(value, **headers):
-    return answer(value, value["status"], "application/problem+json", **headers)
+def problem_response(value, **headers):
+    return make_response(value, value["status"], "application/problem+json", **headers)
 
 
-def test_the_examples_are_right():
-    check(answer(pair()))
-    check(answer(first()))
-    check(refusal(problem()))
-    check(answer({"status": "live"}), "GET", "/livez")
+def test_valid_responses_pass():
+    check(make_response(pair()))
+    check(make_response(first()))
+    check(problem_response(problem()))
+    check(make_response({"status": "live"}), "GET", "/livez")
 
 
-WRONG = {
-    "status that is not documented": lambda: answer(pair(), 201),
-    "no request id": lambda: answer(pair(), X_Request_Id=None),
-    "bad request id": lambda: answer(pair(), X_Request_Id="a b"),
-    "no timing": lambda: answer(pair(), Server_Timing=None),
-    "timing of another task": lambda: answer(pair(), Server_Timing="queue;dur=0.028, run;dur=7.000"),
-    "header nobody knows": lambda: answer(pair(), X_Powered_By="C"),
-    "media type": lambda: answer(pair(), media_type="text/html"),
-    "no newline": lambda: answer(json.dumps(pair()).encode(), Server_Timing=timing(pair())),
-    "two lines": lambda: answer(json.dumps(pair(), indent=1).encode() + b"\n", Server_Timing=timing(pair())),
-    "not JSON": lambda: answer(b"{'a': 1}\n", Server_Timing=timing(pair())),
-    "a member twice": lambda: answer(json.dumps(pair()).replace('"name": null', '"name": null, "name": null', 1)
+INVALID_RESPONSES = {
+    "status that is not documented": lambda: make_response(pair(), 201),
+    "no request id": lambda: make_response(pair(), X_Request_Id=None),
+    "bad request id": lambda: make_response(pair(), X_Request_Id="a b"),
+    "no timing": lambda: make_response(pair(), Server_Timing=None),
+    "timing of another task": lambda: make_response(pair(), Server_Timing="queue;dur=0.028, run;dur=7.000"),
+    "header nobody knows": lambda: make_response(pair(), X_Powered_By="C"),
+    "media type": lambda: make_response(pair(), media_type="text/html"),
+    "no newline": lambda: make_response(json.dumps(pair()).encode(), Server_Timing=timing(pair())),
+    "two lines": lambda: make_response(json.dumps(pair(), indent=1).encode() + b"\n", Server_Timing=timing(pair())),
+    "not JSON": lambda: make_response(b"{'a': 1}\n", Server_Timing=timing(pair())),
+    "a member twice": lambda: make_response(json.dumps(pair()).replace('"name": null', '"name": null, "name": null', 1)
                                      .encode() + b"\n", Server_Timing=timing(pair())),
-    "problem without a pointer": lambda: refusal(problem(errors=[{"detail": "is required"}])),
-    "problem without errors": lambda: refusal({k: v for k, v in problem().items() if k != "errors"}),
-    "problem of another status": lambda: refusal(problem(status=400)),
-    "title of another error": lambda: refusal(problem(title="Oh")),
-    "another request's problem": lambda: refusal(problem(instance="urn:gatherd:request:r2")),
-    "unknown error": lambda: refusal(problem(type="urn:gatherd:error:oh")),
-    "503 without Retry-After": lambda: refusal(problem(503, "shutting_down")),
-    "limit without its name": lambda: refusal(problem(422, "limit_exceeded")),
-    "JSON error without a place": lambda: refusal(problem(400, "malformed_json")),
+    "problem without a pointer": lambda: problem_response(problem(errors=[{"detail": "is required"}])),
+    "problem without errors": lambda: problem_response({k: v for k, v in problem().items() if k != "errors"}),
+    "problem of another status": lambda: problem_response(problem(status=400)),
+    "title of another error": lambda: problem_response(problem(title="Oh")),
+    "another request's problem": lambda: problem_response(problem(instance="urn:gatherd:request:r2")),
+    "unknown error": lambda: problem_response(problem(type="urn:gatherd:error:oh")),
+    "503 without Retry-After": lambda: problem_response(problem(503, "shutting_down")),
+    "limit without its name": lambda: problem_response(problem(422, "limit_exceeded")),
+    "JSON error without a place": lambda: problem_response(problem(400, "malformed_json")),
 }
 
 
-def everywhere():
+def all_executors():
     """A sum in a worker, beside the parts of one and a block in a thread, as children."""
     worker = {"user_seconds": 0.1, "system_seconds": 0, "worker_peak_rss_bytes": 4489216}
     child = {"function": "sum", "executor": "processes", "pool": "processes", "state": "succeeded",
              "result": {"sum": 10}, "pid": 4712, "tid": 4712, "queued_seconds": 0, "duration_seconds": 0.1,
              "usage": worker}
     parts = [{**child, "index": i, "result": {"sum": n}} for i, n in enumerate((1, 9))]
-    divided = {**child, "index": 1, "pid": 4711, "tid": 4711, "result": {"sum": 10, "parts": parts}}
-    del divided["pool"], divided["usage"]
+    parallel = {**child, "index": 1, "pid": 4711, "tid": 4711, "result": {"sum": 10, "parts": parts}}
+    del parallel["pool"], parallel["usage"]
     block = {**child, "index": 2, "function": "block", "executor": "threads", "pool": "default", "pid": 4711,
              "tid": 4715, "result": {"blocked_seconds": 0.1}, "usage": {"user_seconds": 0, "system_seconds": 0}}
-    died = {**child, "index": 3, "state": "failed",
+    crashed = {**child, "index": 3, "state": "failed",
             "error": {"code": "worker_crashed", "status": 500, "detail": "x", "exit_signal": 9}}
-    del died["result"], died["usage"]
-    left = {**block, "index": 4, "state": "canceled", "cancel": {"reason": "sibling", "effect": "abandoned"},
+    del crashed["result"], crashed["usage"]
+    abandoned = {**block, "index": 4, "state": "canceled", "cancel": {"reason": "sibling", "effect": "abandoned"},
             "error": {"code": "canceled", "status": 409, "detail": "x"}}
-    del left["result"], left["usage"]
+    del abandoned["result"], abandoned["usage"]
     value = pair()
     value["result"].update(mode="all_settled", serial_seconds=0.5, counts={"total": 5, "succeeded": 3, "failed": 1,
                                                                           "canceled": 1},
-                           tasks=copy.deepcopy([{**child, "index": 0}, divided, block, died, left]))
+                           tasks=copy.deepcopy([{**child, "index": 0}, parallel, block, crashed, abandoned]))
     return value
 
 
@@ -113,25 +113,25 @@ def pool_list():
     return example("/v1/pools", "GET", "idle")[1]
 
 
-def test_the_other_examples_are_right():
-    check(answer(everywhere()))
-    check(answer(pool_list()), "GET", "/v1/pools")
-    check(refusal(problem(503, "pool_full", pool="default"), Retry_After="1"))
+def test_valid_executor_and_pool_responses_pass():
+    check(make_response(all_executors()))
+    check(make_response(pool_list()), "GET", "/v1/pools")
+    check(problem_response(problem(503, "pool_full", pool="default"), Retry_After="1"))
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_wrong_answers_are_found(what):
+@pytest.mark.parametrize("what", INVALID_RESPONSES)
+def test_invalid_responses_are_detected(what):
     with pytest.raises(AssertionError):
-        check(WRONG[what]())
+        check(INVALID_RESPONSES[what]())
 
 
-def spoil(change, make=pair):
+def mutated_response(change, make=pair):
     value = make()
     change(value)
-    return answer(value)
+    return make_response(value)
 
 
-WRONG_TASKS = {
+INVALID_TASKS = {
     "member missing": lambda t: t.pop("cancel"),
     "member added": lambda t: t.update(links=[]),
     "not done": lambda t: t.update(done=False),
@@ -153,7 +153,7 @@ WRONG_TASKS = {
     "child outlasts": lambda t: t["result"]["tasks"][0].update(duration_seconds=3),
     "slept longer than it ran": lambda t: t["result"]["tasks"][0]["result"].update(slept_seconds=1.1),
 }
-WRONG_CANCELS = {
+INVALID_CANCELS = {
     "loser wins": lambda t: t["result"].update(winner=0),
     "prevented, though it ran": lambda t: t["result"]["tasks"][0]["cancel"].update(effect="prevented"),
     "canceled by nobody": lambda t: t["result"]["tasks"][0].pop("cancel"),
@@ -161,19 +161,19 @@ WRONG_CANCELS = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG_TASKS)
-def test_wrong_tasks_are_found(what):
+@pytest.mark.parametrize("what", INVALID_TASKS)
+def test_invalid_tasks_are_detected(what):
     with pytest.raises((AssertionError, TypeError)):
-        check(spoil(WRONG_TASKS[what]))
+        check(mutated_response(INVALID_TASKS[what]))
 
 
-@pytest.mark.parametrize("what", WRONG_CANCELS)
-def test_wrong_cancels_are_found(what):
+@pytest.mark.parametrize("what", INVALID_CANCELS)
+def test_invalid_cancels_are_detected(what):
     with pytest.raises((AssertionError, TypeError)):
-        check(spoil(WRONG_CANCELS[what], first))
+        check(mutated_response(INVALID_CANCELS[what], first))
 
 
-WRONG_PLACES = {
+INVALID_EXECUTOR_MEMBERS = {
     "no pool": lambda c: c[0].pop("pool"),
     "pool of threads": lambda c: c[0].update(pool="default"),
     "a worker's other thread": lambda c: c[0].update(tid=4713),
@@ -194,7 +194,7 @@ WRONG_PLACES = {
     "a thread stopped": lambda c: c[4]["cancel"].update(effect="stopped"),
     "usage of one that was abandoned": lambda c: c[4].update(usage=c[2]["usage"]),
 }
-WRONG_POOLS = {
+INVALID_POOLS = {
     "no default": lambda p: p[0].update(name="other"),
     "a name twice": lambda p: p[-1].update(name="default"),
     "busier than large": lambda p: p[0].update(busy=7),
@@ -206,46 +206,46 @@ WRONG_POOLS = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG_PLACES)
-def test_wrong_places_are_found(what):
+@pytest.mark.parametrize("what", INVALID_EXECUTOR_MEMBERS)
+def test_invalid_executor_members_are_detected(what):
     with pytest.raises((AssertionError, KeyError)):
-        check(spoil(lambda task: WRONG_PLACES[what](task["result"]["tasks"]), everywhere))
+        check(mutated_response(lambda task: INVALID_EXECUTOR_MEMBERS[what](task["result"]["tasks"]), all_executors))
 
 
-@pytest.mark.parametrize("what", WRONG_POOLS)
-def test_wrong_pools_are_found(what):
+@pytest.mark.parametrize("what", INVALID_POOLS)
+def test_invalid_pools_are_detected(what):
     value = pool_list()
-    WRONG_POOLS[what](value["pools"])
+    INVALID_POOLS[what](value["pools"])
     with pytest.raises(AssertionError):
-        check(answer(value), "GET", "/v1/pools")
+        check(make_response(value), "GET", "/v1/pools")
 
 
 @pytest.mark.parametrize("wrong", [problem(503, "pool_full"), problem(503, "too_many_tasks", pool="default")])
-def test_the_pool_is_named_where_it_is_full_and_only_there(wrong):
+def test_pool_member_requires_pool_full(wrong):
     with pytest.raises(AssertionError):
-        check(refusal(wrong, Retry_After="1"))
+        check(problem_response(wrong, Retry_After="1"))
 
 
-def test_a_shared_answer_is_judged_too():
-    check(refusal(problem(405, "method_not_allowed"), Allow="POST"), "GET")
-    check(refusal(problem(404, "not_found")), "GET", "/nothing")
+def test_shared_error_responses_are_checked():
+    check(problem_response(problem(405, "method_not_allowed"), Allow="POST"), "GET")
+    check(problem_response(problem(404, "not_found")), "GET", "/nothing")
     with pytest.raises(AssertionError):
-        check(refusal(problem(405, "method_not_allowed")), "GET")
+        check(problem_response(problem(405, "method_not_allowed")), "GET")
     with pytest.raises(AssertionError):
-        check(answer({"status": "live"}), "GET", "/nothing")
+        check(make_response({"status": "live"}), "GET", "/nothing")
 
 
-def test_slips_are_slips():
+def test_mutations_violate_schema():
     body = {"tasks": [{"function": "sleep", "input": {"seconds": 1}, "name": "a"}], "mode": "all",
             "max_concurrency": 1}
-    slips = spoiled(openapi_spec.schema("GatherRequest"), body)
-    assert len(slips) > 60
-    for slip in slips:
-        assert slip.what in ("a NUL", "too many bytes") or not openapi_spec.validator(openapi_spec.schema("GatherRequest")).is_valid(
-            slip.value), slip
+    mutations = mutated(openapi_spec.schema("GatherRequest"), body)
+    assert len(mutations) > 60
+    for mutation in mutations:
+        assert mutation.what in ("a NUL", "too many bytes") or not openapi_spec.validator(openapi_spec.schema("GatherRequest")).is_valid(
+            mutation.value), mutation
 
 
-def test_schemas_that_differ_are_found():
+def test_schema_differences_are_detected():
     name, root = openapi_spec.schema("GatherInput"), openapi_spec.DOCUMENT
     assert not differences(name, root, copy.deepcopy(name), copy.deepcopy(root))
     for change in (

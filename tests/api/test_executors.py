@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from client import Client
 from processes import children, threads
 from server import RELEASE, wait_until
-from task_requests import ENDLESS, LONG, Background, gather, pools, post, task, workers
+from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, task, workers
 
-EXACT = 2 ** 53  # integers beyond are rendered as strings
+MAX_EXACT_INTEGER = 2 ** 53  # integers beyond are rendered as strings
 PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 168, 10 ** 4: 1229, 10 ** 5: 9592,
                 10 ** 6: 78498, 10 ** 7: 664579}
 
 
-def attempts(count, measure):
+def retry(count, measure):
     """Runs a measurement of time until it is as it should be: the machine has other things to do, too."""
-    for left in reversed(range(count)):
+    for remaining in reversed(range(count)):
         try:
             return measure()
         except AssertionError:
-            if left == 0:
+            if remaining == 0:
                 raise
 
 
@@ -48,12 +48,12 @@ class Probe(threading.Thread):
 
     def __init__(self, url):
         super().__init__()
-        self.url, self.slowest, self.count, self.over = url, 0, 0, threading.Event()
+        self.url, self.slowest, self.count, self.stop_event = url, 0, 0, threading.Event()
 
     def run(self):
         with Client(self.url) as client:
             client.connect()
-            while not self.over.wait(0.01):
+            while not self.stop_event.wait(0.01):
                 since = time.monotonic()
                 assert client.get("/livez").status == 200
                 self.slowest = max(self.slowest, time.monotonic() - since)
@@ -61,90 +61,90 @@ class Probe(threading.Thread):
 
 
 @pytest.mark.release
-def test_what_blocks_runs_beside_what_waits_and_holds_up_nobody(server):
+def test_blocking_task_does_not_delay_event_loop(server):
     def measure():
         probe = Probe(server.urls()[0])
         probe.start()
         since = time.monotonic()
         response = post(server.urls()[0], "/v1/gather", gather(task("block", seconds=3), task("sleep", seconds=1)))
-        took = time.monotonic() - since
-        probe.over.set()
+        elapsed = time.monotonic() - since
+        probe.stop_event.set()
         probe.join()
-        assert response.status == 200 and 3.0 <= took <= 3.2, took
+        assert response.status == 200 and 3.0 <= elapsed <= 3.2, elapsed
         assert probe.count > 150 and probe.slowest <= 0.05, (probe.count, probe.slowest)
 
-    attempts(3, measure)
+    retry(3, measure)
 
 
 @pytest.mark.release
-def test_what_computes_holds_up_nobody(server):
+def test_cpu_bound_task_does_not_delay_event_loop(server):
     def measure():
         probe = Probe(server.urls()[0])
         probe.start()
         response = post(server.urls()[0], "/v1/run/primes", {"to": 2 * 10 ** 9})
-        probe.over.set()
+        probe.stop_event.set()
         probe.join()
         assert response.value["result"]["count"] == 98222287
         assert probe.count > 20 and probe.slowest <= 0.05, (probe.count, probe.slowest)
 
-    attempts(3, measure)
+    retry(3, measure)
 
 
-def test_a_block_is_never_too_short(run):
+def test_block_lasts_at_least_requested_time(run):
     for seconds in (0, 1e-9, 0.001, 0.0123456789, 0.1):
         done = run("block", seconds=seconds)
         assert seconds <= done["result"]["blocked_seconds"] <= done["duration_seconds"]
         assert (done["executor"], done["pool"]) == ("threads", "default")
 
 
-def test_five_threads_are_five_threads(start):
-    own = start("--threads", "5")
-    done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
+def test_pool_of_five_runs_five_threads(start):
+    server = start("--threads", "5")
+    done = post(server.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
     tasks = done["result"]["tasks"]
-    assert {c["pid"] for c in tasks} == {own.pid}
+    assert {c["pid"] for c in tasks} == {server.pid}
     tids = {c["tid"] for c in tasks}
-    assert len(tids) == 5 and own.pid not in tids
-    names = threads(own.pid)
+    assert len(tids) == 5 and server.pid not in tids
+    names = threads(server.pid)
     assert {names[tid] for tid in tids} == {"gd-default"}
     if RELEASE:  # ThreadSanitizer has a thread of its own
-        assert set(names) == tids | {own.pid}, "and no others"
+        assert set(names) == tids | {server.pid}, "and no others"
     starts = sorted(c["queued_seconds"] for c in tasks)
     assert starts[4] < 0.5 <= starts[5], "five at once, and five when those had ended"
 
 
 @pytest.mark.release
-def test_ten_blocks_on_five_threads_take_two_rounds(start):
-    own = start("--threads", "5")
+def test_ten_blocks_on_five_threads_run_in_two_batches(start):
+    server = start("--threads", "5")
 
     def measure():
         since = time.monotonic()
-        done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
-        took = time.monotonic() - since
-        assert 1.0 <= took <= 1.2, took
+        done = post(server.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.5)] * 10)).value
+        elapsed = time.monotonic() - since
+        assert 1.0 <= elapsed <= 1.2, elapsed
         assert len({c["tid"] for c in done["result"]["tasks"]}) == 5
 
-    attempts(3, measure)
+    retry(3, measure)
 
 
-def test_a_full_pool_does_not_delay_another(start):
-    own = start("--threads", "default=1,reports=1")
-    url = own.urls()[0]
+def test_full_pool_does_not_delay_other_pool(start):
+    server = start("--threads", "default=1,reports=1")
+    url = server.urls()[0]
     with Background(url) as background:
         full = [background.post("/v1/run/block", {"seconds": 1}) for _ in range(3)]
         wait_until(lambda: pools(url)["default"]["queued"] == 2, "a queue")
         since = time.monotonic()
         done = post(url, "/v1/run/block?pool=reports", {"seconds": 0.05}).value
-        took = time.monotonic() - since
-        assert done["pool"] == "reports" and threads(own.pid)[done["tid"]] == "gd-reports"
+        elapsed = time.monotonic() - since
+        assert done["pool"] == "reports" and threads(server.pid)[done["tid"]] == "gd-reports"
         assert done["queued_seconds"] < (0.05 if RELEASE else 0.5)
-        assert took < (0.2 if RELEASE else 1)
+        assert elapsed < (0.2 if RELEASE else 1)
         waited = [f.result().value["queued_seconds"] for f in full]
     assert sorted(waited)[1] >= 0.9 and sorted(waited)[2] >= 1.9
 
 
-def test_a_pool_serves_in_the_order_of_arrival(start):
-    own = start("--threads", "1")
-    done = post(own.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.01)] * 20)).value
+def test_pool_queue_is_fifo(start):
+    server = start("--threads", "1")
+    done = post(server.urls()[0], "/v1/gather", gather(*[task("block", seconds=0.01)] * 20)).value
     starts = [c["queued_seconds"] for c in done["result"]["tasks"]]
     assert starts == sorted(starts)
     assert done["duration_seconds"] >= done["result"]["serial_seconds"] - 1e-6
@@ -152,22 +152,22 @@ def test_a_pool_serves_in_the_order_of_arrival(start):
 
 # -- processes -----------------------------------------------------------------------------------
 
-def test_a_sum_is_computed_in_a_worker(run, server):
+def test_sum_runs_in_worker_process(run, server):
     done = run("sum", n=5000)
     assert done["result"] == {"sum": 12497500}
     assert done["pid"] != server.pid and done["pid"] in workers(server.urls()[0])
     assert set(workers(server.urls()[0])) == set(children(server.pid))
 
 
-def test_two_sums_at_once_are_in_two_workers(start):
-    own = start("--processes", "2")
-    done = post(own.urls()[0], "/v1/gather", gather(*[task("sum", n=10 ** 8)] * 2)).value
-    assert {c["pid"] for c in done["result"]["tasks"]} == set(workers(own.urls()[0]))
+def test_concurrent_sums_use_two_workers(start):
+    server = start("--processes", "2")
+    done = post(server.urls()[0], "/v1/gather", gather(*[task("sum", n=10 ** 8)] * 2)).value
+    assert {c["pid"] for c in done["result"]["tasks"]} == set(workers(server.urls()[0]))
     assert [c["result"]["sum"] for c in done["result"]["tasks"]] == [4999999950000000] * 2
 
 
 @pytest.mark.parametrize("query", ["", "executor=threads", "parallel=2", "parallel=64", "executor=threads&parallel=3"])
-def test_primes_are_counted_right(query, run):
+def test_primes_count_matches_known_values(query, run):
     for to, count in PRIMES_BELOW.items():
         assert run("primes", query, to=to)["result"]["count"] == count
 
@@ -186,7 +186,7 @@ def sieve(low, high):
 @settings(max_examples=60)
 @given(low=st.one_of(st.integers(0, 100), st.integers(0, 10 ** 6), st.integers(10 ** 9, 10 ** 9 + 10 ** 6)),
        size=st.integers(-10, 3000), parallel=st.integers(1, 64), executor=st.sampled_from(["threads", "processes"]))
-def test_primes_of_any_range_are_counted_right(server, low, size, parallel, executor):
+def test_primes_count_matches_sieve_for_any_range(server, low, size, parallel, executor):
     high = max(0, low + size)
     response = post(server.urls()[0], f"/v1/run/primes?parallel={parallel}&executor={executor}",
                     {"from": low, "to": high})
@@ -194,24 +194,24 @@ def test_primes_of_any_range_are_counted_right(server, low, size, parallel, exec
 
 
 @settings(max_examples=60)
-@given(low=st.one_of(st.integers(0, 5000), st.integers(EXACT - 2000, EXACT)), size=st.integers(-10, 900),
+@given(low=st.one_of(st.integers(0, 5000), st.integers(MAX_EXACT_INTEGER - 2000, MAX_EXACT_INTEGER)), size=st.integers(-10, 900),
        parallel=st.integers(1, 64))
-def test_sums_of_any_range_are_right(server, low, size, parallel):
-    high = min(max(0, low + size), EXACT)
+def test_sum_is_correct_for_any_range(server, low, size, parallel):
+    high = min(max(0, low + size), MAX_EXACT_INTEGER)
     total = sum(range(low, high))
     response = post(server.urls()[0], f"/v1/run/sum?parallel={parallel}", {"from": low, "n": high})
-    assert response.value["result"]["sum"] == (total if total <= EXACT else str(total))
+    assert response.value["result"]["sum"] == (total if total <= MAX_EXACT_INTEGER else str(total))
 
 
-def test_where_numbers_become_strings(run):
-    assert run("sum", n=EXACT, **{"from": EXACT - 1})["result"]["sum"] == EXACT - 1
-    assert run("sum", n=EXACT, **{"from": EXACT - 2})["result"]["sum"] == str(2 * EXACT - 3)
+def test_integers_beyond_2_53_are_strings(run):
+    assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 1})["result"]["sum"] == MAX_EXACT_INTEGER - 1
+    assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 2})["result"]["sum"] == str(2 * MAX_EXACT_INTEGER - 3)
     assert run("sum", n=2 * 10 ** 8)["result"]["sum"] == "19999999900000000"
 
 
-def test_a_sum_that_is_too_large_is_refused_after_all(client):
+def test_sum_overflow_fails_task(client):
     for query in ("", "?parallel=3", "?executor=threads"):
-        response = client.post("/v1/run/sum" + query, {"from": EXACT - 2000, "n": EXACT})
+        response = client.post("/v1/run/sum" + query, {"from": MAX_EXACT_INTEGER - 2000, "n": MAX_EXACT_INTEGER})
         assert response.status == 422 and response.value["type"] == "urn:gatherd:error:overflow"
         assert "9223372036854775807" in response.value["detail"]
         assert response.value["task"]["state"] == "failed"
@@ -219,7 +219,7 @@ def test_a_sum_that_is_too_large_is_refused_after_all(client):
 
 # -- divided calls -------------------------------------------------------------------------------
 
-def test_the_parts_of_a_divided_call_are_named(run, server):
+def test_parallel_result_lists_parts(run, server):
     done = run("sum", "parallel=2", n=10 ** 7)
     assert done["result"]["sum"] == 49999995000000
     assert (done["pid"], done["executor"], done["pool"], done["usage"]) == (server.pid, "processes", None, None)
@@ -233,7 +233,7 @@ def test_the_parts_of_a_divided_call_are_named(run, server):
     assert {p["pid"] for p in done["result"]["parts"]} == {server.pid}
 
 
-def test_a_divided_call_that_takes_too_long_is_killed_in_all_its_parts(client, server):
+def test_parallel_timeout_kills_all_parts(client, server):
     response = client.post("/v1/run/primes?parallel=2&timeout_seconds=0.2", ENDLESS)
     assert response.status == 504
     assert response.value["task"]["cancel"] == {"reason": "timeout", "effect": "killed"}
@@ -241,34 +241,34 @@ def test_a_divided_call_that_takes_too_long_is_killed_in_all_its_parts(client, s
     wait_until(lambda: pools(server.urls()[0])["processes"]["busy"] == 0, "idle workers")
 
 
-def processor_seconds():
+def cpu_seconds():
     """What all processors have worked so far, for whomever (proc(5)): everything but idle and iowait."""
     fields = [int(f) for f in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def took_undisturbed(client, parallel, to, count, calls):
+def measure_undisturbed(client, parallel, to, count, calls):
     """The median duration of some calls; None if meanwhile somebody else wanted the processors."""
-    before, since, own, durations = processor_seconds(), time.monotonic(), time.process_time(), []
-    spent = 0
+    before, since, server, durations = cpu_seconds(), time.monotonic(), time.process_time(), []
+    used_cpu_seconds = 0
     for _ in range(calls):
         done = client.post(f"/v1/run/primes?parallel={parallel}", {"to": to}).value
         assert done["result"]["count"] == count
         durations.append(done["duration_seconds"])
-        spent += sum(p["usage"]["user_seconds"] for p in done["result"].get("parts", [done]))
-    others = processor_seconds() - before - spent - (time.process_time() - own)
+        used_cpu_seconds += sum(p["usage"]["user_seconds"] for p in done["result"].get("parts", [done]))
+    others = cpu_seconds() - before - used_cpu_seconds - (time.process_time() - server)
     return statistics.median(durations) if others < 0.15 * (time.monotonic() - since) else None
 
 
 @pytest.mark.release
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
 @pytest.mark.parametrize("to, count, calls", [(10 ** 7, 664579, 100), (10 ** 9, 50847534, 1)])
-def test_two_workers_take_hardly_longer_than_half(start, to, count, calls):
-    own = start("--processes", "2", log_level="info")
+def test_two_workers_nearly_halve_duration(start, to, count, calls):
+    server = start("--processes", "2", log_level="info")
     end, ratios = time.monotonic() + 20, []
-    with Client(own.urls()[0]) as client:
+    with Client(server.urls()[0]) as client:
         while len(ratios) < 5 and time.monotonic() < end:
-            one, two = (took_undisturbed(client, parallel, to, count, calls) for parallel in (1, 2))
+            one, two = (measure_undisturbed(client, parallel, to, count, calls) for parallel in (1, 2))
             if one is not None and two is not None:
                 ratios.append(two / one)
                 if min(ratios) <= 0.65:
@@ -280,32 +280,32 @@ def test_two_workers_take_hardly_longer_than_half(start, to, count, calls):
 
 # -- accounts ------------------------------------------------------------------------------------
 
-def test_what_blocks_takes_no_processor_time(run):
+def test_block_uses_no_cpu_time(run):
     usage = run("block", seconds=0.3)["usage"]
     assert usage["user_seconds"] + usage["system_seconds"] < 0.1
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_what_computes_takes_processor_time(executor, run):
+def test_sum_reports_cpu_time(executor, run):
     done = run("sum", f"executor={executor}", n=10 ** 9)
     assert done["usage"]["user_seconds"] > 0.1
     if RELEASE:
         assert done["usage"]["system_seconds"] < 0.1
-        assert attempts(5, lambda: check_share(done, run("sum", f"executor={executor}", n=5 * 10 ** 8)))
+        assert retry(5, lambda: check_usage_scales(done, run("sum", f"executor={executor}", n=5 * 10 ** 8)))
 
 
-def check_share(done, half):
+def check_usage_scales(done, half):
     """Twice the work is twice the processor time, however much others want the processor; and the clock runs at least as long."""
     assert 1.5 < done["usage"]["user_seconds"] / half["usage"]["user_seconds"] < 2.6
     assert done["usage"]["user_seconds"] + done["usage"]["system_seconds"] < done["duration_seconds"] + 0.02
     return True
 
 
-def test_a_worker_tells_how_much_memory_it_had(start):
-    own = start("--processes", "1")
-    with Client(own.urls()[0]) as client:
+def test_worker_reports_peak_rss(start):
+    server = start("--processes", "1")
+    with Client(server.urls()[0]) as client:
         small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
-        status = Path(f"/proc/{workers(own.urls()[0])[0]}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{workers(server.urls()[0])[0]}/status").read_text(encoding="ascii")
         assert small <= int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024, "its own, not the service's"
         large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
         after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
@@ -315,7 +315,7 @@ def test_a_worker_tells_how_much_memory_it_had(start):
 
 # -- choosing ------------------------------------------------------------------------------------
 
-def test_a_task_runs_where_it_was_told_to(run, server):
+def test_task_runs_on_requested_executor(run, server):
     assert run("sum", "executor=threads", n=10)["pid"] == server.pid
     assert run("block", "executor=processes", seconds=0.01)["pid"] in workers(server.urls()[0])
     assert run("resolve", "executor=processes", host="localhost")["pid"] in workers(server.urls()[0])
@@ -323,7 +323,7 @@ def test_a_task_runs_where_it_was_told_to(run, server):
     assert done["tid"] != server.pid and done["pool"] == "default"
 
 
-def test_children_run_where_they_were_told_to(client, server):
+def test_children_run_on_requested_executors(client, server):
     choice = {"executor": "threads", "pool": "default"}
     done = client.post("/v1/gather", gather(
         task("sum", n=10), task("sum", n=10, options=choice), task("sum", n=10, options={"parallel": 2}),
@@ -353,7 +353,7 @@ def test_children_run_where_they_were_told_to(client, server):
     (task("map", inputs=[{"n": 1}]), "/input/function"),
     (task("map", function="sum"), "/input/inputs"),
 ])
-def test_what_does_not_suit_the_function_is_told_its_place(body, pointer, client):
+def test_unsupported_options_return_pointer(body, pointer, client):
     response = client.post("/v1/tasks", body)
     assert response.status == 422, response.value
     assert [e["pointer"] for e in response.value["errors"]] == [pointer]
@@ -361,7 +361,7 @@ def test_what_does_not_suit_the_function_is_told_its_place(body, pointer, client
 
 # -- map -----------------------------------------------------------------------------------------
 
-def test_map_is_a_gather_of_the_same(run):
+def test_map_applies_function_to_each_input(run):
     done = run("map", function="sum", inputs=[{"n": n} for n in range(200)])
     assert [c["result"]["sum"] for c in done["result"]["tasks"]] == [n * (n - 1) // 2 for n in range(200)]
     assert [c["index"] for c in done["result"]["tasks"]] == list(range(200))
@@ -372,7 +372,7 @@ def test_map_is_a_gather_of_the_same(run):
     assert [c["result"]["tasks"][0]["result"]["sum"] for c in done["result"]["tasks"]] == [3, 6]
 
 
-def test_map_tolerates_as_many_failures_as_asked(client):
+def test_map_honors_tolerated_failures(client):
     bad, good = {"host": "127.0.0.1", "family": "ipv6"}, {"host": "127.0.0.1"}
     body = {"function": "resolve", "inputs": [bad, good, bad, good], "tolerated_failures": 2}
     response = client.post("/v1/run/map", body)
@@ -383,7 +383,7 @@ def test_map_tolerates_as_many_failures_as_asked(client):
     assert codes == ["host_not_found"] * 2
 
 
-def test_maps_count_as_gathers_for_the_depth(client):
+def test_map_counts_toward_gather_depth(client):
     for depth, status in ((8, 200), (9, 422)):
         body = {"function": "sleep", "inputs": []}
         for _ in range(depth - 1):
@@ -393,7 +393,7 @@ def test_maps_count_as_gathers_for_the_depth(client):
 
 # -- resolve -------------------------------------------------------------------------------------
 
-def test_hosts_are_looked_up(run, client, server):
+def test_resolve_returns_addresses(run, client, server):
     done = run("resolve", host="localhost")
     assert set(done["result"]["addresses"]) & {"127.0.0.1", "::1"} and done["tid"] != server.pid
     assert run("resolve", host="127.0.0.1", family="ipv4")["result"]["addresses"] == ["127.0.0.1"]
@@ -404,7 +404,7 @@ def test_hosts_are_looked_up(run, client, server):
 
 
 @pytest.mark.parametrize("host", ["a b", "..", "-", "x" * 253, "\u00e9.invalid", "%", "http://localhost", "1.2.3.4.5"])
-def test_hosts_that_are_none_are_told_so(host, client):
+def test_resolve_of_invalid_host_fails(host, client):
     response = client.post("/v1/run/resolve", {"host": host})
     assert response.status in (404, 502), response.value  # 502: nobody was there to say so
 
@@ -413,47 +413,47 @@ def test_hosts_that_are_none_are_told_so(host, client):
 
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 @pytest.mark.parametrize("path, body, effect", [
-    ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG}, "killed"),
+    ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}, "killed"),
     ("/v1/run/primes", ENDLESS, "killed"), ("/v1/run/primes?executor=threads", ENDLESS, "abandoned"),
     ("/v1/run/map", {"function": "block", "inputs": [{"seconds": 0.4}] * 2}, "abandoned"),
-    ("/v1/run/gather", gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG)),
+    ("/v1/run/gather", gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)),
      "abandoned"),
-    ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG)), "killed")])
-def test_what_runs_too_long_ends_with_the_effect_of_its_executor(path, body, effect, member, code, client, server):
+    ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)), "killed")])
+def test_expired_task_has_cancel_effect_of_executor(path, body, effect, member, code, client, server):
     response = client.post(f"{path}{'&' if '?' in path else '?'}{member}=0.1", body)
     assert response.status == 504 and response.value["type"] == f"urn:gatherd:error:{code}"
     stopped = response.value["task"]
     assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": code, "effect": effect}
-    assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG / 2
+    assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG_SECONDS / 2
     wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
 
 
 @pytest.mark.parametrize("path", ["/v1/run/block", "/v1/run/block?executor=processes"])
-def test_what_never_started_was_prevented(path, start):
-    own = start("--threads", "1", "--processes", "1")
-    url = own.urls()[0]
+def test_expired_queued_task_is_prevented(path, start):
+    server = start("--threads", "1", "--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post(path, {"seconds": 0.5})
         name = "processes" if "processes" in path else "default"
         wait_until(lambda: pools(url)[name]["busy"] == 1, "a busy pool")
         response = post(url, f"{path}{'&' if '?' in path else '?'}deadline_seconds=0.1", {"seconds": 0})
         assert response.status == 504 and response.value["type"].endswith(":deadline-exceeded")
-        late = response.value["task"]
-        assert late["cancel"] == {"reason": "deadline", "effect": "prevented"} and late["started_at"] is None
-        assert (late["pool"], late["pid"], late["tid"], late["usage"]) == (name, None, None, None)
+        expired = response.value["task"]
+        assert expired["cancel"] == {"reason": "deadline", "effect": "prevented"} and expired["started_at"] is None
+        assert (expired["pool"], expired["pid"], expired["tid"], expired["usage"]) == (name, None, None, None)
         assert "did not start" in response.value["detail"]
         assert running.result().status == 200
     assert pools(url)[name]["tasks_done"] == 1, "it never ran"
 
 
-def test_a_timeout_counts_from_the_start_and_not_in_the_queue(start):
-    own = start("--threads", "1")
-    done = post(own.urls()[0], "/v1/gather", gather(
+def test_timeout_excludes_queue_time(start):
+    server = start("--threads", "1")
+    done = post(server.urls()[0], "/v1/gather", gather(
         *[task("block", seconds=0.2, options={"timeout_seconds": 0.4})] * 4)).value
     assert done["result"]["counts"]["succeeded"] == 4 and done["result"]["tasks"][3]["queued_seconds"] >= 0.6
 
 
-def test_the_first_success_takes_the_others_with_it(client, server):
+def test_any_cancels_siblings_on_first_success(client, server):
     done = client.post("/v1/gather", gather(task("sleep", seconds=0.1), task("primes", **ENDLESS),
                                             task("block", seconds=0.4), mode="any")).value
     assert [(c.get("cancel") or {}).get("effect") for c in done["result"]["tasks"]] == [None, "killed", "abandoned"]

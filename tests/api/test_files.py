@@ -17,40 +17,40 @@ from hypothesis import strategies as st
 import openapi_spec
 import test_contract
 from client import Client
-from file_helpers import HELLO, Handle, as_json, drafts, fs, put, run, stage, tree, wipe
-from strategies import spoiled, valid
-from contract import steady
-from test_contract import check_refusal, hurried
+from file_helpers import HELLO, Handle, as_json, temp_files, fs, put, run, create_example_files, tree, remove_contents
+from strategies import mutated, valid
+from contract import without_volatile
+from test_contract import check_rejection, has_time_limit
 
-FILES = [o for o in openapi_spec.OPERATIONS if "files" in o.node["tags"]]
-POSTS = [o for o in FILES if o.method == "POST"]
-WITH_BODY = [o for o in POSTS if o.body_schema() is not None]
-WITH_QUERY = [o for o in POSTS if o.query_parameters()]
-CALLS = [o for o in POSTS if "{handle}" in o.path]
+FILE_OPERATIONS = [o for o in openapi_spec.OPERATIONS if "files" in o.node["tags"]]
+POST_OPERATIONS = [o for o in FILE_OPERATIONS if o.method == "POST"]
+WITH_BODY = [o for o in POST_OPERATIONS if o.body_schema() is not None]
+WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
+HANDLE_OPERATIONS = [o for o in POST_OPERATIONS if "{handle}" in o.path]
 # What says when a file changed, what a call took, and who did it.
-OWN = {"modified_at", "changed_at", "accessed_at", "usage", "expires_in_seconds", "tid"}
+FILE_VOLATILE = {"modified_at", "changed_at", "accessed_at", "usage", "expires_in_seconds", "tid"}
 by_operation = {"argnames": "operation", "ids": str}
 
 
-def plain(value):
+def normalized(value):
     """Without what differs each time."""
-    value = steady(value)
+    value = without_volatile(value)
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if k not in OWN}
-    return [plain(v) for v in value] if isinstance(value, list) else value
+        return {k: normalized(v) for k, v in value.items() if k not in FILE_VOLATILE}
+    return [normalized(v) for v in value] if isinstance(value, list) else value
 
 
 @pytest.fixture
-def staged(root):
-    stage(root)
+def example_root(root):
+    create_example_files(root)
     return root
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tidy(root):
+def clean_root(root):
     """Leaves the root as empty as it was."""
     yield
-    wipe(root)
+    remove_contents(root)
 
 
 class Target:
@@ -70,14 +70,14 @@ class Target:
 
     def done(self):
         if self.handle is not None:
-            self.handle.client.ask("DELETE", self.handle.target)
+            self.handle.client.fetch("DELETE", self.handle.target)
 
 
 # -- by the contract -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("operation, name", [(o, name) for o in WITH_BODY for name in o.request_examples()], ids=str)
-def test_examples_are_answered_as_documented(operation, name, client, staged):
-    target = Target(operation, client, staged)
+def test_request_examples_return_documented_responses(operation, name, client, example_root):
+    target = Target(operation, client, example_root)
     response = client.post(str(target), operation.request_examples()[name])
     status, value = operation.response_examples().get(name, (None, None))
     if operation.path == "/v1/run/read_file" and name == "missing":
@@ -86,20 +86,20 @@ def test_examples_are_answered_as_documented(operation, name, client, staged):
         assert response.status in (200, 201), response.value
     else:
         assert response.status == status, response.value
-        assert plain(response.value) == plain(value)
+        assert normalized(response.value) == normalized(value)
     if response.header("location"):
-        client.ask("DELETE", response.header("location"))
+        client.fetch("DELETE", response.header("location"))
     target.done()
 
 
 @pytest.mark.parametrize(argvalues=WITH_BODY, **by_operation)
-def test_what_fits_the_schema_is_taken(operation, client, staged):
+def test_schema_valid_input_is_accepted(operation, client, example_root):
     """It succeeds, or fails as a task, for what it finds: never for what was asked."""
     @settings(max_examples=60)
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", None, "a b"]))
-    def go(body, request_id):
+    def check_example(body, request_id):
         openapi_spec.check_value(body, operation.body_schema(), "generated")
-        target = Target(operation, client, staged)
+        target = Target(operation, client, example_root)
         response = client.post(str(target), body, **{"X-Request-Id": request_id})
         if response.status not in (200, 201):
             assert "task" in response.value, (body, response.value)
@@ -107,64 +107,64 @@ def test_what_fits_the_schema_is_taken(operation, client, staged):
         elif operation.path == "/v1/files":
             assert {k: response.value[k] for k in body if k != "lease_seconds"} == {
                 k: v for k, v in body.items() if k != "lease_seconds"}
-            client.ask("DELETE", response.header("location"))
+            client.fetch("DELETE", response.header("location"))
         else:
             assert response.value["executor"] == response.value["pool"] == "files"
         target.done()
 
-    go()
-    assert drafts(staged) == []
+    check_example()
+    assert temp_files(example_root) == []
 
 
 @pytest.mark.parametrize(argvalues=WITH_BODY, **by_operation)
-def test_what_does_not_fit_is_refused(operation, client, staged):
-    target = Target(operation, client, staged)
-    content = (staged / "hello.txt").read_bytes()
+def test_mutated_input_is_rejected(operation, client, example_root):
+    target = Target(operation, client, example_root)
+    content = (example_root / "hello.txt").read_bytes()
 
     @settings(max_examples=40)
     @given(st.data())
-    def go(data):
+    def check_example(data):
         body = data.draw(valid(operation.body_schema()))
-        slips = st.sampled_from(spoiled(operation.body_schema(), body))
-        for slip in data.draw(st.lists(slips, min_size=1, max_size=8)):
-            check_refusal(client.post(str(target), slip.value), slip, (slip.what, slip.value))
+        mutations = st.sampled_from(mutated(operation.body_schema(), body))
+        for mutation in data.draw(st.lists(mutations, min_size=1, max_size=8)):
+            check_rejection(client.post(str(target), mutation.value), mutation, (mutation.what, mutation.value))
 
-    before = tree(staged)
-    go()
-    assert tree(staged) == before and (staged / "hello.txt").read_bytes() == content
+    before = tree(example_root)
+    check_example()
+    assert tree(example_root) == before and (example_root / "hello.txt").read_bytes() == content
     target.done()
 
 
 @pytest.mark.parametrize(argvalues=WITH_BODY, **by_operation)
-def test_every_slip_in_the_examples_is_refused(operation, client, staged):
-    target = Target(operation, client, staged)
+def test_mutated_examples_are_rejected(operation, client, example_root):
+    target = Target(operation, client, example_root)
     for name, body in operation.request_examples().items():
-        for slip in spoiled(operation.body_schema(), body):
-            check_refusal(client.post(str(target), slip.value), slip, (name, slip.what))
+        for mutation in mutated(operation.body_schema(), body):
+            check_rejection(client.post(str(target), mutation.value), mutation, (name, mutation.what))
     target.done()
 
 
 @pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
-def test_options_in_the_query_are_taken(operation, client, staged):
+def test_query_options_are_applied(operation, client, example_root):
     body = list(operation.request_examples().values())[0]
     known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
 
     @settings(max_examples=20)
     @given(st.fixed_dictionaries({}, optional=known))
-    def go(options):
-        stage(staged)
+    def check_example(options):
+        create_example_files(example_root)
         query = "&".join(f"{name}=" + "".join(f"%{b:02x}" for b in str(value).encode()) for name, value in options.items())
         response = client.post(f"{operation.path}?{query}", body)
         task = response.value if response.status == 200 else response.value["task"]
         assert task["name"] == options.get("name")
-        assert response.status == 200 or (response.status == 504 and hurried(options))
+        assert response.status == 200 or (response.status == 504 and has_time_limit(options))
 
-    go()
+    check_example()
     assert client.post(f"{operation.path}?x=1", body).status == 422
 
 
-@pytest.mark.parametrize(argvalues=[o for o in FILES if o.method == "GET" and "/fs/" not in o.path], **by_operation)
-def test_reads_are_answered_as_documented(operation, client, staged):
+@pytest.mark.parametrize(argvalues=[o for o in FILE_OPERATIONS if o.method == "GET" and "/fs/" not in o.path], **by_operation)
+def test_get_returns_documented_response(operation, client, example_root):
     file = Handle(client, "data.txt", "w")
     file("write", data="aio file")
     target = operation.path.format(handle=file.opened["id"])
@@ -172,23 +172,23 @@ def test_reads_are_answered_as_documented(operation, client, staged):
     assert response.status == 200
     for status, value in operation.response_examples().values():
         if status == 200:
-            assert plain(response.value) == plain(value)
-    head = client.ask("HEAD", target)
-    drop = {"date", "x-request-id", "content-length"}
-    assert [h for h in head.headers if h[0].lower() not in drop] == [
-        h for h in response.headers if h[0].lower() not in drop]
+            assert normalized(response.value) == normalized(value)
+    head = client.fetch("HEAD", target)
+    ignored = {"date", "x-request-id", "content-length"}
+    assert [h for h in head.headers if h[0].lower() not in ignored] == [
+        h for h in response.headers if h[0].lower() not in ignored]
     assert client.get(f"{target}?x=1").status == 422
     file.close()
 
 
-@pytest.mark.parametrize(argvalues=CALLS, **by_operation)
-def test_a_body_may_be_left_out_where_nothing_is_required(operation, client, staged):
-    target = Target(operation, client, staged)
-    bare = client.ask("POST", str(target))
+@pytest.mark.parametrize(argvalues=HANDLE_OPERATIONS, **by_operation)
+def test_body_is_optional_when_nothing_is_required(operation, client, example_root):
+    target = Target(operation, client, example_root)
+    empty_response = client.fetch("POST", str(target))
     if operation.node["requestBody"]["required"]:
-        assert bare.status == 422 and bare.value["errors"]
+        assert empty_response.status == 422 and empty_response.value["errors"]
     else:
-        assert bare.status == 200
+        assert empty_response.status == 200
     target.done()
 
 
@@ -198,12 +198,12 @@ PROBLEMS = {
     ("FileNotFound", "file_not_found"): lambda c, root: c.post("/v1/run/read_file", {"path": "missing.txt"}),
     ("FileExists", "file_exists"): lambda c, root: c.post("/v1/run/write_file", {
         "path": put(c, "data.txt", b"x").value["path"], "data": "x", "mode": "x"}),
-    ("UnsupportedFileType", "file_mode_mismatch"): lambda c, root: c.ask(
+    ("UnsupportedFileType", "file_mode_mismatch"): lambda c, root: c.fetch(
         "POST", Handle(c, "data.txt", "w").target + "/read"),
     ("UnsupportedFileType", "unsupported_file_type"): lambda c, root: c.post("/v1/run/read_file", {"path": "."}),
     ("UnsupportedFileType", "invalid_utf8"): lambda c, root: c.post("/v1/run/read_file", {"path": "binary.dat"}),
     ("HandleNotFound", "handle_not_found"): lambda c, root: c.get("/v1/files/nothing"),
-    ("FileMethodNotFound", "file_method_not_found"): lambda c, root: c.ask("POST", "/v1/files/nothing/detach"),
+    ("FileMethodNotFound", "file_method_not_found"): lambda c, root: c.fetch("POST", "/v1/files/nothing/detach"),
     ("UnsupportedContentEncoding", "coding"): lambda c, root: put(c, "data.txt", b"x", **{"Content-Encoding": "gzip"}),
     ("UnsupportedPath", "directory"): lambda c, root: c.get("/v1/fs/notes"),
     ("MalformedUpload", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
@@ -212,63 +212,63 @@ PROBLEMS = {
     ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
 }
 # Provoked here by a server of another kind, or in tests/fault.
-ELSEWHERE = {("FileForbidden", "executor_disabled"), ("InsufficientStorage", "insufficient_storage"),
+TESTED_ELSEWHERE = {("FileForbidden", "executor_disabled"), ("InsufficientStorage", "insufficient_storage"),
              ("Gone", "handle_closed"), ("Gone", "stale_handle"), ("TooManyOpenFiles", "too_many_open_files"),
              ("TooManyStreams", "too_many_streams")}
 
 
 def documented_problems():
-    names = {r["$ref"].rsplit("/", 1)[1] for o in FILES for r in o.node["responses"].values() if "$ref" in r}
+    names = {r["$ref"].rsplit("/", 1)[1] for o in FILE_OPERATIONS for r in o.node["responses"].values() if "$ref" in r}
     shared = openapi_spec.DOCUMENT["components"]["responses"]
     for name in sorted(names | {"FileMethodNotFound"}):
         for example, value in shared[name]["content"]["application/problem+json"].get("examples", {}).items():
             yield (name, example), value["value"]
 
 
-def test_every_documented_problem_is_provoked():
+def test_every_documented_problem_has_a_test():
     """By what is here, or, where the answer is one that others share, by test_contract.py."""
-    mine = set(PROBLEMS) | ELSEWHERE
-    names = {name for name, _ in mine}
-    there = {key for key, _ in documented_problems()}
-    assert {key for key in there if key[0] in names} == mine
-    assert {name for name, _ in there} - names <= set(test_contract.PROBLEMS) | test_contract.ELSEWHERE
+    tested = set(PROBLEMS) | TESTED_ELSEWHERE
+    names = {name for name, _ in tested}
+    documented = {key for key, _ in documented_problems()}
+    assert {key for key in documented if key[0] in names} == tested
+    assert {name for name, _ in documented} - names <= set(test_contract.PROBLEMS) | test_contract.TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize("key", PROBLEMS, ids=lambda k: k[1])
-def test_problems_are_as_documented(key, client, staged):
-    value = PROBLEMS[key](client, staged).value
-    wanted = dict(documented_problems())[key]
-    assert plain(value) == plain(wanted)
+def test_problems_match_documented_examples(key, client, example_root):
+    value = PROBLEMS[key](client, example_root).value
+    expected = dict(documented_problems())[key]
+    assert normalized(value) == normalized(expected)
     if key[1] != "invalid_utf8":
-        assert value["detail"] == wanted["detail"]
+        assert value["detail"] == expected["detail"]
 
 
-def test_handles_that_are_gone_are_as_documented(client, staged):
+def test_closed_handle_problem_matches_documentation(client, example_root):
     file = Handle(client, "hello.txt")
     file.close()
-    wanted = dict(documented_problems())
+    expected = dict(documented_problems())
     value = client.get(file.target).value
-    assert plain(value) == plain(wanted[("Gone", "handle_closed")])
-    assert value["detail"] == wanted[("Gone", "handle_closed")]["detail"]
+    assert normalized(value) == normalized(expected[("Gone", "handle_closed")])
+    assert value["detail"] == expected[("Gone", "handle_closed")]["detail"]
 
 
-def test_without_a_root_there_are_no_files(start):
+def test_file_operations_without_root_return_403(start):
     """403 everywhere, before anything else is looked at."""
-    own = start()
-    with Client(own.urls()[0]) as client:
-        wanted = dict(documented_problems())
-        for operation in FILES:
+    server = start()
+    with Client(server.urls()[0]) as client:
+        expected = dict(documented_problems())
+        for operation in FILE_OPERATIONS:
             target = operation.example_target()
             if operation.method == "PUT":
-                response = client.ask("PUT", target, b"x", {"Content-Type": "text/plain"})
+                response = client.fetch("PUT", target, b"x", {"Content-Type": "text/plain"})
             elif operation.method == "POST":
                 response = client.post(target, next(iter(operation.request_examples().values())))
             else:
-                response = client.ask(operation.method, target)
+                response = client.fetch(operation.method, target)
             assert response.status == 403, (operation, response.value)
             assert response.value["type"] == "urn:gatherd:error:executor-disabled" and "--files-root" in response.value["detail"]
-        assert plain(client.post("/v1/run/read_file", {"path": "x"}).value) == plain(
-            wanted[("FileForbidden", "executor_disabled")])
+        assert normalized(client.post("/v1/run/read_file", {"path": "x"}).value) == normalized(
+            expected[("FileForbidden", "executor_disabled")])
         task = {"function": "read_file", "input": {"path": "x"}}
         assert client.post("/v1/tasks", task).status == 403
         assert client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}, task]}).status == 403
@@ -276,16 +276,16 @@ def test_without_a_root_there_are_no_files(start):
 
 
 @pytest.mark.parametrize("flags, words", [(["/nowhere"], "/nowhere"), (["/etc/hostname"], "/etc/hostname"), ([""], "")])
-def test_a_root_that_is_none_is_refused_at_the_start(flags, words):
-    from server import run as run_to_its_end
-    done = run_to_its_end("--files-root", *flags, "--listen", "127.0.0.1:0")
+def test_invalid_files_root_fails_startup(flags, words):
+    from server import run as run_gatherd
+    done = run_gatherd("--files-root", *flags, "--listen", "127.0.0.1:0")
     assert done.returncode != 0 and words in done.stderr and "root" in done.stderr
 
 
 # -- what functions promise --------------------------------------------------------------------------------
 
-def test_writes_in_all_modes(client, staged):
-    path = staged / "new.txt"
+def test_write_file_in_all_modes(client, example_root):
+    path = example_root / "new.txt"
     path.unlink(missing_ok=True)
     assert run(client, "write_file", path="new.txt", data="one\n", mode="x") == {"written_bytes": 4, "size_bytes": 4}
     assert run(client, "write_file", 409, path="new.txt", data="no", mode="x")["type"].endswith(":file-exists")
@@ -304,51 +304,51 @@ def test_writes_in_all_modes(client, staged):
 
 @given(data=st.binary(max_size=2000))
 @settings(max_examples=40)
-def test_bytes_by_base64(client, staged, data):
+def test_base64_round_trip(client, example_root, data):
     text = base64.b64encode(data).decode()
     assert run(client, "write_file", path="raw.bin", data=text, encoding="base64")["written_bytes"] == len(data)
-    assert (staged / "raw.bin").read_bytes() == data
+    assert (example_root / "raw.bin").read_bytes() == data
     assert run(client, "read_file", path="raw.bin", encoding="base64")["data"] == text
     assert run(client, "sha256_file", path="raw.bin") == {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     assert client.get(fs("raw.bin")).body == data
     try:
-        wanted = data.decode()
+        expected = data.decode()
     except UnicodeDecodeError:
         assert run(client, "read_file", 422, path="raw.bin")["type"].endswith(":invalid-utf8")
     else:
-        assert run(client, "read_file", path="raw.bin")["data"] == wanted
+        assert run(client, "read_file", path="raw.bin")["data"] == expected
 
 
 @pytest.mark.parametrize("data", ["a", "ab=", "a===", "====", "YQ", "YQ=", "YQ===", "Y Q=", "YQ==\n", "YQ==YQ==", "YR==", "-_-_", "\u00e9\u00e9"])
-def test_what_is_no_base64_is_refused(data, client, staged):
+def test_invalid_base64_is_rejected(data, client, example_root):
     """Also what decodes with a shrug: each content has one text."""
-    (staged / "raw.bin").write_bytes(b"old")
+    (example_root / "raw.bin").write_bytes(b"old")
     response = client.post("/v1/run/write_file", {"path": "raw.bin", "data": data, "encoding": "base64"})
     assert response.status == 422 and response.value["type"].endswith(":invalid"), data
-    assert (staged / "raw.bin").read_bytes() == b"old"
+    assert (example_root / "raw.bin").read_bytes() == b"old"
 
 
 @given(text=st.text(max_size=500))
 @settings(max_examples=40)
-def test_text_of_all_kinds(client, staged, text):
+def test_text_round_trip(client, example_root, text):
     assert run(client, "write_file", path="text.txt", data=text)["written_bytes"] == len(text.encode())
-    assert (staged / "text.txt").read_bytes() == text.encode()
+    assert (example_root / "text.txt").read_bytes() == text.encode()
     assert run(client, "read_file", path="text.txt")["data"] == text
 
 
-def test_ranges(client, staged):
+def test_read_file_ranges(client, example_root):
     data = bytes(range(128)) * 8
-    (staged / "range.bin").write_bytes(data)
+    (example_root / "range.bin").write_bytes(data)
     for offset in (0, 1, 127, 1000, 1023, 1024, 1025, 1 << 40, 1 << 53):
         for length in (None, 0, 1, 24, 5000):
-            asked = {"path": "range.bin", "offset": offset, **({} if length is None else {"length": length})}
-            got = run(client, "read_file", **asked)
-            wanted = data[offset:] if length is None else data[offset:offset + length]
-            assert got["data"].encode() == wanted and got["read_bytes"] == len(wanted) and got["size_bytes"] == 1024
-            assert got["eof"] == (offset + len(wanted) >= 1024)
+            request = {"path": "range.bin", "offset": offset, **({} if length is None else {"length": length})}
+            got = run(client, "read_file", **request)
+            expected = data[offset:] if length is None else data[offset:offset + length]
+            assert got["data"].encode() == expected and got["read_bytes"] == len(expected) and got["size_bytes"] == 1024
+            assert got["eof"] == (offset + len(expected) >= 1024)
 
 
-def test_directories(client, staged):
+def test_make_and_remove_directories(client, example_root):
     assert run(client, "make_directory", path="made/x/y", parents=True) == {"created": True}
     assert run(client, "make_directory", path="made/x/y", exist_ok=True) == {"created": False}
     assert run(client, "make_directory", 409, path="made/x")["type"].endswith(":file-exists")
@@ -362,14 +362,14 @@ def test_directories(client, staged):
     assert run(client, "remove_file", path="made", missing_ok=True) == {"removed": False}
     assert run(client, "remove_file", 404, path="made")["type"].endswith(":file-not-found")
     assert run(client, "write_file", path="p/q/r.txt", data="x", create_parents=True)["written_bytes"] == 1
-    assert (staged / "p" / "q" / "r.txt").read_text() == "x"
+    assert (example_root / "p" / "q" / "r.txt").read_text() == "x"
 
 
-def test_a_large_directory_in_pages(client, staged):
-    (staged / "many").mkdir(exist_ok=True)
+def test_list_directory_pagination(client, example_root):
+    (example_root / "many").mkdir(exist_ok=True)
     names = sorted((f"{i:05}-{'n' * (i % 50)}" for i in range(3000)), key=os.fsencode)
     for name in names:
-        (staged / "many" / name).touch()
+        (example_root / "many" / name).touch()
     found, after = [], None
     while True:
         got = run(client, "list_directory", path="many", limit=700, **({"after": after} if after else {}))
@@ -380,19 +380,19 @@ def test_a_large_directory_in_pages(client, staged):
     assert found == names
     everything = run(client, "list_directory", path="many")
     assert [e["name"] for e in everything["entries"]] == names and not everything["truncated"]
-    shutil.rmtree(staged / "many")
+    shutil.rmtree(example_root / "many")
 
 
-def test_what_a_directory_lists(client, staged):
-    where = staged / "kinds"
-    where.mkdir(exist_ok=True)
-    (where / "\u00e9").write_bytes(b"12345")
-    (where / "directory").mkdir(exist_ok=True)
-    (where / "link").unlink(missing_ok=True)
-    (where / "link").symlink_to("nowhere")
-    if not (where / "fifo").exists():
-        os.mkfifo(where / "fifo")
-    with open(os.fsencode(where) + b"/\xff\xfe", "wb"):
+def test_list_directory_entry_types(client, example_root):
+    directory = example_root / "kinds"
+    directory.mkdir(exist_ok=True)
+    (directory / "\u00e9").write_bytes(b"12345")
+    (directory / "directory").mkdir(exist_ok=True)
+    (directory / "link").unlink(missing_ok=True)
+    (directory / "link").symlink_to("nowhere")
+    if not (directory / "fifo").exists():
+        os.mkfifo(directory / "fifo")
+    with open(os.fsencode(directory) + b"/\xff\xfe", "wb"):
         pass
     got = run(client, "list_directory", path="kinds")
     assert got == {"entries": [{"name": "directory", "type": "directory"}, {"name": "fifo", "type": "other"},
@@ -400,17 +400,17 @@ def test_what_a_directory_lists(client, staged):
                    "truncated": False, "skipped_non_utf8": 1}
     assert ".gatherd-tmp" not in [e["name"] for e in run(client, "list_directory")["entries"]]
     assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsupported-file-type")
-    shutil.rmtree(os.fsencode(where))
+    shutil.rmtree(os.fsencode(directory))
 
 
-def test_copies_and_renames(client, staged):
-    (staged / "b.txt").unlink(missing_ok=True)
+def test_copy_and_rename_file(client, example_root):
+    (example_root / "b.txt").unlink(missing_ok=True)
     assert run(client, "copy_file", **{"from": "hello.txt", "to": "b.txt"}) == {"size_bytes": len(HELLO)}
     assert run(client, "copy_file", 409, **{"from": "hello.txt", "to": "b.txt"})["type"].endswith(":file-exists")
-    (staged / "hello.txt").write_bytes(b"other")
+    (example_root / "hello.txt").write_bytes(b"other")
     assert run(client, "copy_file", **{"from": "hello.txt", "to": "b.txt", "replace": True}) == {"size_bytes": 5}
     assert run(client, "copy_file", **{"from": "b.txt", "to": "b.txt", "replace": True}) == {"size_bytes": 5}
-    assert (staged / "b.txt").read_bytes() == b"other"
+    assert (example_root / "b.txt").read_bytes() == b"other"
     for function, given, code in (
             ("copy_file", {"from": "docs", "to": "c.txt"}, "unsupported-file-type"),
             ("copy_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported-file-type"),
@@ -422,51 +422,51 @@ def test_copies_and_renames(client, staged):
             ("rename_file", {"from": "notes", "to": "docs", "replace": True}, "file-exists"),
             ("rename_file", {"from": "docs", "to": "docs/deep/docs"}, "unsupported-file-type"),
             ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsupported-file-type")):
-        before = tree(staged)
+        before = tree(example_root)
         response = client.post(f"/v1/run/{function}", given)
         assert response.value["type"] == f"urn:gatherd:error:{code}", (function, given, response.value)
-        assert tree(staged) == before
+        assert tree(example_root) == before
     assert run(client, "rename_file", **{"from": "hello.txt", "to": "b.txt", "replace": True}) == {"type": "file"}
     assert run(client, "rename_file", **{"from": "docs/link", "to": "moved"}) == {"type": "symlink"}
-    assert (staged / "moved").is_symlink() and not (staged / "hello.txt").exists()
+    assert (example_root / "moved").is_symlink() and not (example_root / "hello.txt").exists()
     assert run(client, "rename_file", **{"from": "notes", "to": "notes2"}) == {"type": "directory"}
-    assert (staged / "notes2").is_dir()
-    shutil.rmtree(staged / "notes2")
+    assert (example_root / "notes2").is_dir()
+    shutil.rmtree(example_root / "notes2")
     for name in ("moved", "b.txt"):
-        (staged / name).unlink()
+        (example_root / name).unlink()
 
 
-def test_what_is_said_of_a_file(client, staged):
-    (staged / "hello.txt").chmod(0o4751)
+def test_stat_file_members(client, example_root):
+    (example_root / "hello.txt").chmod(0o4751)
     got = run(client, "stat_file", path="hello.txt")
-    real = (staged / "hello.txt").stat()
+    expected = (example_root / "hello.txt").stat()
     assert (got["type"], got["size_bytes"], got["mode"], got["links"]) == ("file", len(HELLO), "4751", 1)
-    assert got["modified_at"][:19] == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(real.st_mtime))
+    assert got["modified_at"][:19] == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(expected.st_mtime))
     assert run(client, "stat_file", path="docs/link")["type"] == "file"
     assert run(client, "stat_file", path="docs/link", follow=False)["type"] == "symlink"
     assert run(client, "stat_file", path=".")["type"] == "directory"
-    (staged / "hello.txt").chmod(0o644)
+    (example_root / "hello.txt").chmod(0o644)
 
 
-def test_an_append_of_many_loses_nothing(server, staged):
+def test_concurrent_appends_lose_nothing(server, example_root):
     """Each line is there once and whole, whoever else appends."""
     def append(name):
         with Client(server.urls()[0]) as client:
             for i in range(50):
                 run(client, "write_file", path="log.txt", data=f"{name}{i:03}" * 20 + "\n", mode="a")
 
-    (staged / "log.txt").unlink(missing_ok=True)
+    (example_root / "log.txt").unlink(missing_ok=True)
     threads = [threading.Thread(target=append, args=(name,)) for name in "abcdef"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = (staged / "log.txt").read_text().splitlines()
+    lines = (example_root / "log.txt").read_text().splitlines()
     assert sorted(lines) == sorted(f"{n}{i:03}" * 20 for n in "abcdef" for i in range(50))
-    (staged / "log.txt").unlink()
+    (example_root / "log.txt").unlink()
 
 
-def test_files_in_a_gather(client, staged):
+def test_file_functions_in_gather(client, example_root):
     """Children as any other: a failure of one cancels the others, all_settled tells of each."""
     tasks = [{"function": "write_file", "name": "seed", "input": {"path": "data.txt", "data": "aio file"}},
              {"function": "read_file", "input": {"path": "missing.txt"}},
@@ -480,20 +480,20 @@ def test_files_in_a_gather(client, staged):
     assert response.status == 500 and response.value["type"].endswith(":child-failed")
 
 
-def test_hardly_any_time(client, staged):
+def test_expired_write_changes_nothing(client, example_root):
     """A deadline that passes while it queues: it never starts, and nothing is written."""
-    (staged / "late.txt").unlink(missing_ok=True)
+    (example_root / "late.txt").unlink(missing_ok=True)
     response = client.post("/v1/run/write_file?deadline_seconds=0.000000001", {"path": "late.txt", "data": "x" * 100000})
     assert response.status in (200, 504)
     if response.status == 504 and response.value["task"]["cancel"]["effect"] == "prevented":
-        assert not (staged / "late.txt").exists()
+        assert not (example_root / "late.txt").exists()
 
 
-def test_the_largest_body_that_is_taken(client, staged):
+def test_write_and_read_at_body_limit(client, example_root):
     """Text is as large as a body may be; more goes through /v1/fs, as it is."""
     frame = len(as_json({"path": "large.txt", "data": ""}))
     data = "x" * (1048576 - frame)
     assert run(client, "write_file", path="large.txt", data=data)["written_bytes"] == len(data)
     assert client.post("/v1/run/write_file", {"path": "large.txt", "data": data + "x"}).status == 413
     assert run(client, "read_file", path="large.txt")["data"] == data
-    (staged / "large.txt").unlink()
+    (example_root / "large.txt").unlink()

@@ -14,33 +14,33 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from client import Client, Raw, request_bytes
-from file_helpers import HELLO, drafts, fs, put, run, stage, tree
+from file_helpers import HELLO, temp_files, fs, put, run, create_example_files, tree
 from server import RELEASE, wait_until
 from task_requests import Background, pools
 
 MB = 1 << 20
-LARGE = 1000 * MB if RELEASE else 200 * MB
-PIECE = os.urandom(MB)
+LARGE_SIZE = 1000 * MB if RELEASE else 200 * MB
+CHUNK = os.urandom(MB)
 
 
 @pytest.fixture
-def own(start, tmp_path):
+def start_with_root(start, tmp_path):
     """A server of the test's own, and its root."""
-    def starter(*flags):
+    def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags, log_level="info"), tmp_path / "root"
-    return starter
+    return start_server
 
 
 @pytest.fixture
-def staged(root):
-    stage(root)
+def example_root(root):
+    create_example_files(root)
     return root
 
 
 # -- small ones ------------------------------------------------------------------------------------
 
-def test_what_is_put_is_what_is_got(client, root):
+def test_put_get_round_trip(client, root):
     data = bytes(range(256)) * 5
     created = put(client, "raw.bin", data)
     assert (created.status, created.value) == (201, {"path": "raw.bin", "size_bytes": 1280, "created": True})
@@ -50,29 +50,29 @@ def test_what_is_put_is_what_is_got(client, root):
     assert (root / "raw.bin").read_bytes() == b""
     got = client.get(fs("raw.bin"))
     assert (got.status, got.body) == (200, b"")
-    assert drafts(root) == []
+    assert temp_files(root) == []
     (root / "raw.bin").unlink()
 
 
 @pytest.mark.parametrize("size", [1, 4095, 4096, 262143, 262144, 262145, 524288, 524289, 786432, 3000001])
-def test_sizes_at_the_edges_of_blocks(size, client, root):
-    data = (PIECE * 3)[:size]
+def test_round_trip_at_block_boundaries(size, client, root):
+    data = (CHUNK * 3)[:size]
     assert put(client, "edge.bin", data).value["size_bytes"] == size
     assert (root / "edge.bin").read_bytes() == data
     assert client.get(fs("edge.bin")).body == data
     (root / "edge.bin").unlink()
 
 
-def test_tags_and_dates(client, staged):
+def test_get_with_if_none_match(client, example_root):
     first = client.get(fs("hello.txt"))
     assert (first.status, first.body) == (200, HELLO)
     assert abs(parsedate_to_datetime(first.header("last-modified")).timestamp()
-               - (staged / "hello.txt").stat().st_mtime) < 1
+               - (example_root / "hello.txt").stat().st_mtime) < 1
     tag = first.header("etag")
     for match in (tag, f"W/{tag}", f'"x", {tag}', "*"):
         same = client.get(fs("hello.txt"), **{"If-None-Match": match})
         assert (same.status, same.body, same.header("etag")) == (304, b"", tag)
-        assert client.ask("HEAD", fs("hello.txt"), headers={"If-None-Match": match}).status == 304
+        assert client.fetch("HEAD", fs("hello.txt"), headers={"If-None-Match": match}).status == 304
     for match in ('"x"', f'"{tag[1:-2]}"', tag[1:-1], ""):
         assert client.get(fs("hello.txt"), **{"If-None-Match": match}).status == 200, match
     put(client, "hello.txt", HELLO)
@@ -80,14 +80,14 @@ def test_tags_and_dates(client, staged):
     assert other.status == 200 and other.header("etag") != tag
 
 
-def test_head_has_the_length_and_no_body(client, staged):
-    head, got = client.ask("HEAD", fs("hello.txt")), client.get(fs("hello.txt"))
-    drop = {"date", "x-request-id"}
-    assert [h for h in head.headers if h[0].lower() not in drop] == [h for h in got.headers if h[0].lower() not in drop]
-    assert client.ask("HEAD", fs("nothing.txt")).status == 404
+def test_head_returns_get_headers_without_body(client, example_root):
+    head, got = client.fetch("HEAD", fs("hello.txt")), client.get(fs("hello.txt"))
+    ignored = {"date", "x-request-id"}
+    assert [h for h in head.headers if h[0].lower() not in ignored] == [h for h in got.headers if h[0].lower() not in ignored]
+    assert client.fetch("HEAD", fs("nothing.txt")).status == 404
 
 
-def test_names_of_all_kinds(client, root):
+def test_special_file_names(client, root):
     for name in ("a b", "\u00e9\U0001f40c", "a+b", "100%", "a?b", "a#b", "-n", "...", "*", "a\nb", "\x01", "x" * 255):
         assert put(client, name, name.encode()).status == 201, name
         assert (root / name).read_bytes() == name.encode()
@@ -95,63 +95,63 @@ def test_names_of_all_kinds(client, root):
         (root / name).unlink()
 
 
-def test_paths_that_are_no_files(client, staged):
+def test_non_file_paths_are_rejected(client, example_root):
     for path, status, code in (("docs", 422, "unsupported-file-type"), ("docs/", 422, "unsupported-file-type"),
                                ("nothing", 404, "file-not-found"), ("nothing/x", 404, "file-not-found"),
                                ("hello.txt/x", 422, "unsupported-file-type"), ("x" * 256, 422, "invalid"),
                                ("/".join(["x" * 100] * 41), 422, "invalid")):
         got = client.get(fs(path))
         assert (got.status, got.value["type"]) == (status, f"urn:gatherd:error:{code}"), path
-        before = tree(staged)
+        before = tree(example_root)
         got = put(client, path, b"new")
         if path == "nothing":
             assert got.status == 201
-            (staged / "nothing").unlink()
+            (example_root / "nothing").unlink()
         else:
             assert (got.status, got.value["type"]) == (status, f"urn:gatherd:error:{code}"), path
-        assert tree(staged) == before
-    assert drafts(staged) == []
+        assert tree(example_root) == before
+    assert temp_files(example_root) == []
 
 
-def test_the_root_itself_is_no_file(client):
+def test_root_path_returns_404(client):
     for method in ("GET", "HEAD", "PUT"):
         for path in ("/v1/fs", "/v1/fs/"):
-            assert client.ask(method, path, b"" if method == "PUT" else None).status == 404
+            assert client.fetch(method, path, b"" if method == "PUT" else None).status == 404
 
 
-def test_a_parameter_is_refused(client, staged):
+def test_query_parameter_is_rejected(client, example_root):
     assert client.get(fs("hello.txt") + "?a=b").status == 422
-    assert client.ask("PUT", fs("hello.txt") + "?a=b", b"new").status == 422
-    assert (staged / "hello.txt").read_bytes() == HELLO
+    assert client.fetch("PUT", fs("hello.txt") + "?a=b", b"new").status == 422
+    assert (example_root / "hello.txt").read_bytes() == HELLO
 
 
-def test_a_body_in_chunks(client, server, root):
+def test_put_chunked_body(client, server, root):
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/chunked.bin", None, "Transfer-Encoding: chunked"))
         for _ in range(20):
-            raw.send(b"%x\r\n" % 50000 + PIECE[:50000] + b"\r\n")
+            raw.send(b"%x\r\n" % 50000 + CHUNK[:50000] + b"\r\n")
         raw.send(b"0\r\n\r\n")
-        assert raw.answer("PUT", "/v1/fs/chunked.bin").value["size_bytes"] == 1000000
+        assert raw.response("PUT", "/v1/fs/chunked.bin").value["size_bytes"] == 1000000
         raw.send(request_bytes("GET", "/livez"))
-        assert raw.answer("GET", "/livez").status == 200
-    assert (root / "chunked.bin").read_bytes() == PIECE[:50000] * 20
+        assert raw.response("GET", "/livez").status == 200
+    assert (root / "chunked.bin").read_bytes() == CHUNK[:50000] * 20
     (root / "chunked.bin").unlink()
 
 
-def test_a_put_replaces_in_one_step(client, server, staged):
+def test_put_replaces_atomically(client, server, example_root):
     """Who reads meanwhile sees the old file or the new one; who has it open keeps the old one."""
     old, new = b"o" * (2 * MB), b"n" * (2 * MB)
     put(client, "swap.bin", old)
-    with open(staged / "swap.bin", "rb") as opened, Client(server.urls()[0]) as other:
+    with open(example_root / "swap.bin", "rb") as opened, Client(server.urls()[0]) as other:
         done = threading.Event()
         seen = set()
 
-        def look():
+        def poll():
             while not done.is_set():
                 data = other.get(fs("swap.bin")).body
                 seen.add((len(data), data[:1], len(set(data))))
 
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=poll)
         thread.start()
         for data in (new, old, new, old, new):
             put(client, "swap.bin", data)
@@ -159,45 +159,45 @@ def test_a_put_replaces_in_one_step(client, server, staged):
         thread.join()
         assert opened.read() == old
     assert seen <= {(2 * MB, b"o", 1), (2 * MB, b"n", 1)}
-    (staged / "swap.bin").unlink()
+    (example_root / "swap.bin").unlink()
 
 
-def test_it_keeps_the_permissions_of_what_it_replaces(client, staged):
-    (staged / "hello.txt").chmod(0o640)
+def test_put_preserves_mode(client, example_root):
+    (example_root / "hello.txt").chmod(0o640)
     put(client, "hello.txt", b"new")
-    assert (staged / "hello.txt").stat().st_mode & 0o777 == 0o640
+    assert (example_root / "hello.txt").stat().st_mode & 0o777 == 0o640
 
 
-def test_through_a_symlink_inside(client, staged):
+def test_symlink_inside_root_is_followed(client, example_root):
     assert client.get(fs("docs/link")).body == HELLO
     assert put(client, "docs/link", b"new").status == 200
-    assert (staged / "docs" / "link").is_symlink() and (staged / "docs" / "b.txt").read_bytes() == b"new"
+    assert (example_root / "docs" / "link").is_symlink() and (example_root / "docs" / "b.txt").read_bytes() == b"new"
 
 
-def test_slashes_may_come_encoded(client, staged):
+def test_encoded_slashes_are_decoded(client, example_root):
     for target in ("docs%2Fa.txt", "docs%2fa.txt", "docs/%61.txt", "docs%2F%2Fa.txt", "docs%2F.%2fa.txt",
                    "docs%2Fdeep/..%2Fa.txt", "%64ocs%2F%61%2E%74%78%74"):
         assert client.get("/v1/fs/" + target).body == HELLO, target
-    made = client.ask("PUT", "/v1/fs/docs%2Fdeep%2Fnew", b"x")
+    made = client.fetch("PUT", "/v1/fs/docs%2Fdeep%2Fnew", b"x")
     assert (made.status, made.value["path"]) == (201, "docs/deep/new")
-    assert (staged / "docs" / "deep" / "new").read_bytes() == b"x"
+    assert (example_root / "docs" / "deep" / "new").read_bytes() == b"x"
     for target, status in (("docs%2F", 422), ("docs%2Fnothing", 404), ("nothing%2Fa", 404), ("hello.txt%2Fa", 422),
                            ("%2e%2e%2fx", 403), ("..%2Fx", 403), ("docs%2F..%2F..%2Fx", 403), ("%2Fetc%2Fpasswd", 403),
                            ("%2F", 403), (".gatherd-tmp%2Fx", 403), ("docs%2F%00", 400), ("docs%252Fa.txt", 404)):
-        before = tree(staged)
-        got, put_there = client.get("/v1/fs/" + target), client.ask("PUT", "/v1/fs/" + target, b"x")
+        before = tree(example_root)
+        got, put_response = client.get("/v1/fs/" + target), client.fetch("PUT", "/v1/fs/" + target, b"x")
         assert got.status == status, target
-        assert put_there.status == (201 if target == "docs%252Fa.txt" else 404 if target == "nothing%2Fa"
+        assert put_response.status == (201 if target == "docs%252Fa.txt" else 404 if target == "nothing%2Fa"
                                     else 201 if target == "docs%2Fnothing" else status), target
-        (staged / "docs%2Fa.txt").unlink(missing_ok=True)
-        (staged / "docs" / "nothing").unlink(missing_ok=True)
-        assert tree(staged) == before, target
+        (example_root / "docs%2Fa.txt").unlink(missing_ok=True)
+        (example_root / "docs" / "nothing").unlink(missing_ok=True)
+        assert tree(example_root) == before, target
     for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):  # of the routes they are no part
         assert client.get(target).status == 404, target
 
 
-def test_files_are_put_whole(client, server, staged):
-    before = tree(staged)
+def test_put_with_content_range_is_rejected(client, server, example_root):
+    before = tree(example_root)
     for value in ("bytes 0-2/13", "bytes 0-12/13", "bytes */13", ""):
         for path in ("hello.txt", "new.txt"):
             got = put(client, path, b"new", **{"Content-Range": value})
@@ -206,27 +206,27 @@ def test_files_are_put_whole(client, server, staged):
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13", "Transfer-Encoding: chunked"))
         raw.send(b"3\r\nnew\r\n0\r\n\r\n")
-        assert raw.answer("PUT", "/v1/fs/hello.txt").status == 400
+        assert raw.response("PUT", "/v1/fs/hello.txt").status == 400
     assert client.get(fs("hello.txt"), **{"Content-Range": "bytes 0-2/13"}).body == HELLO  # there it means nothing
-    assert tree(staged) == before and drafts(staged) == []
+    assert tree(example_root) == before and temp_files(example_root) == []
 
 
 # -- on condition ------------------------------------------------------------------------------------
 
-def test_a_put_tells_the_tag(client, server, staged):
+def test_put_returns_etag(client, server, example_root):
     tags = set()
     for path, data in (("new.txt", b"one"), ("new.txt", b"two"), ("new.txt", b"two"), ("new.txt", b""),
-                       ("hello.txt", PIECE), ("docs/link", b"x")):
+                       ("hello.txt", CHUNK), ("docs/link", b"x")):
         tag = put(client, path, data).header("etag")
-        assert client.get(fs(path)).header("etag") == client.ask("HEAD", fs(path)).header("etag") == tag
+        assert client.get(fs(path)).header("etag") == client.fetch("HEAD", fs(path)).header("etag") == tag
         tags.add(tag)
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/new.txt", None, "Transfer-Encoding: chunked") + b"3\r\nnew\r\n0\r\n\r\n")
-        tags.add(raw.answer("PUT", "/v1/fs/new.txt").header("etag"))
+        tags.add(raw.response("PUT", "/v1/fs/new.txt").header("etag"))
     assert client.get(fs("new.txt")).header("etag") in tags and len(tags) == 7
 
 
-def test_no_two_contents_have_one_tag(client, root):
+def test_etag_changes_with_every_put(client, root):
     """Not even when the file system gives the inode out again at once: a tag that came back would let a change be lost."""
     tags = [put(client, "again.txt", b"same").header("etag") for _ in range(200)]
     assert len(set(tags)) == 200
@@ -247,29 +247,29 @@ CONDITIONS = [
 ]
 
 
-MALFORMED = ["", "T x", "*, T", "*, *", "*,", 'T, "x', "TT", "x", "x, T", '"a b"', ","]
+MALFORMED_CONDITIONS = ["", "T x", "*, T", "*, *", "*,", 'T, "x', "TT", "x", "x, T", '"a b"', ","]
 
 
-def filled(given, tag):
+def with_etag(given, tag):
     return {name: value.replace("T", tag) for name, value in given.items()}
 
 
-def chunked(client, path, data, **headers):
+def put_chunked(client, path, data, **headers):
     with Raw(client.url) as raw:
         raw.send(request_bytes("PUT", fs(path), None, "Transfer-Encoding: chunked",
                                *(f"{name}: {value}" for name, value in headers.items())))
         raw.send(b"%x\r\n" % len(data) + data + b"\r\n0\r\n\r\n" if data else b"0\r\n\r\n")
-        return raw.answer("PUT", fs(path))
+        return raw.response("PUT", fs(path))
 
 
-@pytest.mark.parametrize("send", [put, chunked])
+@pytest.mark.parametrize("send", [put, put_chunked])
 @pytest.mark.parametrize("size", [0, 5, 3 * MB])
 @pytest.mark.parametrize("given, there, missing", CONDITIONS, ids=str)
-def test_a_put_on_condition(given, there, missing, size, send, client, staged):
-    path, data = staged / "hello.txt", (PIECE * 3)[:size]
-    before = tree(staged)
+def test_conditional_put(given, there, missing, size, send, client, example_root):
+    path, data = example_root / "hello.txt", (CHUNK * 3)[:size]
+    before = tree(example_root)
     tag, old = client.get(fs("hello.txt")).header("etag"), path.stat()
-    got = send(client, "hello.txt", data, **filled(given, tag))
+    got = send(client, "hello.txt", data, **with_etag(given, tag))
     if there:
         assert (got.status, path.read_bytes()) == (200, data)
         assert got.header("etag") == client.get(fs("hello.txt")).header("etag") != tag
@@ -277,52 +277,52 @@ def test_a_put_on_condition(given, there, missing, size, send, client, staged):
         assert (got.status, got.value["type"]) == (412, "urn:gatherd:error:precondition-failed")
         assert path.read_bytes() == HELLO and client.get(fs("hello.txt")).header("etag") == tag
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
-    assert tree(staged) == before and drafts(staged) == []
+    assert tree(example_root) == before and temp_files(example_root) == []
     path.unlink()
-    got = send(client, "hello.txt", data, **filled(given, tag))
+    got = send(client, "hello.txt", data, **with_etag(given, tag))
     assert got.status == (201 if missing else 412)
     assert path.exists() == missing and (not missing or path.read_bytes() == data)
-    assert drafts(staged) == []
+    assert temp_files(example_root) == []
 
 
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
-@pytest.mark.parametrize("value", MALFORMED)
-def test_a_condition_that_can_not_be_read_is_no_reason_to_overwrite(value, name, client, staged):
-    before = tree(staged)
+@pytest.mark.parametrize("value", MALFORMED_CONDITIONS)
+def test_put_with_malformed_condition_is_rejected(value, name, client, example_root):
+    before = tree(example_root)
     tag = client.get(fs("hello.txt")).header("etag")
-    given = filled({name: value}, tag)
+    given = with_etag({name: value}, tag)
     for path in ("hello.txt", "new.txt"):
         got = put(client, path, b"new", **given)
         assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
         assert got.value["detail"].startswith(f"{name} must be ")
-    assert tree(staged) == before and (staged / "hello.txt").read_bytes() == HELLO
+    assert tree(example_root) == before and (example_root / "hello.txt").read_bytes() == HELLO
     assert client.get(fs("hello.txt"), **given).status == (412 if name == "If-Match" else 200)
 
 
-def test_a_date_does_not_guard_a_file(client, staged):
+def test_put_with_if_unmodified_since_is_rejected(client, example_root):
     date = client.get(fs("hello.txt")).header("last-modified")
     got = put(client, "hello.txt", b"new", **{"If-Unmodified-Since": date})
     assert got.status == 400 and "If-Match" in got.value["detail"]
-    assert (staged / "hello.txt").read_bytes() == HELLO
+    assert (example_root / "hello.txt").read_bytes() == HELLO
 
 
 @pytest.mark.parametrize("given, there, missing", CONDITIONS, ids=str)
-def test_a_get_on_condition(given, there, missing, client, staged):
+def test_conditional_get(given, there, missing, client, example_root):
     got = client.get(fs("hello.txt"))
     tag = got.header("etag")
     # If-Match goes first, and only what If-None-Match excludes by itself is a 304.
     matched = "If-Match" not in given or next(t for g, t, _ in CONDITIONS if g == {"If-Match": given["If-Match"]})
     status = 200 if there else 304 if matched else 412
     for method in ("GET", "HEAD"):
-        answer = client.ask(method, fs("hello.txt"), headers=filled(given, tag))
-        assert answer.status == status, method
-        assert answer.body == (HELLO if (status, method) == (200, "GET") else b"") or status == 412
-        assert answer.header("etag") == (None if status == 412 else tag)
-        assert client.ask(method, fs("missing.txt"), headers=filled(given, tag)).status == 404
+        response = client.fetch(method, fs("hello.txt"), headers=with_etag(given, tag))
+        assert response.status == status, method
+        assert response.body == (HELLO if (status, method) == (200, "GET") else b"") or status == 412
+        assert response.header("etag") == (None if status == 412 else tag)
+        assert client.fetch(method, fs("missing.txt"), headers=with_etag(given, tag)).status == 404
     assert client.get(fs("hello.txt")).body == HELLO
 
 
-def test_conditions_in_several_lines_are_one(client, server, staged):
+def test_repeated_condition_headers_are_combined(client, server, example_root):
     tag = client.get(fs("hello.txt")).header("etag")
     with Raw(server.urls()[0]) as raw:
         for lines, status in (([f"If-Match: {tag}", 'If-Match: "x"'], 200), (['If-Match: "x"', f"If-Match: {tag}"], 200),
@@ -330,59 +330,59 @@ def test_conditions_in_several_lines_are_one(client, server, staged):
                               (['If-None-Match: "x"', f"If-None-Match: {tag}"], 304), (["If-Match: *", "If-Match: *"], 412),
                               ([f"If-Match: {tag}"] * 8, 200), ([f"If-Match: {tag}"] * 9, 400)):
             raw.send(request_bytes("GET", "/v1/fs/hello.txt", None, *lines))
-            assert raw.answer("GET", "/v1/fs/hello.txt").status == status, lines
+            assert raw.response("GET", "/v1/fs/hello.txt").status == status, lines
 
 
-def test_conditions_are_ignored_where_the_answer_is_another(client, staged):
+def test_conditions_are_ignored_when_request_would_fail(client, example_root):
     """RFC 9110 section 13.2.1."""
-    before = tree(staged)
+    before = tree(example_root)
     for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}, {"If-None-Match": '"x"'}):
         for path, status in (("docs", 422), ("docs/", 422), ("nothing/x", 404), ("hello.txt/x", 422), ("../x", 403)):
             assert put(client, path, b"new", **headers).status == status, (path, headers)
             assert client.get(fs(path), **headers).status == status, (path, headers)
-    assert tree(staged) == before and drafts(staged) == []
+    assert tree(example_root) == before and temp_files(example_root) == []
 
 
-def test_a_condition_goes_through_a_symlink(client, staged):
+def test_conditions_apply_to_symlink_target(client, example_root):
     tag = client.get(fs("docs/b.txt")).header("etag")
     assert put(client, "docs/link", b"new", **{"If-None-Match": "*"}).status == 412
     assert put(client, "docs/link", b"new", **{"If-Match": tag}).status == 200
     assert put(client, "docs/b.txt", b"newer", **{"If-Match": tag}).status == 412
-    assert (staged / "docs" / "link").is_symlink() and (staged / "docs" / "b.txt").read_bytes() == b"new"
+    assert (example_root / "docs" / "link").is_symlink() and (example_root / "docs" / "b.txt").read_bytes() == b"new"
 
 
-def test_a_refusal_does_not_wait_for_the_body(own):
-    server, root = own()
+def test_failed_precondition_responds_before_body(start_with_root):
+    server, root = start_with_root()
     (root / "a.bin").write_bytes(b"old")
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, f"Content-Length: {1 << 30}", "If-None-Match: *"))
         sent = 0
         while not select.select([raw.sock], [], [], 0)[0]:
-            raw.send(PIECE)
+            raw.send(CHUNK)
             sent += 1
-        assert raw.answer("PUT", "/v1/fs/a.bin").status == 412
+        assert raw.response("PUT", "/v1/fs/a.bin").status == 412
         assert sent < 200  # 64 MiB are read and thrown away, and there are the buffers on the way
-    assert (root / "a.bin").read_bytes() == b"old" and drafts(root) == []
+    assert (root / "a.bin").read_bytes() == b"old" and temp_files(root) == []
 
 
 @pytest.mark.parametrize("condition, status", [("If-None-Match: *", 412), ("If-Match: T", 412), ("X-Other: *", 200)])
-def test_a_condition_is_looked_at_again_in_the_end(condition, status, own):
+def test_condition_is_rechecked_before_commit(condition, status, start_with_root):
     """When the body began to come, all was well."""
-    server, root = own()
+    server, root = start_with_root()
     path = root / "a.bin"
     with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
         if "T" in condition:
             condition = condition.replace("T", put(client, "a.bin", b"old").header("etag"))
-        raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, condition, f"Content-Length: {MB}") + PIECE[:MB // 2])
-        wait_until(lambda: drafts(root), "a draft")
+        raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, condition, f"Content-Length: {MB}") + CHUNK[:MB // 2])
+        wait_until(lambda: temp_files(root), "a draft")
         assert put(client, "a.bin", b"other").status in (200, 201)
-        raw.send(PIECE[MB // 2:])
-        assert raw.answer("PUT", "/v1/fs/a.bin").status == status
-    assert path.read_bytes() == (b"other" if status == 412 else PIECE)
-    assert tree(root) == ["a.bin"] and drafts(root) == []
+        raw.send(CHUNK[MB // 2:])
+        assert raw.response("PUT", "/v1/fs/a.bin").status == status
+    assert path.read_bytes() == (b"other" if status == 412 else CHUNK)
+    assert tree(root) == ["a.bin"] and temp_files(root) == []
 
 
-def at_once(server, count, call):
+def run_concurrently(server, count, call):
     """What call(client, i) returned, in threads that began together."""
     found, start = [None] * count, threading.Barrier(count)
 
@@ -401,8 +401,8 @@ def at_once(server, count, call):
 
 
 @pytest.mark.parametrize("match", ["If-Match", "If-None-Match", None])
-def test_of_two_at_once_one_is_taken(match, own):
-    server, root = own("--files-threads", "4")
+def test_concurrent_conditional_puts_have_one_winner(match, start_with_root):
+    server, root = start_with_root("--files-threads", "4")
     path = root / "a.bin"
     for _ in range(40 if RELEASE else 15):
         path.unlink(missing_ok=True)
@@ -411,40 +411,40 @@ def test_of_two_at_once_one_is_taken(match, own):
             with Client(server.urls()[0]) as client:
                 headers = {"If-Match": put(client, "a.bin", b"old").header("etag")}
         bodies = [bytes([i]) * 10000 for i in range(2)]
-        answers = at_once(server, 2, lambda client, i: put(client, "a.bin", bodies[i], **headers))
-        statuses = sorted(a.status for a in answers)
+        responses = run_concurrently(server, 2, lambda client, i: put(client, "a.bin", bodies[i], **headers))
+        statuses = sorted(a.status for a in responses)
         assert statuses == {"If-Match": [200, 412], "If-None-Match": [201, 412], None: [200, 201]}[match]
         if match is not None:
-            winner = next(i for i, a in enumerate(answers) if a.status < 300)
+            winner = next(i for i, a in enumerate(responses) if a.status < 300)
             assert path.read_bytes() == bodies[winner]
-    assert tree(root) == ["a.bin"] and drafts(root) == []
+    assert tree(root) == ["a.bin"] and temp_files(root) == []
 
 
-def test_no_change_is_lost(own):
+def test_if_match_prevents_lost_updates(start_with_root):
     """Several count up the number in one file, each as often."""
-    server, root = own("--files-threads", "4")
+    server, root = start_with_root("--files-threads", "4")
     (root / "count").write_bytes(b"000000")
-    each, refused = 15, []
+    count_per_client, failed_statuses = 15, []
 
     def count(client, _):
         done = 0
-        while done < each:
+        while done < count_per_client:
             got = client.get(fs("count"))
-            answer = put(client, "count", b"%06d" % (int(got.body) + 1), **{"If-Match": got.header("etag")})
-            done += answer.status == 200
-            refused.extend([answer.status] * (answer.status != 200))
+            response = put(client, "count", b"%06d" % (int(got.body) + 1), **{"If-Match": got.header("etag")})
+            done += response.status == 200
+            failed_statuses.extend([response.status] * (response.status != 200))
 
-    at_once(server, 4, count)
-    assert (root / "count").read_bytes() == b"%06d" % (4 * each)
-    assert set(refused) <= {412}
+    run_concurrently(server, 4, count)
+    assert (root / "count").read_bytes() == b"%06d" % (4 * count_per_client)
+    assert set(failed_statuses) <= {412}
 
 
 # -- clients that go away ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "there"])
-def test_a_client_that_vanishes_changes_nothing(exists, how, own):
-    server, root = own()
+def test_aborted_upload_changes_nothing(exists, how, start_with_root):
+    server, root = start_with_root()
     if exists:
         (root / "a.bin").write_bytes(b"old")
     before = tree(root)
@@ -454,22 +454,22 @@ def test_a_client_that_vanishes_changes_nothing(exists, how, own):
         for size in (0, 100, 3 * MB):
             raw = Raw(server.urls()[0])
             raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, f"Content-Length: {4 * MB}"))
-            raw.send((PIECE * 3)[:size])
-            wait_until(lambda: size == 0 or drafts(root), "a draft")
+            raw.send((CHUNK * 3)[:size])
+            wait_until(lambda: size == 0 or temp_files(root), "a draft")
             if how == "half":
                 raw.sock.shutdown(socket.SHUT_WR)
-                assert raw.ended(30)
+                assert raw.wait_closed(30)
             elif how == "reset":
                 raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raw.sock.close()
-            wait_until(lambda: not drafts(root), "the end of the draft")
+            wait_until(lambda: not temp_files(root), "the end of the draft")
         wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "the end of all connections")
     assert tree(root) == before and (not exists or (root / "a.bin").read_bytes() == b"old")
 
 
-def test_clients_that_vanish_from_a_download(own):
-    server, root = own()
-    (root / "a.bin").write_bytes(PIECE * 20)
+def test_aborted_downloads_close_files(start_with_root):
+    server, root = start_with_root()
+    (root / "a.bin").write_bytes(CHUNK * 20)
     with Client(server.urls()[0]) as probe:
         probe.get("/livez")
         since = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -482,18 +482,18 @@ def test_clients_that_vanish_from_a_download(own):
         wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "the end of all files")
 
 
-def test_an_upload_that_takes_too_long_is_cut_off(own):
-    server, root = own("--body-timeout-seconds", "0.5")
+def test_stalled_upload_times_out(start_with_root):
+    server, root = start_with_root("--body-timeout-seconds", "0.5")
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, "Content-Length: 1000") + b"abc")
-        assert raw.ended(30) and raw.data == b""
-    wait_until(lambda: not drafts(root), "the end of the draft")
+        assert raw.wait_closed(30) and raw.data == b""
+    wait_until(lambda: not temp_files(root), "the end of the draft")
     assert tree(root) == []
 
 
-def test_the_rest_of_an_upload_that_failed_has_its_time_too(own):
+def test_discarded_upload_times_out(start_with_root):
     """It fails while it is paused, for the disk is busy; what still comes is thrown away, but not for ever."""
-    server, root = own("--files-threads", "1", "--body-timeout-seconds", "1")
+    server, root = start_with_root("--files-threads", "1", "--body-timeout-seconds", "1")
     with open(root / "large", "wb") as file:
         file.truncate(512 << 20)
     url = server.urls()[0]
@@ -503,18 +503,18 @@ def test_the_rest_of_an_upload_that_failed_has_its_time_too(own):
         raw.send(request_bytes("PUT", "/v1/fs/nowhere/a.bin", None, "Content-Length: 50000000") + b"a" * (1 << 20))
         assert busy.result().status == 200
 
-        def cut_off():
+        def is_closed():
             try:
                 raw.sock.send(b"a")
             except OSError:
                 return True
             return False
-        wait_until(cut_off, "the end of the connection")
+        wait_until(is_closed, "the end of the connection")
 
 
 # -- large ones ------------------------------------------------------------------------------------
 
-def digest_of(path):
+def file_digest(path):
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while data := file.read(MB):
@@ -525,18 +525,18 @@ def digest_of(path):
 def upload(url, path, size):
     """The answer's status and the digest of what was sent."""
     digest = hashlib.sha256()
-    with Raw(url, patience=300) as raw:
+    with Raw(url, timeout_s=300) as raw:
         raw.send(request_bytes("PUT", path, None, f"Content-Length: {size}"))
         for i in range(size // MB):
-            piece = struct.pack("<Q", i) + PIECE[8:]
-            digest.update(piece)
-            raw.send(piece)
-        return raw.answer("PUT", path).status, digest.hexdigest()
+            chunk = struct.pack("<Q", i) + CHUNK[8:]
+            digest.update(chunk)
+            raw.send(chunk)
+        return raw.response("PUT", path).status, digest.hexdigest()
 
 
 def download(url, path):
     digest, size = hashlib.sha256(), 0
-    with Client(url, patience=300) as client:
+    with Client(url, timeout_s=300) as client:
         client.send_request("GET", path)
         response = client.getresponse()
         while data := response.read(MB):
@@ -548,32 +548,32 @@ def download(url, path):
 
 def is_open(server, name):
     """Whether the server has a file of this name open."""
-    where = f"/proc/{server.pid}/fd"
-    return any(os.readlink(f"{where}/{n}").endswith("/" + name) for n in os.listdir(where) if os.path.lexists(f"{where}/{n}"))
+    fd_dir = f"/proc/{server.pid}/fd"
+    return any(os.readlink(f"{fd_dir}/{n}").endswith("/" + name) for n in os.listdir(fd_dir) if os.path.lexists(f"{fd_dir}/{n}"))
 
 
-def peak(server):
+def peak_rss_mib(server):
     return server.memory("VmHWM") / MB
 
 
-def test_a_large_file_in_and_out(own):
+def test_large_file_round_trip_in_bounded_memory(start_with_root):
     """Sizes are read from the process: a sanitizer's own memory is none of this."""
-    server, root = own()
-    before = peak(server)
-    status, sent = upload(server.urls()[0], "/v1/fs/large.bin", LARGE)
+    server, root = start_with_root()
+    before = peak_rss_mib(server)
+    status, sent = upload(server.urls()[0], "/v1/fs/large.bin", LARGE_SIZE)
     assert status == 201
-    assert digest_of(root / "large.bin") == sent
+    assert file_digest(root / "large.bin") == sent
     assert download(server.urls()[0], "/v1/fs/large.bin") == sent
     if RELEASE:
-        assert peak(server) < 20, f"{peak(server):.1f} MiB"
+        assert peak_rss_mib(server) < 20, f"{peak_rss_mib(server):.1f} MiB"
     else:
-        assert peak(server) < before + 60, f"{peak(server):.1f} MiB after {before:.1f}"
+        assert peak_rss_mib(server) < before + 60, f"{peak_rss_mib(server):.1f} MiB after {before:.1f}"
     (root / "large.bin").unlink()
 
 
-def slowest_probe(url, meanwhile):
+def max_livez_latency(url, action):
     """The longest that /livez took while meanwhile() ran, in seconds; and what that returned."""
-    took, found = [0], []
+    elapsed, found = [0], []
     done = threading.Event()
 
     def probe():
@@ -582,21 +582,21 @@ def slowest_probe(url, meanwhile):
                 since = time.monotonic()
                 client.send_request("GET", "/livez")
                 client.getresponse().read()
-                took.append(time.monotonic() - since)
+                elapsed.append(time.monotonic() - since)
                 time.sleep(0.002)
 
     thread = threading.Thread(target=probe)
     thread.start()
     try:
-        found.append(meanwhile())
+        found.append(action())
     finally:
         done.set()
         thread.join()
-    return max(took), found[0]
+    return max(elapsed), found[0]
 
 
 # Many clients at once, in a process of their own: what they take must not slow the probe down.
-CROWD = r"""
+TRANSFER_CLIENTS = r"""
 import os, selectors, socket, sys
 host, port, count, size, verb = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 os.nice(10)
@@ -633,39 +633,39 @@ print(sorted({s["head"].decode() for s in states}), min(s["got"] for s in states
 """
 
 
-def crowd(server, count, size, verb):
-    done = subprocess.run([sys.executable, "-c", CROWD, "127.0.0.1", str(server.port()), str(count), str(size), verb],
+def run_transfer_clients(server, count, size, verb):
+    done = subprocess.run([sys.executable, "-c", TRANSFER_CLIENTS, "127.0.0.1", str(server.port()), str(count), str(size), verb],
                           stdout=subprocess.PIPE, check=True, timeout=280, text=True)
     return done.stdout.strip()
 
 
 @pytest.mark.parametrize("verb", ["PUT", "GET"])
-def test_fifty_at_once(verb, own):
+def test_fifty_concurrent_transfers_do_not_delay_livez(verb, start_with_root):
     """And /livez is answered meanwhile. A machine that is busy otherwise may need some tries to show that."""
-    server, root = own()
+    server, root = start_with_root()
     count, size = (50, 10 * MB) if RELEASE else (20, 4 * MB)
     pattern = bytes(range(256)) * (size // 256)
     if verb == "GET":
         for i in range(count):
             (root / f"many-{i}.bin").write_bytes(pattern)
     for attempt in range(4):
-        slowest, said = slowest_probe(server.urls()[0], lambda: crowd(server, count, size, verb))
+        slowest, output = max_livez_latency(server.urls()[0], lambda: run_transfer_clients(server, count, size, verb))
         created = verb == "PUT" and attempt == 0
-        assert said == f"['HTTP/1.1 {201 if created else 200}'] True"
+        assert output == f"['HTTP/1.1 {201 if created else 200}'] True"
         if not RELEASE or slowest < 0.05:
             break
     assert not RELEASE or slowest < 0.05, f"{slowest * 1e3:.1f} ms"
-    assert drafts(root) == []
+    assert temp_files(root) == []
     for i in range(count):
         assert (root / f"many-{i}.bin").read_bytes() == pattern
 
 
-def test_slow_readers_hold_nobody_up(own):
+def test_slow_downloads_do_not_block_others(start_with_root):
     """Ten that take nothing: no memory grows, no thread is held, and a client that reads is served."""
-    server, root = own("--files-threads", "1")
-    (root / "a.bin").write_bytes(PIECE * 50)
+    server, root = start_with_root("--files-threads", "1")
+    (root / "a.bin").write_bytes(CHUNK * 50)
     with Client(server.urls()[0]) as quick:
-        assert quick.get(fs("a.bin")).body == PIECE * 50
+        assert quick.get(fs("a.bin")).body == CHUNK * 50
         before = server.memory("VmRSS")
         slow = []
         for _ in range(10):
@@ -674,7 +674,7 @@ def test_slow_readers_hold_nobody_up(own):
             raw.send(request_bytes("GET", "/v1/fs/a.bin"))
             slow.append(raw)
         time.sleep(0.3)
-        assert quick.get(fs("a.bin")).body == PIECE * 50
+        assert quick.get(fs("a.bin")).body == CHUNK * 50
         assert run(quick, "stat_file", path="a.bin")["size_bytes"] == 50 * MB
         if RELEASE:  # two blocks of 256 KiB each, and some
             assert server.memory("VmRSS") < before + 12 * MB
@@ -685,13 +685,13 @@ def test_slow_readers_hold_nobody_up(own):
         wait_until(lambda: not is_open(server, "a.bin"), "the end of the files")
 
 
-def test_transfers_beyond_the_limit_are_refused(own):
+def test_transfers_over_max_streams_are_rejected(start_with_root):
     """So what slow clients can take up is bounded; and when they have gone, others have their turn."""
-    server, root = own("--max-streams", "8")
-    (root / "a.bin").write_bytes(PIECE * 8)
+    server, root = start_with_root("--max-streams", "8")
+    (root / "a.bin").write_bytes(CHUNK * 8)
     with Client(server.urls()[0]) as client:
         assert client.get("/v1/limits").value["max_streams"] == 8
-        assert client.get(fs("a.bin")).body == PIECE * 8
+        assert client.get(fs("a.bin")).body == CHUNK * 8
         before = server.memory("VmRSS")
         readers, heads = [], []
         for _ in range(100):
@@ -708,7 +708,7 @@ def test_transfers_beyond_the_limit_are_refused(own):
             assert (response.status, response.header("retry-after")) == (503, "1")
             assert (response.value["type"], response.value["title"], response.value["detail"]) == (
                 "urn:gatherd:error:too-many-streams", title, detail)
-        assert client.ask("HEAD", fs("a.bin")).status == 503
+        assert client.fetch("HEAD", fs("a.bin")).status == 503
         assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
         for raw in readers[:8]:
             raw.sock.close()
@@ -718,38 +718,38 @@ def test_transfers_beyond_the_limit_are_refused(own):
         uploads = [Raw(server.urls()[0]) for _ in range(8)]
         for i, raw in enumerate(uploads):
             raw.send(request_bytes("PUT", f"/v1/fs/c-{i}.bin", None, "Content-Length: 10") + b"half ")
-        wait_until(lambda: len(drafts(root)) == 8, "uploads, which count as well")
+        wait_until(lambda: len(temp_files(root)) == 8, "uploads, which count as well")
         assert client.get(fs("a.bin")).status == 503
         for i, raw in enumerate(uploads):
             raw.send(b"more.")
-            assert raw.answer("PUT", f"/v1/fs/c-{i}.bin").status == 201
+            assert raw.response("PUT", f"/v1/fs/c-{i}.bin").status == 201
         wait_until(lambda: client.get(fs("a.bin")).status == 200, "a place for a download")
         for raw in readers + uploads:
             raw.sock.close()
-    assert tree(root) == ["a.bin", "b.bin"] + [f"c-{i}.bin" for i in range(8)] and drafts(root) == []
+    assert tree(root) == ["a.bin", "b.bin"] + [f"c-{i}.bin" for i in range(8)] and temp_files(root) == []
 
 
-def test_slow_uploads_hold_nobody_up(own):
-    server, root = own("--files-threads", "1")
+def test_slow_uploads_do_not_block_others(start_with_root):
+    server, root = start_with_root("--files-threads", "1")
     with Client(server.urls()[0]) as quick:
         slow = [Raw(server.urls()[0]) for _ in range(10)]
         for i, raw in enumerate(slow):
-            raw.send(request_bytes("PUT", f"/v1/fs/slow-{i}.bin", None, "Content-Length: 1000000") + PIECE[:300000])
-        assert put(quick, "quick.bin", PIECE).status == 201
+            raw.send(request_bytes("PUT", f"/v1/fs/slow-{i}.bin", None, "Content-Length: 1000000") + CHUNK[:300000])
+        assert put(quick, "quick.bin", CHUNK).status == 201
         for i, raw in enumerate(slow):
-            raw.send(PIECE[300000:1000000])
-            assert raw.answer("PUT", f"/v1/fs/slow-{i}.bin").status == 201
-            assert (root / f"slow-{i}.bin").read_bytes() == PIECE[:1000000]
+            raw.send(CHUNK[300000:1000000])
+            assert raw.response("PUT", f"/v1/fs/slow-{i}.bin").status == 201
+            assert (root / f"slow-{i}.bin").read_bytes() == CHUNK[:1000000]
 
 
-def test_a_file_that_becomes_shorter_ends_the_download(own):
-    server, root = own()
-    (root / "a.bin").write_bytes(PIECE * 30)
+def test_truncated_file_aborts_download(start_with_root):
+    server, root = start_with_root()
+    (root / "a.bin").write_bytes(CHUNK * 30)
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("GET", "/v1/fs/a.bin"))
         assert raw.sock.recv(100).startswith(b"HTTP/1.1 200 ")
         os.truncate(root / "a.bin", 100)
-        assert raw.ended(30)
+        assert raw.wait_closed(30)
         assert len(raw.data) < 30 * MB
     with Client(server.urls()[0]) as client:
-        assert client.get(fs("a.bin")).body == PIECE[:100]
+        assert client.get(fs("a.bin")).body == CHUNK[:100]

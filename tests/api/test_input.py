@@ -5,33 +5,33 @@ import json
 import pytest
 
 from client import Client, Raw, request_bytes
-from contract import PLACE
+from contract import LINE_AND_COLUMN
 
-LIMIT = 10000  # children of a gather, by default
+MAX_CHILDREN = 10000  # children of a gather, by default
 SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}
 
 
 @pytest.fixture
-def nothing_starts(server):
+def no_task_starts(server):
     """After the test, the log has no more tasks than before: refused requests left no trace."""
-    def ended():
+    def finished_count():
         return sum(len(server.events(event=f"task_{how}")) for how in ("done", "failed", "canceled"))
 
-    def marker(seconds):
+    def run_marker_task(seconds):
         with Client(server.urls()[0]) as client:
             done = client.post("/v1/run/sleep", {"seconds": seconds}).value
         server.wait_event(event="task_succeeded", id=done["id"])
 
-    marker(0)
-    before = ended()
+    run_marker_task(0)
+    before = finished_count()
     yield
-    marker(2 * SLEEP["input"]["seconds"])  # what was started by mistake has ended by then
-    assert ended() == before + 1, "something was run"
+    run_marker_task(2 * SLEEP["input"]["seconds"])  # what was started by mistake has ended by then
+    assert finished_count() == before + 1, "something was run"
 
 
 # -- not JSON ------------------------------------------------------------------------------------
 
-DEEP = 5000  # more than jansson's 2048
+NESTING = 5000  # more than jansson's 2048
 NOT_JSON = {
     "empty": b"", "blank": b" \n", "cut": b'{"seconds": 1', "cut in a string": b'{"secon',
     "trailing": b'{"seconds": 0} x', "two": b'{"seconds": 0}{"seconds": 0}', "comma": b'{"seconds": 0,}',
@@ -45,24 +45,24 @@ NOT_JSON = {
     "control character": b'{"a\nb": 0}', "bad escape": b'{"\\x": 0}', "too large a number": b'{"seconds": 1e999}',
     "too large an integer": b'{"seconds": 9223372036854775808}',
     "far too large an integer": b'{"seconds": 1' + b"0" * 400 + b"}",
-    "too small an integer": b'{"seconds": -9223372036854775809}', "deep arrays": b"[" * DEEP + b"]" * DEEP,
-    "deep objects": b'{"a":' * DEEP + b"0" + b"}" * DEEP, "open arrays": b"[" * DEEP,
+    "too small an integer": b'{"seconds": -9223372036854775809}', "deep arrays": b"[" * NESTING + b"]" * NESTING,
+    "deep objects": b'{"a":' * NESTING + b"0" + b"}" * NESTING, "open arrays": b"[" * NESTING,
 }
 
 
 @pytest.mark.parametrize("what", NOT_JSON)
-def test_what_is_not_json_is_told_its_line_and_column(what, client, nothing_starts):
+def test_malformed_json_returns_400(what, client, no_task_starts):
     for path in ("/v1/run/sleep", "/v1/tasks", "/v1/gather"):
         response = client.post(path, NOT_JSON[what])
         assert response.status == 400, response.value
         assert response.value["type"] == "urn:gatherd:error:malformed-json"
 
 
-def test_line_and_column_are_the_right_ones(client):
+def test_malformed_json_detail_has_line_and_column(client):
     for body, line, column in ((b'{\n  "seconds": 1,\n  "minutes" 2\n}', 3, 13), (b"nonsense", 1, 8),
                                (b'{"a": 1}}', 1, 9), ('{"\u00e9\u00e9\u00e9": x}'.encode(), 1, 9)):
         detail = client.post("/v1/run/sleep", body).value["detail"]
-        found = tuple(map(int, PLACE.search(detail).groups()))
+        found = tuple(map(int, LINE_AND_COLUMN.search(detail).groups()))
         assert found[0] == line and abs(found[1] - column) <= 1, detail
 
 
@@ -76,7 +76,7 @@ def children(*tasks, **options):
     return {"tasks": list(tasks), **options}
 
 
-WRONG = [
+INVALID_BODIES = [
     ("/v1/run/sleep", [], ""), ("/v1/run/sleep", None, ""), ("/v1/run/sleep", 5, ""), ("/v1/run/sleep", "a", ""),
     ("/v1/run/sleep", True, ""), ("/v1/run/sleep", {}, "/seconds"), ("/v1/run/sleep", {"seconds": -1}, "/seconds"),
     ("/v1/run/sleep", {"seconds": -1e-300}, "/seconds"), ("/v1/run/sleep", {"seconds": "1"}, "/seconds"),
@@ -122,15 +122,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("path, body, pointer", WRONG)
-def test_wrong_shapes_are_told_their_place(path, body, pointer, client, nothing_starts):
+@pytest.mark.parametrize("path, body, pointer", INVALID_BODIES)
+def test_validation_errors_have_pointer(path, body, pointer, client, no_task_starts):
     response = client.post(path, json.dumps(body).encode())
     assert response.status == 422, response.value
     assert [e["pointer"] for e in response.value["errors"]] == [pointer]
     assert response.value["errors"][0]["detail"] in response.value["detail"]
 
 
-def test_an_empty_quorum_is_refused(client, nothing_starts):
+def test_quorum_of_no_tasks_is_rejected(client, no_task_starts):
     response = client.post("/v1/gather", {"tasks": [], "mode": "quorum", "quorum": 1})
     assert response.status == 422
     assert {e["pointer"] for e in response.value["errors"]} <= {"/tasks", "/quorum"}
@@ -145,20 +145,20 @@ def test_an_empty_quorum_is_refused(client, nothing_starts):
     ("/v1/gather", b'{"tasks": [{"function":"sleep","input":{"seconds":0}},\n'
                    b'{"function":"sleep","input":{"seconds":0,"seconds":1}}]}', "/tasks/1/input/seconds"),
 ])
-def test_a_member_given_twice_is_refused(path, body, pointer, client, nothing_starts):
+def test_duplicate_members_are_rejected(path, body, pointer, client, no_task_starts):
     response = client.post(path, body)
     assert response.status == 422, response.value
     assert [e["pointer"] for e in response.value["errors"]] == [pointer]
 
 
-def test_of_many_mistakes_some_are_listed(client, nothing_starts):
+def test_validation_error_list_is_truncated(client, no_task_starts):
     response = client.post("/v1/gather", children(*(task(input={"seconds": -i - 1}) for i in range(500))))
     assert response.status == 422
     assert [e["pointer"] for e in response.value["errors"]] == [f"/tasks/{i}/input/seconds" for i in range(8)]
     assert "492" in response.value["detail"] or "499" in response.value["detail"]
 
 
-def test_pointers_into_hostile_names_stay_json(client, nothing_starts):
+def test_pointers_to_hostile_names_are_valid_json(client, no_task_starts):
     for name in ("\u0000", "a\u0000b", '"', "\\", "\u202e\n\x1b[31m", "x" * 5000, "\U0001f40c" * 1000, "/" * 300):
         response = client.post("/v1/run/sleep", {"seconds": 0, name: 1})
         assert response.status == 422, response.value
@@ -176,13 +176,13 @@ def nested(depth):
             ("/v1/tasks", b'{"function": "gather", "input": %s}' % inner)]
 
 
-def test_gathers_may_be_nested_up_to_the_limit(client):
+def test_gather_depth_at_limit_is_accepted(client):
     for path, body in nested(8):
         assert client.post(path, body).status == 200
 
 
 @pytest.mark.parametrize("depth", [9, 10, 500])
-def test_gathers_may_not_be_nested_deeper(depth, client, nothing_starts):
+def test_gather_depth_over_limit_is_rejected(depth, client, no_task_starts):
     for path, body in nested(depth):
         response = client.post(path, body)
         assert response.status == 422
@@ -192,25 +192,25 @@ def test_gathers_may_not_be_nested_deeper(depth, client, nothing_starts):
         assert pointer.startswith("/tasks/0/input/tasks/0/input" if path != "/v1/tasks" else "/input/tasks/0/input")
 
 
-def test_a_gather_may_have_so_many_tasks_and_no_more(client, nothing_starts):
-    body = {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * (LIMIT + 1)}
+def test_gather_children_over_limit_are_rejected(client, no_task_starts):
+    body = {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * (MAX_CHILDREN + 1)}
     response = client.post("/v1/gather", body)
     assert response.status == 422
     assert response.value["type"] == "urn:gatherd:error:limit-exceeded"
-    assert response.value["limit"] == {"name": "max_gather_children", "value": LIMIT}
+    assert response.value["limit"] == {"name": "max_gather_children", "value": MAX_CHILDREN}
     assert [e["pointer"] for e in response.value["errors"]] == ["/tasks"]
 
 
-def test_a_gather_may_have_as_many_as_the_limit(client):
-    response = client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * LIMIT})
+def test_gather_children_at_limit_are_accepted(client):
+    response = client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * MAX_CHILDREN})
     assert response.status == 200
-    assert response.value["result"]["counts"]["succeeded"] == LIMIT
+    assert response.value["result"]["counts"]["succeeded"] == MAX_CHILDREN
 
 
 @pytest.mark.parametrize("member, limit", [("timeout_seconds", "max_timeout_seconds"),
                                            ("deadline_seconds", "max_deadline_seconds")])
-def test_clocks_are_refused_and_never_clamped(member, limit, client, nothing_starts):
-    for path, body, where in (
+def test_time_limits_over_maximum_are_rejected(member, limit, client, no_task_starts):
+    for path, body, location in (
             ("/v1/tasks", task(**{member: 86400.5}), {"pointer": "/" + member}),
             ("/v1/gather", children(task(**{member: 1e9})), {"pointer": f"/tasks/0/{member}"}),
             ("/v1/gather", children(**{member: 86401}), {"pointer": "/" + member}),
@@ -218,12 +218,12 @@ def test_clocks_are_refused_and_never_clamped(member, limit, client, nothing_sta
         response = client.post(path, body)
         assert response.status == 422, response.value
         assert response.value["limit"] == {"name": limit, "value": 86400}
-        assert where.items() <= response.value["errors"][0].items()
+        assert location.items() <= response.value["errors"][0].items()
 
 
-def test_too_many_unfinished_tasks_are_refused(start):
-    own = start("--max-tasks", "3")
-    with Client(own.urls()[0]) as client:
+def test_request_over_max_tasks_is_rejected(start):
+    server = start("--max-tasks", "3")
+    with Client(server.urls()[0]) as client:
         assert client.post("/v1/gather", {"tasks": [SLEEP, SLEEP]}).status == 200
         for count in (3, 100):  # more than will ever fit
             response = client.post("/v1/gather", {"tasks": [SLEEP] * count})
@@ -236,7 +236,7 @@ def test_too_many_unfinished_tasks_are_refused(start):
 # -- what can't be found, or not be taken ---------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["nothing", "", "Sleep", "sleep ", "sleep\u0000", "\u00e9", "x" * 10000])
-def test_unknown_functions(name, client, nothing_starts):
+def test_unknown_function_has_pointer(name, client, no_task_starts):
     for path, body, pointer in (("/v1/tasks", {"function": name, "input": {}}, "/function"),
                                 ("/v1/gather", children(SLEEP, {"function": name, "input": 5}),
                                  "/tasks/1/function")):
@@ -249,7 +249,7 @@ def test_unknown_functions(name, client, nothing_starts):
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "text/json",
                                         "application/jsonx", "application/json-patch+json",
                                         "application/octet-stream", "*/*", "", None])
-def test_only_json_is_taken(media_type, client, nothing_starts):
+def test_non_json_media_types_are_rejected(media_type, client, no_task_starts):
     for path in ("/v1/run/sleep", "/v1/run/gather", "/v1/tasks", "/v1/gather"):
         response = client.post(path, b'{"seconds": 0}', **{"Content-Type": media_type})
         assert response.status == 415, response.value
@@ -257,7 +257,7 @@ def test_only_json_is_taken(media_type, client, nothing_starts):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x", "gzip, identity", "deflate"])
-def test_a_body_in_a_coding_is_refused(coding, client, nothing_starts):
+def test_content_encoding_is_rejected(coding, client, no_task_starts):
     for path in ("/v1/run/sleep", "/v1/tasks", "/v1/gather"):
         response = client.post(path, b'{"seconds": 0}', **{"Content-Encoding": coding})
         assert response.status == 415, response.value
@@ -265,26 +265,26 @@ def test_a_body_in_a_coding_is_refused(coding, client, nothing_starts):
 
 
 @pytest.mark.parametrize("codings", [("gzip", "identity"), ("identity", "gzip"), ("gzip", "")])
-def test_a_coding_in_several_lines_is_one(codings, server):
+def test_repeated_content_encoding_is_rejected(codings, server):
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("POST", "/v1/run/sleep", b'{"seconds": 0}', "Content-Type: application/json",
                                *(f"Content-Encoding: {coding}" for coding in codings)))
-        assert raw.answer("POST", "/v1/run/sleep").status == 415
+        assert raw.response("POST", "/v1/run/sleep").status == 415
 
 
-def test_the_coding_that_is_none_is_taken(client):
+def test_identity_content_encoding_is_accepted(client):
     for coding in ("identity", "Identity", ""):
         assert client.post("/v1/run/sleep", b'{"seconds": 0}', **{"Content-Encoding": coding}).status == 200
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON",
                                         "application/json;charset=UTF-8", "application/json ;a=b"])
-def test_json_by_all_its_names_is_taken(media_type, client):
+def test_json_media_type_variants_are_accepted(media_type, client):
     assert client.post("/v1/run/sleep", b'{"seconds": 0}', **{"Content-Type": media_type}).status == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/run/sleep", "/v1/run/gather", "/v1/gather"])
-def test_get_on_what_is_posted_to(path, client, nothing_starts):
+def test_get_on_post_path_returns_405(path, client, no_task_starts):
     response = client.get(path)
     assert response.status == 405
     assert response.header("allow") == "POST"
@@ -293,13 +293,13 @@ def test_get_on_what_is_posted_to(path, client, nothing_starts):
 @pytest.mark.parametrize("text, least", [("1e-9", 1e-9), ("0.1", 0.1), ("1E-2", 0.01), ("0e999", 0), ("-0", 0),
                                          ("-0.0", 0), ("1e-400", 0), ("0.0000000001", 1e-9),
                                          ("0.012345678901234567890", 0.0123456789)])
-def test_numbers_in_all_their_forms(text, least, client):
+def test_number_formats_are_accepted(text, least, client):
     response = client.post("/v1/run/sleep", b'{"seconds": ' + text.encode() + b"}")
     assert response.status == 200, response.value
     assert response.value["result"]["slept_seconds"] >= least
 
 
-def test_integers_may_be_written_with_a_point(client):
+def test_integer_written_as_float_is_accepted(client):
     """As JSON Schema has it: 2.0 is an integer."""
     response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], '
                                          b'"mode": "quorum", "quorum": 1.0, "max_concurrency": 1e3}')

@@ -19,31 +19,31 @@ import pytest
 import contract
 from client import Client, Raw, Response, request_bytes
 
-SEED = {"tasks": [{"name": "task1", "function": "sleep", "input": {"seconds": 1}},
+EXAMPLE = {"tasks": [{"name": "task1", "function": "sleep", "input": {"seconds": 1}},
                   {"name": "task2", "function": "sleep", "input": {"seconds": 2}}]}
 SLEEP = "/v1/run/sleep"
 
 
-def gather_of(count, seconds):
+def sleep_gather(count, seconds):
     return {"tasks": [{"function": "sleep", "input": {"seconds": seconds}}] * count}
 
 
-def timed(call):
+def measure(call):
     since = time.monotonic()
     value = call()
     return time.monotonic() - since, value
 
 
 @pytest.mark.release
-def test_two_tasks_take_as_long_as_the_longer(client):
+def test_gather_takes_as_long_as_longest_task(client):
     for _ in range(3):
-        took, response = timed(lambda: client.post("/v1/gather", SEED))
+        elapsed, response = measure(lambda: client.post("/v1/gather", EXAMPLE))
         assert response.status == 200
-        assert 2.0 <= took < 2.2
+        assert 2.0 <= elapsed < 2.2
         assert 3.0 <= response.value["result"]["serial_seconds"] < 3.2
 
 
-def unjudged(client, body):
+def post_unchecked(client, body):
     """The bytes of an answer: to judge ten thousand children takes longer than to run them."""
     client.send_request("POST", "/v1/gather", json.dumps(body).encode())
     response = client.getresponse()
@@ -53,11 +53,11 @@ def unjudged(client, body):
 
 @pytest.mark.release
 def test_ten_thousand_sleeps_in_one_gather(start):
-    own = start(log_level="info")
-    with Client(own.urls()[0]) as client:
-        took, raw = timed(lambda: unjudged(client, gather_of(10000, 1)))
-    assert 1.0 <= took < 1.6
-    peak = own.memory("VmHWM")
+    server = start(log_level="info")
+    with Client(server.urls()[0]) as client:
+        elapsed, raw = measure(lambda: post_unchecked(client, sleep_gather(10000, 1)))
+    assert 1.0 <= elapsed < 1.6
+    peak = server.memory("VmHWM")
     assert peak < 40 * 1024 * 1024, f"{peak / 1024 / 1024:.1f} MiB"
     task = contract.parse_json(raw)
     assert task["result"]["counts"] == {"total": 10000, "succeeded": 10000, "failed": 0, "canceled": 0}
@@ -65,20 +65,20 @@ def test_ten_thousand_sleeps_in_one_gather(start):
 
 
 @pytest.mark.release
-def test_what_a_large_gather_took_is_given_back(start):
-    own = start(log_level="info")
-    with Client(own.urls()[0]) as client:
+def test_large_gather_memory_is_freed(start):
+    server = start(log_level="info")
+    with Client(server.urls()[0]) as client:
         for _ in range(5):
-            unjudged(client, gather_of(10000, 0))
-        before = own.memory("VmRSS")
+            post_unchecked(client, sleep_gather(10000, 0))
+        before = server.memory("VmRSS")
         for _ in range(50):
-            unjudged(client, gather_of(10000, 0))
-        assert own.memory("VmRSS") < before + 4 * 1024 * 1024
+            post_unchecked(client, sleep_gather(10000, 0))
+        assert server.memory("VmRSS") < before + 4 * 1024 * 1024
 
 
 # -- many connections ------------------------------------------------------------------------------
 
-class Crowd:
+class ConnectionGroup:
     """Many connections of one thread: each sends one request and reads one answer."""
 
     def __init__(self, url, count):
@@ -87,21 +87,21 @@ class Crowd:
             resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, hard))
         self.address = (urlsplit(url).hostname, urlsplit(url).port)
         self.selector = selectors.DefaultSelector()
-        self.answers = []  # (seconds, bytes)
+        self.responses = []  # (seconds, bytes)
         self.count = count
 
-    def run(self, data, patience):
+    def run(self, data, timeout_s):
         for _ in range(self.count):
             sock = socket.socket()
             sock.setblocking(False)
             sock.connect_ex(self.address)
             self.selector.register(sock, selectors.EVENT_WRITE, [None, b""])
-        end = time.monotonic() + patience
-        while len(self.answers) < self.count:
-            assert time.monotonic() < end, f"{len(self.answers)} of {self.count} were answered within {patience} s"
+        end = time.monotonic() + timeout_s
+        while len(self.responses) < self.count:
+            assert time.monotonic() < end, f"{len(self.responses)} of {self.count} were answered within {timeout_s} s"
             for key, _ in self.selector.select(1):
                 self.step(key, data)
-        return self.answers
+        return self.responses
 
     def step(self, key, data):
         state, sock = key.data, key.fileobj
@@ -117,47 +117,47 @@ class Crowd:
         state[1] += got
         head, mark, body = state[1].partition(b"\r\n\r\n")
         if mark and len(body) >= int(re.search(rb"(?i)content-length: (\d+)", head).group(1)):
-            self.answers.append((time.monotonic() - state[0], state[1]))
+            self.responses.append((time.monotonic() - state[0], state[1]))
             self.selector.unregister(sock)
             sock.close()
 
 
-def check_crowd(url, count, seconds, patience):
-    answers = Crowd(url, count).run(request_bytes("POST", SLEEP, {"seconds": seconds}), patience)
+def check_concurrent_sleeps(url, count, seconds, timeout_s):
+    responses = ConnectionGroup(url, count).run(request_bytes("POST", SLEEP, {"seconds": seconds}), timeout_s)
     ids = set()
-    for took, data in answers:
+    for elapsed, data in responses:
         head, _, body = data.partition(b"\r\n\r\n")
         lines = head.decode("ascii").split("\r\n")
         headers = [tuple(line.split(": ", 1)) for line in lines[1:]]
         response = Response(int(lines[0].split()[1]), headers, body)
         assert response.status == 200, data
         task = contract.check("POST", SLEEP, response)
-        assert took >= seconds and task["result"]["slept_seconds"] >= seconds
+        assert elapsed >= seconds and task["result"]["slept_seconds"] >= seconds
         ids.add(task["id"])
     assert len(ids) == count
-    return max(took for took, _ in answers)
+    return max(elapsed for elapsed, _ in responses)
 
 
-def test_a_crowd_is_served(start):
-    check_crowd(start(log_level="info").urls()[0], 300, 0.5, 60)
+def test_three_hundred_connections_are_served(start):
+    check_concurrent_sleeps(start(log_level="info").urls()[0], 300, 0.5, 60)
 
 
 @pytest.mark.release
-def test_five_thousand_connections_sleep(start):
-    own = start(log_level="info")
-    slowest = check_crowd(own.urls()[0], 5000, 2, 30)
+def test_five_thousand_connections_are_served(start):
+    server = start(log_level="info")
+    slowest = check_concurrent_sleeps(server.urls()[0], 5000, 2, 30)
     assert slowest < 4
-    assert own.process.poll() is None
+    assert server.process.poll() is None
 
 
-def test_a_thousand_tasks_in_a_gather(client):
-    response = client.post("/v1/gather", gather_of(1000, 0.2))
+def test_thousand_tasks_in_one_gather(client):
+    response = client.post("/v1/gather", sleep_gather(1000, 0.2))
     assert response.status == 200 and response.value["result"]["counts"]["succeeded"] == 1000
 
 
 # -- system calls --------------------------------------------------------------------------------
 
-class Trace:
+class SyscallTrace:
     """strace on a running process: counts its system calls."""
 
     def __init__(self, pid, path):
@@ -181,15 +181,15 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 
 @pytest.mark.release
 @needs_strace
-def test_an_idle_service_does_nothing(start, tmp_path):
-    own = start(log_level="info")
-    held = [Raw(own.urls()[0]) for _ in range(20)]
-    for raw in held[:10]:
+def test_idle_service_makes_no_system_calls(start, tmp_path):
+    server = start(log_level="info")
+    connections = [Raw(server.urls()[0]) for _ in range(20)]
+    for raw in connections[:10]:
         raw.send(request_bytes("POST", SLEEP, {"seconds": 0.05}))
-        assert raw.answer("POST", SLEEP).status == 200
-    held[0].send(request_bytes("POST", SLEEP, {"seconds": 600}))
+        assert raw.response("POST", SLEEP).status == 200
+    connections[0].send(request_bytes("POST", SLEEP, {"seconds": 600}))
     time.sleep(0.5)  # until what follows a request has followed
-    trace = Trace(own.pid, tmp_path / "trace")
+    trace = SyscallTrace(server.pid, tmp_path / "trace")
     time.sleep(5)
     calls = trace.end()
     # Attaching and letting go interrupt the one wait that is under way.
@@ -198,9 +198,9 @@ def test_an_idle_service_does_nothing(start, tmp_path):
 
 @pytest.mark.release
 @needs_strace
-def test_a_request_on_a_kept_connection_takes_two_system_calls(start, tmp_path):
-    own = start(log_level="info")
-    clients = [Raw(own.urls()[0]) for _ in range(8)]
+def test_keep_alive_request_takes_two_system_calls(start, tmp_path):
+    server = start(log_level="info")
+    clients = [Raw(server.urls()[0]) for _ in range(8)]
     data = request_bytes("POST", SLEEP, {"seconds": 0})
 
     def rounds(count):
@@ -211,7 +211,7 @@ def test_a_request_on_a_kept_connection_takes_two_system_calls(start, tmp_path):
                 assert raw.read().status == 200
 
     rounds(5)
-    trace = Trace(own.pid, tmp_path / "trace")
+    trace = SyscallTrace(server.pid, tmp_path / "trace")
     rounds(250)
     calls = trace.end()
     requests = 250 * len(clients)
@@ -224,16 +224,16 @@ def test_a_request_on_a_kept_connection_takes_two_system_calls(start, tmp_path):
 
 
 @pytest.mark.release
-def test_the_loop_answers_while_a_large_gather_is_decoded(start):
+def test_loop_responds_while_large_gather_is_decoded(start):
     """Ten thousand children take the loop some tens of milliseconds: others wait that long, not longer."""
-    own = start(log_level="info")
-    with Client(own.urls()[0]) as large, Client(own.urls()[0]) as probe:
-        body = json.dumps(gather_of(10000, 0.5)).encode()
+    server = start(log_level="info")
+    with Client(server.urls()[0]) as large, Client(server.urls()[0]) as probe:
+        body = json.dumps(sleep_gather(10000, 0.5)).encode()
         probe.get("/livez")
         large.send_request("POST", "/v1/gather", body)
         slowest = 0
         end = time.monotonic() + 1
         while time.monotonic() < end:
-            slowest = max(slowest, timed(lambda: probe.get("/livez"))[0])
+            slowest = max(slowest, measure(lambda: probe.get("/livez"))[0])
         assert slowest < 0.25
         assert large.getresponse().status == 200

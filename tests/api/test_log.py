@@ -12,11 +12,11 @@ import pytest
 
 from client import Client, Raw, request_bytes
 from server import BINARY, ENVIRONMENT, wait_until
-from task_requests import ENDLESS, LONG, Background, pools, post, workers
+from task_requests import ENDLESS, LONG_SECONDS, Background, pools, post, workers
 
 SLEEP = "/v1/run/sleep"
 BLOCK = "/v1/run/block"
-SOON = 5  # seconds, for what should happen at once, on a slow machine too
+SHORT_TIMEOUT = 5  # seconds, for what should happen at once, on a slow machine too
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (error|warn|info|debug) ([a-z_]+)((?: .*)?)")
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=\\]+)')
@@ -35,27 +35,27 @@ def parse_text(line):
     return {"time": time_, "level": level, "event": event, **{key: value_of(raw) for key, raw in fields}}
 
 
-def lines(own, **wanted):
+def lines(gatherd, **wanted):
     """The lines of the log that have these members, in either format."""
-    parsed = [json.loads(line) if line[0] == "{" else parse_text(line) for line in list(own.lines["stderr"])]
+    parsed = [json.loads(line) if line[0] == "{" else parse_text(line) for line in list(gatherd.lines["stderr"])]
     return [e for e in parsed if all(e.get(key) == value for key, value in wanted.items())]
 
 
-def one(own, **wanted):
+def single_line(gatherd, **wanted):
     """The only such line, once it is there. That none follows is seen after own.stop()."""
-    wait_until(lambda: lines(own, **wanted), f"a line with {wanted}", patience=SOON)
-    found = lines(own, **wanted)
+    wait_until(lambda: lines(gatherd, **wanted), f"a line with {wanted}", timeout_s=SHORT_TIMEOUT)
+    found = lines(gatherd, **wanted)
     assert len(found) == 1, found
     return found[0]
 
 
-def proven_workers(url):
+def warmed_up_workers(url):
     """The pids of the workers, once each has done something: one that is still starting would die another death."""
-    def proven():
+    def all_used():
         assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 8}).status == 200
         return all(w["tasks_done"] > 0 for w in pools(url)["processes"]["workers"])
 
-    wait_until(proven, "work for every worker")
+    wait_until(all_used, "work for every worker")
     return workers(url)
 
 
@@ -66,99 +66,99 @@ def busy_worker(url):
 # -- worker processes ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_worker_that_is_killed_has_one_line(log_format, start):
-    own = start("--processes", "2", log_format=log_format)
-    url = own.urls()[0]
-    both = proven_workers(url)
+def test_killed_worker_is_logged_once(log_format, start):
+    gatherd = start("--processes", "2", log_format=log_format)
+    url = gatherd.urls()[0]
+    both = warmed_up_workers(url)
     with Background(url) as background:
-        doomed = background.post("/v1/run/primes", ENDLESS)
+        killed_task = background.post("/v1/run/primes", ENDLESS)
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
-        problem = doomed.result().value
-    line = one(own, event="worker_exited")
+        problem = killed_task.result().value
+    line = single_line(gatherd, event="worker_exited")
     assert {k: v for k, v in line.items() if k != "time"} == {
         "level": "warn", "event": "worker_exited", "pid": pid, "exit_signal": 9, "function": "primes"}
-    failed = one(own, event="task_failed")
+    failed = single_line(gatherd, event="task_failed")
     assert (failed["id"], failed["error"]) == (problem["task"]["id"], "worker_crashed")
     assert failed["detail"] == problem["detail"] == problem["task"]["error"]["detail"]
-    assert lines(own).index(line) < lines(own).index(failed), "the cause comes first"
+    assert lines(gatherd).index(line) < lines(gatherd).index(failed), "the cause comes first"
 
     idle = next(other for other in both if other != pid)
     os.kill(idle, signal.SIGABRT)
-    line = one(own, event="worker_exited", pid=idle)
+    line = single_line(gatherd, event="worker_exited", pid=idle)
     assert {k: v for k, v in line.items() if k != "time"} == {
         "level": "warn", "event": "worker_exited", "pid": idle, "exit_signal": 6}
     wait_until(lambda: len(workers(url)) == 2, "a new worker")
-    own.stop()
-    assert len(lines(own, event="worker_exited")) == 2 and not lines(own, event="request_rejected")
-    assert not lines(own, event="worker_start_failed")
+    gatherd.stop()
+    assert len(lines(gatherd, event="worker_exited")) == 2 and not lines(gatherd, event="request_rejected")
+    assert not lines(gatherd, event="worker_start_failed")
 
 
-def test_workers_that_gatherd_ends_itself_have_none(start):
-    own = start("--processes", "2", "--worker-max-tasks", "3", "--drain-seconds", "0.1")
-    url = own.urls()[0]
+def test_deliberate_worker_exits_are_not_logged(start):
+    gatherd = start("--processes", "2", "--worker-max-tasks", "3", "--drain-seconds", "0.1")
+    url = gatherd.urls()[0]
     assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 100}] * 20}).status == 200
     assert post(url, "/v1/run/primes?timeout_seconds=0.05", ENDLESS).status == 504
     assert post(url, "/v1/run/primes?deadline_seconds=0.05", ENDLESS).status == 504
-    with Raw(url) as leaves:
-        leaves.send(request_bytes("POST", "/v1/run/primes", ENDLESS, "X-Request-Id: leaves"))
+    with Raw(url) as leaving:
+        leaving.send(request_bytes("POST", "/v1/run/primes", ENDLESS, "X-Request-Id: leaves"))
         busy_worker(url)
-    own.wait_event(event="task_canceled", request_id="leaves")
+    gatherd.wait_event(event="task_canceled", request_id="leaves")
     wait_until(lambda: pools(url)["processes"]["restarts"] >= 9, "new workers")
     with Background(url) as background:
         background.post("/v1/run/primes", ENDLESS)
         busy_worker(url)
-        own.terminate()
-    own.wait()
-    assert [e["event"] for e in own.events(level="warn")] == ["drain_timeout"], own.events(level="warn")
+        gatherd.terminate()
+    gatherd.wait()
+    assert [e["event"] for e in gatherd.events(level="warn")] == ["drain_timeout"], gatherd.events(level="warn")
 
 
-def test_a_worker_that_does_not_start_has_a_line_for_each_attempt(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
-    pid = proven_workers(url)[0]
-    soft, hard = resource.prlimit(own.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(own.pid, resource.RLIMIT_NOFILE, (3, hard))  # what is open stays so, and nothing is opened
+def test_each_failed_worker_start_is_logged(start):
+    gatherd = start("--processes", "1")
+    url = gatherd.urls()[0]
+    pid = warmed_up_workers(url)[0]
+    soft, hard = resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (3, hard))  # what is open stays so, and nothing is opened
     os.kill(pid, signal.SIGKILL)
-    fourth = own.wait_event(count=4, event="worker_start_failed")
-    resource.prlimit(own.pid, resource.RLIMIT_NOFILE, (soft, hard))
-    failed = own.events(event="worker_start_failed")
+    fourth = gatherd.wait_event(count=4, event="worker_start_failed")
+    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    failed = gatherd.events(event="worker_start_failed")
     assert {(e["level"], e["error"], e["detail"]) for e in failed} == {("warn", "spawn_failed", "too many open files")}
     assert not any(key in e for e in failed for key in ("pid", "exit_signal", "exit_code"))
     assert [e["retry_seconds"] for e in failed[:4]] == [0, 0, 0.1, 0.2] and fourth == failed[3]
-    assert [e["pid"] for e in own.events(event="worker_exited")] == [pid]
+    assert [e["pid"] for e in gatherd.events(event="worker_exited")] == [pid]
     assert post(url, "/v1/run/sum", {"n": 10}).status == 200
 
 
 # -- requests --------------------------------------------------------------------------------------
 
-def full(start, **options):
+def start_with_full_pool(start, **options):
     """A server whose only pool is full, its client, and what fills it."""
-    own = start("--threads", "1", "--queue-limit", "0", **options)
-    filler = Raw(own.urls()[0])
+    gatherd = start("--threads", "1", "--queue-limit", "0", **options)
+    filler = Raw(gatherd.urls()[0])
     filler.send(request_bytes("POST", BLOCK, {"seconds": 2}))
-    wait_until(lambda: pools(own.urls()[0])["default"]["busy"] == 1, "a full pool")
-    return own, filler
+    wait_until(lambda: pools(gatherd.urls()[0])["default"]["busy"] == 1, "a full pool")
+    return gatherd, filler
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_overload_is_seen_at_warn(log_format, start):
-    own, filler = full(start, log_level="warn", log_format=log_format)
-    with filler, Client(own.urls()[0]) as client:
+def test_overload_is_logged_at_warn(log_format, start):
+    gatherd, filler = start_with_full_pool(start, log_level="warn", log_format=log_format)
+    with filler, Client(gatherd.urls()[0]) as client:
         for i in range(5):
             assert client.post(BLOCK + "?name=a", {"seconds": 0}, **{"X-Request-Id": f"late-{i}"}).status == 503
         issued = client.post(BLOCK, {"seconds": 0}).header("X-Request-Id")
-        line = one(own, request_id="late-3")
+        line = single_line(gatherd, request_id="late-3")
         assert {k: v for k, v in line.items() if k != "time"} == {
             "level": "warn", "event": "request_rejected", "status": 503, "error": "pool_full", "method": "POST",
             "path": BLOCK, "request_id": "late-3"}
-        assert one(own, request_id=issued)["status"] == 503
-        assert filler.answer("POST", BLOCK).status == 200
-    own.stop()
-    assert len(lines(own)) == 6 and {e["event"] for e in lines(own)} == {"request_rejected"}
+        assert single_line(gatherd, request_id=issued)["status"] == 503
+        assert filler.response("POST", BLOCK).status == 200
+    gatherd.stop()
+    assert len(lines(gatherd)) == 6 and {e["event"] for e in lines(gatherd)} == {"request_rejected"}
 
 
-REFUSED = [  # request, status, error
+REJECTED = [  # request, status, error
     (request_bytes("GET", "/nowhere?token=secret"), 404, "not_found"),
     (request_bytes("DELETE", SLEEP), 405, "method_not_allowed"),
     (request_bytes("BREW", SLEEP), 405, "method_not_allowed"),
@@ -184,29 +184,29 @@ def with_id(request, request_id):
     return head + f"\r\nX-Request-Id: {request_id}\r\n\r\n".encode() + body
 
 
-def test_what_clients_do_wrong_is_seen_at_debug(start, tmp_path):
+def test_client_errors_are_logged_at_debug(start, tmp_path):
     flags = ("--max-body-bytes", "2000", "--files-root", str(tmp_path))
-    own, quiet = start(*flags), start(*flags, log_level="info")
-    for i, (request, status, error) in enumerate(REFUSED):
+    gatherd, quiet = start(*flags), start(*flags, log_level="info")
+    for i, (request, status, error) in enumerate(REJECTED):
         method, target = request.decode("latin-1").split(" ")[:2]
-        for server in (own, quiet):
+        for server in (gatherd, quiet):
             with Raw(server.urls()[0]) as raw:
                 raw.send(with_id(request, f"r{i}"))
                 assert raw.read(method).status == status, request
-        line = one(own, request_id=f"r{i}")
+        line = single_line(gatherd, request_id=f"r{i}")
         assert {k: v for k, v in line.items() if k != "time"} == {
             "level": "debug", "event": "request_rejected", "status": status, "error": error, "method": method,
             "path": target.split("?")[0], "request_id": f"r{i}"}
-    own.stop()
+    gatherd.stop()
     quiet.stop()
-    assert len(lines(own, event="request_rejected")) == len(REFUSED)
+    assert len(lines(gatherd, event="request_rejected")) == len(REJECTED)
     assert [e["event"] for e in lines(quiet)] == ["listening", "draining", "stopped"]
 
 
-def test_a_body_without_end_is_refused_once(start):
+def test_endless_body_is_logged_once(start):
     """So much of it that its answer is written by hand, and the connection closed."""
-    own = start("--max-body-bytes", "2000")
-    with Raw(own.urls()[0]) as raw:
+    gatherd = start("--max-body-bytes", "2000")
+    with Raw(gatherd.urls()[0]) as raw:
         raw.send(request_bytes("POST", SLEEP, b"", "Transfer-Encoding: chunked", "X-Request-Id: endless"))
         piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
         try:
@@ -214,68 +214,68 @@ def test_a_body_without_end_is_refused_once(start):
                 raw.send(piece)
         except OSError:
             pass
-        assert one(own, request_id="endless")["status"] == 413
-    own.stop()
-    assert len(lines(own, request_id="endless")) == 1
+        assert single_line(gatherd, request_id="endless")["status"] == 413
+    gatherd.stop()
+    assert len(lines(gatherd, request_id="endless")) == 1
 
 
-def test_failed_tasks_and_what_went_well_are_no_refusals(start, tmp_path):
-    own = start("--files-root", str(tmp_path))
-    with Client(own.urls()[0]) as client:
-        for target, body, status in ((SLEEP + "?timeout_seconds=0.01", {"seconds": LONG}, 504),
+def test_task_results_are_not_logged_as_rejections(start, tmp_path):
+    gatherd = start("--files-root", str(tmp_path))
+    with Client(gatherd.urls()[0]) as client:
+        for target, body, status in ((SLEEP + "?timeout_seconds=0.01", {"seconds": LONG_SECONDS}, 504),
                                      ("/v1/run/read_file", {"path": "none"}, 404),
                                      (SLEEP, {"seconds": 0}, 200)):
             assert client.post(target, body, **{"X-Request-Id": f"is-{status}"}).status == status
         assert client.get("/livez", **{"X-Request-Id": "probe"}).status == 200
-    own.stop()
+    gatherd.stop()
     for request_id, events in (("is-504", ["task_failed"]), ("is-404", ["task_failed"]), ("is-200", ["task_succeeded"]),
                                ("probe", [])):
-        assert [e["event"] for e in own.events(request_id=request_id)] == events, request_id
+        assert [e["event"] for e in gatherd.events(request_id=request_id)] == events, request_id
 
 
-def test_detail_says_what_the_client_reads(start):
-    own = start()
-    with Client(own.urls()[0]) as client:
-        for i, (target, body) in enumerate(((SLEEP + "?timeout_seconds=0.01", {"seconds": LONG}),
+def test_logged_detail_matches_response(start):
+    gatherd = start()
+    with Client(gatherd.urls()[0]) as client:
+        for i, (target, body) in enumerate(((SLEEP + "?timeout_seconds=0.01", {"seconds": LONG_SECONDS}),
                                             ("/v1/gather", {"tasks": [{"function": "sleep", "timeout_seconds": 0.01,
-                                                                       "input": {"seconds": LONG}}]}))):
+                                                                       "input": {"seconds": LONG_SECONDS}}]}))):
             problem = client.post(target, body, **{"X-Request-Id": f"d{i}"}).value
-            assert one(own, request_id=f"d{i}")["detail"] == problem["detail"] != problem["title"]
+            assert single_line(gatherd, request_id=f"d{i}")["detail"] == problem["detail"] != problem["title"]
         client.post(SLEEP, {"seconds": 0}, **{"X-Request-Id": "well"})
-        assert "detail" not in one(own, request_id="well")
+        assert "detail" not in single_line(gatherd, request_id="well")
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("path, logged", [
     ('/"quoted"=\\', '/"quoted"=\\'), ("/caf\u00e9", "/caf\u00e9"), ("/\xff\xfe", "/\ufffd\ufffd"), ("/%0Aevent=x", "/%0Aevent=x"),
     ("/\x7f\xc2\x9b", "/\ufffd\ufffd"), ("/" + "x" * 3000, "/" + "x" * 1023 + "...")])
-def test_no_path_breaks_a_line(path, logged, log_format, start):
-    own = start(log_format=log_format)
+def test_logged_paths_are_escaped(path, logged, log_format, start):
+    gatherd = start(log_format=log_format)
     raw_path = path.encode("utf-8") if path == logged else path.encode("latin-1")
-    with Raw(own.urls()[0]) as raw:
+    with Raw(gatherd.urls()[0]) as raw:
         raw.send(b"GET " + raw_path + b" HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: odd\r\n\r\n")
         assert raw.read("GET").status in (400, 404)
-    assert one(own, request_id="odd")["path"] == logged
+    assert single_line(gatherd, request_id="odd")["path"] == logged
 
 
-def test_what_comes_during_the_drain_is_refused_at_warn(start):
-    own = start(log_level="warn")
-    url = own.urls()[0]
+def test_rejection_during_drain_is_logged_at_warn(start):
+    gatherd = start(log_level="warn")
+    url = gatherd.urls()[0]
     with Raw(url) as busy, Raw(url) as late:
         busy.send(request_bytes("POST", SLEEP, {"seconds": 1}))
         late.send(request_bytes("POST", SLEEP, {"seconds": 0}, "X-Request-Id: late")[:-3])
         time.sleep(0.2)
-        own.terminate()
-        wait_until(lambda: not os.path.exists(f"/proc/{own.pid}") or refused(url), "the end of listening")
+        gatherd.terminate()
+        wait_until(lambda: not os.path.exists(f"/proc/{gatherd.pid}") or refuses_connections(url), "the end of listening")
         late.send(b" 0}")
-        assert late.answer("POST", SLEEP).status == 503
-        assert busy.answer("POST", SLEEP).status == 200
-    own.wait()
-    assert [(e["event"], e["error"], e["request_id"]) for e in lines(own)] == [
+        assert late.response("POST", SLEEP).status == 503
+        assert busy.response("POST", SLEEP).status == 200
+    gatherd.wait()
+    assert [(e["event"], e["error"], e["request_id"]) for e in lines(gatherd)] == [
         ("request_rejected", "shutting_down", "late")]
 
 
-def refused(url):
+def refuses_connections(url):
     try:
         Raw(url).sock.close()
         return False
@@ -285,106 +285,106 @@ def refused(url):
 
 # -- connections -----------------------------------------------------------------------------------
 
-def test_refused_connections_are_told_of_once_until_there_was_room(start):
-    own = start("--max-connections", "4", log_level="warn")
-    url = own.urls()[0]
+def test_connection_overload_is_logged_once(start):
+    gatherd = start("--max-connections", "4", log_level="warn")
+    url = gatherd.urls()[0]
 
-    def hold():
+    def open_connection():
         raw = Raw(url)
         raw.send(request_bytes("GET", "/v1/limits"))
         return raw, raw.read("GET").status
 
-    for times in (1, 2):
-        held = [hold() for _ in range(4)]
-        assert [status for _, status in held] == [200] * 4
+    for expected_count in (1, 2):
+        connections = [open_connection() for _ in range(4)]
+        assert [status for _, status in connections] == [200] * 4
         for _ in range(10):
-            raw, status = hold()
+            raw, status = open_connection()
             raw.sock.close()
             assert status == 503
-        found = wait_until(lambda: lines(own) if len(lines(own)) >= times else None, "a line", patience=SOON)
-        assert len(found) == times, found
+        found = wait_until(lambda: lines(gatherd) if len(lines(gatherd)) >= expected_count else None, "a line", timeout_s=SHORT_TIMEOUT)
+        assert len(found) == expected_count, found
         assert {k: v for k, v in found[-1].items() if k != "time"} == {
             "level": "warn", "event": "connections_rejected", "error": "too_many_connections", "connections": 4,
             "max_connections": 4}
-        for raw, _ in held:
+        for raw, _ in connections:
             raw.sock.close()
 
-        def empty():
-            probe, status = hold()
+        def has_room():
+            probe, status = open_connection()
             probe.sock.close()
             return status == 200
 
-        wait_until(empty, "room")
+        wait_until(has_room, "room")
         time.sleep(0.1)  # for the others to be seen as closed
-    own.stop()
-    assert len(lines(own)) == 2
+    gatherd.stop()
+    assert len(lines(gatherd)) == 2
 
 
 # -- a flood ---------------------------------------------------------------------------------------
 
-FLOOD = 20000
+FLOOD_COUNT = 20000
 
 
-def processor_seconds(pid):
+def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | 2)  # the clock of that process, as clock_getcpuclockid(3) makes it
 
 
-FULL = request_bytes("POST", BLOCK, {"seconds": 0})
+POOL_FULL_REQUEST = request_bytes("POST", BLOCK, {"seconds": 0})
 
 
-def flood(url, pid, request=FULL, status=503):
+def flood(url, pid, request=POOL_FULL_REQUEST, status=503):
     """Sends many requests that are refused, and returns the processor time that the server took for one."""
-    before = processor_seconds(pid)
+    before = cpu_seconds(pid)
     with Raw(url) as raw:
-        for _ in range(FLOOD // 100):
+        for _ in range(FLOOD_COUNT // 100):
             raw.send(request * 100)
             for _ in range(100):
                 assert raw.read().status == status
-    return (processor_seconds(pid) - before) / FLOOD
+    return (cpu_seconds(pid) - before) / FLOOD_COUNT
 
 
 @pytest.mark.release
-def test_a_flood_of_refusals_costs_little_more_for_being_logged(start):
+def test_logging_rejections_costs_little(start):
     def cost(log_level):
-        own = start("--threads", "1", "--queue-limit", "0", log_level=log_level)
-        with Raw(own.urls()[0]) as filler:
-            filler.send(request_bytes("POST", BLOCK + "?name=filler", {"seconds": LONG}))
-            wait_until(lambda: pools(own.urls()[0])["default"]["busy"] == 1, "a full pool")
-            return flood(own.urls()[0], own.pid)
+        gatherd = start("--threads", "1", "--queue-limit", "0", log_level=log_level)
+        with Raw(gatherd.urls()[0]) as filler:
+            filler.send(request_bytes("POST", BLOCK + "?name=filler", {"seconds": LONG_SECONDS}))
+            wait_until(lambda: pools(gatherd.urls()[0])["default"]["busy"] == 1, "a full pool")
+            return flood(gatherd.urls()[0], gatherd.pid)
 
     silent, logging = cost("error"), cost("warn")
     print(f"{silent * 1e6:.1f} us, {logging * 1e6:.1f} us when it is logged")
     assert logging < 2 * silent
 
 
-def test_a_flood_of_refusals_fills_no_disk(start):
-    own = start("--threads", "1", "--queue-limit", "0", log_level="warn")
-    url = own.urls()[0]
+def test_rejection_log_is_rate_limited(start):
+    gatherd = start("--threads", "1", "--queue-limit", "0", log_level="warn")
+    url = gatherd.urls()[0]
     with Raw(url) as filler:
-        filler.send(request_bytes("POST", BLOCK + "?name=filler", {"seconds": LONG}))
+        filler.send(request_bytes("POST", BLOCK + "?name=filler", {"seconds": LONG_SECONDS}))
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a full pool")
-        began = time.monotonic()
-        flood(url, own.pid)
-        took = time.monotonic() - began
+        since = time.monotonic()
+        flood(url, gatherd.pid)
+        elapsed = time.monotonic() - since
 
-        asked = []
+        request_ids = []
 
-        def one_more_is_logged():
-            asked.append(f"more-{len(asked)}")
+        def next_is_logged():
+            request_ids.append(f"more-{len(request_ids)}")
             with Raw(url) as raw:
-                raw.send(request_bytes("POST", BLOCK, {"seconds": 0}, f"X-Request-Id: {asked[-1]}"))
+                raw.send(request_bytes("POST", BLOCK, {"seconds": 0}, f"X-Request-Id: {request_ids[-1]}"))
                 assert raw.read().status == 503
-            return any(own.events(request_id=name) for name in asked)
-        wait_until(one_more_is_logged, "a second that has room")
+            return any(gatherd.events(request_id=name) for name in request_ids)
+        wait_until(next_is_logged, "a second that has room")
 
-        def refusals():
-            lines = own.events(event="request_rejected")
-            return sum(1 + line.get("suppressed", 0) for line in lines) == FLOOD + len(asked) and lines
-        lines = wait_until(refusals, "the count of what was left out")
-        assert 50 <= len(lines) <= 50 * (took + time.monotonic() - began + 2)
+        def complete_log():
+            lines = gatherd.events(event="request_rejected")
+            return sum(1 + line.get("suppressed", 0) for line in lines) == FLOOD_COUNT + len(request_ids) and lines
+        lines = wait_until(complete_log, "the count of what was left out")
+        assert 50 <= len(lines) <= 50 * (elapsed + time.monotonic() - since + 2)
 
 
-def test_a_flood_of_refusals_waits_for_no_reader(start):
+def test_unread_log_does_not_block_requests(start):
     """Nobody reads stderr: lines are lost, answers are not."""
     process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--log-level", "debug"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)

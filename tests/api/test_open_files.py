@@ -11,91 +11,91 @@ import time
 import pytest
 
 from client import Client, Raw, request_bytes
-from file_helpers import HELLO, Handle, as_json, descriptors, run, script, stage
+from file_helpers import HELLO, Handle, as_json, descriptors, run, script, create_example_files
 from server import RELEASE, wait_until
 
 METHODS = ["read", "readline", "readlines", "write", "writelines", "pread", "pwrite", "seek", "tell", "truncate",
            "flush", "fsync", "stat", "close"]
-SOON = 5  # seconds, for what should happen at once, on a slow machine too
+SHORT_TIMEOUT = 5  # seconds, for what should happen at once, on a slow machine too
 
 
 @pytest.fixture
-def own(start, tmp_path):
+def start_with_root(start, tmp_path):
     """A server of the test's own, and its root."""
-    def starter(*flags):
+    def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags), tmp_path / "root"
-    return starter
+    return start_server
 
 
 @pytest.fixture
-def staged(root):
-    stage(root)
+def example_root(root):
+    create_example_files(root)
     return root
 
 
 # -- the seed: the same by three ways ----------------------------------------------------------------
 
-def test_open_write_close(client, staged):
+def test_open_write_close(client, example_root):
     file = Handle(client, "data.txt", "w")
-    assert (staged / "data.txt").read_bytes() == b""
+    assert (example_root / "data.txt").read_bytes() == b""
     assert file("write", data="aio file") == {"written_bytes": 8, "position": 8}
     assert file.close() == {}
-    assert (staged / "data.txt").read_bytes() == b"aio file"
+    assert (example_root / "data.txt").read_bytes() == b"aio file"
 
 
-def test_the_same_as_one_script(client, staged):
-    (staged / "data.txt").unlink(missing_ok=True)
+def test_write_by_script(client, example_root):
+    (example_root / "data.txt").unlink(missing_ok=True)
     assert script(client, "data.txt", "w", ("write", {"data": "aio file"}), "close") == [
         {"written_bytes": 8, "position": 8}, {}]
-    assert (staged / "data.txt").read_bytes() == b"aio file"
+    assert (example_root / "data.txt").read_bytes() == b"aio file"
     steps = {"path": "data.txt", "ops": [{"op": "read"}]}
     assert client.post("/v1/files/script?name=n", steps).value["name"] == "n"
 
 
-def test_the_same_as_one_write_file(client, staged):
-    (staged / "data.txt").unlink(missing_ok=True)
+def test_write_by_write_file(client, example_root):
+    (example_root / "data.txt").unlink(missing_ok=True)
     assert run(client, "write_file", path="data.txt", data="aio file") == {"written_bytes": 8, "size_bytes": 8}
-    assert (staged / "data.txt").read_bytes() == b"aio file"
+    assert (example_root / "data.txt").read_bytes() == b"aio file"
 
 
 # -- handles ---------------------------------------------------------------------------------------
 
-def test_what_is_said_of_an_open_file(client, staged):
+def test_open_file_info(client, example_root):
     file = Handle(client, "hello.txt", "r+", encoding="base64", lease_seconds=12.5)
-    said = file.opened
-    assert (said["path"], said["mode"], said["encoding"], said["position"], said["lease_seconds"]) == (
+    opened = file.opened
+    assert (opened["path"], opened["mode"], opened["encoding"], opened["position"], opened["lease_seconds"]) == (
         "hello.txt", "r+", "base64", 0, 12.5)
-    assert said["methods"] == METHODS
+    assert opened["methods"] == METHODS
     file("read", length=5)
-    looked = file.look()
-    assert (looked["id"], looked["position"]) == (said["id"], 5)
-    assert 11 < looked["expires_in_seconds"] <= 12.5
-    assert looked in [{**f, "expires_in_seconds": looked["expires_in_seconds"]}
+    info = file.get_info()
+    assert (info["id"], info["position"]) == (opened["id"], 5)
+    assert 11 < info["expires_in_seconds"] <= 12.5
+    assert info in [{**f, "expires_in_seconds": info["expires_in_seconds"]}
                       for f in client.get("/v1/files").value["files"]]
     file.close()
-    assert said["id"] not in [f["id"] for f in client.get("/v1/files").value["files"]]
+    assert opened["id"] not in [f["id"] for f in client.get("/v1/files").value["files"]]
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b"x" * 100000])
-def test_a_body_does_not_keep_delete_from_closing(body, client, staged):
+def test_delete_ignores_body(body, client, example_root):
     file = Handle(client, "hello.txt")
-    assert client.ask("DELETE", file.target, body, {"Content-Type": "text/plain"}).status == 200
+    assert client.fetch("DELETE", file.target, body, {"Content-Type": "text/plain"}).status == 200
     assert client.get(file.target).status == 410
 
 
 @pytest.mark.parametrize("how", ["close", "DELETE"])
-def test_a_closed_file_is_gone(how, client, server, staged):
+def test_closed_file_returns_410(how, client, server, example_root):
     client.get("/livez")
     before = descriptors(server.pid)
     file = Handle(client, "hello.txt")
     assert descriptors(server.pid) == before + 1
     if how == "close":
-        assert client.ask("POST", file.target + "/close").status == 200
+        assert client.fetch("POST", file.target + "/close").status == 200
     else:
-        assert client.ask("DELETE", file.target).value["function"] == "close"
+        assert client.fetch("DELETE", file.target).value["function"] == "close"
     assert descriptors(server.pid) == before
-    for response in (client.get(file.target), client.ask("HEAD", file.target), client.ask("DELETE", file.target),
+    for response in (client.get(file.target), client.fetch("HEAD", file.target), client.fetch("DELETE", file.target),
                      *(client.post(f"{file.target}/{m}", {"data": "x", "lines": [], "offset": 0, "length": 1})
                        for m in METHODS)):
         assert response.status == 410
@@ -103,37 +103,37 @@ def test_a_closed_file_is_gone(how, client, server, staged):
 
 
 @pytest.mark.parametrize("handle", ["nothing", "0", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ3", "x" * 300, "%2e%2e", "%C3%A9"])
-def test_handles_that_never_were(handle, client):
-    for response in (client.get(f"/v1/files/{handle}"), client.ask("DELETE", f"/v1/files/{handle}"),
-                     client.ask("POST", f"/v1/files/{handle}/read")):
+def test_unknown_handle_returns_404(handle, client):
+    for response in (client.get(f"/v1/files/{handle}"), client.fetch("DELETE", f"/v1/files/{handle}"),
+                     client.fetch("POST", f"/v1/files/{handle}/read")):
         assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:handle-not-found"), handle
 
 
-def test_an_unknown_method_lists_those_there_are(client, staged):
+def test_unknown_method_lists_known_methods(client, example_root):
     file = Handle(client, "hello.txt")
     for method in ("fileno", "Read", "read%20", "detach", "x" * 100):
-        response = client.ask("POST", f"{file.target}/{method}")
+        response = client.fetch("POST", f"{file.target}/{method}")
         assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:file-method-not-found")
         assert response.value["detail"].endswith(": " + ", ".join(METHODS))
     file.close()
 
 
-def test_a_handle_from_before_a_restart(own, tmp_path):
-    first, root = own()
+def test_handle_from_before_restart_returns_410(start_with_root, tmp_path):
+    first, root = start_with_root()
     (root / "a.txt").write_bytes(HELLO)
     with Client(first.urls()[0]) as client:
         file = Handle(client, "a.txt")
     first.terminate()
     first.wait()
-    second, _ = own()
+    second, _ = start_with_root()
     with Client(second.urls()[0]) as client:
-        for response in (client.get(file.target), client.ask("DELETE", file.target),
-                         client.ask("POST", file.target + "/read")):
+        for response in (client.get(file.target), client.fetch("DELETE", file.target),
+                         client.fetch("POST", file.target + "/read")):
             assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:stale-handle")
 
 
-def test_too_many_open_files(own):
-    server, root = own("--max-open-files", "3")
+def test_open_over_max_open_files_returns_503(start_with_root):
+    server, root = start_with_root("--max-open-files", "3")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
         files = [Handle(client, "a.txt") for _ in range(3)]
@@ -149,8 +149,8 @@ def test_too_many_open_files(own):
             files.append(Handle(client, "a.txt"))
 
 
-def test_leases_have_bounds(own):
-    server, root = own("--max-lease-seconds", "100")
+def test_lease_bounds_are_enforced(start_with_root):
+    server, root = start_with_root("--max-lease-seconds", "100")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
         for lease, status in ((0.001, 201), (100, 201), (100.001, 422), (0, 422), (-1, 422), (1e300, 422)):
@@ -160,9 +160,9 @@ def test_leases_have_bounds(own):
                 assert response.value["limit"] == {"name": "max_lease_seconds", "value": 100}
 
 
-def test_the_default_lease_is_within_a_small_limit(own):
+def test_default_lease_is_capped_by_limit(start_with_root):
     """A limit below the default doesn't make every open fail that says nothing of a lease."""
-    server, root = own("--max-lease-seconds", "5")
+    server, root = start_with_root("--max-lease-seconds", "5")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
         assert Handle(client, "a.txt").opened["lease_seconds"] == 5
@@ -170,23 +170,23 @@ def test_the_default_lease_is_within_a_small_limit(own):
 
 # -- leases ------------------------------------------------------------------------------------------
 
-def test_a_lease_that_runs_out_closes_the_file(client, server, staged):
+def test_expired_lease_closes_file(client, server, example_root):
     client.get("/livez")
     before = descriptors(server.pid)
     file = Handle(client, "hello.txt", lease_seconds=0.3)
     for _ in range(6):
         time.sleep(0.1)
         file("tell")
-    assert file.look()["expires_in_seconds"] <= 0.3
-    wait_until(lambda: descriptors(server.pid) == before, "the end of the lease", SOON)
+    assert file.get_info()["expires_in_seconds"] <= 0.3
+    wait_until(lambda: descriptors(server.pid) == before, "the end of the lease", SHORT_TIMEOUT)
     response = client.get(file.target)
     assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:handle-closed")
 
 
 @pytest.mark.parametrize("pause", [0, 0.001, 0.05])
-def test_a_client_that_vanishes_leaks_nothing(pause, own):
+def test_disconnect_during_open_leaks_nothing(pause, start_with_root):
     """Between open and close, and in the middle of the open itself."""
-    server, root = own()
+    server, root = start_with_root()
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
         client.get("/livez")
@@ -197,15 +197,15 @@ def test_a_client_that_vanishes_leaks_nothing(pause, own):
             if pause:
                 time.sleep(pause)
             if i % 2:
-                raw.answer("POST", "/v1/files")
+                raw.response("POST", "/v1/files")
             raw.sock.close()
-        wait_until(lambda: descriptors(server.pid) == before, "the end of all leases", SOON)
+        wait_until(lambda: descriptors(server.pid) == before, "the end of all leases", SHORT_TIMEOUT)
         assert client.get("/v1/files").value == {"files": []}
 
 
-def test_a_call_under_way_holds_the_file(own):
+def test_call_in_progress_extends_lease(start_with_root):
     """A lease that runs out meanwhile begins anew when the call has ended."""
-    server, root = own("--max-open-files", "10")
+    server, root = start_with_root("--max-open-files", "10")
     os.mkfifo(root / "fifo")
     (root / "a.bin").write_bytes(b"x" * 16000000)
     with Client(server.urls()[0]) as client:
@@ -222,7 +222,7 @@ MODES = ["r", "r+", "w", "w+", "a", "a+", "x", "x+"]
 ALPHABET = b"ab\n\n\xc3\xa9\x00z"
 
 
-class Both:
+class FilePair:
     """The same call on an open file of the service, and on Python's own: results and positions have to be equal."""
 
     def __init__(self, client, root, mode, content):
@@ -231,8 +231,8 @@ class Both:
             if "x" not in mode:
                 (root / name).write_bytes(content)
         self.root, self.mode = root, mode
-        self.ours = Handle(client, "ours.bin", mode, encoding="base64")
-        self.theirs = open(root / "theirs.bin", mode + "b", buffering=0)
+        self.service_file = Handle(client, "ours.bin", mode, encoding="base64")
+        self.python_file = open(root / "theirs.bin", mode + "b", buffering=0)
         self.history = [(mode, content)]
 
     def call(self, method, **given):
@@ -241,10 +241,10 @@ class Both:
         expected = getattr(self, "do_" + method)(**given)
         sent = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else
                 [base64.b64encode(x).decode() for x in v] if isinstance(v, list) else v for k, v in given.items()}
-        response = self.ours.client.post(f"{self.ours.target}/{method}", sent)
+        response = self.service_file.client.post(f"{self.service_file.target}/{method}", sent)
         if expected is None:
             assert response.status == 422, (self.history, response.value)
-            code = "invalid" if method in self.ours.opened["methods"] else "file-mode-mismatch"
+            code = "invalid" if method in self.service_file.opened["methods"] else "file-mode-mismatch"
             assert response.value["type"] == f"urn:gatherd:error:{code}"
         else:
             assert response.status == 200, (self.history, response.value)
@@ -255,135 +255,135 @@ class Both:
             if "lines" in got:
                 got["lines"] = [base64.b64decode(line, validate=True) for line in got["lines"]]
             assert got == expected, (self.history, got, expected)
-        assert self.ours.look()["position"] == self.theirs.tell(), self.history
+        assert self.service_file.get_info()["position"] == self.python_file.tell(), self.history
         assert (self.root / "ours.bin").read_bytes() == (self.root / "theirs.bin").read_bytes(), self.history
 
-    def reads(self):
-        return self.theirs.readable()
+    def can_read(self):
+        return self.python_file.readable()
 
-    def writes(self):
-        return self.theirs.writable()
+    def can_write(self):
+        return self.python_file.writable()
 
     def got(self, data):
-        return {"data": data, "read_bytes": len(data), "position": self.theirs.tell()}
+        return {"data": data, "read_bytes": len(data), "position": self.python_file.tell()}
 
     def do_read(self, length=None):
-        return self.got(self.theirs.read(-1 if length is None else length)) if self.reads() else None
+        return self.got(self.python_file.read(-1 if length is None else length)) if self.can_read() else None
 
     def do_readline(self, length=None):
-        return self.got(self.theirs.readline(-1 if length is None else length)) if self.reads() else None
+        return self.got(self.python_file.readline(-1 if length is None else length)) if self.can_read() else None
 
     def do_readlines(self):
-        if not self.reads():
+        if not self.can_read():
             return None
-        lines = self.theirs.readlines()
-        return {"lines": lines, "read_bytes": sum(map(len, lines)), "position": self.theirs.tell()}
+        lines = self.python_file.readlines()
+        return {"lines": lines, "read_bytes": sum(map(len, lines)), "position": self.python_file.tell()}
 
-    def wrote(self, n):
-        return {"written_bytes": n, "position": self.theirs.tell()}
+    def write_result(self, n):
+        return {"written_bytes": n, "position": self.python_file.tell()}
 
     def do_write(self, data):
-        return self.wrote(self.theirs.write(data)) if self.writes() else None
+        return self.write_result(self.python_file.write(data)) if self.can_write() else None
 
     def do_writelines(self, lines):
-        if not self.writes():
+        if not self.can_write():
             return None
-        self.theirs.writelines(lines)
-        return self.wrote(sum(map(len, lines)))
+        self.python_file.writelines(lines)
+        return self.write_result(sum(map(len, lines)))
 
     def do_pread(self, offset, length):
-        if not self.reads():
+        if not self.can_read():
             return None
-        data = os.pread(self.theirs.fileno(), length, offset)
+        data = os.pread(self.python_file.fileno(), length, offset)
         return {"data": data, "read_bytes": len(data)}
 
     def do_pwrite(self, offset, data):
-        if not self.writes() or "a" in self.mode:
+        if not self.can_write() or "a" in self.mode:
             return None
-        return {"written_bytes": os.pwrite(self.theirs.fileno(), data, offset)}
+        return {"written_bytes": os.pwrite(self.python_file.fileno(), data, offset)}
 
     def do_seek(self, offset, whence="start"):
         try:
-            return {"position": self.theirs.seek(offset, ["start", "current", "end"].index(whence))}
+            return {"position": self.python_file.seek(offset, ["start", "current", "end"].index(whence))}
         except OSError:
             return None
 
     def do_tell(self):
-        return {"position": self.theirs.tell()}
+        return {"position": self.python_file.tell()}
 
     def do_truncate(self, size=None):
-        if not self.writes():
+        if not self.can_write():
             return None
-        return {"size_bytes": self.theirs.truncate(size)}
+        return {"size_bytes": self.python_file.truncate(size)}
 
     def do_flush(self):
         return {}
 
     def close(self):
-        self.ours.close()
-        self.theirs.close()
+        self.service_file.close()
+        self.python_file.close()
 
 
-def some_call(rng):
+def random_call(rng):
     """A method and its arguments, mostly near the file's size."""
     method = rng.choice([m for m in METHODS if m not in ("close", "fsync", "stat")])
-    near = lambda: rng.choice([0, 0, 1, rng.randrange(40), rng.randrange(40), rng.randrange(5000)])
+    random_size = lambda: rng.choice([0, 0, 1, rng.randrange(40), rng.randrange(40), rng.randrange(5000)])
     data = lambda: bytes(rng.choices(ALPHABET, k=rng.choice([0, 1, 5, 20, 300])))
     if method in ("read", "readline"):
-        return method, rng.choice([{}, {"length": near()}])
+        return method, rng.choice([{}, {"length": random_size()}])
     if method == "write":
         return method, {"data": data()}
     if method == "writelines":
         return method, {"lines": [data() for _ in range(rng.randrange(4))]}
     if method == "pread":
-        return method, {"offset": near(), "length": near()}
+        return method, {"offset": random_size(), "length": random_size()}
     if method == "pwrite":
-        return method, {"offset": near(), "data": data()}
+        return method, {"offset": random_size(), "data": data()}
     if method == "seek":
         whence = rng.choice(["start", "current", "end", None])
-        offset = near() if whence in ("start", None) else rng.choice([-1, 1]) * near()
+        offset = random_size() if whence in ("start", None) else rng.choice([-1, 1]) * random_size()
         return method, {"offset": offset} if whence is None else {"offset": offset, "whence": whence}
     if method == "truncate":
-        return method, rng.choice([{}, {"size": near()}])
+        return method, rng.choice([{}, {"size": random_size()}])
     return method, {}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_methods_are_pythons(mode, client, root):
+def test_methods_match_python(mode, client, root):
     rng = random.Random(f"files {mode}")
     for _ in range(12 if RELEASE else 6):
         content = bytes(rng.choices(ALPHABET, k=rng.choice([0, 1, 30, 1000])))
-        both = Both(client, root, mode, content)
+        pair = FilePair(client, root, mode, content)
         for _ in range(40):
-            method, given = some_call(rng)
-            both.call(method, **given)
-        both.close()
+            method, given = random_call(rng)
+            pair.call(method, **given)
+        pair.close()
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_scripts_are_pythons(mode, client, root):
+def test_scripts_match_python(mode, client, root):
     """The same, as one job: up to the first step that is refused."""
     rng = random.Random(f"scripts {mode}")
     for _ in range(30 if RELEASE else 10):
-        both = Both(client, root, mode, bytes(rng.choices(ALPHABET, k=30)))
-        both.ours.close()
+        pair = FilePair(client, root, mode, bytes(rng.choices(ALPHABET, k=30)))
+        pair.service_file.close()
         (root / "ours.bin").unlink()
         if "x" not in mode:
-            (root / "ours.bin").write_bytes(both.history[0][1])
-        ops, expected, refused = [], [], False
+            (root / "ours.bin").write_bytes(pair.history[0][1])
+        ops, expected, rejected = [], [], False
         for _ in range(rng.randrange(1, 30)):
-            method, given = some_call(rng)
+            method, given = random_call(rng)
             ops.append({"op": method, **{
                 k: base64.b64encode(v).decode() if isinstance(v, bytes) else
                 [base64.b64encode(x).decode() for x in v] if isinstance(v, list) else v for k, v in given.items()}})
-            result = getattr(both, "do_" + method)(**given)
+            result = getattr(pair, "do_" + method)(**given)
             if result is None:
-                refused = True
+                rejected = True
                 break
             expected.append(result)
         response = client.post("/v1/files/script", {"path": "ours.bin", "mode": mode, "encoding": "base64", "ops": ops})
         assert (root / "ours.bin").read_bytes() == (root / "theirs.bin").read_bytes(), (mode, ops)
-        if refused:
+        if rejected:
             assert response.status == 422 and f"Step {len(ops) - 1} (" in response.value["detail"], (ops, response.value)
         else:
             assert response.status == 200, (ops, response.value)
@@ -395,12 +395,12 @@ def test_scripts_are_pythons(mode, client, root):
                 if "lines" in got:
                     got["lines"] = [base64.b64decode(line) for line in got["lines"]]
                 assert step["op"] == op["op"] and got == wanted, (mode, ops, op)
-        both.theirs.close()
+        pair.python_file.close()
 
 
-def test_text_is_given_in_whole_characters(client, staged):
+def test_text_reads_return_whole_characters(client, example_root):
     text = "a\u00e9\u20ac\U0001f40c\n\0b"
-    (staged / "text.txt").write_bytes(text.encode())
+    (example_root / "text.txt").write_bytes(text.encode())
     for length in range(1, 14):
         file = Handle(client, "text.txt")
         pieces = []
@@ -415,13 +415,13 @@ def test_text_is_given_in_whole_characters(client, staged):
         file.close()
 
 
-def test_a_file_that_is_no_text(client, staged):
+def test_reading_invalid_utf8_as_text_fails(client, example_root):
     for content in (b"ok\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"a\x80"):
-        (staged / "binary.dat").write_bytes(content)
+        (example_root / "binary.dat").write_bytes(content)
         file = Handle(client, "binary.dat")
         for method in ("read", "readline", "readlines"):
             assert file(method, 422)["type"] == "urn:gatherd:error:invalid-utf8"
-            assert file.look()["position"] == 0
+            assert file.get_info()["position"] == 0
         assert file("pread", 422, offset=0, length=9)["type"] == "urn:gatherd:error:invalid-utf8"
         file.close()
         same = Handle(client, "binary.dat", encoding="base64")
@@ -429,22 +429,22 @@ def test_a_file_that_is_no_text(client, staged):
         same.close()
 
 
-def test_the_mode_decides_what_may_be_done(client, staged):
+def test_mode_determines_allowed_methods(client, example_root):
     for mode in MODES:
         if "x" in mode:
-            (staged / "modes.txt").unlink(missing_ok=True)
+            (example_root / "modes.txt").unlink(missing_ok=True)
         else:
-            (staged / "modes.txt").write_bytes(HELLO)
+            (example_root / "modes.txt").write_bytes(HELLO)
         file = Handle(client, "modes.txt", mode)
-        reads, writes = "r" in mode or "+" in mode, mode != "r"
-        for method, given, may in (("read", {}, reads), ("readline", {}, reads), ("readlines", {}, reads),
-                                   ("pread", {"offset": 0, "length": 1}, reads), ("write", {"data": "x"}, writes),
-                                   ("writelines", {"lines": ["x"]}, writes), ("truncate", {"size": 1}, writes),
-                                   ("pwrite", {"offset": 0, "data": "x"}, writes and "a" not in mode)):
-            value = file(method, 200 if may else 422, **given)
-            assert may or value["type"] == "urn:gatherd:error:file-mode-mismatch"
-            assert may or value["detail"] == f"modes.txt is open in mode {mode}, in which {method} can't be called"
-            assert (method in file.opened["methods"]) == may
+        can_read, can_write = "r" in mode or "+" in mode, mode != "r"
+        for method, given, allowed in (("read", {}, can_read), ("readline", {}, can_read), ("readlines", {}, can_read),
+                                   ("pread", {"offset": 0, "length": 1}, can_read), ("write", {"data": "x"}, can_write),
+                                   ("writelines", {"lines": ["x"]}, can_write), ("truncate", {"size": 1}, can_write),
+                                   ("pwrite", {"offset": 0, "data": "x"}, can_write and "a" not in mode)):
+            value = file(method, 200 if allowed else 422, **given)
+            assert allowed or value["type"] == "urn:gatherd:error:file-mode-mismatch"
+            assert allowed or value["detail"] == f"modes.txt is open in mode {mode}, in which {method} can't be called"
+            assert (method in file.opened["methods"]) == allowed
         assert {"seek", "tell", "flush", "fsync", "stat", "close"} <= set(file.opened["methods"])
         file.close()
     assert client.post("/v1/files", {"path": "modes.txt", "mode": "x"}).status == 409
@@ -453,27 +453,27 @@ def test_the_mode_decides_what_may_be_done(client, staged):
         assert client.post("/v1/files", {"path": "modes.txt", "mode": mode}).status == 422
 
 
-def test_flush_fsync_and_stat(client, staged):
+def test_flush_fsync_and_stat(client, example_root):
     file = Handle(client, "hello.txt", "r+")
     file("write", data="J")
     assert file("flush") == {} and file("fsync") == {}
     stat = file("stat")
     assert (stat["type"], stat["size_bytes"], stat["links"]) == ("file", len(HELLO), 1)
-    assert file.look()["position"] == 1
+    assert file.get_info()["position"] == 1
     file.close()
 
 
-def test_a_file_that_was_removed_stays_open(client, staged):
+def test_removed_file_stays_open(client, example_root):
     file = Handle(client, "hello.txt", "r+")
     run(client, "remove_file", path="hello.txt")
     assert file("stat")["links"] == 0
     assert file("read")["data"] == HELLO.decode()
     file.close()
-    assert not (staged / "hello.txt").exists()
+    assert not (example_root / "hello.txt").exists()
 
 
-def test_no_more_is_read_than_the_limit(own):
-    server, root = own("--max-read-bytes", "1000")
+def test_reads_over_max_read_bytes_are_rejected(start_with_root):
+    server, root = start_with_root("--max-read-bytes", "1000")
     (root / "a.txt").write_bytes(b"0123456789" * 200)
     with Client(server.urls()[0]) as client:
         file = Handle(client, "a.txt")
@@ -482,7 +482,7 @@ def test_no_more_is_read_than_the_limit(own):
         for method in ("read", "readlines"):
             value = file(method, 422)
             assert value["type"] == "urn:gatherd:error:limit-exceeded" and "max_read_bytes" in value["detail"]
-            assert file.look()["position"] == 0
+            assert file.get_info()["position"] == 0
         assert file("read", length=1000)["position"] == 1000
         assert file("read")["position"] == 2000
         assert file("read")["eof"] is True
@@ -493,8 +493,8 @@ def test_no_more_is_read_than_the_limit(own):
         assert value["type"] == "urn:gatherd:error:limit-exceeded"
 
 
-def test_what_was_refused_or_failed_is_not_spent(own):
-    server, root = own("--max-read-bytes", "1000")
+def test_read_quota_is_refunded_on_failure(start_with_root):
+    server, root = start_with_root("--max-read-bytes", "1000")
     for name, size in (("600", 600), ("400", 400), ("1", 1), ("0", 0)):
         (root / name).write_bytes(b"x" * size)
     (root / "binary").write_bytes(b"\xff" * 900)
@@ -507,9 +507,9 @@ def test_what_was_refused_or_failed_is_not_spent(own):
         assert codes == ["invalid_utf8", "invalid_utf8", None, "limit_exceeded", None, "limit_exceeded", None]
 
 
-def test_characters_of_several_bytes_are_paid_for_as_they_are(own):
+def test_multibyte_characters_are_charged_in_full(start_with_root):
     """One character is given in any case, however little was asked for; and who fails gets back what he paid, not more."""
-    server, root = own("--max-read-bytes", "10")
+    server, root = start_with_root("--max-read-bytes", "10")
     (root / "bad").write_bytes(b"\x80" * 100)
     (root / "ten").write_bytes(b"a" * 10)
     (root / "euros").write_text("\u20ac" * 20, encoding="utf-8")
@@ -518,13 +518,13 @@ def test_characters_of_several_bytes_are_paid_for_as_they_are(own):
     euro = {"function": "read_file", "input": {"path": "euros", "length": 1}}
     failing = {"function": "file_script", "input": {"path": "ten", "ops": [{"op": "read"}, {"op": "write", "data": "x"}]}}
     with Client(server.urls()[0]) as client:
-        for tasks, succeed in (([bad] * 20 + [ten] * 3, 1), ([euro] * 12, 4), ([failing] * 3 + [ten] * 2, 1)):
+        for tasks, expected_successes in (([bad] * 20 + [ten] * 3, 1), ([euro] * 12, 4), ([failing] * 3 + [ten] * 2, 1)):
             response = client.post("/v1/gather", {"mode": "all_settled", "max_concurrency": 1, "tasks": tasks})
-            assert response.value["result"]["counts"]["succeeded"] == succeed, tasks
+            assert response.value["result"]["counts"]["succeeded"] == expected_successes, tasks
 
 
-def test_lists_of_directories_count_as_reading(own):
-    server, root = own("--max-read-bytes", "20000")
+def test_list_directory_counts_toward_read_quota(start_with_root):
+    server, root = start_with_root("--max-read-bytes", "20000")
     for i in range(100):
         (root / f"{i:0100}").touch()
     with Client(server.urls()[0]) as client:
@@ -534,21 +534,21 @@ def test_lists_of_directories_count_as_reading(own):
         assert len(client.post("/v1/run/list_directory", {}).value["result"]["entries"]) == 100
 
 
-def test_reads_that_are_refused_take_no_memory(own):
-    server, root = own()
+def test_rejected_reads_take_no_memory(start_with_root):
+    server, root = start_with_root()
     (root / "large").write_bytes(b"x" * (16 << 20))
     (root / "binary").write_bytes(b"\xff" * (16 << 20))
     with Client(server.urls()[0]) as client:
-        for name, succeed in (("large", 1), ("binary", 0)):
+        for name, expected_successes in (("large", 1), ("binary", 0)):
             tasks = [{"function": "read_file", "input": {"path": name}}] * 40
             response = client.post("/v1/gather", {"mode": "all_settled", "tasks": tasks})
-            assert response.value["result"]["counts"]["succeeded"] == succeed
+            assert response.value["result"]["counts"]["succeeded"] == expected_successes
     if RELEASE:
         assert server.memory("VmHWM") < 200 << 20  # a few at a time, not 40
 
 
-def test_a_script_has_no_more_steps_than_the_limit(own):
-    server, root = own("--max-script-steps", "3")
+def test_script_over_max_steps_is_rejected(start_with_root):
+    server, root = start_with_root("--max-script-steps", "3")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
         script(client, "a.txt", "r", "tell", "tell", "tell")
@@ -556,18 +556,18 @@ def test_a_script_has_no_more_steps_than_the_limit(own):
         assert value["limit"] == {"name": "max_script_steps", "value": 3}
 
 
-def test_a_step_takes_what_its_method_takes(client, staged):
+def test_script_step_members_are_validated(client, example_root):
     everything = {"data": "x", "lines": [], "length": 1, "offset": 0, "size": 0, "whence": "start"}
-    takes = {"read": "length", "readline": "length", "write": "data", "writelines": "lines", "pread": "offset length",
+    members_by_method = {"read": "length", "readline": "length", "write": "data", "writelines": "lines", "pread": "offset length",
              "pwrite": "offset data", "seek": "offset whence", "truncate": "size"}
     optional = {("read", "length"), ("readline", "length"), ("seek", "whence"), ("truncate", "size")}
     for method in METHODS:
-        taken = takes.get(method, "").split()
+        members = members_by_method.get(method, "").split()
         for member in everything:
-            step = {"op": method, **{m: everything[m] for m in taken}}
-            if member in taken and (method, member) not in optional:
+            step = {"op": method, **{m: everything[m] for m in members}}
+            if member in members and (method, member) not in optional:
                 del step[member]
-            elif member not in taken:
+            elif member not in members:
                 step[member] = everything[member]
             else:
                 continue
@@ -576,7 +576,7 @@ def test_a_step_takes_what_its_method_takes(client, staged):
             assert [e["pointer"] for e in response.value["errors"]] == [f"/ops/1/{member}"], step
 
 
-def test_a_script_can_seek_backwards(client, staged):
+def test_script_accepts_negative_seek(client, example_root):
     assert script(client, "hello.txt", "r", ("seek", {"offset": -6, "whence": "end"}), ("read", {"length": 4}),
                   ("seek", {"offset": -4, "whence": "current"}), "tell") == [
         {"position": 7}, {"data": "file", "read_bytes": 4, "position": 11, "eof": False}, {"position": 7}, {"position": 7}]
@@ -585,41 +585,41 @@ def test_a_script_can_seek_backwards(client, staged):
         assert [e["pointer"] for e in value["errors"]] == ["/ops/0/offset"] and "task" not in value
 
 
-def test_a_script_ends_with_close_and_with_the_first_failure(client, server, staged):
+def test_script_stops_after_close_and_first_failure(client, server, example_root):
     client.get("/livez")
     before = descriptors(server.pid)
     value = script(client, "data.txt", "w", ("write", {"data": "a"}), "close", ("write", {"data": "b"}), status=410)
     assert "Step 2 (write)" in value["detail"]
-    assert (staged / "data.txt").read_bytes() == b"a"
+    assert (example_root / "data.txt").read_bytes() == b"a"
     value = script(client, "data.txt", "w", ("write", {"data": "c"}), "read", ("write", {"data": "d"}), status=422)
     assert "Step 1 (read)" in value["detail"]
-    assert (staged / "data.txt").read_bytes() == b"c"
+    assert (example_root / "data.txt").read_bytes() == b"c"
     assert descriptors(server.pid) == before
 
 
-def test_calls_take_their_options_from_nowhere_else(client, staged):
+def test_calls_reject_query_and_non_json_body(client, example_root):
     file = Handle(client, "hello.txt")
     assert client.post(f"{file.target}/read?length=1", {}).status == 422
-    assert client.ask("POST", f"{file.target}/read", b"{}", {"Content-Type": "text/plain"}).status == 415
-    assert client.ask("POST", f"{file.target}/write").status == 422
-    assert client.ask("POST", f"{file.target}/tell").value["result"] == {"position": 0}
+    assert client.fetch("POST", f"{file.target}/read", b"{}", {"Content-Type": "text/plain"}).status == 415
+    assert client.fetch("POST", f"{file.target}/write").status == 422
+    assert client.fetch("POST", f"{file.target}/tell").value["result"] == {"position": 0}
     file.close()
 
 
 # -- order -------------------------------------------------------------------------------------------
 
-def test_pipelined_calls_run_in_their_order(server, staged):
+def test_pipelined_calls_run_in_order(server, example_root):
     with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
         file = Handle(client, "order.txt", "w")
         target = f"{file.target}/write"
         raw.send(b"".join(request_bytes("POST", target, {"data": f"{i}\n"}) for i in range(300)))
         for _ in range(300):
-            assert raw.answer("POST", target).status == 200
+            assert raw.response("POST", target).status == 200
         file.close()
-    assert (staged / "order.txt").read_text() == "".join(f"{i}\n" for i in range(300))
+    assert (example_root / "order.txt").read_text() == "".join(f"{i}\n" for i in range(300))
 
 
-def test_calls_of_many_clients_on_one_file_run_one_after_the_other(server, staged):
+def test_concurrent_calls_on_one_file_are_serialized(server, example_root):
     """Each write is in the file whole and once, and the position of each is the next one's beginning."""
     with Client(server.urls()[0]) as client:
         file = Handle(client, "order.txt", "w")
@@ -638,23 +638,23 @@ def test_calls_of_many_clients_on_one_file_run_one_after_the_other(server, stage
         for thread in threads:
             thread.join()
         file.close()
-    content = (staged / "order.txt").read_text()
+    content = (example_root / "order.txt").read_text()
     assert len(ends) == 320 and "".join(piece for _, piece in sorted(ends)) == content
 
 
-def test_a_gathers_calls_on_different_files_run_at_once(server, client, staged):
+def test_calls_on_different_files_run_concurrently(server, client, example_root):
     """As many threads as there are: each holds one file."""
     tasks = [{"function": "write_file", "input": {"path": f"many-{i}.txt", "data": "x" * 1000}} for i in range(50)]
     result = client.post("/v1/gather", {"tasks": tasks}).value["result"]
     assert result["counts"]["succeeded"] == 50
     assert len({c["tid"] for c in result["tasks"]}) > 1
     for i in range(50):
-        assert (staged / f"many-{i}.txt").read_bytes() == b"x" * 1000
+        assert (example_root / f"many-{i}.txt").read_bytes() == b"x" * 1000
 
 
-def test_a_slow_file_holds_no_other_up(own, tmp_path):
+def test_slow_file_does_not_delay_other_files(start_with_root, tmp_path):
     """One file's calls queue behind one another in one thread, however many there are; another file's pass them."""
-    server, root = own("--files-threads", "2")
+    server, root = start_with_root("--files-threads", "2")
     with Client(server.urls()[0]) as client, Client(server.urls()[0]) as other:
         slow, quick = Handle(client, "slow.bin", "w"), Handle(client, "quick.bin", "w")
         data = "x" * 1000000
@@ -665,23 +665,23 @@ def test_a_slow_file_holds_no_other_up(own, tmp_path):
         for i in range(20):
             assert other.post(f"{quick.target}/write", {"data": "x"}).value["result"]["position"] == i + 1
         for raw in raws:
-            assert raw.answer("POST", f"{slow.target}/write").status == 200
-            assert raw.answer("POST", f"{slow.target}/fsync").status == 200
+            assert raw.response("POST", f"{slow.target}/write").status == 200
+            assert raw.response("POST", f"{slow.target}/fsync").status == 200
             raw.sock.close()
         assert slow("tell") == {"position": 20 * len(data)}
 
 
-def test_close_waits_for_the_calls_before_it(server, staged):
+def test_close_waits_for_earlier_calls(server, example_root):
     with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
         file = Handle(client, "order.txt", "w")
         calls = [("write", {"data": "x" * 500000})] * 3 + [("close", {}), ("write", {"data": "y"}), ("tell", {})]
         raw.send(b"".join(request_bytes("POST", f"{file.target}/{m}", given) for m, given in calls))
-        got = [raw.answer("POST", f"{file.target}/{m}").status for m, _ in calls]
+        got = [raw.response("POST", f"{file.target}/{m}").status for m, _ in calls]
         assert got == [200, 200, 200, 200, 410, 410]
-    assert (staged / "order.txt").stat().st_size == 1500000
+    assert (example_root / "order.txt").stat().st_size == 1500000
 
 
-def test_two_that_close_at_once(server, staged):
+def test_concurrent_closes_succeed_once(server, example_root):
     before = descriptors(server.pid)
     with Client(server.urls()[0]) as client:
         client.get("/livez")
@@ -690,16 +690,16 @@ def test_two_that_close_at_once(server, staged):
             raws = [Raw(server.urls()[0]) for _ in range(3)]
             for raw in raws:
                 raw.send(request_bytes("POST", f"{file.target}/close"))
-            got = sorted(raw.answer("POST", f"{file.target}/close").status for raw in raws)
+            got = sorted(raw.response("POST", f"{file.target}/close").status for raw in raws)
             assert got == [200, 410, 410]
             for raw in raws:
                 raw.sock.close()
-    wait_until(lambda: descriptors(server.pid) <= before, "the end of all", SOON)
+    wait_until(lambda: descriptors(server.pid) <= before, "the end of all", SHORT_TIMEOUT)
 
 
 # -- speed -------------------------------------------------------------------------------------------
 
-PLAIN = r"""
+FGETS_SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -727,11 +727,11 @@ int main(int argc, char **argv)
 """
 
 
-def lines_of(path, count):
+def write_lines(path, count):
     path.write_text("".join(f"{i:08} the quick brown fox jumps over the lazy dog\n" for i in range(count)))
 
 
-def unjudged(client, target, body):
+def post_unchecked(client, target, body):
     """The task of an answer: to hold a hundred thousand lines to their schema takes longer than to read them."""
     client.send_request("POST", target, as_json(body))
     response = client.getresponse()
@@ -740,37 +740,37 @@ def unjudged(client, target, body):
     return json.loads(data)
 
 
-def test_many_lines_in_one_call(client, staged):
-    lines_of(staged / "lines.txt", 100000)
-    whole = (staged / "lines.txt").read_text()
+def test_readlines_of_large_file(client, example_root):
+    write_lines(example_root / "lines.txt", 100000)
+    whole = (example_root / "lines.txt").read_text()
     file = Handle(client, "lines.txt")
-    got = unjudged(client, f"{file.target}/readlines", {})["result"]
+    got = post_unchecked(client, f"{file.target}/readlines", {})["result"]
     file.close()
     assert "".join(got["lines"]) == whole and len(got["lines"]) == 100000
-    got = unjudged(client, "/v1/files/script", {"path": "lines.txt", "ops": [{"op": "readlines"}]})["result"]["results"]
+    got = post_unchecked(client, "/v1/files/script", {"path": "lines.txt", "ops": [{"op": "readlines"}]})["result"]["results"]
     assert "".join(got[0]["result"]["lines"]) == whole
     steps = [{"op": "readline"}] * 10000
-    got = unjudged(client, "/v1/files/script", {"path": "lines.txt", "ops": steps})["result"]["results"]
+    got = post_unchecked(client, "/v1/files/script", {"path": "lines.txt", "ops": steps})["result"]["results"]
     assert [step["result"]["data"] for step in got] == whole.splitlines(keepends=True)[:10000]
-    (staged / "lines.txt").unlink()
+    (example_root / "lines.txt").unlink()
 
 
 @pytest.mark.release
-def test_many_lines_take_no_more_than_five_times_a_plain_read(client, staged, tmp_path):
+def test_readlines_takes_at_most_five_times_fgets(client, example_root, tmp_path):
     """Side by side in one run: the task's own duration, and a loop of fgets in C that keeps each line."""
-    lines_of(staged / "lines.txt", 100000)
-    (tmp_path / "plain.c").write_text(PLAIN)
+    write_lines(example_root / "lines.txt", 100000)
+    (tmp_path / "plain.c").write_text(FGETS_SOURCE)
     subprocess.run(["cc", "-O2", "-o", str(tmp_path / "plain"), str(tmp_path / "plain.c")], check=True)
-    plain, called, scripted = [], [], []
+    fgets_seconds, called, scripted = [], [], []
     for _ in range(9):
-        done = subprocess.run([tmp_path / "plain", staged / "lines.txt"], stdout=subprocess.PIPE, check=True, text=True)
-        plain.append(float(done.stdout.split()[0]))
+        done = subprocess.run([tmp_path / "plain", example_root / "lines.txt"], stdout=subprocess.PIPE, check=True, text=True)
+        fgets_seconds.append(float(done.stdout.split()[0]))
         file = Handle(client, "lines.txt")
-        called.append(unjudged(client, f"{file.target}/readlines", {})["duration_seconds"])
+        called.append(post_unchecked(client, f"{file.target}/readlines", {})["duration_seconds"])
         file.close()
         steps = {"path": "lines.txt", "ops": [{"op": "readlines"}]}
-        scripted.append(unjudged(client, "/v1/files/script", steps)["duration_seconds"])
+        scripted.append(post_unchecked(client, "/v1/files/script", steps)["duration_seconds"])
     median = lambda values: sorted(values)[len(values) // 2]
-    assert median(called) < 5 * median(plain), (median(called), median(plain))
-    assert median(scripted) < 5 * median(plain), (median(scripted), median(plain))
-    (staged / "lines.txt").unlink()
+    assert median(called) < 5 * median(fgets_seconds), (median(called), median(fgets_seconds))
+    assert median(scripted) < 5 * median(fgets_seconds), (median(scripted), median(fgets_seconds))
+    (example_root / "lines.txt").unlink()

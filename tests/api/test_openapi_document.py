@@ -8,10 +8,10 @@ import openapi_spec
 
 SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
 COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
-SHARED_ANSWERS = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
+SHARED_RESPONSES = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
                   ("responses", "FileMethodNotFound")}  # of all paths of open files
 # What narrows another schema, which is the strict one.
-NARROWING = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
+NARROWING_SCHEMAS = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
 
 
 def nodes(node, path="#"):
@@ -26,46 +26,46 @@ def references(node):
     return [n["$ref"] for _, n in nodes(node) if isinstance(n, dict) and isinstance(n.get("$ref"), str)]
 
 
-def test_every_reference_leads_somewhere():
+def test_every_reference_resolves():
     found = references(openapi_spec.DOCUMENT)
     assert len(found) > 100
     for reference in found:
-        assert openapi_spec.at(reference) is not None, reference
+        assert openapi_spec.resolve_pointer(reference) is not None, reference
 
 
 @pytest.mark.parametrize("kind, name", COMPONENTS)
 def test_every_component_is_used(kind, name):
     used = f"#/components/{kind}/{name}" in references(openapi_spec.DOCUMENT)
-    assert used != ((kind, name) in SHARED_ANSWERS)
+    assert used != ((kind, name) in SHARED_RESPONSES)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_schema_is_sound_and_strict(name):
+def test_every_schema_is_valid_and_strict(name):
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
     assert SCHEMAS[name].get("description", "").endswith((".", ".\n")), "what is it?"
     rules = {"if", "then", "else", "dependentSchemas"}
     for path, node in nodes({k: v for k, v in SCHEMAS[name].items() if k not in rules}):
-        if isinstance(node, dict) and isinstance(node.get("properties"), dict) and name not in NARROWING:
+        if isinstance(node, dict) and isinstance(node.get("properties"), dict) and name not in NARROWING_SCHEMAS:
             assert node["type"] == "object" and node["additionalProperties"] is False, path
             assert set(node.get("required", [])) <= set(node["properties"]), path
 
 
 @pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
-def test_every_operation_is_whole(operation):
+def test_every_operation_is_complete(operation):
     assert operation.node["operationId"] and operation.node["summary"] and operation.node["tags"]
     assert [o.node["operationId"] for o in openapi_spec.OPERATIONS].count(operation.node["operationId"]) == 1
     probe = operation.path in ("/livez", "/readyz")
-    wanted = {201 if operation.node["operationId"] == "openFile" else 200, 400, 422, 503} | (set() if probe else {403, 421})
-    wanted |= {413, 415, 500, 504} if operation.method == "POST" else set()
-    wanted |= {500, 504} if operation.method == "DELETE" else {500} if "/fs/" in operation.path else set()
-    assert wanted <= set(operation.responses)
+    expected = {201 if operation.node["operationId"] == "openFile" else 200, 400, 422, 503} | (set() if probe else {403, 421})
+    expected |= {413, 415, 500, 504} if operation.method == "POST" else set()
+    expected |= {500, 504} if operation.method == "DELETE" else {500} if "/fs/" in operation.path else set()
+    assert expected <= set(operation.responses)
     for status, response in operation.responses.items():
         assert "X-Request-Id" in response["headers"]
         assert ("Retry-After" in response["headers"]) == (status == 503)
 
 
 @pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
-def test_examples_are_of_their_schemas(operation):
+def test_examples_match_their_schemas(operation):
     if operation.body_schema() is not None:
         assert operation.request_examples()
     for name, value in operation.request_examples().items():
@@ -82,25 +82,25 @@ def test_examples_are_of_their_schemas(operation):
             openapi_spec.check_value(openapi_spec.resolve(header)["example"], openapi_spec.resolve(header)["schema"], name)
 
 
-def test_errors_are_those_of_the_source():
+def test_error_codes_match_source():
     types = SCHEMAS["Problem"]["properties"]["type"]["enum"]
     assert types == ["urn:gatherd:error:" + code.replace("_", "-") for code in contract.ERRORS]
     assert set(SCHEMAS["TaskError"]["properties"]["code"]["enum"]) <= set(contract.ERRORS)
 
 
-def test_each_error_belongs_to_an_answer_of_its_status():
+def test_error_codes_match_response_status():
     named = {}
     for status, response in [(s, r) for o in openapi_spec.OPERATIONS for s, r in o.responses.items()] + [
             (contract.ERRORS[code][0], openapi_spec.DOCUMENT["components"]["responses"][name]) for name, code in
             (("PathNotFound", "not_found"), ("MethodNotAllowed", "method_not_allowed"),
              ("FileMethodNotFound", "file_method_not_found"))]:
-        for code, (of_code, _) in contract.ERRORS.items():
+        for code, (expected_status, _) in contract.ERRORS.items():
             if f"`{code.replace('_', '-')}`" in response["description"]:
-                assert status == of_code, (code, status)
+                assert status == expected_status, (code, status)
                 named[code] = status
     assert set(contract.ERRORS) - set(named) <= {"canceled"}
 
 
-def test_limits_have_the_same_names_everywhere():
+def test_limit_names_are_consistent():
     limits = SCHEMAS["Limits"]
     assert limits["required"] == list(limits["properties"]) == SCHEMAS["ExceededLimit"]["properties"]["name"]["enum"]

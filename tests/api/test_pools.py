@@ -7,10 +7,10 @@ import pytest
 
 import openapi_spec
 from client import Client
-from contract import steady
+from contract import without_volatile
 from processes import children, exists, threads
 from server import RELEASE, run, wait_until
-from task_requests import ENDLESS, Background, gather, loads, pools, post, task, workers
+from task_requests import ENDLESS, Background, gather, pool_loads, pools, post, task, workers
 
 
 def example(response, name):
@@ -18,45 +18,45 @@ def example(response, name):
         name]["value"]
 
 
-def state(pool):
+def counters(pool):
     return {k: pool[k] for k in ("busy", "queued", "abandoned", "tasks_done")}
 
 
 # -- sizes ---------------------------------------------------------------------------------------
 
-def test_pools_have_the_sizes_they_were_given(start):
-    own = start("--threads", "default=3,reports=2", "--threads", "slow-io_1=1", "--processes", "3",
+def test_pools_have_configured_sizes(start):
+    server = start("--threads", "default=3,reports=2", "--threads", "slow-io_1=1", "--processes", "3",
                 "--queue-limit", "7")
-    with Client(own.urls()[0]) as client:
-        listed = client.get("/v1/pools").value["pools"]
-    assert [(p["name"], p["executor"], p["size"], p["size_source"], p["queue_limit"]) for p in listed] == [
+    with Client(server.urls()[0]) as client:
+        listing = client.get("/v1/pools").value["pools"]
+    assert [(p["name"], p["executor"], p["size"], p["size_source"], p["queue_limit"]) for p in listing] == [
         ("default", "threads", 3, "configured", 7), ("reports", "threads", 2, "configured", 7),
         ("slow-io_1", "threads", 1, "configured", 7), ("processes", "processes", 3, "configured", 7)]
-    names = sorted(threads(own.pid).values())
+    names = sorted(threads(server.pid).values())
     assert [n for n in names if n.startswith("gd-")] == ["gd-default"] * 3 + ["gd-reports"] * 2 + ["gd-slow-io_1"]
-    assert len(children(own.pid)) == 3
+    assert len(children(server.pid)) == 3
 
 
-def test_a_bare_number_sizes_the_default_pool(start):
+def test_bare_number_sizes_default_pool(start):
     assert pools(start("--threads", "9").urls()[0])["default"]["size"] == 9
-    listed = pools(start("--threads", "reports=2").urls()[0])
-    assert list(listed) == ["default", "reports", "processes"], "there always is a default"
+    listing = pools(start("--threads", "reports=2").urls()[0])
+    assert list(listing) == ["default", "reports", "processes"], "there always is a default"
     assert pools(start("--threads", "reports=2,3").urls()[0])["default"]["size"] == 3
     assert pools(start(env={"GATHERD_THREADS": "2,io=1", "GATHERD_PROCESSES": "1"}).urls()[0])["io"]["size"] == 1
 
 
-def test_sizes_follow_the_processors_there_are(start):
-    mine = os.sched_getaffinity(0)
+def test_default_sizes_follow_cpu_affinity(start):
+    affinity = os.sched_getaffinity(0)
     try:
-        for count in range(1, len(mine) + 1):
-            os.sched_setaffinity(0, sorted(mine)[:count])
-            listed = pools(start().urls()[0])
-            if listed["processes"]["size_source"] == "affinity":  # else the cgroup allows less
-                assert (listed["processes"]["size"], listed["default"]["size"]) == (count, min(32, count + 4))
-            assert listed["default"]["size_source"] == listed["processes"]["size_source"] != "configured"
-            assert listed["processes"]["size"] <= count
+        for count in range(1, len(affinity) + 1):
+            os.sched_setaffinity(0, sorted(affinity)[:count])
+            listing = pools(start().urls()[0])
+            if listing["processes"]["size_source"] == "affinity":  # else the cgroup allows less
+                assert (listing["processes"]["size"], listing["default"]["size"]) == (count, min(32, count + 4))
+            assert listing["default"]["size_source"] == listing["processes"]["size_source"] != "configured"
+            assert listing["processes"]["size"] <= count
     finally:
-        os.sched_setaffinity(0, mine)
+        os.sched_setaffinity(0, affinity)
 
 
 @pytest.mark.parametrize("flags, named", [
@@ -69,53 +69,53 @@ def test_sizes_follow_the_processors_there_are(start):
     (["--processes", "257"], "--processes"), (["--processes", "two"], "--processes"),
     (["--worker-max-tasks", "0"], "--worker-max-tasks"), (["--worker-memory-bytes", "1000"], "--worker-memory-bytes"),
     (["--queue-limit", "-1"], "--queue-limit"), (["--threads", "processes=1"], "processes")])
-def test_bad_sizes_are_named(flags, named):
-    done = run(*flags, patience=10)
+def test_invalid_sizes_are_reported(flags, named):
+    done = run(*flags, timeout_s=10)
     assert done.returncode == 2, done.stderr
     assert done.stdout == "" and named in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_the_help_says_nothing_of_c():
+def test_help_hides_implementation():
     assert "null" not in run("--help").stdout
 
 
 # -- what is going on ----------------------------------------------------------------------------
 
-def test_pools_tell_who_runs_and_who_waits(start):
-    own = start("--threads", "2", "--processes", "1")
-    url = own.urls()[0]
+def test_pools_report_busy_and_queued(start):
+    server = start("--threads", "2", "--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
-        asked = [background.post("/v1/run/block", {"seconds": 0.7}) for _ in range(5)]
-        asked += [background.post("/v1/run/block?executor=processes", {"seconds": 0.7}) for _ in range(2)]
-        wait_until(lambda: loads(url) == {"default": (2, 3), "processes": (1, 1)}, "full pools")
-        listed = pools(url)
-        assert state(listed["default"]) == {"busy": 2, "queued": 3, "abandoned": 0, "tasks_done": 0}
-        assert state(listed["processes"]) == {"busy": 1, "queued": 1, "abandoned": 0, "tasks_done": 0}
-        worker, = listed["processes"]["workers"]
+        futures = [background.post("/v1/run/block", {"seconds": 0.7}) for _ in range(5)]
+        futures += [background.post("/v1/run/block?executor=processes", {"seconds": 0.7}) for _ in range(2)]
+        wait_until(lambda: pool_loads(url) == {"default": (2, 3), "processes": (1, 1)}, "full pools")
+        listing = pools(url)
+        assert counters(listing["default"]) == {"busy": 2, "queued": 3, "abandoned": 0, "tasks_done": 0}
+        assert counters(listing["processes"]) == {"busy": 1, "queued": 1, "abandoned": 0, "tasks_done": 0}
+        worker, = listing["processes"]["workers"]
         assert worker["busy"] and worker["tasks_done"] == 0 and exists(worker["pid"])
-        assert all(f.result().status == 200 for f in asked)
-    listed = pools(url)
-    assert state(listed["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 5}
-    after, = listed["processes"]["workers"]
+        assert all(f.result().status == 200 for f in futures)
+    listing = pools(url)
+    assert counters(listing["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 5}
+    after, = listing["processes"]["workers"]
     assert (after["pid"], after["busy"], after["tasks_done"]) == (worker["pid"], False, 2)
-    assert after["age_seconds"] >= worker["age_seconds"] + 0.7 and listed["processes"]["restarts"] == 0
+    assert after["age_seconds"] >= worker["age_seconds"] + 0.7 and listing["processes"]["restarts"] == 0
 
 
-def test_an_abandoned_slot_is_taken_until_its_thread_returns(start):
-    own = start("--threads", "1")
-    url = own.urls()[0]
+def test_abandoned_slot_is_busy_until_thread_returns(start):
+    server = start("--threads", "1")
+    url = server.urls()[0]
     since = time.monotonic()
     response = post(url, "/v1/run/block?timeout_seconds=0.1", {"seconds": 1})
     assert response.status == 504 and response.value["task"]["cancel"]["effect"] == "abandoned"
-    assert state(pools(url)["default"]) == {"busy": 1, "queued": 0, "abandoned": 1, "tasks_done": 0}
+    assert counters(pools(url)["default"]) == {"busy": 1, "queued": 0, "abandoned": 1, "tasks_done": 0}
     done = post(url, "/v1/run/block", {"seconds": 0}).value
     assert time.monotonic() - since >= 1 and done["queued_seconds"] >= 0.5, "it had to wait for the thread"
-    assert state(pools(url)["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 2}
+    assert counters(pools(url)["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 2}
 
 
-def test_a_cooperative_function_gives_its_slot_back_soon(start):
-    own = start("--threads", "1")
-    url = own.urls()[0]
+def test_cooperative_function_frees_abandoned_slot(start):
+    server = start("--threads", "1")
+    url = server.urls()[0]
     for function, body in (("primes", ENDLESS), ("sum", {"n": 4 * 10 ** 9})):
         response = post(url, f"/v1/run/{function}?executor=threads&timeout_seconds=0.1", body)
         assert response.value["task"]["cancel"]["effect"] == "abandoned"
@@ -124,9 +124,9 @@ def test_a_cooperative_function_gives_its_slot_back_soon(start):
         assert time.monotonic() - since < (0.2 if RELEASE else 5)
 
 
-def test_workers_are_replaced_after_so_many_tasks(start):
-    own = start("--processes", "2", "--worker-max-tasks", "5")
-    url = own.urls()[0]
+def test_workers_are_replaced_after_max_tasks(start):
+    server = start("--processes", "2", "--worker-max-tasks", "5")
+    url = server.urls()[0]
     first = workers(url)
     done = post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 100}] * 60}).value
     assert done["result"]["counts"]["succeeded"] == 60
@@ -134,14 +134,14 @@ def test_workers_are_replaced_after_so_many_tasks(start):
     assert len(set(pids)) >= 12 and max(map(pids.count, pids)) <= 5
     wait_until(lambda: len(workers(url)) == 2 and pools(url)["processes"]["restarts"] >= 11, "new workers")
     assert not set(first) & set(workers(url)) and pools(url)["processes"]["tasks_done"] == 60
-    wait_until(lambda: set(children(own.pid)) == set(workers(url)), "the end of the old ones")
+    wait_until(lambda: set(children(server.pid)) == set(workers(url)), "the end of the old ones")
 
 
 # -- refusals ------------------------------------------------------------------------------------
 
-def test_a_full_queue_is_refused(start):
-    own = start("--threads", "1", "--queue-limit", "0", "--processes", "1")
-    url = own.urls()[0]
+def test_full_queue_returns_503(start):
+    server = start("--threads", "1", "--queue-limit", "0", "--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
         for path, name in (("/v1/run/block", "default"), ("/v1/run/block?executor=processes", "processes")):
             running = background.post(path, {"seconds": 0.5})
@@ -155,21 +155,21 @@ def test_a_full_queue_is_refused(start):
             assert pools(url)[name]["tasks_done"] == 2
 
 
-def test_the_refusal_is_as_documented(start):
-    own = start("--threads", "1", "--queue-limit", "0")
-    url = own.urls()[0]
+def test_pool_full_problem_matches_documentation(start):
+    server = start("--threads", "1", "--queue-limit", "0")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post("/v1/run/block", {"seconds": 0.4})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         value = post(url, "/v1/run/block", {"seconds": 0}).value
-        assert steady(value) == steady(example("Unavailable", "pool_full"))
+        assert without_volatile(value) == without_volatile(example("Unavailable", "pool_full"))
         assert value["detail"] == example("Unavailable", "pool_full")["detail"]
         running.result()
 
 
-def test_a_gather_that_does_not_fit_now_starts_nothing(start):
-    own = start("--threads", "1", "--queue-limit", "3")
-    url = own.urls()[0]
+def test_gather_over_free_capacity_starts_nothing(start):
+    server = start("--threads", "1", "--queue-limit", "3")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post("/v1/run/block", {"seconds": 0.5})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
@@ -187,9 +187,9 @@ def test_a_gather_that_does_not_fit_now_starts_nothing(start):
     ("/v1/run/sum?parallel=6", {"n": 100}),
     ("/v1/gather", gather(task("sum", n=100, options={"parallel": 3}), task("sum", n=100, options={"parallel": 3}))),
     ("/v1/gather", gather(*[task("gather", tasks=[task("block", seconds=0)] * 3)] * 2))])
-def test_what_would_never_fit_is_refused_for_good(path, body, start):
-    own = start("--threads", "2", "--processes", "2", "--queue-limit", "3")
-    url = own.urls()[0]
+def test_request_over_total_capacity_returns_422(path, body, start):
+    server = start("--threads", "2", "--processes", "2", "--queue-limit", "3")
+    url = server.urls()[0]
     response = post(url, path, body)
     assert response.status == 422 and response.value["type"] == "urn:gatherd:error:limit-exceeded"
     assert response.value["limit"] == {"name": "queue_limit", "value": 3}
@@ -197,9 +197,9 @@ def test_what_would_never_fit_is_refused_for_good(path, body, start):
     assert all(p["tasks_done"] == p["queued"] == 0 for p in pools(url).values())
 
 
-def test_what_is_canceled_in_the_queue_makes_room(start):
-    own = start("--threads", "1", "--queue-limit", "2")
-    url = own.urls()[0]
+def test_canceling_queued_task_frees_queue_slot(start):
+    server = start("--threads", "1", "--queue-limit", "2")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post("/v1/run/block", {"seconds": 0.6})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
@@ -211,29 +211,29 @@ def test_what_is_canceled_in_the_queue_makes_room(start):
     assert pools(url)["default"]["tasks_done"] == 1
 
 
-def test_without_worker_processes(start):
-    own = start("--processes", "0")
-    url = own.urls()[0]
-    assert "processes" not in pools(url) and children(own.pid) == {}
+def test_zero_processes_disables_executor(start):
+    server = start("--processes", "0")
+    url = server.urls()[0]
+    assert "processes" not in pools(url) and children(server.pid) == {}
     for path, body in (("/v1/run/sum", {"n": 1}), ("/v1/run/primes?parallel=2", {"to": 10}),
                        ("/v1/run/block?executor=processes", {"seconds": 0}), ("/v1/tasks", task("sum", n=1)),
                        ("/v1/gather", gather(task("sleep", seconds=0), task("sum", n=1))),
                        ("/v1/run/map", {"function": "primes", "inputs": [{"to": 1}]})):
         response = post(url, path, body)
         assert response.status == 403, response.value
-        assert steady(response.value) == steady(example("Forbidden", "executor_disabled"))
+        assert without_volatile(response.value) == without_volatile(example("Forbidden", "executor_disabled"))
     assert post(url, "/v1/run/sum?executor=threads", {"n": 5000}).value["result"]["sum"] == 12497500
     assert post(url, "/v1/gather", gather(task("block", seconds=0), task("sleep", seconds=0))).status == 200
 
 
-def test_the_limit_of_the_queue_is_listed(start):
+def test_limits_include_queue_limit(start):
     with Client(start("--queue-limit", "0").urls()[0]) as client:
         assert client.get("/v1/limits").value["queue_limit"] == 0
 
 
-def test_unfinished_tasks_are_counted_over_all_executors(start):
-    own = start("--max-tasks", "3", "--threads", "1")
-    url = own.urls()[0]
+def test_max_tasks_spans_all_executors(start):
+    server = start("--max-tasks", "3", "--threads", "1")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post("/v1/gather", gather(task("block", seconds=0.4), task("sleep", seconds=0.4)))
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
@@ -243,12 +243,12 @@ def test_unfinished_tasks_are_counted_over_all_executors(start):
     assert post(url, "/v1/run/sum", {"n": 1}).status == 200
 
 
-def test_ten_thousand_tasks_may_wait(start):
+def test_queue_holds_ten_thousand_tasks(start):
     """The default limits: as many as a gather may have fit into the queue of a pool."""
-    own = start("--threads", "4", log_level="info")
-    done = post(own.urls()[0], "/v1/run/map?timeout_seconds=120",
+    server = start("--threads", "4", log_level="info")
+    done = post(server.urls()[0], "/v1/run/map?timeout_seconds=120",
                 {"function": "block", "inputs": [{"seconds": 0}] * 10000}).value
     assert done["result"]["counts"]["succeeded"] == 10000
-    done = post(own.urls()[0], "/v1/run/map?timeout_seconds=120",
+    done = post(server.urls()[0], "/v1/run/map?timeout_seconds=120",
                 {"function": "sum", "inputs": [{"n": 3}] * 2000}).value
     assert done["result"]["counts"]["succeeded"] == 2000

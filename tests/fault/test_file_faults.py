@@ -15,23 +15,23 @@ from pathlib import Path
 import pytest
 
 from client import Client, Raw, request_bytes
-from file_helpers import HELLO, Handle, descriptors, drafts, fs, put, run, script, tree
+from file_helpers import HELLO, Handle, descriptors, temp_files, fs, put, run, script, tree
 from server import RELEASE, Server, wait_until
 
 KB, MB = 1 << 10, 1 << 20
-SWAPPING = 10 if RELEASE else 3  # seconds that a path is swapped under calls
+SWAP_SECONDS = 10 if RELEASE else 3  # seconds that a path is swapped under calls
 
 
 @pytest.fixture
-def serve(tmp_path):
+def start_server(tmp_path):
     """serve(root, *flags) gives a server, which has to end well when the test does."""
     servers = []
 
-    def starter(root, *flags):
+    def start(root, *flags):
         servers.append(Server("--files-root", str(root), *flags))
         return servers[-1]
 
-    yield starter
+    yield start
     for server in servers:
         if server.process.returncode is None:
             server.stop()
@@ -39,10 +39,10 @@ def serve(tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    where = tmp_path / "root"
-    where.mkdir()
-    yield where
-    subprocess.run(["rm", "-rf", str(where)], check=True)  # pytest's own way gives up on a thousand levels
+    directory = tmp_path / "root"
+    directory.mkdir()
+    yield directory
+    subprocess.run(["rm", "-rf", str(directory)], check=True)  # pytest's own way gives up on a thousand levels
 
 
 # -- ways out ----------------------------------------------------------------------------------------
@@ -53,26 +53,26 @@ SECRET = "the secret outside"
 @pytest.fixture
 def outside(tmp_path, root):
     """What must be neither read nor touched: a directory beside the root, and links in the root that lead there."""
-    where = tmp_path / "outside"
-    (where / "deep").mkdir(parents=True)
-    (where / "secret").write_text(SECRET)
-    (where / "deep" / "secret").write_text(SECRET)
+    directory = tmp_path / "outside"
+    (directory / "deep").mkdir(parents=True)
+    (directory / "secret").write_text(SECRET)
+    (directory / "deep" / "secret").write_text(SECRET)
     (root / "inside").mkdir()
     (root / "inside" / "deep").mkdir()
     (root / "inside" / "secret").write_text("what may be seen")
     (root / "inside" / "deep" / "secret").write_text("what may be seen")
-    (root / "file-link").symlink_to(where / "secret")
+    (root / "file-link").symlink_to(directory / "secret")
     (root / "relative-link").symlink_to("../outside/secret")
-    (root / "directory-link").symlink_to(where)
+    (root / "directory-link").symlink_to(directory)
     (root / "up-link").symlink_to("..")
-    (root / "dangling-link").symlink_to(where / "new")
+    (root / "dangling-link").symlink_to(directory / "new")
     (root / "inside" / "link").symlink_to("../../outside")
-    (root / "proc-link").symlink_to("/proc/self/root" + str(where))
+    (root / "proc-link").symlink_to("/proc/self/root" + str(directory))
     (root / "root-link").symlink_to("/")
-    return where
+    return directory
 
 
-def state_of(directory):
+def snapshot(directory):
     """All that is there, with its content and when it changed."""
     found = {}
     for path in sorted(Path(directory).rglob("*")) + [Path(directory)]:
@@ -82,7 +82,7 @@ def state_of(directory):
     return found
 
 
-def ways_out(outside):
+def escaping_paths(outside):
     depth = len(outside.parts)
     up = "/".join([".."] * (depth + 3))
     return [
@@ -127,7 +127,7 @@ def function_calls(path):
         yield "file_script", {"path": path, "mode": mode, "ops": [{"op": "stat"}]}
 
 
-def asked(client, path):
+def all_requests(client, path):
     """Every way there is to ask for the path: (what it is, the answer)."""
     for function, given in function_calls(path):
         yield (function, given), client.post(f"/v1/run/{function}", given)
@@ -135,44 +135,44 @@ def asked(client, path):
         response = client.post("/v1/files", {"path": path, "mode": mode})
         yield ("open", mode), response
         if response.status == 201:
-            client.ask("DELETE", response.header("location"))
+            client.fetch("DELETE", response.header("location"))
     encoded = "".join(f"%{b:02x}" for b in path.encode())
     plain = fs(path) if "\0" not in path else None
     for target in {fs(""), plain, "/v1/fs/" + encoded, "/v1/fs/" + encoded.replace("%2f", "/")} - {fs(""), None}:
         if len(target) < 16000:
             for method in ("GET", "HEAD", "PUT"):
-                yield (method, target), client.ask(method, target, b"gotcha" if method == "PUT" else None,
+                yield (method, target), client.fetch(method, target, b"gotcha" if method == "PUT" else None,
                                                    {"Content-Type": "text/plain"} if method == "PUT" else {})
 
 
-def tell_tale(response):
+def leaks_secret(response):
     return SECRET.encode() in response.body or b"root:x:" in response.body
 
 
-def test_no_path_leads_out(root, outside, serve):
-    server = serve(root)
-    before = state_of(outside)
-    beside = sorted(os.listdir(root.parent))
+def test_no_path_escapes_root(root, outside, start_server):
+    server = start_server(root)
+    before = snapshot(outside)
+    siblings = sorted(os.listdir(root.parent))
     with Client(server.urls()[0]) as client:
-        for path in ways_out(outside):
-            for what, response in asked(client, path):
-                assert not tell_tale(response), (path, what)
+        for path in escaping_paths(outside):
+            for what, response in all_requests(client, path):
+                assert not leaks_secret(response), (path, what)
                 assert response.status < 500, (path, what, response.value)
                 if "link" in path.split("/")[0] and "follow" not in str(what) and "x" != path:
                     assert response.status in (400, 403, 404, 409, 422), (path, what, response.status)
-            assert state_of(outside) == before, path
-            assert sorted(os.listdir(root.parent)) == beside, path
+            assert snapshot(outside) == before, path
+            assert sorted(os.listdir(root.parent)) == siblings, path
     assert not [p for p in Path("/").glob("gotcha*")] and not Path("/x").exists()
 
 
-def test_what_leads_out_is_forbidden(root, outside, serve):
+def test_escaping_paths_return_403(root, outside, start_server):
     """And is told from what is missing: 403, on every verb."""
-    server = serve(root)
+    server = start_server(root)
     with Client(server.urls()[0]) as client:
         for path in ("../outside/secret", str(outside / "secret"), "/etc/passwd", "file-link", "relative-link",
                      "directory-link/secret", "up-link/outside/secret", "inside/link/secret", "/proc/self/fd/3",
                      ".gatherd-tmp/x"):
-            for what, response in asked(client, path):
+            for what, response in all_requests(client, path):
                 name, given = what
                 link = path.endswith("-link")
                 if name == "stat_file" and given.get("follow") is False and link:
@@ -186,10 +186,10 @@ def test_what_leads_out_is_forbidden(root, outside, serve):
                 assert response.status in allowed, (path, what, response.status, response.value)
 
 
-def test_links_inside_are_followed(root, outside, serve):
+def test_symlinks_inside_root_are_followed(root, outside, start_server):
     (root / "in-link").symlink_to("inside/secret")
     (root / "inside" / "back-link").symlink_to("../inside/deep/../secret")
-    server = serve(root)
+    server = start_server(root)
     with Client(server.urls()[0]) as client:
         for path in ("in-link", "inside/back-link", "inside/../inside/secret", "./inside//secret"):
             assert run(client, "read_file", path=path)["data"] == "what may be seen"
@@ -199,7 +199,7 @@ def test_links_inside_are_followed(root, outside, serve):
 RENAME_EXCHANGE = 2
 
 
-def swapper(a, b, done):
+def swap_names(a, b, done):
     """Exchanges two names as fast as it can."""
     libc = ctypes.CDLL(None, use_errno=True)
     first, second = os.fsencode(a), os.fsencode(b)
@@ -211,18 +211,18 @@ def swapper(a, b, done):
     return count
 
 
-def test_a_directory_that_is_swapped_for_a_symlink_leads_nowhere(root, outside, serve):
+def test_symlink_swap_race_does_not_escape_root(root, outside, start_server):
     """While calls go through it, on every verb: the file inside, or a refusal, and never the one outside."""
     (root / "swap").mkdir()
     (root / "swap" / "deep").mkdir()
     for name in ("secret", "deep/secret"):
         (root / "swap" / name).write_text("what may be seen")
     (root / "other").symlink_to(outside)
-    server = serve(root)
-    before = state_of(outside)
+    server = start_server(root)
+    before = snapshot(outside)
     done = threading.Event()
     swaps = []
-    threads = [threading.Thread(target=lambda: swaps.append(swapper(root / "swap", root / "other", done)))]
+    threads = [threading.Thread(target=lambda: swaps.append(swap_names(root / "swap", root / "other", done)))]
     seen, problems = {}, []
 
     def calls(number):
@@ -252,32 +252,32 @@ def test_a_directory_that_is_swapped_for_a_symlink_leads_nowhere(root, outside, 
                     response = client.post("/v1/files", given)
                     if response.status == 201:
                         got = client.post(response.header("location") + "/read", {})
-                        client.ask("DELETE", response.header("location"))
+                        client.fetch("DELETE", response.header("location"))
                         response = got
                 else:
                     response = client.post(f"/v1/run/{function}", given)
                 seen.setdefault(function, set()).add(response.status)
-                if tell_tale(response) or response.status >= 500:
+                if leaks_secret(response) or response.status >= 500:
                     problems.append((function, given, response.status, response.value))
 
     threads += [threading.Thread(target=calls, args=(n,)) for n in range(3)]
     for thread in threads:
         thread.start()
-    time.sleep(SWAPPING)
+    time.sleep(SWAP_SECONDS)
     done.set()
     for thread in threads:
         thread.join()
     assert not problems, problems[:5]
-    assert state_of(outside) == before
+    assert snapshot(outside) == before
     assert swaps and swaps[0] > 1000
     assert {200, 403} <= seen["read_file"] and {200, 403} <= seen["GET"], seen
 
 
-def test_a_fifo_hangs_nothing(root, serve):
+def test_fifo_does_not_block(root, start_server):
     os.mkfifo(root / "fifo")
-    server = serve(root, "--files-threads", "1")
-    with Client(server.urls()[0], patience=20) as client:
-        for what, response in asked(client, "fifo"):
+    server = start_server(root, "--files-threads", "1")
+    with Client(server.urls()[0], timeout_s=20) as client:
+        for what, response in all_requests(client, "fifo"):
             name, given = what
             if name == "stat_file":
                 assert response.value["result"]["type"] == "other"
@@ -292,35 +292,35 @@ def test_a_fifo_hangs_nothing(root, serve):
 # -- a full disk -----------------------------------------------------------------------------------------
 
 @pytest.fixture
-def small(tmp_path):
+def small_root(tmp_path):
     """A file system of one mebibyte, as the root."""
-    where = tmp_path / "small"
-    where.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1000", "gatherd-test", str(where)],
+    directory = tmp_path / "small"
+    directory.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1000", "gatherd-test", str(directory)],
                           stderr=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         pytest.skip("no file system may be mounted here: that takes root, and no container around it")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    yield directory
+    subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
-OLD = b"the old content\n"
-BIG = "x" * (800 * KB)
+OLD_CONTENT = b"the old content\n"
+BIG_TEXT = "x" * (800 * KB)
 
 
-def fill(root, left):
+def fill_disk(root, free_bytes):
     """Leaves so many bytes of the file system free."""
     stat = os.statvfs(root)
     with open(root / "filler", "ab") as file:
-        file.write(b"f" * max(0, stat.f_bavail * stat.f_frsize - left))
+        file.write(b"f" * max(0, stat.f_bavail * stat.f_frsize - free_bytes))
 
 
-def check_full(response):
+def check_no_space(response):
     assert response.status == 507, response.value
     assert response.value["type"] == "urn:gatherd:error:insufficient-storage"
 
 
-def full_writes():
+def failing_writes():
     """Every kind of write: (name, whether there is an old file, a call)."""
     def function(name, **given):
         return lambda client: client.post(f"/v1/run/{name}", given)
@@ -330,64 +330,64 @@ def full_writes():
             file = Handle(client, "a.txt", mode)
             for first, arguments in before:
                 file(first, **arguments)
-            position = file.look()["position"]
+            position = file.get_info()["position"]
             response = client.post(f"{file.target}/{name}", given)
-            assert file.look()["position"] == position, "what failed has moved the position"
+            assert file.get_info()["position"] == position, "what failed has moved the position"
             file.close()
             return response
         return call
 
     for there in (True, False):
         for mode in ("w", "a") if there else ("w", "a", "x"):
-            yield f"write_file {mode}", there, function("write_file", path="a.txt", data=BIG, mode=mode)
+            yield f"write_file {mode}", there, function("write_file", path="a.txt", data=BIG_TEXT, mode=mode)
         for mode in ("w",) if there else ("w", "x"):
-            yield f"write_file {mode} atomic", there, function("write_file", path="a.txt", data=BIG, mode=mode, atomic=True)
+            yield f"write_file {mode} atomic", there, function("write_file", path="a.txt", data=BIG_TEXT, mode=mode, atomic=True)
         yield "copy_file", there, function("copy_file", **{"from": "big", "to": "a.txt", "replace": there})
-        yield "PUT", there, lambda client: put(client, "a.txt", BIG.encode())
-        yield "PUT of much", there, lambda client: put(client, "a.txt", BIG.encode() * 10)
-    yield "write r+", True, method("r+", "write", data=BIG)
-    yield "write a", True, method("a", "write", data=BIG)
-    yield "write in the middle", True, method("r+", "write", ("seek", {"offset": 5}), data=BIG)
-    yield "write behind the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG)
-    yield "writelines", True, method("r+", "writelines", lines=[BIG[:1000]] * 800)
-    yield "writelines a+", True, method("a+", "writelines", lines=[BIG[:1000]] * 800)
-    yield "pwrite", True, method("r+", "pwrite", offset=3, data=BIG)
-    yield "script", True, function("file_script", path="a.txt", mode="r+", ops=[{"op": "write", "data": BIG}])
-    yield "script a", True, function("file_script", path="a.txt", mode="a", ops=[{"op": "tell"}, {"op": "write", "data": BIG}])
+        yield "PUT", there, lambda client: put(client, "a.txt", BIG_TEXT.encode())
+        yield "PUT of much", there, lambda client: put(client, "a.txt", BIG_TEXT.encode() * 10)
+    yield "write r+", True, method("r+", "write", data=BIG_TEXT)
+    yield "write a", True, method("a", "write", data=BIG_TEXT)
+    yield "write in the middle", True, method("r+", "write", ("seek", {"offset": 5}), data=BIG_TEXT)
+    yield "write behind the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG_TEXT)
+    yield "writelines", True, method("r+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
+    yield "writelines a+", True, method("a+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
+    yield "pwrite", True, method("r+", "pwrite", offset=3, data=BIG_TEXT)
+    yield "script", True, function("file_script", path="a.txt", mode="r+", ops=[{"op": "write", "data": BIG_TEXT}])
+    yield "script a", True, function("file_script", path="a.txt", mode="a", ops=[{"op": "tell"}, {"op": "write", "data": BIG_TEXT}])
 
 
-@pytest.mark.parametrize("name, there, call", list(full_writes()), ids=lambda v: str(v) if not callable(v) else "")
-def test_a_full_disk_leaves_the_old_content(name, there, call, small, serve, tmp_path):
-    (small / "big").write_bytes(b"b" * (300 * KB))
+@pytest.mark.parametrize("name, there, call", list(failing_writes()), ids=lambda v: str(v) if not callable(v) else "")
+def test_full_disk_preserves_old_content(name, there, call, small_root, start_server, tmp_path):
+    (small_root / "big").write_bytes(b"b" * (300 * KB))
     if there:
-        (small / "a.txt").write_bytes(OLD)
-    fill(small, 100 * KB)
-    server = serve(small)
-    before = os.statvfs(small).f_bavail
+        (small_root / "a.txt").write_bytes(OLD_CONTENT)
+    fill_disk(small_root, 100 * KB)
+    server = start_server(small_root)
+    before = os.statvfs(small_root).f_bavail
     with Client(server.urls()[0]) as client:
-        check_full(call(client))
-        assert tree(small) == (["a.txt", "big", "filler"] if there else ["big", "filler"])
-        assert not there or (small / "a.txt").read_bytes() == OLD
-        wait_until(lambda: drafts(small) == [], "the end of the draft")
-        wait_until(lambda: os.statvfs(small).f_bavail == before, "the space that was taken meanwhile")
+        check_no_space(call(client))
+        assert tree(small_root) == (["a.txt", "big", "filler"] if there else ["big", "filler"])
+        assert not there or (small_root / "a.txt").read_bytes() == OLD_CONTENT
+        wait_until(lambda: temp_files(small_root) == [], "the end of the draft")
+        wait_until(lambda: os.statvfs(small_root).f_bavail == before, "the space that was taken meanwhile")
         assert run(client, "write_file", path="little.txt", data="x")["written_bytes"] == 1
 
 
-def test_a_script_that_finds_no_space_says_which_step(small, serve):
-    (small / "a.txt").write_bytes(OLD)
-    fill(small, 100 * KB)
-    server = serve(small)
+def test_full_disk_error_names_script_step(small_root, start_server):
+    (small_root / "a.txt").write_bytes(OLD_CONTENT)
+    fill_disk(small_root, 100 * KB)
+    server = start_server(small_root)
     with Client(server.urls()[0]) as client:
         response = client.post("/v1/run/file_script", {"path": "a.txt", "mode": "r+", "ops": [
-            {"op": "write", "data": "THE"}, {"op": "write", "data": BIG}, {"op": "write", "data": "never"}]})
-        check_full(response)
+            {"op": "write", "data": "THE"}, {"op": "write", "data": BIG_TEXT}, {"op": "write", "data": "never"}]})
+        check_no_space(response)
         assert "Step 1 (write)" in response.value["detail"]
-        assert (small / "a.txt").read_bytes() == b"THE" + OLD[3:]
+        assert (small_root / "a.txt").read_bytes() == b"THE" + OLD_CONTENT[3:]
 
 
-def test_many_uploads_on_a_full_disk(small, serve):
+def test_concurrent_uploads_on_full_disk(small_root, start_server):
     """Together they don't fit: those that do are whole, the others left nothing."""
-    server = serve(small)
+    server = start_server(small_root)
     data = b"u" * (200 * KB)
     statuses = []
 
@@ -401,29 +401,29 @@ def test_many_uploads_on_a_full_disk(small, serve):
     for thread in threads:
         thread.join()
     assert {s for s, _ in statuses} <= {201, 507} and 507 in {s for s, _ in statuses}
-    assert tree(small) == sorted(f"{i}.bin" for s, i in statuses if s == 201)
-    assert all((small / name).read_bytes() == data for name in tree(small))
-    assert drafts(small) == []
+    assert tree(small_root) == sorted(f"{i}.bin" for s, i in statuses if s == 201)
+    assert all((small_root / name).read_bytes() == data for name in tree(small_root))
+    assert temp_files(small_root) == []
 
 
-def test_no_inodes_are_no_space(small, serve):
-    server = serve(small)
+def test_inode_exhaustion_returns_507(small_root, start_server):
+    server = start_server(small_root)
     with Client(server.urls()[0]) as client:
         for i in itertools.count():
             try:
-                (small / f"{i}").touch()
+                (small_root / f"{i}").touch()
             except OSError:
                 break
         for function, given in (("write_file", {"path": "a.txt", "data": "x"}), ("make_directory", {"path": "a"}),
                                 ("write_file", {"path": "a.txt", "data": "x", "atomic": True})):
-            check_full(client.post(f"/v1/run/{function}", given))
-        check_full(client.post("/v1/files", {"path": "a.txt", "mode": "w"}))
-        check_full(put(client, "a.txt", b"x"))
+            check_no_space(client.post(f"/v1/run/{function}", given))
+        check_no_space(client.post("/v1/files", {"path": "a.txt", "mode": "w"}))
+        check_no_space(put(client, "a.txt", b"x"))
 
 
 # -- kill -9 -----------------------------------------------------------------------------------------
 
-def kill_in_the_middle(server, calls, after):
+def kill_during(server, calls, after):
     """Lets these run, each with a connection of its own, and kills the server so many seconds later."""
     def run_one(call):
         try:
@@ -449,14 +449,14 @@ def body(i, version):
 
 @pytest.mark.parametrize("after", [0.02, 0.1, 0.3])
 @pytest.mark.parametrize("how", ["write_file", "PUT", "copy_file"])
-def test_a_kill_leaves_each_file_whole(how, after, root, serve):
+def test_kill_leaves_old_or_new_content(how, after, root, start_server):
     count = 200
     for i in range(count):
         if i % 2:
             (root / f"{i}.txt").write_bytes(body(i, "old"))
         if how == "copy_file":
             (root / f"from-{i}").write_bytes(body(i, "new"))
-    server = serve(root)
+    server = start_server(root)
     os.nice(0)
 
     def job(numbers):
@@ -470,7 +470,7 @@ def test_a_kill_leaves_each_file_whole(how, after, root, serve):
                     put(client, f"{i}.txt", body(i, "new"))
         return call
 
-    kill_in_the_middle(server, [job(range(n, count, 8)) for n in range(8)], after)
+    kill_during(server, [job(range(n, count, 8)) for n in range(8)], after)
     found = []
     for i in range(count):
         path = root / f"{i}.txt"
@@ -478,8 +478,8 @@ def test_a_kill_leaves_each_file_whole(how, after, root, serve):
         old = body(i, "old") if i % 2 else None
         assert content in (old, body(i, "new")), f"{i}.txt is neither the old nor the new one"
         found.append(content == body(i, "new"))
-    again = serve(root)
-    assert drafts(root) == []
+    again = start_server(root)
+    assert temp_files(root) == []
     names = {f"{i}.txt" for i in range(count) if i % 2 or found[i]} | ({f"from-{i}" for i in range(count)}
                                                                         if how == "copy_file" else set())
     assert set(tree(root)) == names
@@ -487,28 +487,28 @@ def test_a_kill_leaves_each_file_whole(how, after, root, serve):
         run(client, "write_file", path="0.txt", data="after", atomic=True)
 
 
-def test_a_stop_in_the_middle_leaves_no_drafts(root, serve):
+def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
     """SIGTERM with uploads under way: they are cut off when the drain ends, and leave nothing."""
-    server = serve(root, "--drain-seconds", "0.3")
+    server = start_server(root, "--drain-seconds", "0.3")
     raws = [Raw(server.urls()[0]) for _ in range(20)]
     for i, raw in enumerate(raws):
         raw.send(request_bytes("PUT", f"/v1/fs/{i}.bin", None, "Content-Length: 1000000") + b"x" * 500000)
-    wait_until(lambda: len(drafts(root)) == 20, "the drafts")
+    wait_until(lambda: len(temp_files(root)) == 20, "the drafts")
     server.terminate()
     server.wait()
     for raw in raws:
         raw.sock.close()
     assert tree(root) == []
-    serve(root)
-    assert drafts(root) == []
+    start_server(root)
+    assert temp_files(root) == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "open", "script", "lease"])
-def test_a_stop_right_after_an_answer(method, root, serve):
+def test_shutdown_right_after_response(method, root, start_server):
     """What the service does on its own account afterwards (to close a file, to drop a draft) has to end before it does."""
     (root / "a.txt").write_bytes(HELLO)
     for _ in range(12):
-        server = serve(root)
+        server = start_server(root)
         with Client(server.urls()[0]) as client:
             if method == "GET":
                 client.get(fs("a.txt"))
@@ -524,11 +524,11 @@ def test_a_stop_right_after_an_answer(method, root, serve):
             server.wait()
 
 
-def test_a_stop_in_the_middle_of_downloads(root, serve):
+def test_shutdown_during_downloads(root, start_server):
     """Clients that leave just then."""
     (root / "a.bin").write_bytes(b"x" * (2 * MB))
     for _ in range(8):
-        server = serve(root, "--drain-seconds", "1")
+        server = start_server(root, "--drain-seconds", "1")
         raws = [Raw(server.urls()[0]) for _ in range(6)]
         for raw in raws:
             raw.send(request_bytes("GET", "/v1/fs/a.bin"))
@@ -539,9 +539,9 @@ def test_a_stop_in_the_middle_of_downloads(root, serve):
         server.wait()
 
 
-def test_what_is_stopped_while_files_are_open(root, serve):
+def test_shutdown_with_open_files(root, start_server):
     (root / "a.txt").write_bytes(HELLO)
-    server = serve(root, "--drain-seconds", "0.3")
+    server = start_server(root, "--drain-seconds", "0.3")
     with Client(server.urls()[0]) as client:
         for mode in ("r", "r+", "a"):
             Handle(client, "a.txt", mode)
@@ -559,10 +559,10 @@ def test_what_is_stopped_while_files_are_open(root, serve):
 
 # -- the system says no -----------------------------------------------------------------------------------
 
-def test_no_descriptors_left(root, serve, tmp_path):
+def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
     """The process may open no more: a clear answer, nothing lost, and it goes on when there are some again."""
     (root / "a.txt").write_bytes(HELLO)
-    server = serve(root)
+    server = start_server(root)
     with Client(server.urls()[0]) as client:
         client.get("/livez")
         subprocess.run(["prlimit", "--pid", str(server.pid), f"--nofile={descriptors(server.pid) + 2}:20000"], check=True)
@@ -578,17 +578,17 @@ def test_no_descriptors_left(root, serve, tmp_path):
         assert client.get(fs("a.txt")).status == 503
         assert put(client, "b.txt", b"x").status == 503
         for handle in handles:
-            assert client.ask("DELETE", handle).status == 200
+            assert client.fetch("DELETE", handle).status == 200
         assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()
-    assert tree(root) == ["a.txt"] and drafts(root) == []
+    assert tree(root) == ["a.txt"] and temp_files(root) == []
 
 
-def test_files_larger_than_the_system_allows(root, serve):
+def test_rlimit_fsize_returns_507(root, start_server):
     """RLIMIT_FSIZE: no signal, but 507, and the old content."""
     (root / "a.txt").write_bytes(HELLO)
     large = "x" * 200000
     (root / "large.txt").write_text(large)
-    server = serve(root)
+    server = start_server(root)
     subprocess.run(["prlimit", "--pid", str(server.pid), "--fsize=100000:100000"], check=True)
     with Client(server.urls()[0]) as client:
         def steps(mode, **step):
@@ -603,16 +603,16 @@ def test_files_larger_than_the_system_allows(root, serve):
                                 steps("r+", op="pwrite", data="x", offset=200000),
                                 steps("r+", op="pwrite", data=large, offset=5), steps("r+", op="truncate", size=200000),
                                 ("PUT", None)):
-            check_full(put(client, "a.txt", large.encode()) if given is None else client.post(f"/v1/run/{function}", given))
+            check_no_space(put(client, "a.txt", large.encode()) if given is None else client.post(f"/v1/run/{function}", given))
             assert (root / "a.txt").read_bytes() == HELLO, (function, str(given)[:100])
-            assert tree(root) == ["a.txt", "large.txt"] and drafts(root) == []
+            assert tree(root) == ["a.txt", "large.txt"] and temp_files(root) == []
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
-def test_a_root_that_goes_away(root, serve, tmp_path):
+def test_renamed_root_stays_usable(root, start_server, tmp_path):
     """Whatever happens to the root's own name: what is open stays what it is."""
     (root / "a.txt").write_bytes(HELLO)
-    server = serve(root)
+    server = start_server(root)
     root.rename(tmp_path / "elsewhere")
     with Client(server.urls()[0]) as client:
         assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()

@@ -5,69 +5,69 @@ import time
 import pytest
 
 from server import RELEASE, wait_until
-from task_requests import ENDLESS, LONG, Background, gather, pools, post, send, task
+from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, send, task
 
-SOON = 5 if RELEASE else 20
-AT_ONCE = 0.1 if RELEASE else SOON
+SHORT_TIMEOUT = 5 if RELEASE else 20
+MAX_LATENCY = 0.1 if RELEASE else SHORT_TIMEOUT
 
 
-def hang_up(own, path, body, when):
+def disconnect(server, path, body, when):
     """Sends it, hangs up when `when` says so, and returns the log's word on it and how long that took."""
-    raw = send(own.urls()[0], path, body, "gone")
+    raw = send(server.urls()[0], path, body, "gone")
     wait_until(when, "what was sent")
     since = time.monotonic()
     raw.sock.close()
-    event = own.wait_event(request_id="gone", patience=SOON)
-    took = time.monotonic() - since
+    event = server.wait_event(request_id="gone", timeout_s=SHORT_TIMEOUT)
+    elapsed = time.monotonic() - since
     assert (event["event"], event["state"], event["cancel_reason"]) == ("task_canceled", "canceled", "client")
-    return event["cancel_effect"], took
+    return event["cancel_effect"], elapsed
 
 
-def busy(own, name, count=1):
-    return lambda: pools(own.urls()[0])[name]["busy"] == count
+def is_busy(server, name, count=1):
+    return lambda: pools(server.urls()[0])[name]["busy"] == count
 
 
 @pytest.mark.parametrize("path, body", [
-    ("/v1/run/primes", ENDLESS), ("/v1/run/block?executor=processes", {"seconds": LONG}),
+    ("/v1/run/primes", ENDLESS), ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}),
     ("/v1/run/primes?parallel=2", ENDLESS),
-    ("/v1/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG))),
+    ("/v1/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS))),
     ("/v1/run/map", {"function": "primes", "inputs": [ENDLESS] * 9})])
-def test_hanging_up_frees_the_workers(path, body, start):
+def test_disconnect_frees_workers(path, body, start):
     size = 2 if "parallel" in path or "map" in path else 1
-    own = start("--processes", str(size))
-    effect, took = hang_up(own, path, body, busy(own, "processes", size))
-    assert effect == "killed" and took < AT_ONCE
+    server = start("--processes", str(size))
+    effect, elapsed = disconnect(server, path, body, is_busy(server, "processes", size))
+    assert effect == "killed" and elapsed < MAX_LATENCY
     since = time.monotonic()
     wait_until(lambda: (lambda p: p["busy"] == p["queued"] == 0 and len(p["workers"]) == size)(
-        pools(own.urls()[0])["processes"]), "free workers")
-    assert took + time.monotonic() - since < (0.15 if RELEASE else SOON)
-    assert pools(own.urls()[0])["processes"]["restarts"] == size
-    assert post(own.urls()[0], "/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45
+        pools(server.urls()[0])["processes"]), "free workers")
+    assert elapsed + time.monotonic() - since < (0.15 if RELEASE else SHORT_TIMEOUT)
+    assert pools(server.urls()[0])["processes"]["restarts"] == size
+    assert post(server.urls()[0], "/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45
 
 
 @pytest.mark.parametrize("executor, name", [("processes", "processes"), ("threads", "default")])
-def test_the_place_of_one_that_left_goes_to_the_next(executor, name, start):
+def test_slot_is_reused_after_disconnect(executor, name, start):
     """The worker or slot is there for who waits for it, not only for who comes later."""
-    own = start("--processes", "1", "--threads", "1")
-    url = own.urls()[0]
+    server = start("--processes", "1", "--threads", "1")
+    url = server.urls()[0]
     with Background(url) as background:
         raw = send(url, f"/v1/run/primes?executor={executor}", ENDLESS, "gone")
-        wait_until(busy(own, name), "a busy pool")
-        waits = background.post(f"/v1/run/sum?executor={executor}", {"n": 10})
+        wait_until(is_busy(server, name), "a busy pool")
+        queued = background.post(f"/v1/run/sum?executor={executor}", {"n": 10})
         wait_until(lambda: pools(url)[name]["queued"] == 1, "a queue")
         since = time.monotonic()
         raw.sock.close()
-        assert waits.result().value["result"]["sum"] == 45
+        assert queued.result().value["result"]["sum"] == 45
         # A worker is killed; a thread looks only now and then whether anybody waits.
-        assert time.monotonic() - since < (AT_ONCE if name == "processes" else 10 * AT_ONCE)
+        assert time.monotonic() - since < (MAX_LATENCY if name == "processes" else 10 * MAX_LATENCY)
 
 
-def test_hanging_up_on_a_block_abandons_it(start):
-    own = start("--threads", "2")
-    url = own.urls()[0]
+def test_disconnect_abandons_blocking_task(start):
+    server = start("--threads", "2")
+    url = server.urls()[0]
     since = time.monotonic()
-    effect, took = hang_up(own, "/v1/run/block", {"seconds": 1.5}, busy(own, "default"))
-    assert effect == "abandoned" and took < AT_ONCE
+    effect, elapsed = disconnect(server, "/v1/run/block", {"seconds": 1.5}, is_busy(server, "default"))
+    assert effect == "abandoned" and elapsed < MAX_LATENCY
     pool = pools(url)["default"]
     assert (pool["busy"], pool["abandoned"], pool["tasks_done"]) == (1, 1, 0)
     assert post(url, "/v1/run/block", {"seconds": 0.01}).status == 200, "the other slot is free"
@@ -79,35 +79,35 @@ def test_hanging_up_on_a_block_abandons_it(start):
 
 @pytest.mark.parametrize("path, name", [("/v1/run/block", "default"), ("/v1/run/block?executor=processes", "processes"),
                                         ("/v1/gather", "default")])
-def test_what_waits_in_a_queue_never_runs_for_one_who_left(path, name, start):
-    own = start("--threads", "1", "--processes", "1")
-    url = own.urls()[0]
+def test_disconnect_cancels_queued_task(path, name, start):
+    server = start("--threads", "1", "--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
         running = background.post(path if name == "processes" else "/v1/run/block", {"seconds": 0.8})
-        wait_until(busy(own, name), "a busy pool")
+        wait_until(is_busy(server, name), "a busy pool")
         body = gather(*[task("block", seconds=0)] * 3) if path == "/v1/gather" else {"seconds": 0}
-        effect, took = hang_up(own, path, body, lambda: pools(url)[name]["queued"] == (3 if "tasks" in body else 1))
-        assert took < AT_ONCE and effect == ("stopped" if path == "/v1/gather" else "prevented")
+        effect, elapsed = disconnect(server, path, body, lambda: pools(url)[name]["queued"] == (3 if "tasks" in body else 1))
+        assert elapsed < MAX_LATENCY and effect == ("stopped" if path == "/v1/gather" else "prevented")
         assert pools(url)[name]["queued"] == 0
         assert running.result().status == 200
     pool = pools(url)[name]
     assert (pool["busy"], pool["tasks_done"]) == (0, 1), "it never ran"
 
 
-def test_the_weightiest_effect_is_told_of_many(start):
-    own = start("--threads", "1", "--processes", "1")
-    body = gather(task("sleep", seconds=LONG), task("primes", **ENDLESS), task("block", seconds=0.5),
+def test_most_severe_cancel_effect_is_reported(start):
+    server = start("--threads", "1", "--processes", "1")
+    body = gather(task("sleep", seconds=LONG_SECONDS), task("primes", **ENDLESS), task("block", seconds=0.5),
                   task("block", seconds=0.5))
-    effect, _ = hang_up(own, "/v1/gather", body, lambda: busy(own, "default")() and busy(own, "processes")())
+    effect, _ = disconnect(server, "/v1/gather", body, lambda: is_busy(server, "default")() and is_busy(server, "processes")())
     assert effect == "abandoned"
-    wait_until(lambda: all(p["busy"] == p["queued"] == 0 for p in pools(own.urls()[0]).values()), "free slots")
-    assert pools(own.urls()[0])["default"]["tasks_done"] == 1, "the second block was still waiting"
+    wait_until(lambda: all(p["busy"] == p["queued"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
+    assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the second block was still waiting"
 
 
-def test_many_who_hang_up(start):
+def test_random_disconnects_free_all_slots(start):
     """Whenever they do it, all slots come back."""
-    own = start("--threads", "2", "--processes", "2")
-    url = own.urls()[0]
+    server = start("--threads", "2", "--processes", "2")
+    url = server.urls()[0]
     count = 60 if RELEASE else 20
     for i in range(count):
         raw = send(url, ("/v1/run/block", "/v1/run/primes", "/v1/run/primes?executor=threads")[i % 3],

@@ -11,10 +11,10 @@ import pytest
 from client import Client
 from processes import children, descriptors, exists
 from server import RELEASE, wait_until
-from task_requests import ENDLESS, LONG, Background, gather, pools, post, task, workers
+from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, task, workers
 
-AT_ONCE = 0.2 if RELEASE else 10  # seconds until a pool is whole again
-BIG = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes some 12 MB
+MAX_LATENCY = 0.2 if RELEASE else 10  # seconds until a pool is whole again
+BIG_RANGE = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes some 12 MB
 
 
 def busy_worker(url):
@@ -22,23 +22,23 @@ def busy_worker(url):
     return wait_until(lambda: next((w["pid"] for w in pools(url)["processes"]["workers"] if w["busy"]), None), "work")
 
 
-def fresh_worker(url, pid):
+def replacement_worker(url, pid):
     """The younger of two workers, once the one with this pid has been replaced; else None."""
-    listed = pools(url)["processes"]["workers"]
-    if len(listed) < 2 or pid in [w["pid"] for w in listed]:
+    listing = pools(url)["processes"]["workers"]
+    if len(listing) < 2 or pid in [w["pid"] for w in listing]:
         return None
-    return min(listed, key=lambda w: w["age_seconds"])
+    return min(listing, key=lambda w: w["age_seconds"])
 
 
-def whole(own):
+def pool_is_healthy(server):
     """Whether every worker is there and has nothing to do, and nobody else is."""
-    pool = pools(own.urls()[0])["processes"]
+    pool = pools(server.urls()[0])["processes"]
     pids = {w["pid"] for w in pool["workers"]}
     return (len(pids) == pool["size"] and pool["busy"] == pool["queued"] == 0 and
-            {p for p, state in children(own.pid).items() if state != "Z"} == pids == set(children(own.pid)))
+            {p for p, state in children(server.pid).items() if state != "Z"} == pids == set(children(server.pid)))
 
 
-def check_died(response, pid, number):
+def check_crashed(response, pid, number):
     assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-crashed"
     error = response.value["task"]["error"]
     assert error["exit_signal"] == number and "exit_code" not in error
@@ -47,74 +47,74 @@ def check_died(response, pid, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
-def test_a_worker_that_is_killed_costs_its_own_task(number, start):
-    own = start("--processes", "2")
-    url = own.urls()[0]
+def test_killed_worker_fails_only_its_task(number, start):
+    server = start("--processes", "2")
+    url = server.urls()[0]
     with Background(url) as background:
-        doomed = background.post("/v1/run/primes", ENDLESS)
+        killed_task = background.post("/v1/run/primes", ENDLESS)
         pid = busy_worker(url)
-        around = [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
+        other_tasks = [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
                   for _ in range(5)]
         wait_until(lambda: pools(url)["processes"]["tasks_done"] > 0, "work beside it")
         os.kill(pid, number)
         since = time.monotonic()
-        fresh = wait_until(lambda: fresh_worker(url, pid), "a new worker")
+        replacement = wait_until(lambda: replacement_worker(url, pid), "a new worker")
         # When it came is to be read off its age: to look at the pool takes its time while so much is going on.
-        assert time.monotonic() - since - fresh["age_seconds"] < AT_ONCE
-        around += [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
+        assert time.monotonic() - since - replacement["age_seconds"] < MAX_LATENCY
+        other_tasks += [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
                    for _ in range(5)]
-        check_died(doomed.result(), pid, number)
-        for future in around:
+        check_crashed(killed_task.result(), pid, number)
+        for future in other_tasks:
             assert future.result().value["result"]["counts"]["succeeded"] == 100, "a thousand tasks around it"
     assert pools(url)["processes"]["restarts"] == 1 and pools(url)["processes"]["tasks_done"] == 1001
-    wait_until(lambda: whole(own), "a whole pool")
+    wait_until(lambda: pool_is_healthy(server), "a whole pool")
 
 
-def test_a_pool_is_whole_again_at_once(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+def test_killed_worker_is_replaced_immediately(start):
+    server = start("--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background, Client(url) as client:
         for _ in range(3):
-            doomed = background.post("/v1/run/primes", ENDLESS)
+            killed_task = background.post("/v1/run/primes", ENDLESS)
             pid = busy_worker(url)
             os.kill(pid, signal.SIGKILL)
             since = time.monotonic()
             assert client.post("/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45
-            assert time.monotonic() - since < AT_ONCE
-            check_died(doomed.result(), pid, signal.SIGKILL)
+            assert time.monotonic() - since < MAX_LATENCY
+            check_crashed(killed_task.result(), pid, signal.SIGKILL)
 
 
 def test_a_child_whose_worker_crashed_says_so(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+    server = start("--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
-        asked = background.post("/v1/gather", gather(task("primes", **ENDLESS), task("sum", n=10),
+        future = background.post("/v1/gather", gather(task("primes", **ENDLESS), task("sum", n=10),
                                                      task("sleep", seconds=0), mode="all_settled"))
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
-        first, second, third = asked.result().value["result"]["tasks"]
+        first, second, third = future.result().value["result"]["tasks"]
     assert first["error"]["code"] == "worker_crashed" and first["error"]["exit_signal"] == 9 and first["pid"] == pid
     assert second["state"] == third["state"] == "succeeded" and second["pid"] != pid
 
 
-def test_a_divided_call_fails_with_its_part(start):
-    own = start("--processes", "2")
-    url = own.urls()[0]
+def test_parallel_task_fails_with_its_part(start):
+    server = start("--processes", "2")
+    url = server.urls()[0]
     with Background(url) as background:
-        asked = background.post("/v1/run/primes?parallel=2", ENDLESS)
+        future = background.post("/v1/run/primes?parallel=2", ENDLESS)
         wait_until(lambda: pools(url)["processes"]["busy"] == 2, "two parts")
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
-        response = asked.result()
+        response = future.result()
     assert response.status == 500 and response.value["type"].endswith(":worker-crashed")
     assert str(pid) in response.value["detail"]
-    wait_until(lambda: whole(own), "a whole pool: the other part was canceled")
+    wait_until(lambda: pool_is_healthy(server), "a whole pool: the other part was canceled")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_what_a_supervisor_sends_to_all_processes_is_for_the_service_to_decide(number, start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+def test_workers_ignore_group_signals(number, start):
+    server = start("--processes", "1")
+    url = server.urls()[0]
     pids = workers(url)
     with Background(url) as background:
         running = background.post("/v1/run/block?executor=processes", {"seconds": 0.3})
@@ -123,35 +123,35 @@ def test_what_a_supervisor_sends_to_all_processes_is_for_the_service_to_decide(n
     assert workers(url) == pids and pools(url)["processes"]["restarts"] == 0
 
 
-def test_idle_workers_that_die_are_replaced(start):
-    own = start("--processes", "2")
-    url = own.urls()[0]
+def test_killed_idle_workers_are_replaced(start):
+    server = start("--processes", "2")
+    url = server.urls()[0]
     assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 7}] * 4}).status == 200
     for pid in workers(url):
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pools(url)["processes"]["restarts"] == 2 and whole(own), "new workers")
+    wait_until(lambda: pools(url)["processes"]["restarts"] == 2 and pool_is_healthy(server), "new workers")
     assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10}] * 50}).status == 200
 
 
-def test_a_worker_that_is_stopped_can_be_killed(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+def test_stopped_worker_is_killed_on_timeout(start):
+    server = start("--processes", "1")
+    url = server.urls()[0]
     with Background(url) as background:
-        asked = background.post("/v1/run/primes?timeout_seconds=0.5", ENDLESS)
+        future = background.post("/v1/run/primes?timeout_seconds=0.5", ENDLESS)
         pid = busy_worker(url)
         os.kill(pid, signal.SIGSTOP)
-        response = asked.result()
+        response = future.result()
     assert response.status == 504 and response.value["task"]["cancel"] == {"reason": "timeout", "effect": "killed"}
-    wait_until(lambda: whole(own), "a whole pool")
+    wait_until(lambda: pool_is_healthy(server), "a whole pool")
     assert not exists(pid) and post(url, "/v1/run/sum", {"n": 10}).status == 200
 
 
-def test_workers_that_keep_dying_are_replaced_more_and_more_slowly(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+def test_worker_restarts_back_off(start):
+    server = start("--processes", "1")
+    url = server.urls()[0]
     end = time.monotonic() + 2
     while time.monotonic() < end:
-        for pid in children(own.pid):
+        for pid in children(server.pid):
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
     assert pools(url)["processes"]["restarts"] < 20
@@ -161,54 +161,54 @@ def test_workers_that_keep_dying_are_replaced_more_and_more_slowly(start):
 # -- what takes too much -------------------------------------------------------------------------
 
 @pytest.mark.skipif(not RELEASE, reason="a sanitizer takes all the address space there is")
-def test_a_task_that_wants_too_much_memory_fails_alone(start):
-    own = start("--processes", "2", "--worker-memory-bytes", "4194304")
-    url = own.urls()[0]
+def test_worker_memory_limit_fails_only_its_task(start):
+    server = start("--processes", "2", "--worker-memory-bytes", "4194304")
+    url = server.urls()[0]
     with Background(url) as background:
-        around = background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 500})
+        other_tasks = background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 500})
         for _ in range(10):
-            response = post(url, "/v1/run/primes", BIG)
+            response = post(url, "/v1/run/primes", BIG_RANGE)
             assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-out-of-memory"
             assert response.value["task"]["error"]["code"] == "worker_out_of_memory"
         assert post(url, "/v1/run/primes", {"to": 10 ** 6}).value["result"]["count"] == 78498
-        assert around.result().value["result"]["counts"]["succeeded"] == 500
-    assert post(start("--processes", "1").urls()[0], "/v1/run/primes", BIG).status == 200, "else there is enough"
-    wait_until(lambda: whole(own), "a whole pool")
+        assert other_tasks.result().value["result"]["counts"]["succeeded"] == 500
+    assert post(start("--processes", "1").urls()[0], "/v1/run/primes", BIG_RANGE).status == 200, "else there is enough"
+    wait_until(lambda: pool_is_healthy(server), "a whole pool")
 
 
-def test_a_task_that_never_ends_is_killed_in_time(start):
-    own = start("--processes", "1")
-    url = own.urls()[0]
+def test_endless_task_is_killed_on_timeout(start):
+    server = start("--processes", "1")
+    url = server.urls()[0]
     since = time.monotonic()
     response = post(url, "/v1/run/primes?timeout_seconds=0.3", ENDLESS)
-    took = time.monotonic() - since
+    elapsed = time.monotonic() - since
     assert response.status == 504 and response.value["task"]["state"] == "failed"
     assert response.value["task"]["cancel"] == {"reason": "timeout", "effect": "killed"}
-    assert 0.3 <= took < (0.5 if RELEASE else 10)
-    wait_until(lambda: whole(own), "a whole pool")
+    assert 0.3 <= elapsed < (0.5 if RELEASE else 10)
+    wait_until(lambda: pool_is_healthy(server), "a whole pool")
     assert pools(url)["processes"]["restarts"] == 1
 
 
 # -- under load ----------------------------------------------------------------------------------
 
-class Load(threading.Thread):
+class LoadThread(threading.Thread):
     """Sends gathers of sums until it is over, and counts what became of them."""
 
-    def __init__(self, url, over):
+    def __init__(self, url, stop_event):
         super().__init__()
-        self.url, self.over = url, over
-        self.succeeded = self.died = 0
+        self.url, self.stop_event = url, stop_event
+        self.succeeded = self.crashed = 0
         self.ids, self.failure = [], None
 
     def run(self):
         try:
             with Client(self.url) as client:
-                while not self.over.is_set():
-                    self.once(client)
+                while not self.stop_event.is_set():
+                    self.run_gather(client)
         except BaseException as failure:  # pylint: disable=broad-except
             self.failure = failure
 
-    def once(self, client):
+    def run_gather(self, client):
         sizes = random.sample(range(10 ** 5, 4 * 10 ** 6), 40)
         done = client.post("/v1/gather", gather(*[task("sum", n=n) for n in sizes], mode="all_settled")).value
         self.ids.append(done["id"])
@@ -219,56 +219,56 @@ class Load(threading.Thread):
                 self.succeeded += 1
             else:
                 assert (child["error"]["code"], child["error"]["exit_signal"]) == ("worker_crashed", 9), child
-                self.died += 1
+                self.crashed += 1
 
 
-def kill_some(url, count):
+def kill_workers(url, count):
     """Kills so many workers, no matter what they are at. Returns their pids."""
-    victims = set()
+    killed = set()
     with Client(url) as client:
-        while len(victims) < count:
-            listed = next(p for p in client.get("/v1/pools").value["pools"] if p["name"] == "processes")["workers"]
-            fresh = [w["pid"] for w in listed if w["pid"] not in victims and (w["tasks_done"] > 0 or w["busy"])]
-            if fresh:
-                victim = random.choice(fresh)
+        while len(killed) < count:
+            listing = next(p for p in client.get("/v1/pools").value["pools"] if p["name"] == "processes")["workers"]
+            replacement = [w["pid"] for w in listing if w["pid"] not in killed and (w["tasks_done"] > 0 or w["busy"])]
+            if replacement:
+                pid = random.choice(replacement)
                 time.sleep(random.random() * 0.01)
                 try:
-                    os.kill(victim, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-                victims.add(victim)
-    return victims
+                killed.add(pid)
+    return killed
 
 
-def test_two_hundred_kills_under_load(start):
+def test_two_hundred_worker_kills_under_load(start):
     """Nothing is lost, nothing is done twice, nothing is left behind."""
     random.seed(7)
     kills = 200
-    own = start("--processes", "4")
-    url = own.urls()[0]
+    server = start("--processes", "4")
+    url = server.urls()[0]
     assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 40}).status == 200
-    wait_until(lambda: whole(own), "a whole pool")
-    before, done_before = descriptors(own.pid), pools(url)["processes"]["tasks_done"]
+    wait_until(lambda: pool_is_healthy(server), "a whole pool")
+    before, done_before = descriptors(server.pid), pools(url)["processes"]["tasks_done"]
 
-    over = threading.Event()
-    loads = [Load(url, over) for _ in range(4)]
+    stop_event = threading.Event()
+    loads = [LoadThread(url, stop_event) for _ in range(4)]
     for load in loads:
         load.start()
-    victims = kill_some(url, kills)
-    over.set()
+    killed = kill_workers(url, kills)
+    stop_event.set()
     for load in loads:
-        load.join(LONG)
+        load.join(LONG_SECONDS)
         assert not load.is_alive() and load.failure is None, load.failure
 
-    wait_until(lambda: whole(own), "a whole pool, and no zombie")
+    wait_until(lambda: pool_is_healthy(server), "a whole pool, and no zombie")
     pool = pools(url)["processes"]
-    assert pool["restarts"] == len(victims) == kills and not victims & set(workers(url))
-    ended, died = sum(x.succeeded + x.died for x in loads), sum(x.died for x in loads)
-    assert pool["tasks_done"] - done_before == ended, "each task was run once"
-    assert 0 < died <= kills < ended
+    assert pool["restarts"] == len(killed) == kills and not killed & set(workers(url))
+    finished, crashed = sum(x.succeeded + x.crashed for x in loads), sum(x.crashed for x in loads)
+    assert pool["tasks_done"] - done_before == finished, "each task was run once"
+    assert 0 < crashed <= kills < finished
     ids = [i for load in loads for i in load.ids]
     assert len(set(ids)) == len(ids)
-    own.wait_event(event="task_succeeded", id=ids[-1])
-    logged = [e["id"] for e in own.events(event="task_succeeded", function="gather")]
+    server.wait_event(event="task_succeeded", id=ids[-1])
+    logged = [e["id"] for e in server.events(event="task_succeeded", function="gather")]
     assert sorted(logged) == sorted(ids), "each answer was given once"
-    wait_until(lambda: descriptors(own.pid) <= before, f"{before} descriptors again, not {descriptors(own.pid)}")
+    wait_until(lambda: descriptors(server.pid) <= before, f"{before} descriptors again, not {descriptors(server.pid)}")

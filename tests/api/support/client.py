@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import contract
 
-PATIENCE = 60  # seconds a client waits for an answer
+TIMEOUT = 60  # seconds a client waits for an answer
 
 
 @dataclass
@@ -27,15 +27,15 @@ class Response:
         return values[0] if values else None
 
 
-def connect(url, patience=PATIENCE):
+def connect(url, timeout_s=TIMEOUT):
     """A socket to where a server says that it listens."""
     if url.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(patience)
+        sock.settimeout(timeout_s)
         sock.connect(url.removeprefix("unix:"))
         return sock
     parts = urlsplit(url)
-    sock = socket.create_connection((parts.hostname, parts.port), timeout=patience)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout=timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -43,12 +43,12 @@ def connect(url, patience=PATIENCE):
 class Client(http.client.HTTPConnection):
     """One keep-alive connection."""
 
-    def __init__(self, url, patience=PATIENCE):
-        self.url, self.patience = url, patience
+    def __init__(self, url, timeout_s=TIMEOUT):
+        self.url, self.timeout_s = url, timeout_s
         super().__init__("localhost" if url.startswith("unix:") else urlsplit(url).netloc)
 
     def connect(self):
-        self.sock = connect(self.url, self.patience)
+        self.sock = connect(self.url, self.timeout_s)
 
     def __enter__(self):
         return self
@@ -71,30 +71,30 @@ class Client(http.client.HTTPConnection):
             self.putheader("Content-Length", "0")
         self.endheaders(body)
 
-    def ask(self, method, target, body=None, headers=None):
+    def fetch(self, method, target, body=None, headers=None):
         """Sends the request, and returns the judged answer."""
         self.send_request(method, target, body, headers)
-        return self.answer(method, target, (headers or {}).get("X-Request-Id"))
+        return self.response(method, target, (headers or {}).get("X-Request-Id"))
 
-    def answer(self, method, target, sent_id=None):
+    def response(self, method, target, sent_id=None):
         got = self.getresponse()
         response = Response(got.status, got.getheaders(), got.read())
         response.value = contract.check(method, target, response, sent_id)
         return response
 
     def get(self, target, **headers):
-        return self.ask("GET", target, headers=headers)
+        return self.fetch("GET", target, headers=headers)
 
     def post(self, target, body, **headers):
         """A body that isn't bytes is sent as JSON."""
-        return self.ask("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+        return self.fetch("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
 
 
 class Raw:
     """A socket, and a reader of answers that trusts nobody."""
 
-    def __init__(self, url, patience=PATIENCE):
-        self.sock = connect(url, patience)
+    def __init__(self, url, timeout_s=TIMEOUT):
+        self.sock = connect(url, timeout_s)
         self.data = b""
 
     def __enter__(self):
@@ -106,28 +106,28 @@ class Raw:
     def send(self, data):
         self.sock.sendall(data)
 
-    def _more(self):
+    def _receive(self):
         got = self.sock.recv(65536)
         self.data += got
         return got
 
-    def _until(self, mark):
-        while mark not in self.data:
-            if not self._more():
+    def _read_until(self, separator):
+        while separator not in self.data:
+            if not self._receive():
                 raise ConnectionError(f"the connection ended after {self.data[:200]!r}")
-        head, self.data = self.data.split(mark, 1)
+        head, self.data = self.data.split(separator, 1)
         return head
 
-    def _exactly(self, n):
+    def _read_exactly(self, n):
         while len(self.data) < n:
-            if not self._more():
+            if not self._receive():
                 raise ConnectionError(f"{n} bytes were to come, {len(self.data)} came")
-        taken, self.data = self.data[:n], self.data[n:]
-        return taken
+        data, self.data = self.data[:n], self.data[n:]
+        return data
 
     def read(self, method="POST"):
         """One answer, not judged; an interim one (1xx) counts as one."""
-        lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        lines = self._read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, status, _ = (lines[0] + " ").split(" ", 2)
         assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
         headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:]]
@@ -137,28 +137,28 @@ class Raw:
         length = response.header("content-length")
         if length is None:
             assert response.header("connection") == "close", "no length, and the connection stays open"
-            while self._more():
+            while self._receive():
                 pass
             response.body, self.data = self.data, b""
         else:
-            response.body = self._exactly(int(length))
+            response.body = self._read_exactly(int(length))
         return response
 
-    def answer(self, method, target, sent_id=None):
+    def response(self, method, target, sent_id=None):
         """One answer, judged."""
         response = self.read(method)
         response.value = contract.check(method, target, response, sent_id)
         return response
 
-    def ended(self, patience):
+    def wait_closed(self, timeout_s):
         """Whether the server ends the connection within so many seconds; what it sends before is kept."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout_s
         while True:
             ready, _, _ = select.select([self.sock], [], [], max(0, end - time.monotonic()))
             if not ready:
                 return False
             try:
-                if not self._more():
+                if not self._receive():
                     return True
             except ConnectionError:
                 return True

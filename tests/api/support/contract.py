@@ -8,14 +8,14 @@ import openapi_spec
 from server import ROOT
 
 # Headers of HTTP itself, not of an operation.
-PLAIN_HEADERS = {"date", "content-length", "content-type", "connection"}
+HTTP_HEADERS = {"date", "content-length", "content-type", "connection"}
 # Answers that are possible on any path, listed or not.
-ANYWHERE = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
-PLACE = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
+COMMON_RESPONSES = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
+LINE_AND_COLUMN = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
 CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
 USAGE_SLACK = 0.05   # seconds that the system's accounts of processor time may be off
-POOLED = ("threads", "processes", "files")
-PARENTS = ("gather", "map")
+POOL_EXECUTORS = ("threads", "processes", "files")
+PARENT_FUNCTIONS = ("gather", "map")
 
 # The reason of the cancel that each of these errors comes from.
 CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
@@ -29,11 +29,11 @@ def parse_json(data):
         assert len({name for name, _ in pairs}) == len(pairs), f"a member twice in {pairs}"
         return dict(pairs)
 
-    def refuse(constant):
+    def reject(constant):
         raise AssertionError(f"{constant} in JSON")
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=members, parse_constant=refuse)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=members, parse_constant=reject)
     except ValueError as error:
         raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
 
@@ -44,12 +44,12 @@ MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_secon
             "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
 
 
-def steady(value, key=None):
+def without_volatile(value, key=None):
     """Without what differs each time."""
     if isinstance(value, dict):
-        return {k: steady(v, k) for k, v in value.items() if k not in VOLATILE}
+        return {k: without_volatile(v, k) for k, v in value.items() if k not in VOLATILE}
     if isinstance(value, list):
-        return [steady(v) for v in value]
+        return [without_volatile(v) for v in value]
     return None if key in MEASURED else value
 
 
@@ -61,7 +61,7 @@ def documented(method, target, status):
     else:
         name = "MethodNotAllowed" if path is not None else "PathNotFound"
         shared = openapi_spec.DOCUMENT["components"]["responses"]
-        by_status = {spec_status(shared[n]): shared[n] for n in (*ANYWHERE, name)}
+        by_status = {spec_status(shared[n]): shared[n] for n in (*COMMON_RESPONSES, name)}
         if path is None and target.startswith("/v1/run/"):
             by_status[404] = shared["FunctionNotFound"]
         if path is None and method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
@@ -86,8 +86,8 @@ def check_headers(response, node):
         assert value is not None or not header["required"], f"no {name}"
         if value is not None:
             openapi_spec.check_value(value, header["schema"], name)
-    strangers = set(names) - set(known) - PLAIN_HEADERS
-    assert not strangers, f"headers that are not documented: {strangers}"
+    undocumented = set(names) - set(known) - HTTP_HEADERS
+    assert not undocumented, f"headers that are not documented: {undocumented}"
 
 
 def check(method, target, response, sent_id=None):
@@ -112,7 +112,7 @@ def check(method, target, response, sent_id=None):
     openapi_spec.check_value(value, node["content"][media_type]["schema"], what)
     timing = response.header("server-timing")
     if media_type == "application/problem+json":
-        check_problem(value, response, timing, place=not target.startswith("/v1/fs/"))
+        check_problem(value, response, timing, has_location=not target.startswith("/v1/fs/"))
     elif "state" in value:
         check_task(value)
         check_timing(timing, value)
@@ -121,18 +121,18 @@ def check(method, target, response, sent_id=None):
     return value
 
 
-def check_problem(value, response, timing, place=True):
+def check_problem(value, response, timing, has_location=True):
     """A request that doesn't fit says where, unless it is the path that doesn't, or a task found out."""
-    place = place and "task" not in value
+    has_location = has_location and "task" not in value
     code = value["type"].rsplit(":", 1)[1].replace("-", "_")
     assert (value["status"], value["title"]) == ERRORS[code]
     assert value["status"] == response.status
     assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")
     if code == "malformed_json" and "empty" not in value["detail"]:  # what is empty has no lines
-        assert PLACE.search(value["detail"]), value["detail"]
-    if code in ("invalid", "limit_exceeded") and place:
+        assert LINE_AND_COLUMN.search(value["detail"]), value["detail"]
+    if code in ("invalid", "limit_exceeded") and has_location:
         assert value.get("errors"), value
-    if code == "limit_exceeded" and place:
+    if code == "limit_exceeded" and has_location:
         assert "limit" in value, value
     assert ("pool" in value) == (code == "pool_full"), value
     task = value.get("task")
@@ -146,15 +146,15 @@ def check_problem(value, response, timing, place=True):
 
 def check_timing(timing, task):
     """Server-Timing tells what the task object does, in milliseconds."""
-    queue, ran = map(float, re.findall(r"dur=([0-9.]+)", timing))
+    queue, has_run = map(float, re.findall(r"dur=([0-9.]+)", timing))
     assert abs(queue - task["queued_seconds"] * 1e3) < 0.01, (timing, task["queued_seconds"])
-    assert abs(ran - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
+    assert abs(has_run - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
 
 
 def check_task(task):
     """A task of its own that is done: what its members say of one another."""
     assert task["done"] is True
-    check_end(task)
+    check_finished(task)
     created, started, finished = (
         text and datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ") for text in
         (task["created_at"], task["started_at"], task["finished_at"]))
@@ -165,39 +165,39 @@ def check_task(task):
         assert abs((finished - started).total_seconds() - task["duration_seconds"]) < CLOCK_SLACK
 
 
-def check_end(task):
+def check_finished(task):
     """What is true of any task that has ended, child or not; absent members are as good as null."""
     state, error, cancel = task["state"], task.get("error"), task.get("cancel")
     assert state in ("succeeded", "failed", "canceled"), state
     assert (error is None) == (state == "succeeded")
-    ran = task.get("duration_seconds") is not None
-    assert ran == (task.get("pid") is not None), task
-    if not (ran and cancel is not None and cancel["effect"] == "abandoned"):  # else its thread may not have said
-        assert ran == (task.get("tid") is not None), task
-    assert ran or task.get("result") is None
+    has_run = task.get("duration_seconds") is not None
+    assert has_run == (task.get("pid") is not None), task
+    if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):  # else its thread may not have said
+        assert has_run == (task.get("tid") is not None), task
+    assert has_run or task.get("result") is None
     if state == "succeeded":
-        assert ran and task["result"] is not None
+        assert has_run and task["result"] is not None
     if cancel is not None:
         assert "effect" in cancel, "it has ended, so it is known"
-        assert (cancel["effect"] == "prevented") == (not ran), task
+        assert (cancel["effect"] == "prevented") == (not has_run), task
     if error is not None:
         assert error["status"] == ERRORS[error["code"]][0]
         if error["code"] in CLOCKS:
             assert state == "failed" and cancel["reason"] == CLOCKS[error["code"]]
         if state == "canceled":
             assert cancel is not None
-    check_place(task, ran)
+    check_execution(task, has_run)
     if task["function"] == "sleep" and state == "succeeded":
         assert task["result"]["slept_seconds"] <= task["duration_seconds"] + 1e-9
     if task["function"] == "block" and state == "succeeded":
         assert task["result"]["blocked_seconds"] <= task["duration_seconds"] + 1e-9
-    if task["function"] in PARENTS and task.get("result") is not None:
+    if task["function"] in PARENT_FUNCTIONS and task.get("result") is not None:
         check_gather(task["result"], task)
     if "parts" in (task.get("result") or {}):
         check_parts(task["result"], task)
 
 
-def check_place(task, ran):
+def check_execution(task, has_run):
     """Where it ran, and what is accounted to it there."""
     executor, pool, usage = task["executor"], task.get("pool"), task.get("usage")
     error, effect = task.get("error") or {}, (task.get("cancel") or {}).get("effect")
@@ -205,20 +205,20 @@ def check_place(task, ran):
         assert executor == "loop" or task["function"] in ("primes", "sum"), task
         assert usage is None and not {"exit_signal", "exit_code"} & error.keys(), task
         return
-    assert executor in POOLED and (pool == "processes") == (executor == "processes"), task
+    assert executor in POOL_EXECUTORS and (pool == "processes") == (executor == "processes"), task
     if executor == "processes":
-        assert not ran or task["pid"] == task["tid"], task
+        assert not has_run or task["pid"] == task["tid"], task
         assert effect in (None, "prevented", "killed", "too_late"), task
     else:
         assert effect in (None, "prevented", "abandoned", "too_late"), task
-    died = error.get("code") == "worker_crashed"
-    assert (usage is not None) == (ran and not died and effect not in ("killed", "abandoned")), task
+    crashed = error.get("code") == "worker_crashed"
+    assert (usage is not None) == (has_run and not crashed and effect not in ("killed", "abandoned")), task
     if usage is not None:
         assert ("worker_peak_rss_bytes" in usage) == (executor == "processes"), task
-        spent = usage["user_seconds"] + usage["system_seconds"]
-        assert spent <= task["duration_seconds"] * 1.1 + USAGE_SLACK, task
-    exits = {"exit_signal", "exit_code"} & error.keys()
-    assert len(exits) < 2 and (not exits or died), task
+        cpu_seconds = usage["user_seconds"] + usage["system_seconds"]
+        assert cpu_seconds <= task["duration_seconds"] * 1.1 + USAGE_SLACK, task
+    exit_members = {"exit_signal", "exit_code"} & error.keys()
+    assert len(exit_members) < 2 and (not exit_members or crashed), task
 
 
 def check_parts(result, task):
@@ -227,7 +227,7 @@ def check_parts(result, task):
     assert task["state"] == "succeeded" and task.get("pool") is None
     assert [p["index"] for p in parts] == list(range(len(parts)))
     for part in parts:
-        check_end(part)
+        check_finished(part)
         assert (part["state"], part["function"], part["executor"]) == ("succeeded", task["function"], task["executor"])
         assert part["duration_seconds"] <= task["duration_seconds"] + 1e-9
     name = {"sum": "sum", "primes": "count"}[task["function"]]
@@ -253,7 +253,7 @@ def check_gather(result, task):
     children, counts, mode = result["tasks"], result["counts"], result["mode"]
     assert [c["index"] for c in children] == list(range(len(children)))
     for child in children:
-        check_end(child)
+        check_finished(child)
         if child.get("duration_seconds") is not None:
             assert child["duration_seconds"] <= task["duration_seconds"] + 1e-9
     states = [c["state"] for c in children]

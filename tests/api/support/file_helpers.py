@@ -9,36 +9,36 @@ from urllib.parse import quote
 HELLO = b"Hello, file.\n"
 
 
-def run(client, function, status=200, **given):
+def run(client, function, status=200, **arguments):
     """The result of a file function, or its problem where another status is expected."""
-    response = client.post(f"/v1/run/{function}", given)
+    response = client.post(f"/v1/run/{function}", arguments)
     assert response.status == status, response.value
     return response.value["result"] if status == 200 else response.value
 
 
-def script(client, path, mode, *ops, status=200, **given):
+def script(client, path, mode, *ops, status=200, **arguments):
     """Steps are (op, {members}) or names of ops."""
     steps = [{"op": op} if isinstance(op, str) else {"op": op[0], **op[1]} for op in ops]
-    value = run(client, "file_script", status, path=path, mode=mode, ops=steps, **given)
+    value = run(client, "file_script", status, path=path, mode=mode, ops=steps, **arguments)
     return [step["result"] for step in value["results"]] if status == 200 else value
 
 
 class Handle:
     """A file that the service holds open."""
 
-    def __init__(self, client, path, mode="r", **given):
-        response = client.post("/v1/files", {"path": path, "mode": mode, **given})
+    def __init__(self, client, path, mode="r", **arguments):
+        response = client.post("/v1/files", {"path": path, "mode": mode, **arguments})
         assert response.status == 201, response.value
         self.client, self.opened = client, response.value
         self.target = response.header("location")
         assert self.target == f"/v1/files/{self.opened['id']}"
 
-    def __call__(self, method, status=200, **given):
-        response = self.client.post(f"{self.target}/{method}", given)
+    def __call__(self, method, status=200, **arguments):
+        response = self.client.post(f"{self.target}/{method}", arguments)
         assert response.status == status, response.value
         return response.value["result"] if status == 200 else response.value
 
-    def look(self):
+    def get_info(self):
         response = self.client.get(self.target)
         return response.value if response.status == 200 else response.status
 
@@ -51,13 +51,13 @@ def fs(path):
 
 
 def put(client, path, data, **headers):
-    return client.ask("PUT", fs(path), data, {"Content-Type": "application/octet-stream", **headers})
+    return client.fetch("PUT", fs(path), data, {"Content-Type": "application/octet-stream", **headers})
 
 
-def stage(root):
+def create_example_files(root):
     """The files that the contract's examples are about, as they were at first, and nothing else."""
     root = Path(root)
-    wipe(root)
+    remove_contents(root)
     for path in ("docs/deep", "notes"):
         (root / path).mkdir(parents=True, exist_ok=True)
     for path in ("hello.txt", "docs/a.txt", "docs/b.txt", "docs/new.txt", "docs/old.txt"):
@@ -66,7 +66,7 @@ def stage(root):
     (root / "docs" / "link").symlink_to("b.txt")
 
 
-def wipe(root):
+def remove_contents(root):
     """Removes all that is in the root, but for gatherd's own."""
     paths = [os.fsencode(root) + b"/" + name for name in os.listdir(os.fsencode(root)) if name != b".gatherd-tmp"]
     if paths:
@@ -83,10 +83,10 @@ def tree(root):
     return sorted(str(p.relative_to(root)) for p in Path(root).rglob("*") if ".gatherd-tmp" not in p.parts)
 
 
-def drafts(root):
+def temp_files(root):
     """Temporary files that are left in the root."""
-    where = Path(root) / ".gatherd-tmp"
-    return sorted(p.name for p in where.iterdir()) if where.is_dir() else []
+    directory = Path(root) / ".gatherd-tmp"
+    return sorted(p.name for p in directory.iterdir()) if directory.is_dir() else []
 
 
 def as_json(value):

@@ -21,10 +21,10 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     """What is about speed says nothing of a sanitizer's build."""
-    out = [item for item in items if item.get_closest_marker("release") and not RELEASE]
-    if out:
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if item not in out]
+    deselected = [item for item in items if item.get_closest_marker("release") and not RELEASE]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
 
 
 def pytest_sessionstart():

@@ -14,7 +14,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 DOCUMENT = yaml.safe_load(FILE.read_bytes())
 
 
-def at(pointer):
+def resolve_pointer(pointer):
     """What a "#/..." reference points to."""
     node = DOCUMENT
     for step in pointer.removeprefix("#/").split("/"):
@@ -25,7 +25,7 @@ def at(pointer):
 def resolve(node):
     """Follows a reference, unless the node has members of its own beside it."""
     while isinstance(node, dict) and set(node) - {"description", "default"} == {"$ref"}:
-        node = at(node["$ref"])
+        node = resolve_pointer(node["$ref"])
     return node
 
 
@@ -36,7 +36,7 @@ def schema(name):
 @lru_cache(maxsize=None)
 def _validator(key):
     resolver = jsonschema.RefResolver("", DOCUMENT)
-    return jsonschema.Draft202012Validator(at(key), resolver=resolver)
+    return jsonschema.Draft202012Validator(resolve_pointer(key), resolver=resolver)
 
 
 def validator(node):
@@ -96,22 +96,22 @@ OPERATIONS = [Operation(path, method) for path, item in DOCUMENT["paths"].items(
               if method in METHODS]
 
 
-def paths_for(target):
+def path_template(target):
     """The documented path that a request target such as /v1/functions/sleep?a=b is of, or None."""
     path = re.sub(r"^http://[^/]+", "", target).split("?", 1)[0]
     segments = path.split("/")
     for template in sorted(DOCUMENT["paths"], key=lambda t: t.count("{")):  # the most concrete one that fits
-        wanted = template.split("/")
+        expected = template.split("/")
         if template == "/v1/fs/{path}" and segments[:3] == ["", "v1", "fs"] and segments[3:4] > [""]:
             return template
-        if len(wanted) == len(segments) and all(
-                (w.startswith("{") and s) or w == unquote(s) for w, s in zip(wanted, segments)):
+        if len(expected) == len(segments) and all(
+                (w.startswith("{") and s) or w == unquote(s) for w, s in zip(expected, segments)):
             return template
     return None
 
 
 def operation_for(method, target):
     """(documented path or None, operation or None); HEAD finds the operation of GET."""
-    path = paths_for(target)
-    wanted = "GET" if method == "HEAD" else method
-    return path, next((o for o in OPERATIONS if o.path == path and o.method == wanted), None)
+    path = path_template(target)
+    expected = "GET" if method == "HEAD" else method
+    return path, next((o for o in OPERATIONS if o.path == path and o.method == expected), None)

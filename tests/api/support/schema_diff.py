@@ -5,7 +5,7 @@ NOT_COMPARED = {"description", "title", "example", "examples", "default", "discr
                 "$id", "$defs", "$comment", "if", "then", "else", "dependentSchemas"}
 
 
-def follow(node, root):
+def dereference(node, root):
     """References at the top followed; `const` and a single `enum` are the same, so are oneOf and anyOf here."""
     while "$ref" in node:
         target = root
@@ -24,42 +24,42 @@ def follow(node, root):
     return node
 
 
-def kind(node, root):
+def sort_key(node, root):
     """What to sort alternatives by."""
-    node = follow(node, root)
+    node = dereference(node, root)
     function = node.get("properties", {}).get("function")
-    return str(function and follow(function, root).get("enum")) + str(sorted(node.get("properties", {})))
+    return str(function and dereference(function, root).get("enum")) + str(sorted(node.get("properties", {})))
 
 
-def differences(a, root_a, b, root_b, where="", seen=None):
+def differences(a, root_a, b, root_b, path="", seen=None):
     """A list of sentences; empty for schemas that are the same. A word in one of them alone is "only in" it."""
     seen = set() if seen is None else seen
     if (id(a), id(b)) in seen:
         return []
     seen.add((id(a), id(b)))
-    a, b = follow(a, root_a), follow(b, root_b)
+    a, b = dereference(a, root_a), dereference(b, root_b)
     found = []
-    for word in sorted(set(a) | set(b)):
-        at = f"{where}/{word}"
-        if word not in a or word not in b:
-            only = "the second" if word not in a else "the first"
-            found.append(f"{at} is only in {only}: {a.get(word, b.get(word))}")
-        elif word == "properties":
-            if set(a[word]) != set(b[word]):
-                found.append(f"{at}: {sorted(a[word])} and {sorted(b[word])}")
-            for name in set(a[word]) & set(b[word]):
-                found += differences(a[word][name], root_a, b[word][name], root_b, f"{where}/{name}", seen)
-        elif word in ("items", "additionalProperties") and isinstance(a[word], dict) and isinstance(b[word], dict):
-            found += differences(a[word], root_a, b[word], root_b, at, seen)
-        elif word == "oneOf":
-            pairs = (sorted(a[word], key=lambda n: kind(n, root_a)), sorted(b[word], key=lambda n: kind(n, root_b)))
-            if len(a[word]) != len(b[word]):
-                found.append(f"{at}: {len(a[word])} and {len(b[word])} alternatives")
+    for keyword in sorted(set(a) | set(b)):
+        location = f"{path}/{keyword}"
+        if keyword not in a or keyword not in b:
+            only = "the second" if keyword not in a else "the first"
+            found.append(f"{location} is only in {only}: {a.get(keyword, b.get(keyword))}")
+        elif keyword == "properties":
+            if set(a[keyword]) != set(b[keyword]):
+                found.append(f"{location}: {sorted(a[keyword])} and {sorted(b[keyword])}")
+            for name in set(a[keyword]) & set(b[keyword]):
+                found += differences(a[keyword][name], root_a, b[keyword][name], root_b, f"{path}/{name}", seen)
+        elif keyword in ("items", "additionalProperties") and isinstance(a[keyword], dict) and isinstance(b[keyword], dict):
+            found += differences(a[keyword], root_a, b[keyword], root_b, location, seen)
+        elif keyword == "oneOf":
+            pairs = (sorted(a[keyword], key=lambda n: sort_key(n, root_a)), sorted(b[keyword], key=lambda n: sort_key(n, root_b)))
+            if len(a[keyword]) != len(b[keyword]):
+                found.append(f"{location}: {len(a[keyword])} and {len(b[keyword])} alternatives")
             for i, (one, other) in enumerate(zip(*pairs)):
-                found += differences(one, root_a, other, root_b, f"{at}/{i}", seen)
-        elif word in ("required", "enum", "type") and isinstance(a[word], list) and isinstance(b[word], list):
-            if sorted(map(str, a[word])) != sorted(map(str, b[word])):
-                found.append(f"{at}: {a[word]} and {b[word]}")
-        elif a[word] != b[word]:
-            found.append(f"{at}: {a[word]} and {b[word]}")
+                found += differences(one, root_a, other, root_b, f"{location}/{i}", seen)
+        elif keyword in ("required", "enum", "type") and isinstance(a[keyword], list) and isinstance(b[keyword], list):
+            if sorted(map(str, a[keyword])) != sorted(map(str, b[keyword])):
+                found.append(f"{location}: {a[keyword]} and {b[keyword]}")
+        elif a[keyword] != b[keyword]:
+            found.append(f"{location}: {a[keyword]} and {b[keyword]}")
     return found

@@ -19,27 +19,27 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 RELEASE = os.environ.get("GATHERD_BUILD", "release") == "release"
 
 LISTENING = re.compile(r"^gatherd \d+\.\d+\.\d+ listening on (\S+)$")
-TROUBLE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
+ERROR_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
                      r"|^gatherd: bug:", re.MULTILINE)
-PATIENCE = 30  # seconds until a condition that must come is given up, with sanitizers and a busy machine in mind
+TIMEOUT = 30  # seconds until a condition that must come is given up, with sanitizers and a busy machine in mind
 
 
-def wait_until(condition, what, patience=PATIENCE):
+def wait_until(condition, what, timeout_s=TIMEOUT):
     """Returns condition()'s first true value."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"{what}: did not come within {patience} s")
+            raise AssertionError(f"{what}: did not come within {timeout_s} s")
         time.sleep(0.005)
 
 
 class Server:
-    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(), before=()):
+    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(), command_prefix=()):
         """`before` is a command that becomes the service: it gets its command line as arguments."""
-        argv = [*before, BINARY, "--log-format", log_format, "--log-level", log_level]
+        argv = [*command_prefix, BINARY, "--log-format", log_format, "--log-level", log_level]
         for address in listen:
             argv += ["--listen", address]
         self.process = subprocess.Popen([*argv, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ class Server:
         self.pid = self.process.pid
         self.lines = {"stdout": [], "stderr": []}
         self._events = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._readers = [threading.Thread(target=self._read, args=(name,), daemon=True) for name in self.lines]
         for reader in self._readers:
             reader.start()
@@ -62,13 +62,13 @@ class Server:
     def _read(self, name):
         for raw in getattr(self.process, name):
             line = raw.decode("utf-8", "backslashreplace").rstrip("\n")
-            with self._news:
+            with self._changed:
                 self.lines[name].append(line)
                 if line.startswith("{"):
                     event = json.loads(line)  # what looks like a line of the log has to be one
                     assert {"time", "level", "event"} <= event.keys(), line
                     self._events.append(event)
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def urls(self):
         """Where it listens, in the order of the flags."""
@@ -80,22 +80,22 @@ class Server:
     def stderr(self):
         return "\n".join(self.lines["stderr"])
 
-    def events(self, **wanted):
+    def events(self, **members):
         """The lines of the log so far that have these members."""
-        with self._news:
-            return [e for e in self._events if all(e.get(k) == v for k, v in wanted.items())]
+        with self._changed:
+            return [e for e in self._events if all(e.get(k) == v for k, v in members.items())]
 
-    def wait_event(self, patience=PATIENCE, count=1, **wanted):
+    def wait_event(self, timeout_s=TIMEOUT, count=1, **members):
         """The last of the first `count` lines of the log that have these members, as soon as there are so many."""
         found = []
 
-        def enough():
-            found[:] = [e for e in self._events if all(e.get(k) == v for k, v in wanted.items())]
+        def has_enough():
+            found[:] = [e for e in self._events if all(e.get(k) == v for k, v in members.items())]
             return len(found) >= count
 
-        with self._news:
-            came = self._news.wait_for(enough, patience)
-        assert came, f"the log has {len(found)} of {count} lines with {wanted}; its last are {self._events[-5:]}"
+        with self._changed:
+            complete = self._changed.wait_for(has_enough, timeout_s)
+        assert complete, f"the log has {len(found)} of {count} lines with {members}; its last are {self._events[-5:]}"
         return found[count - 1]
 
     def memory(self, field):
@@ -107,18 +107,18 @@ class Server:
         """Sends SIGTERM. To be followed by stop()."""
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, patience=PATIENCE):
+    def wait(self, timeout_s=TIMEOUT):
         """Waits for the end of a server that was told to end, and judges it."""
         try:
-            code = self.process.wait(patience)
+            code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"gatherd did not end within {patience} s of SIGTERM") from None
+            raise AssertionError(f"gatherd did not end within {timeout_s} s of SIGTERM") from None
         for reader in self._readers:
-            reader.join(PATIENCE)
-        trouble = TROUBLE.search(self.stderr())
-        assert not trouble, self.stderr()
+            reader.join(TIMEOUT)
+        error_report = ERROR_REPORT.search(self.stderr())
+        assert not error_report, self.stderr()
         assert code == 0, f"exit code {code}: {self.stderr()[-2000:]}"
 
     def stop(self):
@@ -127,8 +127,8 @@ class Server:
         self.wait()
 
 
-def run(*flags, patience=PATIENCE, env=()):
+def run(*flags, timeout_s=TIMEOUT, env=()):
     """Runs gatherd to its end: for flags that don't start a service."""
     return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=patience, check=False, text=True,
+                          stderr=subprocess.PIPE, timeout=timeout_s, check=False, text=True,
                           env={**ENVIRONMENT, **dict(env)})

@@ -11,35 +11,35 @@ from hypothesis import strategies as st
 import openapi_spec
 
 # Where a test wants less than the schema allows: {name of the schema: {member: constraints}}.
-RANGE = {"maximum": 20000}
-SHORT = {"SleepInput": {"seconds": {"maximum": 0.01}}, "BlockInput": {"seconds": {"maximum": 0.01}},
+SMALL_RANGE = {"maximum": 20000}
+CONSTRAINTS = {"SleepInput": {"seconds": {"maximum": 0.01}}, "BlockInput": {"seconds": {"maximum": 0.01}},
          "GatherInput": {"tasks": {"maxItems": 4}}, "GatherRequest": {"tasks": {"maxItems": 4}},
-         "PrimesInput": {"to": RANGE, "from": RANGE}, "SumInput": {"n": RANGE, "from": RANGE},
+         "PrimesInput": {"to": SMALL_RANGE, "from": SMALL_RANGE}, "SumInput": {"n": SMALL_RANGE, "from": SMALL_RANGE},
          # What is known without a name server.
          "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
 FUNCTIONS = openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
-SHORT.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}} for name in FUNCTIONS})
+CONSTRAINTS.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}} for name in FUNCTIONS})
 POOLS = ["default"]  # of threads, that every server has
-MOST = 4096  # bytes of a text, as generated
-FEW = 4      # members of an array that has no SHORT
+MAX_TEXT = 4096  # bytes of a text, as generated
+MAX_ITEMS = 4      # members of an array that has no SHORT
 PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt", "a/",
          "link", "\u00e9", "a b", ".gatherd-tmp/x"]
-DEPTH = 3  # of gathers and maps in one another, as generated
+MAX_DEPTH = 3  # of gathers and maps in one another, as generated
 
 OTHER_TYPES = {"object": {}, "array": [], "string": "x", "number": 1, "boolean": True, "null": None}
 
 
-def flat(node, name=None):
+def resolve_schema(node, name=None):
     """The schema with references at its top followed: (schema, name of the last one followed)."""
     while "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[1]
-        node = {**openapi_spec.at(node["$ref"]), **{k: v for k, v in node.items() if k != "$ref"}}
+        node = {**openapi_spec.resolve_pointer(node["$ref"]), **{k: v for k, v in node.items() if k != "$ref"}}
     return node, name
 
 
 # -- valid values --------------------------------------------------------------------------------
 
-def valid(node, depth=DEPTH, limits=None):
+def valid(node, depth=MAX_DEPTH, limits=None):
     """Values of the schema, as small as SHORT says."""
     return _valid(json.dumps(node), depth, json.dumps(limits))
 
@@ -48,7 +48,7 @@ def valid(node, depth=DEPTH, limits=None):
 def _valid(node, depth, limits):
     """To make them takes longer than to use them."""
     node, limits = json.loads(node), json.loads(limits)
-    node, name = flat(node)
+    node, name = resolve_schema(node)
     node = {**node, **({"enum": POOLS} if name == "PoolName" else {}), **(limits or {})}
     if "const" in node:
         return st.just(node["const"])
@@ -60,13 +60,13 @@ def _valid(node, depth, limits):
         branches = [b for b in node["oneOf"] if depth > 0 or not has_children(b)]
         return st.one_of([valid(b, depth - has_children(b)) for b in reversed(branches)])
     if node["type"] == "object":
-        members = {m: valid(s, depth, SHORT.get(name, {}).get(m)) for m, s in node["properties"].items()}
+        members = {m: valid(s, depth, CONSTRAINTS.get(name, {}).get(m)) for m, s in node["properties"].items()}
         required = {m: members.pop(m) for m in node["required"]}
         return st.fixed_dictionaries(required, optional=members).map(lambda value: repair(name, value))
     if node["type"] == "array":
-        return st.lists(valid(node["items"], depth), min_size=node["minItems"], max_size=min(node["maxItems"], FEW))
+        return st.lists(valid(node["items"], depth), min_size=node["minItems"], max_size=min(node["maxItems"], MAX_ITEMS))
     if node["type"] == "string":
-        return texts(node.get("minLength", 0), min(node["maxLength"], MOST))
+        return texts(node.get("minLength", 0), min(node["maxLength"], MAX_TEXT))
     if node["type"] == "boolean":
         return st.booleans()
     if node["type"] == "integer":
@@ -76,7 +76,7 @@ def _valid(node, depth, limits):
 
 
 def has_children(node):
-    return flat(node)[0]["properties"]["function"]["const"] in ("gather", "map")
+    return resolve_schema(node)[0]["properties"]["function"]["const"] in ("gather", "map")
 
 
 def repair(name, value):
@@ -98,9 +98,9 @@ def repair(name, value):
     return value
 
 
-TAKES = {"read": ["length"], "readline": ["length"], "write": ["data"], "writelines": ["lines"],
+STEP_MEMBERS = {"read": ["length"], "readline": ["length"], "write": ["data"], "writelines": ["lines"],
          "pread": ["offset", "length"], "pwrite": ["offset", "data"], "seek": ["offset", "whence"], "truncate": ["size"]}
-NEEDS = {"write": {"data": "x"}, "writelines": {"lines": []}, "pread": {"offset": 0, "length": 1},
+REQUIRED_STEP_MEMBERS = {"write": {"data": "x"}, "writelines": {"lines": []}, "pread": {"offset": 0, "length": 1},
          "pwrite": {"offset": 0, "data": "x"}, "seek": {"offset": 0}}
 
 
@@ -109,28 +109,28 @@ def repair_step(value):
     op = value["op"]
     if op != "seek" and value.get("offset", 0) < 0:
         value["offset"] = 0
-    return {**NEEDS.get(op, {}), **{m: v for m, v in value.items() if m == "op" or m in TAKES.get(op, [])}}
+    return {**REQUIRED_STEP_MEMBERS.get(op, {}), **{m: v for m, v in value.items() if m == "op" or m in STEP_MEMBERS.get(op, [])}}
 
 
-def texts(least, most):
+def texts(minimum, maximum):
     """Text of so many bytes, not characters: that is how the service counts."""
-    plain = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=most)
-    full = st.sampled_from(["x" * most, "\u00e9" * (most // 2), "\U0001f40c" * (most // 4), '"\\\b/\u2028' * 8])
-    return st.one_of(plain, full).filter(lambda s: least <= len(s.encode()) <= most)
+    plain = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=maximum)
+    full = st.sampled_from(["x" * maximum, "\u00e9" * (maximum // 2), "\U0001f40c" * (maximum // 4), '"\\\b/\u2028' * 8])
+    return st.one_of(plain, full).filter(lambda s: minimum <= len(s.encode()) <= maximum)
 
 
 def numbers(node):
-    least = node.get("minimum", node.get("exclusiveMinimum"))
-    some = st.floats(least, node["maximum"], exclude_min="exclusiveMinimum" in node, allow_subnormal=False)
-    whole = st.integers(math.floor(least), math.floor(node["maximum"]))
-    return st.one_of(some, whole, st.just(node["maximum"])).filter(
+    minimum = node.get("minimum", node.get("exclusiveMinimum"))
+    floats = st.floats(minimum, node["maximum"], exclude_min="exclusiveMinimum" in node, allow_subnormal=False)
+    integers = st.integers(math.floor(minimum), math.floor(node["maximum"]))
+    return st.one_of(floats, integers, st.just(node["maximum"])).filter(
         lambda n: openapi_spec.validator({k: v for k, v in node.items() if k != "description"}).is_valid(n))
 
 
 # -- spoiled values ------------------------------------------------------------------------------
 
 @dataclass
-class Slip:
+class Mutation:
     what: str
     pointer: str       # where the service has to see it
     value: object      # the whole body with it
@@ -141,70 +141,70 @@ def escape(member):
     return member.replace("~", "~0").replace("/", "~1")
 
 
-def spoiled(node, body):
+def mutated(node, body):
     """Every slip that can be made in a valid body: a list of Slip."""
-    slips = []
+    mutations = []
 
-    def put(path, what, new, status=422):
-        slips.append(Slip(what, "".join("/" + escape(str(p)) for p in path), replaced(body, path, new), status))
+    def add(path, what, new, status=422):
+        mutations.append(Mutation(what, "".join("/" + escape(str(p)) for p in path), replaced(body, path, new), status))
 
     def visit(schema, value, path):
-        schema, name = flat(schema)
+        schema, name = resolve_schema(schema)
         if "oneOf" in schema:
-            schema, name = flat(next(b for b in schema["oneOf"]
-                                     if flat(b)[0]["properties"]["function"]["const"] == value["function"]))
+            schema, name = resolve_schema(next(b for b in schema["oneOf"]
+                                     if resolve_schema(b)[0]["properties"]["function"]["const"] == value["function"]))
         kind = schema.get("type") or "string"
-        for other, wrong in OTHER_TYPES.items():
+        for other, other_value in OTHER_TYPES.items():
             if other != kind and not (kind == "integer" and other == "number"):
-                put(path, f"{other} for {kind}", wrong)
+                add(path, f"{other} for {kind}", other_value)
         if "enum" in schema or name == "PoolName":
-            put(path, "no such name", "no_such_name")
-            put(path, "an empty name", "")
-            put(path, "a long name", "x" * 1000)
+            add(path, "no such name", "no_such_name")
+            add(path, "an empty name", "")
+            add(path, "a long name", "x" * 1000)
         elif "const" in schema:
-            put(path, "no such function", "no_such_function", 404)
+            add(path, "no such function", "no_such_function", 404)
         elif kind == "object":
-            spoil_object(schema, value, path)
+            mutate_object(schema, value, path)
         elif kind == "array":
             for i, item in enumerate(value):
                 visit(schema["items"], item, [*path, i])
         elif kind == "string":
-            spoil_text(schema, path)
+            mutate_text(schema, path)
         elif kind == "boolean":
             pass
         else:
-            spoil_number(schema, kind, path)
+            mutate_number(schema, kind, path)
 
-    def spoil_object(schema, value, path):
+    def mutate_object(schema, value, path):
         for member in schema["required"]:
-            slips.append(Slip(f"no {member}", "".join("/" + str(p) for p in [*path, member]),
+            mutations.append(Mutation(f"no {member}", "".join("/" + str(p) for p in [*path, member]),
                               replaced(body, [*path, member], None, remove=True)))
         for member in ("no_such_member", "", "a/b~c", "\u00fc"):
-            put([*path, member], "an unknown member", 1)
+            add([*path, member], "an unknown member", 1)
         for member, item in value.items():
             visit(schema["properties"][member], item, [*path, member])
 
-    def spoil_text(schema, path):
+    def mutate_text(schema, path):
         if schema.get("minLength", 0) > 0:
-            put(path, "too short", "")
+            add(path, "too short", "")
         if schema["maxLength"] <= 1 << 16:  # more than that is more than a body can have
-            put(path, "too long", "x" * (schema["maxLength"] + 1))
-            put(path, "too many bytes", "\u00e9" * (schema["maxLength"] // 2 + 1))
-            put(path, "a NUL", "a\0b")
+            add(path, "too long", "x" * (schema["maxLength"] + 1))
+            add(path, "too many bytes", "\u00e9" * (schema["maxLength"] // 2 + 1))
+            add(path, "a NUL", "a\0b")
 
-    def spoil_number(schema, kind, path):
+    def mutate_number(schema, kind, path):
         if "minimum" in schema:
-            put(path, "too small", schema["minimum"] - 1)
+            add(path, "too small", schema["minimum"] - 1)
         if "exclusiveMinimum" in schema:
-            put(path, "as small as it must not be", schema["exclusiveMinimum"])
-            put(path, "negative", -0.5)
-        put(path, "too large", schema["maximum"] + 1)
-        put(path, "far too large", 9223372036854775807)
+            add(path, "as small as it must not be", schema["exclusiveMinimum"])
+            add(path, "negative", -0.5)
+        add(path, "too large", schema["maximum"] + 1)
+        add(path, "far too large", 9223372036854775807)
         if kind == "integer":
-            put(path, "a fraction", 1.5)
+            add(path, "a fraction", 1.5)
 
     visit(node, body, [])
-    return slips
+    return mutations
 
 
 def replaced(body, path, new, remove=False):

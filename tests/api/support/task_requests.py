@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from client import Client, Raw, request_bytes
 
-LONG = 60  # seconds that nobody waits for: who takes so long gets canceled
+LONG_SECONDS = 60  # seconds that nobody waits for: who takes so long gets canceled
 ENDLESS = {"to": 10 ** 15}  # for primes: it would take months
 
 
-def task(function, /, **given):
+def task(function, /, **arguments):
     """A task's spec: task("sum", n=5, options={"name": "a"})."""
-    options = given.pop("options", {})
-    return {"function": function, "input": given, **options}
+    options = arguments.pop("options", {})
+    return {"function": function, "input": arguments, **options}
 
 
 def gather(*tasks, **options):
@@ -25,7 +25,7 @@ def pools(url):
         return {p["name"]: p for p in client.get("/v1/pools").value["pools"]}
 
 
-def loads(url):
+def pool_loads(url):
     """{name: (busy, queued)}"""
     return {name: (p["busy"], p["queued"]) for name, p in pools(url).items()}
 
