@@ -81,7 +81,7 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE])
 /* Takes the next segment off *path, which begins with a '/'. */
 static struct str next_segment(struct str *path)
 {
-    const char *at = path->at + 1;
+    const char *at = path->data + 1;
     const char *slash = memchr(at, '/', path->len - 1);
     size_t len = slash == NULL ? path->len - 1 : (size_t)(slash - at);
     *path = (struct str){at + len, path->len - 1 - len};
@@ -95,7 +95,7 @@ static int split_path(struct request *request, struct str segments[SEGMENTS_MAX]
 {
     struct str path = request->path;
     int count = 0;
-    if (path.len == 0 || path.at[0] != '/')
+    if (path.len == 0 || path.data[0] != '/')
         return -1;
     while (path.len > 0) {
         if (count == SEGMENTS_MAX)
@@ -123,14 +123,14 @@ static bool route_matches(const struct route *route, const struct str *segments,
         if (path.len == 0)
             return false;
         struct str segment = next_segment(&path);
-        if (segment.at[0] == '{') {
+        if (segment.data[0] == '{') {
             if (segments[i].len == 0)
                 return false;
             CHECK(param < PATH_PARAMS_MAX);
             params[param++] = segments[i];
-            if (segment.len > 4 && memcmp(segment.at + segment.len - 4, "...}", 4) == 0)
+            if (segment.len > 4 && memcmp(segment.data + segment.len - 4, "...}", 4) == 0)
                 return true;
-        } else if (segment.len != segments[i].len || memcmp(segment.at, segments[i].at, segment.len) != 0) {
+        } else if (segment.len != segments[i].len || memcmp(segment.data, segments[i].data, segment.len) != 0) {
             return false;
         }
     }
@@ -141,9 +141,9 @@ static bool is_json(struct str content_type)
 {
     static const char json[] = "application/json";
     size_t len = sizeof json - 1;
-    if (content_type.len < len || strncasecmp(content_type.at, json, len) != 0)
+    if (content_type.len < len || strncasecmp(content_type.data, json, len) != 0)
         return false;
-    const char *rest = content_type.at + len + strspn(content_type.at + len, " \t");
+    const char *rest = content_type.data + len + strspn(content_type.data + len, " \t");
     return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameter; a charset is harmless */
 }
 
@@ -153,7 +153,7 @@ static bool check_media_type(const struct route *route, const struct request *re
     char sanitized[SANITIZED_SIZE];
     bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
     struct str coding = request->content_encoding;
-    if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.at, "identity") != 0) {
+    if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.data, "identity") != 0) {
         response_problem(problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
                          "A body is taken as it is, without a Content-Encoding such as \"%s\"",
                          decode_sanitize(coding, sanitized));

@@ -238,7 +238,7 @@ static int open_listeners(struct service *service, struct err *e)
             return err_set(e, ERR_INVALID,
                            "%s can be reached from elsewhere, and there is no protection but the network's: "
                            "listen on a loopback address, or say --insecure",
-                           address.at);
+                           address.data);
     }
     return 0;
 }
@@ -274,7 +274,7 @@ static int service_start(struct service *service, struct err *e)
         .processes.max_tasks = config->runtime.worker_max_tasks,
         .processes.on_worker_event = on_worker_event,
         .processes.user = service,
-        .files_root = config->runtime.files_root.at,
+        .files_root = config->runtime.files_root.data,
         .files_threads = config->runtime.files_threads,
         .files_source = config->files_source,
     };

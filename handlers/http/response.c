@@ -54,7 +54,7 @@ void problem_begin(struct json_writer *w, struct str request_id, int rc, const c
     json_writer_format(w, ",\"status\":%d,\"detail\":", error_status(rc));
     json_writer_string(w, str_from(detail));
     json_writer_raw(w, ",\"instance\":\"urn:gatherd:request:");
-    json_writer_bytes(w, request_id.at, request_id.len);
+    json_writer_bytes(w, request_id.data, request_id.len);
     json_writer_raw(w, "\"");
 }
 

@@ -205,7 +205,7 @@ static bool decode_value(struct decoder *d, const struct json_path *at, const st
 static bool is_blank(struct str body)
 {
     for (size_t i = 0; i < body.len; i++)
-        if (body.at[i] != ' ' && body.at[i] != '\t' && body.at[i] != '\r' && body.at[i] != '\n')
+        if (body.data[i] != ' ' && body.data[i] != '\t' && body.data[i] != '\r' && body.data[i] != '\n')
             return false;
     return true;
 }

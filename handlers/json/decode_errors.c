@@ -50,7 +50,7 @@ void validation_errors_add(struct validation_errors *errors, int rc, const struc
 static size_t utf8_char_len(struct str text)
 {
     for (size_t len = 1; len <= 4 && len <= text.len; len++)
-        if (str_is_utf8((struct str){text.at, len}))
+        if (str_is_utf8((struct str){text.data, len}))
             return len;
     return 0;
 }
@@ -60,8 +60,8 @@ const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE])
     size_t len = 0;
     while (text.len > 0) {
         size_t char_len = utf8_char_len(text);
-        bool printable = char_len > 1 || (char_len == 1 && text.at[0] >= 0x20 && text.at[0] != 0x7F);
-        const char *bytes = printable ? text.at : "?";
+        bool printable = char_len > 1 || (char_len == 1 && text.data[0] >= 0x20 && text.data[0] != 0x7F);
+        const char *bytes = printable ? text.data : "?";
         char_len = char_len == 0 ? 1 : char_len;
         if (len + char_len + sizeof ellipsis > SANITIZED_SIZE) { /* no room for it and for "..." */
             memcpy(out + len, ellipsis, sizeof ellipsis);
@@ -69,7 +69,7 @@ const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE])
         }
         memcpy(out + len, bytes, char_len);
         len += char_len;
-        text = (struct str){text.at + char_len, text.len - char_len};
+        text = (struct str){text.data + char_len, text.len - char_len};
     }
     out[len] = '\0';
     return out;
@@ -80,7 +80,7 @@ static void add_path(struct json_pointer *p, const struct json_path *at)
     if (at->parent == NULL)
         return;
     add_path(p, at->parent);
-    if (at->key.at != NULL)
+    if (at->key.data != NULL)
         json_pointer_add_key(p, at->key);
     else
         json_pointer_add_index(p, at->index);

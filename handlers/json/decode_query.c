@@ -24,10 +24,10 @@ bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, stru
     }
     size_t len = 0;
     for (size_t i = 0; i < in.len; i++) {
-        char c = in.at[i];
+        char c = in.data[i];
         if (c == '%') {
-            int high = i + 2 < in.len ? decode_hex_digit(in.at[i + 1]) : -1;
-            int low = i + 2 < in.len ? decode_hex_digit(in.at[i + 2]) : -1;
+            int high = i + 2 < in.len ? decode_hex_digit(in.data[i + 1]) : -1;
+            int low = i + 2 < in.len ? decode_hex_digit(in.data[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (char)(high << 4 | low);
@@ -102,10 +102,10 @@ static bool decode_component(struct query *q, struct str raw_name, struct str in
 
 static void decode_parameter(struct query *q, struct str raw)
 {
-    const char *equals = memchr(raw.at, '=', raw.len);
-    size_t name_len = equals == NULL ? raw.len : (size_t)(equals - raw.at);
+    const char *equals = memchr(raw.data, '=', raw.len);
+    size_t name_len = equals == NULL ? raw.len : (size_t)(equals - raw.data);
     size_t value_start = equals == NULL ? raw.len : name_len + 1;
-    struct str raw_name = {raw.at, name_len}, name, value;
+    struct str raw_name = {raw.data, name_len}, name, value;
     if (!decode_component(q, raw_name, raw_name, &name))
         return;
 
@@ -122,7 +122,7 @@ static void decode_parameter(struct query *q, struct str raw)
         return;
     }
     q->seen[i] = true;
-    if (!decode_component(q, raw_name, (struct str){raw.at + value_start, raw.len - value_start}, &value))
+    if (!decode_component(q, raw_name, (struct str){raw.data + value_start, raw.len - value_start}, &value))
         return;
     struct err e;
     void *out = (char *)q->record->value + fields[i].offset;
@@ -156,12 +156,12 @@ int decode_query(struct str query, const struct record_ref *record, struct arena
     if (record->type->size > 0) /* a record without fields needs no memory */
         memset(record->value, 0, record->type->size);
     while (query.len > 0 && errors->rc != ERR_OUT_OF_MEMORY) {
-        const char *end = memchr(query.at, '&', query.len);
-        size_t len = end == NULL ? query.len : (size_t)(end - query.at);
+        const char *end = memchr(query.data, '&', query.len);
+        size_t len = end == NULL ? query.len : (size_t)(end - query.data);
         if (len > 0)
-            decode_parameter(&q, (struct str){query.at, len});
+            decode_parameter(&q, (struct str){query.data, len});
         size_t consumed = end == NULL ? len : len + 1;
-        query = (struct str){query.at + consumed, query.len - consumed};
+        query = (struct str){query.data + consumed, query.len - consumed};
     }
     const struct field *fields = record->type->fields;
     for (size_t i = 0; fields[i].name != NULL; i++) {

@@ -114,7 +114,7 @@ static bool decode_string(struct decoder *d, const struct json_path *at, const s
     struct err e;
     if (type_check(type, &text, d->limits, &e) != 0)
         return decode_value_error(d, at, type, &e);
-    return arena_str(d->arena, text.at, text.len, value) || decode_out_of_memory(d);
+    return arena_str(d->arena, text.data, text.len, value) || decode_out_of_memory(d);
 }
 
 /* An ENUM or a POOL: a name that is one of those known. */

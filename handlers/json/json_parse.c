@@ -54,7 +54,7 @@ bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_
         return false;
     }
     parser = &r;
-    *tree = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
+    *tree = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
     parser = NULL;
     return true;
 }

@@ -12,7 +12,7 @@ static const char ellipsis[] = "...";
 void json_pointer_init(struct json_pointer *p, char *out, size_t size)
 {
     CHECK(size >= 2 * sizeof ellipsis);
-    *p = (struct json_pointer){.at = out, .size = size};
+    *p = (struct json_pointer){.data = out, .size = size};
     out[0] = '\0';
 }
 
@@ -24,16 +24,16 @@ void json_pointer_add_bytes(struct json_pointer *p, const char *bytes, size_t le
     p->truncated = len > available;
     if (p->truncated)
         len = available;
-    memcpy(p->at + p->len, bytes, len);
+    memcpy(p->data + p->len, bytes, len);
     p->len += len;
     if (p->truncated) {
         p->len = p->size - sizeof ellipsis;
-        while (p->len > 0 && utf8_is_continuation(p->at[p->len]))
+        while (p->len > 0 && utf8_is_continuation(p->data[p->len]))
             p->len--;
-        memcpy(p->at + p->len, ellipsis, sizeof ellipsis - 1);
+        memcpy(p->data + p->len, ellipsis, sizeof ellipsis - 1);
         p->len += sizeof ellipsis - 1;
     }
-    p->at[p->len] = '\0';
+    p->data[p->len] = '\0';
 }
 
 /* What stands between two slashes. */
@@ -41,14 +41,14 @@ static void add_token(struct json_pointer *p, struct str key)
 {
     size_t plain = 0;
     for (size_t i = 0; i < key.len && !p->truncated; i++) {
-        if (key.at[i] != '~' && key.at[i] != '/')
+        if (key.data[i] != '~' && key.data[i] != '/')
             continue;
-        json_pointer_add_bytes(p, key.at + plain, i - plain);
-        json_pointer_add_bytes(p, key.at[i] == '~' ? "~0" : "~1", 2);
+        json_pointer_add_bytes(p, key.data + plain, i - plain);
+        json_pointer_add_bytes(p, key.data[i] == '~' ? "~0" : "~1", 2);
         plain = i + 1;
     }
     if (plain < key.len)
-        json_pointer_add_bytes(p, key.at + plain, key.len - plain);
+        json_pointer_add_bytes(p, key.data + plain, key.len - plain);
 }
 
 void json_pointer_add_key(struct json_pointer *p, struct str key)
@@ -115,19 +115,19 @@ static void next_item(struct scan *w)
 static void skip_string(struct scan *w)
 {
     size_t start = w->at;
-    while (w->at < w->body.len && w->body.at[w->at] != '"')
-        w->at += w->body.at[w->at] == '\\' ? 2 : 1;
+    while (w->at < w->body.len && w->body.data[w->at] != '"')
+        w->at += w->body.data[w->at] == '\\' ? 2 : 1;
     size_t end = w->at < w->body.len ? w->at : w->body.len;
     w->at = end < w->body.len ? end + 1 : end;
     if (w->expect_key && current_level(w) != NULL)
-        current_level(w)->key = (struct str){w->body.at + start, end - start};
+        current_level(w)->key = (struct str){w->body.data + start, end - start};
     w->expect_key = false;
 }
 
 static void scan(struct scan *w)
 {
     while (w->at < w->body.len) {
-        char c = w->body.at[w->at++];
+        char c = w->body.data[w->at++];
         if (c == '"')
             skip_string(w);
         else if (c == '{' || c == '[')
@@ -171,18 +171,18 @@ static size_t utf8_encode(unsigned c, char out[4])
 static size_t unescape(struct str rest, char out[4], size_t *out_len)
 {
     static const char escape_chars[] = "bfnrt", escape_values[] = "\b\f\n\r\t";
-    if (rest.len < 2 || (rest.at[1] == 'u' && rest.len < 6))
+    if (rest.len < 2 || (rest.data[1] == 'u' && rest.len < 6))
         return 0;
     *out_len = 1;
-    if (rest.at[1] != 'u') {
-        const char *found = memchr(escape_chars, rest.at[1], sizeof escape_chars - 1);
-        out[0] = found != NULL ? escape_values[found - escape_chars] : rest.at[1];
+    if (rest.data[1] != 'u') {
+        const char *found = memchr(escape_chars, rest.data[1], sizeof escape_chars - 1);
+        out[0] = found != NULL ? escape_values[found - escape_chars] : rest.data[1];
         return 2;
     }
-    unsigned unit = parse_code_unit(rest.at);
+    unsigned unit = parse_code_unit(rest.data);
     size_t len = 6;
     if (unit >= 0xD800 && unit < 0xDC00 && rest.len >= 12) {
-        unit = 0x10000 + ((unit - 0xD800) << 10) + (parse_code_unit(rest.at + 6) - 0xDC00);
+        unit = 0x10000 + ((unit - 0xD800) << 10) + (parse_code_unit(rest.data + 6) - 0xDC00);
         len = 12;
     }
     *out_len = utf8_encode(unit, out);
@@ -194,10 +194,10 @@ static void add_raw_key(struct json_pointer *p, struct str key)
 {
     json_pointer_add_bytes(p, "/", 1);
     while (key.len > 0 && !p->truncated) {
-        const char *escape = memchr(key.at, '\\', key.len);
-        size_t plain = escape == NULL ? key.len : (size_t)(escape - key.at);
-        add_token(p, (struct str){key.at, plain});
-        key = (struct str){key.at + plain, key.len - plain};
+        const char *escape = memchr(key.data, '\\', key.len);
+        size_t plain = escape == NULL ? key.len : (size_t)(escape - key.data);
+        add_token(p, (struct str){key.data, plain});
+        key = (struct str){key.data + plain, key.len - plain};
 
         char decoded[4];
         size_t decoded_len;
@@ -205,16 +205,16 @@ static void add_raw_key(struct json_pointer *p, struct str key)
         if (len == 0)
             break;
         if (decoded[0] == '\0')
-            json_pointer_add_bytes(p, key.at, len);
+            json_pointer_add_bytes(p, key.data, len);
         else
             add_token(p, (struct str){decoded, decoded_len});
-        key = (struct str){key.at + len, key.len - len};
+        key = (struct str){key.data + len, key.len - len};
     }
 }
 
 void json_pointer_locate(struct str body, size_t position, char *out, size_t size)
 {
-    struct scan w = {.body = {body.at, position < body.len ? position : body.len}};
+    struct scan w = {.body = {body.data, position < body.len ? position : body.len}};
     scan(&w);
 
     struct json_pointer p;
@@ -226,7 +226,7 @@ void json_pointer_locate(struct str body, size_t position, char *out, size_t siz
         }
         if (w.levels[i].is_array)
             json_pointer_add_index(&p, w.levels[i].index);
-        else if (w.levels[i].key.at != NULL)
+        else if (w.levels[i].key.data != NULL)
             add_raw_key(&p, w.levels[i].key);
     }
 }

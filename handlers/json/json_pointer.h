@@ -10,7 +10,7 @@
 #include "runtime/lib/str.h"
 
 struct json_pointer {
-    char *at; /* borrowed */
+    char *data; /* borrowed */
     size_t size, len;
     bool truncated; /* it ended with "..." and takes nothing more */
 };

@@ -26,12 +26,12 @@ static bool json_writer_reserve(struct json_writer *w, size_t additional)
     size_t capacity = w->capacity == 0 ? INITIAL_CAPACITY : w->capacity;
     while (capacity < w->len + additional) /* at most SIZE_MAX / 2, so doubling can't wrap */
         capacity *= 2;
-    char *at = realloc(w->at, capacity);
-    if (at == NULL) {
+    char *data = realloc(w->data, capacity);
+    if (data == NULL) {
         w->failed = true;
         return false;
     }
-    w->at = at;
+    w->data = data;
     w->capacity = capacity;
     return true;
 }
@@ -40,7 +40,7 @@ void json_writer_bytes(struct json_writer *w, const void *bytes, size_t len)
 {
     if (len == 0 || !json_writer_reserve(w, len))
         return;
-    memcpy(w->at + w->len, bytes, len);
+    memcpy(w->data + w->len, bytes, len);
     w->len += len;
 }
 
@@ -55,13 +55,13 @@ void json_writer_format(struct json_writer *w, const char *format, ...)
     va_start(args, format);
     va_copy(args_copy, args);
     size_t available = w->capacity - w->len;
-    int len = vsnprintf(available == 0 ? NULL : w->at + w->len, available, format, args);
+    int len = vsnprintf(available == 0 ? NULL : w->data + w->len, available, format, args);
     if (len < 0) {
         w->failed = true;
     } else if ((size_t)len < available && !w->failed) {
         w->len += (size_t)len;
     } else if (json_writer_reserve(w, (size_t)len + 1)) { /* vsnprintf() wants room for a NUL */
-        vsnprintf(w->at + w->len, (size_t)len + 1, format, args_copy);
+        vsnprintf(w->data + w->len, (size_t)len + 1, format, args_copy);
         w->len += (size_t)len;
     }
     va_end(args_copy);
@@ -110,17 +110,17 @@ void json_writer_string(struct json_writer *w, struct str t)
 {
     json_writer_bytes(w, "\"", 1);
     size_t run_start = 0; /* where the run of bytes begins that need no escape */
-    for (size_t i = unescaped_len(t.at, t.len); i < t.len; i++) {
-        unsigned char c = (unsigned char)t.at[i];
+    for (size_t i = unescaped_len(t.data, t.len); i < t.len; i++) {
+        unsigned char c = (unsigned char)t.data[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        json_writer_bytes(w, t.at + run_start, i - run_start);
+        json_writer_bytes(w, t.data + run_start, i - run_start);
         write_escape(w, c);
         run_start = i + 1;
-        i += unescaped_len(t.at + run_start, t.len - run_start);
+        i += unescaped_len(t.data + run_start, t.len - run_start);
     }
     if (run_start < t.len)
-        json_writer_bytes(w, t.at + run_start, t.len - run_start);
+        json_writer_bytes(w, t.data + run_start, t.len - run_start);
     json_writer_bytes(w, "\"", 1);
 }
 
@@ -151,14 +151,14 @@ char *json_writer_take(struct json_writer *w, size_t *len)
         json_writer_free(w);
         return NULL;
     }
-    char *at = w->at;
+    char *data = w->data;
     *len = w->len;
     *w = (struct json_writer){0};
-    return at;
+    return data;
 }
 
 void json_writer_free(struct json_writer *w)
 {
-    free(w->at);
+    free(w->data);
     *w = (struct json_writer){0};
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct json_writer {
-    char *at; /* owned, malloc'd; not NUL-terminated */
+    char *data; /* owned, malloc'd; not NUL-terminated */
     size_t len, capacity;
     bool failed; /* an allocation failed, and what is there is not the whole */
 };

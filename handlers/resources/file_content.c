@@ -14,8 +14,8 @@ static bool decode_path(const struct request *request, struct handler_result *ou
     struct str raw = request->path;
     size_t start = 0; /* behind the third slash: "v1" and "fs" may have come percent-encoded */
     for (int slashes = 0; slashes < 3; start++)
-        slashes += raw.at[start] == '/';
-    struct str rest = {raw.at + start, raw.len - start};
+        slashes += raw.data[start] == '/';
+    struct str rest = {raw.data + start, raw.len - start};
     if (!decode_percent(rest, false, request->arena, &out->path, &out_of_memory)) {
         request_reject(request, out, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
                        out_of_memory ? "There is no memory for the path"
@@ -44,7 +44,7 @@ static int check_if_match(const struct preconditions *preconditions, const struc
                           struct str path, struct err *e)
 {
     char tag[ETAG_SIZE];
-    if (preconditions->if_match.at == NULL)
+    if (preconditions->if_match.data == NULL)
         return 0;
     if (current == NULL)
         return file_root_set_error(
@@ -64,7 +64,7 @@ static int check_preconditions(const void *data, const struct file_version *curr
     const struct preconditions *preconditions = data;
     char tag[ETAG_SIZE];
     int rc = check_if_match(preconditions, current, path, e);
-    if (rc != 0 || preconditions->if_none_match.at == NULL || current == NULL)
+    if (rc != 0 || preconditions->if_none_match.data == NULL || current == NULL)
         return rc;
     etag_format(current, tag);
     if (etag_match_list(preconditions->if_none_match, tag, true) != ETAG_MATCH)
@@ -81,9 +81,9 @@ static const char *invalid_condition_reason(const struct request *request)
         return "Files are put whole: send all of it, without a Content-Range (RFC 9110 section 14.4)";
     if (request->has_if_unmodified_since)
         return "If-Unmodified-Since knows whole seconds only, and can't guard a file: use If-Match with its ETag";
-    if (request->if_match.at != NULL && etag_match_list(request->if_match, "", false) == ETAG_MALFORMED)
+    if (request->if_match.data != NULL && etag_match_list(request->if_match, "", false) == ETAG_MALFORMED)
         return "If-Match must be * or a list of entity-tags (RFC 9110 section 13.1.1)";
-    if (request->if_none_match.at != NULL && etag_match_list(request->if_none_match, "", true) == ETAG_MALFORMED)
+    if (request->if_none_match.data != NULL && etag_match_list(request->if_none_match, "", true) == ETAG_MALFORMED)
         return "If-None-Match must be * or a list of entity-tags (RFC 9110 section 13.1.2)";
     return NULL;
 }
@@ -92,7 +92,7 @@ static const char *invalid_condition_reason(const struct request *request)
 static bool make_condition(const struct request *request, const struct file_condition **out)
 {
     *out = NULL;
-    if (request->if_match.at == NULL && request->if_none_match.at == NULL)
+    if (request->if_match.data == NULL && request->if_none_match.data == NULL)
         return true;
     struct preconditions *preconditions = arena_alloc(request->arena, sizeof *preconditions);
     struct file_condition *condition = arena_alloc(request->arena, sizeof *condition);
@@ -137,7 +137,7 @@ void api_download_response(struct api *api, const struct request *request, struc
         response_header(response, "Last-Modified", "%s", date);
     response->is_stream = true; /* a 304 has the length that a 200 would have, and no body (RFC 9110 section 15.4.5) */
     response->body_len = version->size_bytes;
-    if (request->if_none_match.at != NULL && etag_match_list(request->if_none_match, tag, true) == ETAG_MATCH) {
+    if (request->if_none_match.data != NULL && etag_match_list(request->if_none_match, tag, true) == ETAG_MATCH) {
         response->status = 304;
         return;
     }

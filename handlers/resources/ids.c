@@ -73,14 +73,14 @@ bool ids_parse_time(struct str id, int64_t *ms)
         return false;
     int64_t time = 0;
     for (int i = 0; i < ID_LEN; i++) {
-        int digit = base32_value(id.at[i]);
+        int digit = base32_value(id.data[i]);
         if (digit < 0)
             return false;
         if (i < TIME_CHARS)
             time = time << 5 | digit;
     }
-    unsigned sum = checksum(id.at);
-    if (id.at[ID_LEN - 2] != base32_alphabet[sum >> 5] || id.at[ID_LEN - 1] != base32_alphabet[sum & 31])
+    unsigned sum = checksum(id.data);
+    if (id.data[ID_LEN - 2] != base32_alphabet[sum >> 5] || id.data[ID_LEN - 1] != base32_alphabet[sum & 31])
         return false;
     *ms = time;
     return true;

@@ -40,10 +40,10 @@ enum { POOL_NAME_MAX = 12, POOL_EXTRA_THREADS = 4, POOL_DEFAULT_MAX = 32 };
 
 static int pool_options_parse_one(struct str item, struct pool_config *out, struct arena *arena, struct err *e)
 {
-    const char *equals = memchr(item.at, '=', item.len);
-    struct str name = equals == NULL ? STR("default") : (struct str){item.at, (size_t)(equals - item.at)};
+    const char *equals = memchr(item.data, '=', item.len);
+    struct str name = equals == NULL ? STR("default") : (struct str){item.data, (size_t)(equals - item.data)};
     struct str number = equals == NULL ? item : (struct str){equals + 1, item.len - name.len - 1};
-    if (name.len == 0 || name.len > POOL_NAME_MAX || strspn(name.at, POOL_NAME_CHARS) < name.len)
+    if (name.len == 0 || name.len > POOL_NAME_MAX || strspn(name.data, POOL_NAME_CHARS) < name.len)
         return err_set(e, ERR_INVALID, "must name each pool with 1 to %d of a-z, 0-9, _ and -", POOL_NAME_MAX);
     for (const char *const *reserved = executor_names; *reserved != NULL;
          reserved++) /* the other pools have such names */
@@ -52,8 +52,8 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
     struct err cause;
     if (type_parse(&pool_size_type, number, arena, NULL, &out->size, &cause) != 0)
         return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", cause.msg,
-                       (int)str_truncate(item, 60), item.at);
-    if (!arena_str(arena, name.at, name.len, &out->name))
+                       (int)str_truncate(item, 60), item.data);
+    if (!arena_str(arena, name.data, name.len, &out->name))
         return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
     out->source = "configured";
     return 0;
@@ -62,7 +62,7 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
 static bool has_pool(const struct pool_config *pools, size_t count, struct str name)
 {
     for (size_t i = 0; i < count; i++)
-        if (str_eq(name, pools[i].name.at))
+        if (str_eq(name, pools[i].name.data))
             return true;
     return false;
 }
@@ -88,7 +88,7 @@ int pool_options_parse(const struct pool_options *options, struct cpus cpus, str
             return rc;
         bool is_default = str_eq(pool.name, "default");
         if (is_default ? default_configured : has_pool(pools, count, pool.name))
-            return err_set(e, ERR_INVALID, "must name each pool once, and names %s twice", pool.name.at);
+            return err_set(e, ERR_INVALID, "must name each pool once, and names %s twice", pool.name.data);
         default_configured = default_configured || is_default;
         pools[is_default ? 0 : count++] = pool;
     }

@@ -211,7 +211,7 @@ static bool decode_response(struct job *job, const struct response_frame *respon
     struct reader reader = {output, output + response->len};
     int rc = response->rc;
     if (rc != 0) {
-        err_set(&job->e, rc, "%.*s", str_is_utf8(message) ? (int)message.len : 0, message.at);
+        err_set(&job->e, rc, "%.*s", str_is_utf8(message) ? (int)message.len : 0, message.data);
     } else {
         job->output_arena = arena_new();
         rc = ERR_OUT_OF_MEMORY;

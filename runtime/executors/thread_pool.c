@@ -68,7 +68,7 @@ static void thread_main(void *arg)
     struct thread_pool *tp = arg;
     block_signals();
     char name[16];
-    snprintf(name, sizeof name, "gd-%s", tp->pool.name.at);
+    snprintf(name, sizeof name, "gd-%s", tp->pool.name.data);
     pthread_setname_np(pthread_self(), name);
     uv_mutex_lock(&tp->mutex);
     for (;;) {
@@ -171,7 +171,7 @@ int threads_new(struct runtime *runtime, struct str name, enum executor executor
 {
     struct thread_pool *tp = calloc(1, sizeof *tp + (size_t)size * sizeof tp->threads[0]);
     if (tp == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the thread pool %s", name.at);
+        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the thread pool %s", name.data);
     pool_init(&tp->pool, runtime, &thread_pool_backend, name, executor, size, size_source, queue_limit);
     list_init(&tp->pending);
     list_init(&tp->completed);
@@ -184,7 +184,7 @@ int threads_new(struct runtime *runtime, struct str name, enum executor executor
     while (tp->count < (size_t)size && uv_thread_create(&tp->threads[tp->count], thread_main, tp) == 0)
         tp->count++;
     if (tp->count < (size_t)size) {
-        err_set(e, ERR_INTERNAL, "the system gives the pool %s no more than %zu of %lld threads", name.at, tp->count,
+        err_set(e, ERR_INTERNAL, "the system gives the pool %s no more than %zu of %lld threads", name.data, tp->count,
                 (long long)size);
         thread_pool_stop(&tp->pool);
         return ERR_INTERNAL;
@@ -199,5 +199,5 @@ err_after_mutex:
     uv_mutex_destroy(&tp->mutex);
 err_after_alloc:
     free(tp);
-    return err_set(e, ERR_INTERNAL, "the system has no room for the thread pool %s", name.at);
+    return err_set(e, ERR_INTERNAL, "the system has no room for the thread pool %s", name.data);
 }

@@ -92,7 +92,7 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     if (range->to_eof && available > range->max_bytes)
         return err_set(run->e, ERR_LIMIT_EXCEEDED,
                        "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
-                       range->path.at, (long long)range->max_bytes);
+                       range->path.data, (long long)range->max_bytes);
     if (len > available)
         len = available;
     int64_t reserved = len < range->max_bytes ? len : range->max_bytes;
@@ -135,7 +135,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
     char *encoded = arena_alloc(arena, len + 1);
     if (encoded == NULL)
         return file_root_set_error(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
-    base64_encode(bytes.at, bytes.len, encoded);
+    base64_encode(bytes.data, bytes.len, encoded);
     *out = (struct str){encoded, len};
     return 0;
 }
@@ -211,10 +211,10 @@ bool file_next_line(struct str *rest, struct str *line)
 {
     if (rest->len == 0)
         return false;
-    const char *newline = memchr(rest->at, '\n', rest->len);
-    size_t len = newline == NULL ? rest->len : (size_t)(newline - rest->at) + 1;
-    *line = (struct str){rest->at, len};
-    *rest = (struct str){rest->at + len, rest->len - len};
+    const char *newline = memchr(rest->data, '\n', rest->len);
+    size_t len = newline == NULL ? rest->len : (size_t)(newline - rest->data) + 1;
+    *line = (struct str){rest->data, len};
+    *rest = (struct str){rest->data + len, rest->len - len};
     return true;
 }
 
@@ -284,7 +284,7 @@ static int file_io_write_all(int fd, int64_t offset, struct str bytes, size_t *w
 {
     *written = 0;
     while (*written < bytes.len) {
-        const char *at = bytes.at + *written;
+        const char *at = bytes.data + *written;
         size_t len = bytes.len - *written;
         ssize_t n = offset < 0 ? write(fd, at, len) : pwrite(fd, at, len, offset + (int64_t)*written);
         if (n < 0 && errno == EINTR)

@@ -119,10 +119,10 @@ int file_method_call(const struct file_call *call, struct file_result *result, s
 {
     const struct open_file *file = call->file;
     if (file->fd < 0)
-        return err_set(run->e, ERR_HANDLE_CLOSED, "%s was closed", file->path.at);
+        return err_set(run->e, ERR_HANDLE_CLOSED, "%s was closed", file->path.data);
     if (!file_mode_allows(file->mode, (enum file_op)call->op))
         return err_set(run->e, ERR_FILE_MODE_MISMATCH, "%s is open in mode %s, in which %s can't be called",
-                       file->path.at, file_mode_names[file->mode], file_method_names[call->op]);
+                       file->path.data, file_mode_names[file->mode], file_method_names[call->op]);
     return file_methods[call->op].call_cb(call, result, run);
 }
 

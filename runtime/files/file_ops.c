@@ -114,10 +114,10 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
     size_t all = count_lines(bytes), count = 0;
     if (all > (size_t)file_lines_type.max)
         return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
-                       file->path.at, (long long)file_lines_type.max);
+                       file->path.data, (long long)file_lines_type.max);
     struct str line, *lines = arena_calloc(run->arena, all, sizeof *lines);
     if (lines == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.at);
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.data);
     int rc = 0;
     while (rc == 0 && file_next_line(&bytes, &line))
         rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
@@ -194,7 +194,7 @@ int file_op_writelines(const struct file_call *call, struct file_result *result,
         return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
     size_t at = 0;
     for (size_t i = 0; i < call->lines.count; i++) {
-        memcpy(all + at, decoded[i].at, decoded[i].len);
+        memcpy(all + at, decoded[i].data, decoded[i].len);
         at += decoded[i].len;
     }
     return write_at_position(file, (struct str){all, len}, result, run);
@@ -245,7 +245,7 @@ int file_op_seek(const struct file_call *call, struct file_result *result, struc
         return rc;
     if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
         return err_set(run->e, ERR_INVALID, "That position would be before the beginning of %s, or beyond all files",
-                       file->path.at);
+                       file->path.data);
     atomic_store(&file->position, position);
     *result = (struct file_result){.position = position};
     return 0;

@@ -20,7 +20,7 @@ enum {
 int file_root_set_error(struct err *e, int rc, struct str path, const char *detail)
 {
     size_t len = str_truncate(path, MAX_PATH_IN_MESSAGE);
-    return err_set(e, rc, "%.*s%s: %s", (int)len, path.len == 0 ? "" : path.at, len < path.len ? "..." : "", detail);
+    return err_set(e, rc, "%.*s%s: %s", (int)len, path.len == 0 ? "" : path.data, len < path.len ? "..." : "", detail);
 }
 
 int file_root_set_errno(struct err *e, int error, struct str path)
@@ -106,9 +106,9 @@ static int check_path(struct str path, struct err *e)
         return file_root_set_errno(e, ENAMETOOLONG, path);
     if (path.len == 0)
         return err_set(e, ERR_INVALID, "A path has at least one character; \".\" is the root of files");
-    if (memchr(path.at, '\0', path.len) != NULL)
+    if (memchr(path.data, '\0', path.len) != NULL)
         return file_root_set_error(e, ERR_INVALID, path, "a path contains no NUL");
-    for (const char *component = path.at; component != NULL; component = strchr(component, '/')) {
+    for (const char *component = path.data; component != NULL; component = strchr(component, '/')) {
         component += *component == '/';
         size_t len = strcspn(component, "/");
         if (len == strlen(TEMP_DIR_NAME) && memcmp(component, TEMP_DIR_NAME, len) == 0)
@@ -169,7 +169,7 @@ int file_root_open(const struct file_root *file_root, struct str path, int flags
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.at, flags | O_NOCTTY | O_NONBLOCK, mode);
+    int fd = resolve(file_root->root, path.data, flags | O_NOCTTY | O_NONBLOCK, mode);
     if (fd < 0)
         return file_root_set_errno(e, errno, path);
     struct stat stat;
@@ -190,7 +190,7 @@ int file_root_open_dir(const struct file_root *file_root, struct str path, int *
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.at, O_RDONLY | O_DIRECTORY, 0);
+    int fd = resolve(file_root->root, path.data, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return file_root_set_errno(e, errno, path);
     *out = fd;
@@ -202,7 +202,7 @@ int file_root_stat(const struct file_root *file_root, struct str path, bool foll
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.at, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+    int fd = resolve(file_root->root, path.data, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     if (fd < 0)
         return file_root_set_errno(e, errno, path);
     struct stat stat;
@@ -225,9 +225,9 @@ struct last_component {
 static struct last_component find_last_component(struct str path)
 {
     size_t end = path.len, at;
-    while (end > 0 && path.at[end - 1] == '/')
+    while (end > 0 && path.data[end - 1] == '/')
         end--;
-    for (at = end; at > 0 && path.at[at - 1] != '/';)
+    for (at = end; at > 0 && path.data[at - 1] != '/';)
         at--;
     return (struct last_component){at, end - at, end < path.len};
 }
@@ -238,7 +238,7 @@ static int open_parent(const struct file_root *file_root, struct str path, size_
     char parent[FILE_PATH_MAX + 1];
     if (parent_len == 0)
         return resolve(file_root->root, ".", O_PATH | O_DIRECTORY, 0);
-    memcpy(parent, path.at, parent_len);
+    memcpy(parent, path.data, parent_len);
     parent[parent_len] = '\0';
     return resolve(file_root->root, parent, O_PATH | O_DIRECTORY, 0);
 }
@@ -251,7 +251,7 @@ static bool is_dot_or_dotdot(const char *name)
 /* The path ends in ".", ".." or "/": outside the root that is an error like any other, inside it has no name to act on. */
 static int reject_nameless(const struct file_root *file_root, struct str path, struct err *e)
 {
-    int fd = resolve(file_root->root, path.at, O_PATH, 0);
+    int fd = resolve(file_root->root, path.data, O_PATH, 0);
     if (fd < 0)
         return file_root_set_errno(e, errno, path);
     close(fd);
@@ -269,7 +269,7 @@ static int find_entry(const struct file_root *file_root, struct str path, struct
         return rc;
     if (last_component.len >= sizeof entry.name)
         return file_root_set_errno(e, ENAMETOOLONG, reported_path);
-    memcpy(entry.name, path.at + last_component.at, last_component.len);
+    memcpy(entry.name, path.data + last_component.at, last_component.len);
     entry.name[last_component.len] = '\0';
     if (last_component.len == 0 || is_dot_or_dotdot(entry.name))
         return reject_nameless(file_root, path, e);
@@ -323,7 +323,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    memcpy(at, path.at, path.len + 1);
+    memcpy(at, path.data, path.len + 1);
     for (int links = 0; links <= MAX_SYMLINKS; links++) {
         struct file_root_entry entry = {.directory = -1};
         struct stat stat;
@@ -361,12 +361,12 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
 /* Makes the directory that the first `len` bytes of the path name, in one that is there. */
 static int make_parent(const struct file_root *file_root, struct str path, size_t len, struct err *e)
 {
-    struct last_component last_component = find_last_component((struct str){path.at, len});
+    struct last_component last_component = find_last_component((struct str){path.data, len});
     char name[256];
     int rc = 0;
     if (last_component.len >= sizeof name)
         return file_root_set_errno(e, ENAMETOOLONG, path);
-    memcpy(name, path.at + last_component.at, last_component.len);
+    memcpy(name, path.data + last_component.at, last_component.len);
     name[last_component.len] = '\0';
     if (last_component.len == 0 || is_dot_or_dotdot(name))
         return 0;
@@ -388,7 +388,7 @@ int file_root_make_parents(const struct file_root *file_root, struct str path, s
     int fd = open_parent(file_root, path, last); /* as a rule they are there */
     if (fd < 0 && errno == ENOENT) {
         for (size_t i = 1; i < last; i++)
-            if (path.at[i] == '/' && (rc = make_parent(file_root, path, i, e)) != 0)
+            if (path.data[i] == '/' && (rc = make_parent(file_root, path, i, e)) != 0)
                 return rc;
         fd = open_parent(file_root, path, last);
     }

@@ -144,7 +144,7 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     struct open_file *file = calloc(1, sizeof *file + path.len + 1);
     if (file == NULL || !timers_reserve(&files->runtime->timers, 1))
         goto err_memory;
-    memcpy(file->path_bytes, path.at, path.len);
+    memcpy(file->path_bytes, path.data, path.len);
     file->files = files;
     memcpy(file->id, id, strnlen(id, FILE_HANDLE_SIZE - 1));
     file->path = (struct str){file->path_bytes, path.len};
@@ -178,7 +178,7 @@ struct open_file *open_files_find(struct open_files *files, struct str id)
     struct open_file key;
     if (id.len >= FILE_HANDLE_SIZE)
         return NULL;
-    memcpy(key.id, id.at, id.len);
+    memcpy(key.id, id.data, id.len);
     key.id[id.len] = '\0';
     void *node = tfind(&key, &files->by_id, open_files_compare);
     return node == NULL ? NULL : *(struct open_file **)node;

@@ -52,7 +52,7 @@ static int work_open(struct file_work *req, struct run_context *run)
     if (rc != 0)
         return rc;
     if (fstat(stream->fd, &st) != 0)
-        return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", stream->path.at);
+        return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", stream->path.data);
     posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     stream->version = file_version_of(&st);
     return 0;
@@ -69,7 +69,7 @@ static int work_read(struct file_work *req, struct run_context *run)
         ssize_t n =
             pread(stream->fd, block->bytes + block->len, want - block->len, (off_t)(stream->offset + block->len));
         if (n <= 0)
-            return err_set(run->e, ERR_IO_ERROR, "%s can't be read on", stream->path.at);
+            return err_set(run->e, ERR_IO_ERROR, "%s can't be read on", stream->path.data);
         block->len += (size_t)n;
     }
     return 0;
@@ -176,7 +176,7 @@ int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *r
         return rc;
     struct arena *arena = arena_new();
     struct read_stream *stream = arena == NULL ? NULL : arena_alloc(arena, sizeof *stream);
-    bool ok = stream != NULL && arena_str(arena, path.at, path.len, &stream->path);
+    bool ok = stream != NULL && arena_str(arena, path.data, path.len, &stream->path);
     for (int i = 0; ok && i < BLOCK_COUNT; i++)
         ok = (stream->blocks[i].bytes = arena_alloc_large(arena, BLOCK_SIZE)) != NULL;
     if (!ok) {

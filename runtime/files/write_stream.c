@@ -198,7 +198,7 @@ int write_stream_open(struct runtime *runtime, struct str path, const struct fil
         return rc;
     struct arena *arena = arena_new();
     struct write_stream *stream = arena == NULL ? NULL : arena_alloc(arena, sizeof *stream);
-    bool ok = stream != NULL && arena_str(arena, path.at, path.len, &stream->path);
+    bool ok = stream != NULL && arena_str(arena, path.data, path.len, &stream->path);
     for (int i = 0; ok && i < BLOCK_COUNT; i++)
         ok = (stream->blocks[i].bytes = arena_alloc_large(arena, BLOCK_SIZE)) != NULL;
     if (ok && condition != NULL)

@@ -150,7 +150,7 @@ static void set_failure(struct gather *gather, const char *mode, const struct co
         struct str name = first->spec->options.name;
         bool has_name = name.len > 0;
         snprintf(cause, sizeof cause, "; task %u%s%.*s%s failed first: %s", first->index, has_name ? " (" : "",
-                 (int)str_truncate(name, 40), has_name ? name.at : "", has_name ? ")" : "",
+                 (int)str_truncate(name, 40), has_name ? name.data : "", has_name ? ")" : "",
                  first->detail != NULL ? first->detail : error_title(first->rc));
     }
     err_set(&gather->e, ERR_CHILD_FAILED,

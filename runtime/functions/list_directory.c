@@ -120,7 +120,7 @@ static bool names_add(struct names *names, struct str name)
 {
     bool full = names->heap != NULL && names->count == names->max;
     names->truncated = names->truncated || full;
-    if (full && strcmp(name.at, names->heap[0].at) >= 0)
+    if (full && strcmp(name.data, names->heap[0].at) >= 0)
         return true;
     if (!full && names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
@@ -130,7 +130,7 @@ static bool names_add(struct names *names, struct str name)
         names->heap = heap;
         names->capacity = capacity;
     }
-    memcpy(names->heap[full ? 0 : names->count].at, name.at, name.len + 1);
+    memcpy(names->heap[full ? 0 : names->count].at, name.data, name.len + 1);
     if (full)
         names_sift_down(names->heap, names->count);
     else
@@ -146,7 +146,7 @@ static int compare_names(const void *a, const void *b)
 static bool is_listed(struct str name, struct str after)
 {
     return !str_eq(name, ".") && !str_eq(name, "..") && !str_eq(name, TEMP_DIR_NAME) &&
-           (after.at == NULL || strcmp(name.at, after.at) > 0);
+           (after.data == NULL || strcmp(name.data, after.data) > 0);
 }
 
 static int list_directory_out_of_memory(struct run_context *run, struct str path)
@@ -183,12 +183,12 @@ static int stat_entries(int directory, const struct names *names, struct list_di
         struct entry *entry = &entries[count];
         struct str name = str_from(names->heap[i].at);
         struct stat stat;
-        if (fstatat(directory, name.at, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (fstatat(directory, name.data, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno == ENOENT) /* it is gone since */
                 continue;
             return file_root_set_errno(run->e, errno, path);
         }
-        if (!arena_str(run->arena, name.at, name.len, &entry->name))
+        if (!arena_str(run->arena, name.data, name.len, &entry->name))
             return list_directory_out_of_memory(run, path);
         entry->type = (int)file_type_of(stat.st_mode);
         entry->size_bytes = entry->type == FILE_TYPE_FILE ? stat.st_size : INTEGER_ABSENT;

@@ -64,14 +64,14 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     const struct resolve_input *input = in;
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
-    int rc = resolver_lookup(input->host.at, NULL, &hints, &found);
+    int rc = resolver_lookup(input->host.data, NULL, &hints, &found);
     int host_len = (int)str_truncate(input->host, 160); /* the reason is to have room too */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
-        return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", host_len, input->host.at,
+        return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", host_len, input->host.data,
                        adjectives[input->family], gai_strerror(rc));
     if (rc != 0)
         return err_set(run->e, rc == EAI_MEMORY ? ERR_OUT_OF_MEMORY : ERR_RESOLVE_FAILED, "%.*s: %s", host_len,
-                       input->host.at, gai_strerror(rc));
+                       input->host.data, gai_strerror(rc));
     output->addresses.items = arena_calloc(run->arena, ADDRESSES_MAX, sizeof(struct str));
     bool ok = output->addresses.items != NULL;
     for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MAX; i = i->ai_next)

@@ -49,13 +49,13 @@ bool base64_decode(struct str text, char *out, size_t *len)
     size_t padding = 0, written = 0;
     if (text.len % 4 != 0)
         return false;
-    while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=')
+    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
         padding++;
     for (size_t i = 0; i < text.len; i += 4) {
         size_t char_count = 4 - (i + 4 == text.len ? padding : 0);
         unsigned bits = 0;
         for (size_t k = 0; k < 4; k++) {
-            unsigned value = k < char_count ? base64_value(text.at[i + k]) : 0;
+            unsigned value = k < char_count ? base64_value(text.data[i + k]) : 0;
             if (value > 63)
                 return false;
             bits = bits << 6 | value;

@@ -21,9 +21,9 @@ enum decimal decimal_parse_digits(struct str text, uint64_t *value)
     uint64_t v = 0;
     bool fits = true;
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.at[i]))
+        if (!is_digit(text.data[i]))
             return DECIMAL_INVALID;
-        fits = fits && append_digit(&v, (unsigned)(text.at[i] - '0'));
+        fits = fits && append_digit(&v, (unsigned)(text.data[i] - '0'));
     }
     if (text.len == 0)
         return DECIMAL_INVALID;
@@ -35,14 +35,14 @@ enum decimal decimal_parse_digits(struct str text, uint64_t *value)
 static bool split_exponent(struct str *text, int64_t *exponent)
 {
     size_t e = 0;
-    while (e < text->len && text->at[e] != 'e' && text->at[e] != 'E')
+    while (e < text->len && text->data[e] != 'e' && text->data[e] != 'E')
         e++;
     if (e == text->len)
         return true;
-    struct str digits = {text->at + e + 1, text->len - e - 1};
-    bool negative = digits.len > 0 && digits.at[0] == '-';
-    if (digits.len > 0 && (negative || digits.at[0] == '+'))
-        digits = (struct str){digits.at + 1, digits.len - 1};
+    struct str digits = {text->data + e + 1, text->len - e - 1};
+    bool negative = digits.len > 0 && digits.data[0] == '-';
+    if (digits.len > 0 && (negative || digits.data[0] == '+'))
+        digits = (struct str){digits.data + 1, digits.len - 1};
     uint64_t magnitude;
     if (decimal_parse_digits(digits, &magnitude) == DECIMAL_INVALID)
         return false;
@@ -59,9 +59,9 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     int64_t exponent = 0;
     if (!split_exponent(&text, &exponent))
         return DECIMAL_INVALID;
-    const char *point = text.len > 0 ? memchr(text.at, '.', text.len) : NULL;
-    size_t point_index = point == NULL ? text.len : (size_t)(point - text.at);
-    if (point_index == 0 || !is_digit(text.at[text.len - 1]))
+    const char *point = text.len > 0 ? memchr(text.data, '.', text.len) : NULL;
+    size_t point_index = point == NULL ? text.len : (size_t)(point - text.data);
+    if (point_index == 0 || !is_digit(text.data[text.len - 1]))
         return DECIMAL_INVALID;
 
     int64_t integer_digits = (int64_t)point_index + exponent + 9; /* so many digits make the nanoseconds */
@@ -71,9 +71,9 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     for (size_t i = 0; i < text.len; i++) {
         if (i == point_index)
             continue;
-        if (!is_digit(text.at[i]))
+        if (!is_digit(text.data[i]))
             return DECIMAL_INVALID;
-        unsigned digit = (unsigned)(text.at[i] - '0');
+        unsigned digit = (unsigned)(text.data[i] - '0');
         if (digits++ < integer_digits)
             fits = fits && append_digit(&value, digit);
         else

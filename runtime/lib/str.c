@@ -11,7 +11,7 @@ struct str str_from(const char *s)
 
 bool str_eq(struct str t, const char *s)
 {
-    return t.at != NULL && t.len == strlen(s) && memcmp(t.at, s, t.len) == 0;
+    return t.data != NULL && t.len == strlen(s) && memcmp(t.data, s, t.len) == 0;
 }
 
 void name_list_add(struct name_list *list, const char *name)
@@ -32,7 +32,7 @@ size_t str_truncate(struct str t, size_t max)
 {
     if (t.len <= max)
         return t.len;
-    while (max > 0 && utf8_is_continuation(t.at[max]))
+    while (max > 0 && utf8_is_continuation(t.data[max]))
         max--;
     return max;
 }
@@ -52,7 +52,7 @@ static size_t ascii_prefix_len(const unsigned char *at, size_t len)
 
 bool str_is_utf8(struct str text)
 {
-    const unsigned char *at = (const unsigned char *)text.at;
+    const unsigned char *at = (const unsigned char *)text.data;
     size_t i = 0;
     while (i < text.len) {
         i += ascii_prefix_len(at + i, text.len - i);
@@ -88,12 +88,12 @@ size_t utf8_prefix_len(struct str text, size_t max)
     size_t len_to_boundary = max;
     if (text.len <= max || max == 0)
         return text.len < max ? text.len : max;
-    while (len_to_boundary > 0 && max - len_to_boundary < 3 && utf8_is_continuation(text.at[len_to_boundary]))
+    while (len_to_boundary > 0 && max - len_to_boundary < 3 && utf8_is_continuation(text.data[len_to_boundary]))
         len_to_boundary--;
     if (len_to_boundary > 0)
         return len_to_boundary;
     for (len_to_boundary = max;
-         len_to_boundary < text.len && len_to_boundary < 4 && utf8_is_continuation(text.at[len_to_boundary]);)
+         len_to_boundary < text.len && len_to_boundary < 4 && utf8_is_continuation(text.data[len_to_boundary]);)
         len_to_boundary++;
     return len_to_boundary;
 }

@@ -12,7 +12,7 @@
 /* UTF-8 text. `at[len]` is always a NUL; `at` is NULL when there is no text at all. Who owns the bytes is said by the
  * struct it is part of. */
 struct str {
-    const char *at;
+    const char *data;
     size_t len;
 };
 

@@ -125,16 +125,16 @@ static int check_pool(const struct pool *pool, size_t count, struct err *e)
         err_set(
             e, ERR_LIMIT_EXCEEDED,
             "These would be %zu tasks or more for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
-            count, pool->name.at, capacity, (long long)pool->size, (long long)pool->queue_limit);
+            count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
         return over_capacity(LIMIT_QUEUE, e);
     }
     size_t occupied = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
     if (occupied + count <= capacity)
         return 0;
     err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
-            pool->name.at, occupied, count, capacity);
+            pool->name.data, occupied, count, capacity);
     if (e != NULL)
-        e->pool = pool->name.at;
+        e->pool = pool->name.data;
     return ERR_POOL_FULL;
 }
 

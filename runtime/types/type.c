@@ -95,7 +95,7 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_ENUM:
         return *(const int *)value == ENUM_ABSENT;
     case TYPE_STRING:
-        return ((const struct str *)value)->at == NULL;
+        return ((const struct str *)value)->data == NULL;
     case TYPE_ARRAY:
         return ((const struct array *)value)->items == NULL;
     case TYPE_FUNCTION:
@@ -163,7 +163,7 @@ int type_check(const struct type *type, const void *value, const struct limits *
         break;
     case TYPE_STRING: {
         const struct str *text = value;
-        if (!type->allow_nul && text->len > 0 && memchr(text->at, '\0', text->len) != NULL)
+        if (!type->allow_nul && text->len > 0 && memchr(text->data, '\0', text->len) != NULL)
             return err_set(e, ERR_INVALID, "must not contain a NUL");
         n = clamp_to_int64(text->len);
         break;

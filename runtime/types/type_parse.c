@@ -8,9 +8,9 @@
 static int parse_integer(const struct type *type, struct str text, const struct limits *limits, int64_t *value,
                          struct err *e)
 {
-    bool negative = text.len > 0 && text.at[0] == '-';
+    bool negative = text.len > 0 && text.data[0] == '-';
     if (negative)
-        text = (struct str){text.at + 1, text.len - 1};
+        text = (struct str){text.data + 1, text.len - 1};
     uint64_t size;
     enum decimal status = decimal_parse_digits(text, &size);
     if (status == DECIMAL_INVALID)
@@ -29,9 +29,9 @@ static int parse_integer(const struct type *type, struct str text, const struct 
 static int parse_seconds(const struct type *type, struct str text, const struct limits *limits, uint64_t *value,
                          struct err *e)
 {
-    bool negative = text.len > 0 && text.at[0] == '-';
+    bool negative = text.len > 0 && text.data[0] == '-';
     if (negative)
-        text = (struct str){text.at + 1, text.len - 1};
+        text = (struct str){text.data + 1, text.len - 1};
     uint64_t ns;
     enum decimal status = decimal_parse_seconds(text, &ns);
     if (status == DECIMAL_INVALID)
@@ -70,7 +70,7 @@ static int parse_string(const struct type *type, struct str text, struct arena *
     if (!str_is_utf8(text))
         return err_set(e, ERR_INVALID, "must be UTF-8");
     int rc = type_check(type, &text, limits, e);
-    if (rc == 0 && !arena_str(arena, text.at, text.len, value))
+    if (rc == 0 && !arena_str(arena, text.data, text.len, value))
         rc = err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
     return rc;
 }
@@ -81,7 +81,7 @@ static int parse_array(const struct type *type, struct str text, struct arena *a
     CHECK(arena != NULL && type->item->kind != TYPE_ARRAY);
     struct array list = {.count = text.len > 0};
     for (size_t i = 0; i < text.len; i++)
-        list.count += text.at[i] == ',';
+        list.count += text.data[i] == ',';
     int rc = type_check(type, &list, limits, e);
     if (rc != 0)
         return rc;
@@ -91,8 +91,8 @@ static int parse_array(const struct type *type, struct str text, struct arena *a
     if (list.items == NULL)
         return err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
     for (size_t i = 0; i < list.count; i++) {
-        const char *comma = text.len > 0 ? memchr(text.at, ',', text.len) : NULL;
-        struct str item = {text.at, comma == NULL ? text.len : (size_t)(comma - text.at)};
+        const char *comma = text.len > 0 ? memchr(text.data, ',', text.len) : NULL;
+        struct str item = {text.data, comma == NULL ? text.len : (size_t)(comma - text.data)};
         struct err item_err;
         rc = type_parse(type->item, item, arena, limits, (char *)list.items + i * item_size, &item_err);
         if (rc != 0)
@@ -110,11 +110,11 @@ static int type_parse_pool(struct str text, const struct limits *limits, int64_t
     const struct pool_config *pools = limits->pools.items;
     struct name_list names = {0};
     for (size_t i = 0; i < limits->pools.count; i++) {
-        if (str_eq(text, pools[i].name.at)) {
+        if (str_eq(text, pools[i].name.data)) {
             *value = (int64_t)i;
             return 0;
         }
-        name_list_add(&names, pools[i].name.at);
+        name_list_add(&names, pools[i].name.data);
     }
     return err_set(e, ERR_INVALID, "must be one of %s", names.text);
 }

@@ -82,7 +82,7 @@ char *type_serialize(const struct type *type, const void *value, char *out)
     if (type->kind == TYPE_STRING) {
         const struct str *text = value;
         out = write_length(out, absent ? 0 : text->len, absent);
-        return absent ? out : write_bytes(out, text->at, text->len);
+        return absent ? out : write_bytes(out, text->data, text->len);
     }
     const struct array *list = value;
     out = write_length(out, absent ? 0 : list->count, absent);

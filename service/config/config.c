@@ -73,7 +73,7 @@ struct config_loader {
 static bool name_matches(struct str given, const char *name, char (*map_char)(char))
 {
     size_t i = 0;
-    while (i < given.len && name[i] != '\0' && given.at[i] == map_char(name[i]))
+    while (i < given.len && name[i] != '\0' && given.data[i] == map_char(name[i]))
         i++;
     return i == given.len && name[i] == '\0';
 }
@@ -104,7 +104,7 @@ static int set_option(const struct config_loader *l, struct option option, struc
     if (rc == ERR_OUT_OF_MEMORY)
         return config_out_of_memory(l->err);
     char quote[SANITIZED_SIZE];
-    return config_error(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.at, e.msg,
+    return config_error(l->err, "%.*s %s (given: \"%s\")", (int)source.len, source.data, e.msg,
                         decode_sanitize(given, quote));
 }
 
@@ -123,17 +123,17 @@ static int parse_flag(const struct config_loader *l, struct str arg, struct flag
     char quote[SANITIZED_SIZE];
     if (str_eq(arg, "-h"))
         arg = STR("--help");
-    if (arg.len < 3 || memcmp(arg.at, "--", 2) != 0)
+    if (arg.len < 3 || memcmp(arg.data, "--", 2) != 0)
         return config_error(l->err, "the argument \"%s\" is no option; see gatherd --help",
                             decode_sanitize(arg, quote));
 
     flag->source = arg;
-    const char *equals = memchr(arg.at, '=', arg.len);
+    const char *equals = memchr(arg.data, '=', arg.len);
     if (equals != NULL) {
-        flag->source.len = (size_t)(equals - arg.at);
+        flag->source.len = (size_t)(equals - arg.data);
         flag->given = str_from(equals + 1);
     }
-    struct str name = {flag->source.at + 2, flag->source.len - 2};
+    struct str name = {flag->source.data + 2, flag->source.len - 2};
     while (flag->action < ACTION_COUNT && !name_matches(name, actions[flag->action].name, config_flag_char))
         flag->action++;
     flag->option = find_option(l, name, config_flag_char);
@@ -150,9 +150,9 @@ static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
     int code = parse_flag(l, str_from(l->argv[(*i)++]), flag);
     if (code != 0)
         return code;
-    bool given = flag->given.at != NULL;
+    bool given = flag->given.data != NULL;
     if (flag->action < ACTION_COUNT && actions[flag->action].placeholder == NULL)
-        return given ? config_error(l->err, "%.*s takes no value", (int)flag->source.len, flag->source.at) : 0;
+        return given ? config_error(l->err, "%.*s takes no value", (int)flag->source.len, flag->source.data) : 0;
     if (given)
         return 0;
     if (flag->option.field != NULL && flag->option.field->type->kind == TYPE_BOOLEAN)
@@ -160,7 +160,7 @@ static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
     else if (*i < l->argc && strncmp(l->argv[*i], "--", 2) != 0)
         flag->given = str_from(l->argv[(*i)++]);
     else
-        return config_error(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.at);
+        return config_error(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.data);
     return 0;
 }
 
@@ -176,7 +176,7 @@ static int scan_actions(struct config_loader *l)
             continue;
         l->requested[flag.action] = true;
         if (flag.action == ACTION_CONFIG)
-            l->file_path = flag.given.at;
+            l->file_path = flag.given.data;
         if (flag.action == ACTION_HELP || flag.action == ACTION_VERSION)
             return 0; /* whatever follows */
     }
@@ -201,7 +201,7 @@ static int append_items(const struct config_loader *l, const struct flag *flag, 
     struct array combined = {.count = previous.count + list->count};
     struct err e;
     if (type_check(type, &combined, NULL, &e) != 0)
-        return config_error(l->err, "%.*s %s", (int)flag->source.len, flag->source.at, e.msg);
+        return config_error(l->err, "%.*s %s", (int)flag->source.len, flag->source.data, e.msg);
     combined.items = arena_calloc(l->arena, combined.count, size);
     if (combined.items == NULL)
         return config_out_of_memory(l->err);
@@ -252,8 +252,8 @@ static bool parse_variable(const char *entry, struct str *name, struct str *valu
 static bool is_service_link(struct str name)
 {
     static const char service[] = "SERVICE_", port[] = "PORT_";
-    return str_eq(name, "PORT") || strncmp(name.at, service, sizeof service - 1) == 0 ||
-           strncmp(name.at, port, sizeof port - 1) == 0;
+    return str_eq(name, "PORT") || strncmp(name.data, service, sizeof service - 1) == 0 ||
+           strncmp(name.data, port, sizeof port - 1) == 0;
 }
 
 /* The file, unless a flag named one. */
@@ -263,7 +263,7 @@ static void find_config_file(struct config_loader *l)
     for (char *const *entry = l->env; *entry != NULL && l->file_path == NULL; entry++)
         if (parse_variable(*entry, &name, &value) &&
             name_matches(name, actions[ACTION_CONFIG].name, config_variable_char))
-            l->file_path = value.at;
+            l->file_path = value.data;
 }
 
 static int load_environment(const struct config_loader *l)

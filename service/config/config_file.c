@@ -77,7 +77,7 @@ int config_file_load(const char *path, const struct record_ref records[], size_t
     else if (error != 0)
         code = config_error(err, "%s: %s", path, strerror(error));
     else
-        code = decode_config(path, (struct str){w.at, w.len - 1}, records, record_count, arena, err);
+        code = decode_config(path, (struct str){w.data, w.len - 1}, records, record_count, arena, err);
     json_writer_free(&w);
     return code;
 }

@@ -154,7 +154,7 @@ bool config_print_json(FILE *out, const struct record_ref records[], size_t reco
     json_writer_raw(&w, "}\n");
     bool complete = !w.failed;
     if (complete)
-        fwrite(w.at, 1, w.len, out);
+        fwrite(w.data, 1, w.len, out);
     json_writer_free(&w);
     return complete;
 }

@@ -44,7 +44,7 @@ static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t ava
 static int64_t thread_fds(const struct config *config, int64_t max_fds)
 {
     const struct pool_config *pools = config->limits.pools.items;
-    int64_t threads = config->runtime.files_root.at == NULL ? 0 : config->runtime.files_threads;
+    int64_t threads = config->runtime.files_root.data == NULL ? 0 : config->runtime.files_threads;
     for (size_t i = 0; i < config->limits.pools.count; i++)
         threads += pools[i].size;
     return threads * FDS_PER_THREAD < max_fds / 8 ? threads * FDS_PER_THREAD : max_fds / 8;
@@ -65,7 +65,7 @@ size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t m
 {
     if (max_fds > INT32_MAX) /* more than Linux gives to any process */
         return 0;
-    bool has_files_root = config->runtime.files_root.at != NULL;
+    bool has_files_root = config->runtime.files_root.data != NULL;
     int64_t *processes = &config->runtime.processes;
     int64_t reserved =
         BASE_FDS + (int64_t)config->service.listen.count * FDS_PER_LISTENER + thread_fds(config, (int64_t)max_fds);

@@ -52,19 +52,19 @@ static bool split_target(struct exchange *exchange, struct str target)
 {
     static const char scheme[] = "http://";
     struct request *request = &exchange->request;
-    if (target.len >= sizeof scheme - 1 && memcmp(target.at, scheme, sizeof scheme - 1) == 0) {
-        target.at += sizeof scheme - 1;
+    if (target.len >= sizeof scheme - 1 && memcmp(target.data, scheme, sizeof scheme - 1) == 0) {
+        target.data += sizeof scheme - 1;
         target.len -= sizeof scheme - 1;
-        size_t authority = strcspn(target.at, "/?");
-        if (!arena_str(request->arena, target.at, authority, &exchange->authority))
+        size_t authority = strcspn(target.data, "/?");
+        if (!arena_str(request->arena, target.data, authority, &exchange->authority))
             return false;
-        target.at += authority;
+        target.data += authority;
         target.len -= authority;
     }
-    const char *question = memchr(target.at, '?', target.len);
+    const char *question = memchr(target.data, '?', target.len);
     request->path = target;
     if (question != NULL) {
-        request->path.len = (size_t)(question - target.at);
+        request->path.len = (size_t)(question - target.data);
         request->query = (struct str){question + 1, target.len - request->path.len - 1};
     }
     if (request->path.len == 0)
@@ -125,14 +125,14 @@ static bool request_id_is_valid(struct str id)
 {
     if (id.len == 0 || id.len > MAX_REQUEST_ID)
         return false;
-    return strspn(id.at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
+    return strspn(id.data, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == id.len;
 }
 
 static bool assign_request_id(struct exchange *exchange, struct str client_id)
 {
     struct request *request = &exchange->request;
     if (request_id_is_valid(client_id))
-        return arena_str(request->arena, client_id.at, client_id.len, &request->id);
+        return arena_str(request->arena, client_id.data, client_id.len, &request->id);
     char id[ID_SIZE];
     api_generate_id(exchange->context->api, request->received_us, id);
     return arena_str(request->arena, id, ID_LEN, &request->id);
@@ -140,7 +140,7 @@ static bool assign_request_id(struct exchange *exchange, struct str client_id)
 
 static bool copy_field(struct request *request, struct str header, struct str *out)
 {
-    return header.at == NULL || arena_str(request->arena, header.at, header.len, out);
+    return header.data == NULL || arena_str(request->arena, header.data, header.len, out);
 }
 
 static void reject_body_size(struct exchange *exchange)
@@ -374,7 +374,7 @@ enum exchange_action exchange_receive_end(struct exchange *exchange)
                          "There is no memory for the body; try again later");
         return EXCHANGE_RESPOND;
     }
-    request->body = (struct str){exchange->body.at, exchange->body.len};
+    request->body = (struct str){exchange->body.data, exchange->body.len};
     struct handler_result result;
     api_handle(exchange->context->api, exchange->route, request, &result);
     request->body = (struct str){0};

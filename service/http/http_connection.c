@@ -45,7 +45,7 @@ static struct MHD_Response *make_response_with_headers(struct connection *c)
     response->body = NULL; /* libmicrohttpd owns it now */
     bool ok = (response->content_type == NULL ||
                MHD_add_response_header(mhd, "Content-Type", response->content_type) == MHD_YES) &&
-              MHD_add_response_header(mhd, "X-Request-Id", exchange_request_id(c->exchange).at) == MHD_YES;
+              MHD_add_response_header(mhd, "X-Request-Id", exchange_request_id(c->exchange).data) == MHD_YES;
     for (size_t i = 0; ok && i < response->header_count; i++)
         ok = MHD_add_response_header(mhd, response->headers[i].name, response->headers[i].value) == MHD_YES;
     if (ok && (c->lingering_close || c->server->draining))

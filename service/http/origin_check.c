@@ -10,7 +10,7 @@
  * such thing. */
 static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
-    const char *start = authority.at;
+    const char *start = authority.data;
     size_t len;
     if (authority.len > 0 && start[0] == '[') {
         start++;
@@ -19,7 +19,7 @@ static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
         len = strcspn(start, ":");
     }
     const char *rest = start + len;
-    if (start != authority.at && *rest++ != ']')
+    if (start != authority.data && *rest++ != ']')
         return false;
     if (*rest == ':')
         rest += 1 + strspn(rest + 1, "0123456789");
@@ -34,7 +34,7 @@ static bool host_is_local(struct str host)
 {
     char name[INET6_ADDRSTRLEN + 1];
     unsigned char address[sizeof(struct in6_addr)];
-    if (host.at == NULL || !parse_host(host, name))
+    if (host.data == NULL || !parse_host(host, name))
         return false;
     return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, address) == 1 ||
            inet_pton(AF_INET6, name, address) == 1;
@@ -42,22 +42,22 @@ static bool host_is_local(struct str host)
 
 static bool origin_matches_host(struct str origin, struct str host)
 {
-    const char *authority = strstr(origin.at, "://");
-    return authority != NULL && host.at != NULL && strcasecmp(authority + 3, host.at) == 0;
+    const char *authority = strstr(origin.data, "://");
+    return authority != NULL && host.data != NULL && strcasecmp(authority + 3, host.data) == 0;
 }
 
 int origin_check(const struct request_head *head, struct str authority, struct str path, struct err *e)
 {
-    struct str host = authority.at != NULL ? authority : head->host;
+    struct str host = authority.data != NULL ? authority : head->host;
     if (str_eq(path, "/livez") || str_eq(path, "/readyz"))
         return 0;
     if (!head->skip_host_check && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED_REQUEST,
                        "The Host header must name an IP address or localhost, for this is a loopback address");
-    if (head->fetch_site.at != NULL &&
+    if (head->fetch_site.data != NULL &&
         (str_eq(head->fetch_site, "cross-site") || str_eq(head->fetch_site, "same-site")))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
-    if (head->origin.at != NULL && !origin_matches_host(head->origin, host))
+    if (head->origin.data != NULL && !origin_matches_host(head->origin, host))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST,
                        "The Origin header must name the same host and port as Host, or be absent");
     return 0;

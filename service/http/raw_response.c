@@ -11,13 +11,13 @@ void raw_response_send(int fd, const struct response *response, struct str reque
     json_writer_format(&w, "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
                        response->status, response->content_type, response->body_len);
     json_writer_raw(&w, "X-Request-Id: ");
-    json_writer_bytes(&w, request_id.at, request_id.len);
+    json_writer_bytes(&w, request_id.data, request_id.len);
     for (size_t i = 0; i < response->header_count; i++)
         json_writer_format(&w, "\r\n%s: %s", response->headers[i].name, response->headers[i].value);
     json_writer_raw(&w, "\r\n\r\n");
     json_writer_bytes(&w, response->body, response->body_len);
     if (!w.failed) /* what can't be sent to a client we are about to leave is nothing to act on */
-        (void)!send(fd, w.at, w.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)!send(fd, w.data, w.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     json_writer_free(&w);
 }
 

@@ -24,12 +24,12 @@ static void check_field_chars(struct request_head *head, struct str name, struct
     if (name.len == 0)
         set_malformed(head, "A header has no name");
     for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.at[i];
+        unsigned char c = (unsigned char)name.data[i];
         if (c <= ' ' || c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
             set_malformed(head, "A header's name has a character that is not allowed in one");
     }
     for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.at[i];
+        unsigned char c = (unsigned char)value.data[i];
         if ((c < ' ' && c != '\t') || c == 127)
             set_malformed(head, "A header's value has a control character");
     }
@@ -39,16 +39,16 @@ static void parse_content_length(struct request_head *head, struct str value)
 {
     if (++head->content_length_count > 1)
         set_malformed(head, "There is more than one Content-Length");
-    else if (value.len == 0 || strspn(value.at, "0123456789") != value.len)
+    else if (value.len == 0 || strspn(value.data, "0123456789") != value.len)
         set_malformed(head, "The Content-Length is no decimal number");
     else
-        head->content_length = strtoll(value.at, NULL, 10); /* INT64_MAX for all that is larger */
+        head->content_length = strtoll(value.data, NULL, 10); /* INT64_MAX for all that is larger */
 }
 
 static void parse_transfer_encoding(struct request_head *head, struct str value)
 {
     head->chunked = true;
-    if (++head->transfer_encoding_count > 1 || strcasecmp(value.at, "chunked") != 0)
+    if (++head->transfer_encoding_count > 1 || strcasecmp(value.data, "chunked") != 0)
         set_malformed(head, "The only transfer coding that is taken is chunked, once");
 }
 
@@ -74,26 +74,26 @@ void request_head_add_field(struct request_head *head, struct str name, struct s
     };
     check_field_chars(head, name, value);
     for (size_t i = 0; i < COUNT_OF(simple_fields); i++)
-        if (strcasecmp(name.at, simple_fields[i].name) == 0)
+        if (strcasecmp(name.data, simple_fields[i].name) == 0)
             *simple_fields[i].value = value;
-    if (strcasecmp(name.at, "Host") == 0 && ++head->host_count > 1)
+    if (strcasecmp(name.data, "Host") == 0 && ++head->host_count > 1)
         set_malformed(head, "There is more than one Host");
-    else if (strcasecmp(name.at, "Content-Length") == 0)
+    else if (strcasecmp(name.data, "Content-Length") == 0)
         parse_content_length(head, value);
-    else if (strcasecmp(name.at, "Transfer-Encoding") == 0)
+    else if (strcasecmp(name.data, "Transfer-Encoding") == 0)
         parse_transfer_encoding(head, value);
-    else if (strcasecmp(name.at, "Content-Encoding") == 0)
+    else if (strcasecmp(name.data, "Content-Encoding") == 0)
         add_field_line(head, &head->content_encoding, value);
-    else if (strcasecmp(name.at, "If-Match") == 0)
+    else if (strcasecmp(name.data, "If-Match") == 0)
         add_field_line(head, &head->if_match, value);
-    else if (strcasecmp(name.at, "If-None-Match") == 0)
+    else if (strcasecmp(name.data, "If-None-Match") == 0)
         add_field_line(head, &head->if_none_match, value);
-    else if (strcasecmp(name.at, "Content-Range") == 0)
+    else if (strcasecmp(name.data, "Content-Range") == 0)
         head->has_content_range = true;
-    else if (strcasecmp(name.at, "If-Unmodified-Since") == 0)
+    else if (strcasecmp(name.data, "If-Unmodified-Since") == 0)
         head->has_if_unmodified_since = true;
-    else if (strcasecmp(name.at, "Expect") == 0)
-        head->expects_continue = strcasecmp(value.at, "100-continue") == 0;
+    else if (strcasecmp(name.data, "Expect") == 0)
+        head->expects_continue = strcasecmp(value.data, "100-continue") == 0;
 }
 
 void request_head_validate(struct request_head *head)
@@ -118,7 +118,7 @@ bool field_lines_join(const struct field_lines *lines, struct arena *arena, stru
         return lines->count == 0;
     size_t at = 0;
     for (int i = 0; i < lines->count; i++)
-        at += (size_t)snprintf(joined + at, len + 1 - at, "%s%s", i == 0 ? "" : ", ", lines->at[i].at);
+        at += (size_t)snprintf(joined + at, len + 1 - at, "%s%s", i == 0 ? "" : ", ", lines->at[i].data);
     *out = (struct str){joined, at};
     return true;
 }

@@ -78,9 +78,9 @@ static struct str sanitize(struct str raw, char out[SANITIZED_VALUE_SIZE])
 {
     size_t len = 0;
     for (size_t i = 0, char_len; i < raw.len; i += char_len) {
-        const unsigned char *at = (const unsigned char *)raw.at + i;
+        const unsigned char *at = (const unsigned char *)raw.data + i;
         char_len = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
-        const char *bytes = raw.at + i;
+        const char *bytes = raw.data + i;
         size_t size = char_len;
         bool valid = char_len <= raw.len - i && str_is_utf8((struct str){bytes, char_len});
         if (!valid || is_unsafe_char(at, char_len)) {
@@ -102,7 +102,7 @@ static struct str sanitize(struct str raw, char out[SANITIZED_VALUE_SIZE])
 static bool needs_quotes(struct str str)
 {
     for (size_t i = 0; i < str.len; i++)
-        if ((unsigned char)str.at[i] <= ' ' || strchr("\"=\\", str.at[i]) != NULL)
+        if ((unsigned char)str.data[i] <= ' ' || strchr("\"=\\", str.data[i]) != NULL)
             return true;
     return str.len == 0;
 }
@@ -114,14 +114,14 @@ static void append_value(struct json_writer *w, enum log_format format, struct s
     if (format == LOG_JSON || needs_quotes(str))
         json_writer_string(w, str);
     else
-        json_writer_bytes(w, str.at, str.len);
+        json_writer_bytes(w, str.data, str.len);
 }
 
 static bool field_is_absent(const struct log_field *field)
 {
     switch (field->kind) {
     case LOG_FIELD_STRING:
-        return field->value.str.at == NULL;
+        return field->value.str.data == NULL;
     case LOG_FIELD_INTEGER:
         return field->value.integer == INT64_MIN;
     case LOG_FIELD_SECONDS:
@@ -181,8 +181,8 @@ static bool enqueue_line(struct log *log)
         return false;
     size_t end = (log->start + log->len) % LOG_BUFFER_SIZE;
     size_t first = w->len < LOG_BUFFER_SIZE - end ? w->len : LOG_BUFFER_SIZE - end;
-    memcpy(log->buffer + end, w->at, first);
-    memcpy(log->buffer, w->at + first, w->len - first);
+    memcpy(log->buffer + end, w->data, first);
+    memcpy(log->buffer, w->data + first, w->len - first);
     log->len += w->len;
     return true;
 }

@@ -125,7 +125,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
 
 static int system_error(struct err *e, struct str address, const char *call)
 {
-    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.at, call, strerror(errno));
+    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.data, call, strerror(errno));
 }
 
 static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
@@ -154,7 +154,7 @@ static int open_unix(struct listener *listener, struct str address, const char *
     struct sockaddr_un unix_addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof unix_addr.sun_path)
-        return err_set(e, ERR_INVALID, "%s: the path of a Unix socket must have 1 to %zu bytes", address.at,
+        return err_set(e, ERR_INVALID, "%s: the path of a Unix socket must have 1 to %zu bytes", address.data,
                        sizeof unix_addr.sun_path - 1);
     memcpy(unix_addr.sun_path, path, len);
     remove_stale(&unix_addr);
@@ -172,11 +172,11 @@ static int open_unix(struct listener *listener, struct str address, const char *
 /* Splits "HOST:PORT" or "[IPV6]:PORT". */
 static bool split_address(struct str address, char host[256], char port[8])
 {
-    const char *colon = strrchr(address.at, ':');
+    const char *colon = strrchr(address.data, ':');
     if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) >= 6)
         return false;
-    size_t host_len = (size_t)(colon - address.at);
-    const char *from = address.at;
+    size_t host_len = (size_t)(colon - address.data);
+    const char *from = address.data;
     if (host_len >= 2 && from[0] == '[' && from[host_len - 1] == ']') {
         from++;
         host_len -= 2;
@@ -214,11 +214,11 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
 {
     char host[256], port[8];
     if (!split_address(address, host, port))
-        return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.at);
+        return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.data);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *result;
     int rc = resolver_lookup(host, port, &hints, &result);
     if (rc != 0)
-        return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.at, gai_strerror(rc));
+        return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.data, gai_strerror(rc));
     int enabled = 1;
     listener->loopback = is_loopback(result->ai_addr);
     listener->fd = socket(result->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -241,16 +241,16 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
     static const char prefix[] = "unix:";
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listening on %s", address.at);
+        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listening on %s", address.data);
     listener->loop = loop;
     listener->fd = listener->emfile_fd = -1;
-    int rc = strncmp(address.at, prefix, sizeof prefix - 1) == 0
-                 ? open_unix(listener, address, address.at + sizeof prefix - 1, e)
+    int rc = strncmp(address.data, prefix, sizeof prefix - 1) == 0
+                 ? open_unix(listener, address, address.data + sizeof prefix - 1, e)
                  : open_tcp(listener, address, e);
     if (rc == 0 && !reserve_emfile_fd(listener))
         rc = system_error(e, address, "eventfd");
     if (rc == 0 && uv_poll_init(loop, &listener->poll, listener->fd) != 0)
-        rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.at);
+        rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.data);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);

@@ -150,7 +150,7 @@ static void expect_file_rejected(struct load_result *l, const char *json, const 
 static const char *listen_address(const struct load_result *l, size_t i)
 {
     assert_true(i < l->config.service.listen.count);
-    return ((struct str *)l->config.service.listen.items)[i].at;
+    return ((struct str *)l->config.service.listen.items)[i].data;
 }
 
 static void defaults_apply_without_options(void **state)

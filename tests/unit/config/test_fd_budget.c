@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-static struct pool_config pools[] = {{.name = {.at = "default", .len = 7}, .size = 6, .source = "configured"}};
+static struct pool_config pools[] = {{.name = {.data = "default", .len = 7}, .size = 6, .source = "configured"}};
 
 static struct config make_config(int64_t connections, int64_t open_files, int64_t streams, int64_t processes)
 {

@@ -34,9 +34,9 @@ static int parse_threads_option(const char *threads, struct cpus cpus, char pool
     pools[0] = '\0';
     for (size_t i = 0; i < out.count; i++) {
         const struct pool_config *pool = (const struct pool_config *)out.items + i;
-        len += (size_t)snprintf(pools + len, 600 - len, "%s%s=%lld(%s)", i == 0 ? "" : " ", pool->name.at,
+        len += (size_t)snprintf(pools + len, 600 - len, "%s%s=%lld(%s)", i == 0 ? "" : " ", pool->name.data,
                                 (long long)pool->size, pool->source);
-        assert_int_equal(strlen(pool->name.at), pool->name.len);
+        assert_int_equal(strlen(pool->name.data), pool->name.len);
     }
     arena_unref(arena);
     return rc;

@@ -60,7 +60,7 @@ static void on_worker_event(void *user, const struct worker_event *event)
     struct record *record = &event_log->records[event_log->count++ % COUNT_OF(event_log->records)];
     record->event = *event;
     copy_string(record->function, sizeof record->function, event->function);
-    copy_string(record->stderr_output, sizeof record->stderr_output, event->stderr_tail.at);
+    copy_string(record->stderr_output, sizeof record->stderr_output, event->stderr_tail.data);
     copy_string(record->spawn_message, sizeof record->spawn_message, event->spawn_message);
 }
 
@@ -214,7 +214,7 @@ static void check_works(struct fixture *f)
         wait_worker_task(f, &w[i]);
         check_worker_task(&w[i], TASK_SUCCEEDED, 0);
         assert_int_equal(faulty_output(&w[i])->number, i);
-        assert_string_equal(faulty_output(&w[i])->text.at, "as ever");
+        assert_string_equal(faulty_output(&w[i])->text.data, "as ever");
         task_release(w[i].task);
     }
     assert_int_equal(worker_pool(f)->busy, 0);
@@ -234,7 +234,7 @@ static void task_runs_in_worker(void **state)
     check_worker_task(&w, TASK_SUCCEEDED, 0);
     const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
-    assert_string_equal(out->text.at, "h\xC3\xA9llo");
+    assert_string_equal(out->text.data, "h\xC3\xA9llo");
     assert_int_not_equal(out->pid, getpid());
     assert_int_equal(w.info.pid, out->pid);
     assert_int_equal(w.info.tid, out->pid);
@@ -330,7 +330,7 @@ static void input_sizes_round_trip(void **state)
         run_worker_action(f, &w, ACTION_ECHO, 1, text);
         check_worker_task(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(faulty_output(&w)->text.len, sizes[i]);
-        assert_memory_equal(faulty_output(&w)->text.at, text, sizes[i] + 1);
+        assert_memory_equal(faulty_output(&w)->text.data, text, sizes[i] + 1);
         task_release(w.task);
         free(text);
     }

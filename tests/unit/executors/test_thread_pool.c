@@ -100,7 +100,7 @@ static void task_runs_in_thread(void **state)
     check_thread_task(&w, TASK_SUCCEEDED, 0);
     const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
-    assert_string_equal(out->text.at, "a text that lives in the arena");
+    assert_string_equal(out->text.data, "a text that lives in the arena");
     assert_int_equal(out->pid, getpid());
     assert_int_not_equal(out->tid, gettid());
     assert_int_equal(w.info.pid, out->pid);

@@ -129,7 +129,7 @@ static void worker_responds_to_requests(void **state)
         assert_int_equal(response.rc, 0);
         assert_int_equal(out.number, i);
         assert_int_equal(out.pid, w.pid);
-        assert_string_equal(out.text.at, "text");
+        assert_string_equal(out.text.data, "text");
         assert_true(response.peak_rss_bytes > 0);
         arena_unref(arena);
     }

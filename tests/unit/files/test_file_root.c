@@ -550,7 +550,7 @@ static int mock_check(const void *user, const struct file_version *current, stru
     mock_condition->current[i] = current != NULL;
     if (current != NULL)
         mock_condition->versions[i] = *current;
-    if (mock_condition->creates_file && current == NULL && !tree_write_file(mock_condition->t, path.at, "planted"))
+    if (mock_condition->creates_file && current == NULL && !tree_write_file(mock_condition->t, path.data, "planted"))
         return err_set(e, ERR_INTERNAL, "nothing planted");
     char temp_dir[8192];
     file_root_path_of(mock_condition->t, TEMP_DIR_NAME, temp_dir);

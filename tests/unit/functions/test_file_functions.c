@@ -29,7 +29,7 @@ static void expect_text(struct tree *t, const char *field, struct str text)
 {
     struct str found = tree_output_str(t, field);
     assert_int_equal(found.len, text.len);
-    assert_memory_equal(found.at, text.at, text.len + 1); /* a NUL behind it */
+    assert_memory_equal(found.data, text.data, text.len + 1); /* a NUL behind it */
 }
 
 static void expect_ok(struct tree *t, int rc)
@@ -502,7 +502,7 @@ static void consecutive_reads_cover_file(void **state)
             expect_ok(t, tree_call(t, "read_file", "path", "a", "offset", offset, "length", max_bytes, NULL));
             struct str data = tree_output_str(t, "data");
             assert_true(data.len > 0 && at + data.len < sizeof all);
-            memcpy(all + at, data.at, data.len);
+            memcpy(all + at, data.data, data.len);
             at += data.len;
         } while (!tree_output_integer(t, "eof"));
         assert_string_equal(all, content);
@@ -533,17 +533,17 @@ static void read_line_at_offset(void **state)
     int64_t at = 0;
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
         assert_int_equal(read_line(&run, fd, at, 1000, ENCODING_UTF8, &piece), 0);
-        assert_string_equal(piece.data.at, lines[i]);
+        assert_string_equal(piece.data.data, lines[i]);
         assert_int_equal(piece.read_bytes, strlen(lines[i]));
         assert_int_equal(piece.eof, i >= 3);
         at += piece.read_bytes;
     }
     assert_int_equal(read_line(&run, fd, 5, 3, ENCODING_UTF8, &piece), 0);
-    assert_string_equal(piece.data.at, "tw"); /* the character does not fit */
+    assert_string_equal(piece.data.data, "tw"); /* the character does not fit */
     assert_int_equal(read_line(&run, fd, 5, 0, ENCODING_UTF8, &piece), 0);
-    assert_string_equal(piece.data.at, "");
+    assert_string_equal(piece.data.data, "");
     assert_int_equal(read_line(&run, fd, 0, 1000, ENCODING_BASE64, &piece), 0);
-    assert_string_equal(piece.data.at, "b25lCg==");
+    assert_string_equal(piece.data.data, "b25lCg==");
     close(fd);
     assert_true(tree_fill_file(t, "b", 'x', 10000)); /* longer than what is searched at a time */
     assert_int_equal(file_root_open(t->file_root, STR("b"), O_RDWR, 0, &fd, &t->e), 0);
@@ -555,12 +555,12 @@ static void read_line_at_offset(void **state)
     struct str bytes;
     struct file_range range = {.fd = fd, .offset = 8999, .max_bytes = 3, .path = STR("b")};
     assert_int_equal(file_read_bytes(&range, &run, &bytes), 0);
-    assert_string_equal(bytes.at, "x\nx");
+    assert_string_equal(bytes.data, "x\nx");
     close(fd);
 
     struct str rest = STR("a\n\nb"), line;
     assert_true(file_next_line(&rest, &line) && line.len == 2 && file_next_line(&rest, &line) && line.len == 1);
-    assert_true(file_next_line(&rest, &line) && line.len == 1 && line.at[0] == 'b' && !file_next_line(&rest, &line));
+    assert_true(file_next_line(&rest, &line) && line.len == 1 && line.data[0] == 'b' && !file_next_line(&rest, &line));
     arena_unref(arena);
 }
 
@@ -629,7 +629,7 @@ static void expect_names(struct tree *t, const char *names, bool truncated)
     char found[1024] = "";
     int64_t type, size;
     for (size_t i = 0; i < entry_count(t); i++) {
-        strncat(found, entry_name(t, i, &type, &size).at, 300);
+        strncat(found, entry_name(t, i, &type, &size).data, 300);
         strncat(found, " ", 2);
     }
     assert_string_equal(found, names);
@@ -695,7 +695,7 @@ static void list_directory_in_pages(void **state)
         assert_int_equal(entry_count(t), truncated ? PAGE : FILES % PAGE);
         for (size_t i = 0; i < entry_count(t); i++) {
             snprintf(name, sizeof name, "%05zu", seen++);
-            assert_string_equal(entry_name(t, i, &type, &size).at, name);
+            assert_string_equal(entry_name(t, i, &type, &size).data, name);
         }
         snprintf(after, sizeof after, "%s", name);
     }
@@ -841,7 +841,7 @@ static void copy_file_without_kernel_copy(void **state)
     expect_ok(t, tree_call(t, "copy_file", "from", "proc/version", "to", "b", NULL));
     assert_true(tree_output_integer(t, "size_bytes") > 10);
     expect_ok(t, tree_call(t, "read_file", "path", "b", NULL));
-    assert_memory_equal(tree_output_str(t, "data").at, "Linux version", 13);
+    assert_memory_equal(tree_output_str(t, "data").data, "Linux version", 13);
 }
 
 static void sha256_file_known_vectors(void **state)

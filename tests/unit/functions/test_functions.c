@@ -394,7 +394,7 @@ static void literal_addresses_resolve(void **state)
         } else {
             assert_int_equal(c.rc, 0);
             assert_int_equal(addresses_of(&c)->count, 1);
-            assert_string_equal(((const struct str *)addresses_of(&c)->items)->at, rows[i][2]);
+            assert_string_equal(((const struct str *)addresses_of(&c)->items)->data, rows[i][2]);
         }
         call_end(&c);
     }
@@ -406,7 +406,7 @@ static void localhost_resolves(void **state)
     run_resolve(&c, *state, "localhost", "ipv4");
     assert_int_equal(c.rc, 0);
     assert_true(addresses_of(&c)->count >= 1);
-    assert_string_equal(((const struct str *)addresses_of(&c)->items)->at, "127.0.0.1");
+    assert_string_equal(((const struct str *)addresses_of(&c)->items)->data, "127.0.0.1");
     call_end(&c);
 }
 
@@ -476,7 +476,7 @@ static void error_messages_truncate_at_utf8_boundary(void **state)
             assert_int_equal(err_set(&e, ERR_INVALID, "%s", text), ERR_INVALID);
             struct str message = str_from(e.msg), all = str_from(text);
             assert_true(str_is_utf8(message));
-            assert_memory_equal(message.at, text, message.len);
+            assert_memory_equal(message.data, text, message.len);
             assert_int_equal(message.len, str_truncate(all, sizeof e.msg - 1));
             for (size_t max = 0; max < 10; max++) {
                 size_t cut = str_truncate(all, max);

@@ -87,9 +87,9 @@ static void assert_joined(const struct field_lines *lines, const char *expected)
     assert_non_null(arena);
     assert_true(field_lines_join(lines, arena, &joined));
     if (expected == NULL)
-        assert_null(joined.at);
+        assert_null(joined.data);
     else
-        assert_true(str_eq(joined, expected) && joined.at[joined.len] == '\0');
+        assert_true(str_eq(joined, expected) && joined.data[joined.len] == '\0');
     arena_unref(arena);
 }
 

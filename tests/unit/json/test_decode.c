@@ -187,7 +187,7 @@ static void each_type_is_decoded(void **state)
     assert_int_equal(s->wide, INT64_C(9007199254740993));
     assert_int_equal(s->pause, 1500 * NS_PER_MS);
     assert_int_equal(s->mode, 0);
-    assert_string_equal(s->word.at, "Grüße");
+    assert_string_equal(s->word.data, "Grüße");
     assert_int_equal(s->word.len, strlen("Grüße"));
     assert_int_equal(s->numbers.count, 2);
     assert_int_equal(((const int64_t *)s->numbers.items)[0], 100);
@@ -195,11 +195,11 @@ static void each_type_is_decoded(void **state)
     assert_int_equal(s->inners.count, 2);
     const struct inner *inners = s->inners.items;
     assert_int_equal(inners[0].depth, 1);
-    assert_null(inners[0].label.at);
+    assert_null(inners[0].label.data);
     assert_int_equal(inners[1].depth, 2);
-    assert_string_equal(inners[1].label.at, ""); /* empty is not absent */
+    assert_string_equal(inners[1].label.data, ""); /* empty is not absent */
     assert_int_equal(s->inner.depth, 7);
-    assert_string_equal(s->inner.label.at, "x");
+    assert_string_equal(s->inner.label.data, "x");
 }
 
 static void absent_members_get_defaults_or_absent_value(void **state)
@@ -216,7 +216,7 @@ static void absent_members_get_defaults_or_absent_value(void **state)
     assert_int_equal(s->numbers.count, 2);
     assert_int_equal(((const int64_t *)s->numbers.items)[1], 2);
     assert_true(type_is_absent(&inners_type, &s->inners));
-    assert_null(s->inner.label.at);
+    assert_null(s->inner.label.data);
 }
 
 static void empty_array_is_not_absent(void **state)
@@ -302,11 +302,11 @@ static void one_object_fills_several_records(void **state)
     const struct record_ref records[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
     struct str body = STR("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
     assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), 0);
-    assert_string_equal(options.name.at, "n");
+    assert_string_equal(options.name.data, "n");
     assert_int_equal(options.timeout_ns, 2 * NS_PER_SECOND);
     assert_int_equal(options.deadline_ns, SECONDS_ABSENT);
     assert_int_equal(inner.depth, 3);
-    assert_string_equal(inner.label.at, "l");
+    assert_string_equal(inner.label.data, "l");
 
     body = STR("{\"x\":1,\"name\":2}");
     assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), ERR_INVALID);
@@ -538,7 +538,7 @@ static void task_spec_is_decoded(void **state)
     assert_int_equal(decode_spec(t, "{\"input\":{\"seconds\":0.5},\"name\":\"n\",\"function\":\"sleep\"}"), 0);
     assert_string_equal(t->spec.function->name, "sleep");
     assert_int_equal(*(const uint64_t *)t->spec.input, 500 * NS_PER_MS);
-    assert_string_equal(t->spec.options.name.at, "n");
+    assert_string_equal(t->spec.options.name.data, "n");
     assert_int_equal(t->spec.options.timeout_ns, SECONDS_ABSENT);
 }
 
@@ -669,14 +669,14 @@ static void query_is_decoded(void **state)
     struct query_sample s;
     assert_int_equal(
         decode_query_bytes(t, "&name=a+b%2Bc%c3%BC&&timeout_seconds=0.1&flag=true&count=-1&numbers=1,2&", &s), 0);
-    assert_string_equal(s.name.at, "a b+cü");
+    assert_string_equal(s.name.data, "a b+cü");
     assert_int_equal(s.timeout, 100 * NS_PER_MS);
     assert_true(s.flag);
     assert_int_equal(s.count, -1);
     assert_int_equal(s.numbers.count, 2);
 
     assert_int_equal(decode_query_bytes(t, "c%6funt=7&name=", &s), 0);
-    assert_string_equal(s.name.at, "");
+    assert_string_equal(s.name.data, "");
     assert_int_equal(s.timeout, SECONDS_ABSENT);
     assert_false(s.flag);
     assert_int_equal(s.count, 7);
@@ -724,7 +724,7 @@ static void percent_encoding_is_strict(void **state)
     struct str out;
     bool out_of_memory;
     assert_true(decode_percent(STR("a+%2f%25%e2%82%ac"), false, t->arena, &out, &out_of_memory));
-    assert_string_equal(out.at, "a+/%€");
+    assert_string_equal(out.data, "a+/%€");
     static const char *const invalid[] = {"%", "%2", "%2g", "%g2", "%%41", "%00", "%c3", "%ed%a0%80", "%-1", "% 1"};
     for (size_t i = 0; i < COUNT_OF(invalid); i++) {
         assert_false(decode_percent(str_from(invalid[i]), true, t->arena, &out, &out_of_memory));

@@ -19,7 +19,7 @@ static void expect_output(struct json_writer *w, const char *expected)
     assert_int_equal(len, strlen(expected));
     assert_memory_equal(text, expected, len);
     free(text);
-    assert_null(w->at);
+    assert_null(w->data);
     assert_int_equal(w->len, 0);
 }
 
@@ -86,7 +86,7 @@ static void format_grows_buffer(void **state)
             json_writer_bytes(&w, "x", 1);
         json_writer_format(&w, "%s-%d", "formatted", 42);
         assert_int_equal(w.len, before + 12);
-        assert_memory_equal(w.at + before, "formatted-42", 12);
+        assert_memory_equal(w.data + before, "formatted-42", 12);
         assert_true(w.capacity >= w.len);
         json_writer_free(&w);
     }
@@ -143,7 +143,7 @@ static void failure_is_sticky(void **state)
         size_t len;
         char *text = json_writer_take(&w, &len);
         assert_int_equal(text == NULL, failed);
-        assert_null(w.at); /* given over, or freed */
+        assert_null(w.data); /* given over, or freed */
         free(text);
     } while (alloc_count() >= n);
     alloc_fail_at(0);

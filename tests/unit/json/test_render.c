@@ -192,7 +192,7 @@ static void members_append_to_open_object(void **state)
     assert_false(first);
     render_members(&w, &inner_type, &inner, &first);
     assert_int_equal(w.len, strlen("\"depth\":1,\"depth\":1"));
-    assert_memory_equal(w.at, "\"depth\":1,\"depth\":1", w.len);
+    assert_memory_equal(w.data, "\"depth\":1,\"depth\":1", w.len);
     json_writer_free(&w);
 }
 

@@ -79,7 +79,7 @@ static void zero_size_succeeds_and_overflow_fails(void **state)
     assert_null(arena_calloc(arena, SIZE_MAX / 16 + 2, 16));
     struct str text = STR("as it was");
     assert_false(arena_str(arena, "", SIZE_MAX, &text));
-    assert_string_equal(text.at, "as it was");
+    assert_string_equal(text.data, "as it was");
 
     assert_non_null(arena_alloc(arena, 100)); /* and it goes on */
     arena_unref(arena);
@@ -121,16 +121,16 @@ static void strings_are_copied_and_nul_terminated(void **state)
     assert_true(arena_str(arena, NULL, 0, &empty));
     memset(source, 'x', sizeof source);
     assert_int_equal(text.len, 9);
-    assert_memory_equal(text.at, "all\0of it", 10);
-    assert_non_null(empty.at); /* an empty text is not an absent one */
+    assert_memory_equal(text.data, "all\0of it", 10);
+    assert_non_null(empty.data); /* an empty text is not an absent one */
     assert_int_equal(empty.len, 0);
-    assert_int_equal(empty.at[0], '\0');
+    assert_int_equal(empty.data[0], '\0');
 
     for (size_t len = 0; len < 1200; len++) { /* also where the NUL is what no longer fits into the block */
         char bytes[1200];
         memset(bytes, 'a', sizeof bytes);
         assert_true(arena_str(arena, bytes, len, &text));
-        assert_int_equal(strlen(text.at), len);
+        assert_int_equal(strlen(text.data), len);
     }
     arena_unref(arena);
 }
@@ -188,11 +188,11 @@ static void failed_allocation_changes_nothing(void **state)
             failed = true;
         if (arena != NULL && !allocate_request(arena, &text)) {
             failed = true;
-            assert_string_equal(text.at, "as it was");
-            assert_string_equal(retained.at, "kept");
+            assert_string_equal(text.data, "as it was");
+            assert_string_equal(retained.data, "kept");
             assert_true(allocate_request(arena, &text)); /* the one after it succeeds */
-            assert_string_equal(retained.at, "kept");
-            assert_int_equal(strlen(text.at), 2000);
+            assert_string_equal(retained.data, "kept");
+            assert_int_equal(strlen(text.data), 2000);
         }
         assert_int_equal(failed, alloc_count() >= n);
         arena_unref(arena);

@@ -30,11 +30,11 @@ static void rfc4648_test_vectors(void **state)
     for (size_t i = 0; i < COUNT_OF(vectors); i++) {
         struct str plain = str_from(vectors[i][0]), encoded = str_from(vectors[i][1]);
         assert_int_equal(base64_encoded_len(plain.len), encoded.len);
-        base64_encode(plain.at, plain.len, out);
-        assert_memory_equal(out, encoded.at, encoded.len);
+        base64_encode(plain.data, plain.len, out);
+        assert_memory_equal(out, encoded.data, encoded.len);
         assert_true(base64_decode(encoded, out, &len));
         assert_int_equal(len, plain.len);
-        assert_memory_equal(out, plain.at, plain.len);
+        assert_memory_equal(out, plain.data, plain.len);
         assert_true(len <= base64_decoded_max_len(encoded));
     }
 }

@@ -14,7 +14,7 @@ static void str_from_and_eq(void **state)
 {
     (void)state;
     assert_int_equal(str_from("abc").len, 3);
-    assert_null(str_from(NULL).at);
+    assert_null(str_from(NULL).data);
     assert_int_equal(str_from(NULL).len, 0);
     assert_int_equal(STR("abc").len, 3);
     assert_true(str_eq(STR("abc"), "abc"));

@@ -165,7 +165,7 @@ static void write_bytes(int fd, const void *bytes, size_t len)
 static void unsolicited_output(const struct faulty_input *input)
 {
     char bytes[4096];
-    memset(bytes, input->text.len > 0 ? input->text.at[0] : 0, sizeof bytes);
+    memset(bytes, input->text.len > 0 ? input->text.data[0] : 0, sizeof bytes);
     for (size_t remaining = (size_t)input->number; remaining > 0;) {
         size_t n = remaining < sizeof bytes ? remaining : sizeof bytes;
         write_bytes(WORKER_FD, bytes, n);
@@ -221,7 +221,7 @@ static int echo(const struct faulty_input *input, struct faulty_output *output, 
     output->number = input->number;
     output->pid = getpid();
     output->tid = gettid();
-    if (input->text.at == NULL || arena_str(run->arena, input->text.at, input->text.len, &output->text))
+    if (input->text.data == NULL || arena_str(run->arena, input->text.data, input->text.len, &output->text))
         return 0;
     return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the echo");
 }
@@ -252,7 +252,7 @@ static int spin(const struct run_context *run)
 
 static int append_number(const struct faulty_input *input)
 {
-    int fd = open(input->text.at, O_WRONLY | O_APPEND | O_CLOEXEC);
+    int fd = open(input->text.data, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         return ERR_INTERNAL;
     write_bytes(fd, &input->number, sizeof input->number);
@@ -280,7 +280,7 @@ static int run_action(const struct faulty_input *input, struct faulty_output *ou
 {
     switch ((enum action)input->action) {
     case ACTION_FAIL:
-        return err_set(run->e, (int)input->number, "%s", input->text.at);
+        return err_set(run->e, (int)input->number, "%s", input->text.data);
     case ACTION_LARGE_OUTPUT:
         return large_output(input, output, run);
     case ACTION_EXHAUST_MEMORY:
@@ -291,13 +291,13 @@ static int run_action(const struct faulty_input *input, struct faulty_output *ou
     case ACTION_SPIN:
         return spin(run);
     case ACTION_SIGNAL:
-        write_bytes(STDERR_FILENO, input->text.at, input->text.len);
+        write_bytes(STDERR_FILENO, input->text.data, input->text.len);
         raise_signal(input);
     case ACTION_ORPHAN_CHILD:
         orphan_a_child();
         _exit((int)input->number);
     case ACTION_EXIT:
-        write_bytes(STDERR_FILENO, input->text.at, input->text.len);
+        write_bytes(STDERR_FILENO, input->text.data, input->text.len);
         _exit((int)input->number);
     case ACTION_APPEND:
         if (append_number(input) != 0)

@@ -79,7 +79,7 @@ static void task_info_in_each_state(void **state)
     assert_true(info.queued_ns == ABSENT && info.duration_ns == ABSENT);
     assert_int_equal(info.pid, 0);
     assert_int_equal(info.tid, 0);
-    assert_string_equal(info.spec->options.name.at, "mine");
+    assert_string_equal(info.spec->options.name.data, "mine");
 
     task_drain(f->runtime);
     info = task_info_of(w.task);

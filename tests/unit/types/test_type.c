@@ -308,10 +308,10 @@ static void parse_string(void **state)
     struct str value = {NULL, 0};
     assert_parsed(state, &short_string, "häuser", &value);
     assert_int_equal(value.len, 7);
-    assert_string_equal(value.at, "häuser");
+    assert_string_equal(value.data, "häuser");
     const char *input = "copied";
     assert_parsed(state, &short_string, input, &value);
-    assert_ptr_not_equal(value.at, input);
+    assert_ptr_not_equal(value.data, input);
 
     assert_rejected(state, &short_string, STR(""), ERR_INVALID, "must have at least 1 byte");
     assert_rejected(state, &long_string, STR("x"), ERR_INVALID, "must have at least 2 bytes");
@@ -332,8 +332,8 @@ static void parse_array(void **state)
     assert_int_equal(list.count, 0);
     assert_false(type_is_absent(&count_array, &list)); /* an empty list is not none at all */
     assert_parsed(state, &word_array, "a,b c", &list);
-    assert_string_equal(((struct str *)list.items)[0].at, "a");
-    assert_string_equal(((struct str *)list.items)[1].at, "b c");
+    assert_string_equal(((struct str *)list.items)[0].data, "a");
+    assert_string_equal(((struct str *)list.items)[1].data, "b c");
 
     assert_rejected(state, &word_array, STR(""), ERR_INVALID, "must have at least 1 item");
     assert_rejected(state, &word_array, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");

@@ -166,9 +166,9 @@ static bool arrays_equal(const struct type *type, const struct array *a, const s
 
 static bool strings_equal(const struct str *a, const struct str *b)
 {
-    if (a->at == NULL || b->at == NULL)
-        return a->at == b->at && a->len == b->len;
-    return a->len == b->len && memcmp(a->at, b->at, a->len) == 0 && b->at[b->len] == '\0';
+    if (a->data == NULL || b->data == NULL)
+        return a->data == b->data && a->len == b->len;
+    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0 && b->data[b->len] == '\0';
 }
 
 static bool values_equal(const struct type *type, const void *a, const void *b)
