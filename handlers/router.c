@@ -47,7 +47,7 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
 {
     struct api *api = calloc(1, sizeof *api);
     if (api == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the handlers");
+        return err_nomem(e);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     api->runtime = config->runtime;

@@ -63,7 +63,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
 {
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (runtime == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the runtime");
+        return err_nomem(e);
     runtime->loop = config->loop;
     runtime->limits = *config->limits;
     runtime->ready_tail = &runtime->ready;

@@ -226,7 +226,7 @@ static int open_listeners(struct service *service, struct err *e)
     const struct array *addresses = &service->config->service.listen;
     service->listeners = calloc(addresses->count, sizeof(struct listener *));
     if (service->listeners == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listeners");
+        return err_nomem(e);
     for (size_t i = 0; i < addresses->count; i++) {
         struct str address = ((const struct str *)addresses->items)[i];
         struct listener *listener;

@@ -54,7 +54,7 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
         return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", cause.msg,
                        (int)str_truncate(item, 60), item.data);
     if (!arena_str(arena, name.data, name.len, &out->name))
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
+        return err_nomem(e);
     out->source = "configured";
     return 0;
 }
@@ -78,7 +78,7 @@ int pool_options_parse(const struct pool_options *options, struct cpus cpus, str
     size_t spec_count = options->threads.items == NULL ? 0 : options->threads.count, count = 0;
     struct pool_config *pools = arena_calloc(arena, spec_count + 1, sizeof *pools);
     if (pools == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the pools");
+        return err_nomem(e);
     pools[count++] = (struct pool_config){STR("default"), pool_options_default_threads(cpus), cpus.source};
     bool default_configured = false;
     for (size_t i = 0; i < spec_count; i++) {

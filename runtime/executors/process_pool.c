@@ -94,7 +94,7 @@ static void set_exit_error(struct job *job, const struct worker *w)
     if (w->canceled) /* how it died was our doing, and says nothing */
         return;
     if (proc->fault == ERR_OUT_OF_MEMORY) {
-        err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
+        err_nomem(&job->e);
     } else if (proc->fault != 0 && proc->exit_signal == SIGKILL) {
         err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid,
                 message, stderr_tail_len, proc->stderr_tail);
@@ -335,7 +335,7 @@ static int process_pool_start(struct pool *pool, struct job *job)
         return err_set(&job->e, ERR_INVALID, "The input is too large for a worker process");
     struct request_buffer *request_buffer = request_buffer_new(job->function->name, len);
     if (request_buffer == NULL)
-        return err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to hand the task to a worker process");
+        return err_nomem(&job->e);
     type_serialize(job->function->input, job->input, request_buffer->input);
 
     list_remove(&w->link);
@@ -404,7 +404,7 @@ int processes_new(struct runtime *runtime, const struct process_config *config, 
     size_t count = (size_t)config->size;
     struct process_pool *pp = calloc(1, sizeof *pp + count * sizeof pp->workers[0]);
     if (pp == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the worker processes");
+        return err_nomem(e);
     pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, config->size,
               config->size_source, queue_limit);
     pp->command = config->command;

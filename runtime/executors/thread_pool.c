@@ -32,7 +32,7 @@ static void run_job(struct job *job)
     getrusage(RUSAGE_THREAD, &before);
     job->output_arena = arena_new();
     if (job->output_arena == NULL) {
-        err_set(&job->e, ERR_OUT_OF_MEMORY, "There is no memory to run the task");
+        err_nomem(&job->e);
     } else {
         struct run_context run = {
             .arena = job->output_arena,
@@ -171,7 +171,7 @@ int threads_new(struct runtime *runtime, struct str name, enum executor executor
 {
     struct thread_pool *tp = calloc(1, sizeof *tp + (size_t)size * sizeof tp->threads[0]);
     if (tp == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for the thread pool %s", name.data);
+        return err_nomem(e);
     pool_init(&tp->pool, runtime, &thread_pool_backend, name, executor, size, size_source, queue_limit);
     list_init(&tp->pending);
     list_init(&tp->completed);

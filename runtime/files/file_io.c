@@ -102,7 +102,7 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     char *bytes = arena_alloc(arena, (size_t)len + 1);
     ssize_t n = bytes == NULL ? -1 : file_io_read_all(range->fd, bytes, (size_t)len, range->offset);
     if (bytes == NULL)
-        return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+        return err_nomem(run->e);
     if (n < 0)
         return file_root_set_errno(run->e, errno, range->path);
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
@@ -134,7 +134,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
     size_t len = base64_encoded_len(bytes.len);
     char *encoded = arena_alloc(arena, len + 1);
     if (encoded == NULL)
-        return file_root_set_error(e, ERR_OUT_OF_MEMORY, path, "there is no memory for what was read");
+        return err_nomem(e);
     base64_encode(bytes.data, bytes.len, encoded);
     *out = (struct str){encoded, len};
     return 0;
@@ -147,7 +147,7 @@ static int read_chunk(const struct file_range *range, int64_t size, bool whole_c
     struct str bytes = {0}, data = {0};
     struct arena *scratch = range->encoding == ENCODING_UTF8 ? arena_ref(run->arena) : arena_new();
     if (scratch == NULL)
-        return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, range->path, "there is no memory for what is to be read");
+        return err_nomem(run->e);
     int rc = read_range(range, size, whole_chars, scratch, run, &bytes);
     if (rc == 0)
         rc = file_encode(bytes, range->encoding, range->path, run->arena, &data, run->e);
@@ -229,7 +229,7 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
     size_t len;
     char *bytes = arena_alloc(arena, base64_decoded_max_len(data) + 1);
     if (bytes == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
+        return err_nomem(e);
     if (!base64_decode(data, bytes, &len))
         return err_set(
             e, ERR_INVALID,
@@ -360,7 +360,7 @@ int file_stat_from(const struct stat *from, struct arena *arena, struct file_sta
     struct str mode_text;
     snprintf(mode, sizeof mode, "%04o", (unsigned)from->st_mode & 07777U);
     if (!arena_str(arena, mode, strlen(mode), &mode_text))
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for what is known of the file");
+        return err_nomem(e);
     *out = (struct file_stat){
         .type = (int)file_type_of(from->st_mode),
         .size_bytes = from->st_size,

@@ -117,7 +117,7 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
                        file->path.data, (long long)file_lines_type.max);
     struct str line, *lines = arena_calloc(run->arena, all, sizeof *lines);
     if (lines == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the lines of %s", file->path.data);
+        return err_nomem(run->e);
     int rc = 0;
     while (rc == 0 && file_next_line(&bytes, &line))
         rc = file_encode(line, (enum encoding)file->encoding, file->path, run->arena, &lines[count++], run->e);
@@ -182,7 +182,7 @@ int file_op_writelines(const struct file_call *call, struct file_result *result,
     size_t len = 0;
     struct str *decoded = arena_calloc(run->arena, call->lines.count, sizeof *decoded);
     if (decoded == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+        return err_nomem(run->e);
     for (size_t i = 0; i < call->lines.count; i++) {
         int rc = file_decode(lines[i], (enum encoding)file->encoding, run->arena, &decoded[i], run->e);
         if (rc != 0)
@@ -191,7 +191,7 @@ int file_op_writelines(const struct file_call *call, struct file_result *result,
     }
     char *all = arena_alloc(run->arena, len + 1);
     if (all == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to write the lines");
+        return err_nomem(run->e);
     size_t at = 0;
     for (size_t i = 0; i < call->lines.count; i++) {
         memcpy(all + at, decoded[i].data, decoded[i].len);

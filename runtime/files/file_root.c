@@ -69,7 +69,7 @@ int file_root_set_errno(struct err *e, int error, struct str path)
     case ENFILE:
         return file_root_set_error(e, ERR_TOO_MANY_OPEN_FILES, path, "as many files as the system allows are open");
     case ENOMEM:
-        return file_root_set_error(e, ERR_OUT_OF_MEMORY, path, "the system has no memory for that");
+        return err_nomem(e);
     case EAGAIN:
         return file_root_set_error(e, ERR_IO_ERROR, path, "it is in use, or directories are being renamed; try again");
     default: {
@@ -123,7 +123,7 @@ int file_root_new(const char *root, struct file_root **out, struct err *e)
     char text[96];
     struct file_root *file_root = malloc(sizeof *file_root);
     if (file_root == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the root of files");
+        return err_nomem(e);
     *file_root = (struct file_root){.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), .temp_dir = -1};
     int rc;
     if (file_root->root < 0) {

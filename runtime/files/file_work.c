@@ -50,7 +50,7 @@ static int file_work_submit_task(struct runtime *runtime, struct file_work *req,
     struct file_work_input *input = spec == NULL ? NULL : arena_alloc(arena, sizeof *input);
     if (input == NULL || !arena_retain(arena, req->arena)) {
         arena_unref(arena);
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to work on the file; try again later");
+        return err_nomem(e);
     }
     input->req = req;
     *spec = (struct task_spec){.function = &function_file_work, .input = input, .options = task_options_none};

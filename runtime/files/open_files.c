@@ -30,7 +30,7 @@ int open_files_new(struct runtime *runtime, struct open_files **out, struct err 
 {
     struct open_files *files = calloc(1, sizeof *files);
     if (files == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for open files");
+        return err_nomem(e);
     files->runtime = runtime;
     *out = files;
     return 0;
@@ -161,7 +161,7 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     if (!open_file_ref(file, arena)) {
         remove_from_table(file);
         destroy(file);
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for another open file");
+        return err_nomem(e);
     }
     *out = file;
     return 0;
@@ -170,7 +170,7 @@ err_after_reserve:
     timers_unreserve(&files->runtime->timers, 1);
 err_memory:
     free(file);
-    return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for another open file");
+    return err_nomem(e);
 }
 
 struct open_file *open_files_find(struct open_files *files, struct str id)

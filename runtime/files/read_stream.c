@@ -182,7 +182,7 @@ int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *r
     if (!ok) {
         arena_unref(arena);
         stream_slot_release(runtime);
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to read the file; try again later");
+        return err_nomem(e);
     }
     stream->runtime = runtime;
     stream->arena = arena;

@@ -206,7 +206,7 @@ int write_stream_open(struct runtime *runtime, struct str path, const struct fil
     if (!ok) {
         arena_unref(arena);
         stream_slot_release(runtime);
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to write the file; try again later");
+        return err_nomem(e);
     }
     stream->runtime = runtime;
     stream->arena = arena;

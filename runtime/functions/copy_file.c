@@ -87,7 +87,7 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
     }
     c->buffer = malloc(BUFFER_SIZE);
     if (c->buffer == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory to copy the file");
+        return err_nomem(e);
     return copy_read_write(c, n, e);
 }
 

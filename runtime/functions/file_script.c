@@ -119,7 +119,7 @@ static int run_step(const struct file_call *call, struct step_output *step, stru
     const struct file_method *method = &file_methods[call->op];
     struct file_result *result = arena_alloc(run->arena, sizeof *result);
     if (result == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the result");
+        return err_nomem(run->e);
     int rc = file_method_call(call, result, run);
     if (rc != 0)
         return rc;
@@ -134,7 +134,7 @@ static int script_run(const void *in, void *out, struct run_context *run)
     struct open_file file = {.path = input->path, .mode = input->mode, .encoding = input->encoding, .fd = -1};
     struct step_output *steps = arena_calloc(run->arena, input->ops.count, sizeof *steps);
     if (steps == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the results");
+        return err_nomem(run->e);
     int rc = file_op_open(&file, run);
     if (rc != 0)
         return rc;

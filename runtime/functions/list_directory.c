@@ -149,11 +149,6 @@ static bool is_listed(struct str name, struct str after)
            (after.data == NULL || strcmp(name.data, after.data) > 0);
 }
 
-static int list_directory_out_of_memory(struct run_context *run, struct str path)
-{
-    return file_root_set_error(run->e, ERR_OUT_OF_MEMORY, path, "there is no memory for the list");
-}
-
 static int collect_names(DIR *dir, const struct list_directory_input *input, struct names *names,
                          int64_t *skipped_non_utf8, struct run_context *run)
 {
@@ -167,7 +162,7 @@ static int collect_names(DIR *dir, const struct list_directory_input *input, str
         if (!str_is_utf8(name))
             ++*skipped_non_utf8;
         else if (!names_add(names, name))
-            return list_directory_out_of_memory(run, input->path);
+            return err_nomem(run->e);
     }
     return errno == 0 ? 0 : file_root_set_errno(run->e, errno, input->path);
 }
@@ -178,7 +173,7 @@ static int stat_entries(int directory, const struct names *names, struct list_di
     struct entry *entries = arena_calloc(run->arena, names->count, sizeof *entries);
     size_t count = 0;
     if (entries == NULL)
-        return list_directory_out_of_memory(run, path);
+        return err_nomem(run->e);
     for (size_t i = 0; i < names->count; i++) {
         struct entry *entry = &entries[count];
         struct str name = str_from(names->heap[i].at);
@@ -189,7 +184,7 @@ static int stat_entries(int directory, const struct names *names, struct list_di
             return file_root_set_errno(run->e, errno, path);
         }
         if (!arena_str(run->arena, name.data, name.len, &entry->name))
-            return list_directory_out_of_memory(run, path);
+            return err_nomem(run->e);
         entry->type = (int)file_type_of(stat.st_mode);
         entry->size_bytes = entry->type == FILE_TYPE_FILE ? stat.st_size : INTEGER_ABSENT;
         count++;

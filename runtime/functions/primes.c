@@ -128,7 +128,7 @@ static int primes_run(const void *in, void *out, struct run_context *run)
     struct base_primes base_primes;
     char *composite = arena_alloc(run->arena, SEGMENT_LEN);
     if (composite == NULL || !base_primes_init(&base_primes, isqrt(input->to), run->arena))
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the sieve");
+        return err_nomem(run->e);
     base_primes_seek(&base_primes, 2 * low + 1);
     for (; low < high; low += SEGMENT_LEN) {
         output->count +=

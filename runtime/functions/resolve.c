@@ -77,7 +77,7 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     for (const struct addrinfo *i = found; ok && i != NULL && output->addresses.count < ADDRESSES_MAX; i = i->ai_next)
         ok = add_address(i, output, run->arena);
     freeaddrinfo(found);
-    return ok ? 0 : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the addresses");
+    return ok ? 0 : err_nomem(run->e);
 }
 
 const struct function function_resolve = {

@@ -76,9 +76,7 @@ static int format_digest(struct sha256_ctx *context, struct sha256_file_output *
         text[2 * i] = digits[bytes[i] >> 4];
         text[2 * i + 1] = digits[bytes[i] & 0x0F];
     }
-    return arena_str(run->arena, text, sizeof text, &output->sha256)
-               ? 0
-               : err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the digest");
+    return arena_str(run->arena, text, sizeof text, &output->sha256) ? 0 : err_nomem(run->e);
 }
 
 static int sha256_file_run(const void *in, void *out, struct run_context *run)
@@ -93,8 +91,7 @@ static int sha256_file_run(const void *in, void *out, struct run_context *run)
         return rc;
     sha256_init(&context);
     buffer = malloc(BUFFER_SIZE);
-    rc = buffer == NULL ? err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory to read the file")
-                        : hash_file(fd, buffer, input->path, &context, &output->size_bytes, run);
+    rc = buffer == NULL ? err_nomem(run->e) : hash_file(fd, buffer, input->path, &context, &output->size_bytes, run);
     free(buffer);
     close(fd);
     return rc != 0 ? rc : format_digest(&context, output, run);

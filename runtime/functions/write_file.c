@@ -214,7 +214,7 @@ static int write_file_run(const void *in, void *out, struct run_context *run)
     struct str bytes;
     struct arena *scratch = arena_new(); /* what base64 stands for is of no use afterwards */
     if (scratch == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the data");
+        return err_nomem(run->e);
     int rc = file_decode(input->data, (enum encoding)input->encoding, scratch, &bytes, run->e);
     if (rc == 0 && input->create_parents)
         rc = file_root_make_parents(run->file_root, input->path, run->e);

@@ -65,3 +65,8 @@ int err_set(struct err *e, int rc, const char *format, ...)
     }
     return rc;
 }
+
+int err_nomem(struct err *e)
+{
+    return err_set(e, ERR_OUT_OF_MEMORY, "Out of memory; try again later");
+}

@@ -87,4 +87,7 @@ struct err {
  * cut off, between characters. */
 int err_set(struct err *e, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* err_set() with ERR_OUT_OF_MEMORY, which it returns. */
+int err_nomem(struct err *e);
+
 #endif

@@ -182,14 +182,13 @@ static int submit_task(struct runtime *runtime, const struct task_spec *spec, st
     struct task *task = admit(&a, spec);
     struct toplevel *root = arena_alloc(arena, sizeof *root);
     if ((task == NULL && !a.over_capacity) || root == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for these tasks; try again later");
+        return err_nomem(e);
     int rc = continuation ? 0 : check_capacity(&a, e);
     if (rc != 0)
         return rc;
     CHECK(task != NULL);
     if (!timers_reserve(&runtime->timers, TIMERS_PER_TASK * a.tasks))
-        return err_set(e, ERR_OUT_OF_MEMORY, "There is no memory for the timers of %zu tasks; try again later",
-                       a.tasks);
+        return err_nomem(e);
 
     *root = (struct toplevel){.task = task, .arena = arena_ref(arena), .done = done, .user = user};
     atomic_init(&root->read_quota, runtime->limits.max_read_bytes);

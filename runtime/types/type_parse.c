@@ -71,7 +71,7 @@ static int parse_string(const struct type *type, struct str text, struct arena *
         return err_set(e, ERR_INVALID, "must be UTF-8");
     int rc = type_check(type, &text, limits, e);
     if (rc == 0 && !arena_str(arena, text.data, text.len, value))
-        rc = err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
+        rc = err_nomem(e);
     return rc;
 }
 
@@ -89,7 +89,7 @@ static int parse_array(const struct type *type, struct str text, struct arena *a
     size_t item_size = type_size(type->item);
     list.items = arena_calloc(arena, list.count, item_size);
     if (list.items == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "has no room in memory");
+        return err_nomem(e);
     for (size_t i = 0; i < list.count; i++) {
         const char *comma = text.len > 0 ? memchr(text.data, ',', text.len) : NULL;
         struct str item = {text.data, comma == NULL ? text.len : (size_t)(comma - text.data)};

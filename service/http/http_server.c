@@ -187,7 +187,7 @@ static int make_out_of_memory_response(struct http_server *server, struct err *e
         MHD_add_response_header(server->out_of_memory_response, "Content-Type", PROBLEM_CONTENT_TYPE) != MHD_YES ||
         MHD_add_response_header(server->out_of_memory_response, "Retry-After", "1") != MHD_YES ||
         MHD_add_response_header(server->out_of_memory_response, "Connection", "close") != MHD_YES)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");
+        return err_nomem(e);
     return 0;
 }
 
@@ -195,7 +195,7 @@ int http_server_new(const struct http_server_config *config, struct http_server 
 {
     struct http_server *server = calloc(1, sizeof *server);
     if (server == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for HTTP");
+        return err_nomem(e);
     server->config = *config;
     server->exchange_context = (struct exchange_context){
         .api = config->api,

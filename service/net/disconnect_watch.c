@@ -70,7 +70,7 @@ int disconnect_watch_set_new(uv_loop_t *loop, struct disconnect_watch_set **out,
 {
     struct disconnect_watch_set *disconnect_watch_set = malloc(sizeof *disconnect_watch_set);
     if (disconnect_watch_set == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for watching connections");
+        return err_nomem(e);
     disconnect_watch_set->loop = loop;
     list_init(&disconnect_watch_set->pending);
     int rc = uv_timer_init(loop, &disconnect_watch_set->timer);

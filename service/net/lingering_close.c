@@ -94,7 +94,7 @@ int lingering_set_new(uv_loop_t *loop, int64_t max, struct lingering_set **out, 
 {
     struct lingering_set *lingering_set = malloc(sizeof *lingering_set);
     if (lingering_set == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for closing connections");
+        return err_nomem(e);
     lingering_set->loop = loop;
     lingering_set->count = 0;
     lingering_set->max = (size_t)max;

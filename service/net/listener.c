@@ -241,7 +241,7 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
     static const char prefix[] = "unix:";
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
-        return err_set(e, ERR_OUT_OF_MEMORY, "there is no memory for listening on %s", address.data);
+        return err_nomem(e);
     listener->loop = loop;
     listener->fd = listener->emfile_fd = -1;
     int rc = strncmp(address.data, prefix, sizeof prefix - 1) == 0

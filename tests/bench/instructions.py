@@ -29,7 +29,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api" / "support"))
 from server import ROOT, Server  # noqa: E402
 
 COMMITTED = Path(__file__).with_suffix(".json")

@@ -372,7 +372,8 @@ static void errno_maps_to_error_code(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         assert_int_equal(file_root_set_errno(&e, rows[i].error, STR("a")), rows[i].rc);
         assert_int_equal(e.rc, rows[i].rc);
-        assert_true(strncmp(e.msg, "a: ", 3) == 0 && strlen(e.msg) > 10);
+        assert_true(strlen(e.msg) > 10);
+        assert_true(strncmp(e.msg, "a: ", 3) == 0 || rows[i].rc == ERR_OUT_OF_MEMORY);
     }
 }
 
