@@ -125,7 +125,7 @@ def profile(name, work):
     path.unlink(missing_ok=True)
     callgrind = ["env", "-i", *ENVIRONMENT, "valgrind", "--tool=callgrind", f"--callgrind-out-file={path}",
                  "--command-line-only=yes", "--vgdb=no", "--quiet"]
-    server = Server("--processes", "0", "--threads", "1", log_format="text", log_level="info", before=callgrind)
+    server = Server("--processes", "0", "--threads", "1", log_format="text", log_level="info", command_prefix=callgrind)
     try:
         where = urlsplit(server.urls()[0])
         with socket.create_connection((where.hostname, where.port), timeout=60) as sock:
