@@ -398,15 +398,14 @@ static const struct pool_backend process_pool_backend = {.prune = process_pool_p
                                                          .get_stats = process_pool_get_stats,
                                                          .stop = process_pool_stop};
 
-int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
-                  struct err *e)
+int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out, struct err *e)
 {
     size_t count = (size_t)config->size;
     struct process_pool *pp = calloc(1, sizeof *pp + count * sizeof pp->workers[0]);
     if (pp == NULL)
         return err_nomem(e);
     pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, config->size,
-              config->size_source, queue_limit);
+              config->size_source);
     pp->command = config->command;
     pp->max_tasks = config->max_tasks;
     pp->start_timeout_ms =
@@ -415,7 +414,7 @@ int processes_new(struct runtime *runtime, const struct process_config *config, 
     pp->user = config->user;
     pp->count = pp->open_workers = count;
     list_init(&pp->idle);
-    *out = &pp->pool;
+    *out = &pp->pool.executor;
     for (size_t i = 0; i < count; i++) {
         struct worker *w = &pp->workers[i];
         w->pp = pp;

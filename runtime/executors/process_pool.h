@@ -22,7 +22,7 @@
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
 /* Starts the pool. ERR_OUT_OF_MEMORY; a worker that can't be spawned is tried again later, as one that died. */
-int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
-                  struct err *e);
+int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
+                     struct err *e);
 
 #endif

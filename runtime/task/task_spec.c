@@ -66,7 +66,7 @@ static bool task_spec_check(const void *data, struct check_error *check_error)
 {
     const struct task_spec *spec = data;
     const struct function *function = spec->function;
-    enum executor executor = task_spec_executor(spec);
+    enum executor_kind executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
         return check_error_set(check_error, "/executor", "can't be %s, where %s does not run", executor_names[executor],
                                function->name);
@@ -93,9 +93,9 @@ const struct task_options task_options_none = {
     .parallel = INTEGER_ABSENT,
 };
 
-enum executor task_spec_executor(const struct task_spec *spec)
+enum executor_kind task_spec_executor(const struct task_spec *spec)
 {
     if (spec->options.executor == ENUM_ABSENT)
         return spec->function->executor;
-    return (enum executor)spec->options.executor;
+    return (enum executor_kind)spec->options.executor;
 }

@@ -15,7 +15,7 @@ struct task_options {
     uint64_t
         timeout_ns; /* counts from the start; SECONDS absent: the default for a task of its own, none for a child */
     uint64_t deadline_ns; /* counts from receipt, queueing included; absent: likewise */
-    int executor;         /* enum executor; absent: the function's own */
+    int executor;         /* enum executor_kind; absent: the function's own */
     int64_t pool;         /* which of limits->pools; absent: the first */
     int64_t parallel;     /* over how many slots to spread a divisible function; absent: one, undivided */
 };
@@ -32,6 +32,6 @@ struct task_spec {
  * where a spec is put together from elsewhere, that is left to be called. */
 extern const struct type task_spec_type;
 
-enum executor task_spec_executor(const struct task_spec *spec); /* where it is to run */
+enum executor_kind task_spec_executor(const struct task_spec *spec); /* where it is to run */
 
 #endif

@@ -43,12 +43,12 @@ static struct fixture *start_thread_pool(int64_t threads)
 static void stop_thread_pools(struct fixture *f, struct gate *gate)
 {
     for (size_t i = 0; i < f->runtime->limits.pools.count; i++) {
-        const struct pool *pool = f->runtime->threads[i];
+        const struct pool *pool = pool_at(f, EXECUTOR_THREADS, i);
         assert_int_equal(pool->busy, 0);
         assert_int_equal(pool->queued, 0);
-        assert_int_equal(pool->admitted, 0);
-        assert_int_equal(pool->abandoned, 0);
-        assert_int_equal(pool->free, pool->size);
+        assert_int_equal(pool->executor.admitted, 0);
+        assert_int_equal(pool->executor.abandoned, 0);
+        assert_int_equal(pool->free, pool->executor.size);
     }
     assert_true(fixture_free(f));
     if (gate != NULL)
@@ -159,8 +159,8 @@ static void pool_starts_configured_threads(void **state)
     for (size_t i = 0; i < TASKS; i++)
         submit_thread_action(f, &w[i], gate, i < 4 ? ACTION_WAIT_GATE : ACTION_ECHO, (int64_t)i);
     gate_await_active(gate, 4);
-    assert_int_equal(f->runtime->threads[0]->busy, 4);
-    assert_int_equal(f->runtime->threads[0]->queued, TASKS - 4);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->busy, 4);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->queued, TASKS - 4);
     gate_open(gate);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
@@ -171,7 +171,7 @@ static void pool_starts_configured_threads(void **state)
     assert_int_equal(gate->max_active, 4);
     assert_int_equal(gate->tid_count, 4);
     assert_int_equal(gate->runs, TASKS);
-    assert_int_equal(f->runtime->threads[0]->tasks_done, TASKS);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->tasks_done, TASKS);
     assert_int_equal(process_thread_count(), before + 4);
     stop_thread_pools(f, gate);
     while (process_thread_count() > before) /* joined, but perhaps still in the list for a moment */
@@ -288,9 +288,9 @@ static void canceled_running_task_is_abandoned(void **state)
     task_release(w.task); /* its thread still reads the input */
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_int_equal(runtime_abandoned(f->runtime), 1);
-    const struct pool *pool = f->runtime->threads[0];
+    const struct pool *pool = pool_at(f, EXECUTOR_THREADS, 0);
     assert_int_equal(pool->busy, 1);
-    assert_int_equal(pool->admitted, 1);
+    assert_int_equal(pool->executor.admitted, 1);
     assert_int_equal(task_info_of(next.task).state, TASK_QUEUED); /* the slot is not free */
     uv_run(&f->loop, UV_RUN_NOWAIT);
     assert_int_equal(task_info_of(next.task).state, TASK_QUEUED);
