@@ -66,6 +66,7 @@ struct job {
     void *output;               /* in the task's arena */
     struct arena *output_arena; /* owned; what the output points to; NULL: nothing */
     struct err e;               /* rc 0: it succeeded */
+    bool returned;              /* run() has returned; of a thread pool, guarded by its mutex */
     atomic_int tid;             /* readable at any time; 0: not known yet */
     int pid;                    /* likewise, but set on the loop thread */
     struct usage usage;

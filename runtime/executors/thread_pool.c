@@ -81,6 +81,7 @@ static void thread_main(void *arg)
         uv_mutex_unlock(&tp->mutex);
         run_job(job);
         uv_mutex_lock(&tp->mutex);
+        job->returned = true;
         bool was_empty = list_empty(&tp->completed);
         list_append(&tp->completed, &job->link);
         if (was_empty)
@@ -109,7 +110,12 @@ static int thread_pool_start(struct pool *pool, struct job *job)
 
 static void thread_pool_cancel(struct pool *pool, struct job *job)
 {
-    (void)pool; /* no thread can be stopped from outside; one that looks may stop by itself */
+    struct thread_pool *tp = thread_pool_of(pool);
+    uv_mutex_lock(&tp->mutex);
+    bool returned = job->returned;
+    uv_mutex_unlock(&tp->mutex);
+    if (returned) /* thread_pool_on_wake() ends its task */
+        return;
     atomic_store_explicit(&job->canceled, true, memory_order_relaxed);
     pool_job_abandon(job);
 }
