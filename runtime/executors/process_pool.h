@@ -1,8 +1,13 @@
 /* process_pool - a pool's backend: worker processes of our own executable, warm from the start, one task each at a time.
  *
- *     down --spawn--> starting --it says that it is up--> idle <--> busy
- *      ^                 | or takes too long               |         |      killed, died, or recycled; its job ends with it
- *      +-------------- leaving <---------------------------+---------+
+ *     down --spawn--> starting --ready--> idle <------> busy
+ *      ^                 |                 |  \          /  |
+ *      |      start_failed or             |   \        /   |
+ *      |      start_timed_out             +--> lost <-----+   its process failed
+ *      |                 |                |     |         |
+ *      |                 +-> terminated <-+-----|---------+   killed: task canceled, recycled, pool stops
+ *      |                 |        |             |
+ *      +-----------------+--------+-------------+--- the process has exited and its handles are closed
  *
  * A worker that dies costs its own task and nothing else, and is replaced; one that dies again and again before it ever did
  * anything is replaced more and more slowly. One that has not said that it is up is given no task, and is killed when it
