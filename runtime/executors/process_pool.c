@@ -1,10 +1,10 @@
 #include "runtime/executors/process_pool.h"
 
+#include "runtime/executors/worker_failure.h"
 #include "runtime/executors/worker_process.h"
 #include "runtime/lib/check.h"
 #include "runtime/types/type_serialize.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,30 +124,6 @@ static void mark_idle(struct worker *w)
     process_pool_drain(w);
 }
 
-/* Its last words are the function's, and may say what nobody else knows. */
-static void set_exit_error(struct job *job, const struct worker *w)
-{
-    const struct worker_process *proc = &w->proc;
-    const char *message = proc->stderr_tail_len > 0 ? "; the last it said: " : "";
-    int stderr_tail_len = (int)proc->stderr_tail_len;
-    if (job->killed)
-        return;
-    if (proc->fault == ERR_OUT_OF_MEMORY) {
-        err_nomem(&job->e);
-    } else if (proc->fault != 0 && proc->exit_signal == SIGKILL) {
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid,
-                message, stderr_tail_len, proc->stderr_tail);
-    } else if (proc->exit_signal != 0) {
-        job->exit_signal = proc->exit_signal;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
-                proc->exit_signal, strsignal(proc->exit_signal), message, stderr_tail_len, proc->stderr_tail);
-    } else {
-        job->exit_code = proc->exit_code;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with %d in the middle of the task%s%.*s",
-                job->pid, proc->exit_code, message, stderr_tail_len, proc->stderr_tail);
-    }
-}
-
 /* How long its place stays empty. */
 static uint64_t backoff_ms(const struct worker *w)
 {
@@ -158,50 +134,19 @@ static uint64_t backoff_ms(const struct worker *w)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-const char *const worker_fault_names[WORKER_FAULT_COUNT + 1] = {
-    [WORKER_EXITED] = "exited",
-    [WORKER_SPAWN_FAILED] = "spawn_failed",
-    [WORKER_START_TIMEOUT] = "start_timeout",
-    [WORKER_PROTOCOL_ERROR] = "protocol_error",
-    [WORKER_OUT_OF_MEMORY] = "out_of_memory",
-};
-
-static enum worker_fault classify_fault(const struct worker *w)
-{
-    const struct worker_process *proc = &w->proc;
-    if (proc->spawn_error != 0)
-        return WORKER_SPAWN_FAILED;
-    if (proc->exit_signal != SIGKILL) /* it was faster than we */
-        return WORKER_EXITED;
-    if (proc->fault != 0)
-        return proc->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;
-    return w->state == START_TIMED_OUT ? WORKER_START_TIMEOUT : WORKER_EXITED;
-}
-
-/* Tells of one that is lost, unless that was our doing. */
+/* Reports an unexpected exit. */
 static void notify_worker_event(const struct worker *w)
 {
-    char spawn_message[128];
-    const struct worker_process *proc = &w->proc;
     const struct process_pool *pp = w->pp;
     if (pp->on_worker_event == NULL || pp->stopping || w->state == TERMINATED)
         return;
     struct worker_event event = {
         .was_ready = w->state == LOST,
-        .fault = classify_fault(w),
-        .pid = proc->spawn_error == 0 ? proc->handle.pid : 0,
-        .exit_code = -1,
         .function = w->job == NULL ? NULL : w->job->function->name,
         .retry_ns = backoff_ms(w) * NS_PER_MS,
     };
-    if (proc->stderr_tail_len > 0)
-        event.stderr_tail = (struct str){proc->stderr_tail, proc->stderr_tail_len};
-    if (event.fault == WORKER_SPAWN_FAILED)
-        event.spawn_message = uv_strerror_r(proc->spawn_error, spawn_message, sizeof spawn_message);
-    else if (event.fault == WORKER_EXITED && proc->exit_signal == 0)
-        event.exit_code = proc->exit_code;
-    else if (event.fault == WORKER_EXITED)
-        event.exit_signal = proc->exit_signal;
+    char buffer[WORKER_MESSAGE_SIZE];
+    worker_failure_fill_event(&event, &w->proc, w->state == START_TIMED_OUT, buffer);
     pp->on_worker_event(pp->user, &event);
 }
 
@@ -309,8 +254,8 @@ static void on_process_closed(struct worker_process *proc)
     w->crash_streak = crashed_early ? w->crash_streak + 1 : 0;
     notify_worker_event(w);
     w->job = NULL;
-    if (job != NULL)
-        set_exit_error(job, w);
+    if (job != NULL && !job->killed)
+        worker_failure_set_error(job, &w->proc);
     worker_respawn(w);
     if (job != NULL)
         pool_job_ended(job);
