@@ -47,6 +47,21 @@ void task_options_inherit(struct task_options *options, const struct task_option
             memcpy((char *)options + f->offset, (const char *)parent + f->offset, type_size(f->type));
 }
 
+/* False, with *check_error filled: the option does not suit the spec. */
+static bool option_misfit(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
+                          unsigned flags)
+{
+    if ((flags & OPTION_NEEDS_THREADS) != 0)
+        return check_error_set(check_error, pointer, "goes with the executor threads, and this runs on %s",
+                               executor_names[task_spec_executor(spec)]);
+    return check_error_set(check_error, pointer, "goes with divisible functions, and %s is none", spec->function->name);
+}
+
+/* Unrolled, so that options without flags cost nothing: this runs for each child of a gather. */
+#define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
+    if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
+        return option_misfit(check_error, spec, "/" name, (type)->option_flags & unmet);
+
 static bool task_spec_check(const void *data, struct check_error *check_error)
 {
     const struct task_spec *spec = data;
@@ -55,18 +70,9 @@ static bool task_spec_check(const void *data, struct check_error *check_error)
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
         return check_error_set(check_error, "/executor", "can't be %s, where %s does not run", executor_names[executor],
                                function->name);
-    for (const struct field *f = task_options_fields; f->name != NULL; f++) {
-        bool wrong_executor = (f->type->option_flags & OPTION_NEEDS_THREADS) != 0 && executor != EXECUTOR_THREADS;
-        bool undivided = (f->type->option_flags & OPTION_NEEDS_SPLIT) != 0 && function->split == NULL;
-        if ((!wrong_executor && !undivided) || type_is_absent(f->type, (const char *)&spec->options + f->offset))
-            continue;
-        char pointer[sizeof check_error->pointer];
-        snprintf(pointer, sizeof pointer, "/%s", f->name);
-        if (wrong_executor)
-            return check_error_set(check_error, pointer, "goes with the executor threads, and this runs on %s",
-                                   executor_names[executor]);
-        return check_error_set(check_error, pointer, "goes with divisible functions, and %s is none", function->name);
-    }
+    unsigned unmet =
+        (executor == EXECUTOR_THREADS ? 0 : OPTION_NEEDS_THREADS) | (function->split != NULL ? 0 : OPTION_NEEDS_SPLIT);
+    TASK_OPTIONS(CHECK_OPTION)
     return true;
 }
 
