@@ -2,6 +2,7 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/lib/io.h"
 #include "runtime/task/function.h"
 
 #include <errno.h>
@@ -57,10 +58,7 @@ struct copy_state {
 /* Copies a piece. *n is how many bytes, 0 at the end of the file. */
 static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
 {
-    ssize_t bytes_read;
-    do
-        bytes_read = pread(c->from, c->buffer, BUFFER_SIZE, c->copied);
-    while (bytes_read < 0 && errno == EINTR);
+    ssize_t bytes_read = io_pread_full(c->from, c->buffer, BUFFER_SIZE, c->copied);
     if (bytes_read < 0)
         return file_root_set_errno(e, errno, c->input->from);
     *n = (size_t)bytes_read;
