@@ -299,6 +299,27 @@ int file_root_find_entry(const struct file_root *file_root, struct str path, str
     return 0;
 }
 
+int file_root_find_new(const struct file_root *file_root, struct str path, struct file_root_entry *out, struct err *e)
+{
+    struct file_root_entry entry = {.directory = -1};
+    struct stat stat;
+    int rc = file_root_find_entry(file_root, path, &entry, e);
+    if (rc != 0)
+        return rc;
+    bool exists = fstatat(entry.directory, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+    if (exists)
+        rc = file_root_set_errno(e, entry.trailing_slash ? EISDIR : EEXIST, path);
+    else if (errno != ENOENT)
+        rc = file_root_set_errno(e, errno, path);
+    else if (entry.trailing_slash)
+        rc = file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
+    if (rc != 0)
+        close(entry.directory);
+    else
+        *out = entry;
+    return rc;
+}
+
 /* Puts what the entry, a symlink found under this path, leads to in place of the path's last component. 0 or an errno. */
 static int follow_link(const struct file_root_entry *entry, char path[FILE_PATH_MAX + 1])
 {
@@ -324,6 +345,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
     if (rc != 0)
         return rc;
     memcpy(at, path.data, path.len + 1);
+    bool trailing_slash = false; /* following a symlink drops the slash, not its meaning */
     for (int links = 0; links <= MAX_SYMLINKS; links++) {
         struct file_root_entry entry = {.directory = -1};
         struct stat stat;
@@ -331,6 +353,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
         if (rc != 0)
             return rc;
         int error = 0;
+        trailing_slash |= entry.trailing_slash;
         bool exists = fstatat(entry.directory, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
         if (exists && S_ISLNK(stat.st_mode)) {
             error = follow_link(&entry, at);
@@ -341,10 +364,12 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
         }
         if (!exists && errno != ENOENT)
             error = errno;
-        else if (!exists && entry.trailing_slash)
+        else if (!exists && trailing_slash)
             rc = file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
-        else if (entry.trailing_slash || (exists && S_ISDIR(stat.st_mode)))
+        else if (exists && S_ISDIR(stat.st_mode))
             error = EISDIR;
+        else if (trailing_slash)
+            error = ENOTDIR;
         else if (exists && !S_ISREG(stat.st_mode))
             error = ENXIO;
         if (error != 0)

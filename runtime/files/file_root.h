@@ -56,6 +56,9 @@ struct file_root_entry {
 int file_root_find_entry(const struct file_root *file_root, struct str path, struct file_root_entry *out,
                          struct err *e);
 
+/* The same for a file that is to be created. ERR_FILE_EXISTS when the name exists, also as a dangling symlink. */
+int file_root_find_new(const struct file_root *file_root, struct str path, struct file_root_entry *out, struct err *e);
+
 /* The same, but where the name is a symlink, the entry that it (and so on) leads to: where a file is to be replaced. The
  * entry need not exist. */
 int file_root_find_target(const struct file_root *file_root, struct str path, struct file_root_entry *out,

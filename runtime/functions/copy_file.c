@@ -110,10 +110,6 @@ static int copy_to(const struct copy_file_input *input, int from, const struct f
     struct copy_state copy_state = {.input = input, .from = from};
     struct temp_file temp;
     struct stat stat;
-    if (!input->replace && entry->trailing_slash)
-        return file_root_set_errno(run->e, EISDIR, input->to);
-    if (!input->replace && faccessat(entry->directory, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return file_root_set_errno(run->e, EEXIST, input->to);
     if (fstat(from, &stat) != 0)
         return file_root_set_errno(run->e, errno, input->from);
     int rc = temp_file_create(run->file_root, stat.st_mode & 0777, &temp, run->e);
@@ -140,7 +136,7 @@ static int copy_file_run(const void *in, void *out, struct run_context *run)
     if (rc != 0)
         return rc;
     rc = input->replace ? file_root_find_target(run->file_root, input->to, &entry, run->e)
-                        : file_root_find_entry(run->file_root, input->to, &entry, run->e);
+                        : file_root_find_new(run->file_root, input->to, &entry, run->e);
     if (rc == 0) {
         rc = copy_to(input, from, &entry, out, run);
         close(entry.directory);

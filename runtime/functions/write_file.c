@@ -84,15 +84,13 @@ enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file mea
 static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
     struct file_root_entry entry;
-    int rc = input->mode == MODE_X ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+    int rc = input->mode == MODE_X ? file_root_find_new(run->file_root, input->path, &entry, run->e)
                                    : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    int fd = entry.trailing_slash ? -1
-                                  : openat(entry.directory, entry.name,
-                                           flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    int fd = openat(entry.directory, entry.name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (fd < 0) {
-        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : errno, input->path);
+        rc = file_root_set_errno(run->e, errno, input->path);
         close(entry.directory);
         return rc;
     }
@@ -154,14 +152,11 @@ static int write_atomic(const struct write_file_input *input, struct str bytes, 
     struct file_root_entry entry;
     struct temp_file temp;
     bool exclusive = input->mode == MODE_X;
-    int rc = exclusive ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+    int rc = exclusive ? file_root_find_new(run->file_root, input->path, &entry, run->e)
                        : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    if (exclusive && (entry.trailing_slash || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
-        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : EEXIST, input->path);
-    if (rc == 0)
-        rc = temp_file_create(run->file_root, 0666, &temp, run->e);
+    rc = temp_file_create(run->file_root, 0666, &temp, run->e);
     if (rc != 0)
         goto err_after_entry;
     rc = file_write_at(temp.fd, 0, bytes, input->path, run->e);

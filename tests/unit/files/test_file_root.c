@@ -283,6 +283,33 @@ static void find_target_follows_symlinks(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_target, "long", longest), 0);
 }
 
+/* A trailing slash asks for a directory, on a symlink too, as in open(2). */
+static void find_target_rejects_trailing_slash(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_mkdir(t, "dir") && tree_write_file(t, "file", "x"));
+    assert_true(tree_symlink(t, "file", "link") && tree_symlink(t, "link", "second") &&
+                tree_symlink(t, "dir", "to_dir"));
+    assert_true(tree_symlink(t, "file/", "slashed") && tree_symlink(t, "missing", "dangling"));
+    static const struct {
+        const char *path, *message;
+    } rows[] = {
+        {"file/", "file/: what should be a directory is none"},
+        {"file//", "file//: what should be a directory is none"},
+        {"link/", "link/: what should be a directory is none"},
+        {"second/", "second/: what should be a directory is none"},
+        {"slashed", "slashed: what should be a directory is none"},
+        {"dir/", "dir/: this is a directory"},
+        {"to_dir/", "to_dir/: this is a directory"},
+        {"dangling/", "dangling/: the path of a file can't end in a slash"},
+        {"missing/", "missing/: the path of a file can't end in a slash"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(find_entry_rc(t, file_root_find_target, rows[i].path, NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        expect_message(t, rows[i].message);
+    }
+}
+
 static void invalid_paths_are_rejected(void **state)
 {
     struct tree *t = *state;
@@ -953,6 +980,7 @@ int main(void)
         TREE_MOUNT_TEST(paths_outside_root_are_forbidden),
         TREE_TEST(entries_outside_root_are_forbidden),
         TREE_TEST(find_target_follows_symlinks),
+        TREE_TEST(find_target_rejects_trailing_slash),
         TREE_TEST(invalid_paths_are_rejected),
         cmocka_unit_test(long_path_in_message_is_valid_utf8),
         cmocka_unit_test(errno_maps_to_error_code),
