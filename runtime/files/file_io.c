@@ -62,7 +62,7 @@ static int file_size(const struct file_range *range, int64_t *size, struct err *
 {
     struct stat stat;
     if (fstat(range->fd, &stat) != 0)
-        return file_root_set_errno(e, errno, range->path);
+        return file_error_set_errno(e, errno, range->path);
     *size = stat.st_size;
     return 0;
 }
@@ -88,7 +88,7 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     if (bytes == NULL)
         return err_nomem(run->e);
     if (n < 0)
-        return file_root_set_errno(run->e, errno, range->path);
+        return file_error_set_errno(run->e, errno, range->path);
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (whole_chars)
         text.len = utf8_prefix_len(text, (size_t)range->max_bytes);
@@ -110,8 +110,8 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 {
     if (encoding == ENCODING_UTF8) {
         if (!str_is_utf8(bytes))
-            return file_root_set_error(e, ERR_INVALID_UTF8, path,
-                                       "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
+            return file_error_set(e, ERR_INVALID_UTF8, path,
+                                  "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
         *out = bytes;
         return 0;
     }
@@ -187,7 +187,7 @@ int file_read_line(const struct file_range *range, struct run_context *run, stru
         return rc;
     line.max_bytes = line_length(range->fd, range->offset, range->max_bytes, &found_newline);
     if (line.max_bytes < 0)
-        return file_root_set_errno(run->e, errno, range->path);
+        return file_error_set_errno(run->e, errno, range->path);
     return read_chunk(&line, size, range->encoding == ENCODING_UTF8 && !found_newline, run, out);
 }
 
@@ -259,7 +259,7 @@ int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str 
 {
     struct stat before;
     int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, len, reserved) : errno;
-    return error == 0 ? 0 : file_root_set_errno(e, error, path);
+    return error == 0 ? 0 : file_error_set_errno(e, error, path);
 }
 
 int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, struct err *e)
@@ -269,13 +269,13 @@ int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, str
     size_t written;
     int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, bytes.len, &reserved) : errno;
     if (error != 0)
-        return file_root_set_errno(e, error, path);
+        return file_error_set_errno(e, error, path);
     error = io_pwrite_full(fd, bytes.data, bytes.len, offset, &written);
     if (error == 0)
         return 0;
     int64_t end = offset + (int64_t)written;
     rollback_write(fd, &before, before.st_size, written > 0 && end > before.st_size ? end : before.st_size);
-    return file_root_set_errno(e, error, path);
+    return file_error_set_errno(e, error, path);
 }
 
 int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e)
@@ -285,16 +285,16 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
     size_t written;
     int error = fstat(fd, &stat) == 0 ? reserve_space(fd, &stat, stat.st_size, bytes.len, &reserved) : errno;
     if (error != 0)
-        return file_root_set_errno(e, error, path);
+        return file_error_set_errno(e, error, path);
     error = io_write_full(fd, bytes.data, bytes.len, &written);
     if (error != 0) {
         /* Another writer may have been first; the descriptor's position is where our own bytes end. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
         rollback_write(fd, &stat, end - (int64_t)written, end);
-        return file_root_set_errno(e, error, path);
+        return file_error_set_errno(e, error, path);
     }
     if (fstat(fd, &stat) != 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     *size = stat.st_size;
     return 0;
 }

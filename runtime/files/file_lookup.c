@@ -27,7 +27,7 @@ static int work_lookup(struct file_work *req, struct run_context *run)
     if (rc != 0)
         return rc;
     if (fstat(fd, &st) != 0)
-        rc = file_root_set_errno(run->e, errno, lookup->path);
+        rc = file_error_set_errno(run->e, errno, lookup->path);
     else
         lookup->version = file_version_of(&st);
     close(fd);

@@ -3,6 +3,7 @@
 #include "runtime/files/file_root.h"
 #include "runtime/files/file_work.h"
 #include "runtime/files/stream.h"
+#include "runtime/files/temp_file.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
@@ -50,16 +51,16 @@ static struct write_stream *write_stream_of(struct file_work *req)
 static int work_create(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    struct file_root_entry entry; /* a place that can't be is told at once, not after a gigabyte */
+    struct file_entry entry; /* a place that can't be is told at once, not after a gigabyte */
     bool created;
     int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
     rc = temp_file_check_condition(&entry, stream->condition, stream->path, &created, run->e);
-    close(entry.directory);
+    close(entry.dir_fd);
     if (rc != 0)
         return rc;
-    return temp_file_create(run->file_root, TEMP_FILE_MODE, &stream->temp_file, run->e);
+    return temp_file_create(file_root_temp_dir(run->file_root), TEMP_FILE_MODE, &stream->temp_file, run->e);
 }
 
 static int work_write(struct file_work *req, struct run_context *run)
@@ -69,7 +70,7 @@ static int work_write(struct file_work *req, struct run_context *run)
     for (size_t done = 0; done < block->len;) {
         ssize_t n = write(stream->temp_file.fd, block->bytes + done, block->len - done);
         if (n < 0 && errno != EINTR)
-            return file_root_set_errno(run->e, errno, stream->path);
+            return file_error_set_errno(run->e, errno, stream->path);
         done += n < 0 ? 0 : (size_t)n;
     }
     return 0;
@@ -78,20 +79,20 @@ static int work_write(struct file_work *req, struct run_context *run)
 static int work_commit(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    struct file_root_entry entry;
+    struct file_entry entry;
     int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    rc = temp_file_commit_if(run->file_root, &stream->temp_file, &entry, stream->condition, stream->path,
-                             &stream->result, run->e);
-    close(entry.directory);
+    rc = temp_file_commit_if(file_root_temp_dir(run->file_root), &stream->temp_file, &entry, stream->condition,
+                             stream->path, &stream->result, run->e);
+    close(entry.dir_fd);
     return rc;
 }
 
 static int work_discard(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    temp_file_discard(run->file_root, &stream->temp_file);
+    temp_file_discard(file_root_temp_dir(run->file_root), &stream->temp_file);
     stream->temp_file.fd = -1;
     return 0;
 }
@@ -120,7 +121,7 @@ static void write_stream_destroy(struct write_stream *stream)
     if (stream->temp_file.fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0)
         return;
     if (stream->temp_file.fd >= 0)
-        temp_file_discard(stream->runtime->file_root,
+        temp_file_discard(file_root_temp_dir(stream->runtime->file_root),
                           &stream->temp_file); /* no thread to be had; an unlink waits for little */
     write_stream_release(stream);
 }

@@ -2,6 +2,7 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/files/temp_file.h"
 #include "runtime/task/function.h"
 
 #include <dirent.h>
@@ -164,7 +165,7 @@ static int collect_names(DIR *dir, const struct list_directory_input *input, str
         else if (!names_add(names, name))
             return err_nomem(run->e);
     }
-    return errno == 0 ? 0 : file_root_set_errno(run->e, errno, input->path);
+    return errno == 0 ? 0 : file_error_set_errno(run->e, errno, input->path);
 }
 
 static int stat_entries(int directory, const struct names *names, struct list_directory_output *output, struct str path,
@@ -181,7 +182,7 @@ static int stat_entries(int directory, const struct names *names, struct list_di
         if (fstatat(directory, name.data, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno == ENOENT) /* it is gone since */
                 continue;
-            return file_root_set_errno(run->e, errno, path);
+            return file_error_set_errno(run->e, errno, path);
         }
         if (!arena_str(run->arena, name.data, name.len, &entry->name))
             return err_nomem(run->e);
@@ -213,7 +214,7 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
         return rc;
     DIR *dir = fdopendir(fd);
     if (dir == NULL) {
-        rc = file_root_set_errno(run->e, errno, input->path);
+        rc = file_error_set_errno(run->e, errno, input->path);
         close(fd);
         return rc;
     }

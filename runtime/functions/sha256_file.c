@@ -58,7 +58,7 @@ static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the digest any more");
         ssize_t n = io_pread_full(fd, buffer, BUFFER_SIZE, *size);
         if (n < 0)
-            return file_root_set_errno(run->e, errno, path);
+            return file_error_set_errno(run->e, errno, path);
         if (n == 0)
             return 0;
         sha256_update(context, (size_t)n, buffer);

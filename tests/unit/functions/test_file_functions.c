@@ -1,5 +1,6 @@
 /* The file functions, called as a pool's thread calls them: what they do, what they leave alone, and that nothing gets out. */
 #include "runtime/files/file_io.h"
+#include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
 
