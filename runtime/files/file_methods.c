@@ -8,12 +8,11 @@
 const struct type file_mode_type = {.kind = TYPE_ENUM, .names = file_mode_names};
 static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
 
-#define ARG_OFFSET(member) offsetof(struct file_call, member)
 #define RESULT_OFFSET(member) offsetof(struct file_result, member)
 #define ARG_DATA_FIELD \
     { \
-        "data", &file_data_type, ARG_OFFSET(data), FIELD_REQUIRED, NULL, "What to write, in the file's encoding", \
-            "aio file" \
+        "data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_REQUIRED, NULL, \
+            "What to write, in the file's encoding", "aio file" \
     }
 #define OFFSET_DOC "Where, in bytes from the beginning"
 #define RESULT_DATA_FIELD \
@@ -49,32 +48,33 @@ TYPE(no_args, file_call, NULL);
 static const struct type no_result_type = {
     .kind = TYPE_RECORD, .fields = no_args_fields, .size = sizeof(struct file_result)};
 
-static const struct field read_fields[] = {{"length", &file_read_length_type, ARG_OFFSET(length), FIELD_OPTIONAL, NULL,
-                                            "Bytes at most, but no less than a character; absent: to the end", "8"},
+static const struct field read_fields[] = {{"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL,
+                                            NULL, "Bytes at most, but no less than a character; absent: to the end",
+                                            "8"},
                                            {0}};
 TYPE(read, file_call, "FileReadInput");
 static const struct field write_fields[] = {ARG_DATA_FIELD, {0}};
 TYPE(write, file_call, "FileWriteInput");
-static const struct field writelines_fields[] = {
-    {"lines", &file_lines_type, ARG_OFFSET(lines), FIELD_REQUIRED, NULL, "What to write; no newlines are added", NULL},
-    {0}};
+static const struct field writelines_fields[] = {{"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_REQUIRED,
+                                                  NULL, "What to write; no newlines are added", NULL},
+                                                 {0}};
 TYPE(writelines, file_call, "FileWritelinesInput");
 static const struct field pread_fields[] = {
-    {"offset", &file_bytes_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
-    {"length", &file_read_length_type, ARG_OFFSET(length), FIELD_REQUIRED, NULL,
+    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
+    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_REQUIRED, NULL,
      "Bytes at most, but no less than a character", "8"},
     {0}};
 TYPE(pread, file_call, "FilePreadInput");
 static const struct field pwrite_fields[] = {
-    {"offset", &file_bytes_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"}, ARG_DATA_FIELD, {0}};
+    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"}, ARG_DATA_FIELD, {0}};
 TYPE(pwrite, file_call, "FilePwriteInput");
 static const struct field seek_fields[] = {
-    {"offset", &file_seek_offset_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, "How far from `whence`, in bytes",
-     "0"},
-    {"whence", &file_whence_type, ARG_OFFSET(whence), FIELD_DEFAULTED, "start", "From where", NULL},
+    {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL,
+     "How far from `whence`, in bytes", "0"},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "From where", NULL},
     {0}};
 TYPE(seek, file_call, "FileSeekInput");
-static const struct field truncate_fields[] = {{"size", &file_bytes_type, ARG_OFFSET(size), FIELD_OPTIONAL, NULL,
+static const struct field truncate_fields[] = {{"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL,
                                                 "The new size in bytes; absent: the position", "0"},
                                                {0}};
 TYPE(truncate, file_call, "FileTruncateInput");
