@@ -2,8 +2,8 @@
 
 #include "runtime/executors/process_pool.h"
 #include "runtime/executors/thread_pool.h"
+#include "runtime/files/file_methods.h"
 #include "runtime/files/file_root.h"
-#include "runtime/files/open_files.h"
 #include "runtime/lib/check.h"
 
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static int start_files(struct runtime *runtime, const struct runtime_config *con
     struct executor *executor;
     int rc = file_root_new(config->files_root, &runtime->file_root, e);
     if (rc == 0)
-        rc = open_files_new(runtime, &runtime->open_files, e);
+        rc = open_files_new(runtime, file_submit_close, &runtime->open_files, e);
     if (rc == 0)
         rc = thread_pool_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
                              &executor, e);
