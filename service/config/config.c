@@ -67,6 +67,8 @@ struct config_loader {
     char *const *env;
     FILE *err;
     const char *file_path;        /* NULL for none */
+    const struct array *threads;  /* the option that is validated after loading (set_default_sizes()) */
+    struct str threads_source;    /* the flag or variable that set it; absent: the file did, or none */
     bool requested[ACTION_COUNT]; /* the actions that are among the flags */
 };
 
@@ -95,10 +97,12 @@ static struct option find_option(const struct config_loader *l, struct str name,
 }
 
 /* `source` is the flag or variable that gave the text. */
-static int set_option(const struct config_loader *l, struct option option, struct str source, struct str given)
+static int set_option(struct config_loader *l, struct option option, struct str source, struct str given)
 {
     struct err e;
     int rc = type_parse(option.field->type, given, l->arena, NULL, option.value, &e);
+    if (option.value == l->threads)
+        l->threads_source = source;
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
@@ -212,7 +216,7 @@ static int append_items(const struct config_loader *l, const struct flag *flag, 
 }
 
 /* Of an option given twice the last counts; but a list grows, from nothing: what the file or the environment had is gone. */
-static int load_flags(const struct config_loader *l)
+static int load_flags(struct config_loader *l)
 {
     struct flag flag;
     for (int i = 1, start = 1; i < l->argc; start = i) {
@@ -266,7 +270,7 @@ static void find_config_file(struct config_loader *l)
             l->file_path = value.data;
 }
 
-static int load_environment(const struct config_loader *l)
+static int load_environment(struct config_loader *l)
 {
     struct str name, value;
     for (char *const *entry = l->env; *entry != NULL; entry++) {
@@ -309,15 +313,17 @@ static int check_dependent_limits(const struct limits *limits, FILE *err)
 }
 
 /* What the machine says where nobody else does. */
-static int set_default_sizes(struct config *config, FILE *err)
+static int set_default_sizes(const struct config_loader *l, struct config *config)
 {
     struct cpus cpus = cpu_count_get("");
     struct err e;
     int rc = pool_options_parse(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
     if (rc == ERR_OUT_OF_MEMORY)
-        return config_out_of_memory(err);
+        return config_out_of_memory(l->err);
+    if (rc != 0 && l->threads_source.data == NULL)
+        return config_error(l->err, "%s: /threads %s; see gatherd --help", l->file_path, e.msg);
     if (rc != 0)
-        return config_error(err, "--threads %s", e.msg);
+        return config_error(l->err, "%.*s %s", (int)l->threads_source.len, l->threads_source.data, e.msg);
     config->processes_source = config->files_source = "configured";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
         config->runtime.files_threads = pool_options_default_threads(cpus);
@@ -340,7 +346,7 @@ static int load_values(struct config_loader *l, struct config *config)
         code = load_flags(l);
     if (code == 0)
         code = check_dependent_limits(&config->limits, l->err);
-    return code == 0 && !l->requested[ACTION_PRINT_CONFIG] ? set_default_sizes(config, l->err) : code;
+    return code == 0 && !l->requested[ACTION_PRINT_CONFIG] ? set_default_sizes(l, config) : code;
 }
 
 /* What was printed must also arrive: a full disk is no answer. */
@@ -355,7 +361,7 @@ static int flush_output(FILE *out, FILE *err)
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done)
 {
-    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err};
+    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err, .threads = &config->runtime.threads};
     *config = (struct config){.arena = NULL};
     config_records(config, l.records);
     *done = true;

@@ -385,6 +385,28 @@ static void invalid_files_are_rejected(void **state)
     expect_rejected(l, "--config /nonexistent", "", "gatherd: /nonexistent: No such file or directory\n");
 }
 
+/* Pools are checked after all sources are read. */
+static void pool_errors_name_their_source(void **state)
+{
+    struct load_result *l = *state;
+    static const char json[] = "{\"threads\": [\"file=0\"]}";
+    static const char detail[] = "must be NAME=N or N for each pool, and N must be at least 1";
+    char flags[128], line[256];
+    snprintf(line, sizeof line, "gatherd: GATHERD_THREADS %s (given: \"env=0\")\n", detail);
+    expect_rejected(l, "", "GATHERD_THREADS=env=0", line);
+
+    write_config_file(l, json, sizeof json - 1);
+    snprintf(flags, sizeof flags, "--config %s", l->path);
+    snprintf(line, sizeof line, "gatherd: %s: /threads %s (given: \"file=0\"); see gatherd --help\n", l->path, detail);
+    expect_rejected(l, flags, "", line);
+    snprintf(line, sizeof line, "gatherd: GATHERD_THREADS %s (given: \"env=0\")\n", detail);
+    expect_rejected(l, flags, "GATHERD_THREADS=env=0", line);
+
+    snprintf(flags, sizeof flags, "--config %s --threads flag=0", l->path);
+    snprintf(line, sizeof line, "gatherd: --threads %s (given: \"flag=0\")\n", detail);
+    expect_rejected(l, flags, "GATHERD_THREADS=env=0", line);
+}
+
 static void default_above_maximum_is_rejected(void **state)
 {
     struct load_result *l = *state;
@@ -582,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(invalid_variables_are_rejected, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(kubernetes_service_links_are_ignored, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(invalid_files_are_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(pool_errors_name_their_source, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(default_above_maximum_is_rejected, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(version_flag_prints_version, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(help_lists_every_option, setup_config, teardown_config),
