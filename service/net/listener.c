@@ -1,5 +1,6 @@
 #include "service/net/listener.h"
 
+#include "runtime/lib/check.h"
 #include "runtime/lib/resolver.h"
 #include "runtime/lib/util.h"
 
@@ -22,7 +23,26 @@ enum {
     MAX_UNSENT = 128 * 1024, /* bytes of an answer the kernel buffers: more would look to us like progress (tcp(7)) */
 };
 
+/*     bound -> accepting <-> backing_off    (out of descriptors or memory: polling stops for ACCEPT_BACKOFF_MS)
+ *       |          |             |
+ *       +----------+-------------+--> closing    (freed when both handles are closed)
+ */
+enum listener_state {
+    LISTENER_BOUND,
+    LISTENER_ACCEPTING,
+    LISTENER_BACKING_OFF,
+    LISTENER_CLOSING,
+    LISTENER_STATE_COUNT
+};
+
+static const unsigned listener_moves[LISTENER_STATE_COUNT] = {
+    [LISTENER_BOUND] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
+    [LISTENER_ACCEPTING] = 1U << LISTENER_BACKING_OFF | 1U << LISTENER_CLOSING,
+    [LISTENER_BACKING_OFF] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
+};
+
 struct listener {
+    enum listener_state state;
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
     int emfile_fd;   /* owned; -1: somebody else was faster, and it is tried again */
@@ -39,10 +59,29 @@ struct listener {
 
 static void listener_on_readable(uv_poll_t *poll, int status, int events);
 
+static void listener_move(struct listener *listener, enum listener_state to)
+{
+    CHECK((listener_moves[listener->state] & 1U << to) != 0);
+    listener->state = to;
+}
+
+static void listener_accept(struct listener *listener)
+{
+    listener_move(listener, LISTENER_ACCEPTING);
+    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+}
+
 static void listener_on_backoff_end(uv_timer_t *backoff_timer)
 {
-    struct listener *listener = container_of(backoff_timer, struct listener, backoff_timer);
-    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+    listener_accept(container_of(backoff_timer, struct listener, backoff_timer));
+}
+
+/* A pending connection that cannot be accepted keeps the descriptor readable. */
+static void listener_back_off(struct listener *listener)
+{
+    listener_move(listener, LISTENER_BACKING_OFF);
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->backoff_timer, listener_on_backoff_end, ACCEPT_BACKOFF_MS, 0);
 }
 
 static void report_accept_failure(struct listener *listener, int error)
@@ -113,9 +152,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
                 setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent, sizeof max_unsent);
             listener->events->accepted(listener->user, listener, fd, &peer, len);
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-            /* The connection stays in the backlog, and would wake us again at once. */
-            uv_poll_stop(poll);
-            uv_timer_start(&listener->backoff_timer, listener_on_backoff_end, ACCEPT_BACKOFF_MS, 0);
+            listener_back_off(listener);
             return;
         } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
             return;
@@ -128,20 +165,24 @@ static int system_error(struct err *e, struct str address, const char *call)
     return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.data, call, strerror(errno));
 }
 
-static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
+static int bind_socket(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
 {
-    if (bind(fd, at, len) != 0)
-        return system_error(e, address, "bind");
+    return bind(fd, at, len) == 0 ? 0 : system_error(e, address, "bind");
+}
+
+static int listen_socket(int fd, struct str address, struct err *e)
+{
     return listen(fd, BACKLOG) == 0 ? 0 : system_error(e, address, "listen");
 }
 
-/* A socket file that nobody listens on is left from a process that was killed. */
+/* Removes the socket file of a process that was killed. Only ECONNREFUSED says that no process listens on it; EAGAIN means
+ * that one does, and has a full backlog. */
 static void remove_stale(const struct sockaddr_un *unix_addr)
 {
     struct stat st;
     if (lstat(unix_addr->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
         return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     if (connect(fd, (const struct sockaddr *)unix_addr, sizeof *unix_addr) != 0 && errno == ECONNREFUSED)
@@ -161,12 +202,12 @@ static int open_unix(struct listener *listener, struct str address, const char *
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
         return system_error(e, address, "socket");
-    int rc = bind_and_listen(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
+    int rc = bind_socket(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
     if (rc != 0)
         return rc;
-    listener->unix_addr = unix_addr;
+    listener->unix_addr = unix_addr; /* the socket file exists now, and is ours to remove */
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
-    return 0;
+    return listen_socket(listener->fd, address, e);
 }
 
 /* Splits "HOST:PORT" or "[IPV6]:PORT". */
@@ -228,7 +269,9 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
         setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &enabled, sizeof enabled);
         if (result->ai_family == AF_INET6)
             setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &enabled, sizeof enabled);
-        rc = bind_and_listen(listener->fd, result->ai_addr, result->ai_addrlen, address, e);
+        rc = bind_socket(listener->fd, result->ai_addr, result->ai_addrlen, address, e);
+        if (rc == 0)
+            rc = listen_socket(listener->fd, address, e);
     }
     freeaddrinfo(result);
     if (rc == 0)
@@ -271,7 +314,7 @@ void listener_start(struct listener *listener, const struct listener_events *eve
 {
     listener->events = events;
     listener->user = user;
-    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+    listener_accept(listener);
 }
 
 bool listener_is_local(const struct listener *listener)
@@ -307,6 +350,7 @@ static void listener_on_backoff_closed(uv_handle_t *handle)
 
 void listener_close(struct listener *listener)
 {
+    listener_move(listener, LISTENER_CLOSING);
     uv_close((uv_handle_t *)&listener->poll, listener_on_poll_closed);
     uv_close((uv_handle_t *)&listener->backoff_timer, listener_on_backoff_closed);
     close(listener->fd);

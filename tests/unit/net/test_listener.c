@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,6 +201,94 @@ static void accepting_resumes_when_fds_are_available(void **state)
     assert_false(is_closed_by_peer(f->clients[1]));
 }
 
+/* -- Unix sockets ---------------------------------------------------------------------------------------------------- */
+
+static int listen_error; /* errno of the next listen(); 0: it succeeds */
+
+/* Replaces the C library's listen() in this executable. */
+int listen(int fd, int backlog)
+{
+    int error = listen_error;
+    listen_error = 0;
+    if (error == 0)
+        return (int)syscall(SYS_listen, fd, backlog);
+    errno = error;
+    return -1;
+}
+
+static struct sockaddr_un unix_address(char address[64])
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    snprintf(addr.sun_path, sizeof addr.sun_path, "/tmp/gatherd-listener-%d", (int)getpid());
+    snprintf(address, 64, "unix:%s", addr.sun_path);
+    unlink(addr.sun_path);
+    return addr;
+}
+
+static int unix_socket(int flags)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void stale_socket_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    int fd = unix_socket(0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    close(fd);
+    assert_int_equal(access(addr.sun_path, F_OK), 0);
+    struct listener *listener;
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, NULL), 0);
+    listener_close(listener);
+    assert_int_equal(access(addr.sun_path, F_OK), -1);
+}
+
+/* connect() to a socket with a full backlog blocks: alarm() ends this test if listener_open() does. */
+static void live_socket_with_full_backlog_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    int server = unix_socket(0), clients[CLIENTS], count = 0;
+    assert_int_equal(bind(server, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(server, 0), 0);
+    bool full = false;
+    while (!full && count < CLIENTS) {
+        clients[count] = unix_socket(SOCK_NONBLOCK);
+        full = connect(clients[count++], (struct sockaddr *)&addr, sizeof addr) != 0;
+    }
+    assert_true(full && errno == EAGAIN);
+
+    struct listener *listener;
+    struct err e;
+    alarm(20);
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, &e), ERR_INTERNAL);
+    alarm(0);
+    assert_non_null(strstr(e.msg, strerror(EADDRINUSE)));
+    assert_int_equal(access(addr.sun_path, F_OK), 0);
+    while (count > 0)
+        close(clients[--count]);
+    close(server);
+    unlink(addr.sun_path);
+}
+
+static void failed_listen_removes_socket(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    struct listener *listener;
+    struct err e;
+    listen_error = ENOBUFS;
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, &e), ERR_INTERNAL);
+    assert_non_null(strstr(e.msg, strerror(ENOBUFS)));
+    assert_int_equal(access(addr.sun_path, F_OK), -1);
+}
+
 #define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup_listener, teardown_listener)
 
 int main(void)
@@ -208,6 +298,9 @@ int main(void)
         LISTENER_TEST(fd_exhaustion_rejects_connections),
         LISTENER_TEST(last_fd_is_used_without_error),
         LISTENER_TEST(accepting_resumes_when_fds_are_available),
+        LISTENER_TEST(stale_socket_is_replaced),
+        LISTENER_TEST(live_socket_with_full_backlog_is_kept),
+        LISTENER_TEST(failed_listen_removes_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
