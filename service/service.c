@@ -218,7 +218,7 @@ static void apply_fd_budget(struct service *service)
 static int print_error(FILE *err, const struct err *e)
 {
     fprintf(err, "gatherd: %s\n", e->msg);
-    return e->rc == ERR_INVALID ? EXIT_USAGE : EXIT_ERROR;
+    return e->rc == ERR_INVALID ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 static int open_listeners(struct service *service, struct err *e)
@@ -368,7 +368,7 @@ int service_run(struct config *config, FILE *out, FILE *err)
     if (service.log == NULL || uv_loop_init(&service.loop) != 0) {
         free(service.log);
         fprintf(err, "gatherd: there is no memory for the service\n");
-        return EXIT_ERROR;
+        return EXIT_FAILURE;
     }
     log_open(service.log, STDERR_FILENO, (enum log_format)config->service.log_format,
              (enum log_level)config->service.log_level);

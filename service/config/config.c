@@ -7,6 +7,7 @@
 #include "service/config/config_help.h"
 #include "service/log/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define VARIABLE_PREFIX "GATHERD_"
@@ -355,7 +356,7 @@ static int flush_output(FILE *out, FILE *err)
     if (fflush(out) == 0 && ferror(out) == 0)
         return 0;
     config_error(err, "the output can't be written");
-    return EXIT_ERROR;
+    return EXIT_FAILURE;
 }
 
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,

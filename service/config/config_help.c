@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -39,7 +40,7 @@ int config_error(FILE *err, const char *format, ...)
 int config_out_of_memory(FILE *err)
 {
     config_error(err, "there is no memory for the configuration");
-    return EXIT_ERROR;
+    return EXIT_FAILURE;
 }
 
 /* The rest of a paragraph, of which `column` columns are already there. */

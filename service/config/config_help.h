@@ -10,11 +10,7 @@
 
 #include <stdio.h>
 
-/* Exit codes of a command that can't start. */
-enum {
-    EXIT_ERROR = 1, /* not the fault of what was given */
-    EXIT_USAGE = 2,
-};
+enum { EXIT_USAGE = 2 }; /* exit code for an invalid configuration; other errors: EXIT_FAILURE */
 
 /* A flag that is not an option: there is no variable and no member of its name. */
 struct config_action {
@@ -27,7 +23,7 @@ struct config_action {
 char config_flag_char(char c);
 char config_variable_char(char c);
 
-/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_ERROR when it is for want of memory. */
+/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_FAILURE when it is for want of memory. */
 int config_error(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int config_out_of_memory(FILE *err);
 
