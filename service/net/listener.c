@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,              /* the kernel takes net.core.somaxconn if that is less */
-    MAX_ACCEPTS_PER_WAKEUP = 64, /* so that a flood of connections leaves time for the others */
+    BACKLOG = 4096,              /* capped by net.core.somaxconn */
+    MAX_ACCEPTS_PER_WAKEUP = 64, /* leaves time for other handles during a flood of connections */
     ACCEPT_BACKOFF_MS = 100,
-    MAX_UNSENT = 128 * 1024, /* bytes of an answer the kernel buffers: more would look to us like progress (tcp(7)) */
+    MAX_UNSENT = 128 * 1024, /* TCP_NOTSENT_LOWAT (tcp(7)): data buffered beyond this would count as progress */
 };
 
 /*     bound -> accepting <-> backing_off    (out of descriptors or memory: polling stops for ACCEPT_BACKOFF_MS)
@@ -45,15 +45,15 @@ struct listener {
     enum listener_state state;
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    int emfile_fd;   /* owned; -1: somebody else was faster, and it is tried again */
+    int emfile_fd;   /* owned; the spare descriptor; -1: not open, retried before each accept4() */
     bool loopback;
     uv_poll_t poll;
-    uv_timer_t backoff_timer;             /* when descriptors or memory have run out */
-    int handles;                          /* of the loop that are not closed yet */
-    uint64_t quiet_until_ms;              /* on the loop's clock: until then, being exhausted is no news */
+    uv_timer_t backoff_timer;
+    int handles;                          /* not closed yet */
+    uint64_t quiet_until_ms;              /* loop time; until then failures are not reported */
     const struct listener_events *events; /* borrowed */
     void *user;
-    struct sockaddr_un unix_addr; /* what to remove at the close; sun_path is empty for TCP */
+    struct sockaddr_un unix_addr; /* its socket file; sun_path is empty for TCP */
     char name[LISTENER_NAME_SIZE];
 };
 
@@ -93,7 +93,7 @@ static void report_accept_failure(struct listener *listener, int error)
         listener->events->accept_failed(listener->user, listener, error);
 }
 
-/* Any descriptor will do, and this one needs no path. */
+/* An eventfd needs no path. */
 static bool reserve_emfile_fd(struct listener *listener)
 {
     if (listener->emfile_fd < 0)
@@ -108,8 +108,8 @@ static int accept_next(const struct listener *listener, struct sockaddr_storage 
     return accept4(listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* There is no descriptor for accept4(), which says so even where no connection waits. Refuses the next one by the spare. 0, or
- * an errno: EAGAIN where none waits. */
+/* accept4() failed with `error`, EMFILE or ENFILE, which it does even with an empty backlog. Rejects the next
+ * connection by means of the spare descriptor. 0 or an errno: EAGAIN for an empty backlog. */
 static int reject_next(struct listener *listener, int error)
 {
     struct sockaddr_storage peer;
@@ -162,7 +162,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
 
 static int system_error(struct err *e, struct str address, const char *call)
 {
-    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.data, call, strerror(errno));
+    return err_set(e, ERR_INTERNAL, "cannot listen on %s: %s: %s", address.data, call, strerror(errno));
 }
 
 static int bind_socket(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
@@ -175,8 +175,8 @@ static int listen_socket(int fd, struct str address, struct err *e)
     return listen(fd, BACKLOG) == 0 ? 0 : system_error(e, address, "listen");
 }
 
-/* Removes the socket file of a process that was killed. Only ECONNREFUSED says that no process listens on it; EAGAIN means
- * that one does, and has a full backlog. */
+/* Removes the socket file of a process that was killed. Only ECONNREFUSED says that no process listens on it;
+ * EAGAIN means that one does, and has a full backlog. */
 static void remove_stale(const struct sockaddr_un *unix_addr)
 {
     struct stat st;
@@ -195,8 +195,8 @@ static int open_unix(struct listener *listener, struct str address, const char *
     struct sockaddr_un unix_addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof unix_addr.sun_path)
-        return err_set(e, ERR_INVALID, "%s: the path of a Unix socket must have 1 to %zu bytes", address.data,
-                       sizeof unix_addr.sun_path - 1);
+        return err_set(e, ERR_INVALID, "invalid address %s: the path of a Unix socket must have 1 to %zu bytes",
+                       address.data, sizeof unix_addr.sun_path - 1);
     memcpy(unix_addr.sun_path, path, len);
     remove_stale(&unix_addr);
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -205,7 +205,7 @@ static int open_unix(struct listener *listener, struct str address, const char *
     int rc = bind_socket(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
     if (rc != 0)
         return rc;
-    listener->unix_addr = unix_addr; /* the socket file exists now, and is ours to remove */
+    listener->unix_addr = unix_addr; /* bind() made the file: from here on it is removed on close */
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
     return listen_socket(listener->fd, address, e);
 }
@@ -255,11 +255,12 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
 {
     char host[256], port[8];
     if (!split_address(address, host, port))
-        return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.data);
+        return err_set(e, ERR_INVALID, "invalid address %s: must be HOST:PORT, [IPV6]:PORT or unix:/PATH",
+                       address.data);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *result;
     int rc = resolver_lookup(host, port, &hints, &result);
     if (rc != 0)
-        return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.data, gai_strerror(rc));
+        return err_set(e, ERR_INVALID, "cannot listen on %s: %s", address.data, gai_strerror(rc));
     int enabled = 1;
     listener->loopback = is_loopback(result->ai_addr);
     listener->fd = socket(result->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -293,7 +294,7 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
     if (rc == 0 && !reserve_emfile_fd(listener))
         rc = system_error(e, address, "eventfd");
     if (rc == 0 && uv_poll_init(loop, &listener->poll, listener->fd) != 0)
-        rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.data);
+        rc = err_set(e, ERR_INTERNAL, "cannot listen on %s: uv_poll_init failed", address.data);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);

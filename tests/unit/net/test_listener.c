@@ -1,4 +1,4 @@
-/* listener - which addresses are loopback, and what becomes of connections when there is no descriptor for them. */
+/* listener - kinds of addresses, connections while descriptors are exhausted, existing Unix socket files. */
 #include "runtime/lib/util.h"
 #include "service/net/listener.h"
 
@@ -21,13 +21,13 @@ enum { CLIENTS = 8 };
 
 struct fixture {
     uv_loop_t loop;
-    uv_timer_t ticker; /* so that the loop never blocks for ever */
+    uv_timer_t ticker; /* keeps uv_run() from blocking */
     struct listener *listener;
     struct rlimit saved_limit;
     int clients[CLIENTS];
-    int accepted, rejected, accept_failed; /* how often each was told */
-    int error;                             /* that was told last */
-    int accepted_fds[CLIENTS];             /* accepted ones */
+    int accepted, rejected, accept_failed; /* calls of each callback */
+    int error;                             /* of the last accept_failed */
+    int accepted_fds[CLIENTS];
 };
 
 static void on_accepted(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
@@ -72,7 +72,7 @@ static int setup_listener(void **state)
     uv_timer_init(&f->loop, &f->ticker);
     uv_timer_start(&f->ticker, on_tick, 5, 5);
     listener_start(f->listener, &events, f);
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* what the loop opens for itself is open now */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* opens the descriptors of the loop itself */
     for (int i = 0; i < CLIENTS; i++)
         f->clients[i] = -1;
     *state = f;
@@ -97,7 +97,7 @@ static int teardown_listener(void **state)
     return rc;
 }
 
-/* The connection is complete, and waits in the kernel. */
+/* The connection is in the backlog afterwards. */
 static void connect_client(struct fixture *f, int i)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -108,7 +108,7 @@ static void connect_client(struct fixture *f, int i)
     assert_int_equal(connect(f->clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
 }
 
-/* From now on there is no descriptor but those in use, and `more`. */
+/* Lowers RLIMIT_NOFILE so that `free_fds` more descriptors can be opened. */
 static void limit_fds(struct fixture *f, int free_fds)
 {
     struct rlimit limit = f->saved_limit;
@@ -130,7 +130,6 @@ static bool run_until_count(struct fixture *f, const int *count, int expected)
     return *count == expected;
 }
 
-/* Whether the other side has closed it. */
 static bool is_closed_by_peer(int client)
 {
     char byte;
@@ -197,21 +196,22 @@ static void accepting_resumes_when_fds_are_available(void **state)
     connect_client(f, 2);
     limit_fds(f, 0);
     assert_true(run_until_count(f, &f->rejected, 2));
-    assert_int_equal(f->accept_failed, 1); /* of the same spell */
+    assert_int_equal(f->accept_failed, 1); /* same period of failures */
     assert_false(is_closed_by_peer(f->clients[1]));
 }
 
-/* -- Unix sockets ---------------------------------------------------------------------------------------------------- */
+/* -- Unix sockets
+ * ---------------------------------------------------------------------------------------------------- */
 
 static int listen_error; /* errno of the next listen(); 0: it succeeds */
 
 /* Replaces the C library's listen() in this executable. */
-int listen(int fd, int backlog)
+int listen(int fd, int n)
 {
     int error = listen_error;
     listen_error = 0;
     if (error == 0)
-        return (int)syscall(SYS_listen, fd, backlog);
+        return (int)syscall(SYS_listen, fd, n);
     errno = error;
     return -1;
 }
