@@ -218,7 +218,7 @@ static void apply_fd_budget(struct service *service)
 static int print_error(FILE *err, const struct err *e)
 {
     fprintf(err, "gatherd: %s\n", e->msg);
-    return e->rc == ERR_INVALID ? EXIT_USAGE : EXIT_ERROR;
+    return e->rc == ERR_INVALID ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 static int open_listeners(struct service *service, struct err *e)
@@ -236,8 +236,8 @@ static int open_listeners(struct service *service, struct err *e)
         service->listeners[service->listeners_count++] = listener;
         if (!listener_is_local(listener) && !service->config->service.insecure)
             return err_set(e, ERR_INVALID,
-                           "%s can be reached from elsewhere, and there is no protection but the network's: "
-                           "listen on a loopback address, or say --insecure",
+                           "%s is not a loopback address, and gatherd has no authentication: listen on loopback, or "
+                           "add --insecure",
                            address.data);
     }
     return 0;
@@ -367,8 +367,8 @@ int service_run(struct config *config, FILE *out, FILE *err)
     service.log = malloc(sizeof *service.log);
     if (service.log == NULL || uv_loop_init(&service.loop) != 0) {
         free(service.log);
-        fprintf(err, "gatherd: there is no memory for the service\n");
-        return EXIT_ERROR;
+        fprintf(err, "gatherd: out of memory\n");
+        return EXIT_FAILURE;
     }
     log_open(service.log, STDERR_FILENO, (enum log_format)config->service.log_format,
              (enum log_level)config->service.log_level);

@@ -7,6 +7,7 @@
 #include "service/config/config_help.h"
 #include "service/log/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define VARIABLE_PREFIX "GATHERD_"
@@ -20,17 +21,17 @@ static const struct type drain_type = {.kind = TYPE_SECONDS, .max = 3600 * (int6
 
 static const struct field service_fields[] = {
     {"listen", &listen_type, offsetof(struct service_options, listen), FIELD_DEFAULTED, "127.0.0.1:8080",
-     "An address to listen on", NULL},
+     "Address to listen on: HOST:PORT, [IPV6]:PORT or unix:/PATH", NULL},
     {"insecure", &boolean_type, offsetof(struct service_options, insecure), FIELD_DEFAULTED, "false",
-     "Listen on other addresses than loopback too, where whoever reaches them may run tasks, and any Host will do; on "
-     "loopback Host is checked all the same, and Origin everywhere",
+     "Allow addresses other than loopback. gatherd has no authentication: anyone who can connect can run tasks. Host "
+     "is still checked on loopback, and Origin everywhere",
      NULL},
     {"log_format", &log_format_type, offsetof(struct service_options, log_format), FIELD_DEFAULTED, "text",
-     "What a line of the log on stderr looks like", NULL},
+     "Format of the log on stderr", NULL},
     {"log_level", &log_level_type, offsetof(struct service_options, log_level), FIELD_DEFAULTED, "info",
-     "The most detailed level that is logged", NULL},
+     "Least severe level to log", NULL},
     {"drain_seconds", &drain_type, offsetof(struct service_options, drain_seconds), FIELD_DEFAULTED, "8",
-     "How long tasks may go on after SIGTERM before they are canceled; docker stop waits 10", NULL},
+     "How long tasks may run after SIGTERM before they are canceled (docker stop waits 10 seconds)", NULL},
     {0},
 };
 
@@ -43,10 +44,10 @@ const struct type service_options_type = {
 enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_VERSION, ACTION_HELP, ACTION_COUNT };
 
 static const struct config_action actions[ACTION_COUNT + 1] = {
-    [ACTION_CONFIG] = {"config", "FILE", "Read options from this JSON file"},
-    [ACTION_PRINT_CONFIG] = {"print_config", NULL, "Print the effective configuration as such a file, and exit"},
-    [ACTION_VERSION] = {"version", NULL, "Print the version, and exit"},
-    [ACTION_HELP] = {"help", NULL, "Print this text, and exit"},
+    [ACTION_CONFIG] = {"config", "FILE", "Read options from a JSON file"},
+    [ACTION_PRINT_CONFIG] = {"print_config", NULL, "Print the configuration in the format of --config and exit"},
+    [ACTION_VERSION] = {"version", NULL, "Print the version and exit"},
+    [ACTION_HELP] = {"help", NULL, "Print this help and exit"},
     [ACTION_COUNT] = {0},
 };
 
@@ -58,7 +59,6 @@ void config_records(struct config *config, struct record_ref records[CONFIG_RECO
     records[3] = (struct record_ref){.type = &limits_type, .value = &config->limits};
 }
 
-/* Where options come from, and where they go. */
 struct config_loader {
     struct record_ref records[CONFIG_RECORDS];
     struct arena *arena;
@@ -66,8 +66,10 @@ struct config_loader {
     char *const *argv;
     char *const *env;
     FILE *err;
-    const char *file_path;        /* NULL for none */
-    bool requested[ACTION_COUNT]; /* the actions that are among the flags */
+    const char *file_path;        /* NULL: none */
+    const struct array *threads;  /* the option that set_default_sizes() validates after loading */
+    struct str threads_source;    /* the flag or variable that set it; absent: the file, or not set */
+    bool requested[ACTION_COUNT]; /* actions among the flags */
 };
 
 static bool name_matches(struct str given, const char *name, char (*map_char)(char))
@@ -81,8 +83,8 @@ static bool name_matches(struct str given, const char *name, char (*map_char)(ch
 /* -- options ---------------------------------------------------------------------------------- */
 
 struct option {
-    const struct field *field; /* NULL when there is none of this name */
-    void *value;               /* where it goes */
+    const struct field *field; /* NULL: no option has this name */
+    void *value;               /* its member of struct config */
 };
 
 static struct option find_option(const struct config_loader *l, struct str name, char (*map_char)(char))
@@ -94,11 +96,13 @@ static struct option find_option(const struct config_loader *l, struct str name,
     return (struct option){NULL, NULL};
 }
 
-/* `source` is the flag or variable that gave the text. */
-static int set_option(const struct config_loader *l, struct option option, struct str source, struct str given)
+/* `source` is the flag or variable that gave the value. 0 or an exit code. */
+static int set_option(struct config_loader *l, struct option option, struct str source, struct str given)
 {
     struct err e;
     int rc = type_parse(option.field->type, given, l->arena, NULL, option.value, &e);
+    if (option.value == l->threads)
+        l->threads_source = source;
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)
@@ -112,20 +116,19 @@ static int set_option(const struct config_loader *l, struct option option, struc
 
 struct flag {
     struct str source; /* "--max-tasks" */
-    struct str given;  /* its value; absent when it has none */
-    unsigned action;   /* an enum action; ACTION_ROWS for an option */
+    struct str given;  /* its value; absent: none given */
+    unsigned action;   /* enum action; ACTION_COUNT: an option */
     struct option option;
 };
 
-/* Finds out what the flag is called, and what "=..." gives it. 0 or an exit code. */
+/* Splits "--name=value" and looks the name up. 0 or an exit code. */
 static int parse_flag(const struct config_loader *l, struct str arg, struct flag *flag)
 {
     char quote[SANITIZED_SIZE];
     if (str_eq(arg, "-h"))
         arg = STR("--help");
     if (arg.len < 3 || memcmp(arg.data, "--", 2) != 0)
-        return config_error(l->err, "the argument \"%s\" is no option; see gatherd --help",
-                            decode_sanitize(arg, quote));
+        return config_error(l->err, "unexpected argument \"%s\"; see gatherd --help", decode_sanitize(arg, quote));
 
     flag->source = arg;
     const char *equals = memchr(arg.data, '=', arg.len);
@@ -138,12 +141,11 @@ static int parse_flag(const struct config_loader *l, struct str arg, struct flag
         flag->action++;
     flag->option = find_option(l, name, config_flag_char);
     if (flag->action == ACTION_COUNT && flag->option.field == NULL)
-        return config_error(l->err, "there is no option \"%s\"; see gatherd --help",
-                            decode_sanitize(flag->source, quote));
+        return config_error(l->err, "unknown option \"%s\"; see gatherd --help", decode_sanitize(flag->source, quote));
     return 0;
 }
 
-/* Takes the flag at argv[*i] and its value, with *i behind them afterwards. 0 or an exit code. */
+/* Reads the flag at argv[*i] and its value, and moves *i past them. 0 or an exit code. */
 static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
 {
     *flag = (struct flag){.action = 0};
@@ -164,7 +166,7 @@ static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
     return 0;
 }
 
-/* Looks at all flags for the actions among them; after that, take_flag() finds nothing wrong any more. */
+/* Checks the syntax of all flags, up to --help or --version, and collects the actions. */
 static int scan_actions(struct config_loader *l)
 {
     struct flag flag;
@@ -178,7 +180,7 @@ static int scan_actions(struct config_loader *l)
         if (flag.action == ACTION_CONFIG)
             l->file_path = flag.given.data;
         if (flag.action == ACTION_HELP || flag.action == ACTION_VERSION)
-            return 0; /* whatever follows */
+            return 0; /* even if invalid flags follow */
     }
     return 0;
 }
@@ -192,7 +194,7 @@ static bool is_repeated(const struct config_loader *l, int end, const struct fie
     return false;
 }
 
-/* Puts the items of a list behind those of another. */
+/* Prepends the items that earlier flags gave to those of this one. */
 static int append_items(const struct config_loader *l, const struct flag *flag, struct array previous)
 {
     const struct type *type = flag->option.field->type;
@@ -211,8 +213,9 @@ static int append_items(const struct config_loader *l, const struct flag *flag, 
     return 0;
 }
 
-/* Of an option given twice the last counts; but a list grows, from nothing: what the file or the environment had is gone. */
-static int load_flags(const struct config_loader *l)
+/* The last of repeated flags wins; the values of a list accumulate. Lists from the file or the environment are
+ * replaced. */
+static int load_flags(struct config_loader *l)
 {
     struct flag flag;
     for (int i = 1, start = 1; i < l->argc; start = i) {
@@ -235,7 +238,7 @@ static int load_flags(const struct config_loader *l)
 
 /* -- the environment -------------------------------------------------------------------------- */
 
-/* A variable of ours, without the prefix, and its value. */
+/* Splits "GATHERD_NAME=value" into NAME and value. False: the prefix is another. */
 static bool parse_variable(const char *entry, struct str *name, struct str *value)
 {
     const char *equals = strchr(entry, '=');
@@ -247,8 +250,8 @@ static bool parse_variable(const char *entry, struct str *name, struct str *valu
     return true;
 }
 
-/* Kubernetes gives each container GATHERD_SERVICE_HOST, GATHERD_PORT, GATHERD_PORT_8080_TCP... when its namespace has a
- * service called gatherd. */
+/* Kubernetes sets GATHERD_SERVICE_HOST, GATHERD_PORT, GATHERD_PORT_8080_TCP... in each container of a namespace
+ * that has a service named gatherd. */
 static bool is_service_link(struct str name)
 {
     static const char service[] = "SERVICE_", port[] = "PORT_";
@@ -256,7 +259,7 @@ static bool is_service_link(struct str name)
            strncmp(name.data, port, sizeof port - 1) == 0;
 }
 
-/* The file, unless a flag named one. */
+/* Uses GATHERD_CONFIG unless --config was given. */
 static void find_config_file(struct config_loader *l)
 {
     struct str name, value;
@@ -266,7 +269,7 @@ static void find_config_file(struct config_loader *l)
             l->file_path = value.data;
 }
 
-static int load_environment(const struct config_loader *l)
+static int load_environment(struct config_loader *l)
 {
     struct str name, value;
     for (char *const *entry = l->env; *entry != NULL; entry++) {
@@ -277,8 +280,7 @@ static int load_environment(const struct config_loader *l)
         struct option option = find_option(l, name, config_variable_char);
         char quote[SANITIZED_SIZE];
         if (option.field == NULL)
-            return config_error(l->err, "there is no variable \"%s\"; see gatherd --help",
-                                decode_sanitize(source, quote));
+            return config_error(l->err, "unknown variable \"%s\"; see gatherd --help", decode_sanitize(source, quote));
         int code = set_option(l, option, source, value);
         if (code != 0)
             return code;
@@ -286,9 +288,8 @@ static int load_environment(const struct config_loader *l)
     return 0;
 }
 
-/* -- all of it -------------------------------------------------------------------------------- */
+/* -- all sources ------------------------------------------------------------------------------ */
 
-/* What no single option shows. */
 static int check_dependent_limits(const struct limits *limits, FILE *err)
 {
     static const enum limit_index pairs[][2] = {
@@ -308,16 +309,18 @@ static int check_dependent_limits(const struct limits *limits, FILE *err)
     return 0;
 }
 
-/* What the machine says where nobody else does. */
-static int set_default_sizes(struct config *config, FILE *err)
+/* Parses --threads, and sizes pools by the CPU count where no option does. */
+static int set_default_sizes(const struct config_loader *l, struct config *config)
 {
     struct cpus cpus = cpu_count_get("");
     struct err e;
     int rc = pool_options_parse(&config->runtime, cpus, config->arena, &config->limits.pools, &e);
     if (rc == ERR_OUT_OF_MEMORY)
-        return config_out_of_memory(err);
+        return config_out_of_memory(l->err);
+    if (rc != 0 && l->threads_source.data == NULL)
+        return config_error(l->err, "%s: /threads %s; see gatherd --help", l->file_path, e.msg);
     if (rc != 0)
-        return config_error(err, "--threads %s", e.msg);
+        return config_error(l->err, "%.*s %s", (int)l->threads_source.len, l->threads_source.data, e.msg);
     config->processes_source = config->files_source = "configured";
     if (config->runtime.files_threads == INTEGER_ABSENT) {
         config->runtime.files_threads = pool_options_default_threads(cpus);
@@ -340,22 +343,22 @@ static int load_values(struct config_loader *l, struct config *config)
         code = load_flags(l);
     if (code == 0)
         code = check_dependent_limits(&config->limits, l->err);
-    return code == 0 && !l->requested[ACTION_PRINT_CONFIG] ? set_default_sizes(config, l->err) : code;
+    return code == 0 && !l->requested[ACTION_PRINT_CONFIG] ? set_default_sizes(l, config) : code;
 }
 
-/* What was printed must also arrive: a full disk is no answer. */
+/* Reports write errors, such as a full disk. */
 static int flush_output(FILE *out, FILE *err)
 {
     if (fflush(out) == 0 && ferror(out) == 0)
         return 0;
-    config_error(err, "the output can't be written");
-    return EXIT_ERROR;
+    config_error(err, "cannot write the output");
+    return EXIT_FAILURE;
 }
 
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done)
 {
-    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err};
+    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err, .threads = &config->runtime.threads};
     *config = (struct config){.arena = NULL};
     config_records(config, l.records);
     *done = true;

@@ -1,10 +1,11 @@
-/* config - what the service was told: flags over GATHERD_* variables over the JSON file of --config over defaults.
+/* config - the service's configuration, from flags, GATHERD_* variables, the file of --config and defaults.
  *
- * Every option is one row of a type table: from it come its flag (--max-tasks), its variable (GATHERD_MAX_TASKS), its member
- * in the file (max_tasks), its range, default and help.
+ * Precedence: flags, variables, file, defaults. Every option is one row of a type table, which gives its flag
+ * (--max-tasks), its variable (GATHERD_MAX_TASKS), its member in the file (max_tasks), its range, default and help
+ * text.
  *
- * Owns:     the arena in which its texts and lists live, until config_free().
- * Threads:  any; constant once it is loaded.
+ * Owns:     the arena that holds its strings and lists, until config_free().
+ * Threads:  any; constant after config_load().
  */
 #ifndef GATHERD_SERVICE_CONFIG_CONFIG_H
 #define GATHERD_SERVICE_CONFIG_CONFIG_H
@@ -17,7 +18,7 @@
 #include <stdio.h>
 
 struct service_options {
-    struct array listen; /* of struct str: addresses, at least one, as they were given */
+    struct array listen; /* of struct str: addresses as given, at least one */
     bool insecure;
     int log_format;         /* enum log_format */
     int log_level;          /* enum log_level */
@@ -29,22 +30,22 @@ struct config {
     struct service_options service;
     struct http_limits http;
     struct limits limits;
-    struct pool_options runtime;  /* how many threads and processes; the pools it makes are limits.pools */
-    const char *processes_source; /* what says how many; static */
-    const char *files_source;     /* likewise, of files_threads */
-    struct arena *arena;          /* owned; holds all texts */
+    struct pool_options runtime;  /* sizes of pools; the parsed pools are limits.pools */
+    const char *processes_source; /* static: "configured", "descriptors", or the source of the CPU count */
+    const char *files_source;     /* static: likewise for files_threads */
+    struct arena *arena;          /* owned */
 };
 
-/* The records of which a configuration is made, in the order of --help. */
+/* The records that make up a configuration, in the order of --help. */
 enum { CONFIG_RECORDS = 4 };
 void config_records(struct config *config, struct record_ref records[CONFIG_RECORDS]);
 
-/* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and checks it.
+/* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and validates it.
  *
- * With *done false the service is to start with *config, and the result is 0. Else there is nothing more to do than to exit
- * with the result: 0 when --help, --version or --print-config was answered on `out`; 2 when something given is wrong, which
- * one line on `err` names together with what is allowed; 1 when there is no memory or `out` can't be written. Then *config
- * holds nothing. */
+ * *done false: the service should start with *config; returns 0. *done true: the caller exits with the result, and
+ * *config is empty: 0 after --help, --version or --print-config printed on `out`; EXIT_USAGE for an invalid
+ * configuration, after one line on `err` with the source and the allowed values; EXIT_FAILURE when out of memory or
+ * `out` cannot be written. */
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done);
 

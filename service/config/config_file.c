@@ -12,7 +12,7 @@
 
 enum { MAX_FILE_SIZE = 1024 * 1024 }; /* bytes */
 
-/* Reads to the end, which a pipe has as well. 0 or a positive errno. */
+/* Reads until end of file: `path` may be a pipe. 0 or a positive errno. */
 static int load_file(const char *path, struct json_writer *w)
 {
     char chunk[4096];
@@ -37,7 +37,7 @@ static int load_file(const char *path, struct json_writer *w)
 static int decode_config(const char *path, struct str body, const struct record_ref records[], size_t record_count,
                          struct arena *arena, FILE *err)
 {
-    struct limits limits; /* no option's range depends on them */
+    struct limits limits; /* unused: no option's range depends on a limit */
     record_set_defaults(&limits_type, &limits);
     struct validation_errors errors = {0};
     int rc = decode_body(body, records, record_count, arena, &limits, &errors);
@@ -56,12 +56,12 @@ int config_file_load(const char *path, const struct record_ref records[], size_t
     if (path == NULL)
         return decode_config("", STR("{}"), records, record_count, arena, err);
     if (path[0] == '\0')
-        return config_error(err, "the name of the configuration file is empty");
+        return config_error(err, "the configuration file's name is empty");
 
     struct json_writer w = {0};
     int code;
     int error = load_file(path, &w);
-    json_writer_bytes(&w, "", 1); /* a text ends with a NUL */
+    json_writer_bytes(&w, "", 1); /* struct str is NUL-terminated */
     if (error == ENOMEM || w.failed)
         code = config_out_of_memory(err);
     else if (error == EFBIG)

@@ -1,7 +1,7 @@
-/* config_file - the configuration's JSON file.
+/* config_file - reads the configuration's JSON file.
  *
- * Owns:     nothing; values go into the parts, their texts into the caller's arena.
- * Threads:  any; reads the file at once.
+ * Owns:     nothing; values go to the records, their strings to the caller's arena.
+ * Threads:  any; blocks while reading.
  */
 #ifndef GATHERD_SERVICE_CONFIG_CONFIG_FILE_H
 #define GATHERD_SERVICE_CONFIG_CONFIG_FILE_H
@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-/* Sets each field of the parts to what `path` says (NULL: no file), or to its default. 0, or an exit code after a line on
- * `err`. */
+/* Sets each field of the records from the file at `path` (NULL: no file), or to its default. 0, or an exit code
+ * after one line on `err`. */
 int config_file_load(const char *path, const struct record_ref records[], size_t record_count, struct arena *arena,
                      FILE *err);
 

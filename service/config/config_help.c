@@ -7,12 +7,13 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-    DESCRIPTION_COLUMN = 38, /* where the descriptions begin */
-    MAX_LINE_WIDTH = 100,    /* columns */
-    NOTE_SIZE = 160,         /* bytes of what is said of a value */
+    DESCRIPTION_COLUMN = 38,
+    MAX_LINE_WIDTH = 100, /* columns */
+    NOTE_SIZE = 160,      /* bytes, of a range or a list of names */
 };
 
 char config_flag_char(char c)
@@ -38,11 +39,11 @@ int config_error(FILE *err, const char *format, ...)
 
 int config_out_of_memory(FILE *err)
 {
-    config_error(err, "there is no memory for the configuration");
-    return EXIT_ERROR;
+    config_error(err, "out of memory");
+    return EXIT_FAILURE;
 }
 
-/* The rest of a paragraph, of which `column` columns are already there. */
+/* Prints a paragraph that starts at `column`; further lines are indented to DESCRIPTION_COLUMN. */
 static void print_wrapped(FILE *out, const char *paragraph, size_t column)
 {
     size_t at = column;
@@ -61,7 +62,6 @@ static void print_wrapped(FILE *out, const char *paragraph, size_t column)
     fputc('\n', out);
 }
 
-/* The flag in its column, and what it is for behind it. */
 static void print_flag(FILE *out, const char *name, const char *placeholder, const char *doc)
 {
     char flag[DESCRIPTION_COLUMN];
@@ -91,7 +91,7 @@ static const char *placeholder(const struct field *field, char out[NOTE_SIZE])
     return out;
 }
 
-/* What may stand in a value; "" when that goes without saying. */
+/* The values that a type allows, followed by "; "; "" for a type without a range. */
 static const char *format_range(const struct type *type, char out[NOTE_SIZE])
 {
     char min_text[SECONDS_TEXT_SIZE], max_text[SECONDS_TEXT_SIZE];
@@ -111,7 +111,7 @@ static const char *format_range(const struct type *type, char out[NOTE_SIZE])
             len += (size_t)snprintf(out + len, NOTE_SIZE - len, "%s%s", type->names[i],
                                     type->names[i + 1] == NULL ? "; " : ", ");
     } else if (type->kind == TYPE_ARRAY) {
-        snprintf(out, NOTE_SIZE, "may be repeated, at most %" PRId64 " in all; ", type->max);
+        snprintf(out, NOTE_SIZE, "may be repeated, up to %" PRId64 " values; ", type->max);
     }
     return out;
 }
@@ -120,14 +120,14 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
                        size_t record_count)
 {
     char word[NOTE_SIZE], note[NOTE_SIZE];
-    fputs("usage: gatherd [OPTION]...\n\nRuns tasks for whoever speaks HTTP, and waits for them concurrently.\n", out);
+    fputs("usage: gatherd [OPTION]...\n\nRuns tasks concurrently over HTTP.\n", out);
     for (size_t i = 0; i < record_count; i++) {
         fputc('\n', out);
         for (const struct field *f = records[i].type->fields; f->name != NULL; f++) {
             print_flag(out, f->name, placeholder(f, word), f->doc);
             format_range(f->type, note);
             size_t len = strlen(note);
-            if (f->default_text == NULL && len > 0) /* its description says what is done without it */
+            if (f->default_text == NULL && len > 0) /* the description says what happens without it */
                 note[len - strlen("; ")] = '\0';
             if (len > 0 || f->default_text != NULL)
                 fprintf(out, "%*s%s%s%s\n", DESCRIPTION_COLUMN, "", note, f->default_text == NULL ? "" : "default ",
@@ -138,9 +138,9 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
     for (const struct config_action *a = actions; a->name != NULL; a++)
         print_flag(out, a->name, a->placeholder == NULL ? "" : a->placeholder, a->doc);
     fputs("\n"
-          "--max-tasks N and --max-tasks=N mean the same. The environment has each option as GATHERD_MAX_TASKS\n"
-          "(a list separated by commas), and the JSON file of --config (or GATHERD_CONFIG) as {\"max_tasks\": N}.\n"
-          "A flag comes before the environment, and that before the file.\n",
+          "--max-tasks N can be written --max-tasks=N. Each option is also an environment variable,\n"
+          "GATHERD_MAX_TASKS (a list is separated by commas), and a member of the JSON file of --config or\n"
+          "GATHERD_CONFIG, {\"max_tasks\": N}. Flags override variables, and variables override the file.\n",
           out);
 }
 

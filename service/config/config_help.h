@@ -1,6 +1,6 @@
-/* config_help - what the configuration says to people: help, complaints, and itself as JSON.
+/* config_help - prints the help text, configuration errors, and the configuration as JSON.
  *
- * Owns:     nothing. Derived from the type tables.
+ * Owns:     nothing; the text comes from the type tables.
  * Threads:  any.
  */
 #ifndef GATHERD_SERVICE_CONFIG_CONFIG_HELP_H
@@ -10,24 +10,20 @@
 
 #include <stdio.h>
 
-/* Exit codes of a command that can't start. */
-enum {
-    EXIT_ERROR = 1, /* not the fault of what was given */
-    EXIT_USAGE = 2,
-};
+enum { EXIT_USAGE = 2 }; /* exit code for an invalid configuration; other errors: EXIT_FAILURE */
 
-/* A flag that is not an option: there is no variable and no member of its name. */
+/* A flag that is not an option: it has no variable, and no member in the file. */
 struct config_action {
-    const char *name;        /* spelled as fields are, with '_' */
-    const char *placeholder; /* of its value; NULL when it takes none */
+    const char *name;        /* with '_', like the names of fields */
+    const char *placeholder; /* of its value; NULL: it takes none */
     const char *doc;
 };
 
-/* How the name of a field or an action is spelled in flags and in variables. */
+/* Map a character of a field's or action's name to its spelling in flags and in variables. */
 char config_flag_char(char c);
 char config_variable_char(char c);
 
-/* Prints one line on `err`; returns EXIT_USAGE, or EXIT_ERROR when it is for want of memory. */
+/* Print one line on `err`. Return EXIT_USAGE, and EXIT_FAILURE. */
 int config_error(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int config_out_of_memory(FILE *err);
 
@@ -35,7 +31,7 @@ int config_out_of_memory(FILE *err);
 void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref records[],
                        size_t record_count);
 
-/* One line that --config takes; false when there is no memory. */
+/* Prints one line in the format of --config. False: out of memory. */
 bool config_print_json(FILE *out, const struct record_ref records[], size_t record_count);
 
 #endif

@@ -1,10 +1,10 @@
 #include "service/config/fd_budget.h"
 
 enum {
-    BASE_FDS = 64, /* the loop's, libmicrohttpd's, the log's, standard streams, the root's; while a worker is spawned */
-    FDS_PER_LISTENER = 2, /* it, and its spare one */
-    FDS_PER_WORKER = 2,   /* its channel, and what it writes to stderr */
-    FDS_PER_THREAD = 4,   /* while a function works on files, or asks for a host */
+    BASE_FDS = 64,        /* standard streams, loop, libmicrohttpd, log, file root, and spawning a worker */
+    FDS_PER_LISTENER = 2, /* its socket, and emfile_fd (service/net/listener.c) */
+    FDS_PER_WORKER = 2,   /* its socket, and its stderr */
+    FDS_PER_THREAD = 4,   /* while a function works on files or resolves a host */
 };
 
 enum fd_consumer { FD_CONNECTIONS, FD_OPEN_FILES, FD_STREAMS, FD_WORKERS, FD_LINGERING, FD_CONSUMERS };
@@ -13,10 +13,11 @@ struct share {
     int64_t demand;
     int64_t weight;
     int64_t allocation;
-    bool satisfied; /* it has all that it wanted */
+    bool satisfied; /* allocation == demand */
 };
 
-/* Whoever wants less than its share by weight gets all of it, and leaves the rest to the others. */
+/* Max-min fairness: a consumer that demands less than its weighted share gets its demand, and the remainder is divided
+ * among the others. */
 static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t available)
 {
     int64_t total_weight = 0;
@@ -40,7 +41,7 @@ static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t ava
             shares[i].allocation = available > 0 ? available * shares[i].weight / total_weight : 0;
 }
 
-/* Threads need theirs for moments only, and seldom all at once: they may not crowd out the others. */
+/* Threads use descriptors briefly, and rarely all at once: they get an eighth of the total at most. */
 static int64_t thread_fds(const struct config *config, int64_t max_fds)
 {
     const struct pool_config *pools = config->limits.pools.items;
@@ -63,17 +64,16 @@ static void reduce_limit(const char *name, int64_t *limit, int64_t allocation, s
 size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
                        struct reduced_limit out[MAX_REDUCED_LIMITS])
 {
-    if (max_fds > INT32_MAX) /* more than Linux gives to any process */
+    if (max_fds > INT32_MAX) /* more than Linux gives any process */
         return 0;
     bool has_files_root = config->runtime.files_root.data != NULL;
     int64_t *processes = &config->runtime.processes;
     int64_t reserved =
         BASE_FDS + (int64_t)config->service.listen.count * FDS_PER_LISTENER + thread_fds(config, (int64_t)max_fds);
     struct share shares[FD_CONSUMERS] = {
-        [FD_CONNECTIONS] = {.demand = config->http.max_connections, .weight = 4}, /* nothing goes without one */
+        [FD_CONNECTIONS] = {.demand = config->http.max_connections, .weight = 4},
         [FD_OPEN_FILES] = {.demand = has_files_root ? config->limits.max_open_files : 0, .weight = 2},
-        [FD_STREAMS] = {.demand = has_files_root ? config->limits.max_streams : 0,
-                        .weight = 1}, /* each has a connection, too */
+        [FD_STREAMS] = {.demand = has_files_root ? config->limits.max_streams : 0, .weight = 1},
         [FD_WORKERS] = {.demand = *processes * FDS_PER_WORKER, .weight = 2},
         [FD_LINGERING] = {.demand = *max_lingering, .weight = 1},
     };

@@ -1,9 +1,9 @@
-/* fd_budget - who gets how many, where the system allows fewer than the limits add up to.
+/* fd_budget - divides the file descriptors of the process when its limits add up to more than the system allows.
  *
- * All that clients can make the service hold open at the same time is counted, so that what is within its limit finds a
- * descriptor: connections, those that linger, open files, files on their way in or out, and the channels of worker processes.
+ * It counts everything that clients can make the service hold open, so that requests within the limits never run out of
+ * descriptors: connections, lingering connections, open files, uploads and downloads, and sockets of worker processes.
  *
- * Owns:     nothing; plain values.
+ * Owns:     nothing.
  * Threads:  any.
  */
 #ifndef GATHERD_SERVICE_CONFIG_FD_BUDGET_H
@@ -11,15 +11,14 @@
 
 #include "service/config/config.h"
 
-/* A limit that was lowered. */
 struct reduced_limit {
     const char *name; /* of the option; static */
     int64_t configured, effective;
 };
 enum { MAX_REDUCED_LIMITS = 4 };
 
-/* Lowers limits of *config, and *lingers, until all of it needs no more than `most` descriptors, and keeps each at 1 at
- * least. Returns how many entries of `out` say what was lowered. */
+/* Reduces limits of *config, to 1 at the least, and *max_lingering, until they need no more than max_fds descriptors.
+ * Returns how many limits of *config were reduced: the entries of `out`. */
 size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
                        struct reduced_limit out[MAX_REDUCED_LIMITS]);
 

@@ -34,7 +34,8 @@ enum {
     SANITIZED_VALUE_SIZE = LOG_MAX_VALUE + sizeof ELLIPSIS,
 };
 
-/* O_NONBLOCK belongs to the description, which others share (a shell has the same terminal): so we need one of our own. */
+/* O_NONBLOCK belongs to the open file description, which other processes share, such as a shell on the same
+ * terminal: so the log opens one of its own. */
 static int reopen(int fd)
 {
     char path[32];
@@ -52,7 +53,7 @@ void log_open(struct log *log, int fd, enum log_format format, enum log_level le
 
     struct stat stat;
     if (fstat(fd, &stat) != 0) {
-        log->fd = -1; /* closed; who opens it later doesn't want our lines */
+        log->fd = -1; /* closed; the number may be reused for another file */
     } else if (S_ISSOCK(stat.st_mode)) {
         log->write_mode = LOG_WRITE_SOCKET;
     } else if (S_ISFIFO(stat.st_mode) || S_ISCHR(stat.st_mode)) {
@@ -60,12 +61,13 @@ void log_open(struct log *log, int fd, enum log_format format, enum log_level le
         log->owns_fd = reopened >= 0;
         if (log->owns_fd)
             log->fd = reopened;
-        else /* no /proc, or someone else's */
+        else /* /proc not mounted, or not permitted */
             log->write_mode = LOG_WRITE_POLLED;
     }
 }
 
-/* Control characters of two bytes, U+007F, and what breaks lines or turns the direction of writing. */
+/* DEL, C1 controls (U+0080 to U+009F), line separators and bidirectional controls (U+2028 to U+202E, U+2066 to U+2069).
+ * JSON escapes cover C0. */
 static bool is_unsafe_char(const unsigned char *at, size_t len)
 {
     return (len == 1 && at[0] == 0x7F) || (len == 2 && at[0] == 0xC2 && at[1] < 0xA0) ||
@@ -73,7 +75,7 @@ static bool is_unsafe_char(const unsigned char *at, size_t len)
            (len == 3 && at[0] == 0xE2 && at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9);
 }
 
-/* Any bytes as text that is safe but for what JSON escapes, and not too long. */
+/* Replaces invalid UTF-8 and unsafe characters, and truncates to LOG_MAX_VALUE. */
 static struct str sanitize(struct str raw, char out[SANITIZED_VALUE_SIZE])
 {
     size_t len = 0;
@@ -173,7 +175,7 @@ static void format_line(struct log *log, enum log_level level, const char *event
     json_writer_raw(w, json ? "}\n" : "\n");
 }
 
-/* Moves the line that was made to the end of the ring; false when it is not whole, or there is no room. */
+/* Appends log->line to the ring. False: out of memory while it was formatted, or not enough space. */
 static bool enqueue_line(struct log *log)
 {
     const struct json_writer *w = &log->line;
@@ -187,7 +189,8 @@ static bool enqueue_line(struct log *log)
     return true;
 }
 
-/* Once lines are lost, all are until half the ring is free: one gap, and one line that tells of it. False while it lasts. */
+/* After a drop, all lines are dropped until half of the ring is free, which makes one gap and one log_dropped line.
+ * False: still dropping. */
 static bool resume_after_drop(struct log *log)
 {
     if (log->dropped == 0)
@@ -237,7 +240,7 @@ static ssize_t write_pending(struct log *log)
     case LOG_WRITE_SOCKET:
         return sendmsg(log->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     case LOG_WRITE_POLLED:
-        if (poll(&writable, 1, 0) == 1) /* a pipe that is writable at all has room for PIPE_BUF (pipe(7)) */
+        if (poll(&writable, 1, 0) == 1) /* a writable pipe has space for PIPE_BUF bytes (pipe(7)) */
             return write(log->fd, iov[0].iov_base, first < PIPE_BUF ? first : PIPE_BUF);
         errno = EAGAIN;
         return -1;
@@ -245,7 +248,7 @@ static ssize_t write_pending(struct log *log)
     return -1;
 }
 
-/* With something left, errno is EAGAIN where waiting may help. */
+/* If lines remain, errno is EAGAIN when waiting may help. */
 void log_flush(struct log *log)
 {
     while (log->len > 0) {

@@ -1,11 +1,11 @@
-/* log - one line for each event, as text or JSON, without ever keeping the loop waiting.
+/* log - writes one line per event, as text or JSON, without blocking the loop.
  *
- * Lines are collected in memory and written by log_flush(), once a turn of the loop. What can't be written yet stays;
- * with no room left lines are dropped, and their number is logged (log_dropped) when there is room again.
+ * Lines are buffered and written by log_flush(), once per loop iteration. Lines that do not fit in the buffer are
+ * dropped; their number is logged (log_dropped) once there is space.
  *
- * Owns:     its buffers, and the description it opened for itself.
+ * Owns:     its buffers, and a descriptor that it opened.
  * Threads:  the loop thread.
- * Promise:  nothing but log_close() ever waits, and that at most a second; an event is one line, whatever its values hold.
+ * Promise:  only log_close() blocks, for up to a second. An event is one line, whatever its values contain.
  */
 #ifndef GATHERD_SERVICE_LOG_LOG_H
 #define GATHERD_SERVICE_LOG_LOG_H
@@ -20,41 +20,41 @@ enum log_format { LOG_TEXT, LOG_JSON, LOG_FORMATS };
 extern const char *const log_format_names[LOG_FORMATS + 1]; /* ends with NULL */
 
 enum {
-    LOG_BUFFER_SIZE = 256 * 1024, /* bytes of lines that wait to be written */
-    LOG_MAX_VALUE = 1024,         /* bytes of a text value; a longer one is cut, and ends with "..." */
+    LOG_BUFFER_SIZE = 256 * 1024, /* bytes */
+    LOG_MAX_VALUE = 1024,         /* bytes of a string value; longer ones are truncated, with "..." appended */
 };
 
-/* How its descriptor is written to without waiting. */
+/* How the descriptor is written without blocking. */
 enum log_write_mode {
-    LOG_WRITE_PLAIN,  /* write(): to a file, which waits for nobody, or to a non-blocking description of our own */
-    LOG_WRITE_SOCKET, /* send() with MSG_DONTWAIT */
-    LOG_WRITE_POLLED, /* a pipe we may not open again: poll(), then no more than a pipe surely takes */
+    LOG_WRITE_PLAIN,  /* writev(): a regular file, or a non-blocking file description of our own */
+    LOG_WRITE_SOCKET, /* sendmsg() with MSG_DONTWAIT */
+    LOG_WRITE_POLLED, /* a pipe that cannot be reopened: poll(), then up to PIPE_BUF bytes */
 };
 
-/* Lines that somebody else brings about, and that must not fill the disk: only so many a second. */
+/* Limits the lines per second of an event that clients can cause. */
 struct log_rate_limit {
-    int64_t second;
-    int lines;          /* in it */
-    int64_t suppressed; /* since the last one that was taken */
+    int64_t second;     /* CLOCK_MONOTONIC */
+    int lines;          /* allowed in this second */
+    int64_t suppressed; /* since the last allowed line */
 };
 
 struct log {
-    enum log_level level; /* the most detailed one that is logged */
+    enum log_level level; /* the least severe one that is logged */
     enum log_format format;
     enum log_write_mode write_mode;
     int fd;
-    bool owns_fd; /* opened here, to be closed by log_close() */
+    bool owns_fd; /* log_close() closes fd */
     struct log_rate_limit rejection_limit;
-    uint64_t dropped;        /* lines, since the last that was taken */
-    struct json_writer line; /* the one being made; its memory is kept for the next */
-    size_t start, len;       /* what waits in ring: from start, len bytes, going on at 0 */
+    uint64_t dropped;        /* lines not yet reported by log_dropped */
+    struct json_writer line; /* the current line; its memory is reused */
+    size_t start, len;       /* pending bytes in buffer, a ring */
     char buffer[LOG_BUFFER_SIZE];
 };
 
-/* A value in a line. What is absent (types.h: no text, INT64_MIN, SECONDS_ABSENT) is left out. Text may be any bytes: what is
- * no UTF-8 or would move a terminal is replaced by U+FFFD. */
+/* A key and its value. Absent values (runtime/types/type.h: NULL data, INT64_MIN, SECONDS_ABSENT) are omitted.
+ * Strings may hold any bytes: invalid UTF-8, control and bidirectional characters are replaced by U+FFFD. */
 struct log_field {
-    const char *key; /* a word of our own: [a-z_]+ */
+    const char *key; /* [a-z_]+ */
     enum { LOG_FIELD_STRING, LOG_FIELD_INTEGER, LOG_FIELD_SECONDS } kind;
     union {
         struct str str;
@@ -78,7 +78,7 @@ static inline struct log_field log_seconds(const char *key, uint64_t ns)
     return (struct log_field){.key = key, .kind = LOG_FIELD_SECONDS, .value.seconds = ns};
 }
 
-/* Starts a log on `fd`, which stays the caller's and open for as long. SIGPIPE should be ignored. */
+/* Borrows fd until log_close(). The process should ignore SIGPIPE. */
 void log_open(struct log *log, int fd, enum log_format format, enum log_level level);
 
 static inline bool log_enabled(const struct log *log, enum log_level level)
@@ -86,14 +86,14 @@ static inline bool log_enabled(const struct log *log, enum log_level level)
     return level <= log->level;
 }
 
-/* Whether there is room in the flow for a line now; then *suppressed says how many there were none for before. */
+/* Whether a line may be logged now. If so, *suppressed is the number of lines suppressed since the last one. */
 bool log_rate_limit_allow(struct log_rate_limit *limit, int max_per_second, int64_t *suppressed);
 
 void log_write(struct log *log, enum log_level level, const char *event, const struct log_field fields[], size_t n);
 
-/* Takes down one event, such as
+/* Logs an event if its level is enabled:
  *     log_event(log, LOG_INFO, "listening", LOG_FIELDS(log_string("address", address)));
- * `event` is a word of our own: [a-z_]+. Nothing happens at a level that is not enabled. */
+ * `event` matches [a-z_]+. */
 static inline void log_event(struct log *log, enum log_level level, const char *event, const struct log_field fields[],
                              size_t n)
 {
@@ -103,16 +103,16 @@ static inline void log_event(struct log *log, enum log_level level, const char *
 
 #define LOG_FIELDS(...) (const struct log_field[]){__VA_ARGS__}, COUNT_OF(((const struct log_field[]){__VA_ARGS__}))
 
-/* Writes what waits, as much as the reader takes at once. What can't be written for another reason stays as well. */
+/* Writes pending lines until it would block or fails; the rest stays pending. */
 void log_flush(struct log *log);
 
-/* Whether anything still waits: then log_flush() should be tried again, a little later. */
+/* True after log_flush(): call it again a little later. */
 static inline bool log_pending(const struct log *log)
 {
     return log->len > 0;
 }
 
-/* Writes what waits, for at most a second, and gives back what the log owns. Nothing is logged afterwards. */
+/* Writes pending lines for up to a second, then releases what the log owns. */
 void log_close(struct log *log);
 
 #endif

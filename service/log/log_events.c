@@ -36,7 +36,7 @@ void log_task_finished(struct log *log, const struct task *task, const struct ta
     log_event(log, level, event, fields, COUNT_OF(fields));
 }
 
-/* A single client can bring about 100,000 refusals a second. */
+/* A single client can cause 100,000 rejections a second. */
 enum { MAX_REJECTIONS_PER_SECOND = 50 };
 
 void log_request_rejected(struct log *log, int rc, struct str method, struct str path, struct str request_id)
@@ -55,7 +55,7 @@ void log_request_rejected(struct log *log, int rc, struct str method, struct str
 
 void log_worker_event(struct log *log, const struct worker_event *event)
 {
-    /* Of one that was up it goes without saying that it ended. */
+    /* "worker_exited" already says so. */
     bool plain_exit = event->was_ready && event->fault == WORKER_EXITED;
     const struct log_field fields[] = {
         log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),

@@ -1,6 +1,6 @@
-/* log_events - what becomes a line of the log: tasks that end, requests that are refused, worker processes that are lost.
+/* log_events - logs the end of tasks, rejected requests and lost worker processes.
  *
- * A request has one line at most, but for a task that succeeded with an answer that could not be made.
+ * A request logs one line at most; two if its task succeeded but the response could not be built.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -18,9 +18,8 @@ struct task;
 void log_task_finished(struct log *log, const struct task *task, const struct task_identity *identity,
                        struct str request_id);
 
-/* request_rejected: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
- * the former only some a second; the next says left_out.
- * What is not known of the request is absent; rc is an ERR_ code. */
+/* request_rejected: at warn for a 5xx, such as overload, at debug for a 4xx. The rate at warn is limited; the next line
+ * reports the number `suppressed`. rc is an ERR_ code; strings that are not known are absent. */
 void log_request_rejected(struct log *log, int rc, struct str method, struct str path, struct str request_id);
 
 /* worker_exited or worker_start_failed, at warn. */

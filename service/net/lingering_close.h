@@ -1,7 +1,8 @@
-/* lingering_close - closes a connection on which the client is still sending, so that it gets to read the answer.
+/* lingering_close - closes a connection whose client is still sending, without losing the response.
  *
- * A close with unread data makes the kernel send RST, which destroys what the client has not read yet (RFC 9112 section 9.6).
- * So we send FIN, read and throw away until the client closes, for a while and up to a number of bytes, and close then.
+ * Closing a socket with unread data makes the kernel send RST, which discards data that the client has not read yet
+ * (RFC 9112 section 9.6). So a FIN is sent, and input is read and discarded until the client closes, or up to a
+ * limit of time and bytes.
  *
  * Owns:     the descriptors it was given, and a buffer.
  * Threads:  the loop thread.
@@ -15,15 +16,17 @@
 
 struct lingering_set;
 
-enum { MAX_LINGERING = 256 }; /* at the same time, where there are descriptors enough */
+enum {
+    MAX_LINGERING = 256
+}; /* connections at a time; fewer when descriptors are scarce (service/config/fd_budget.h) */
 
-/* `most` of them at the same time: beyond that a connection is closed at once. */
+/* `max`: connections at a time; more are closed at once. */
 int lingering_set_new(uv_loop_t *loop, int64_t max, struct lingering_set **out, struct err *e);
 
-/* Takes the descriptor over. When there is no room or no memory for it, it is closed at once. */
-void lingering_close(struct lingering_set *lingering_set, int fd);
+/* Takes ownership of fd. At the maximum, or out of memory, fd is closed at once. */
+void lingering_close(struct lingering_set *set, int fd);
 
-/* Closes all of them. Freed when the loop has run its close callbacks. */
-void lingering_set_close(struct lingering_set *lingering_set);
+/* Closes all connections. The memory is freed in a close callback of the loop. */
+void lingering_set_close(struct lingering_set *set);
 
 #endif

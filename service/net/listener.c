@@ -1,5 +1,6 @@
 #include "service/net/listener.h"
 
+#include "runtime/lib/check.h"
 #include "runtime/lib/resolver.h"
 #include "runtime/lib/util.h"
 
@@ -16,33 +17,71 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,              /* the kernel takes net.core.somaxconn if that is less */
-    MAX_ACCEPTS_PER_WAKEUP = 64, /* so that a flood of connections leaves time for the others */
+    BACKLOG = 4096,              /* capped by net.core.somaxconn */
+    MAX_ACCEPTS_PER_WAKEUP = 64, /* leaves time for other handles during a flood of connections */
     ACCEPT_BACKOFF_MS = 100,
-    MAX_UNSENT = 128 * 1024, /* bytes of an answer the kernel buffers: more would look to us like progress (tcp(7)) */
+    MAX_UNSENT = 128 * 1024, /* TCP_NOTSENT_LOWAT (tcp(7)): data buffered beyond this would count as progress */
+};
+
+/*     bound -> accepting <-> backing_off    (out of descriptors or memory: polling stops for ACCEPT_BACKOFF_MS)
+ *       |          |             |
+ *       +----------+-------------+--> closing    (freed when both handles are closed)
+ */
+enum listener_state {
+    LISTENER_BOUND,
+    LISTENER_ACCEPTING,
+    LISTENER_BACKING_OFF,
+    LISTENER_CLOSING,
+    LISTENER_STATE_COUNT
+};
+
+static const unsigned listener_moves[LISTENER_STATE_COUNT] = {
+    [LISTENER_BOUND] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
+    [LISTENER_ACCEPTING] = 1U << LISTENER_BACKING_OFF | 1U << LISTENER_CLOSING,
+    [LISTENER_BACKING_OFF] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
 };
 
 struct listener {
+    enum listener_state state;
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    int emfile_fd;   /* owned; -1: somebody else was faster, and it is tried again */
+    int emfile_fd;   /* owned; the spare descriptor; -1: not open, retried before each accept4() */
     bool loopback;
     uv_poll_t poll;
-    uv_timer_t backoff_timer;             /* when descriptors or memory have run out */
-    int handles;                          /* of the loop that are not closed yet */
-    uint64_t quiet_until_ms;              /* on the loop's clock: until then, being exhausted is no news */
+    uv_timer_t backoff_timer;
+    int handles;                          /* not closed yet */
+    uint64_t quiet_until_ms;              /* loop time; until then failures are not reported */
     const struct listener_events *events; /* borrowed */
     void *user;
-    struct sockaddr_un unix_addr; /* what to remove at the close; sun_path is empty for TCP */
+    struct sockaddr_un unix_addr; /* its socket file; sun_path is empty for TCP */
     char name[LISTENER_NAME_SIZE];
 };
 
 static void listener_on_readable(uv_poll_t *poll, int status, int events);
 
+static void listener_move(struct listener *listener, enum listener_state to)
+{
+    CHECK((listener_moves[listener->state] & 1U << to) != 0);
+    listener->state = to;
+}
+
+static void listener_accept(struct listener *listener)
+{
+    listener_move(listener, LISTENER_ACCEPTING);
+    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+}
+
 static void listener_on_backoff_end(uv_timer_t *backoff_timer)
 {
-    struct listener *listener = container_of(backoff_timer, struct listener, backoff_timer);
-    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+    listener_accept(container_of(backoff_timer, struct listener, backoff_timer));
+}
+
+/* A pending connection that cannot be accepted keeps the descriptor readable. */
+static void listener_back_off(struct listener *listener)
+{
+    listener_move(listener, LISTENER_BACKING_OFF);
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->backoff_timer, listener_on_backoff_end, ACCEPT_BACKOFF_MS, 0);
 }
 
 static void report_accept_failure(struct listener *listener, int error)
@@ -54,7 +93,7 @@ static void report_accept_failure(struct listener *listener, int error)
         listener->events->accept_failed(listener->user, listener, error);
 }
 
-/* Any descriptor will do, and this one needs no path. */
+/* An eventfd needs no path. */
 static bool reserve_emfile_fd(struct listener *listener)
 {
     if (listener->emfile_fd < 0)
@@ -69,8 +108,8 @@ static int accept_next(const struct listener *listener, struct sockaddr_storage 
     return accept4(listener->fd, (struct sockaddr *)peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* There is no descriptor for accept4(), which says so even where no connection waits. Refuses the next one by the spare. 0, or
- * an errno: EAGAIN where none waits. */
+/* accept4() failed with `error`, EMFILE or ENFILE, which it does even with an empty backlog. Rejects the next
+ * connection by means of the spare descriptor. 0 or an errno: EAGAIN for an empty backlog. */
 static int reject_next(struct listener *listener, int error)
 {
     struct sockaddr_storage peer;
@@ -113,9 +152,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
                 setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent, sizeof max_unsent);
             listener->events->accepted(listener->user, listener, fd, &peer, len);
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-            /* The connection stays in the backlog, and would wake us again at once. */
-            uv_poll_stop(poll);
-            uv_timer_start(&listener->backoff_timer, listener_on_backoff_end, ACCEPT_BACKOFF_MS, 0);
+            listener_back_off(listener);
             return;
         } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
             return;
@@ -125,23 +162,27 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
 
 static int system_error(struct err *e, struct str address, const char *call)
 {
-    return err_set(e, ERR_INTERNAL, "can't listen on %s: %s: %s", address.data, call, strerror(errno));
+    return err_set(e, ERR_INTERNAL, "cannot listen on %s: %s: %s", address.data, call, strerror(errno));
 }
 
-static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
+static int bind_socket(int fd, const struct sockaddr *at, socklen_t len, struct str address, struct err *e)
 {
-    if (bind(fd, at, len) != 0)
-        return system_error(e, address, "bind");
+    return bind(fd, at, len) == 0 ? 0 : system_error(e, address, "bind");
+}
+
+static int listen_socket(int fd, struct str address, struct err *e)
+{
     return listen(fd, BACKLOG) == 0 ? 0 : system_error(e, address, "listen");
 }
 
-/* A socket file that nobody listens on is left from a process that was killed. */
+/* Removes the socket file of a process that was killed. Only ECONNREFUSED says that no process listens on it;
+ * EAGAIN means that one does, and has a full backlog. */
 static void remove_stale(const struct sockaddr_un *unix_addr)
 {
     struct stat st;
     if (lstat(unix_addr->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
         return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
     if (connect(fd, (const struct sockaddr *)unix_addr, sizeof *unix_addr) != 0 && errno == ECONNREFUSED)
@@ -154,19 +195,19 @@ static int open_unix(struct listener *listener, struct str address, const char *
     struct sockaddr_un unix_addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof unix_addr.sun_path)
-        return err_set(e, ERR_INVALID, "%s: the path of a Unix socket must have 1 to %zu bytes", address.data,
-                       sizeof unix_addr.sun_path - 1);
+        return err_set(e, ERR_INVALID, "invalid address %s: the path of a Unix socket must have 1 to %zu bytes",
+                       address.data, sizeof unix_addr.sun_path - 1);
     memcpy(unix_addr.sun_path, path, len);
     remove_stale(&unix_addr);
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
         return system_error(e, address, "socket");
-    int rc = bind_and_listen(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
+    int rc = bind_socket(listener->fd, (struct sockaddr *)&unix_addr, sizeof unix_addr, address, e);
     if (rc != 0)
         return rc;
-    listener->unix_addr = unix_addr;
+    listener->unix_addr = unix_addr; /* bind() made the file: from here on it is removed on close */
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
-    return 0;
+    return listen_socket(listener->fd, address, e);
 }
 
 /* Splits "HOST:PORT" or "[IPV6]:PORT". */
@@ -214,11 +255,12 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
 {
     char host[256], port[8];
     if (!split_address(address, host, port))
-        return err_set(e, ERR_INVALID, "%s is no address; write HOST:PORT, [IPV6]:PORT or unix:/path", address.data);
+        return err_set(e, ERR_INVALID, "invalid address %s: must be HOST:PORT, [IPV6]:PORT or unix:/PATH",
+                       address.data);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *result;
     int rc = resolver_lookup(host, port, &hints, &result);
     if (rc != 0)
-        return err_set(e, ERR_INVALID, "can't listen on %s: %s", address.data, gai_strerror(rc));
+        return err_set(e, ERR_INVALID, "cannot listen on %s: %s", address.data, gai_strerror(rc));
     int enabled = 1;
     listener->loopback = is_loopback(result->ai_addr);
     listener->fd = socket(result->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -228,7 +270,9 @@ static int open_tcp(struct listener *listener, struct str address, struct err *e
         setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &enabled, sizeof enabled);
         if (result->ai_family == AF_INET6)
             setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &enabled, sizeof enabled);
-        rc = bind_and_listen(listener->fd, result->ai_addr, result->ai_addrlen, address, e);
+        rc = bind_socket(listener->fd, result->ai_addr, result->ai_addrlen, address, e);
+        if (rc == 0)
+            rc = listen_socket(listener->fd, address, e);
     }
     freeaddrinfo(result);
     if (rc == 0)
@@ -250,7 +294,7 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
     if (rc == 0 && !reserve_emfile_fd(listener))
         rc = system_error(e, address, "eventfd");
     if (rc == 0 && uv_poll_init(loop, &listener->poll, listener->fd) != 0)
-        rc = err_set(e, ERR_INTERNAL, "can't listen on %s: the loop does not take its descriptor", address.data);
+        rc = err_set(e, ERR_INTERNAL, "cannot listen on %s: uv_poll_init failed", address.data);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);
@@ -271,7 +315,7 @@ void listener_start(struct listener *listener, const struct listener_events *eve
 {
     listener->events = events;
     listener->user = user;
-    uv_poll_start(&listener->poll, UV_READABLE, listener_on_readable);
+    listener_accept(listener);
 }
 
 bool listener_is_local(const struct listener *listener)
@@ -307,6 +351,7 @@ static void listener_on_backoff_closed(uv_handle_t *handle)
 
 void listener_close(struct listener *listener)
 {
+    listener_move(listener, LISTENER_CLOSING);
     uv_close((uv_handle_t *)&listener->poll, listener_on_poll_closed);
     uv_close((uv_handle_t *)&listener->backoff_timer, listener_on_backoff_closed);
     close(listener->fd);

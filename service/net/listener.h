@@ -1,12 +1,11 @@
-/* listener - one address that the service listens on, from its text to accepted connections.
+/* listener - listens on one address and accepts its connections.
  *
- * Addresses: HOST:PORT, [IPV6]:PORT (RFC 3986 brackets; port 0: the kernel picks one), unix:/path. A Unix socket that nobody
- *           listens on any more is replaced; its file is removed at the close.
- * When descriptors run out, the kernel would keep connections waiting in silence. So a spare one is kept, which such a
- * connection gets for as long as it takes to tell it so.
+ * Addresses are HOST:PORT, [IPV6]:PORT (port 0: chosen by the kernel) and unix:/path. A stale Unix socket file is
+ * replaced, and the file is removed when the listener closes. A spare descriptor is kept: on EMFILE it is closed to
+ * accept the pending connection, reject and close it, instead of leaving it in the backlog.
  *
- * Owns:     the listening descriptor and its place in the loop; the spare descriptor.
- * Threads:  the loop thread.
+ * Owns:     the listening descriptor, the spare descriptor, and its handles.
+ * Threads:  the loop thread; listener_open() may block to resolve HOST.
  */
 #ifndef GATHERD_SERVICE_NET_LISTENER_H
 #define GATHERD_SERVICE_NET_LISTENER_H
@@ -19,32 +18,32 @@
 
 struct listener;
 
-/* Whom it tells, each time with `user`. The descriptors of connections are non-blocking and closed on exec. */
+/* Callbacks, with the `user` of listener_start(). Descriptors of connections are non-blocking and close-on-exec. */
 struct listener_events {
-    /* Takes the connection over. */
+    /* Takes ownership of fd. */
     void (*accepted)(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
                      socklen_t peer_len);
-    /* This one can't be kept, and is closed when the call returns. */
+    /* The connection must be rejected; fd is closed when the callback returns. */
     void (*rejected)(void *user, int fd);
-    /* Connections wait that can't be accepted, `error` being why: told once a spell, which is over when for
-     * LISTENER_QUIET_MS all could be. */
+    /* Pending connections cannot be accepted; `error` is the errno. Called once per period of failures; a period ends
+     * after LISTENER_QUIET_MS without one. */
     void (*accept_failed)(void *user, const struct listener *listener, int error);
 };
 
 enum { LISTENER_NAME_SIZE = 160, LISTENER_QUIET_MS = 10000 };
 
-/* Binds and listens; accepts nothing before listener_start(). ERR_INVALID when the text is no address, ERR_INTERNAL when the
- * system refuses. */
+/* Binds and listens, but accepts nothing before listener_start(). ERR_INVALID: malformed or unresolvable address;
+ * ERR_INTERNAL: a system call failed; ERR_OUT_OF_MEMORY. */
 int listener_open(uv_loop_t *loop, struct str address, struct listener **out, struct err *e);
 void listener_start(struct listener *listener, const struct listener_events *events, void *user); /* borrows events */
 
-bool listener_is_local(const struct listener *listener);    /* loopback or a Unix socket: unreachable from elsewhere */
-bool listener_is_loopback(const struct listener *listener); /* also what a web page on this machine can reach */
+bool listener_is_local(const struct listener *listener);    /* loopback or a Unix socket */
+bool listener_is_loopback(const struct listener *listener); /* reachable from web pages in a browser on this machine */
 
-/* Where it is reached: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
+/* Its URL: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
 const char *listener_name(const struct listener *listener);
 
-/* Freed when the loop has run its close callbacks. */
+/* Stops accepting at once. The memory is freed in a close callback of the loop. */
 void listener_close(struct listener *listener);
 
 #endif

@@ -1,4 +1,4 @@
-"""conftest - the fixtures of all tests here."""
+"""conftest - imports the fixtures."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Many at once: nobody is refused, nobody is early, and what is said of speed, memory and system calls is so.
+"""Load: thousands of concurrent tasks and connections, and the promised speed, memory and system calls.
 
-What has the mark `release` is run for the release build alone: a sanitizer's build is slow and large by itself.
+Tests marked `release` run for the release build only: sanitizers cost time and memory.
 """
 
 import json
@@ -44,7 +44,7 @@ def test_gather_takes_as_long_as_longest_task(client):
 
 
 def post_unchecked(client, body):
-    """The bytes of an answer: to judge ten thousand children takes longer than to run them."""
+    """The response body, unchecked: checking ten thousand children takes longer than running them."""
     client.send_request("POST", "/v1/gather", json.dumps(body).encode())
     response = client.getresponse()
     assert response.status == 200
@@ -79,7 +79,7 @@ def test_large_gather_memory_is_freed(start):
 # -- many connections ------------------------------------------------------------------------------
 
 class ConnectionGroup:
-    """Many connections of one thread: each sends one request and reads one answer."""
+    """Many connections in one thread: each sends one request and reads one response."""
 
     def __init__(self, url, count):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -98,7 +98,7 @@ class ConnectionGroup:
             self.selector.register(sock, selectors.EVENT_WRITE, [None, b""])
         end = time.monotonic() + timeout_s
         while len(self.responses) < self.count:
-            assert time.monotonic() < end, f"{len(self.responses)} of {self.count} were answered within {timeout_s} s"
+            assert time.monotonic() < end, f"{len(self.responses)} of {self.count} responses within {timeout_s} s"
             for key, _ in self.selector.select(1):
                 self.step(key, data)
         return self.responses
@@ -107,13 +107,13 @@ class ConnectionGroup:
         state, sock = key.data, key.fileobj
         if state[0] is None:
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            assert error == 0, f"refused: {error}"
+            assert error == 0, f"connect failed: {error}"
             state[0] = time.monotonic()
             assert sock.send(data) == len(data)
             self.selector.modify(sock, selectors.EVENT_READ, state)
             return
         got = sock.recv(65536)
-        assert got, f"cut off after {state[1]!r}"
+        assert got, f"closed after {state[1]!r}"
         state[1] += got
         head, mark, body = state[1].partition(b"\r\n\r\n")
         if mark and len(body) >= int(re.search(rb"(?i)content-length: (\d+)", head).group(1)):
@@ -158,7 +158,7 @@ def test_thousand_tasks_in_one_gather(client):
 # -- system calls --------------------------------------------------------------------------------
 
 class SyscallTrace:
-    """strace on a running process: counts its system calls."""
+    """Counts the system calls of a running process with strace."""
 
     def __init__(self, pid, path):
         self.path = path
@@ -168,7 +168,7 @@ class SyscallTrace:
         assert b"attached" in line, line
 
     def end(self):
-        """{system call: how many}"""
+        """{system call: count}"""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
         text = self.path.read_text(encoding="ascii")
@@ -188,11 +188,11 @@ def test_idle_service_makes_no_system_calls(start, tmp_path):
         raw.send(request_bytes("POST", SLEEP, {"seconds": 0.05}))
         assert raw.response("POST", SLEEP).status == 200
     connections[0].send(request_bytes("POST", SLEEP, {"seconds": 600}))
-    time.sleep(0.5)  # until what follows a request has followed
+    time.sleep(0.5)  # until work after the requests is done
     trace = SyscallTrace(server.pid, tmp_path / "trace")
     time.sleep(5)
     calls = trace.end()
-    # Attaching and letting go interrupt the one wait that is under way.
+    # Attaching and detaching interrupt the pending wait.
     assert set(calls) <= {"epoll_wait", "epoll_pwait", "restart_syscall"} and sum(calls.values()) <= 2, calls
 
 
@@ -219,13 +219,13 @@ def test_keep_alive_request_takes_two_system_calls(start, tmp_path):
     waits = sum(calls.pop(name, 0) for name in ("epoll_wait", "epoll_pwait"))
     assert waits <= requests, calls
     others = {name: n for name, n in calls.items() if name not in ("recvfrom", "sendmsg")}
-    # Random bytes for ids come in stocks of some hundreds.
+    # Random bytes for ids are read in batches of some hundred ids.
     assert set(others) <= {"getrandom"} and sum(others.values()) <= requests / 100, calls
 
 
 @pytest.mark.release
 def test_loop_responds_while_large_gather_is_decoded(start):
-    """Ten thousand children take the loop some tens of milliseconds: others wait that long, not longer."""
+    """Decoding ten thousand children blocks the loop for tens of milliseconds, not longer."""
     server = start(log_level="info")
     with Client(server.urls()[0]) as large, Client(server.urls()[0]) as probe:
         body = json.dumps(sleep_gather(10000, 0.5)).encode()

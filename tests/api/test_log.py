@@ -1,4 +1,4 @@
-"""The log: what an operator finds there when workers die and requests are refused, and that it is there once."""
+"""The log: lost workers, rejected requests and overload are each logged once, and logging does not block."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from task_requests import ENDLESS, LONG_SECONDS, Background, pools, post, worker
 
 SLEEP = "/v1/run/sleep"
 BLOCK = "/v1/run/block"
-SHORT_TIMEOUT = 5  # seconds, for what should happen at once, on a slow machine too
+SHORT_TIMEOUT = 5  # seconds
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (error|warn|info|debug) ([a-z_]+)((?: .*)?)")
 FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=\\]+)')
 
 
 def parse_text(line):
-    """A line of the log in its format for people, as the object it would be in JSON."""
+    """A line in text format, as the object that JSON format would write."""
     time_, level, event, rest = LINE.fullmatch(line).groups()
     fields = FIELD.findall(rest)
     assert "".join(f" {key}={value}" for key, value in fields) == rest, line
-    assert len({key for key, _ in fields}) == len(fields), f"a key that comes twice: {line}"
+    assert len({key for key, _ in fields}) == len(fields), f"repeated key: {line}"
 
     def value_of(raw):
         return json.loads(raw) if raw[0] == '"' or re.fullmatch(r"-?\d+(\.\d+)?", raw) else raw
@@ -36,13 +36,13 @@ def parse_text(line):
 
 
 def lines(gatherd, **wanted):
-    """The lines of the log that have these members, in either format."""
+    """The log lines with these members, in either format."""
     parsed = [json.loads(line) if line[0] == "{" else parse_text(line) for line in list(gatherd.lines["stderr"])]
     return [e for e in parsed if all(e.get(key) == value for key, value in wanted.items())]
 
 
 def single_line(gatherd, **wanted):
-    """The only such line, once it is there. That none follows is seen after own.stop()."""
+    """Waits for the line with these members, and asserts that it is the only one so far."""
     wait_until(lambda: lines(gatherd, **wanted), f"a line with {wanted}", timeout_s=SHORT_TIMEOUT)
     found = lines(gatherd, **wanted)
     assert len(found) == 1, found
@@ -50,12 +50,12 @@ def single_line(gatherd, **wanted):
 
 
 def warmed_up_workers(url):
-    """The pids of the workers, once each has done something: one that is still starting would die another death."""
+    """The pids of the workers, once each has run a task: a starting worker fails differently."""
     def all_used():
         assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 8}).status == 200
         return all(w["tasks_done"] > 0 for w in pools(url)["processes"]["workers"])
 
-    wait_until(all_used, "work for every worker")
+    wait_until(all_used, "a task on every worker")
     return workers(url)
 
 
@@ -81,7 +81,7 @@ def test_killed_worker_is_logged_once(log_format, start):
     failed = single_line(gatherd, event="task_failed")
     assert (failed["id"], failed["error"]) == (problem["task"]["id"], "worker_crashed")
     assert failed["detail"] == problem["detail"] == problem["task"]["error"]["detail"]
-    assert lines(gatherd).index(line) < lines(gatherd).index(failed), "the cause comes first"
+    assert lines(gatherd).index(line) < lines(gatherd).index(failed), "the worker's exit is logged first"
 
     idle = next(other for other in both if other != pid)
     os.kill(idle, signal.SIGABRT)
@@ -118,7 +118,7 @@ def test_each_failed_worker_start_is_logged(start):
     url = gatherd.urls()[0]
     pid = warmed_up_workers(url)[0]
     soft, hard = resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (3, hard))  # what is open stays so, and nothing is opened
+    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (3, hard))  # below the descriptors in use
     os.kill(pid, signal.SIGKILL)
     fourth = gatherd.wait_event(count=4, event="worker_start_failed")
     resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (soft, hard))
@@ -133,7 +133,7 @@ def test_each_failed_worker_start_is_logged(start):
 # -- requests --------------------------------------------------------------------------------------
 
 def start_with_full_pool(start, **options):
-    """A server whose only pool is full, its client, and what fills it."""
+    """A server whose only pool is full, and the connection whose task fills it."""
     gatherd = start("--threads", "1", "--queue-limit", "0", **options)
     filler = Raw(gatherd.urls()[0])
     filler.send(request_bytes("POST", BLOCK, {"seconds": 2}))
@@ -204,7 +204,7 @@ def test_client_errors_are_logged_at_debug(start, tmp_path):
 
 
 def test_endless_body_is_logged_once(start):
-    """So much of it that its answer is written by hand, and the connection closed."""
+    """The discard limit is exceeded: the response is sent raw, and the connection closed."""
     gatherd = start("--max-body-bytes", "2000")
     with Raw(gatherd.urls()[0]) as raw:
         raw.send(request_bytes("POST", SLEEP, b"", "Transfer-Encoding: chunked", "X-Request-Id: endless"))
@@ -247,7 +247,8 @@ def test_logged_detail_matches_response(start):
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("path, logged", [
-    ('/"quoted"=\\', '/"quoted"=\\'), ("/caf\u00e9", "/caf\u00e9"), ("/\xff\xfe", "/\ufffd\ufffd"), ("/%0Aevent=x", "/%0Aevent=x"),
+    ('/"quoted"=\\', '/"quoted"=\\'), ("/caf\u00e9", "/caf\u00e9"), ("/\xff\xfe", "/\ufffd\ufffd"),
+    ("/%0Aevent=x", "/%0Aevent=x"),
     ("/\x7f\xc2\x9b", "/\ufffd\ufffd"), ("/" + "x" * 3000, "/" + "x" * 1023 + "...")])
 def test_logged_paths_are_escaped(path, logged, log_format, start):
     gatherd = start(log_format=log_format)
@@ -266,7 +267,7 @@ def test_rejection_during_drain_is_logged_at_warn(start):
         late.send(request_bytes("POST", SLEEP, {"seconds": 0}, "X-Request-Id: late")[:-3])
         time.sleep(0.2)
         gatherd.terminate()
-        wait_until(lambda: not os.path.exists(f"/proc/{gatherd.pid}") or refuses_connections(url), "the end of listening")
+        wait_until(lambda: not os.path.exists(f"/proc/{gatherd.pid}") or refuses_connections(url), "closed listeners")
         late.send(b" 0}")
         assert late.response("POST", SLEEP).status == 503
         assert busy.response("POST", SLEEP).status == 200
@@ -301,7 +302,8 @@ def test_connection_overload_is_logged_once(start):
             raw, status = open_connection()
             raw.sock.close()
             assert status == 503
-        found = wait_until(lambda: lines(gatherd) if len(lines(gatherd)) >= expected_count else None, "a line", timeout_s=SHORT_TIMEOUT)
+        found = wait_until(lambda: lines(gatherd) if len(lines(gatherd)) >= expected_count else None, "a line",
+                           timeout_s=SHORT_TIMEOUT)
         assert len(found) == expected_count, found
         assert {k: v for k, v in found[-1].items() if k != "time"} == {
             "level": "warn", "event": "connections_rejected", "error": "too_many_connections", "connections": 4,
@@ -314,8 +316,8 @@ def test_connection_overload_is_logged_once(start):
             probe.sock.close()
             return status == 200
 
-        wait_until(has_capacity, "room")
-        time.sleep(0.1)  # for the others to be seen as closed
+        wait_until(has_capacity, "a free connection")
+        time.sleep(0.1)  # until the server has closed the others
     gatherd.stop()
     assert len(lines(gatherd)) == 2
 
@@ -326,14 +328,14 @@ FLOOD_COUNT = 20000
 
 
 def cpu_seconds(pid):
-    return time.clock_gettime(~pid << 3 | 2)  # the clock of that process, as clock_getcpuclockid(3) makes it
+    return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3)
 
 
 POOL_FULL_REQUEST = request_bytes("POST", BLOCK, {"seconds": 0})
 
 
 def flood(url, pid, request=POOL_FULL_REQUEST, status=503):
-    """Sends many requests that are refused, and returns the processor time that the server took for one."""
+    """Sends many requests that are rejected, and returns the server's CPU seconds per request."""
     before = cpu_seconds(pid)
     with Raw(url) as raw:
         for _ in range(FLOOD_COUNT // 100):
@@ -353,7 +355,7 @@ def test_logging_rejections_costs_little(start):
             return flood(gatherd.urls()[0], gatherd.pid)
 
     silent, logging = cost("error"), cost("warn")
-    print(f"{silent * 1e6:.1f} us, {logging * 1e6:.1f} us when it is logged")
+    print(f"{silent * 1e6:.1f} us, {logging * 1e6:.1f} us when logged")
     assert logging < 2 * silent
 
 
@@ -375,19 +377,19 @@ def test_rejection_log_is_rate_limited(start):
                 raw.send(request_bytes("POST", BLOCK, {"seconds": 0}, f"X-Request-Id: {request_ids[-1]}"))
                 assert raw.read().status == 503
             return any(gatherd.events(request_id=name) for name in request_ids)
-        wait_until(next_is_logged, "a second that has room")
+        wait_until(next_is_logged, "a second below the rate limit")
 
         def complete_log():
             lines = gatherd.events(event="request_rejected")
             return sum(1 + line.get("suppressed", 0) for line in lines) == FLOOD_COUNT + len(request_ids) and lines
-        lines = wait_until(complete_log, "the count of what was left out")
+        lines = wait_until(complete_log, "the suppressed count")
         assert 50 <= len(lines) <= 50 * (elapsed + time.monotonic() - since + 2)
 
 
 def test_unread_log_does_not_block_requests(start):
-    """Nobody reads stderr: lines are lost, answers are not."""
-    process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--log-level", "debug"],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    """stderr is a full pipe: lines are dropped, responses are not."""
+    process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--log-level", "debug"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
     try:
         url = process.stdout.readline().decode().split(" on ")[1].strip()
         flood(url, process.pid, request_bytes("GET", "/nothing"), 404)

@@ -1,4 +1,4 @@
-"""conftest - the fixtures of all tests here: those of the API tests, whose support modules can be imported too."""
+"""conftest - the fixtures and support modules of the API tests."""
 
 import sys
 from pathlib import Path

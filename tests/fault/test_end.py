@@ -1,4 +1,4 @@
-"""The end of the service while every pool is busy: in time, with an answer to everybody, and nobody stays behind."""
+"""Shutdown with busy pools: on time, every request answered, every worker process gone."""
 
 import signal
 import time
@@ -10,25 +10,25 @@ from server import RELEASE, Server, wait_until
 from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pool_loads, pools, task, workers
 
 DRAIN_SECONDS = 0.5
-MAX_SHUTDOWN_SECONDS = DRAIN_SECONDS + 1 if RELEASE else 30  # seconds from SIGTERM to the end
+MAX_SHUTDOWN_SECONDS = DRAIN_SECONDS + 1 if RELEASE else 30  # from SIGTERM to exit
 
 
 def fill_pools(background, url):
-    """Something of everything, more than there are slots: {what: future}."""
+    """Runs a task of each kind, and more than the pools have slots: {name: future}."""
     futures = {"sleep": background.post("/v1/run/sleep", {"seconds": LONG_SECONDS})}
     for i in range(3):
         futures[f"block {i}"] = background.post("/v1/run/block", {"seconds": LONG_SECONDS})
         futures[f"primes {i}"] = background.post("/v1/run/primes", ENDLESS)
     wait_until(lambda: pool_loads(url) == {"default": (2, 1), "processes": (2, 1)}, "full pools")
-    futures["gather"] = background.post("/v1/gather", gather(task("block", seconds=LONG_SECONDS), task("primes", **ENDLESS),
-                                                           task("sleep", seconds=LONG_SECONDS)))
+    futures["gather"] = background.post("/v1/gather", gather(
+        task("block", seconds=LONG_SECONDS), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)))
     wait_until(lambda: pool_loads(url) == {"default": (2, 2), "processes": (2, 2)}, "full pools")
     return futures
 
 
 def wait_workers_exit(server, pids):
     assert not children(server.pid)
-    wait_until(lambda: not any(map(exists, pids)), "the end of the workers", timeout_s=2)
+    wait_until(lambda: not any(map(exists, pids)), "exited workers", timeout_s=2)
 
 
 def test_shutdown_with_busy_pools_meets_drain_timeout(start):
@@ -64,7 +64,7 @@ def test_tasks_finished_during_drain_return_200(start):
         pids = workers(url)
         since = time.monotonic()
         server.terminate()
-        assert [f.result().status for f in futures] == [200] * 4, "what was queued runs, too"
+        assert [f.result().status for f in futures] == [200] * 4, "queued tasks run, too"
         server.wait()
         assert time.monotonic() - since < 10
     wait_workers_exit(server, pids)
@@ -79,7 +79,7 @@ def test_shutdown_does_not_wait_for_abandoned_thread(start):
     since = time.monotonic()
     server.terminate()
     server.wait()
-    assert time.monotonic() - since < (1 if RELEASE else 10), "nothing was left to wait for"
+    assert time.monotonic() - since < (1 if RELEASE else 10), "no task was left"
     wait_workers_exit(server, pids)
 
 
@@ -122,4 +122,4 @@ def test_workers_exit_when_service_is_killed(load):
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     assert len(pids) == 3
-    wait_until(lambda: not any(map(exists, pids)), "the end of the workers", timeout_s=2 if RELEASE else 10)
+    wait_until(lambda: not any(map(exists, pids)), "exited workers", timeout_s=2 if RELEASE else 10)

@@ -1,4 +1,4 @@
-"""Clients that hang up on what blocks and on what computes: nobody works for them any longer than must be."""
+"""Clients that hang up: their tasks are canceled, and slots are freed promptly."""
 
 import time
 
@@ -13,9 +13,9 @@ MAX_LATENCY = 0.1 if RELEASE else SHORT_TIMEOUT
 
 
 def disconnect(server, path, body, when):
-    """Sends it, hangs up when `when` says so, and returns the log's word on it and how long that took."""
+    """Sends a request, hangs up once when() is true; (cancel effect, seconds until the cancel was logged)."""
     raw = send(server.urls()[0], path, body, "gone")
-    wait_until(when, "what was sent")
+    wait_until(when, "the task's expected state")
     since = time.monotonic()
     raw.sock.close()
     event = server.wait_event(request_id="gone", timeout_s=SHORT_TIMEOUT)
@@ -48,7 +48,7 @@ def test_disconnect_frees_workers(path, body, start):
 
 @pytest.mark.parametrize("executor, name", [("processes", "processes"), ("threads", "default")])
 def test_slot_is_reused_after_disconnect(executor, name, start):
-    """The worker or slot is there for who waits for it, not only for who comes later."""
+    """The freed slot or worker runs a task that is already queued."""
     server = start("--processes", "1", "--threads", "1")
     url = server.urls()[0]
     with Background(url) as background:
@@ -59,7 +59,7 @@ def test_slot_is_reused_after_disconnect(executor, name, start):
         since = time.monotonic()
         raw.sock.close()
         assert queued.result().value["result"]["sum"] == 45
-        # A worker is killed; a thread looks only now and then whether anybody waits.
+        # A worker is killed; a thread polls its cancel flag.
         assert time.monotonic() - since < (MAX_LATENCY if name == "processes" else 10 * MAX_LATENCY)
 
 
@@ -72,7 +72,7 @@ def test_disconnect_abandons_blocking_task(start):
     pool = pools(url)["default"]
     assert (pool["busy"], pool["abandoned"], pool["tasks_done"]) == (1, 1, 0)
     assert post(url, "/v1/run/block", {"seconds": 0.01}).status == 200, "the other slot is free"
-    wait_until(lambda: pools(url)["default"]["busy"] == 0, "the thread's return")
+    wait_until(lambda: pools(url)["default"]["busy"] == 0, "an idle thread")
     assert time.monotonic() - since >= 1.5
     pool = pools(url)["default"]
     assert (pool["abandoned"], pool["tasks_done"]) == (0, 2)
@@ -87,7 +87,8 @@ def test_disconnect_cancels_queued_task(path, name, start):
         running = background.post(path if name == "processes" else "/v1/run/block", {"seconds": 0.8})
         wait_until(is_busy(server, name), "a busy pool")
         body = gather(*[task("block", seconds=0)] * 3) if path == "/v1/gather" else {"seconds": 0}
-        effect, elapsed = disconnect(server, path, body, lambda: pools(url)[name]["queued"] == (3 if "tasks" in body else 1))
+        effect, elapsed = disconnect(server, path, body,
+                                     lambda: pools(url)[name]["queued"] == (3 if "tasks" in body else 1))
         assert elapsed < MAX_LATENCY and effect == ("stopped" if path == "/v1/gather" else "prevented")
         assert pools(url)[name]["queued"] == 0
         assert running.result().status == 200
@@ -99,15 +100,15 @@ def test_most_severe_cancel_effect_is_reported(start):
     server = start("--threads", "1", "--processes", "1")
     body = gather(task("sleep", seconds=LONG_SECONDS), task("primes", **ENDLESS), task("block", seconds=0.5),
                   task("block", seconds=0.5))
-    effect, _ = disconnect(server, "/v1/gather", body, lambda: is_busy(server, "default")() and is_busy(server, "processes")())
+    effect, _ = disconnect(server, "/v1/gather", body,
+                           lambda: is_busy(server, "default")() and is_busy(server, "processes")())
     assert effect == "abandoned"
     wait_until(lambda: all(p["busy"] == p["queued"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
-    assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the second block was still waiting"
+    assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the second block was still queued"
 
 
 @soak
 def test_random_disconnects_free_all_slots(start):
-    """Whenever they do it, all slots come back."""
     server = start("--threads", "2", "--processes", "2")
     url = server.urls()[0]
     count = sized(5000, 60, 20)

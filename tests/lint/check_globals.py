@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""check_globals - no object of ours holds data that can change: everything hangs off a struct. What is in ALLOWED may.
+"""check_globals - rejects mutable globals in our objects, except those in ALLOWED.
 
-usage: check_globals.py --cc CC --nm NM file.a|file.o ...   first proves on planted globals that it can fail
-What is allowed has to be there, too: a permission that nobody needs any more is a fault.
-Tables of constants with pointers in them lie in .data.rel.ro: read-only once the program is linked, so they are fine.
+usage: check_globals.py --cc CC --nm NM file.a|file.o ...   first checks that planted globals are found
+Stale entries of ALLOWED fail as well.
+Constant tables with pointers are in .data.rel.ro, which is read-only after relocation: they pass.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from pathlib import Path
 
 WRITABLE = re.compile(r'^(\.data|\.bss|\.tdata|\.tbss|\.sdata|\.sbss)(\.|$)|^\*COM\*$|^COMMON$')
 
-# (object, symbol, section): why it can't hang off a struct.
+# (object, symbol, section): why it cannot be a member of a struct.
 ALLOWED = {
     ("json_parse.c.o", "parser", ".tbss"):
-        "jansson's hooks for memory are told nothing but a size; a variable per thread lets several loops decode at once",
+        "jansson's allocator hooks have no context argument; thread-local, so that several loops can decode at once",
 }
 
 
 def mutable_symbols(nm, files):
-    """(object, symbol, section) of everything writable that the files define."""
+    """(object, symbol, section) of each writable symbol that the files define."""
     text = subprocess.run([nm, "--format=sysv", "--defined-only", *files],
                           stdout=subprocess.PIPE, check=True, text=True).stdout
     found, current = [], "?"
@@ -38,10 +38,10 @@ def mutable_symbols(nm, files):
 
 
 def faults(found, allowed):
-    """A line for each symbol that isn't allowed, and for each permission without its symbol."""
-    lines = [f"{where}: {symbol} lies in {section}: a mutable global"
+    """A line for each symbol that is not allowed, and for each stale entry of `allowed`."""
+    lines = [f"{where}: {symbol} in {section}: mutable global"
              for where, symbol, section in found if (where, symbol, section) not in allowed]
-    return lines + [f"{where}: there is no {symbol} in {section}, though it is allowed"
+    return lines + [f"{where}: {symbol} in {section} is allowed, but does not exist exactly once"
                     for where, symbol, section in allowed if found.count((where, symbol, section)) != 1]
 
 
@@ -71,19 +71,19 @@ def self_test(cc, nm):
             subprocess.run([cc, "-std=c17", "-O2", "-fPIE", "-c", str(source), "-o", str(made)], check=True)
             return mutable_symbols(nm, [str(made)])
 
-        assert symbols(GOOD) == [], f"self-test: constants are refused: {symbols(GOOD)}"
+        assert symbols(GOOD) == [], f"self-test: constants are rejected: {symbols(GOOD)}"
         for name, text in BAD.items():
             found = [re.sub(r'\.\d+$|^use\.', "", symbol) for _, symbol, _ in symbols(text)]
             assert found == [name], f"self-test: {text!r} gave {found}"
 
-        # A permission is for one symbol of one object in one section, and no more than once.
+        # An entry allows one symbol of one object in one section, once.
         mine = symbols(BAD["mine"])
-        assert faults(mine, mine) == [], f"self-test: {mine} is allowed, and is refused"
+        assert faults(mine, mine) == [], f"self-test: {mine} is allowed, but rejected"
         (where, symbol, section), = mine
         for other in [("other.o", symbol, section), (where, "other", section), (where, symbol, ".bss")]:
             assert len(faults(mine, [other])) == 2, f"self-test: {other} allows {mine}"
-        assert len(faults([], mine)) == 1, "self-test: a permission that nobody needs is no fault"
-        assert len(faults(mine * 2, mine)) == 1, "self-test: a permission serves two symbols"
+        assert len(faults([], mine)) == 1, "self-test: a stale entry passes"
+        assert len(faults(mine * 2, mine)) == 1, "self-test: an entry allows two symbols"
 
 
 def main():
@@ -97,7 +97,7 @@ def main():
     for line in wrong:
         print(line)
     if not wrong:
-        print(f"no mutable globals in {len(options.files)} files but the {len(ALLOWED)} allowed; "
+        print(f"{len(options.files)} files, no mutable globals except {len(ALLOWED)} allowed; "
               f"{len(BAD)} planted ones were found")
     return 1 if wrong else 0
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """check_layers - includes run one way through the ordered modules, without circles between files.
 
-usage: check_layers.py [repository]     first proves on planted violations that each rule can fail
+usage: check_layers.py [repository]     first checks that a planted violation of each rule is found
 """
 
 import re
@@ -18,14 +18,14 @@ MODULES = (
 )
 LAYERS = ("runtime", "handlers", "service")
 
-# Includes and circles that wait for a change of shape. Each has to exist: an exception that is no longer needed fails.
+# Known exceptions. A stale one fails.
 BACK_INCLUDES = {
     ("handlers/json/render.c", "handlers/resources/task_object.h"),
     ("handlers/json/schema.c", "handlers/resources/task_object.h"),
 }
 CIRCLES = set()
 
-# The headers of ISO C and POSIX; with these folders they are what "libc" means here.
+# "libc": the headers of ISO C and POSIX, and LIBC_FOLDERS.
 LIBC = set("""
     assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg
     stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
@@ -35,14 +35,14 @@ LIBC = set("""
 """.split())
 LIBC_FOLDERS = {"sys", "linux", "net", "netinet", "arpa", "asm"}
 
-# What a layer, a module or a single file may include besides libc and our own headers.
+# The library headers that a layer, a module or a file may include.
 LIBRARIES = {
     "runtime": {"uv.h"},
     "handlers/json": {"jansson.h"},
     "service": {"uv.h"},
     "service/http/http_server_internal.h": {"microhttpd.h"},
 }
-# A file in runtime/functions/ may bring one library of its own, but none of these.
+# A file in runtime/functions/ may use one library of its own, except these.
 NOT_FOR_FUNCTIONS = {"jansson.h", "microhttpd.h"}
 GENERATED = {"gatherd_version.h"}
 
@@ -60,17 +60,17 @@ def is_libc(header):
 
 
 def is_allowed_library(name, header):
-    """Whether the file `name` may include <header>: its own row, its module's or its layer's."""
+    """Whether the row of the file, its module or its layer lists <header>."""
     return any(header in LIBRARIES.get(place, ()) for place in (name, module_of(name), name.split("/")[0]))
 
 
 def blank_comments(text):
-    """Replaces comments by blanks; line numbers stay."""
+    """Replaces comments by blanks, and keeps line breaks."""
     return re.sub(r'/\*.*?\*/|//[^\n]*', lambda m: re.sub(r'[^\n]', ' ', m.group()), text, flags=re.DOTALL)
 
 
 def includes(path):
-    """(line, system header or None, our header or None, text) of each include of a file."""
+    """(line, system header or None, our header or None, text) of each #include."""
     text = blank_comments(path.read_text(encoding="utf-8"))
     for match in INCLUDE.finditer(text):
         spelling = SPELLING.match(match.group(1))
@@ -79,7 +79,7 @@ def includes(path):
 
 
 def check_ours(root, name, ours):
-    """What is wrong with including our own header `ours` in the file `name`; None: nothing."""
+    """The violation in including our header `ours` from the file `name`, or None."""
     if ours in GENERATED:
         return None
     if ours.split("/")[0] not in LAYERS or ".." in ours.split("/"):
@@ -97,7 +97,7 @@ def check_ours(root, name, ours):
 
 
 def check_file(root, path):
-    """The violations of one file, each a line of text."""
+    """The violations in a file, as text."""
     name = path.relative_to(root).as_posix()
     if module_of(name) not in MODULES:
         return [f"{name}: {module_of(name)}/ is not in the list of modules"]
@@ -160,7 +160,7 @@ def find_circles(root, files):
 
 
 def check_exceptions(root):
-    """The exceptions that nothing needs any more."""
+    """Stale exceptions."""
     problems = []
     for name, ours in sorted(BACK_INCLUDES):
         if not (root / name).is_file() or ours not in {o for _, _, o, _ in includes(root / name)}:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""check_style - rules about the text: banned functions, work left open, files grown too long.
+"""check_style - rejects banned functions, markers of unfinished work, and files that are too long.
 
-usage: check_style.py [repository]      first proves on planted violations that it can fail
+usage: check_style.py [repository]      first checks that planted violations are found
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 LONGEST = 450  # lines of a .c or .h file outside tests/
 BANNED = ("sprintf", "strcpy", "strcat", "strtok", "atoi", "gets", "alloca", "system")
 BANNED_CALL = re.compile(r'\b(' + "|".join(BANNED) + r')\s*\(')
-OPEN_WORDS = ("TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK")  # in pieces, so that this file passes
+OPEN_WORDS = ("TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK")  # split, so that this file passes
 OPEN_WORD = re.compile(r'\b(' + "|".join(OPEN_WORDS) + r')\b')
 NOT_OURS = {".git", "build", ".cache", "__pycache__", ".hypothesis", ".pytest_cache"}
 LITERALS = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 
 
 def list_files(root):
-    """What git tracks or would track; without git (or outside a repository) every file but the build's."""
+    """The files that git tracks or would track; without git, all files outside of NOT_OURS."""
     if (root / ".git").exists():
         try:
             listing = subprocess.run(
@@ -38,12 +38,12 @@ def list_files(root):
 
 
 def blank_literals(text):
-    """Comments and literals become blanks; line numbers stay."""
+    """Replaces comments and literals by blanks, and keeps line breaks."""
     return LITERALS.sub(lambda m: re.sub(r'[^\n]', ' ', m.group()), text)
 
 
 def check_file(root, path):
-    """The violations of one file, each a line of text."""
+    """The violations in a file, as text."""
     name = path.relative_to(root).as_posix()
     data = path.read_bytes()
     if b"\0" in data:
@@ -53,12 +53,12 @@ def check_file(root, path):
     def at(match):
         return f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
 
-    problems = [f"{at(m)}: {m.group()} left in the text" for m in OPEN_WORD.finditer(text)]
+    problems = [f"{at(m)}: {m.group()}" for m in OPEN_WORD.finditer(text)]
     if path.suffix in {".c", ".h"}:
         problems += [f"{at(m)}: {m.group(1)}() is banned" for m in BANNED_CALL.finditer(blank_literals(text))]
         lines = text.count("\n")
         if lines > LONGEST and not name.startswith("tests/"):
-            problems.append(f"{name}: {lines} lines, the longest a file may grow is {LONGEST}")
+            problems.append(f"{name}: {lines} lines, the limit is {LONGEST}")
     return problems
 
 
@@ -91,7 +91,7 @@ def self_test():
         root = Path(scratch)
         plant(root, GOOD)
         _, problems = check(root)
-        assert not problems, f"self-test: a clean tree is refused: {problems}"
+        assert not problems, f"self-test: a clean tree is rejected: {problems}"
         for name, text in BAD.items():
             plant(root, {name: text})
             _, problems = check(root)
@@ -107,7 +107,7 @@ def main():
     if not files:
         problems.append(f"{root}: no files found")
     print("\n".join(problems) if problems else
-          f"{len(files)} files in good style; {len(BAD)} planted slips were found")
+          f"{len(files)} files in good style; {len(BAD)} planted violations were found")
     return 1 if problems else 0
 
 

@@ -1,4 +1,4 @@
-"""client - two ways to speak to the service, Client by http.client and Raw byte for byte; both judge each answer."""
+"""client - HTTP clients: Client uses http.client, Raw a socket. Both check responses against openapi.yaml."""
 
 import http.client
 import json
@@ -10,25 +10,25 @@ from urllib.parse import urlsplit
 
 import contract
 
-TIMEOUT = 60  # seconds a client waits for an answer
+TIMEOUT = 60  # seconds
 
 
 @dataclass
 class Response:
     status: int
-    headers: list  # of (name, value), as they came
+    headers: list  # of (name, value), as received
     body: bytes
-    value: object = None  # the JSON, once judged
+    value: object = None  # the JSON, once checked
 
     def header(self, name):
-        """The header's value; None if there is none."""
+        """The header's value; None if absent."""
         values = [v for n, v in self.headers if n.lower() == name.lower()]
-        assert len(values) < 2, f"{name} came {len(values)} times"
+        assert len(values) < 2, f"{name} is repeated: {values}"
         return values[0] if values else None
 
 
 def connect(url, timeout_s=TIMEOUT):
-    """A socket to where a server says that it listens."""
+    """A socket connected to an address that a server printed."""
     if url.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout_s)
@@ -57,7 +57,7 @@ class Client(http.client.HTTPConnection):
         self.close()
 
     def send_request(self, method, target, body=None, headers=None):
-        """The body is bytes; None for a request without one. A header that is None is not sent."""
+        """body is bytes, or None for a request without one. A header whose value is None is not sent."""
         headers = dict(headers or {})
         if body is not None and "Content-Type" not in headers:
             headers["Content-Type"] = "application/json"
@@ -72,7 +72,7 @@ class Client(http.client.HTTPConnection):
         self.endheaders(body)
 
     def fetch(self, method, target, body=None, headers=None):
-        """Sends the request, and returns the judged answer."""
+        """Sends the request, and returns the checked response."""
         self.send_request(method, target, body, headers)
         return self.response(method, target, (headers or {}).get("X-Request-Id"))
 
@@ -86,12 +86,12 @@ class Client(http.client.HTTPConnection):
         return self.fetch("GET", target, headers=headers)
 
     def post(self, target, body, **headers):
-        """A body that isn't bytes is sent as JSON."""
+        """A body that is not bytes is sent as JSON."""
         return self.fetch("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
 
 
 class Raw:
-    """A socket, and a reader of answers that trusts nobody."""
+    """A socket, and a strict reader of responses."""
 
     def __init__(self, url, timeout_s=TIMEOUT):
         self.sock = connect(url, timeout_s)
@@ -114,19 +114,19 @@ class Raw:
     def _read_until(self, separator):
         while separator not in self.data:
             if not self._receive():
-                raise ConnectionError(f"the connection ended after {self.data[:200]!r}")
+                raise ConnectionError(f"connection closed after {self.data[:200]!r}")
         head, self.data = self.data.split(separator, 1)
         return head
 
     def _read_exactly(self, n):
         while len(self.data) < n:
             if not self._receive():
-                raise ConnectionError(f"{n} bytes were to come, {len(self.data)} came")
+                raise ConnectionError(f"connection closed after {len(self.data)} of {n} bytes")
         data, self.data = self.data[:n], self.data[n:]
         return data
 
     def read(self, method="POST"):
-        """One answer, not judged; an interim one (1xx) counts as one."""
+        """The next response, unchecked; it may be an interim one (1xx)."""
         lines = self._read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, status, _ = (lines[0] + " ").split(" ", 2)
         assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
@@ -136,7 +136,7 @@ class Raw:
             return response
         length = response.header("content-length")
         if length is None:
-            assert response.header("connection") == "close", "no length, and the connection stays open"
+            assert response.header("connection") == "close", "no Content-Length on a persistent connection"
             while self._receive():
                 pass
             response.body, self.data = self.data, b""
@@ -145,13 +145,13 @@ class Raw:
         return response
 
     def response(self, method, target, sent_id=None):
-        """One answer, judged."""
+        """The next response, checked."""
         response = self.read(method)
         response.value = contract.check(method, target, response, sent_id)
         return response
 
     def wait_closed(self, timeout_s):
-        """Whether the server ends the connection within so many seconds; what it sends before is kept."""
+        """Whether the server closes the connection within timeout_s; data sent before is kept."""
         end = time.monotonic() + timeout_s
         while True:
             ready, _, _ = select.select([self.sock], [], [], max(0, end - time.monotonic()))
@@ -165,7 +165,7 @@ class Raw:
 
 
 def request_bytes(method, target, body=None, *headers, host="localhost", version="HTTP/1.1"):
-    """A request as bytes; headers are whole lines."""
+    """A request as bytes; each of `headers` is a whole line."""
     lines = [f"{method} {target} {version}", f"Host: {host}", *headers]
     if body is not None:
         if not isinstance(body, bytes):

@@ -1,4 +1,4 @@
-"""file_helpers - what tests of files share: calls of file functions and of open files, and files to call them on."""
+"""file_helpers - calls of file functions and open files, and fixtures in the file root."""
 
 import json
 import os
@@ -10,14 +10,14 @@ HELLO = b"Hello, file.\n"
 
 
 def run(client, function, status=200, **arguments):
-    """The result of a file function, or its problem where another status is expected."""
+    """The result of a file function; its problem if `status` is not 200."""
     response = client.post(f"/v1/run/{function}", arguments)
     assert response.status == status, response.value
     return response.value["result"] if status == 200 else response.value
 
 
 def script(client, path, mode, *ops, status=200, **arguments):
-    """Steps are (op, {members}) or names of ops."""
+    """Runs file_script; an op is a name or (name, {members})."""
     steps = [{"op": op} if isinstance(op, str) else {"op": op[0], **op[1]} for op in ops]
     value = run(client, "file_script", status, path=path, mode=mode, ops=steps, **arguments)
     return [step["result"] for step in value["results"]] if status == 200 else value
@@ -55,7 +55,7 @@ def put(client, path, data, **headers):
 
 
 def create_example_files(root):
-    """The files that the contract's examples are about, as they were at first, and nothing else."""
+    """Empties the root and creates the files that the examples in openapi.yaml use."""
     root = Path(root)
     remove_contents(root)
     for path in ("docs/deep", "notes"):
@@ -67,24 +67,24 @@ def create_example_files(root):
 
 
 def remove_contents(root):
-    """Removes all that is in the root, but for gatherd's own."""
+    """Empties the root, except gatherd's temporary directory."""
     paths = [os.fsencode(root) + b"/" + name for name in os.listdir(os.fsencode(root)) if name != b".gatherd-tmp"]
     if paths:
-        subprocess.run([b"rm", b"-rf", b"--", *paths], check=True)  # Python's own way gives up on a thousand levels
+        subprocess.run([b"rm", b"-rf", b"--", *paths], check=True)  # shutil.rmtree fails on a thousand levels
 
 
 def descriptors(pid):
-    """How many files the process has open."""
+    """The number of open descriptors of a process."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def tree(root):
-    """Every path in the directory, but for gatherd's own."""
+    """Every path below the root, except gatherd's temporary directory."""
     return sorted(str(p.relative_to(root)) for p in Path(root).rglob("*") if ".gatherd-tmp" not in p.parts)
 
 
 def temp_files(root):
-    """Temporary files that are left in the root."""
+    """The files in gatherd's temporary directory."""
     directory = Path(root) / ".gatherd-tmp"
     return sorted(p.name for p in directory.iterdir()) if directory.is_dir() else []
 

@@ -15,7 +15,7 @@ DOCUMENT = yaml.safe_load(FILE.read_bytes())
 
 
 def resolve_pointer(pointer):
-    """What a "#/..." reference points to."""
+    """The node that a "#/..." reference points to."""
     node = DOCUMENT
     for step in pointer.removeprefix("#/").split("/"):
         node = node[step.replace("~1", "/").replace("~0", "~")]
@@ -46,7 +46,7 @@ def validator(node):
 
 
 def check_value(value, node, what):
-    """Asserts that the value is of the schema."""
+    """Asserts that the value matches the schema."""
     error = jsonschema.exceptions.best_match(validator(node).iter_errors(value))
     assert error is None, f"{what}: {error.json_path}: {error.message}"
 
@@ -71,23 +71,23 @@ class Operation:
         return body and body["content"].get("application/json", {}).get("schema")
 
     def request_examples(self):
-        """{name: value} of the bodies to send."""
+        """{name: body}"""
         body = self.node.get("requestBody")
         examples = body["content"].get("application/json", {}).get("examples", {}) if body else {}
         return {name: example["value"] for name, example in examples.items()}
 
     def response_examples(self):
-        """{name: (status, value)}; one that has the name of a request's is the answer to that."""
+        """{name: (status, value)}; a response has the name of its request example."""
         found = {}
         for status, response in self.responses.items():
             for media in response.get("content", {}).values():
                 for name, example in media.get("examples", {}).items():
-                    assert name not in found, f"{self}: two examples called {name}"
+                    assert name not in found, f"{self}: two examples are named {name}"
                     found[name] = (status, example["value"])
         return found
 
     def example_target(self):
-        """The path with its parameters filled in, by their examples."""
+        """The path, with the examples of its parameters."""
         values = {p["name"]: p["example"] for p in self.parameters if p["in"] == "path"}
         return self.path.format(**values)
 
@@ -97,10 +97,10 @@ OPERATIONS = [Operation(path, method) for path, item in DOCUMENT["paths"].items(
 
 
 def path_template(target):
-    """The documented path that a request target such as /v1/functions/sleep?a=b is of, or None."""
+    """The documented path that matches a request target such as /v1/functions/sleep?a=b, or None."""
     path = re.sub(r"^http://[^/]+", "", target).split("?", 1)[0]
     segments = path.split("/")
-    for template in sorted(DOCUMENT["paths"], key=lambda t: t.count("{")):  # the most concrete one that fits
+    for template in sorted(DOCUMENT["paths"], key=lambda t: t.count("{")):  # the most specific match first
         expected = template.split("/")
         if template == "/v1/fs/{path}" and segments[:3] == ["", "v1", "fs"] and segments[3:4] > [""]:
             return template
@@ -111,7 +111,7 @@ def path_template(target):
 
 
 def operation_for(method, target):
-    """(documented path or None, operation or None); HEAD finds the operation of GET."""
+    """(documented path or None, operation or None); HEAD has the operation of GET."""
     path = path_template(target)
     expected = "GET" if method == "HEAD" else method
     return path, next((o for o in OPERATIONS if o.path == path and o.method == expected), None)

@@ -1,12 +1,12 @@
-"""schema_diff - compares two JSON Schemas by what they allow, each with the document that it refers into."""
+"""schema_diff - compares the constraints of two JSON Schemas, each within its own document."""
 
-# What explains and does not constrain; and rules between members, which a function's table has no words for.
+# Annotations, and conditions between members, which a function's type table cannot express.
 NOT_COMPARED = {"description", "title", "example", "examples", "default", "discriminator", "format", "$schema",
                 "$id", "$defs", "$comment", "if", "then", "else", "dependentSchemas"}
 
 
 def dereference(node, root):
-    """References at the top followed; `const` and a single `enum` are the same, so are oneOf and anyOf here."""
+    """Follows top-level references and normalizes: `const` to `enum`, anyOf to oneOf."""
     while "$ref" in node:
         target = root
         for step in node["$ref"].removeprefix("#").strip("/").split("/"):
@@ -25,14 +25,14 @@ def dereference(node, root):
 
 
 def sort_key(node, root):
-    """What to sort alternatives by."""
+    """The sort key of an alternative."""
     node = dereference(node, root)
     function = node.get("properties", {}).get("function")
     return str(function and dereference(function, root).get("enum")) + str(sorted(node.get("properties", {})))
 
 
 def differences(a, root_a, b, root_b, path="", seen=None):
-    """A list of sentences; empty for schemas that are the same. A word in one of them alone is "only in" it."""
+    """A list of differences as text; empty for equal schemas."""
     seen = set() if seen is None else seen
     if (id(a), id(b)) in seen:
         return []
@@ -49,10 +49,12 @@ def differences(a, root_a, b, root_b, path="", seen=None):
                 found.append(f"{location}: {sorted(a[keyword])} and {sorted(b[keyword])}")
             for name in set(a[keyword]) & set(b[keyword]):
                 found += differences(a[keyword][name], root_a, b[keyword][name], root_b, f"{path}/{name}", seen)
-        elif keyword in ("items", "additionalProperties") and isinstance(a[keyword], dict) and isinstance(b[keyword], dict):
+        elif keyword in ("items", "additionalProperties") and \
+                isinstance(a[keyword], dict) and isinstance(b[keyword], dict):
             found += differences(a[keyword], root_a, b[keyword], root_b, location, seen)
         elif keyword == "oneOf":
-            pairs = (sorted(a[keyword], key=lambda n: sort_key(n, root_a)), sorted(b[keyword], key=lambda n: sort_key(n, root_b)))
+            pairs = (sorted(a[keyword], key=lambda n: sort_key(n, root_a)),
+                     sorted(b[keyword], key=lambda n: sort_key(n, root_b)))
             if len(a[keyword]) != len(b[keyword]):
                 found.append(f"{location}: {len(a[keyword])} and {len(b[keyword])} alternatives")
             for i, (one, other) in enumerate(zip(*pairs)):

@@ -1,6 +1,6 @@
-"""server - starts gatherd, reads where it listens and what it logs, and ends it properly.
+"""server - starts gatherd, reads its addresses and log lines, and stops it.
 
-Every server that a test starts has to end by SIGTERM with exit code 0, and without a word from a sanitizer.
+Every server must exit with code 0 after SIGTERM, without a sanitizer report.
 """
 
 import json
@@ -14,14 +14,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("GATHERD_BINARY") or str(ROOT / "build" / "gatherd")
-# The tests' own variables are none of the service's options.
+# Without the tests' own variables, which the service would reject.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GATHERD_")}
 RELEASE = os.environ.get("GATHERD_BUILD", "release") == "release"
 
 LISTENING = re.compile(r"^gatherd \d+\.\d+\.\d+ listening on (\S+)$")
 ERROR_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
                      r"|^gatherd: bug:", re.MULTILINE)
-TIMEOUT = 30  # seconds until a condition that must come is given up, with sanitizers and a busy machine in mind
+TIMEOUT = 30  # seconds; long enough for sanitizers on a busy machine
 
 
 def wait_until(condition, what, timeout_s=TIMEOUT):
@@ -32,13 +32,14 @@ def wait_until(condition, what, timeout_s=TIMEOUT):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"{what}: did not come within {timeout_s} s")
+            raise AssertionError(f"timed out after {timeout_s} s: {what}")
         time.sleep(0.005)
 
 
 class Server:
-    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(), command_prefix=()):
-        """`before` is a command that becomes the service: it gets its command line as arguments."""
+    def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(),
+                 command_prefix=()):
+        """command_prefix is a command that execs its arguments, such as ("prlimit", ...)."""
         argv = [*command_prefix, BINARY, "--log-format", log_format, "--log-level", log_level]
         for address in listen:
             argv += ["--listen", address]
@@ -53,7 +54,7 @@ class Server:
             reader.start()
         try:
             wait_until(lambda: len(self.urls()) == len(listen) or self.process.poll() is not None, "the listeners")
-            assert self.process.poll() is None, f"gatherd ended with {self.process.returncode}: {self.stderr()}"
+            assert self.process.poll() is None, f"gatherd exited with {self.process.returncode}: {self.stderr()}"
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -65,13 +66,13 @@ class Server:
             with self._changed:
                 self.lines[name].append(line)
                 if line.startswith("{"):
-                    event = json.loads(line)  # what looks like a line of the log has to be one
+                    event = json.loads(line)  # must be a log line in JSON format
                     assert {"time", "level", "event"} <= event.keys(), line
                     self._events.append(event)
                 self._changed.notify_all()
 
     def urls(self):
-        """Where it listens, in the order of the flags."""
+        """Its addresses, in the order of the flags."""
         return [m.group(1) for m in map(LISTENING.match, list(self.lines["stdout"])) if m]
 
     def port(self, i=0):
@@ -81,12 +82,12 @@ class Server:
         return "\n".join(self.lines["stderr"])
 
     def events(self, **members):
-        """The lines of the log so far that have these members."""
+        """The log lines so far with these members."""
         with self._changed:
             return [e for e in self._events if all(e.get(k) == v for k, v in members.items())]
 
     def wait_event(self, timeout_s=TIMEOUT, count=1, **members):
-        """The last of the first `count` lines of the log that have these members, as soon as there are so many."""
+        """Waits for `count` log lines with these members, and returns the last of them."""
         found = []
 
         def has_enough():
@@ -95,26 +96,26 @@ class Server:
 
         with self._changed:
             complete = self._changed.wait_for(has_enough, timeout_s)
-        assert complete, f"the log has {len(found)} of {count} lines with {members}; its last are {self._events[-5:]}"
+        assert complete, f"{len(found)} of {count} log lines with {members}; the last lines: {self._events[-5:]}"
         return found[count - 1]
 
     def memory(self, field):
-        """A line of /proc/PID/status such as VmHWM, in bytes."""
+        """A field of /proc/PID/status, such as VmHWM, in bytes."""
         text = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE).group(1)) * 1024
 
     def terminate(self):
-        """Sends SIGTERM. To be followed by stop()."""
+        """Sends SIGTERM; call wait() or stop() afterwards."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_s=TIMEOUT):
-        """Waits for the end of a server that was told to end, and judges it."""
+        """Waits for a server to exit after a signal, and checks its exit code and stderr."""
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"gatherd did not end within {timeout_s} s of SIGTERM") from None
+            raise AssertionError(f"gatherd did not exit within {timeout_s} s of SIGTERM") from None
         for reader in self._readers:
             reader.join(TIMEOUT)
         error_report = ERROR_REPORT.search(self.stderr())
@@ -128,7 +129,7 @@ class Server:
 
 
 def run(*flags, timeout_s=TIMEOUT, env=()):
-    """Runs gatherd to its end: for flags that don't start a service."""
+    """Runs gatherd until it exits: for flags that do not start a service."""
     return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=timeout_s, check=False, text=True,
                           env={**ENVIRONMENT, **dict(env)})

@@ -1,4 +1,4 @@
-"""strategies - requests from the schemas of openapi.yaml: valid ones, and each way to spoil a valid one."""
+"""strategies - valid requests from the schemas of openapi.yaml, and all mutations that make one invalid."""
 
 import copy
 import json
@@ -10,27 +10,29 @@ from hypothesis import strategies as st
 
 import openapi_spec
 
-# Where a test wants less than the schema allows: {name of the schema: {member: constraints}}.
+# Limits below those of the schemas: {schema: {member: constraints}}.
 SMALL_RANGE = {"maximum": 20000}
-CONSTRAINTS = {"SleepInput": {"seconds": {"maximum": 0.01}}, "BlockInput": {"seconds": {"maximum": 0.01}},
-         "GatherInput": {"tasks": {"maxItems": 4}}, "GatherRequest": {"tasks": {"maxItems": 4}},
-         "PrimesInput": {"to": SMALL_RANGE, "from": SMALL_RANGE}, "SumInput": {"n": SMALL_RANGE, "from": SMALL_RANGE},
-         # What is known without a name server.
-         "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
+CONSTRAINTS = {
+    "SleepInput": {"seconds": {"maximum": 0.01}}, "BlockInput": {"seconds": {"maximum": 0.01}},
+    "GatherInput": {"tasks": {"maxItems": 4}}, "GatherRequest": {"tasks": {"maxItems": 4}},
+    "PrimesInput": {"to": SMALL_RANGE, "from": SMALL_RANGE}, "SumInput": {"n": SMALL_RANGE, "from": SMALL_RANGE},
+    # Resolvable without a name server.
+    "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
 FUNCTIONS = openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
-CONSTRAINTS.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}} for name in FUNCTIONS})
-POOLS = ["default"]  # of threads, that every server has
-MAX_TEXT = 4096  # bytes of a text, as generated
-MAX_ITEMS = 4      # members of an array that has no SHORT
-PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt", "a/",
-         "link", "\u00e9", "a b", ".gatherd-tmp/x"]
-MAX_DEPTH = 3  # of gathers and maps in one another, as generated
+CONSTRAINTS.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}}
+                    for name in FUNCTIONS})
+POOLS = ["default"]  # thread pools of every server
+MAX_TEXT = 4096  # bytes of a generated string
+MAX_ITEMS = 4    # items of a generated array
+PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt",
+         "a/", "link", "\u00e9", "a b", ".gatherd-tmp/x"]
+MAX_DEPTH = 3  # of generated nested gathers and maps
 
 OTHER_TYPES = {"object": {}, "array": [], "string": "x", "number": 1, "boolean": True, "null": None}
 
 
 def resolve_schema(node, name=None):
-    """The schema with references at its top followed: (schema, name of the last one followed)."""
+    """(schema, name of the last reference), after following top-level references."""
     while "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[1]
         node = {**openapi_spec.resolve_pointer(node["$ref"]), **{k: v for k, v in node.items() if k != "$ref"}}
@@ -40,13 +42,13 @@ def resolve_schema(node, name=None):
 # -- valid values --------------------------------------------------------------------------------
 
 def valid(node, depth=MAX_DEPTH, limits=None):
-    """Values of the schema, as small as SHORT says."""
+    """Values of the schema, within CONSTRAINTS."""
     return _valid(json.dumps(node), depth, json.dumps(limits))
 
 
 @lru_cache(maxsize=None)
 def _valid(node, depth, limits):
-    """To make them takes longer than to use them."""
+    """Cached: building a strategy takes longer than drawing from it."""
     node, limits = json.loads(node), json.loads(limits)
     node, name = resolve_schema(node)
     node = {**node, **({"enum": POOLS} if name == "PoolName" else {}), **(limits or {})}
@@ -64,7 +66,8 @@ def _valid(node, depth, limits):
         required = {m: members.pop(m) for m in node["required"]}
         return st.fixed_dictionaries(required, optional=members).map(lambda value: repair(name, value))
     if node["type"] == "array":
-        return st.lists(valid(node["items"], depth), min_size=node["minItems"], max_size=min(node["maxItems"], MAX_ITEMS))
+        return st.lists(valid(node["items"], depth), min_size=node["minItems"],
+                        max_size=min(node["maxItems"], MAX_ITEMS))
     if node["type"] == "string":
         return texts(node.get("minLength", 0), min(node["maxLength"], MAX_TEXT))
     if node["type"] == "boolean":
@@ -80,7 +83,7 @@ def has_children(node):
 
 
 def repair(name, value):
-    """Makes members fit one another: what the schema says in words, or in if, then and dependentSchemas."""
+    """Enforces rules between members, which schemas state in prose, if/then or dependentSchemas."""
     if "pool" in value:
         value["executor"] = "threads"
     if name == "WriteFileInput" and value.get("mode") == "a":
@@ -98,24 +101,28 @@ def repair(name, value):
     return value
 
 
-STEP_MEMBERS = {"read": ["length"], "readline": ["length"], "write": ["data"], "writelines": ["lines"],
-         "pread": ["offset", "length"], "pwrite": ["offset", "data"], "seek": ["offset", "whence"], "truncate": ["size"]}
-REQUIRED_STEP_MEMBERS = {"write": {"data": "x"}, "writelines": {"lines": []}, "pread": {"offset": 0, "length": 1},
-         "pwrite": {"offset": 0, "data": "x"}, "seek": {"offset": 0}}
+STEP_MEMBERS = {
+    "read": ["length"], "readline": ["length"], "write": ["data"], "writelines": ["lines"],
+    "pread": ["offset", "length"], "pwrite": ["offset", "data"], "seek": ["offset", "whence"], "truncate": ["size"]}
+REQUIRED_STEP_MEMBERS = {
+    "write": {"data": "x"}, "writelines": {"lines": []}, "pread": {"offset": 0, "length": 1},
+    "pwrite": {"offset": 0, "data": "x"}, "seek": {"offset": 0}}
 
 
 def repair_step(value):
-    """A step of a script has what its method takes, and nothing else."""
+    """Gives a script's step exactly the members that its method takes."""
     op = value["op"]
     if op != "seek" and value.get("offset", 0) < 0:
         value["offset"] = 0
-    return {**REQUIRED_STEP_MEMBERS.get(op, {}), **{m: v for m, v in value.items() if m == "op" or m in STEP_MEMBERS.get(op, [])}}
+    allowed = ["op", *STEP_MEMBERS.get(op, [])]
+    return {**REQUIRED_STEP_MEMBERS.get(op, {}), **{m: v for m, v in value.items() if m in allowed}}
 
 
 def texts(minimum, maximum):
-    """Text of so many bytes, not characters: that is how the service counts."""
+    """Strings whose length is in bytes, as the service counts."""
     plain = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=maximum)
-    full = st.sampled_from(["x" * maximum, "\u00e9" * (maximum // 2), "\U0001f40c" * (maximum // 4), '"\\\b/\u2028' * 8])
+    full = st.sampled_from(["x" * maximum, "\u00e9" * (maximum // 2), "\U0001f40c" * (maximum // 4),
+                            '"\\\b/\u2028' * 8])
     return st.one_of(plain, full).filter(lambda s: minimum <= len(s.encode()) <= maximum)
 
 
@@ -127,13 +134,13 @@ def numbers(node):
         lambda n: openapi_spec.validator({k: v for k, v in node.items() if k != "description"}).is_valid(n))
 
 
-# -- spoiled values ------------------------------------------------------------------------------
+# -- mutated values ------------------------------------------------------------------------------
 
 @dataclass
 class Mutation:
     what: str
-    pointer: str       # where the service has to see it
-    value: object      # the whole body with it
+    pointer: str       # expected in the error
+    value: object      # the mutated body
     status: int = 422
 
 
@@ -142,7 +149,7 @@ def escape(member):
 
 
 def mutated(node, body):
-    """Every slip that can be made in a valid body: a list of Slip."""
+    """All mutations of a valid body: a list of Mutation."""
     mutations = []
 
     def add(path, what, new, status=422):
@@ -187,7 +194,7 @@ def mutated(node, body):
     def mutate_text(schema, path):
         if schema.get("minLength", 0) > 0:
             add(path, "too short", "")
-        if schema["maxLength"] <= 1 << 16:  # more than that is more than a body can have
+        if schema["maxLength"] <= 1 << 16:  # longer strings exceed the body limit
             add(path, "too long", "x" * (schema["maxLength"] + 1))
             add(path, "too many bytes", "\u00e9" * (schema["maxLength"] // 2 + 1))
             add(path, "a NUL", "a\0b")
@@ -196,7 +203,7 @@ def mutated(node, body):
         if "minimum" in schema:
             add(path, "too small", schema["minimum"] - 1)
         if "exclusiveMinimum" in schema:
-            add(path, "as small as it must not be", schema["exclusiveMinimum"])
+            add(path, "equal to the exclusive minimum", schema["exclusiveMinimum"])
             add(path, "negative", -0.5)
         add(path, "too large", schema["maximum"] + 1)
         add(path, "far too large", 9223372036854775807)
@@ -211,7 +218,7 @@ def replaced(body, path, new, remove=False):
     """A copy of the body with another value at the path."""
     if not path:
         return new
-    body = copy.copy(body)  # what lies beside the path is shared: nobody changes it
+    body = copy.copy(body)  # shallow: siblings are shared, and never modified
     if len(path) > 1:
         body[path[0]] = replaced(body[path[0]], path[1:], new, remove)
     elif remove:

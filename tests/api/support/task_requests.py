@@ -1,16 +1,16 @@
-"""task_requests - tasks to send, a look at the pools, and answers that are awaited in the background."""
+"""task_requests - task specs, the state of pools, and requests in the background."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 from client import Client, Raw, request_bytes
 
-LONG_SECONDS = 60  # seconds that nobody waits for: who takes so long gets canceled
-ENDLESS = {"to": 10 ** 15}  # for primes: it would take months
+LONG_SECONDS = 60  # the task is canceled long before
+ENDLESS = {"to": 10 ** 15}  # input of primes; takes months
 
 
 def task(function, /, **arguments):
-    """A task's spec: task("sum", n=5, options={"name": "a"})."""
+    """A task spec: task("sum", n=5, options={"name": "a"})."""
     options = arguments.pop("options", {})
     return {"function": function, "input": arguments, **options}
 
@@ -36,13 +36,13 @@ def workers(url):
 
 
 def post(url, path, body):
-    """One request on a connection of its own."""
+    """A request on a new connection."""
     with Client(url) as client:
         return client.post(path, body)
 
 
 class Background:
-    """Requests whose answers are awaited meanwhile."""
+    """Sends requests from background threads."""
 
     def __init__(self, url):
         self.url, self.executor = url, ThreadPoolExecutor(64)
@@ -54,12 +54,12 @@ class Background:
         self.executor.shutdown()
 
     def post(self, path, body):
-        """A future of the judged answer."""
+        """A future of the checked response."""
         return self.executor.submit(post, self.url, path, body)
 
 
 def send(url, path, body, request_id):
-    """A request whose client may hang up: Raw.sock.close()."""
+    """Sends a request; close Raw.sock to hang up."""
     raw = Raw(url)
     raw.send(request_bytes("POST", path, json.dumps(body).encode(), f"X-Request-Id: {request_id}"))
     return raw

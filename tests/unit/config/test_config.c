@@ -1,4 +1,4 @@
-/* config - where options come from and which source wins, and one clear line for each thing that can be wrong. */
+/* config - sources of options and their precedence, and the error line of each invalid configuration. */
 #include "runtime/types/type_parse.h"
 #include "service/config/config.h"
 #include "service/log/log.h"
@@ -20,14 +20,14 @@
 
 enum { MAX_ARGS = 40 };
 
-/* One call of config_load() and what came of it. */
+/* A call of config_load() and its results. */
 struct load_result {
     char *argv[MAX_ARGS], *env[MAX_ARGS]; /* end with NULL */
-    char path[64];                        /* of the file; "" for none */
+    char path[64];                        /* of the configuration file; "": none */
     struct config config;
     int code;
     bool done;
-    char *out, *err; /* what was printed */
+    char *out, *err; /* output, NUL-terminated */
 };
 
 static int setup_config(void **state)
@@ -54,7 +54,7 @@ static int teardown_config(void **state)
     return 0;
 }
 
-/* Splits words at spaces into a list that ends with NULL, in `copy`. */
+/* Splits `list` at spaces into the NULL-terminated array `out`, whose strings are in `copy`. */
 static void split_words(const char *list, char *first, char *out[MAX_ARGS], char *copy, size_t size)
 {
     size_t n = 0;
@@ -103,7 +103,7 @@ static void expect_loaded(struct load_result *l, const char *flags, const char *
     assert_non_null(l->config.arena);
 }
 
-/* Refused with exactly this line. */
+/* `line` is all of stderr. */
 static void expect_rejected(struct load_result *l, const char *flags, const char *variables, const char *line)
 {
     load_config(l, flags, variables);
@@ -114,7 +114,7 @@ static void expect_rejected(struct load_result *l, const char *flags, const char
     assert_null(l->config.arena);
 }
 
-/* Puts text into the file of this test, and its name into l->path. */
+/* Writes the test's configuration file, whose name is l->path. */
 static void write_config_file(struct load_result *l, const char *text, size_t len)
 {
     static const char pattern[] = "/tmp/gatherd_test_config_XXXXXX";
@@ -130,7 +130,7 @@ static void write_config_file(struct load_result *l, const char *text, size_t le
     close(fd);
 }
 
-/* --config with this file is refused with one line that names it and goes on with `start`. */
+/* The error is one line: the file's name, then `prefix`, then any text. */
 static void expect_file_rejected(struct load_result *l, const char *json, const char *prefix)
 {
     char flags[128], line[256];
@@ -173,7 +173,7 @@ static void defaults_apply_without_options(void **state)
     record_set_defaults(&limits_type, &limits);
     for (const struct field *row = limits_fields; row->name != NULL; row++)
         assert_int_equal(limits_get(&c->limits, row), limits_get(&limits, row));
-    assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* as many as the machine has room for */
+    assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* sized by the CPU count */
 }
 
 static void flags_set_options(void **state)
@@ -195,7 +195,7 @@ static void flags_set_options(void **state)
     expect_loaded(l, "--insecure=false --drain-seconds 0", "");
     assert_false(l->config.service.insecure);
     assert_int_equal(l->config.service.drain_seconds, 0);
-    expect_loaded(l, "--max-tasks 5 --insecure --max-tasks=6 --insecure=false", ""); /* the last one counts */
+    expect_loaded(l, "--max-tasks 5 --insecure --max-tasks=6 --insecure=false", ""); /* the last one wins */
     assert_int_equal(l->config.limits.max_tasks, 6);
     assert_false(l->config.service.insecure);
 }
@@ -205,7 +205,7 @@ static void repeated_list_flags_accumulate(void **state)
     struct load_result *l = *state;
     expect_loaded(l, "--listen [::1]:80 --max-tasks 1 --listen=unix:/run/g=1 --listen a,b",
                   "GATHERD_LISTEN=gone:1,gone:2");
-    assert_int_equal(l->config.service.listen.count, 4); /* the flags' list replaces the other */
+    assert_int_equal(l->config.service.listen.count, 4); /* the variable's list is replaced */
     assert_string_equal(listen_address(l, 0), "[::1]:80");
     assert_string_equal(listen_address(l, 1), "unix:/run/g=1");
     assert_string_equal(listen_address(l, 2), "a");
@@ -244,7 +244,7 @@ static void flags_override_environment_overrides_file(void **state)
     snprintf(variables, sizeof variables, "GATHERD_CONFIG=%s", l->path);
     expect_loaded(l, "", variables);
     assert_int_equal(l->config.limits.max_tasks, 10);
-    expect_loaded(l, flags, "GATHERD_CONFIG=/nonexistent"); /* a flag names another */
+    expect_loaded(l, flags, "GATHERD_CONFIG=/nonexistent"); /* overridden by the flag */
     assert_int_equal(l->config.limits.max_tasks, 30);
     snprintf(flags, sizeof flags, "--config /nonexistent --config %s", l->path);
     expect_loaded(l, flags, "");
@@ -280,17 +280,17 @@ static void invalid_flags_are_rejected(void **state)
                     "gatherd: --listen must be separated by commas, and item 1 must be UTF-8"
                     " (given: \"a?\")\n");
 
-    expect_rejected(l, "--bogus", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
-    expect_rejected(l, "--bogus=1 --version", "", "gatherd: there is no option \"--bogus\"; see gatherd --help\n");
-    expect_rejected(l, "--max_tasks 1", "", "gatherd: there is no option \"--max_tasks\"; see gatherd --help\n");
-    expect_rejected(l, "--max-task 1", "", "gatherd: there is no option \"--max-task\"; see gatherd --help\n");
-    expect_rejected(l, "--max-tasksx 1", "", "gatherd: there is no option \"--max-tasksx\"; see gatherd --help\n");
-    expect_rejected(l, "--=1", "", "gatherd: there is no option \"--\"; see gatherd --help\n");
-    expect_rejected(l, "--x\n\x1B[31m", "", "gatherd: there is no option \"--x??[31m\"; see gatherd --help\n");
-    expect_rejected(l, "-m 3", "", "gatherd: the argument \"-m\" is no option; see gatherd --help\n");
-    expect_rejected(l, "serve", "", "gatherd: the argument \"serve\" is no option; see gatherd --help\n");
-    expect_rejected(l, "--", "", "gatherd: the argument \"--\" is no option; see gatherd --help\n");
-    expect_rejected(l, "--insecure false", "", "gatherd: the argument \"false\" is no option; see gatherd --help\n");
+    expect_rejected(l, "--bogus", "", "gatherd: unknown option \"--bogus\"; see gatherd --help\n");
+    expect_rejected(l, "--bogus=1 --version", "", "gatherd: unknown option \"--bogus\"; see gatherd --help\n");
+    expect_rejected(l, "--max_tasks 1", "", "gatherd: unknown option \"--max_tasks\"; see gatherd --help\n");
+    expect_rejected(l, "--max-task 1", "", "gatherd: unknown option \"--max-task\"; see gatherd --help\n");
+    expect_rejected(l, "--max-tasksx 1", "", "gatherd: unknown option \"--max-tasksx\"; see gatherd --help\n");
+    expect_rejected(l, "--=1", "", "gatherd: unknown option \"--\"; see gatherd --help\n");
+    expect_rejected(l, "--x\n\x1B[31m", "", "gatherd: unknown option \"--x??[31m\"; see gatherd --help\n");
+    expect_rejected(l, "-m 3", "", "gatherd: unexpected argument \"-m\"; see gatherd --help\n");
+    expect_rejected(l, "serve", "", "gatherd: unexpected argument \"serve\"; see gatherd --help\n");
+    expect_rejected(l, "--", "", "gatherd: unexpected argument \"--\"; see gatherd --help\n");
+    expect_rejected(l, "--insecure false", "", "gatherd: unexpected argument \"false\"; see gatherd --help\n");
     expect_rejected(l, "--max-tasks", "", "gatherd: --max-tasks needs a value\n");
     expect_rejected(l, "--max-tasks --insecure", "", "gatherd: --max-tasks needs a value\n");
     expect_rejected(l, "--config", "", "gatherd: --config needs a value\n");
@@ -306,7 +306,7 @@ static void empty_argument_is_rejected(void **state)
     l->argv[1] = empty;
     load_argv(l);
     assert_int_equal(l->code, 2);
-    assert_string_equal(l->err, "gatherd: the argument \"\" is no option; see gatherd --help\n");
+    assert_string_equal(l->err, "gatherd: unexpected argument \"\"; see gatherd --help\n");
     reset(l);
     l->argv[0] = NULL; /* execve() allows it */
     load_argv(l);
@@ -318,24 +318,24 @@ static void invalid_variables_are_rejected(void **state)
 {
     struct load_result *l = *state;
     expect_rejected(l, "", "GATHERD_MAX_TASKS=0", "gatherd: GATHERD_MAX_TASKS must be at least 1 (given: \"0\")\n");
-    expect_rejected(l, "--max-tasks 5", "GATHERD_MAX_TASKS=x", /* also when it would not count */
+    expect_rejected(l, "--max-tasks 5", "GATHERD_MAX_TASKS=x", /* invalid, although overridden */
                     "gatherd: GATHERD_MAX_TASKS must be an integer (given: \"x\")\n");
     expect_rejected(l, "", "GATHERD_INSECURE=1", "gatherd: GATHERD_INSECURE must be true or false (given: \"1\")\n");
     expect_rejected(l, "", "GATHERD_INSECURE=", "gatherd: GATHERD_INSECURE must be true or false (given: \"\")\n");
     expect_rejected(l, "", "GATHERD_MAX_TASK=1",
-                    "gatherd: there is no variable \"GATHERD_MAX_TASK\"; see gatherd --help\n");
+                    "gatherd: unknown variable \"GATHERD_MAX_TASK\"; see gatherd --help\n");
     expect_rejected(l, "", "GATHERD_max_tasks=1",
-                    "gatherd: there is no variable \"GATHERD_max_tasks\"; see gatherd --help\n");
-    expect_rejected(l, "", "GATHERD_=1", "gatherd: there is no variable \"GATHERD_\"; see gatherd --help\n");
-    expect_rejected(l, "", "GATHERD_HELP=1", "gatherd: there is no variable \"GATHERD_HELP\"; see gatherd --help\n");
-    expect_rejected(l, "", "GATHERD_PORTS=1", "gatherd: there is no variable \"GATHERD_PORTS\"; see gatherd --help\n");
-    expect_rejected(l, "", "GATHERD_CONFIG=", "gatherd: the name of the configuration file is empty\n");
+                    "gatherd: unknown variable \"GATHERD_max_tasks\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_=1", "gatherd: unknown variable \"GATHERD_\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_HELP=1", "gatherd: unknown variable \"GATHERD_HELP\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_PORTS=1", "gatherd: unknown variable \"GATHERD_PORTS\"; see gatherd --help\n");
+    expect_rejected(l, "", "GATHERD_CONFIG=", "gatherd: the configuration file's name is empty\n");
     expect_rejected(l, "", "GATHERD_CONFIG=/nonexistent", "gatherd: /nonexistent: No such file or directory\n");
-    load_config(l, "--help", "GATHERD_MAX_TASK=1"); /* help is given to who needs it */
+    load_config(l, "--help", "GATHERD_MAX_TASK=1");
     assert_int_equal(l->code, 0);
 }
 
-/* What Kubernetes sets because of a service called gatherd is none of our business; and no option may ever be called so. */
+/* Kubernetes sets such variables for a service named gatherd; options must not have these names. */
 static void kubernetes_service_links_are_ignored(void **state)
 {
     struct load_result *l = *state;
@@ -385,6 +385,28 @@ static void invalid_files_are_rejected(void **state)
     expect_rejected(l, "--config /nonexistent", "", "gatherd: /nonexistent: No such file or directory\n");
 }
 
+/* Pools are validated after all sources are read. */
+static void pool_errors_name_their_source(void **state)
+{
+    struct load_result *l = *state;
+    static const char json[] = "{\"threads\": [\"file=0\"]}";
+    static const char detail[] = "must be NAME=N or N for each pool, and N must be at least 1";
+    char flags[128], line[256];
+    snprintf(line, sizeof line, "gatherd: GATHERD_THREADS %s (given: \"env=0\")\n", detail);
+    expect_rejected(l, "", "GATHERD_THREADS=env=0", line);
+
+    write_config_file(l, json, sizeof json - 1);
+    snprintf(flags, sizeof flags, "--config %s", l->path);
+    snprintf(line, sizeof line, "gatherd: %s: /threads %s (given: \"file=0\"); see gatherd --help\n", l->path, detail);
+    expect_rejected(l, flags, "", line);
+    snprintf(line, sizeof line, "gatherd: GATHERD_THREADS %s (given: \"env=0\")\n", detail);
+    expect_rejected(l, flags, "GATHERD_THREADS=env=0", line);
+
+    snprintf(flags, sizeof flags, "--config %s --threads flag=0", l->path);
+    snprintf(line, sizeof line, "gatherd: --threads %s (given: \"flag=0\")\n", detail);
+    expect_rejected(l, flags, "GATHERD_THREADS=env=0", line);
+}
+
 static void default_above_maximum_is_rejected(void **state)
 {
     struct load_result *l = *state;
@@ -407,7 +429,7 @@ static void version_flag_prints_version(void **state)
     assert_ptr_equal(strchr(l->out, '\n'), l->out + strlen(l->out) - 1);
 }
 
-/* Every option is there, with its default; and nobody needs a wide terminal. */
+/* With its default, in lines of up to 100 columns. */
 static void help_lists_every_option(void **state)
 {
     struct load_result *l = *state;
@@ -460,7 +482,7 @@ static void help_lists_every_option(void **state)
         assert_true(strcspn(line, "\n") <= 100);
 }
 
-/* What is printed is what is in force, and loading it gives the same. */
+/* --print-config prints the effective values, and --config loads them. */
 static void printed_config_loads_back(void **state)
 {
     struct load_result *l = *state;
@@ -473,7 +495,7 @@ static void printed_config_loads_back(void **state)
     json_malloc_t old_malloc;
     json_free_t old_free;
     json_get_alloc_funcs(&old_malloc, &old_free);
-    json_set_alloc_funcs(malloc, free); /* gatherd has jansson take memory for its own decoding only */
+    json_set_alloc_funcs(malloc, free); /* gatherd sets allocators that work only while it decodes */
     json_t *json = json_loads(l->out, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
     struct record_ref records[CONFIG_RECORDS];
@@ -481,7 +503,7 @@ static void printed_config_loads_back(void **state)
     config_records(&l->config, records);
     for (size_t i = 0; i < CONFIG_RECORDS; i++)
         for (const struct field *f = records[i].type->fields; f->name != NULL; f++) {
-            if (f->presence != FIELD_DEFAULTED) /* and nobody gave it */
+            if (f->presence != FIELD_DEFAULTED)
                 continue;
             fields++;
             assert_non_null(json_object_get(json, f->name));
@@ -524,13 +546,13 @@ static void output_error_exits_with_1(void **state)
         assert_true(done);
         fclose(full_device);
         fclose(err);
-        assert_string_equal(text, "gatherd: the output can't be written\n");
+        assert_string_equal(text, "gatherd: cannot write the output\n");
         free(text);
         config_free(&config);
     }
 }
 
-/* Each allocation fails once: one line says so, and nothing is left behind. */
+/* Each allocation fails once. */
 static void config_load_reports_out_of_memory(void **state)
 {
     struct load_result *l = *state;
@@ -544,7 +566,7 @@ static void config_load_reports_out_of_memory(void **state)
     for (size_t i = 1; i < 16; i++)
         len += (size_t)snprintf(flags + len, sizeof flags - len, " --listen y");
     len = (size_t)snprintf(variables, sizeof variables, "GATHERD_LISTEN=");
-    for (size_t i = 0; i < 6; i++) { /* enough to fill the arena's first block */
+    for (size_t i = 0; i < 6; i++) { /* exceeds the arena's first block */
         memset(variables + len, 'z', 250);
         memcpy(variables + len + 250, ",y", 3);
         len += 251;
@@ -558,7 +580,7 @@ static void config_load_reports_out_of_memory(void **state)
         alloc_fail_at(0);
         assert_true(l->done);
         if (failed) {
-            assert_string_equal(l->err, "gatherd: there is no memory for the configuration\n");
+            assert_string_equal(l->err, "gatherd: out of memory\n");
             assert_int_equal(l->code, 1);
             assert_string_equal(l->out, "");
             assert_null(l->config.arena);
@@ -582,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(invalid_variables_are_rejected, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(kubernetes_service_links_are_ignored, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(invalid_files_are_rejected, setup_config, teardown_config),
+        cmocka_unit_test_setup_teardown(pool_errors_name_their_source, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(default_above_maximum_is_rejected, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(version_flag_prints_version, setup_config, teardown_config),
         cmocka_unit_test_setup_teardown(help_lists_every_option, setup_config, teardown_config),

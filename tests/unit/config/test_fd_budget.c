@@ -1,4 +1,4 @@
-/* descriptors - where the system allows fewer than the limits add up to, each keeps a share, and all fits. */
+/* fd_budget - limits are reduced until they fit the descriptors, and each consumer keeps a share. */
 #include "service/config/fd_budget.h"
 
 #include <setjmp.h>
@@ -54,7 +54,8 @@ static void sufficient_fds_reduce_no_limit(void **state)
     }
 }
 
-/* At each number of descriptors that a service can live with, all together is within it, each has a part, and what is told is what is. */
+/* For each number of descriptors: the limits fit, each consumer has a share, and the reported limits are the effective
+ * ones. */
 static void every_consumer_keeps_a_share(void **state)
 {
     (void)state;
@@ -71,9 +72,9 @@ static void every_consumer_keeps_a_share(void **state)
         assert_true(config.http.max_connections >= 4 && config.limits.max_open_files >= 2);
         assert_true(config.limits.max_streams >= 1 && config.runtime.processes >= 1 && max_lingering >= 1);
         assert_string_equal(config.processes_source, config.runtime.processes < 4 ? "descriptors" : "configured");
-        if (max_fds > 300) /* four workers need no more than their share */
+        if (max_fds > 300) /* four workers fit in their share */
             assert_int_equal(config.runtime.processes, 4);
-        if (count > 0) /* nothing is left over while somebody goes without */
+        if (count > 0) /* the budget is used up to rounding */
             assert_true(total_fds(&config, max_lingering) + 64 + 2 + 48 + 8 >= (int64_t)max_fds);
     }
 }

@@ -1,4 +1,4 @@
-/* log - one line an event whatever it holds, and a writer that nobody can keep waiting. */
+/* log - one line per event, whatever its values contain; writing never blocks. */
 #include "runtime/types/type.h"
 #include "service/log/log.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -25,9 +25,9 @@
 
 struct fixture {
     struct log log;
-    int fds[2];   /* what the log writes to is ends[1] */
-    char *read;   /* what came out at ends[0], NUL-terminated */
-    size_t count; /* bytes of it */
+    int fds[2];   /* reading end; writing end, given to the log */
+    char *read;   /* output of the log, NUL-terminated */
+    size_t count; /* its bytes */
 };
 
 static int teardown_log(void **state)
@@ -84,7 +84,7 @@ static int setup_file(void **state)
     return setup_fds(state, make_file);
 }
 
-/* Takes what can be read without waiting; what was read before goes. */
+/* Appends the available output to f->read. */
 static void read_available(struct fixture *f)
 {
     char chunk[65536];
@@ -123,7 +123,7 @@ static void assert_matches(const char *text, const char *pattern)
         fail_msg("\"%s\" does not match \"%s\"", text, pattern);
 }
 
-/* The value in a text log's line with nothing else in it. */
+/* Logs a line with one value, and returns the value as text format wrote it. */
 static const char *logged_value(struct fixture *f, struct str value)
 {
     clear_output(f);
@@ -131,7 +131,7 @@ static const char *logged_value(struct fixture *f, struct str value)
     flush_and_read(f);
     char *at = strstr(f->read, " info seen value=");
     assert_non_null(at);
-    assert_ptr_equal(strchr(f->read, '\n'), f->read + f->count - 1); /* one line, with its end */
+    assert_ptr_equal(strchr(f->read, '\n'), f->read + f->count - 1); /* one line */
     f->read[f->count - 1] = '\0';
     return at + strlen(" info seen value=");
 }
@@ -178,8 +178,8 @@ static void text_values_are_quoted_and_sanitized(void **state)
         {"\xC2\x9B"
          "31m",
          "\xEF\xBF\xBD"
-         "31m"},                          /* a terminal's CSI in one character */
-        {"\xE2\x80\xA8", "\xEF\xBF\xBD"}, /* a separator of lines */
+         "31m"},                          /* CSI, U+009B */
+        {"\xE2\x80\xA8", "\xEF\xBF\xBD"}, /* line separator */
         {right_to_left, "\xEF\xBF\xBD"},
         {"\xE2\x80\xA7", "\xE2\x80\xA7"},
         {"\xFF\xC3", "\xEF\xBF\xBD\xEF\xBF\xBD"},
@@ -209,11 +209,11 @@ static void long_values_are_truncated(void **state)
 
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
         text[i] = '\xC3', text[i + 1] = '\xA4';
-    truncated = logged_value(f, (struct str){text, sizeof text}); /* not inside a character */
+    truncated = logged_value(f, (struct str){text, sizeof text}); /* not within a character */
     assert_int_equal(strlen(truncated), LOG_MAX_VALUE - 1 + 3);
     assert_true(str_eq(str_from(truncated + LOG_MAX_VALUE - 3), "\xC3\xA4..."));
 
-    memset(text, '\x80', sizeof text); /* three bytes for each */
+    memset(text, '\x80', sizeof text); /* invalid: three bytes of U+FFFD each */
     assert_int_equal(strlen(logged_value(f, (struct str){text, sizeof text})), LOG_MAX_VALUE / 3 * 3 + 3);
     log_close(&f->log);
 }
@@ -269,7 +269,7 @@ static void only_enabled_levels_are_logged(void **state)
     }
 }
 
-/* Logs `count` events that are numbered from `first`. */
+/* Logs `count` events, numbered from `first`. */
 static void log_numbered(struct fixture *f, int64_t first, int64_t count)
 {
     static const char filler[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
@@ -277,8 +277,8 @@ static void log_numbered(struct fixture *f, int64_t first, int64_t count)
         log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_string("filler", STR(filler))));
 }
 
-/* Every number from 0 on came out in order, but for gaps that a line of the right count tells of. Returns the number of
- * gaps, and the last number + 1 in *end. */
+/* Asserts that the numbers from 0 on are in order, and that a log_dropped line with the right count stands for each
+ * gap. Returns the number of gaps, and the last number + 1 in *end. */
 static int check_numbered(const struct fixture *f, int64_t *end)
 {
     int drop_reports = 0;
@@ -300,10 +300,10 @@ static int check_numbered(const struct fixture *f, int64_t *end)
     return drop_reports;
 }
 
-/* With a reader that doesn't read, logging goes on; afterwards the gap is told. */
+/* Logs without a reader until lines are dropped, then reads. */
 static void overflow_then_read(struct fixture *f)
 {
-    const int64_t total = 20000; /* more than the log and whatever is behind it hold */
+    const int64_t total = 20000; /* exceeds the buffers of the log and the kernel */
     for (int64_t i = 0; i < total; i += 100) {
         log_numbered(f, i, 100);
         log_flush(&f->log);
@@ -319,7 +319,7 @@ static void overflow_then_read(struct fixture *f)
     assert_int_equal(check_numbered(f, &end), 1);
     assert_int_equal(end, total);
 
-    log_numbered(f, total, 5); /* and it goes on */
+    log_numbered(f, total, 5);
     flush_and_read(f);
     assert_int_equal(check_numbered(f, &end), 1);
     assert_int_equal(end, total + 5);
@@ -330,7 +330,7 @@ static void full_pipe_drops_lines(void **state)
     struct fixture *f = *state;
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_true(f->log.owns_fd);
-    assert_int_equal(fcntl(f->fds[1], F_GETFL) & O_NONBLOCK, 0); /* others share that description */
+    assert_int_equal(fcntl(f->fds[1], F_GETFL) & O_NONBLOCK, 0); /* the shared description is unchanged */
     assert_int_equal(fcntl(f->log.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     overflow_then_read(f);
     int reopened = f->log.fd;
@@ -360,7 +360,7 @@ static void full_socket_drops_lines(void **state)
     log_close(&f->log);
 }
 
-/* The ring's end is met at every place of a line. */
+/* Lines of varying number per flush: the end of the ring falls on every offset of a line. */
 static void buffer_wraps_around(void **state)
 {
     struct fixture *f = *state;
@@ -411,7 +411,7 @@ static void close_writes_pending_lines(void **state)
     pthread_t reader;
     int64_t end;
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    log_numbered(f, 0, 1900); /* several times what a pipe holds */
+    log_numbered(f, 0, 1900); /* several times the capacity of a pipe */
     assert_int_equal(f->log.dropped, 0);
     assert_int_equal(pthread_create(&reader, NULL, read_until_eof, f), 0);
     log_close(&f->log);
@@ -424,7 +424,7 @@ static void close_writes_pending_lines(void **state)
     assert_int_equal(end, 1900);
 }
 
-/* A FIFO without a reader can't be opened again; and what is written to it is lost. */
+/* A FIFO without a reader cannot be reopened for writing (ENXIO). */
 static void fifo_without_reader_is_polled(void **state)
 {
     struct fixture *f = *state;
@@ -453,7 +453,6 @@ static void fifo_without_reader_is_polled(void **state)
     log_close(&f->log);
 }
 
-/* Nobody reads: it returns all the same. */
 static void close_returns_without_reader(void **state)
 {
     struct fixture *f = *state;
@@ -477,7 +476,7 @@ static void write_errors_are_ignored(void **state)
 
     close(f->fds[1]);
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    assert_int_equal(f->log.fd, -1); /* nor does it write to what takes that number later */
+    assert_int_equal(f->log.fd, -1); /* a later file with this number is not written */
     f->fds[1] = -1;
     log_numbered(f, 0, 10);
     log_flush(&f->log);
@@ -517,7 +516,7 @@ static void out_of_memory_drops_lines(void **state)
 
     clear_output(f);
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    for (int i = 0; i < 3; i++) { /* the second time it is the line about the gap that fails */
+    for (int i = 0; i < 3; i++) { /* the second failure is in the log_dropped line */
         alloc_fail_at(1);
         log_numbered(f, i, 1);
     }

@@ -1,4 +1,4 @@
-/* listener - which addresses are loopback, and what becomes of connections when there is no descriptor for them. */
+/* listener - kinds of addresses, connections while descriptors are exhausted, existing Unix socket files. */
 #include "runtime/lib/util.h"
 #include "service/net/listener.h"
 
@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,13 +21,13 @@ enum { CLIENTS = 8 };
 
 struct fixture {
     uv_loop_t loop;
-    uv_timer_t ticker; /* so that the loop never blocks for ever */
+    uv_timer_t ticker; /* keeps uv_run() from blocking */
     struct listener *listener;
     struct rlimit saved_limit;
     int clients[CLIENTS];
-    int accepted, rejected, accept_failed; /* how often each was told */
-    int error;                             /* that was told last */
-    int accepted_fds[CLIENTS];             /* accepted ones */
+    int accepted, rejected, accept_failed; /* calls of each callback */
+    int error;                             /* of the last accept_failed */
+    int accepted_fds[CLIENTS];
 };
 
 static void on_accepted(void *user, const struct listener *listener, int fd, const struct sockaddr_storage *peer,
@@ -70,7 +72,7 @@ static int setup_listener(void **state)
     uv_timer_init(&f->loop, &f->ticker);
     uv_timer_start(&f->ticker, on_tick, 5, 5);
     listener_start(f->listener, &events, f);
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* what the loop opens for itself is open now */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* opens the descriptors of the loop itself */
     for (int i = 0; i < CLIENTS; i++)
         f->clients[i] = -1;
     *state = f;
@@ -95,7 +97,7 @@ static int teardown_listener(void **state)
     return rc;
 }
 
-/* The connection is complete, and waits in the kernel. */
+/* The connection is in the backlog afterwards. */
 static void connect_client(struct fixture *f, int i)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -106,7 +108,7 @@ static void connect_client(struct fixture *f, int i)
     assert_int_equal(connect(f->clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
 }
 
-/* From now on there is no descriptor but those in use, and `more`. */
+/* Lowers RLIMIT_NOFILE so that `free_fds` more descriptors can be opened. */
 static void limit_fds(struct fixture *f, int free_fds)
 {
     struct rlimit limit = f->saved_limit;
@@ -128,7 +130,6 @@ static bool run_until_count(struct fixture *f, const int *count, int expected)
     return *count == expected;
 }
 
-/* Whether the other side has closed it. */
 static bool is_closed_by_peer(int client)
 {
     char byte;
@@ -195,8 +196,97 @@ static void accepting_resumes_when_fds_are_available(void **state)
     connect_client(f, 2);
     limit_fds(f, 0);
     assert_true(run_until_count(f, &f->rejected, 2));
-    assert_int_equal(f->accept_failed, 1); /* of the same spell */
+    assert_int_equal(f->accept_failed, 1); /* same period of failures */
     assert_false(is_closed_by_peer(f->clients[1]));
+}
+
+/* -- Unix sockets
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int listen_error; /* errno of the next listen(); 0: it succeeds */
+
+/* Replaces the C library's listen() in this executable. */
+int listen(int fd, int n)
+{
+    int error = listen_error;
+    listen_error = 0;
+    if (error == 0)
+        return (int)syscall(SYS_listen, fd, n);
+    errno = error;
+    return -1;
+}
+
+static struct sockaddr_un unix_address(char address[64])
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    snprintf(addr.sun_path, sizeof addr.sun_path, "/tmp/gatherd-listener-%d", (int)getpid());
+    snprintf(address, 64, "unix:%s", addr.sun_path);
+    unlink(addr.sun_path);
+    return addr;
+}
+
+static int unix_socket(int flags)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void stale_socket_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    int fd = unix_socket(0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    close(fd);
+    assert_int_equal(access(addr.sun_path, F_OK), 0);
+    struct listener *listener;
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, NULL), 0);
+    listener_close(listener);
+    assert_int_equal(access(addr.sun_path, F_OK), -1);
+}
+
+/* connect() to a socket with a full backlog blocks: alarm() ends this test if listener_open() does. */
+static void live_socket_with_full_backlog_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    int server = unix_socket(0), clients[CLIENTS], count = 0;
+    assert_int_equal(bind(server, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(server, 0), 0);
+    bool full = false;
+    while (!full && count < CLIENTS) {
+        clients[count] = unix_socket(SOCK_NONBLOCK);
+        full = connect(clients[count++], (struct sockaddr *)&addr, sizeof addr) != 0;
+    }
+    assert_true(full && errno == EAGAIN);
+
+    struct listener *listener;
+    struct err e;
+    alarm(20);
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, &e), ERR_INTERNAL);
+    alarm(0);
+    assert_non_null(strstr(e.msg, strerror(EADDRINUSE)));
+    assert_int_equal(access(addr.sun_path, F_OK), 0);
+    while (count > 0)
+        close(clients[--count]);
+    close(server);
+    unlink(addr.sun_path);
+}
+
+static void failed_listen_removes_socket(void **state)
+{
+    struct fixture *f = *state;
+    char address[64];
+    struct sockaddr_un addr = unix_address(address);
+    struct listener *listener;
+    struct err e;
+    listen_error = ENOBUFS;
+    assert_int_equal(listener_open(&f->loop, str_from(address), &listener, &e), ERR_INTERNAL);
+    assert_non_null(strstr(e.msg, strerror(ENOBUFS)));
+    assert_int_equal(access(addr.sun_path, F_OK), -1);
 }
 
 #define LISTENER_TEST(f) cmocka_unit_test_setup_teardown(f, setup_listener, teardown_listener)
@@ -208,6 +298,9 @@ int main(void)
         LISTENER_TEST(fd_exhaustion_rejects_connections),
         LISTENER_TEST(last_fd_is_used_without_error),
         LISTENER_TEST(accepting_resumes_when_fds_are_available),
+        LISTENER_TEST(stale_socket_is_replaced),
+        LISTENER_TEST(live_socket_with_full_backlog_is_kept),
+        LISTENER_TEST(failed_listen_removes_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
