@@ -1,7 +1,7 @@
 #include "handlers/json/render.h"
 
-#include "handlers/resources/task_object.h"
 #include "runtime/lib/check.h"
+#include "runtime/task/function.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,8 @@ static void render_time(struct json_writer *w, int64_t us)
                        tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
 }
 
-static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array)
+static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array,
+                         const struct child_codec *child)
 {
     size_t size = type_size(item_type);
     const char *item = array->items;
@@ -39,7 +40,7 @@ static void render_array(struct json_writer *w, const struct type *item_type, co
     for (size_t i = 0; i < array->count; i++, item += size) {
         if (i > 0)
             json_writer_raw(w, ",");
-        render_value(w, item_type, item);
+        render_value(w, item_type, item, child);
     }
     json_writer_raw(w, "]");
 }
@@ -52,7 +53,10 @@ static const void *load_pointer(const void *value)
     return pointer;
 }
 
-void render_value(struct json_writer *w, const struct type *type, const void *value)
+static void render_fields(struct json_writer *w, const struct type *record, const void *value, bool *first,
+                          const struct child_codec *child);
+
+void render_value(struct json_writer *w, const struct type *type, const void *value, const struct child_codec *child)
 {
     bool first = true;
     switch (type->kind) {
@@ -75,31 +79,33 @@ void render_value(struct json_writer *w, const struct type *type, const void *va
         render_time(w, *(const int64_t *)value);
         return;
     case TYPE_ARRAY:
-        render_array(w, type->item, value);
+        render_array(w, type->item, value, child);
         return;
     case TYPE_RECORD:
         json_writer_raw(w, "{");
-        render_members(w, type, value, &first);
+        render_fields(w, type, value, &first, child);
         json_writer_raw(w, "}");
         return;
     case TYPE_FUNCTION:
         json_writer_string(w, str_from(((const struct function *)load_pointer(value))->name));
         return;
     case TYPE_CHILD:
-        task_object_render_child(w, load_pointer(value));
+        CHECK(child != NULL);
+        child->render(w, load_pointer(value));
         return;
     case TYPE_REFERENCE:
-        render_value(w, type->item, load_pointer(value));
+        render_value(w, type->item, load_pointer(value), child);
         return;
     case TYPE_POOL:  /* outputs have the name */
-    case TYPE_INPUT: /* only render_members() knows their types */
+    case TYPE_INPUT: /* only render_fields() knows their types */
     case TYPE_OUTPUT:
         break;
     }
     UNREACHABLE();
 }
 
-void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first)
+static void render_fields(struct json_writer *w, const struct type *record, const void *value, bool *first,
+                          const struct child_codec *child)
 {
     const struct function *function = NULL;
     for (const struct field *f = record->fields; f->name != NULL; f++) {
@@ -118,9 +124,15 @@ void render_members(struct json_writer *w, const struct type *record, const void
             json_writer_raw(w, "null");
         } else if (f->type->kind == TYPE_INPUT || f->type->kind == TYPE_OUTPUT) {
             CHECK(function != NULL);
-            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, load_pointer(member));
+            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, load_pointer(member),
+                         child);
         } else {
-            render_value(w, f->type, member);
+            render_value(w, f->type, member, child);
         }
     }
+}
+
+void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first)
+{
+    render_fields(w, record, value, first, NULL);
 }

@@ -167,7 +167,7 @@ void render_opened_file(struct api *api, const struct request *request, const st
     row.tid = info.tid;
     row.duration_ns = info.duration_ns;
     struct json_writer w = {0};
-    render_value(&w, &file_type, &row);
+    render_value(&w, &file_type, &row, NULL);
     response_json(response, 201, &w);
     response_header(response, "Location", "/v1/files/%s", file->id);
 }
@@ -178,7 +178,7 @@ static void write_open_file(struct json_writer *w, const struct open_file *file,
 {
     struct file_row row = file_row_from(file);
     row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
-    render_value(w, &file_type, &row);
+    render_value(w, &file_type, &row, NULL);
 }
 
 struct list_context {

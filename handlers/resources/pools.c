@@ -60,7 +60,7 @@ void get_pools(struct api *api, const struct request *request, struct handler_re
     }
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"pools\":");
-    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools);
+    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools, NULL);
     json_writer_raw(&w, "}");
     response_json(&out->response, 200, &w);
 }

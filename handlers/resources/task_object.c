@@ -157,7 +157,7 @@ const struct type task_object_type = {.kind = TYPE_RECORD,
                                       .fields = object_fields,
                                       .size = sizeof(struct task_row),
                                       .render_nulls = true};
-const struct type task_object_child_type = {
+static const struct type child_type = {
     .kind = TYPE_RECORD, .name = "TaskChild", .fields = child_fields, .size = sizeof(struct task_row)};
 
 /* -- filling a row ------------------------------------------------------------------------------- */
@@ -266,7 +266,7 @@ static void render_as(struct json_writer *w, const struct type *type, const stru
         if (info.done)
             row.finished_us = wall_clock_us(identity, info.queued_ns + (started ? info.duration_ns : 0));
     }
-    render_value(w, type, &row);
+    render_value(w, type, &row, &task_object_child_codec);
 }
 
 void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity)
@@ -274,7 +274,9 @@ void task_object_render(struct json_writer *w, const struct task *task, const st
     render_as(w, &task_object_type, task, identity);
 }
 
-void task_object_render_child(struct json_writer *w, const struct task *task)
+static void render_child(struct json_writer *w, const struct task *task)
 {
-    render_as(w, &task_object_child_type, task, NULL);
+    render_as(w, &child_type, task, NULL);
 }
+
+const struct child_codec task_object_child_codec = {&child_type, render_child};

@@ -22,8 +22,6 @@ LAYERS = ("runtime", "handlers", "service")
 BACK_INCLUDES = {
     ("runtime/task/task.c", "runtime/executors/pool.h"),
     ("runtime/task/task_submit.c", "runtime/executors/pool.h"),
-    ("handlers/json/render.c", "handlers/resources/task_object.h"),
-    ("handlers/json/schema.c", "handlers/resources/task_object.h"),
 }
 CIRCLES = {
     frozenset({"runtime/files/file_methods", "runtime/files/file_ops", "runtime/files/open_files"}),
