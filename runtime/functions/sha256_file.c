@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <nettle/base16.h>
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -68,14 +69,10 @@ static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx
 
 static int format_digest(struct sha256_ctx *context, struct sha256_file_output *output, struct run_context *run)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t bytes[SHA256_DIGEST_SIZE];
     char text[DIGITS];
     sha256_digest(context, sizeof bytes, bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 0x0F];
-    }
+    base16_encode_update(text, sizeof bytes, bytes);
     return arena_str(run->arena, text, sizeof text, &output->sha256) ? 0 : err_nomem(run->e);
 }
 

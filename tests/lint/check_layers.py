@@ -40,6 +40,7 @@ LIBC_FOLDERS = {"sys", "linux", "net", "netinet", "arpa", "asm"}
 # What a layer, a module or a single file may include besides libc and our own headers.
 LIBRARIES = {
     "runtime": {"uv.h"},
+    "runtime/lib/base64.c": {"nettle/base64.h"},
     "handlers/json": {"jansson.h"},
     "service": {"uv.h"},
     "service/http/http_server_internal.h": {"microhttpd.h"},
