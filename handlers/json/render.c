@@ -1,15 +1,14 @@
 #include "handlers/json/render.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/wall_clock.h"
 #include "runtime/task/function.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static void render_integer(struct json_writer *w, int64_t value)
 {
-    bool is_safe = value >= -RENDER_SAFE_INTEGER_MAX && value <= RENDER_SAFE_INTEGER_MAX;
+    bool is_safe = value >= -SAFE_INTEGER_MAX && value <= SAFE_INTEGER_MAX;
     if (!is_safe)
         json_writer_raw(w, "\"");
     json_writer_integer(w, value);
@@ -19,16 +18,10 @@ static void render_integer(struct json_writer *w, int64_t value)
 
 static void render_time(struct json_writer *w, int64_t us)
 {
-    time_t seconds = us / 1000000;
-    int rest = (int)(us % 1000000);
-    if (rest < 0) { /* before 1970; C rounds towards 0 */
-        seconds--;
-        rest += 1000000;
-    }
-    struct tm tm;
-    CHECK(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
-    json_writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                       tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
+    char text[RFC3339_SIZE];
+    json_writer_bytes(w, "\"", 1);
+    json_writer_bytes(w, text, rfc3339_format(us, text));
+    json_writer_bytes(w, "\"", 1);
 }
 
 static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array,

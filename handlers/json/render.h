@@ -11,9 +11,6 @@
 
 struct task;
 
-/* Integers beyond this in size are decimal strings outside, since others would round them (RFC 8259 section 6). */
-#define RENDER_SAFE_INTEGER_MAX (INT64_C(1) << 53)
-
 /* How a TYPE_CHILD looks in JSON. The caller supplies it, because the type table of a task belongs to a module above. */
 struct child_codec {
     const struct type *type; /* a RECORD, for the schema */

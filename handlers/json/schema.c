@@ -84,7 +84,7 @@ static void write_bound(struct schema_writer *s, const char *keyword, int64_t bo
 static void write_integer(struct schema_writer *s, const struct type *type, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    if (type->min < -RENDER_SAFE_INTEGER_MAX || max > RENDER_SAFE_INTEGER_MAX)
+    if (type->min < -SAFE_INTEGER_MAX || max > SAFE_INTEGER_MAX)
         json_writer_format(s->w, "\"type\":[\"integer\",\"string\"%s],\"pattern\":\"^-?[0-9]+$\"",
                            nullable ? ",\"null\"" : "");
     else

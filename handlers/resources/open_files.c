@@ -1,4 +1,5 @@
 /* files - open files: opened, listed, called and closed by REST. */
+#include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 #include "runtime/files/file_methods.h"
@@ -18,10 +19,7 @@ struct file_row {
     uint64_t duration_ns;
 };
 
-static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
 static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_type, .max = FILE_OP_COUNT};
-static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
-static const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 
 #define FIELD(json, type, member, presence, doc) \
     { \
