@@ -581,10 +581,10 @@ static void worker_crash_is_described(void **state)
         char pid[16];
         snprintf(pid, sizeof pid, "%d", w.info.pid);
         assert_non_null(strstr(w.info.detail, pid));
-        const char *tail = strstr(w.info.detail, "the last it said: ");
+        const char *tail = strstr(w.info.detail, "last line on stderr: ");
         assert_int_equal(tail != NULL, rows[i].last_line != NULL);
         if (tail != NULL)
-            assert_string_equal(tail + strlen("the last it said: "), rows[i].last_line);
+            assert_string_equal(tail + strlen("last line on stderr: "), rows[i].last_line);
         assert_int_equal(has_exited(&w.info.pid), true);
         task_release(w.task);
     }
