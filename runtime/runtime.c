@@ -61,7 +61,7 @@ static int start_processes(struct runtime *runtime, const struct runtime_config 
     return rc;
 }
 
-/* Each appends its pools, or none when its executor is disabled. The order is that of GET /v1/pools. */
+/* One row for each executor with pools: appends them unless the executor is disabled. In the order of GET /v1/pools. */
 static int (*const start_executor[])(struct runtime *runtime, const struct runtime_config *config, struct err *e) = {
     start_threads,
     start_files,
@@ -96,7 +96,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
     runtime->tid = gettid();
     list_init(&runtime->roots);
     int rc = timers_init(&runtime->timers, config->loop, on_timers_fired);
-    CHECK(rc == 0); /* uv_timer_init() has nothing that could fail */
+    CHECK(rc == 0); /* uv_timer_init() cannot fail */
     rc = start_pools(runtime, config, e);
     if (rc != 0) {
         runtime_close(runtime);

@@ -1,3 +1,18 @@
+/* pool.c - queue, strands and slot accounting.
+ *
+ * A backend is given a job only when a slot is free at that moment, so all waiting happens in pool->queue, on the loop
+ * thread: canceling a queued task is an unlink, and a task starts when its slot does.
+ *
+ * Slots: free + busy <= size. pool_dispatch() moves a slot from free to busy; pool_job_ended() takes it off busy. The slot is
+ * free again only when the backend calls pool_slot_available(), which comes later: the backend first delivers all that
+ * has ended (task_drain()), because a delivery may cancel tasks that are still queued, and a slot freed before that would
+ * start them. A process slot also waits for its worker to be ready or replaced. An abandoned job stays in busy until its
+ * thread returns.
+ *
+ * Admission is not counted here: executor.admitted, kept by the task layer, has each task from its submission to its end.
+ *
+ * Strands: at most one job of a strand is in the queue or in a slot (strand->busy); the others wait in strand->waiting.
+ */
 #include "runtime/executors/pool.h"
 
 #include "runtime/executors/strand.h"
@@ -10,7 +25,7 @@ static void pool_enqueue(struct pool *pool, struct job *job)
     list_append(&pool->queue, &job->link);
 }
 
-/* A job has left the queue, or its slot: the next of its lane may enter. */
+/* A job of the strand has left the queue or its slot. Queues the strand's next job. */
 static void pool_release_strand(struct pool *pool, struct strand *strand)
 {
     if (strand == NULL)
@@ -23,7 +38,7 @@ static void pool_release_strand(struct pool *pool, struct strand *strand)
     pool_enqueue(pool, next);
 }
 
-/* Starts what is queued, as far as there are slots. */
+/* Starts queued jobs while slots are free. */
 static void pool_dispatch(struct pool *pool)
 {
     for (;;) {
@@ -34,7 +49,7 @@ static void pool_dispatch(struct pool *pool)
         struct job *job = container_of(pool->queue.next, struct job, link);
         list_remove(&job->link);
         pool->queued--;
-        if (!task_begin(job->task)) { /* its deadline passed meanwhile */
+        if (!task_begin(job->task)) { /* its deadline has passed */
             pool_release_strand(pool, job->strand);
             continue;
         }
@@ -115,7 +130,7 @@ void pool_job_ended(struct job *job)
     } else {
         if (job->e.rc == 0 && !job->killed && job->output_arena != NULL)
             arena_adopt(held_arena, job->output_arena);
-        else /* there is no result, and what was tried may be large: it is not to wait for the end of a gather */
+        else /* free it now: the task's arena may live as long as a large gather */
             arena_unref(job->output_arena);
         if (job->e.rc != 0 && job->e.msg[0] != '\0')
             task->detail = job->e.msg;
@@ -124,7 +139,7 @@ void pool_job_ended(struct job *job)
         else
             task_end(task, job->e.rc);
     }
-    arena_unref(held_arena); /* the job goes with it, unless its task is still to be looked at */
+    arena_unref(held_arena); /* frees the job if its task was released */
 }
 
 void pool_job_abandon(struct job *job)

@@ -1,14 +1,11 @@
-/* pool - slots that run tasks off the loop, and the one bounded queue before them.
+/* pool - slots that run tasks off the loop, behind one bounded queue.
  *
- *     task_queue() -> pool_add() -> (queue) -> backend->start() ... pool_job_ended() -> task_end()
+ *     task_queue() -> executor_ops.queue() -> (queue) -> backend->start() ... pool_job_ended() -> task_end()
  *
- * The queue and all counts are kept on the loop thread; a backend gets a job only when it has a slot for it at that moment. So
- * canceling queued work is unlinking it, and a task's start is the moment its slot begins with it.
- *
- * Owns:     its place in the runtime; a job lies in its task (it is its state), and its task's arena is kept while a
- *           backend has it, so that one that was abandoned can end in its own time.
- * Threads:  the loop thread; what a backend's thread may touch of a job is said in struct job.
- * Promise:  each job that was started is ended exactly once, by pool_job_ended(), never from inside start().
+ * Owns:     its queue; while a backend has a job (the state of its task), a reference to the task's arena, so that an
+ *           abandoned job can outlive its task.
+ * Threads:  the loop thread; struct job says which members a backend's thread may access.
+ * Promise:  each started job ends exactly once, by pool_job_ended(), never from inside start().
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_POOL_H
 #define GATHERD_RUNTIME_EXECUTORS_POOL_H
@@ -24,63 +21,69 @@ struct job;
 struct pool;
 
 struct pool_backend {
-    /* May be NULL. Takes a slot that can't be used after all off pool->free. */
+    /* May be NULL. Removes free slots that have become unusable from pool->free. */
     void (*prune)(struct pool *pool);
-    /* 0; or an ERR_ code with job->e saying why it did not take the job. */
+    /* 0, or an ERR_ code with job->e filled: the job was not started. */
     int (*start)(struct pool *pool, struct job *job);
-    /* The task of a running job was canceled. Brings pool_job_ended() about soon, when it can; or calls
-     * pool_job_abandon(), now. */
+    /* Stops a running job, so that pool_job_ended() follows; or calls pool_job_abandon() from inside. */
     void (*cancel)(struct pool *pool, struct job *job);
-    /* May be NULL. Adds what it alone knows; false when there is no memory. */
+    /* May be NULL. Adds what the backend knows. False: out of memory. */
     bool (*get_stats)(const struct pool *pool, struct arena *arena, struct pool_stats *out);
-    void (*stop)(
-        struct pool *pool); /* nothing runs any more but abandoned jobs; frees the pool when the loop lets it */
+    /* Called once, when only abandoned jobs are left. Frees the pool, possibly in a later turn of the loop. */
+    void (*stop)(struct pool *pool);
 };
 
 struct pool {
     struct executor executor; /* first */
     struct runtime *runtime;
     const struct pool_backend *backend;
-    const char *size_source; /* why: "configured", "affinity", "cgroup" */
-    size_t free;             /* slots that could start a job now; kept by the backend through pool_slot_available() */
-    size_t busy;             /* slots that have a job, abandoned ones included */
-    size_t queued;           /* in the queue */
-    int64_t tasks_done;      /* jobs that ended, however */
+    const char *size_source; /* "configured", "affinity" or "cgroup"; static */
+    size_t free;             /* slots ready for a job; raised by pool_slot_available() */
+    size_t busy;             /* slots with a job, abandoned ones included */
+    size_t queued;           /* tasks in the queue or in a strand */
+    int64_t tasks_done;      /* jobs that have ended, in any way */
     struct list_node queue;  /* of struct job */
 };
 
-/* A task's state in a pool. While it runs, its thread reads function, input and canceled, and writes what is below the line. */
+/* State of a task in a pool. While it runs, its thread reads function, input and canceled, and writes the members below the
+ * line. */
 struct job {
-    struct list_node link; /* in pool->queue; then the backend's */
+    struct list_node link; /* in pool->queue or strand->waiting; once started, the backend's */
     struct pool *pool;
-    struct task *task;        /* NULL once it is abandoned */
+    struct task *task;        /* NULL: abandoned */
     struct strand *strand;    /* borrowed; NULL: none */
-    bool in_pool;             /* it has left its lane's waiting line, and is in the pool */
-    struct arena *held_arena; /* a reference to the task's arena, while the backend has the job */
-    void *slot;               /* the backend's own */
+    bool in_pool;             /* not in strand->waiting */
+    struct arena *held_arena; /* reference to the task's arena while the backend has the job */
+    void *slot;               /* for the backend */
     const struct function *function;
     const void *input;        /* in the task's arena */
-    atomic_llong *read_quota; /* the request's */
+    atomic_llong *read_quota; /* of the request */
     atomic_bool canceled;
-    /* -- written by who runs it, read after its end */
+    /* -- written by the thread that runs the job, read by the loop after its end; exceptions are noted -- */
     void *output;               /* in the task's arena */
-    struct arena *output_arena; /* owned; what the output points to; NULL: nothing */
-    struct err e;               /* rc 0: it succeeded */
-    bool returned;              /* run() has returned; of a thread pool, guarded by its mutex */
-    atomic_int tid;             /* readable at any time; 0: not known yet */
-    int pid;                    /* likewise, but set on the loop thread */
+    struct arena *output_arena; /* owned; memory of the output; may be NULL */
+    struct err e;               /* rc 0: success */
+    bool returned;              /* run() has returned; guarded by the thread pool's mutex */
+    atomic_int tid;             /* readable at any time; 0: not started */
+    int pid;                    /* set on the loop thread */
     struct usage usage;
-    int exit_signal, exit_code; /* of the worker that died with it; 0 and -1: none did. Set on the loop thread */
-    bool killed;                /* it ended because it was canceled */
-    bool has_usage;             /* usage is known; set on the loop thread */
+    int exit_signal, exit_code; /* of a worker that failed; else 0 and -1. Set on the loop thread */
+    bool killed;                /* canceled: its worker was killed. Set on the loop thread */
+    bool has_usage;             /* set on the loop thread */
 };
 
 void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
                enum executor_kind kind, int64_t size, const char *size_source);
 
-/* The backend's part. */
-void pool_slot_available(struct pool *pool); /* one more job may be started; starts it */
-void pool_job_ended(struct job *job);        /* ends its task, if it has one still, and lets go of all it kept */
-void pool_job_abandon(struct job *job);      /* ends its task as abandoned; the job goes on */
+/* For backends. */
+
+/* Frees a slot, and starts the next queued job. */
+void pool_slot_available(struct pool *pool);
+
+/* Ends the job's task unless it was abandoned. Frees the job's output arena and its reference; job may be invalid after. */
+void pool_job_ended(struct job *job);
+
+/* Ends the job's task with EFFECT_ABANDONED. The job keeps its slot until pool_job_ended(). */
+void pool_job_abandon(struct job *job);
 
 #endif

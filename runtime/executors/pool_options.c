@@ -16,19 +16,19 @@ static const struct type directory_type = {.kind = TYPE_STRING, .name = "DIR", .
 
 static const struct field pool_options_fields[] = {
     {"threads", &pool_specs_type, offsetof(struct pool_options, threads), FIELD_OPTIONAL, NULL,
-     "Pools of threads for blocking calls, such as default=4,reports=2; a bare number sizes the pool default, which "
-     "else has as many as there are processors, and 4, up to 32",
+     "Pools of threads for blocking calls, such as default=4,reports=2; a bare number sizes the pool default "
+     "(default: CPUs + 4, at most 32)",
      NULL},
     {"processes", &processes_type, offsetof(struct pool_options, processes), FIELD_OPTIONAL, NULL,
-     "Worker processes for computation; 0 switches them off; else as many as there are processors", NULL},
+     "Worker processes for computation; 0 disables them (default: one for each CPU)", NULL},
     {"worker_max_tasks", &worker_tasks_type, offsetof(struct pool_options, worker_max_tasks), FIELD_OPTIONAL, NULL,
-     "After how many tasks a worker process is replaced; else never", NULL},
+     "Replace a worker process after this many tasks (default: never)", NULL},
     {"worker_memory_bytes", &worker_memory_type, offsetof(struct pool_options, worker_memory_bytes), FIELD_OPTIONAL,
-     NULL, "How much address space a worker process may take beyond what it starts with; else all there is", NULL},
+     NULL, "Address space that a worker process may use beyond what it starts with (default: unlimited)", NULL},
     {"files_root", &directory_type, offsetof(struct pool_options, files_root), FIELD_OPTIONAL, NULL,
-     "The directory that file functions see, and nothing outside of it; without it there are none", NULL},
+     "The directory that file functions can access; without it they are disabled", NULL},
     {"files_threads", &pool_size_type, offsetof(struct pool_options, files_threads), FIELD_OPTIONAL, NULL,
-     "Threads for file functions; else as many as there are processors, and 4, up to 32", NULL},
+     "Threads for file functions (default: CPUs + 4, at most 32)", NULL},
     {0},
 };
 
@@ -44,11 +44,11 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
     struct str name = equals == NULL ? STR("default") : (struct str){item.data, (size_t)(equals - item.data)};
     struct str number = equals == NULL ? item : (struct str){equals + 1, item.len - name.len - 1};
     if (name.len == 0 || name.len > POOL_NAME_MAX || strspn(name.data, POOL_NAME_CHARS) < name.len)
-        return err_set(e, ERR_INVALID, "must name each pool with 1 to %d of a-z, 0-9, _ and -", POOL_NAME_MAX);
-    for (const char *const *reserved = executor_names; *reserved != NULL;
-         reserved++) /* the other pools have such names */
+        return err_set(e, ERR_INVALID, "must name each pool with 1 to %d characters of a-z, 0-9, _ and -",
+                       POOL_NAME_MAX);
+    for (const char *const *reserved = executor_names; *reserved != NULL; reserved++)
         if (str_eq(name, *reserved))
-            return err_set(e, ERR_INVALID, "must name no pool %s, as an executor is called", *reserved);
+            return err_set(e, ERR_INVALID, "must not name a pool %s, the name of an executor", *reserved);
     struct err cause;
     if (type_parse(&pool_size_type, number, arena, NULL, &out->size, &cause) != 0)
         return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", cause.msg,

@@ -1,6 +1,7 @@
-/* pool_options - the pools that a runtime is started with.
+/* pool_options - the options that size a runtime's pools.
  *
  * Owns:     nothing; a plain value.
+ * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_POOL_OPTIONS_H
 #define GATHERD_RUNTIME_EXECUTORS_POOL_OPTIONS_H
@@ -12,20 +13,20 @@
 #include "runtime/types/limits.h"
 
 struct pool_options {
-    struct array threads;        /* of struct str, "NAME=N" or "N"; absent: sized by the processors there are */
-    int64_t processes;           /* absent: likewise; 0: none */
-    int64_t worker_max_tasks;    /* absent: no such limit */
-    int64_t worker_memory_bytes; /* absent: no such limit */
-    struct str files_root;       /* absent: no file functions */
-    int64_t files_threads;       /* absent: sized by the processors there are */
+    struct array threads;        /* of struct str, "NAME=N" or "N"; absent: CPUs + 4, at most 32 */
+    int64_t processes;           /* absent: CPUs; 0: disabled */
+    int64_t worker_max_tasks;    /* absent: unlimited */
+    int64_t worker_memory_bytes; /* absent: unlimited */
+    struct str files_root;       /* absent: executor files disabled */
+    int64_t files_threads;       /* absent: CPUs + 4, at most 32 */
 };
-extern const struct type pool_options_type; /* the RECORD of it */
+extern const struct type pool_options_type; /* RECORD of struct pool_options */
 
-/* How many threads a pool has that nobody sized: they block more than they compute, so more than there are processors. */
+/* Default size of a pool of threads: CPUs + 4, at most 32. More than the CPUs, because its functions mostly block. */
 int64_t pool_options_default_threads(struct cpus cpus);
 
-/* What `threads` says, for limits->pools: struct pool_config in the arena. The pool named default is always there, and
- * first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
+/* Parses options->threads into an array of struct pool_config, in the arena, for limits->pools. The pool `default` is always
+ * included, and first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
 int pool_options_parse(const struct pool_options *options, struct cpus cpus, struct arena *arena, struct array *out,
                        struct err *e);
 

@@ -1,6 +1,6 @@
 /* pool_stats - a pool's sizes and counts at one moment.
  *
- * Owns:     nothing; the views lie in the caller's arena.
+ * Owns:     nothing; the values live in the caller's arena.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_POOL_STATS_H
@@ -10,7 +10,7 @@
 #include "runtime/lib/util.h"
 #include "runtime/task/function.h"
 
-/* A pool at this moment; counts of tasks, not of requests. */
+/* Counts are of tasks, not of requests. */
 struct pool_stats {
     struct str name;
     enum executor_kind executor;
@@ -18,8 +18,8 @@ struct pool_stats {
     struct str size_source;
     int64_t queue_limit, busy, queued, abandoned;
     int64_t tasks_done;
-    int64_t restarts;     /* of workers that died or were killed; INTEGER absent for threads */
-    struct array workers; /* of struct worker_stats; no list for threads */
+    int64_t restarts;     /* workers that were replaced; absent for threads */
+    struct array workers; /* of struct worker_stats; absent for threads */
 };
 
 struct worker_stats {

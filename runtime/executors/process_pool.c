@@ -10,13 +10,13 @@
 
 enum worker_state {
     DOWN,            /* no process */
-    STARTING,        /* its process has not said that it is ready */
-    IDLE,            /* in idle, has a free slot */
+    STARTING,        /* its process has not reported ready */
+    IDLE,            /* in process_pool.idle; its slot is free */
     BUSY,            /* has a job */
-    START_FAILED,    /* its process failed before it was ready; ends, as in the states below */
+    START_FAILED,    /* its process failed before it was ready */
     START_TIMED_OUT, /* killed: it was not ready in time */
-    LOST,            /* its process failed after it was ready; may have a job */
-    TERMINATED,      /* killed for no fault of its own: its job was canceled, it is recycled, or the pool stops */
+    LOST,            /* its process failed after it was ready */
+    TERMINATED,      /* killed: its task was canceled, it is recycled (max_tasks), or the pool stops */
     WORKER_STATE_COUNT
 };
 
@@ -35,34 +35,34 @@ static const unsigned worker_moves[WORKER_STATE_COUNT] = {
 };
 
 enum {
-    IMMEDIATE_RESTARTS = 2, /* in a row that are replaced at once */
-    BACKOFF_MIN_MS = 100,   /* doubled for each further one */
+    IMMEDIATE_RESTARTS = 2, /* consecutive early crashes without a delay */
+    BACKOFF_MIN_MS = 100,   /* doubled for each further crash */
     BACKOFF_MAX_MS = 5000,
 };
 
 struct worker {
     struct process_pool *pp;
-    struct list_node link; /* in force->idle while IDLE */
+    struct list_node link; /* in process_pool.idle while IDLE */
     enum worker_state state;
     struct worker_process proc;
-    uv_timer_t timer;   /* ends its start, or the pause before it is spawned again; open as long as the worker */
-    struct job *job;    /* BUSY, or ending because of it or with it */
-    int64_t tasks_done; /* since it was spawned */
+    uv_timer_t timer;   /* start timeout, or delay before the next spawn; closed with the worker */
+    struct job *job;    /* while BUSY; LOST or TERMINATED: NULL, or ends when the process is closed */
+    int64_t tasks_done; /* since the spawn */
     uint64_t spawned_ns;
-    unsigned crash_streak; /* in a row, before any task was done */
+    unsigned crash_streak; /* consecutive failures before a task was done */
 };
 
 struct process_pool {
     struct pool pool;
     char *const *command;             /* borrowed */
-    int64_t max_tasks;                /* INTEGER absent: no limit */
-    uint64_t start_timeout_ms;        /* that a worker may take to be up */
-    worker_event_fn *on_worker_event; /* NULL: nobody is told */
-    void *user;                       /* for on_worker; borrowed */
+    int64_t max_tasks;                /* absent: unlimited */
+    uint64_t start_timeout_ms;        /* from spawn to ready */
+    worker_event_fn *on_worker_event; /* may be NULL */
+    void *user;                       /* for on_worker_event; borrowed */
     struct list_node idle;            /* of struct worker */
     int64_t restarts;
-    bool stopping;       /* then the runtime may be gone */
-    size_t open_workers; /* workers whose last handle is not closed */
+    bool stopping;       /* the runtime may have been freed */
+    size_t open_workers; /* workers with an open handle */
     size_t count;
     struct worker workers[];
 };
@@ -73,7 +73,7 @@ static void process_pool_drain(struct worker *w)
         task_drain(w->pp->pool.runtime);
 }
 
-/* -- a worker's way ------------------------------------------------------------------------------------------------ */
+/* -- states of a worker -------------------------------------------------------------------------------------------- */
 
 static void worker_move(struct worker *w, enum worker_state to)
 {
@@ -81,7 +81,7 @@ static void worker_move(struct worker *w, enum worker_state to)
     w->state = to;
 }
 
-/* False: its process has ended or is about to. */
+/* False: no process, or it has failed or been killed. */
 static bool is_up(const struct worker *w)
 {
     return w->state == STARTING || w->state == IDLE || w->state == BUSY;
@@ -107,14 +107,14 @@ static void worker_terminate(struct worker *w)
 {
     if (is_up(w) && !worker_process_has_exited(&w->proc))
         worker_end(w, TERMINATED);
-    else /* it failed first */
+    else /* it failed before the kill */
         worker_fail(w);
     worker_process_kill(&w->proc);
 }
 
 static void mark_idle(struct worker *w)
 {
-    if (!worker_process_is_ready(&w->proc)) { /* the loop has yet to report its exit or its output */
+    if (!worker_process_is_ready(&w->proc)) { /* the loop will report its exit or stray output */
         worker_fail(w);
         return;
     }
@@ -124,7 +124,7 @@ static void mark_idle(struct worker *w)
     process_pool_drain(w);
 }
 
-/* How long its place stays empty. */
+/* Delay before the next spawn. */
 static uint64_t backoff_ms(const struct worker *w)
 {
     if (w->crash_streak <= IMMEDIATE_RESTARTS)
@@ -134,7 +134,7 @@ static uint64_t backoff_ms(const struct worker *w)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-/* Reports an unexpected exit. */
+/* Reports an unexpected end of the process. */
 static void notify_worker_event(const struct worker *w)
 {
     const struct process_pool *pp = w->pp;
@@ -164,7 +164,7 @@ static void process_pool_on_backoff_end(uv_timer_t *timer)
     worker_spawn(container_of(timer, struct worker, timer));
 }
 
-/* All of it is gone: what comes now is a new one, or nothing. */
+/* The process and its handles are closed: spawns the next one, or closes the worker. */
 static void worker_respawn(struct worker *w)
 {
     worker_move(w, DOWN);
@@ -179,14 +179,14 @@ static void worker_respawn(struct worker *w)
         uv_timer_start(&w->timer, process_pool_on_backoff_end, backoff_ms(w), 0);
 }
 
-/* -- what its child tells ------------------------------------------------------------------------------------------ */
+/* -- events of its process ----------------------------------------------------------------------------------------- */
 
 static struct worker *worker_of(struct worker_process *proc)
 {
     return container_of(proc, struct worker, proc);
 }
 
-/* Fills the job. False when what the worker says makes no sense. */
+/* Fills the job. False: invalid response. */
 static bool decode_response(struct job *job, const struct response_frame *response, const char *output)
 {
     if (response->rc > 0 || response->rc < -ERROR_COUNT || (response->rc != 0 && response->len != 0))
@@ -204,7 +204,7 @@ static bool decode_response(struct job *job, const struct response_frame *respon
         if (rc == ERR_INVALID || (rc == 0 && reader.at != reader.end))
             return false;
         if (rc != 0)
-            err_set(&job->e, rc, "There is no memory for the result");
+            err_set(&job->e, rc, "Out of memory for the result");
     }
     job->usage = (struct usage){response->user_ns, response->system_ns, response->peak_rss_bytes};
     job->has_usage = true;
@@ -219,9 +219,9 @@ static bool on_response(struct worker *w, const struct response_frame *response,
     w->job = NULL;
     w->tasks_done++;
     pool_job_ended(job);
-    process_pool_drain(
-        w); /* who waited for it decides what becomes of the queue, before the slot takes the next from there */
-    if (w->state != BUSY) /* the pool was stopped */
+    /* Delivered before the slot is freed: the completion may cancel tasks that are still queued. */
+    process_pool_drain(w);
+    if (w->state != BUSY) /* a `done` has stopped the pool */
         return true;
     if (w->pp->max_tasks != INTEGER_ABSENT && w->tasks_done >= w->pp->max_tasks)
         worker_terminate(w);
@@ -249,7 +249,7 @@ static void on_process_closed(struct worker_process *proc)
 {
     struct worker *w = worker_of(proc);
     struct job *job = w->job;
-    worker_fail(w); /* without effect unless it could not be spawned */
+    worker_fail(w); /* no effect unless the spawn failed */
     bool crashed_early = w->state != TERMINATED && job == NULL && w->tasks_done == 0;
     w->crash_streak = crashed_early ? w->crash_streak + 1 : 0;
     notify_worker_event(w);
@@ -265,12 +265,11 @@ static void on_process_closed(struct worker_process *proc)
 static const struct worker_process_events process_events = {
     .frame = on_frame, .failed = on_process_failed, .closed = on_process_closed};
 
-/* A slot that waits for ever for its worker would be lost without a trace. */
+/* Kills a worker that never reports ready; its slot would otherwise be lost. */
 static void on_start_timeout(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, timer);
-    if (!worker_process_is_ready(
-            &w->proc)) { /* it has said something, or gone, and it is the loop that is late to tell */
+    if (!worker_process_is_ready(&w->proc)) { /* it has reported or exited, and the loop is late */
         uv_timer_start(timer, on_start_timeout, w->pp->start_timeout_ms, 0);
         return;
     }
@@ -285,18 +284,18 @@ static void worker_spawn(struct worker *w)
     w->spawned_ns = uv_hrtime();
     uv_loop_t *loop = w->pp->pool.runtime->loop;
     worker_process_spawn(&w->proc, loop, w->pp->command, &process_events);
-    uv_update_time(loop); /* its clock may stand where it stood before something that took long, as our own start */
+    uv_update_time(loop); /* the loop may have been blocked since it last read the clock, as at our own start */
     uv_timer_start(&w->timer, on_start_timeout, w->pp->start_timeout_ms, 0);
 }
 
-/* -- the pool's backend -------------------------------------------------------------------------------------------- */
+/* -- backend operations -------------------------------------------------------------------------------------------- */
 
 static struct process_pool *process_pool_of(struct pool *pool)
 {
     return container_of(pool, struct process_pool, pool);
 }
 
-/* A worker that was killed while it was idle may not have been reaped yet; no task is to meet it. */
+/* An idle worker may have been killed without having been reaped yet: it must not get a job. */
 static void process_pool_prune(struct pool *pool)
 {
     struct process_pool *pp = process_pool_of(pool);
@@ -335,7 +334,7 @@ static void process_pool_cancel(struct pool *pool, struct job *job)
 {
     (void)pool;
     struct worker *w = job->slot;
-    if (worker_process_has_exited(&w->proc)) /* on_process_closed() ends the job */
+    if (worker_process_has_exited(&w->proc)) /* too late: on_process_closed() ends the job */
         return;
     job->killed = true;
     worker_terminate(w);

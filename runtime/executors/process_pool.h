@@ -1,17 +1,14 @@
-/* process_pool - a pool's backend: worker processes of our own executable, warm from the start, one task each at a time.
+/* process_pool - a pool backend with one worker process of our own executable for each slot, started with the pool.
  *
- *     down --spawn--> starting --ready--> idle <------> busy
- *      ^                 |                 |  \          /  |
- *      |      start_failed or             |   \        /   |
- *      |      start_timed_out             +--> lost <-----+   its process failed
- *      |                 |                |     |         |
- *      |                 +-> terminated <-+-----|---------+   killed: task canceled, recycled, pool stops
- *      |                 |        |             |
- *      +-----------------+--------+-------------+--- the process has exited and its handles are closed
+ *     down --spawn--> starting --ready--> idle <--job, response--> busy
+ *      ^                 |                  |                       |
+ *      |                 v                  v                       v
+ *      |   start_failed, start_timed_out,  lost, terminated        lost, terminated
+ *      |                 |                  |                       |
+ *      +-----------------+------------------+-----------------------+    the process has exited, its handles are closed
  *
- * A worker that dies costs its own task and nothing else, and is replaced; one that dies again and again before it ever did
- * anything is replaced more and more slowly. One that has not said that it is up is given no task, and is killed when it
- * takes too long.
+ * A starting worker may be terminated too. A worker that fails costs its own task only, and is replaced; workers that fail
+ * repeatedly before completing a task are replaced after a growing delay.
  *
  * Owns:     its workers (runtime/executors/worker_process.h); a job from its start to its end.
  * Threads:  the loop thread.
@@ -22,11 +19,10 @@
 #include "runtime/executors/pool.h"
 #include "runtime/executors/worker_event.h"
 
-/* A worker is up some milliseconds after its spawn. One that isn't after ten seconds hangs, even on a machine that is a
- * thousand times slower for a while, and its slot is of no use until it is replaced. */
+/* Workers start in milliseconds. One that is not ready after 10 s is hung: it is killed and replaced. */
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
-/* Starts the pool. ERR_OUT_OF_MEMORY; a worker that can't be spawned is tried again later, as one that died. */
+/* Starts the workers. 0 with *out set, or ERR_OUT_OF_MEMORY. Workers that cannot be spawned are retried later. */
 int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
                      struct err *e);
 

@@ -1,7 +1,7 @@
-/* run_context - what a function sees while it runs off the loop, in a pool's thread or a worker process: an input, an output, this.
+/* run_context - the environment of a function that runs in a pool's thread or in a worker process.
  *
  * Owns:     nothing.
- * Threads:  the one that runs the function.
+ * Threads:  the thread that runs the function.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_RUN_CONTEXT_H
 #define GATHERD_RUNTIME_EXECUTORS_RUN_CONTEXT_H
@@ -16,25 +16,26 @@ struct file_root;
 struct limits;
 
 struct run_context {
-    struct arena *arena; /* for what the output points to; lives as long as the output */
-    const atomic_bool
-        *canceled; /* set when nobody wants the result any more; a function that can, looks now and then */
+    struct arena *arena;               /* for memory of the output; lives as long as the output */
+    const atomic_bool *canceled;       /* the task was canceled; a function that runs long polls it (run_canceled()) */
     const struct limits *limits;       /* NULL in a worker process */
-    atomic_llong *read_quota;          /* bytes of files that the request may still read; NULL in a worker process */
-    const struct file_root *file_root; /* where paths are looked up; NULL but on the executor files */
-    int64_t read_reserved;             /* of read_quota, by this run; who fails gets it back */
-    struct err *e;                     /* to be filled, by err_set(), when it fails */
+    atomic_llong *read_quota;          /* bytes that the request may still read; NULL in a worker process */
+    const struct file_root *file_root; /* NULL except on the executor files */
+    int64_t read_reserved;             /* bytes charged against read_quota; refunded on failure */
+    struct err *e;                     /* filled on failure, by err_set() */
 };
 
 static inline bool run_canceled(const struct run_context *run)
 {
+    /* Relaxed: see thread_pool.h. */
     return atomic_load_explicit(run->canceled, memory_order_relaxed);
 }
 
-/* Takes what is to be read, before there is memory for it, off what the request may read, all its tasks together. 0, or
- * ERR_LIMIT_EXCEEDED with nothing taken. */
+/* Charges bytes against the quota that all tasks of the request share. Called before the memory is allocated. 0, or
+ * ERR_LIMIT_EXCEEDED with nothing charged. */
 int run_reserve_read(struct run_context *run, int64_t bytes);
-void run_release_read(struct run_context *run,
-                      int64_t bytes); /* it was so much less than paid for; or more, if below 0 */
+
+/* Refunds bytes that were not read; charges more if negative. */
+void run_release_read(struct run_context *run, int64_t bytes);
 
 #endif

@@ -1,8 +1,6 @@
-/* strand - calls that run one after the other, in order, in a pool that runs others at once.
+/* strand - serializes jobs: those of one strand run one at a time, in order, in a pool that runs others concurrently.
  *
- * At most one job of a lane is in a pool's queue or in a slot; the others wait in the lane.
- *
- * Owns:     nothing; it belongs to whoever embeds it, and must be empty when it goes.
+ * Owns:     nothing; embedded by its owner, and empty when that is freed.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_STRAND_H
@@ -12,7 +10,7 @@
 
 struct strand {
     struct list_node waiting; /* of struct job */
-    bool busy;                /* a job of it is in the queue or in a slot, or its thread has not returned */
+    bool busy;                /* one of its jobs is in the pool's queue or in a slot, abandoned or not */
 };
 
 static inline void strand_init(struct strand *strand)

@@ -11,13 +11,13 @@
 
 struct thread_pool {
     struct pool pool;
-    uv_async_t async;           /* to the loop: `ended` is not empty any more */
-    uv_mutex_t mutex;           /* guards the next three */
-    struct list_node pending;   /* of struct job, to be run */
-    struct list_node completed; /* of struct job, to be told of */
+    uv_async_t async;           /* wakes the loop: `completed` is not empty */
+    uv_mutex_t mutex;           /* guards the next three members, and job->returned */
+    struct list_node pending;   /* of struct job, to run */
+    struct list_node completed; /* of struct job, to end on the loop */
     bool stop;
-    uv_cond_t work_available; /* `given` is not empty any more, or stop */
-    size_t count;             /* threads that were started */
+    uv_cond_t work_available; /* `pending` is not empty, or stop */
+    size_t count;             /* started threads */
     uv_thread_t threads[];
 };
 
@@ -26,7 +26,7 @@ struct thread_pool {
 static void run_job(struct job *job)
 {
     struct rusage before, after;
-    if (atomic_load_explicit(&job->canceled, memory_order_relaxed)) /* on its way here: nobody waits for it */
+    if (atomic_load_explicit(&job->canceled, memory_order_relaxed)) /* abandoned before it began */
         return;
     atomic_store_explicit(&job->tid, gettid(), memory_order_relaxed);
     getrusage(RUSAGE_THREAD, &before);
@@ -51,8 +51,7 @@ static void run_job(struct job *job)
     job->usage.system_ns = timeval_ns(after.ru_stime) - timeval_ns(before.ru_stime);
 }
 
-/* Signals are the loop's: no call that blocks here is to be interrupted by them. What is the thread's own doing is not kept
- * from it. */
+/* Leaves asynchronous signals to the loop thread, so that they do not interrupt blocking calls here. */
 static void block_signals(void)
 {
     static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -114,7 +113,7 @@ static void thread_pool_cancel(struct pool *pool, struct job *job)
     uv_mutex_lock(&tp->mutex);
     bool returned = job->returned;
     uv_mutex_unlock(&tp->mutex);
-    if (returned) /* thread_pool_on_wake() ends its task */
+    if (returned) /* too late: thread_pool_on_wake() ends the task */
         return;
     atomic_store_explicit(&job->canceled, true, memory_order_relaxed);
     pool_job_abandon(job);
@@ -123,13 +122,13 @@ static void thread_pool_cancel(struct pool *pool, struct job *job)
 static void pop_completed(struct thread_pool *tp, struct list_node *out)
 {
     uv_mutex_lock(&tp->mutex);
-    list_append(&tp->completed, out); /* the ring goes on with another head */
+    list_append(&tp->completed, out); /* makes `out` the head of the list */
     list_remove(&tp->completed);
     uv_mutex_unlock(&tp->mutex);
 }
 
-/* What ends meanwhile waits for the next turn of the loop. Who waited for a job decides what becomes of the queue, before its
- * slot takes the next from there. */
+/* Jobs that complete during this call wait for the next turn of the loop. All results are delivered before the slots are
+ * freed: a completion may cancel tasks that are still queued. */
 static void thread_pool_on_wake(uv_async_t *async)
 {
     struct thread_pool *tp = container_of(async, struct thread_pool, async);
@@ -190,7 +189,7 @@ int thread_pool_new(struct runtime *runtime, struct str name, enum executor_kind
     while (tp->count < (size_t)size && uv_thread_create(&tp->threads[tp->count], thread_main, tp) == 0)
         tp->count++;
     if (tp->count < (size_t)size) {
-        err_set(e, ERR_INTERNAL, "the system gives the pool %s no more than %zu of %lld threads", name.data, tp->count,
+        err_set(e, ERR_INTERNAL, "the pool %s got only %zu of %lld threads from the system", name.data, tp->count,
                 (long long)size);
         thread_pool_stop(&tp->pool);
         return ERR_INTERNAL;
@@ -205,5 +204,5 @@ err_after_mutex:
     uv_mutex_destroy(&tp->mutex);
 err_after_alloc:
     free(tp);
-    return err_set(e, ERR_INTERNAL, "the system has no room for the thread pool %s", name.data);
+    return err_set(e, ERR_INTERNAL, "cannot initialize the thread pool %s", name.data);
 }

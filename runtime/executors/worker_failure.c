@@ -13,21 +13,21 @@ const char *const worker_fault_names[WORKER_FAULT_COUNT + 1] = {
 
 void worker_failure_set_error(struct job *job, const struct worker_process *proc)
 {
-    const char *message = proc->stderr_tail_len > 0 ? "; the last it said: " : "";
+    const char *message = proc->stderr_tail_len > 0 ? "; last line on stderr: " : "";
     int stderr_tail_len = (int)proc->stderr_tail_len;
     if (proc->fault == ERR_OUT_OF_MEMORY) {
         err_nomem(&job->e);
     } else if (proc->fault != 0 && proc->exit_signal == SIGKILL) {
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid,
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d violated the protocol and was killed%s%.*s", job->pid,
                 message, stderr_tail_len, proc->stderr_tail);
     } else if (proc->exit_signal != 0) {
         job->exit_signal = proc->exit_signal;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d was killed by signal %d (%s)%s%.*s", job->pid,
                 proc->exit_signal, strsignal(proc->exit_signal), message, stderr_tail_len, proc->stderr_tail);
     } else {
         job->exit_code = proc->exit_code;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with %d in the middle of the task%s%.*s",
-                job->pid, proc->exit_code, message, stderr_tail_len, proc->stderr_tail);
+        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with status %d during the task%s%.*s", job->pid,
+                proc->exit_code, message, stderr_tail_len, proc->stderr_tail);
     }
 }
 
@@ -35,7 +35,7 @@ static enum worker_fault classify_fault(const struct worker_process *proc, bool 
 {
     if (proc->spawn_error != 0)
         return WORKER_SPAWN_FAILED;
-    if (proc->exit_signal != SIGKILL) /* it exited before the SIGKILL, if any */
+    if (proc->exit_signal != SIGKILL) /* it exited before a SIGKILL of ours, if any */
         return WORKER_EXITED;
     if (proc->fault != 0)
         return proc->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;

@@ -34,7 +34,7 @@ static const struct function *find_function(const struct function *const *table,
 
 static int worker_out_of_memory(struct err *e)
 {
-    return err_set(e, ERR_WORKER_OUT_OF_MEMORY, "The task needed more memory than its worker process may take");
+    return err_set(e, ERR_WORKER_OUT_OF_MEMORY, "The task exceeded the memory limit of its worker process");
 }
 
 /* Decodes the input, runs the function, and leaves its output in the arena. */
@@ -49,13 +49,13 @@ static int run(const struct function *function, const char *bytes, size_t len, s
         input == NULL || *output == NULL ? ERR_OUT_OF_MEMORY : type_deserialize(function->input, &reader, arena, input);
     if (rc == ERR_OUT_OF_MEMORY)
         return worker_out_of_memory(e);
-    CHECK(rc == 0 && reader.at == reader.end); /* the service wrote it */
+    CHECK(rc == 0 && reader.at == reader.end); /* written by the service */
     struct run_context context = {.arena = arena, .canceled = &never_canceled, .e = e};
     rc = function->run(input, *output, &context);
     return rc == ERR_OUT_OF_MEMORY ? worker_out_of_memory(e) : rc;
 }
 
-/* Takes in an input that there is no memory for. */
+/* Skips an input that does not fit into memory. */
 static bool discard_input(size_t len)
 {
     char bytes[4096];
@@ -65,11 +65,11 @@ static bool discard_input(size_t len)
     return worker_read_all(bytes, len);
 }
 
-/* Raises *peak to the most memory the process has had, in bytes. What getrusage(2) calls ru_maxrss begins with that of the
- * process it was forked from; VmHWM (proc(5)) is this program's own, but inexact: it may fall again a little. */
+/* Raises *peak_rss to the peak resident set size in bytes. ru_maxrss of getrusage(2) starts with the value of the forking
+ * process; VmHWM (proc(5)) is this program's own, but inexact: it can decrease slightly. */
 static void update_peak_rss(int64_t *peak_rss, const struct rusage *usage)
 {
-    char status[4096]; /* no stdio: there may be no memory left */
+    char status[4096]; /* no stdio: memory may be exhausted */
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
     if (fd >= 0)
@@ -136,7 +136,7 @@ static bool serve_request(const struct function *const *table, int64_t *peak_rss
     return ok;
 }
 
-/* The address space the process has now, in bytes (proc(5)). */
+/* Size of the address space in bytes (proc(5)). */
 static int64_t address_space(void)
 {
     char line[128] = "";
@@ -146,13 +146,13 @@ static int64_t address_space(void)
             line[0] = '\0';
         fclose(statm);
     }
-    return strtoll(line, NULL, 10) * sysconf(_SC_PAGESIZE); /* the first number is pages */
+    return strtoll(line, NULL, 10) * sysconf(_SC_PAGESIZE); /* the first number, in pages */
 }
 
-/* What a task does must not outlive the service, nor gain what the service lacks, nor leave files behind when it dies. */
+/* A task must not outlive the service, gain privileges or leave core files. */
 static void sandbox_self(int64_t memory_bytes)
 {
-    signal(SIGINT, SIG_IGN); /* a terminal or a supervisor sends them to all processes at once; the service decides */
+    signal(SIGINT, SIG_IGN); /* sent to the whole process group by terminals and supervisors; the service decides */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -168,7 +168,7 @@ int worker_serve(const struct function *const *table, int64_t memory_bytes)
 {
     int64_t peak_rss = 0;
     sandbox_self(memory_bytes);
-    /* That it is up. A service that went before the kernel was asked to tell us has closed its side: then this fails. */
+    /* Reports ready. Fails if the service exited before PR_SET_PDEATHSIG was set. */
     bool ok = worker_write_all(&(struct response_frame){0}, sizeof(struct response_frame));
     while (ok)
         ok = serve_request(table, &peak_rss);

@@ -1,11 +1,11 @@
-/* worker_main - the other side of a process pool: one process that runs one task at a time, for whoever holds the socket.
+/* worker_main - the worker process: runs one task at a time for the service at the other end of a socket.
  *
- * A request and an answer each are one frame: a struct, then a value by its type table (runtime/types/type_serialize.h). The first answer is
- * to no request, and says that the worker is up. An answer bears the number of its request, so that what a damaged worker
- * says out of turn is not taken for one.
+ * Requests and responses are frames: a struct, followed by a value (runtime/types/type_serialize.h). The first response, with
+ * number 0, reports that the worker is ready. Each later one repeats the number of its request, so that stray output of a
+ * corrupted worker is not taken for a response.
  *
- * Owns:     nothing beyond a task.
- * Threads:  a worker process has one.
+ * Owns:     nothing between tasks.
+ * Threads:  a worker process has one thread.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_MAIN_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_MAIN_H
@@ -14,28 +14,28 @@
 #include "runtime/task/task_spec.h"
 
 enum {
-    WORKER_FD = 3,                    /* the socket, in a worker */
-    FRAME_MAX_LEN = 64 * 1024 * 1024, /* bytes of a value in a frame */
+    WORKER_FD = 3,                    /* the socket in a worker */
+    FRAME_MAX_LEN = 64 * 1024 * 1024, /* maximum size of a value in bytes */
     FUNCTION_NAME_MAX = 32,
 };
 
 struct request_frame {
     uint64_t number;                  /* from 1 */
-    uint64_t len;                     /* of the input, which follows */
+    uint64_t len;                     /* of the input that follows */
     char function[FUNCTION_NAME_MAX]; /* NUL-terminated */
 };
 
 struct response_frame {
-    uint64_t number; /* of the request; 0: to none */
-    uint32_t len;    /* of the output, which follows; 0 when rc isn't */
+    uint64_t number; /* of the request; 0: ready */
+    uint32_t len;    /* of the output that follows; 0 if rc is not 0 */
     int32_t rc;
     uint64_t user_ns, system_ns;
     int64_t peak_rss_bytes;
-    char msg[256]; /* NUL-terminated; what is to be said of rc */
+    char msg[256]; /* error detail, NUL-terminated */
 };
 
-/* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the other side closes it, or goes. Returns the
- * process's exit code. memory_bytes: how much address space it may take beyond what it has now; INTEGER absent: no limit. */
+/* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the service closes it or exits. Returns the
+ * exit status of the process. memory_bytes: address space allowed beyond the present size; absent: unlimited. */
 int worker_serve(const struct function *const *table, int64_t memory_bytes);
 
 #endif

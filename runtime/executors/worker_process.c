@@ -1,3 +1,14 @@
+/* worker_process.c - reading from a process that is not trusted to be sane.
+ *
+ * A function may crash or corrupt its worker at any time, so every byte is checked against the state. A response is due only
+ * after a request and must repeat its number; its header is checked as soon as it is complete, before memory is allocated;
+ * bytes that follow it in the same read, or arrive when none is due, are a protocol error. After an error the process is
+ * killed and its output discarded.
+ *
+ * The exit arrives as SIGCHLD, independently of the pipes, so unread data is read after it: a response that was sent before
+ * the exit counts, and stderr often says why the process died. That reading is bounded and non-blocking, because a
+ * descendant of the worker may hold the other end of the pipes.
+ */
 #include "runtime/executors/worker_process.h"
 
 #include "runtime/lib/check.h"
@@ -51,7 +62,7 @@ bool worker_process_has_exited(const struct worker_process *proc)
     return proc->state >= PROCESS_EXITED_AWAITING;
 }
 
-/* -- the end ------------------------------------------------------------------------------------------------------- */
+/* -- kill and close ------------------------------------------------------------------------------------------------ */
 
 static void worker_process_on_closed(uv_handle_t *handle)
 {
@@ -91,7 +102,7 @@ static void worker_process_fail(struct worker_process *proc, int fault)
     proc->events->failed(proc);
 }
 
-/* -- what it says -------------------------------------------------------------------------------------------------- */
+/* -- output of the process ----------------------------------------------------------------------------------------- */
 
 static void complete_frame(struct worker_process *proc)
 {
@@ -104,7 +115,7 @@ static void complete_frame(struct worker_process *proc)
     free(output);
 }
 
-/* Looks at the head as soon as it is there: what is no answer may not end either. */
+/* Checks a complete header and allocates the output. 0 or a fault. */
 static int check_header(struct worker_process *proc)
 {
     if (proc->response.number != proc->number || proc->response.len > FRAME_MAX_LEN)
@@ -132,7 +143,7 @@ static void receive_bytes(struct worker_process *proc, const char *bytes, size_t
         len -= n;
         int fault = proc->received == header_len ? check_header(proc) : 0;
         if (fault == 0 && proc->received >= header_len && proc->received == header_len + proc->response.len && len > 0)
-            fault = ERR_WORKER_CRASHED; /* it goes on unasked: then this is no answer to trust either */
+            fault = ERR_WORKER_CRASHED; /* stray bytes follow: do not trust the response either */
         if (fault != 0)
             worker_process_fail(proc, fault);
         else if (proc->received >= header_len && proc->received == header_len + proc->response.len)
@@ -169,7 +180,7 @@ static void on_channel_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0)
         receive_bytes(proc, buf->base, (size_t)n);
     free(buf->base);
-    if (n < 0 && n != UV_ENOBUFS) { /* for want of memory it is tried again at the next turn */
+    if (n < 0 && n != UV_ENOBUFS) { /* UV_ENOBUFS: out of memory, retried in the next turn */
         uv_read_stop(stream);
         worker_process_fail(proc, 0);
     }
@@ -184,8 +195,7 @@ static void on_stderr_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         uv_read_stop(stream);
 }
 
-/* What it had said before it exited. Its end of the pipe may live on in a process that it left behind, so this does not
- * wait for an end, and takes no more than a socket holds. */
+/* Reads data written before the exit. Bounded, and not until end of file: a descendant may hold the other end. */
 static void drain_pipe(struct worker_process *proc, uv_pipe_t *pipe,
                        void (*consume)(struct worker_process *proc, const char *bytes, size_t len))
 {
@@ -211,11 +221,11 @@ static void on_process_exit(uv_process_t *handle, int64_t code, int signum)
     proc->exit_signal = signum;
     drain_pipe(proc, &proc->stderr_pipe, receive_stderr);
     drain_pipe(proc, &proc->channel, receive_bytes);
-    worker_process_fail(proc, 0); /* ends it, unless it was killed */
+    worker_process_fail(proc, 0); /* ended, unless it was killed */
     close_handles(proc);
 }
 
-/* -- the beginning ------------------------------------------------------------------------------------------------- */
+/* -- spawn and send ------------------------------------------------------------------------------------------------ */
 
 void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events)

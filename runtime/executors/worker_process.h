@@ -1,10 +1,11 @@
-/* worker_process - a worker process as the service sees it: its handles, the frames it sends, its last words, how it ended.
+/* worker_process - the service's side of a worker process: its handles, frames, stderr and exit.
  *
- * Knows no tasks: who employs it is told what happens. SIGPIPE must be ignored in the service.
+ * It knows no tasks; its owner gets events. The service must ignore SIGPIPE.
  *
- * Owns:     from worker_process_spawn() on the process and both pipes, what is written to it, and a frame while it comes in.
+ * Owns:     the process, both pipes, request buffers being written and the response being read.
  * Threads:  the loop thread.
- * Promise:  `gone` is called once for each worker_process_spawn(), never from inside it, when all of it is closed; and nothing after that.
+ * Promise:  events->closed is called once for each worker_process_spawn(), never from inside it, as the last event, when all
+ *           handles are closed.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
@@ -16,10 +17,11 @@
 struct worker_process;
 
 struct worker_process_events {
-    /* The frame that was awaited is there, whole, with `output` of answer->len bytes lent for the call. False: it makes no
-     * sense. Also called when it has exited: an answer may be the last it did. */
+    /* The response is complete; `output` has response->len bytes and is valid during the call. False: invalid, the process is
+     * killed. Also called after the exit, for a response sent before. */
     bool (*frame)(struct worker_process *proc, const struct response_frame *response, const char *output);
-    /* It will be of no use any more, and is killed if it hasn't exited. Not called after worker_process_kill(). */
+    /* It has exited, closed its socket or violated the protocol, and has been killed if it runs. Not called after
+     * worker_process_kill(). */
     void (*failed)(struct worker_process *proc);
     void (*closed)(struct worker_process *proc);
 };
@@ -33,7 +35,7 @@ struct worker_process_events {
  *                     |               v response      |
  *                     +-----------> ended <-----------+
  *
- * A process that could not be spawned goes from closed to ended. */
+ * A failed spawn goes from closed to ended. */
 enum worker_process_state {
     PROCESS_CLOSED,
     PROCESS_AWAITING,        /* runs; a response is due */
@@ -48,23 +50,23 @@ enum worker_process_state {
 struct worker_process {
     const struct worker_process_events *events;
     uv_process_t handle;
-    uv_pipe_t channel;     /* frames, both ways */
-    uv_pipe_t stderr_pipe; /* its stderr */
-    int open_handles;      /* of these three, that are not closed yet */
+    uv_pipe_t channel;     /* socket for frames, both ways */
+    uv_pipe_t stderr_pipe; /* its standard error */
+    int open_handles;      /* of these three */
     enum worker_process_state state;
-    int spawn_error; /* of uv_spawn(); 0: it was spawned */
+    int spawn_error; /* of uv_spawn(); 0: spawned */
     int exit_signal, exit_code;
-    int fault; /* why we killed it: ERR_WORKER_CRASHED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
-    uint64_t number; /* of the last request, which the response must bear; 0: none was sent */
+    int fault;       /* why it was killed: ERR_WORKER_CRASHED (protocol), ERR_OUT_OF_MEMORY (for its response), or 0 */
+    uint64_t number; /* of the last request, which its response repeats; 0: no request yet */
     struct response_frame response;
-    char *output;    /* owned; answer.len bytes, once the frame's head is there */
-    size_t received; /* bytes of the frame, head included */
+    char *output;    /* owned; response.len bytes, allocated once the header is complete */
+    size_t received; /* bytes of the frame, header included */
     size_t stderr_tail_len;
-    char stderr_tail[161]; /* its last line on stderr, as far as there is room; printable ASCII, NUL-terminated */
-    bool line_ended;       /* by a newline: the next byte begins a new line */
+    char stderr_tail[161]; /* last line on stderr, truncated; printable ASCII, NUL-terminated */
+    bool line_ended;       /* the next byte on stderr begins a new line */
 };
 
-/* A request on its way. */
+/* A request being written. */
 struct request_buffer {
     uv_write_t write;
     struct request_frame frame;
@@ -72,23 +74,24 @@ struct request_buffer {
 };
 _Static_assert(offsetof(struct request_buffer, input) ==
                    offsetof(struct request_buffer, frame) + sizeof(struct request_frame),
-               "the input follows the frame's head");
+               "the input follows the frame header");
 
-/* Spawns it, and awaits its first frame. When it can't be spawned it is gone soon. */
+/* Spawns the process and awaits its first frame. If the spawn fails, only events->closed follows. */
 void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events);
 
-struct request_buffer *request_buffer_new(const char *function,
-                                          size_t len); /* NULL: no memory. Its input is to be filled */
+/* The caller fills input, `len` bytes. NULL: out of memory. */
+struct request_buffer *request_buffer_new(const char *function, size_t len);
 
-/* Takes the request_buffer over, and awaits the answer. */
+/* Sends a request to a silent process and awaits the response. Takes ownership of the buffer. */
 void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer);
 
 bool worker_process_has_exited(const struct worker_process *proc);
 
-/* False when it has gone, or goes on talking, which the loop has not told yet. */
+/* False: it has failed, or its socket has an end of file or output that the loop has not read yet. */
 bool worker_process_is_ready(const struct worker_process *proc);
 
-void worker_process_kill(struct worker_process *proc); /* without a call of unfit(); `gone` follows */
+/* Kills the process and discards its output. events->closed follows, events->failed does not. */
+void worker_process_kill(struct worker_process *proc);
 
 #endif

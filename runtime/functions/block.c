@@ -1,4 +1,4 @@
-/* block - blocks the thread it runs on, as a badly behaved library call would. */
+/* block - blocks its thread, like a call into a blocking library. */
 #include "runtime/executors/run_context.h"
 #include "runtime/task/function.h"
 
@@ -25,7 +25,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"blocked_seconds", &blocked_type, offsetof(struct block_output, blocked_ns), FIELD_REQUIRED, NULL,
-     "How long it blocked, measured; never less than asked", "0.500061"},
+     "Measured duration; never less than requested", "0.500061"},
     {0},
 };
 
@@ -43,7 +43,7 @@ static uint64_t now_ns(void)
 
 static int block_run(const void *in, void *out, struct run_context *run)
 {
-    (void)run; /* that it does not look whether it was canceled is the point of it */
+    (void)run; /* it ignores cancellation on purpose */
     const struct block_input *input = in;
     struct block_output *output = out;
     uint64_t started = now_ns(), wakeup = started + input->duration_ns;

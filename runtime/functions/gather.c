@@ -1,7 +1,7 @@
-/* gather - runs tasks concurrently and ends when enough of them have, and every one of them.
+/* gather - runs tasks concurrently until its mode is decided, and ends when all of them have ended.
  *
- * Promise:  it ends after its last child has ended, whatever the mode: a decided gather cancels the rest and waits.
- *           Everything is decided on the loop thread, one ended child at a time, so there is exactly one winner.
+ * Promise:  it ends after its last child, in every mode: once decided, it cancels the other children and waits for them.
+ *           Ended children are evaluated on the loop thread, one at a time, so there is exactly one winner.
  */
 #include "runtime/functions/gather.h"
 
@@ -19,7 +19,7 @@ struct gather_output {
     struct counts counts;
     int64_t winner;
     uint64_t serial_ns;
-    struct array tasks; /* of struct task *: the family's */
+    struct array tasks; /* of struct task *, the children */
 };
 
 static const struct type tasks_type = {
@@ -34,15 +34,15 @@ static const struct type children_type = {
 
 static const struct field input_fields[] = {
     {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
-     "The tasks to run; the results come in the same order", NULL},
+     "The tasks to run; results have the same order", NULL},
     {"mode", &mode_type, offsetof(struct gather_input, mode), FIELD_DEFAULTED, "all",
-     "When the gather is decided: all (a failure cancels the rest), all_settled (when all have ended, however), "
+     "When the gather is decided: all (a failure cancels the rest), all_settled (all have ended), "
      "any (the first success), race (the first end), quorum (that many successes)",
      NULL},
     {"quorum", &positive_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
-     "How many successes decide it; with mode quorum, and only there", NULL},
+     "How many successes decide it; required in mode quorum, invalid in others", NULL},
     {"max_concurrency", &positive_type, offsetof(struct gather_input, max_concurrency), FIELD_OPTIONAL, NULL,
-     "How many of the tasks may run at the same time; absent: all", NULL},
+     "How many tasks may run at the same time; absent: all", NULL},
     {"tolerated_failures", &count_type, offsetof(struct gather_input, tolerated_failures), FIELD_DEFAULTED, "0",
      "How many failures mode all accepts", NULL},
     {0},
@@ -60,16 +60,16 @@ static const struct type counts_type = {
     .kind = TYPE_RECORD, .name = "GatherCounts", .fields = counts_fields, .size = sizeof(struct counts)};
 
 static const struct field output_fields[] = {
-    {"mode", &mode_type, offsetof(struct gather_output, mode), FIELD_REQUIRED, NULL, "As asked", NULL},
+    {"mode", &mode_type, offsetof(struct gather_output, mode), FIELD_REQUIRED, NULL, "As requested", NULL},
     {"quorum", &positive_type, offsetof(struct gather_output, quorum), FIELD_OPTIONAL, NULL,
-     "As asked; only in mode quorum", NULL},
+     "As requested; only in mode quorum", NULL},
     {"counts", &counts_type, offsetof(struct gather_output, counts), FIELD_REQUIRED, NULL, "How the tasks ended", NULL},
     {"winner", &count_type, offsetof(struct gather_output, winner), FIELD_OPTIONAL, NULL,
-     "The index of the task that decided it; only in modes any and race", NULL},
+     "Index of the task that decided it; only in modes any and race", NULL},
     {"serial_seconds", &serial_type, offsetof(struct gather_output, serial_ns), FIELD_REQUIRED, NULL,
-     "The sum of the tasks' durations: what running them one after the other would have taken", NULL},
+     "The sum of the tasks' durations: the time to run them one after another", NULL},
     {"tasks", &children_type, offsetof(struct gather_output, tasks), FIELD_REQUIRED, NULL,
-     "The tasks, in the order they were given", NULL},
+     "The tasks, in the order of the request", NULL},
     {0},
 };
 
@@ -84,9 +84,9 @@ static bool gather_check(const void *data, struct check_error *check_error)
     if (input->mode == MODE_QUORUM && !has_quorum)
         return check_error_set(check_error, "/quorum", "is required in mode quorum");
     if (input->mode != MODE_QUORUM && has_quorum)
-        return check_error_set(check_error, "/quorum", "goes with mode quorum, not with mode %s", mode);
+        return check_error_set(check_error, "/quorum", "is valid only in mode quorum, not in mode %s", mode);
     if (input->mode != MODE_ALL && input->tolerated_failures > 0)
-        return check_error_set(check_error, "/tolerated_failures", "goes with mode all, not with mode %s", mode);
+        return check_error_set(check_error, "/tolerated_failures", "is valid only in mode all, not in mode %s", mode);
     if (input->tasks.count == 0 && input->mode != MODE_ALL && input->mode != MODE_ALL_SETTLED)
         return check_error_set(check_error, "/tasks", "must have at least 1 item in mode %s", mode);
     if (has_quorum && (uint64_t)input->quorum > input->tasks.count)
@@ -107,7 +107,7 @@ const struct array *gather_children(const void *input)
 
 static enum status gather_evaluate(const struct gather_input *input, const struct counts *counts, bool all_ended)
 {
-    int64_t failed = counts->failed + counts->canceled; /* until the verdict, nobody but a client cancels a child */
+    int64_t failed = counts->failed + counts->canceled; /* before the decision, only deadlines end children early */
     switch ((enum mode)input->mode) {
     case MODE_ALL:
         return failed > input->tolerated_failures ? GATHER_FAILED : all_ended ? GATHER_SUCCEEDED : GATHER_PENDING;
@@ -129,7 +129,7 @@ static void start_children(struct gather *gather, size_t limit)
 {
     while (gather->next < gather->children.count && gather->active < limit) {
         struct task *child = gather->children.children[gather->next++];
-        if (task_ended(child)) /* its deadline passed before its turn came */
+        if (task_ended(child)) /* its deadline passed before it was queued */
             continue;
         task_queue(child);
         gather->active++;
@@ -141,7 +141,7 @@ static size_t concurrency_limit(const struct gather_input *input)
     return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
 }
 
-/* Who looks at the error alone is to see what went wrong, without a search through the children. */
+/* The error names the first failure, so that clients need not search the children for it. */
 static void set_failure(struct gather *gather, const char *mode, const struct counts *c)
 {
     char cause[sizeof gather->e.msg] = "";
@@ -153,9 +153,8 @@ static void set_failure(struct gather *gather, const char *mode, const struct co
                  (int)str_truncate(name, 40), has_name ? name.data : "", has_name ? ")" : "",
                  first->detail != NULL ? first->detail : error_title(first->rc));
     }
-    err_set(&gather->e, ERR_CHILD_FAILED,
-            "Mode %s was lost (of %lld tasks %lld succeeded, %lld failed, %lld canceled)%s", mode, (long long)c->total,
-            (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
+    err_set(&gather->e, ERR_CHILD_FAILED, "Mode %s failed (%lld tasks: %lld succeeded, %lld failed, %lld canceled)%s",
+            mode, (long long)c->total, (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
 }
 
 static void gather_end(struct task *task)
@@ -164,7 +163,7 @@ static void gather_end(struct task *task)
     struct gather *gather = task_state(task);
     const struct gather_output *output = task_output(task);
     task->has_output = true;
-    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* else the cancel came too late */
+    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* else the cancellation was too late */
         task_end_canceled(task, children_effect(&gather->children));
         return;
     }
@@ -196,7 +195,7 @@ void gather_start(struct task *task)
 
 static void cancel_children(struct gather *gather, enum cancel_reason reason)
 {
-    gather->next = gather->children.count; /* nothing more is to start */
+    gather->next = gather->children.count; /* queue no more children */
     children_cancel(&gather->children, reason);
 }
 
@@ -207,12 +206,12 @@ static void gather_resolve(struct task *task, const struct task *child, bool all
     struct gather_output *output = task_output(task);
     bool requires_all = input->mode == MODE_ALL || input->mode == MODE_ALL_SETTLED;
     if (task->state == TASK_CANCELING && requires_all && output->counts.canceled > 0)
-        return; /* those were canceled with it; where one success is enough, it may still have come in time */
+        return; /* its children were canceled with it; modes that need one success may still have it */
     gather->status = gather_evaluate(input, &output->counts, all_ended);
     if (gather->status == GATHER_PENDING)
         return;
-    bool race_failed =
-        input->mode == MODE_RACE && task->state == TASK_RUNNING; /* its first end was a failure of its own */
+    bool race_failed = input->mode == MODE_RACE &&
+                       task->state == TASK_RUNNING; /* the first child to end failed, and was not canceled */
     if (race_failed || (gather->status == GATHER_SUCCEEDED && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
         output->winner = child->index;
     if (task->state == TASK_RUNNING)

@@ -1,6 +1,6 @@
-/* gather - what gather and map share: many tasks, a mode that decides, one result.
+/* gather - the implementation that gather and map share: runs many tasks, and a mode decides the result.
  *
- * Owns:     nothing; all lies in the task's arena.
+ * Owns:     nothing; all memory is in the task's arena.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_FUNCTIONS_GATHER_H
@@ -12,7 +12,7 @@
 
 enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
 
-/* Where a gathering function's input begins with it, gather_start and the others do for that function. */
+/* First member of the input of a gathering function. */
 struct gather_input {
     struct array tasks; /* of struct task_spec */
     int mode;           /* enum mode */
@@ -23,15 +23,15 @@ struct gather_input {
 
 enum status { GATHER_PENDING, GATHER_SUCCEEDED, GATHER_FAILED };
 
-/* The state of such a function. */
+/* State of a gathering function. */
 struct gather {
-    struct children children; /* first, as function.h says */
-    size_t next;              /* the first child whose turn has not come */
-    size_t active;            /* children that were queued and have not ended */
+    struct children children; /* first */
+    size_t next;              /* index of the first child not queued */
+    size_t active;            /* children queued and not ended */
     size_t ended;
     enum status status;
-    const struct task *first_failed; /* of its children, in time */
-    struct err e;                    /* of a lost gather */
+    const struct task *first_failed; /* earliest child that failed */
+    struct err e;                    /* of a failed gather */
 };
 
 extern const struct type gather_result_type;
@@ -41,7 +41,7 @@ void gather_start(struct task *task);
 void gather_cancel(struct task *task);
 void gather_child_ended(struct task *task, struct task *child);
 
-/* Members of struct function that every gathering function has. */
+/* Members of struct function that all gathering functions share. */
 #define GATHER_MEMBERS \
     .executor = EXECUTOR_LOOP, .executors = EXECUTOR_BIT(EXECUTOR_LOOP), .output = &gather_result_type, \
     .state_size = sizeof(struct gather), .start = gather_start, .cancel = gather_cancel, .children = gather_children, \

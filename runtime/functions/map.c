@@ -1,11 +1,11 @@
-/* map - one function over many inputs: a gather whose tasks differ in nothing else. */
+/* map - runs one function over many inputs: a gather whose tasks differ in their input only. */
 #include "runtime/functions/gather.h"
 
 struct map_input {
-    struct gather_input gather; /* first, as gather.h says; its tasks are made by prepare */
+    struct gather_input gather; /* first; prepare() makes its tasks */
     const struct function *function;
     struct array inputs;         /* of void *, each of function->input's type */
-    struct task_options options; /* only those in input_fields */
+    struct task_options options; /* only those in input_fields are set */
 };
 
 static const struct type function_type = {.kind = TYPE_FUNCTION};
@@ -19,13 +19,13 @@ static const struct field input_fields[] = {
     {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL, "The function to run",
      "primes"},
     {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
-     "Its inputs; the results come in the same order", NULL},
+     "Its inputs; results have the same order", NULL},
     {"executor", &task_executor_type, offsetof(struct map_input, options.executor), FIELD_OPTIONAL, NULL,
-     "Where to run them; absent: where the function runs by itself", NULL},
+     "Where to run them; absent: the function's own executor", NULL},
     {"pool", &task_pool_type, offsetof(struct map_input, options.pool), FIELD_OPTIONAL, NULL, "Which pool of threads",
      NULL},
     {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
-     "How many may run at the same time; absent: all", NULL},
+     "How many tasks may run at the same time; absent: all", NULL},
     {"tolerated_failures", &failures_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
      "How many failures it accepts before it cancels the rest", NULL},
     {0},

@@ -10,21 +10,21 @@ struct primes_input {
 
 struct primes_output {
     int64_t count;
-    struct array parts; /* of struct task *; absent unless it was divided */
+    struct array parts; /* of struct task *; absent unless divided */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
 
 static const struct field input_fields[] = {
-    {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL, "Where the range ends, before it",
+    {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL, "End of the range, exclusive",
      "10000000"},
-    {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0", "Where the range begins", NULL},
+    {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0", "Start of the range", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL, "How many primes there are",
+    {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL, "Number of primes in the range",
      "664579"},
     {"parts", &function_parts_type, offsetof(struct primes_output, parts), FIELD_OPTIONAL, NULL, FUNCTION_PARTS_DOC,
      NULL},
@@ -36,11 +36,11 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "PrimesResult", .fields = output_fields, .size = sizeof(struct primes_output)};
 
-enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: what a first-level cache holds */
+enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: fits into a level 1 cache */
 
 static int64_t isqrt(int64_t n)
 {
-    int64_t low = 0, high = INT64_C(1) << 26; /* squares stay below 2^53, and above every bound */
+    int64_t low = 0, high = INT64_C(1) << 26; /* its square exceeds every bound */
     while (low < high) {
         int64_t middle = (low + high + 1) / 2;
         if (middle * middle <= n)
@@ -51,16 +51,16 @@ static int64_t isqrt(int64_t n)
     return low;
 }
 
-/* The odd primes up to `most`, and where each is to go on striking. NULL when there is no memory. */
+/* The odd primes up to `max`, and the position of each in the sieve. */
 struct base_primes {
     uint32_t *primes;
-    uint64_t *next; /* the next odd multiple to strike, halved: index of an odd number is itself / 2 */
+    uint64_t *next; /* index of the next odd multiple to mark; the index of an odd number n is n / 2 */
     size_t count;
 };
 
 static bool base_primes_init(struct base_primes *base_primes, int64_t max, struct arena *arena)
 {
-    size_t odds = (size_t)(max + 1) / 2; /* composite[i] tells of 2i + 1 */
+    size_t odds = (size_t)(max + 1) / 2; /* composite[i] is for 2i + 1 */
     char *composite = arena_alloc(arena, odds + 1);
     if (composite == NULL)
         return false;
@@ -83,7 +83,7 @@ static bool base_primes_init(struct base_primes *base_primes, int64_t max, struc
     return true;
 }
 
-/* Begins striking at the first odd multiple that is not below `from`, nor below the prime's square. */
+/* Positions each prime at its first odd multiple that is at least `from` and at least the prime's square. */
 static void base_primes_seek(struct base_primes *base_primes, uint64_t from)
 {
     for (size_t i = 0; i < base_primes->count; i++) {
@@ -96,14 +96,14 @@ static void base_primes_seek(struct base_primes *base_primes, uint64_t from)
     }
 }
 
-/* Counts the primes among the odd numbers with index [low, high), at most SEGMENT of them. */
+/* Counts the primes among the odd numbers with index [low, high), at most SEGMENT_LEN of them. */
 static int64_t sieve_segment(struct base_primes *base_primes, char *composite, uint64_t low, uint64_t high)
 {
     memset(composite, 0, high - low);
     for (size_t i = 0; i < base_primes->count; i++) {
         uint64_t p = base_primes->primes[i], multiple = base_primes->next[i];
         if (p * p / 2 >= high)
-            break; /* so have all larger primes */
+            break; /* nor do larger primes have a multiple here */
         for (; multiple < high; multiple += p)
             composite[multiple - low] = 1;
         base_primes->next[i] = multiple;
@@ -134,7 +134,7 @@ static int primes_run(const void *in, void *out, struct run_context *run)
         output->count +=
             sieve_segment(&base_primes, composite, low, high - low < SEGMENT_LEN ? high : low + SEGMENT_LEN);
         if (run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "Nobody waits for the primes any more");
+            return err_set(run->e, ERR_CANCELED, "The task was canceled");
     }
     return 0;
 }

@@ -7,7 +7,7 @@ extern const struct function function_block, function_copy_file, function_file_s
     function_remove_file, function_rename_file, function_resolve, function_sha256_file, function_sleep,
     function_stat_file, function_sum, function_write_file;
 
-/* By name, as the catalogue lists them. */
+/* Sorted by name; GET /v1/functions keeps the order. */
 const struct function *const function_registry[] = {
     &function_block,       &function_copy_file,      &function_file_script,
     &function_gather,      &function_list_directory, &function_make_directory,

@@ -1,4 +1,4 @@
-/* resolve - the addresses of a host, by the blocking call that every program makes. */
+/* resolve - looks up the addresses of a host by getaddrinfo(3), which blocks. */
 #include "runtime/executors/run_context.h"
 #include "runtime/lib/resolver.h"
 #include "runtime/task/function.h"
@@ -27,16 +27,16 @@ static const struct type address_type = {.kind = TYPE_STRING, .min = 2, .max = I
 static const struct type addresses_type = {.kind = TYPE_ARRAY, .item = &address_type, .min = 1, .max = ADDRESSES_MAX};
 
 static const struct field input_fields[] = {
-    {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "A host's name, or an address",
+    {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "Host name or IP address",
      "localhost"},
     {"family", &family_type, offsetof(struct resolve_input, family), FIELD_DEFAULTED, "any",
-     "Which addresses to ask for", NULL},
+     "Address family to look up", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"addresses", &addresses_type, offsetof(struct resolve_output, addresses), FIELD_REQUIRED, NULL,
-     "IP addresses, in the order the system prefers them (RFC 6724); at most 256", NULL},
+     "IP addresses in the order of RFC 6724, at most 256", NULL},
     {0},
 };
 
@@ -65,7 +65,7 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
     int rc = resolver_lookup(input->host.data, NULL, &hints, &found);
-    int host_len = (int)str_truncate(input->host, 160); /* the reason is to have room too */
+    int host_len = (int)str_truncate(input->host, 160); /* leaves room for the reason */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", host_len, input->host.data,
                        adjectives[input->family], gai_strerror(rc));

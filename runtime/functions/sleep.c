@@ -1,4 +1,4 @@
-/* sleep - a task that ends after a while, and holds nothing but a place in the heap until then. */
+/* sleep - ends after a given time; until then it holds only a timer. */
 #include "runtime/task/task_internal.h"
 
 struct sleep_input {
@@ -21,7 +21,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"slept_seconds", &slept_type, offsetof(struct sleep_output, slept_ns), FIELD_REQUIRED, NULL,
-     "How long it slept, measured; never less than asked", "1.500213"},
+     "Measured duration; never less than requested", "1.500213"},
     {0},
 };
 

@@ -1,4 +1,4 @@
-/* sum - the sum of a range of integers, added one by one: the plainest computation that would stall a loop. */
+/* sum - adds up a range of integers one by one: the simplest computation that would stall an event loop. */
 #include "runtime/executors/run_context.h"
 #include "runtime/task/function.h"
 
@@ -8,16 +8,15 @@ struct sum_input {
 
 struct sum_output {
     int64_t sum;
-    struct array parts; /* of struct task *; absent unless it was divided */
+    struct array parts; /* of struct task *; absent unless divided */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
 static const struct type sum_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_MAX};
 
 static const struct field input_fields[] = {
-    {"n", &bound_type, offsetof(struct sum_input, n), FIELD_REQUIRED, NULL, "Where the range ends, before n itself",
-     "5000"},
-    {"from", &bound_type, offsetof(struct sum_input, from), FIELD_DEFAULTED, "0", "Where the range begins", NULL},
+    {"n", &bound_type, offsetof(struct sum_input, n), FIELD_REQUIRED, NULL, "End of the range, exclusive", "5000"},
+    {"from", &bound_type, offsetof(struct sum_input, from), FIELD_DEFAULTED, "0", "Start of the range", NULL},
     {0},
 };
 
@@ -33,11 +32,11 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "SumResult", .fields = output_fields, .size = sizeof(struct sum_output)};
 
-enum { CANCEL_CHECK_INTERVAL = 1 << 20 }; /* additions between two looks at whether anybody still waits */
+enum { CANCEL_CHECK_INTERVAL = 1 << 20 }; /* additions between two calls of run_canceled() */
 
 static int set_overflow(struct err *e)
 {
-    return err_set(e, ERR_OVERFLOW, "The sum is larger than 64 bits can hold (%lld)", (long long)INT64_MAX);
+    return err_set(e, ERR_OVERFLOW, "The sum exceeds the 64-bit maximum, %lld", (long long)INT64_MAX);
 }
 
 static int sum_run(const void *in, void *out, struct run_context *run)
@@ -46,10 +45,10 @@ static int sum_run(const void *in, void *out, struct run_context *run)
     struct sum_output *output = out;
     int64_t sum = 0;
     for (int64_t i = input->from; i < input->n; i++) {
-        if (__builtin_add_overflow(sum, i, &sum)) /* checked, which also keeps compilers from finding Gauss's formula */
+        if (__builtin_add_overflow(sum, i, &sum)) /* the check also keeps compilers from using Gauss's formula */
             return set_overflow(run->e);
         if (i % CANCEL_CHECK_INTERVAL == 0 && run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "Nobody waits for the sum any more");
+            return err_set(run->e, ERR_CANCELED, "The task was canceled");
     }
     output->sum = sum;
     type_set_absent(&function_parts_type, &output->parts);

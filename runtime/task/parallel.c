@@ -3,18 +3,18 @@
 #include <string.h>
 
 struct parallel {
-    struct children family; /* first, as function.h says */
+    struct children children; /* first */
     size_t ended, succeeded;
-    bool resolved; /* a part failed */
-    int rc;        /* why */
-    struct err e;  /* of a merge that failed */
+    bool resolved; /* a part failed, or the task is canceled */
+    int rc;        /* of the first part that failed, or of the merge */
+    struct err e;  /* of the merge */
 };
 
 int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
                              int64_t *part_to)
 {
     int64_t size = to > from ? to - from : 0, count = size < max_parts ? (size > 0 ? size : 1) : max_parts;
-    int64_t quotient = size / count, remainder = size % count; /* the first `larger` parts have one more */
+    int64_t quotient = size / count, remainder = size % count; /* the first `remainder` parts are longer by 1 */
     *part_from = from + index * quotient + (index < remainder ? index : remainder);
     *part_to = *part_from + quotient + (index < remainder ? 1 : 0);
     return count;
@@ -47,9 +47,9 @@ int parallel_split(const struct task_spec *spec, struct arena *arena, struct arr
 static void parallel_start(struct task *task)
 {
     struct parallel *parallel = task_state(task);
-    for (size_t i = 0; i < parallel->family.count; i++)
-        if (!task_ended(parallel->family.children[i])) /* its deadline may have passed */
-            task_queue(parallel->family.children[i]);
+    for (size_t i = 0; i < parallel->children.count; i++)
+        if (!task_ended(parallel->children.children[i])) /* else its deadline has passed */
+            task_queue(parallel->children.children[i]);
 }
 
 static void merge(struct task *task)
@@ -57,9 +57,9 @@ static void merge(struct task *task)
     const struct function *function = task->spec->function;
     struct parallel *parallel = task_state(task);
     char *output = task_output(task);
-    struct array parts = {parallel->family.children, parallel->family.count};
-    for (size_t i = 0; parallel->rc == 0 && i < parallel->family.count; i++)
-        parallel->rc = function->merge(output, task_output(parallel->family.children[i]), &parallel->e);
+    struct array parts = {parallel->children.children, parallel->children.count};
+    for (size_t i = 0; parallel->rc == 0 && i < parallel->children.count; i++)
+        parallel->rc = function->merge(output, task_output(parallel->children.children[i]), &parallel->e);
     if (parallel->rc != 0)
         task->detail = parallel->e.msg;
     memcpy(output + function->parts_offset, &parts, sizeof parts);
@@ -74,13 +74,13 @@ static void parallel_child_ended(struct task *task, struct task *child)
         parallel->resolved = true;
         parallel->rc = child->rc;
         task->detail = child->detail;
-        children_cancel(&parallel->family, CANCEL_SIBLING);
+        children_cancel(&parallel->children, CANCEL_SIBLING);
     }
-    if (parallel->ended < parallel->family.count)
+    if (parallel->ended < parallel->children.count)
         return;
-    bool all_succeeded = parallel->succeeded == parallel->family.count; /* then a cancel came too late */
+    bool all_succeeded = parallel->succeeded == parallel->children.count; /* then a cancellation was too late */
     if (task->state == TASK_CANCELING && !all_succeeded) {
-        task_end_canceled(task, children_effect(&parallel->family));
+        task_end_canceled(task, children_effect(&parallel->children));
         return;
     }
     if (all_succeeded)
@@ -92,11 +92,11 @@ static void parallel_cancel(struct task *task)
 {
     struct parallel *parallel = task_state(task);
     parallel->resolved = true;
-    children_cancel(&parallel->family, CANCEL_PARENT);
+    children_cancel(&parallel->children, CANCEL_PARENT);
 }
 
 const struct function parallel_function = {
-    .name = "divided",
+    .name = "parallel",
     .executor = EXECUTOR_LOOP,
     .state_size = sizeof(struct parallel),
     .start = parallel_start,

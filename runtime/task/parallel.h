@@ -1,8 +1,8 @@
-/* parallel - one call of a divisible function, spread over several slots of its pool, and put together again.
+/* parallel - divides one call of a divisible function over several slots of its pool and merges the results.
  *
- * The parts are children of the task, ordinary tasks to everything else. The first that fails decides; the others are canceled.
+ * The parts are ordinary tasks, children of the divided one. The first failure fails it and cancels the other parts.
  *
- * Owns:     nothing; all lies in the task's arena.
+ * Owns:     nothing; all memory is in the task's arena.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_TASK_PARALLEL_H
@@ -10,10 +10,10 @@
 
 #include "runtime/task/task_internal.h"
 
-/* How a divided task runs, in place of its own function; not one that a request can name. */
+/* Replaces the function of a divided task. Not in the registry. */
 extern const struct function parallel_function;
 
-/* Makes the specs of the parts of `spec`, whose parallel option is set. 0 with *parts set; -1: no memory. */
+/* Makes the specs of the parts of `spec`, whose option parallel is set. 0 with *parts set, or -1: out of memory. */
 int parallel_split(const struct task_spec *spec, struct arena *arena, struct array *parts);
 
 #endif

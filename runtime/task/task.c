@@ -1,3 +1,13 @@
+/* task.c - states, time limits, delivery.
+ *
+ * Ready queue: one FIFO holds both the queued tasks of the loop, to start, and ended tasks, to deliver. With one queue,
+ * events keep their order: a task that ended before another was queued is delivered before that one starts, so that its
+ * parent or its `done` can still cancel the other. Nothing recurses: start() and `done` only append to the queue, and
+ * task_drain() takes tasks from it one at a time, however deep the tree of gathers is. A task is in the queue at most once:
+ * one that is canceled while it waits there to be started has ended when its turn comes, and is delivered instead.
+ *
+ * A queued task of a pool waits in the pool. It enters the ready queue when it has ended.
+ */
 #include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
@@ -14,7 +24,7 @@ const char *const cancel_reason_names[CANCEL_REASON_COUNT + 1] = {
     [CANCEL_SHUTDOWN] = "shutdown", [CANCEL_TIMEOUT] = "timeout", [CANCEL_DEADLINE] = "deadline",
 };
 
-/* -- memory: struct task, then the state, then the output, each aligned for any type ------------------------------- */
+/* -- memory: struct task, state and output in one block, each aligned for any type --------------------------------- */
 
 #define ALIGNED(size) (((size) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1))
 
@@ -55,7 +65,7 @@ struct arena *task_arena(const struct task *task)
     return task_toplevel(task)->arena;
 }
 
-/* -- the two clocks --------------------------------------------------------------------------------------------------- */
+/* -- time limits ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t task_deadline_ns(const struct task *task)
 {
@@ -87,10 +97,10 @@ void task_arm_deadline(struct task *task)
     arm_limit_timer(task, task_deadline_ns(task));
 }
 
-/* -- the way of a task --------------------------------------------------------------------------------------------- */
+/* -- states -------------------------------------------------------------------------------------------------------- */
 
+/* The states that each may move to. */
 static const uint16_t moves[TASK_STATE_COUNT] = {
-    /* to which states each may go */
     [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
     [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
     [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,
@@ -130,7 +140,7 @@ static bool has_children(const struct task *task)
     return task->function->child_ended != NULL;
 }
 
-/* The one place where a task ends. */
+/* Every task ends here. */
 static void task_finish(struct task *task, enum task_state state, int rc)
 {
     move(task, state);
@@ -191,13 +201,13 @@ static void request_cancel(struct task *task, enum cancel_reason reason)
     task->reason = (uint8_t)reason;
 }
 
-/* A task that never starts ends together with all below it, and nobody needs to be told of those. */
+/* Ends a task that has not started, and its descendants. The descendants are not delivered: their parents never ran. */
 static void cancel_before_start(struct task *task, enum cancel_reason reason)
 {
     if (has_children(task)) {
-        struct children *family = task_state(task);
-        for (size_t i = 0; i < family->count; i++)
-            cancel_before_start(family->children[i], CANCEL_PARENT);
+        struct children *children = task_state(task);
+        for (size_t i = 0; i < children->count; i++)
+            cancel_before_start(children->children[i], CANCEL_PARENT);
     }
     request_cancel(task, reason);
     task_finish_canceled(task, EFFECT_PREVENTED);
@@ -215,7 +225,7 @@ void task_cancel(struct task *task, enum cancel_reason reason)
         if (task->pool != NULL) {
             task->pool->ops->unqueue(task);
             make_ready(task);
-        } /* else it is in the ready queue already: what was to be started there will be delivered */
+        } /* else it is in the ready queue, which now delivers it */
         break;
     case TASK_RUNNING:
         request_cancel(task, reason);
@@ -268,9 +278,9 @@ static struct task *take_ready(struct runtime *runtime)
 bool task_begin(struct task *task)
 {
     uint64_t now = uv_hrtime(), deadline = task_deadline_ns(task);
-    if (deadline <= now) { /* and the loop was too busy to notice before */
+    if (deadline <= now) { /* its timer has not fired yet */
         cancel_before_start(task, CANCEL_DEADLINE);
-        make_ready(task); /* delivered in its turn: others ended before it */
+        make_ready(task); /* not delivered here: tasks that ended before come first */
         return false;
     }
     move(task, TASK_RUNNING);
@@ -278,9 +288,9 @@ bool task_begin(struct task *task)
     uint64_t timeout = task_timeout_ns(task);
     arm_limit_timer(task, deadline < timeout ? deadline : timeout);
     if (has_children(task)) {
-        struct children *family = task_state(task);
-        for (size_t i = 0; i < family->count; i++)
-            task_arm_deadline(family->children[i]);
+        struct children *children = task_state(task);
+        for (size_t i = 0; i < children->count; i++)
+            task_arm_deadline(children->children[i]);
     }
     return true;
 }
@@ -301,17 +311,17 @@ void task_drain(struct runtime *runtime)
 
 /* -- children ------------------------------------------------------------------------------------------------------ */
 
-void children_cancel(struct children *family, enum cancel_reason reason)
+void children_cancel(struct children *children, enum cancel_reason reason)
 {
-    for (size_t i = 0; i < family->count; i++)
-        task_cancel(family->children[i], reason);
+    for (size_t i = 0; i < children->count; i++)
+        task_cancel(children->children[i], reason);
 }
 
-enum cancel_effect children_effect(const struct children *family)
+enum cancel_effect children_effect(const struct children *children)
 {
     enum cancel_effect effect = EFFECT_STOPPED;
-    for (size_t i = 0; i < family->count; i++) {
-        const struct task *child = family->children[i];
+    for (size_t i = 0; i < children->count; i++) {
+        const struct task *child = children->children[i];
         if (child->cancel_completed && child->effect != EFFECT_TOO_LATE && child->effect > effect)
             effect = (enum cancel_effect)child->effect;
     }
@@ -326,7 +336,7 @@ void task_release(struct task *task)
     arena_unref(arena);
 }
 
-/* -- looking ------------------------------------------------------------------------------------------------------- */
+/* -- info ---------------------------------------------------------------------------------------------------------- */
 
 void task_get_info(const struct task *task, struct task_info *out)
 {

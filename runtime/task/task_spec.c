@@ -13,7 +13,7 @@ static const struct type parallel_type = {
     .kind = TYPE_INTEGER, .min = 1, .max = 64, .option_flags = OPTION_NEEDS_SPLIT};
 static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
 
-/* The options are a record of their own, and fields of a spec beside `function` and `input`. */
+/* The options form a record of their own, and are fields of a spec. */
 #define OPTION_FIELD(ctype, member, name, type, absent, doc, example) \
     {(name), (type), offsetof(struct task_options, member), FIELD_OPTIONAL, NULL, (doc), (example)},
 #define SPEC_FIELD(ctype, member, name, type, absent, doc, example) \
@@ -47,17 +47,18 @@ void task_options_inherit(struct task_options *options, const struct task_option
             memcpy((char *)options + f->offset, (const char *)parent + f->offset, type_size(f->type));
 }
 
-/* False, with *check_error filled: the option does not suit the spec. */
+/* False, with *check_error filled. flags: the unmet ones, not 0. */
 static bool option_misfit(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
                           unsigned flags)
 {
     if ((flags & OPTION_NEEDS_THREADS) != 0)
-        return check_error_set(check_error, pointer, "goes with the executor threads, and this runs on %s",
+        return check_error_set(check_error, pointer, "is valid only on the executor threads; this task runs on %s",
                                executor_names[task_spec_executor(spec)]);
-    return check_error_set(check_error, pointer, "goes with divisible functions, and %s is none", spec->function->name);
+    return check_error_set(check_error, pointer, "is valid only for divisible functions; %s is not divisible",
+                           spec->function->name);
 }
 
-/* Unrolled, so that options without flags cost nothing: this runs for each child of a gather. */
+/* Unrolled over the rows, so that options without flags cost nothing: the check runs for each child of a gather. */
 #define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
     if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
         return option_misfit(check_error, spec, "/" name, (type)->option_flags & unmet);
@@ -68,7 +69,7 @@ static bool task_spec_check(const void *data, struct check_error *check_error)
     const struct function *function = spec->function;
     enum executor_kind executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
-        return check_error_set(check_error, "/executor", "can't be %s, where %s does not run", executor_names[executor],
+        return check_error_set(check_error, "/executor", "can't be %s: %s does not run there", executor_names[executor],
                                function->name);
     unsigned unmet =
         (executor == EXECUTOR_THREADS ? 0 : OPTION_NEEDS_THREADS) | (function->split != NULL ? 0 : OPTION_NEEDS_SPLIT);

@@ -1,6 +1,6 @@
-/* task_spec - what is asked for: a function, its input, and what may be said of any task.
+/* task_spec - what a task is to run: a function, its input, and the options that any task may have.
  *
- * Owns:     nothing; a spec and all it points to live in its request's arena.
+ * Owns:     nothing; a spec and all it points to live in the request's arena.
  * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_TASK_TASK_SPEC_H
@@ -9,16 +9,16 @@
 #include "runtime/task/function.h"
 #include "runtime/types/limits.h"
 
-/* Of an option's type: how it depends on the function. */
+/* type->option_flags of an option. */
 enum task_option_flag {
-    OPTION_NEEDS_THREADS = 1 << 0, /* only for the executor threads */
-    OPTION_NEEDS_SPLIT = 1 << 1,   /* only for divisible functions */
-    OPTION_INHERITED = 1 << 2,     /* parts of a divided call and tasks of a map get their parent's value */
+    OPTION_NEEDS_THREADS = 1 << 0, /* valid only on the executor threads */
+    OPTION_NEEDS_SPLIT = 1 << 1,   /* valid only for divisible functions */
+    OPTION_INHERITED = 1 << 2,     /* copied to the parts of a divided call and to the tasks of a map */
 };
 
 /* One row for each option: X(C type, member, JSON name, type, value when absent, doc, example). */
 #define TASK_OPTIONS(X) \
-    X(struct str, name, "name", &name_type, {0}, "A name for people, given back with the result", "task1") \
+    X(struct str, name, "name", &name_type, {0}, "A name for people, returned with the result", "task1") \
     X(uint64_t, timeout_ns, "timeout_seconds", &timeout_type, SECONDS_ABSENT, \
       "The task fails when it runs longer; counts from its start", "30") \
     X(uint64_t, deadline_ns, "deadline_seconds", &deadline_type, SECONDS_ABSENT, \
@@ -37,14 +37,14 @@ struct task_options {
     TASK_OPTIONS(TASK_OPTION_MEMBER)
 #undef TASK_OPTION_MEMBER
 };
-extern const struct type task_options_type;                  /* the RECORD of it */
-extern const struct task_options task_options_none;          /* all absent */
-extern const struct type task_executor_type, task_pool_type; /* of those options */
+extern const struct type task_options_type;                  /* RECORD of struct task_options */
+extern const struct task_options task_options_none;          /* every option absent */
+extern const struct type task_executor_type, task_pool_type; /* of those two options */
 
-/* Whether a task of this function may have the option, or other field of a record, on one of its executors. */
+/* Whether the option is valid for this function on at least one of its executors. True for fields that are no options. */
 bool task_option_applies(const struct field *option, const struct function *function);
 
-/* Copies the options with OPTION_INHERITED. */
+/* Copies the options that have OPTION_INHERITED. */
 void task_options_inherit(struct task_options *options, const struct task_options *parent);
 
 struct task_spec {
@@ -52,10 +52,10 @@ struct task_spec {
     void *input; /* of function->input's type */
     struct task_options options;
 };
-/* The RECORD of it: `function`, `input`, and the options beside them. Its check says whether the options suit the function;
- * where a spec is put together from elsewhere, that is left to be called. */
+/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. Its check() validates the options
+ * against the function; code that builds a spec in another way than by decoding calls it. */
 extern const struct type task_spec_type;
 
-enum executor_kind task_spec_executor(const struct task_spec *spec); /* where it is to run */
+enum executor_kind task_spec_executor(const struct task_spec *spec); /* its option, or the default of its function */
 
 #endif

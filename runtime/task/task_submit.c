@@ -1,17 +1,22 @@
+/* task_submit.c - admission.
+ *
+ * A tree of tasks is allocated and counted first (admit), then checked against every limit (check_capacity), then its timers
+ * and its places are reserved. Nothing is undone on failure: until the reservations, only memory of the arena was taken.
+ */
 #include "runtime/task/task_submit.h"
 
 #include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
 
-/* A request on its way in: what it would take, and what it comes from. */
+/* A tree of tasks under admission, and what it needs. */
 struct admission {
     struct runtime *runtime;
     struct arena *arena;
     uint64_t received_ns;
     size_t tasks;
-    size_t counts[POOLS_MAX];              /* tasks for each of runtime->pools */
+    size_t counts[POOLS_MAX];              /* of tasks, for each of runtime->pools */
     const struct task_spec *disabled_spec; /* the first whose executor is disabled */
-    bool over_capacity;                    /* of what there ever is room for: the rest need not be looked at */
+    bool over_capacity;                    /* more than an idle service could admit; counting has stopped */
 };
 
 static size_t executor_capacity(const struct executor *pool)
@@ -49,7 +54,7 @@ static struct executor *choose_pool(struct admission *a, const struct task_spec 
 
 static bool admit_children(struct admission *a, struct task *task, const struct array *specs);
 
-/* Recursion here is as deep as the gathers, which decoding bounds (max_gather_depth). NULL: no memory, or beyond all room. */
+/* Recursive; the decoder bounds the depth (max_gather_depth). NULL: out of memory, or over_capacity. */
 static struct task *admit(struct admission *a, const struct task_spec *spec)
 {
     const struct function *function = spec->function;
@@ -83,10 +88,10 @@ static struct task *admit(struct admission *a, const struct task_spec *spec)
 
 static bool admit_children(struct admission *a, struct task *task, const struct array *specs)
 {
-    struct children *family = task_state(task);
-    family->count = specs->count;
-    family->children = arena_calloc(a->arena, specs->count, sizeof(struct task *));
-    if (family->children == NULL)
+    struct children *children = task_state(task);
+    children->count = specs->count;
+    children->children = arena_calloc(a->arena, specs->count, sizeof(struct task *));
+    if (children->children == NULL)
         return false;
     for (size_t i = 0; i < specs->count; i++) {
         struct task *child = admit(a, (const struct task_spec *)specs->items + i);
@@ -94,12 +99,12 @@ static bool admit_children(struct admission *a, struct task *task, const struct 
             return false;
         child->parent = task;
         child->index = (uint32_t)i;
-        family->children[i] = child;
+        children->children[i] = child;
     }
     return true;
 }
 
-/* A request that could not even be taken if there were no other. */
+/* The request would not fit into an idle service. */
 static int over_capacity(enum limit_index index, struct err *e)
 {
     if (e != NULL)
@@ -112,7 +117,7 @@ static int check_executors(const struct admission *a, struct err *e)
     if (a->disabled_spec == NULL)
         return 0;
     enum executor_kind kind = task_spec_executor(a->disabled_spec);
-    return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is off; %s switches it on",
+    return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is disabled; %s enables it",
                    executor_names[kind], a->disabled_spec->function->name, executor_enabling_option(kind));
 }
 
@@ -124,14 +129,14 @@ static int check_pool(const struct executor *pool, size_t count, struct err *e)
     if (count > capacity) {
         err_set(
             e, ERR_LIMIT_EXCEEDED,
-            "These would be %zu tasks or more for the pool %s, which takes %zu at most: %lld that run, and queue_limit %lld",
+            "The request has %zu or more tasks for the pool %s; its capacity is %zu: %lld running and queue_limit %lld",
             count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
         return over_capacity(LIMIT_QUEUE, e);
     }
     size_t occupied = pool->admitted + pool->abandoned; /* an abandoned job still occupies its slot */
     if (occupied + count <= capacity)
         return 0;
-    err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
+    err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and the request has %zu more; its capacity is %zu",
             pool->name.data, occupied, count, capacity);
     if (e != NULL)
         e->pool = pool->name.data;
@@ -143,13 +148,13 @@ static int check_capacity(const struct admission *a, struct err *e)
     const struct runtime *runtime = a->runtime;
     size_t max_tasks = (size_t)runtime->limits.max_tasks;
     if (a->tasks > max_tasks) {
-        err_set(e, ERR_LIMIT_EXCEEDED, "These would be %zu tasks or more; the limit max_tasks is %zu", a->tasks,
+        err_set(e, ERR_LIMIT_EXCEEDED, "The request has %zu or more tasks; the limit max_tasks is %zu", a->tasks,
                 max_tasks);
         return over_capacity(LIMIT_TASKS, e);
     }
     if (runtime->unfinished > max_tasks - a->tasks)
         return err_set(e, ERR_TOO_MANY_TASKS,
-                       "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
+                       "%zu tasks are unfinished and the request has %zu more; the limit max_tasks is %zu",
                        runtime->unfinished, a->tasks, max_tasks);
     int rc = check_executors(a, e);
     for (size_t i = 0; rc == 0 && i < runtime->pool_count; i++)
@@ -169,7 +174,7 @@ static int submit_task(struct runtime *runtime, const struct task_spec *spec, st
                        bool continuation, task_done_fn *done, void *user, struct task **out, struct err *e)
 {
     if (continuation ? runtime->rejecting_all : runtime->rejecting_new)
-        return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+        return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
     struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
     struct task *task = admit(&a, spec);
     struct toplevel *root = arena_alloc(arena, sizeof *root);

@@ -1,4 +1,4 @@
-/* task_submit - takes tasks on: checks them against every limit and allocates all they need, before anything starts.
+/* task_submit - admits tasks: checks every limit and allocates everything they need before the first one starts.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -8,16 +8,17 @@
 
 #include "runtime/task/task.h"
 
-/* Submits a task: everything it and its children will ever need is allocated here, so that a gather never stops half-way
- * for want of memory. `spec` and all it points to live in `arena`. received_ns: uv_hrtime() when the request came; the
- * deadline counts from it. 0 with *out set; or ERR_TOO_MANY_TASKS, ERR_POOL_FULL (e->pool says which), ERR_LIMIT_EXCEEDED (it
- * would not even fit into an idle service, and e->limit says why), ERR_EXECUTOR_DISABLED, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN,
- * with nothing started, `done` never called. */
+/* Submits a task and its children. `spec` and all it points to live in `arena`, of which the task takes a reference.
+ * received_ns: uv_hrtime() at receipt of the request, from which the deadline counts.
+ *
+ * 0 with *out set. On error nothing has started and `done` is never called: ERR_TOO_MANY_TASKS, ERR_POOL_FULL (e->pool is
+ * set), ERR_LIMIT_EXCEEDED (an idle service could not admit it; e->limit is set), ERR_EXECUTOR_DISABLED, ERR_OUT_OF_MEMORY or
+ * ERR_SHUTTING_DOWN. */
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e);
 
-/* As task_submit(), for a task that goes on with what was taken on before: it is not refused for want of room in its pool, nor while
- * the service drains, until everything is canceled. */
+/* Like task_submit(), for the continuation of admitted work: bypasses all limits, and is accepted during a drain until
+ * runtime_shutdown(). */
 int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
                   void *user, struct task **out, struct err *e);
 

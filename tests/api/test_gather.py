@@ -112,13 +112,13 @@ def test_simultaneous_failures_are_reported(run):
 def test_error_names_first_failed_child(client):
     """In the error itself, and through gathers in gathers."""
     named = {**failing_sleep(), "name": "\u017c\u00f3\u0142w"}
-    lost = "(of 2 tasks 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
+    counts = "(2 tasks: 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
         "The task timed out"
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), named))
-    assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all was lost {lost}"
+    assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all failed {counts}"
     response = client.post("/v1/gather", gather({"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}, mode="any"))
     assert response.value["detail"] == \
-        f"Mode any was lost (of 1 tasks 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode all was lost {lost}"
+        f"Mode any failed (1 tasks: 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode all failed {counts}"
     long = {**failing_sleep(), "name": "\u017c" * 60}
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), long))
     assert "; task 1 (" + "\u017c" * 20 + ") failed first: " in response.value["detail"]

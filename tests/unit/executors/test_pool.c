@@ -1,4 +1,4 @@
-/* Admission to pools, and what a spec may say of them; the same for threads and worker processes. */
+/* test_pool - admission to pools of threads and worker processes, and validation of executor options. */
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
@@ -16,7 +16,7 @@
 
 static struct pool_config test_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
 
-/* With the pools default=2 and side=1, so many worker processes, and this queue_limit. */
+/* Pools default=2 and side=1, and `processes` worker processes. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
 {
     struct limits limits;
@@ -41,7 +41,7 @@ static struct task_spec action_for(struct fixture *f, enum executor_kind executo
     return spec;
 }
 
-/* task_submit() with an error to be looked at, and what the service does next. */
+/* task_submit() and task_drain(), as in the service; the error is in *e. */
 static int try_submit(struct fixture *f, const struct task_spec *spec, struct waiter *w, struct err *e)
 {
     *w = (struct waiter){.fixture = f};
@@ -62,7 +62,7 @@ static const struct {
     int64_t pool;
     int64_t size;
     const char *name;
-    enum action action; /* that does not end before it is canceled */
+    enum action action; /* ends only when canceled */
 } pool_cases[] = {
     {EXECUTOR_THREADS, 0, 2, "default", ACTION_WAIT_GATE},
     {EXECUTOR_THREADS, 1, 1, "side", ACTION_WAIT_GATE},
@@ -96,12 +96,12 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
             assert_string_equal(e.pool, pool_cases[p].name);
             assert_non_null(strstr(e.msg, pool_cases[p].name));
             assert_int_equal(runtime_unfinished(f->runtime), capacity);
-            /* The others have room, and the loop as well. */
+            /* Other pools and the loop accept tasks. */
             spec = sleep_of(f, 0);
             assert_int_equal(try_submit(f, &spec, &extra, &e), 0);
             task_release(extra.task);
 
-            cancel(f, w[capacity - 1].task, CANCEL_CLIENT); /* a place in the queue, if there is one */
+            cancel(f, w[capacity - 1].task, CANCEL_CLIENT); /* frees a queue position, if queue_limit > 0 */
             task_drain(f->runtime);
             if (queue_limit > 0) {
                 spec = action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, ACTION_ECHO);
@@ -124,7 +124,7 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
     }
 }
 
-/* All of a gather or none of it; and what never fits is no matter of waiting. */
+/* A gather is admitted as a whole; one larger than the capacity is ERR_LIMIT_EXCEEDED. */
 static void gather_is_admitted_atomically(void **state)
 {
     (void)state;
@@ -202,7 +202,7 @@ static void disabled_executor_is_rejected(void **state)
     assert_true(fixture_free(f));
 }
 
-/* A thread that runs on for nobody holds its slot: what waits does so beyond it. */
+/* An abandoned job counts against the capacity until its thread returns. */
 static void abandoned_jobs_occupy_slots(void **state)
 {
     (void)state;
@@ -246,7 +246,7 @@ static void spec_options_are_validated(void **state)
         const char *function;
         int executor;
         int64_t pool, parallel;
-        const char *pointer; /* NULL: it may */
+        const char *pointer; /* NULL: valid */
     } rows[] = {
         {"block", ENUM_ABSENT, INTEGER_ABSENT, INTEGER_ABSENT, NULL},
         {"block", EXECUTOR_THREADS, 1, INTEGER_ABSENT, NULL},
@@ -281,7 +281,7 @@ static void spec_options_are_validated(void **state)
     assert_true(fixture_free(f));
 }
 
-/* Every function says where it runs, in a way that can be. */
+/* The members of each function fit together. */
 static void function_executors_are_consistent(void **state)
 {
     (void)state;
@@ -333,7 +333,7 @@ static void pool_stats_match_configuration(void **state)
     assert_true(fixture_free(f));
 }
 
-/* Gathers of gathers over all executors at once. */
+/* Nested gathers over all executors. */
 static void gather_over_all_executors(void **state)
 {
     (void)state;
@@ -374,7 +374,7 @@ int main(int argc, char **argv)
 {
     if (faulty_is_worker(argc, argv))
         return faulty_worker_main(argc, argv);
-    signal(SIGPIPE, SIG_IGN); /* as the service does */
+    signal(SIGPIPE, SIG_IGN); /* as in the service */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pool_rejects_beyond_slots_and_queue), cmocka_unit_test(gather_is_admitted_atomically),
         cmocka_unit_test(submit_accepts_null_error),           cmocka_unit_test(disabled_executor_is_rejected),

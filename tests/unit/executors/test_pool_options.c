@@ -1,4 +1,4 @@
-/* Which pools the options make, and how many processors there are for the sizes that nobody gave. */
+/* test_pool_options - pools from options, and the CPU count for default sizes. */
 #include "runtime/executors/pool_options.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -15,12 +15,12 @@
 
 /* -- pools --------------------------------------------------------------------------------------------------------- */
 
-/* pool_options_parse() for this value of --threads; NULL for none given. The pools are written to `pools` as "name=size(source) ...". */
+/* pool_options_parse() of a --threads value; NULL: absent. Writes the pools as "name=size(source) ...". */
 static int parse_threads_option(const char *threads, struct cpus cpus, char pools[600], struct err *e)
 {
     struct arena *arena = arena_new();
     struct pool_options options;
-    const struct field *field = pool_options_type.fields; /* threads is the first */
+    const struct field *field = pool_options_type.fields; /* threads */
     assert_string_equal(field->name, "threads");
     type_set_absent(field->type, &options.threads);
     *e = (struct err){0};
@@ -48,7 +48,7 @@ static void pool_options_table(void **state)
     static const struct {
         const char *threads;
         int64_t cpus;
-        const char *pools; /* or what is said of it */
+        const char *pools; /* or the error message */
         int rc;
     } rows[] = {
         {NULL, 1, "default=5(affinity)", 0},
@@ -84,7 +84,7 @@ static void pool_options_table(void **state)
         {"1,default=2", 1, "default twice", ERR_INVALID},
         {"a=1,a=1", 1, "a twice", ERR_INVALID},
         {"a=1,ab=1,abc=1,ab=1", 1, "ab twice", ERR_INVALID},
-        {"processes=2", 1, "processes", ERR_INVALID}, /* names that are something else's already */
+        {"processes=2", 1, "processes", ERR_INVALID}, /* reserved names */
         {"loop=2", 1, "loop", ERR_INVALID},
         {"threads=2", 1, "threads", ERR_INVALID},
         {"a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1", 1,
@@ -178,7 +178,7 @@ static void sysroot_remove(const struct toplevel *r)
     assert_int_equal(nftw(r->path, remove_sysroot_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* Writes a file, and the folders it lies in. */
+/* Writes a file and creates its folders. */
 static void sysroot_write(const struct toplevel *r, const char *path, const char *content)
 {
     char full[4300];
@@ -199,7 +199,7 @@ static void cgroup_cpu_limits(void **state)
     (void)state;
     static const char *const v1 = "12:cpuset:/\n5:cpu,cpuacct:/docker/abc\n1:name=systemd:/x\n0::/system.slice\n";
     static const struct {
-        const char *groups;   /* /proc/self/cgroup; NULL: there is none */
+        const char *groups;   /* content of /proc/self/cgroup; NULL: missing */
         const char *files[6]; /* path, content, ... */
         int64_t count;
     } rows[] = {
@@ -218,7 +218,7 @@ static void cgroup_cpu_limits(void **state)
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "-1 100000\n"}, 0},
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "9223372036854775807 2\n"}, INT64_C(4611686018427387904)},
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "rubbish\n"}, 0},
-        /* The least of a group and those around it. */
+        /* The minimum over a group and its ancestors. */
         {"0::/a/b\n", {"/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n"}, 3},
         {"0::/a/b\n",
          {"/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n", "/sys/fs/cgroup/a/cpu.max", "200000 100000\n"},
@@ -228,9 +228,9 @@ static void cgroup_cpu_limits(void **state)
          1},
         {"0::/a/b\n", {"/sys/fs/cgroup/a/b/cpu.max", "max 100000\n", "/sys/fs/cgroup/a/cpu.max", "400000 100000\n"}, 4},
         {"0::/a/b\n", {"/sys/fs/cgroup/a/c/cpu.max", "100000 100000\n"}, 0},
-        {"0::/a/b\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5}, /* a container that sees the host's path */
+        {"0::/a/b\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5}, /* a container with the host's path */
         {"0::/../../x\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5},
-        /* Version 1. */
+        /* cgroup version 1 */
         {v1,
          {"/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us", "250000\n",
           "/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us", "100000\n"},
@@ -250,7 +250,7 @@ static void cgroup_cpu_limits(void **state)
         {"4:cpuset:/\n3:cpuacct:/\n",
          {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "300000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"},
          0},
-        /* Both. */
+        /* both versions */
         {"4:cpu:/\n0::/\n",
          {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "300000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n",
           "/sys/fs/cgroup/cpu.max", "200000 100000\n"},

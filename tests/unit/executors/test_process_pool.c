@@ -1,4 +1,4 @@
-/* Worker processes: what becomes of tasks and workers when one of them does not do as it should. */
+/* test_process_pool - worker processes, and the effects of their failures on tasks and other workers. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
@@ -40,10 +40,10 @@ static struct fixture *start_workers_with(int64_t processes, char *const *comman
                                                   .processes.max_tasks = max_tasks});
 }
 
-/* What the runtime told of workers that were lost. */
+/* Recorded worker events. */
 struct event_log {
     struct record {
-        struct worker_event event; /* but for its texts */
+        struct worker_event event; /* without its texts */
         char function[32], stderr_output[200], spawn_message[128];
     } records[64];
     size_t count;
@@ -64,7 +64,7 @@ static void on_worker_event(void *user, const struct worker_event *event)
     copy_string(record->spawn_message, sizeof record->spawn_message, event->spawn_message);
 }
 
-/* One worker, which has start_ns to be up, and *told of those that are lost. */
+/* One worker with this start timeout; its events go to the log. */
 static struct fixture *start_with_log(char *const *command, uint64_t start_timeout_ns, int64_t max_tasks,
                                       struct event_log *event_log)
 {
@@ -123,7 +123,7 @@ static int64_t restarts(const struct fixture *f)
     return count;
 }
 
-/* The pid of the worker with this index among those there are; 0 when there is none. */
+/* pid of live worker number `index`; 0: out of range. */
 static int64_t worker_pid(const struct fixture *f, size_t index)
 {
     struct arena *arena = arena_new();
@@ -144,7 +144,7 @@ static bool has_restarts(const void *of)
     return restarts(c->f) >= c->restarts;
 }
 
-/* Nothing is left of any child process, and of descriptors there are as many as before. */
+/* All child processes have been reaped, and no descriptor has leaked. */
 static void check_no_children(void)
 {
     siginfo_t info = {0};
@@ -197,14 +197,14 @@ static void wait_worker_task(struct fixture *f, const struct waiter *w)
     assert_true(run_until(f, waiter_is_done, w));
 }
 
-/* Has the action done; the task is looked at in *w and released. What w->view points to is gone then. */
+/* Runs the action and releases the task. Pointers in w->info are invalid after. */
 static void run_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number, const char *text)
 {
     submit_worker_action(f, w, action, number, text);
     wait_worker_task(f, w);
 }
 
-/* The pool does its work as if nothing had happened. */
+/* The pool works normally. */
 static void check_works(struct fixture *f)
 {
     struct waiter w[8];
@@ -338,7 +338,7 @@ static void input_sizes_round_trip(void **state)
     stop_workers(f);
 }
 
-/* Answers that end exactly where a read does, each followed by the next task of the queue. */
+/* Responses that end exactly at the end of a read, each followed by the next queued task. */
 static void response_sizes_back_to_back(void **state)
 {
     (void)state;
@@ -405,7 +405,7 @@ static void canceled_running_task_is_killed(void **state)
     check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
     assert_int_equal(w.info.pid, pid);
-    assert_int_equal(w.info.exit_signal, 0); /* that was us */
+    assert_int_equal(w.info.exit_signal, 0); /* killed by the service */
     assert_null(w.info.usage);
     assert_null(w.info.output);
     assert_true(run_until(f, has_exited, &pid));
@@ -500,7 +500,7 @@ static void deadline_expires_in_queue(void **state)
     stop_workers(f);
 }
 
-/* An answer of which a part has arrived when its task is canceled. */
+/* Part of the response has arrived when the task is canceled. */
 static void cancel_during_response(void **state)
 {
     (void)state;
@@ -510,11 +510,11 @@ static void cancel_during_response(void **state)
         assert_true(run_until(f, all_free, f));
         submit_worker_action(f, &w, ACTION_LARGE_OUTPUT, 4000000, NULL);
         assert_true(run_until(f, is_running, &w));
-        for (int i = 0; w.done == 0 && i < iterations / 2; i++) /* of the loop, each of which reads some */
+        for (int i = 0; w.done == 0 && i < iterations / 2; i++) /* each reads a part */
             uv_run(&f->loop, UV_RUN_ONCE);
         struct pollfd more = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
         if (w.done == 0 && iterations % 2 == 1)
-            poll(&more, 1, -1); /* there is more to be read, and has not been */
+            poll(&more, 1, -1); /* unread data is left */
         if (w.done == 0)
             cancel(f, w.task, CANCEL_CLIENT);
         assert_true(run_until(f, waiter_is_done, &w));
@@ -581,10 +581,10 @@ static void worker_crash_is_described(void **state)
         char pid[16];
         snprintf(pid, sizeof pid, "%d", w.info.pid);
         assert_non_null(strstr(w.info.detail, pid));
-        const char *tail = strstr(w.info.detail, "the last it said: ");
+        const char *tail = strstr(w.info.detail, "last line on stderr: ");
         assert_int_equal(tail != NULL, rows[i].last_line != NULL);
         if (tail != NULL)
-            assert_string_equal(tail + strlen("the last it said: "), rows[i].last_line);
+            assert_string_equal(tail + strlen("last line on stderr: "), rows[i].last_line);
         assert_int_equal(has_exited(&w.info.pid), true);
         task_release(w.task);
     }
@@ -593,7 +593,7 @@ static void worker_crash_is_described(void **state)
     stop_workers(f);
 }
 
-/* Its last words are long, and come in pieces and all at once. */
+/* Long stderr lines, in pieces and in one write. */
 static void long_stderr_is_truncated(void **state)
 {
     (void)state;
@@ -637,7 +637,7 @@ static void killed_worker_is_respawned(void **state)
     (void)state;
     struct fixture *f = start_workers(2);
     assert_true(run_until(f, all_free, f));
-    for (int64_t i = 0; i < 6; i++) { /* idle, and the first to be given work */
+    for (int64_t i = 0; i < 6; i++) { /* idle, and next in line for a job */
         int64_t pid = worker_pid(f, 0);
         assert_true(pid > 0);
         assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
@@ -657,7 +657,7 @@ static void killed_worker_is_respawned(void **state)
     stop_workers(f);
 }
 
-/* What the loop finds in one turn: the answer, and that its sender is no more. The next task is not for the dead. */
+/* One turn of the loop has the response and the exit of the worker. It must not get the next task. */
 static void no_dispatch_to_exited_worker(void **state)
 {
     (void)state;
@@ -676,7 +676,7 @@ static void no_dispatch_to_exited_worker(void **state)
         assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
         wait_worker_task(f, &w[0]);
         wait_worker_task(f, &w[1]);
-        if (w[0].info.state == TASK_SUCCEEDED) { /* it was the answer that was there */
+        if (w[0].info.state == TASK_SUCCEEDED) { /* the response arrived before the exit */
             check_worker_task(&w[1], TASK_SUCCEEDED, 0);
             assert_int_not_equal(faulty_output(&w[1])->pid, pid);
         }
@@ -687,7 +687,7 @@ static void no_dispatch_to_exited_worker(void **state)
     stop_workers(f);
 }
 
-/* A terminal or a supervisor may signal all of the service's processes: the service alone decides. */
+/* Terminals and supervisors signal the whole process group; workers ignore it. */
 static void workers_ignore_group_signals(void **state)
 {
     (void)state;
@@ -716,7 +716,7 @@ static void orphaned_grandchild_does_not_block(void **state)
     task_release(w.task);
     check_works(f);
     assert_true(fixture_free(f));
-    assert_true(waitpid(-1, NULL, 0) > 0); /* it ended when our side of its socket was closed */
+    assert_true(waitpid(-1, NULL, 0) > 0); /* it exits when our end of the socket is closed */
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
     check_no_children();
 }
@@ -743,7 +743,7 @@ static void check_event(const struct record *record, bool was_ready, enum worker
     assert_int_equal(record->event.exit_code, exit_code);
 }
 
-/* Once, however, whether it was at work or not. */
+/* One event for each failure, busy or idle. */
 static void worker_exit_emits_event(void **state)
 {
     (void)state;
@@ -767,7 +767,7 @@ static void worker_exit_emits_event(void **state)
         assert_true(run_until(f, all_free, f));
         run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
         check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-        assert_int_equal(event_log.count, i + 1); /* before its task ended */
+        assert_int_equal(event_log.count, i + 1); /* reported before the task ended */
         check_event(&event_log.records[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
         assert_int_equal(event_log.records[i].event.pid, w.info.pid);
         assert_string_equal(event_log.records[i].function, "action");
@@ -809,14 +809,14 @@ static void intended_kill_emits_no_event(void **state)
         assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
         task_release(w.task);
     }
-    check_works(f); /* with two that are recycled */
+    check_works(f); /* recycles two workers */
     assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
     stop_workers(f);
-    stop_workers(start_with_log(faulty_worker_command, 0, 3, &event_log)); /* in the middle of its start */
+    stop_workers(start_with_log(faulty_worker_command, 0, 3, &event_log)); /* stopped while starting */
     assert_int_equal(event_log.count, 0);
 }
 
-/* A worker that hangs before it is up is killed for that, and one that fails in another way is told of too, each time. */
+/* A worker that hangs during its start is killed and reported; other failures to start are reported too. */
 static void failed_start_emits_event(void **state)
 {
     (void)state;
@@ -861,14 +861,14 @@ static void failed_start_emits_event(void **state)
     }
 }
 
-/* A service that stood still, as one that was stopped, holds that against no worker. */
+/* A loop that was blocked past the start timeout kills no worker that is ready. */
 static void slow_loop_does_not_time_out_worker(void **state)
 {
     (void)state;
     static struct event_log event_log;
     uint64_t start_timeout_ns = MS(300), from = uv_hrtime();
     struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* from here on the loop would see what the worker says */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the handles */
     struct pollfd tail = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     if (!all_free(f))
         assert_int_equal(poll(&tail, 1, 60000), 1);
@@ -881,7 +881,7 @@ static void slow_loop_does_not_time_out_worker(void **state)
     stop_workers(f);
 }
 
-/* The time for its start counts for its start alone: a worker that made it is left in peace. */
+/* The start timeout does not apply once the worker is ready. */
 static void start_timeout_ends_when_ready(void **state)
 {
     (void)state;
@@ -915,7 +915,7 @@ static void unsolicited_output_fails_one_task(void **state)
         for (size_t j = 0; j < COUNT_OF(bytes); j++) {
             struct waiter w, next;
             assert_true(run_until(f, all_free, f));
-            /* 0xFF is no UTF-8, and no matter: texts of specs are checked where they come in */
+            /* 0xFF is not UTF-8; specs are validated at decoding, not here */
             struct task_spec spec = faulty_spec(f, ACTION_UNSOLICITED_OUTPUT, sizes[i], bytes[j]);
             w = (struct waiter){0};
             submit_and_drain(f, &spec, &w);
@@ -933,7 +933,7 @@ static void unsolicited_output_fails_one_task(void **state)
     stop_workers(f);
 }
 
-/* Answers that look right but are none: nobody may take them for his own. */
+/* Well-formed responses with other sequence numbers are rejected. */
 static void mismatched_sequence_is_rejected(void **state)
 {
     (void)state;
@@ -958,11 +958,12 @@ static void mismatched_sequence_is_rejected(void **state)
     stop_workers(f);
 }
 
-/* The right number is on them, and something else is wrong. */
+/* Responses with the right sequence number that are otherwise invalid. */
 static void malformed_responses_are_rejected(void **state)
 {
     (void)state;
-    struct fixture *f = start_workers_with(1, faulty_worker_command, 1, 100); /* each request is a worker's first */
+    struct fixture *f = start_workers_with(1, faulty_worker_command, 1,
+                                           100); /* recycled after each task, so that each request is the first */
     assert_non_null(f);
     for (int64_t kind = 0; kind < BAD_FRAME_COUNT; kind++) {
         struct waiter w, next;
@@ -972,7 +973,7 @@ static void malformed_responses_are_rejected(void **state)
         wait_worker_task(f, &w);
         wait_worker_task(f, &next);
         check_worker_task(&next, TASK_SUCCEEDED, 0);
-        /* What may be an answer is one, unless what follows was there with it. */
+        /* A valid response is accepted unless stray bytes came with it. */
         bool fds = kind >= BAD_FRAME_UNTERMINATED_MESSAGE && w.info.rc != ERR_WORKER_CRASHED;
         check_worker_task(&w, TASK_FAILED, fds ? ERR_INTERNAL : ERR_WORKER_CRASHED);
         if (fds && kind == BAD_FRAME_UNTERMINATED_MESSAGE)
@@ -1005,7 +1006,7 @@ static void closed_descriptors_do_not_block(void **state)
         else
             check_worker_task(&w, TASK_SUCCEEDED, 0);
         if (actions[i] != ACTION_STOP_READING ||
-            next[0].info.rc != ERR_WORKER_CRASHED) /* the next may be the first to find out */
+            next[0].info.rc != ERR_WORKER_CRASHED) /* the next task may be the one to fail */
             check_worker_task(&next[0], TASK_SUCCEEDED, 0);
         check_worker_task(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
@@ -1028,7 +1029,7 @@ static void worker_memory_is_limited(void **state)
 {
     (void)state;
     if (is_sanitized())
-        skip(); /* sanitizers take terabytes of addresses */
+        skip(); /* sanitizers reserve terabytes of address space */
     char memory[] = "67108864";
     char *const command[] = {faulty_worker_command[0], faulty_worker_command[1], memory, NULL};
     struct fixture *f = start_workers_with(1, command, INTEGER_ABSENT, 1000);
@@ -1039,7 +1040,7 @@ static void worker_memory_is_limited(void **state)
         int rc;
     } rows[] = {
         {0, ACTION_EXHAUST_MEMORY, ERR_WORKER_OUT_OF_MEMORY},       {10000000, ACTION_LARGE_OUTPUT, 0},
-        {50000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, /* fits, but not twice */
+        {50000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, /* fits into memory once, not twice */
         {100000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, {0, ACTION_ECHO, 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -1053,7 +1054,7 @@ static void worker_memory_is_limited(void **state)
     memset(text, 'y', 60000000);
     text[60000000] = '\0';
     struct waiter w;
-    run_worker_action(f, &w, ACTION_ECHO, 0, text); /* the worker has no room for the input */
+    run_worker_action(f, &w, ACTION_ECHO, 0, text); /* the input exceeds the worker's memory */
     check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     free(text);
@@ -1064,7 +1065,7 @@ static void worker_memory_is_limited(void **state)
 
 enum { REQUEST_BUFFER_FAILED = 1, RESULT_FAILED = 2 };
 
-/* Runs a task whose n-th allocation fails. How it failed is added to *seen. False when there were less allocations. */
+/* Runs a task whose n-th allocation fails and adds the kind of failure to *seen. False: fewer than n allocations. */
 static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
 {
     struct task_spec spec = faulty_spec(f, ACTION_LARGE_OUTPUT, 300000, NULL);
@@ -1083,7 +1084,7 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     alloc_fail_at(0);
     assert_true(rc == 0 || (failed && rc == ERR_OUT_OF_MEMORY));
     assert_int_equal(w.done, rc == 0);
-    if (rc == 0 && w.info.rc != 0) { /* else it failed where it does not matter: in reading, which is tried again */
+    if (rc == 0 && w.info.rc != 0) { /* else a read failed, which is retried */
         check_worker_task(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
         *seen |= w.info.pid == 0 ? REQUEST_BUFFER_FAILED : RESULT_FAILED;
     }
@@ -1094,8 +1095,8 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     return failed;
 }
 
-/* Each allocation of our own side fails in turn, from submit to the end. In how many pieces an answer comes is chance, so
- * this is done until all has been seen. */
+/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies, so this
+ * repeats until all failures have been seen. */
 static void worker_task_out_of_memory(void **state)
 {
     (void)state;
@@ -1153,7 +1154,7 @@ static void workers_are_recycled_after_max_tasks(void **state)
     stop_workers(f);
 }
 
-/* A worker that doesn't come up is tried again and again, but not without pause; tasks wait for one that does. */
+/* A worker that fails to start is retried with growing delays; tasks wait. */
 static void failed_starts_back_off(void **state)
 {
     (void)state;
@@ -1174,7 +1175,7 @@ static void failed_starts_back_off(void **state)
         spec.options.deadline_ns = MS(5);
         submit_and_drain(f, &spec, &late);
         assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
-        assert_true(uv_hrtime() - from >= MS(100 + 200)); /* after the third death, and after the fourth */
+        assert_true(uv_hrtime() - from >= MS(100 + 200)); /* delays after the third and the fourth failure */
         assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
         wait_worker_task(f, &late);
         check_worker_task(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
@@ -1184,12 +1185,12 @@ static void failed_starts_back_off(void **state)
         check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
         task_release(w.task);
         task_release(late.task);
-        stop_workers(f); /* in a pause, most of them */
+        stop_workers(f); /* mostly during a delay */
         assert_int_equal(open_descriptors(), before);
     }
 }
 
-/* Takes all descriptors that are not in use, after the limit was lowered to some. They are returned in *taken. */
+/* Lowers the descriptor limit and opens all that are left, in *taken. */
 static size_t exhaust_descriptors(int fds[64])
 {
     size_t count = 0;
@@ -1198,7 +1199,7 @@ static size_t exhaust_descriptors(int fds[64])
     return count;
 }
 
-/* Not even for the workers that are to take the place of those that died. */
+/* Replacements of dead workers cannot be spawned. */
 static void descriptor_exhaustion_recovers(void **state)
 {
     (void)state;
@@ -1215,7 +1216,8 @@ static void descriptor_exhaustion_recovers(void **state)
     assert_true(count > 0 && count < 64);
     for (size_t i = 0; i < 2; i++)
         kill((pid_t)worker_pid(f, i), SIGKILL);
-    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 8})); /* each gives back two, and needs six */
+    assert_true(
+        run_until(f, has_restarts, &(struct restart_count){f, 8})); /* each frees two descriptors and needs six */
     struct waiter w;
     submit_worker_action(f, &w, ACTION_ECHO, 5, NULL);
     assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
@@ -1277,7 +1279,7 @@ static void close_in_any_worker_state(void **state)
             uv_run(&f->loop, i % 2 == 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         stop_workers(f);
     }
-    for (int iterations = 0; iterations < 12; iterations++) { /* after one was killed, and so many turns of the loop */
+    for (int iterations = 0; iterations < 12; iterations++) { /* after a kill and this many turns of the loop */
         struct fixture *f = start_workers(2);
         assert_true(run_until(f, all_free, f));
         struct waiter w;
@@ -1294,7 +1296,7 @@ static void close_in_any_worker_state(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* What is delivered last may close the runtime. */
+/* The last `done` may close the runtime. */
 static void close_from_worker_done_callback(void **state)
 {
     (void)state;
@@ -1317,7 +1319,7 @@ static void close_from_worker_done_callback(void **state)
     }
 }
 
-/* Workers end with the service, however that ended, also in the middle of a task. */
+/* Workers exit with the service, even if it is killed, and even during a task. */
 static void workers_die_with_service(void **state)
 {
     (void)state;
@@ -1330,15 +1332,15 @@ static void workers_die_with_service(void **state)
         struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
         submit(f, &spec, &w);
         task_drain(f->runtime);
-        run_until(f, all_free, f); /* never, since one is busy: until the parent kills us */
+        run_until(f, all_free, f); /* never true, as one is busy: runs until killed by the parent */
         _exit(1);
     }
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", service, service);
-    for (int children = 0; children < 3;) { /* until it has them */
+    for (int children = 0; children < 3;) { /* until all are spawned */
         FILE *list = fopen(path, "re");
         assert_non_null(list);
-        char line[200] = ""; /* pids, with a space behind each */
+        char line[200] = ""; /* pids, each followed by a space */
         children = 0;
         if (fgets(line, sizeof line, list) != NULL)
             for (const char *at = line; (at = strchr(at, ' ')) != NULL; at++)
@@ -1347,7 +1349,7 @@ static void workers_die_with_service(void **state)
     }
     assert_int_equal(kill(service, SIGKILL), 0);
     assert_int_equal(waitpid(service, NULL, 0), service);
-    int ended = 0; /* the workers, and what a leak checker starts at their end */
+    int ended = 0; /* the workers, and processes of a leak checker */
     while (waitpid(-1, NULL, 0) > 0)
         ended++;
     assert_true(ended >= 3);
@@ -1467,8 +1469,8 @@ int main(int argc, char **argv)
 {
     if (faulty_is_worker(argc, argv))
         return faulty_worker_main(argc, argv);
-    signal(SIGPIPE, SIG_IGN); /* as the service does */
-    uv_loop_t loop;           /* the first one opens descriptors that stay open */
+    signal(SIGPIPE, SIG_IGN); /* as in the service */
+    uv_loop_t loop;           /* the first loop opens descriptors that stay open */
     if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
@@ -1511,7 +1513,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(workers_die_with_service),
         cmocka_unit_test(random_kills_under_load),
         cmocka_unit_test(random_worker_tasks),
-        cmocka_unit_test(oversized_frames_are_rejected), /* last: to fork after that takes longer */
+        cmocka_unit_test(oversized_frames_are_rejected), /* last: it makes later forks slow */
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

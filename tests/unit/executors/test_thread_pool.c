@@ -1,4 +1,4 @@
-/* Pools of threads: who runs when, and what becomes of a job whose task has ended without it. */
+/* test_thread_pool - pools of threads: order, cancellation, abandoned jobs, resource limits. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
@@ -20,7 +20,7 @@
 
 /* -- the fixture ----------------------------------------------------------------------------------------------------- */
 
-/* With a pool of each of these sizes, named default, b, c... */
+/* One pool for each size, named default, b, c, d. */
 static struct fixture *start_thread_pools(size_t count, const int64_t sizes[], int64_t queue_limit)
 {
     static const char *const names[] = {"default", "b", "c", "d"};
@@ -132,7 +132,7 @@ static void thread_function_errors(void **state)
     stop_thread_pools(f, NULL);
 }
 
-/* They are the loop's; a call that blocks is not to be interrupted by them. */
+/* Signals must not interrupt blocking calls in pool threads. */
 static void threads_block_signals(void **state)
 {
     (void)state;
@@ -148,8 +148,7 @@ static void threads_block_signals(void **state)
 static void pool_starts_configured_threads(void **state)
 {
     (void)state;
-    stop_thread_pools(start_thread_pool(1),
-                      NULL); /* sanitizers have a thread of their own, from the first that is started */
+    stop_thread_pools(start_thread_pool(1), NULL); /* sanitizers start a thread with the first one */
     size_t before = process_thread_count();
     struct fixture *f = start_thread_pool(4);
     assert_int_equal(process_thread_count(), before + 4);
@@ -175,7 +174,7 @@ static void pool_starts_configured_threads(void **state)
     assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->tasks_done, TASKS);
     assert_int_equal(process_thread_count(), before + 4);
     stop_thread_pools(f, gate);
-    while (process_thread_count() > before) /* joined, but perhaps still in the list for a moment */
+    while (process_thread_count() > before) /* joined threads leave /proc a moment later */
         ;
 }
 
@@ -244,7 +243,7 @@ static void queue_is_fifo(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* One turn of the loop delivers what has ended by then, and no more: a long queue of short jobs keeps nobody else from his turn. */
+/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other handles. */
 static void long_queue_does_not_starve_loop(void **state)
 {
     (void)state;
@@ -286,7 +285,7 @@ static void canceled_running_task_is_abandoned(void **state)
     assert_int_not_equal(w.info.tid, 0);
     assert_null(w.info.usage);
     assert_null(w.info.output);
-    task_release(w.task); /* its thread still reads the input */
+    task_release(w.task); /* while its thread still reads the input */
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_int_equal(runtime_abandoned(f->runtime), 1);
     const struct pool *pool = pool_at(f, EXECUTOR_THREADS, 0);
@@ -298,20 +297,20 @@ static void canceled_running_task_is_abandoned(void **state)
     gate_open(gate);
     wait_thread_task(f, &next);
     check_thread_task(&next, TASK_SUCCEEDED, 0);
-    assert_int_equal(w.done, 1); /* the result that came later was nobody's */
+    assert_int_equal(w.done, 1); /* the late result is dropped */
     assert_int_equal(runtime_abandoned(f->runtime), 0);
     assert_int_equal(pool->tasks_done, 2);
     task_release(next.task);
     stop_thread_pools(f, gate);
 }
 
-/* The job has returned, but the loop has not harvested it. */
+/* run() has returned, but the loop has not ended the job. */
 static void cancel_after_job_returned_is_too_late(void **state)
 {
     (void)state;
     struct fixture *f = start_thread_pool(1);
     struct waiter w = {0};
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the pool's wakeup */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the pool's uv_async_t */
     submit_thread_action(f, &w, NULL, ACTION_ECHO, 1);
     struct pollfd wakeup = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     assert_int_equal(poll(&wakeup, 1, 60000), 1);
@@ -336,7 +335,7 @@ static void timeout_and_deadline_abandon_task(void **state)
         struct waiter w = {0}, queued = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         spec = faulty_thread_spec(f, gate, ACTION_ECHO, 2);
-        spec.options.timeout_ns = MS(1); /* does not count yet */
+        spec.options.timeout_ns = MS(1); /* counts from the start */
         spec.options.deadline_ns = MS(12);
         assert_int_equal(submit(f, &spec, &queued), 0);
         wait_thread_task(f, &w);
@@ -356,7 +355,7 @@ static void timeout_and_deadline_abandon_task(void **state)
     }
 }
 
-/* A function that looks whether it was canceled gives its slot back. */
+/* A function that polls run_canceled() frees its slot. */
 static void canceled_function_frees_slot(void **state)
 {
     (void)state;
@@ -375,7 +374,7 @@ static void canceled_function_frees_slot(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* It had ended when the cancel came, only the loop had not heard of it: either is true, but not both. */
+/* The cancel comes around the return of run(): abandoned or too late, never both. */
 static void cancel_races_with_completion(void **state)
 {
     (void)state;
@@ -400,7 +399,7 @@ static void cancel_races_with_completion(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* What was canceled before a thread took it up is not run any more. */
+/* A job canceled before a thread takes it does not run. */
 static void cancel_races_with_start(void **state)
 {
     (void)state;
@@ -415,18 +414,18 @@ static void cancel_races_with_start(void **state)
         }
         for (size_t j = 0; j < COUNT_OF(w); j++)
             cancel(f, w[j].task, CANCEL_CLIENT);
-        assert_true(run_until_idle(f)); /* a job that had returned ends in a later turn */
+        assert_true(run_until_idle(f)); /* jobs that had returned end in a later turn */
         for (size_t j = 0; j < COUNT_OF(w); j++) {
             assert_int_equal(w[j].info.state == TASK_SUCCEEDED, w[j].info.cancel_effect == EFFECT_TOO_LATE);
             task_release(w[j].task);
         }
         assert_true(run_until(f, no_abandoned_jobs, f));
     }
-    assert_true(gate->runs < (size_t)4 * ROUNDS); /* some were just taken up */
+    assert_true(gate->runs < (size_t)4 * ROUNDS); /* some were taken before the cancel */
     stop_thread_pools(f, gate);
 }
 
-/* Whoever waited for a task decides what becomes of those behind it before its slot takes up the next. */
+/* A delivered result cancels queued tasks before its slot takes the next one. */
 static void resolved_gather_starts_no_queued_job(void **state)
 {
     (void)state;
@@ -456,7 +455,7 @@ static void resolved_gather_starts_no_queued_job(void **state)
     }
 }
 
-/* Both are read by the loop while a thread is at work. */
+/* pid and tid are readable while the job runs. */
 static void get_info_while_running(void **state)
 {
     (void)state;
@@ -499,7 +498,7 @@ static void thread_task_out_of_memory(void **state)
     (void)state;
     struct fixture *f = start_thread_pool(1);
     struct waiter first = {0};
-    submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* what is allocated once is there from now on */
+    submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* makes one-time allocations */
     wait_thread_task(f, &first);
     task_release(first.task);
     unsigned long n = 0;
@@ -528,7 +527,7 @@ static void thread_task_out_of_memory(void **state)
         arena_unref(f->arena);
         f->arena = arena_new();
     } while (failed);
-    assert_true(failures >= 2); /* the thread's arena, and the text in it */
+    assert_true(failures >= 2); /* the output arena and its text */
     stop_thread_pools(f, NULL);
 }
 
@@ -548,13 +547,13 @@ static void thread_pool_startup_out_of_memory(void **state)
     stop_thread_pools(f, NULL);
 }
 
-/* In a process of its own, with room for the stacks of some threads only. */
+/* In a child process whose address space fits only some thread stacks. */
 static void thread_limit_fails_startup(void **state)
 {
     (void)state;
     const char *build = getenv("GATHERD_BUILD");
     if (build != NULL && strcmp(build, "release") != 0)
-        skip(); /* sanitizers take terabytes of addresses */
+        skip(); /* sanitizers reserve terabytes of address space */
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -586,7 +585,7 @@ static void close_without_tasks(void **state)
         stop_thread_pools(start_thread_pools(4, (int64_t[]){1, 4, 2, 8}, 10), NULL);
 }
 
-/* What is delivered last may close the runtime. */
+/* The last `done` may close the runtime. */
 static void close_from_thread_done_callback(void **state)
 {
     (void)state;
@@ -604,7 +603,7 @@ static void close_from_thread_done_callback(void **state)
     }
 }
 
-/* Many tasks in several pools, canceled, timed out, expired and left alone, at any moment. */
+/* Many tasks in several pools, canceled or expired at random times. */
 static void random_thread_tasks(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* A worker process seen from its socket: what it says to whom, and when it ends. */
+/* test_worker_main - a worker process, tested through its socket. */
 #include "runtime/executors/worker_main.h"
 #include "runtime/types/type_serialize.h"
 #include "tests/unit/support/faulty_function.h"
@@ -20,7 +20,7 @@ struct worker {
     int fd;
 };
 
-/* A worker with the action, and so much memory. */
+/* A worker with this memory limit. */
 static struct worker spawn_worker(int64_t memory)
 {
     int fds[2];
@@ -49,7 +49,7 @@ static void socket_read(const struct worker *w, void *bytes, size_t len)
     }
 }
 
-/* Writes in pieces of this size. */
+/* Writes in pieces of `piece` bytes. */
 static void socket_write(const struct worker *w, const void *bytes, size_t len, size_t chunk)
 {
     for (size_t written = 0; written < len;) {
@@ -68,7 +68,7 @@ static void check_ready_frame(const struct worker *w)
     assert_int_equal(ready.rc, 0);
 }
 
-/* It ends with 0 when our end is closed. */
+/* The worker exits with status 0 when our end is closed. */
 static void stop_worker(const struct worker *w)
 {
     int status;
@@ -78,7 +78,7 @@ static void stop_worker(const struct worker *w)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* The bytes of a request; the caller frees them. */
+/* A serialized request; the caller frees it. */
 static char *encode_request(struct fixture *f, uint64_t number, enum action action, int64_t argument, const char *text,
                             size_t *len)
 {
@@ -95,7 +95,7 @@ static char *encode_request(struct fixture *f, uint64_t number, enum action acti
     return bytes;
 }
 
-/* Reads an answer; its output is put into *out. */
+/* Reads a response and decodes its output into *out. */
 static struct response_frame read_response(const struct worker *w, struct arena *arena, struct faulty_output *out)
 {
     struct response_frame frame;
@@ -136,7 +136,7 @@ static void worker_responds_to_requests(void **state)
     stop_worker(&w);
 }
 
-/* Nothing is lost between requests that come at once, and nothing of one is in the next. */
+/* Requests written at once are separated correctly. */
 static void pipelined_requests(void **state)
 {
     struct fixture *f = *state;
@@ -172,7 +172,7 @@ static void worker_exits_on_eof(void **state)
         char *bytes = encode_request(f, 1, ACTION_ECHO, 1, "text", &len);
         check_ready_frame(&w);
         if (moment == 1)
-            socket_write(&w, bytes, 10, 10); /* in the middle of a head */
+            socket_write(&w, bytes, 10, 10); /* in the middle of a header */
         if (moment == 2)
             socket_write(&w, bytes, sizeof(struct request_frame), 100);
         if (moment == 3)
@@ -199,7 +199,7 @@ static void input_larger_than_memory_limit(void **state)
     struct fixture *f = *state;
     const char *build = getenv("GATHERD_BUILD");
     if (build != NULL && strcmp(build, "release") != 0)
-        skip(); /* sanitizers take terabytes of addresses */
+        skip(); /* sanitizers reserve terabytes of address space */
     struct worker w = spawn_worker(1 << 20);
     check_ready_frame(&w);
     char *text = malloc(8 << 20);

@@ -1,24 +1,24 @@
-/* alloc_fault - makes an allocation of our own code fail, so that a test can try what happens at each of them.
+/* alloc_fault - makes the n-th allocation of our code fail, so that tests can fail each in turn.
  *
- * The linker's --wrap routes malloc, calloc and realloc of everything linked in statically through here. Shared libraries
- * have their own; but the memory that jansson decodes in is an arena of ours.
+ * The linker's --wrap redirects malloc, calloc and realloc of statically linked code. Shared libraries are not affected, but
+ * jansson decodes into our arenas.
  *
  *     unsigned long n = 0;
  *     do {
  *         alloc_fail_at(++n);
- *         ... the operation, and what must hold when it failed ...
+ *         ... the operation, and checks of its failure ...
  *     } while (alloc_count() >= n);
  *     alloc_fail_at(0);
  *
- * Threads:  any; allocations of all threads are counted together.
+ * Threads:  any; the count is of all threads.
  */
 #ifndef GATHERD_TESTS_UNIT_SUPPORT_ALLOC_FAULT_H
 #define GATHERD_TESTS_UNIT_SUPPORT_ALLOC_FAULT_H
 
-/* The n-th allocation from now fails, and no other; with 0 none does. Counting starts anew. */
+/* Makes the n-th allocation from now fail, and only that; 0: none. Resets the count. */
 void alloc_fail_at(unsigned long n);
 
-/* Allocations since the last alloc_fail_at(), the failed one included. */
+/* Allocations since the last alloc_fail_at(), including the failed one. */
 unsigned long alloc_count(void);
 
 #endif

@@ -17,7 +17,7 @@ struct faulty_input {
     int action;
     int64_t number;
     struct str text;
-    int64_t gate; /* a struct stage *, of this process; absent in others */
+    int64_t gate; /* a struct gate * of this process; absent in worker processes */
 };
 
 static const char *const action_names[] = {"echo",
@@ -247,7 +247,7 @@ static int spin(const struct run_context *run)
 {
     while (!run_canceled(run))
         sched_yield();
-    return err_set(run->e, ERR_CANCELED, "Nobody waits any more");
+    return err_set(run->e, ERR_CANCELED, "The task was canceled");
 }
 
 static int append_number(const struct faulty_input *input)
@@ -272,7 +272,7 @@ static void orphan_a_child(void)
     if (fork() != 0)
         return;
     struct pollfd service = {.fd = WORKER_FD};
-    poll(&service, 1, -1); /* until it hangs up */
+    poll(&service, 1, -1); /* until the service closes it */
     _exit(0);
 }
 

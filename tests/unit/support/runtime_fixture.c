@@ -30,7 +30,7 @@ struct fixture *fixture_start(const struct runtime_config *config)
     if (uv_loop_init(&f->loop) != 0)
         goto err_after_calloc;
     uv_timer_init(&f->loop, &f->timeout_timer);
-    uv_unref((uv_handle_t *)&f->timeout_timer); /* what only waits for it has nothing left to wait for */
+    uv_unref((uv_handle_t *)&f->timeout_timer); /* it must not keep the loop alive */
     struct runtime_config local_config = *config;
     local_config.loop = &f->loop;
     if (runtime_new(&local_config, &f->runtime, NULL) != 0)
@@ -41,7 +41,7 @@ struct fixture *fixture_start(const struct runtime_config *config)
 
     runtime_close(f->runtime);
 err_after_loop:
-    run_until(f, always_false, NULL); /* worker processes take their time to end */
+    run_until(f, always_false, NULL); /* waits for worker processes to exit */
     uv_close((uv_handle_t *)&f->timeout_timer, NULL);
     uv_run(&f->loop, UV_RUN_NOWAIT);
     uv_loop_close(&f->loop);
@@ -50,7 +50,7 @@ err_after_calloc:
     return NULL;
 }
 
-/* What a failed test leaves behind stays where it is: the fixture with it, so that nothing points to freed memory. */
+/* After a failed test the fixture is leaked, because handles and tasks still point to it. */
 bool fixture_free(struct fixture *f)
 {
     if (f->runtime->unfinished != 0 || !list_empty(&f->runtime->roots) || f->runtime->ready != NULL ||

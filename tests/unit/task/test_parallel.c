@@ -1,4 +1,4 @@
-/* Calls that are spread over several slots, and put together again. */
+/* test_parallel - divided calls. */
 #include "runtime/executors/pool.h"
 #include "runtime/executors/run_context.h"
 #include "runtime/executors/worker_main.h"
@@ -67,11 +67,11 @@ static void split_range_covers_range_once(void **state)
 
 struct share_input {
     int64_t from, to;
-    int64_t failing_number; /* the part with this number in it fails; absent: none */
-    int64_t merge_fails;    /* not absent: so does merge() */
-    atomic_size_t *runs;    /* the test's, as the next two; parts that began */
-    atomic_size_t *ended;   /* parts that did; may be NULL */
-    atomic_bool *gate;      /* they wait until it is true; may be NULL */
+    int64_t failing_number; /* the part that contains it fails; absent: none */
+    int64_t merge_fails;    /* not absent: merge() fails with it */
+    atomic_size_t *runs;    /* parts that began; borrowed, like the next two */
+    atomic_size_t *ended;   /* parts that ended; may be NULL */
+    atomic_bool *gate;      /* parts wait until true; may be NULL */
 };
 
 struct share_output {
@@ -196,7 +196,7 @@ static void submit_and_run(struct fixture *f, const struct task_spec *spec, stru
     assert_true(run_until(f, waiter_is_done, w));
 }
 
-/* The parts that the output names. */
+/* The parts in the output. */
 static struct array output_parts(const struct waiter *w)
 {
     struct array parts;
@@ -279,7 +279,7 @@ static void merge_overflow_fails_task(void **state)
     struct fixture *f = start_runtime(2, 0, 1000);
     int64_t max_bound = INT64_C(1) << 53;
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
-    set_integer(&spec, "from", max_bound - 1500); /* too much together, and not in parts */
+    set_integer(&spec, "from", max_bound - 1500); /* the total overflows, no part does */
     set_integer(&spec, "n", max_bound);
     spec.options.executor = EXECUTOR_THREADS;
     spec.options.parallel = 64;
@@ -287,7 +287,7 @@ static void merge_overflow_fails_task(void **state)
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
     assert_null(w.info.output);
-    assert_non_null(strstr(w.info.detail, "64 bits"));
+    assert_non_null(strstr(w.info.detail, "64-bit"));
     task_release(w.task);
 
     atomic_size_t runs = 0;
@@ -301,7 +301,7 @@ static void merge_overflow_fails_task(void **state)
     stop_runtime(f);
 }
 
-/* The first part that fails decides, and the others don't begin. */
+/* The first failed part fails the task, and queued parts do not start. */
 static void first_failed_part_cancels_others(void **state)
 {
     (void)state;
@@ -316,7 +316,7 @@ static void first_failed_part_cancels_others(void **state)
         assert_string_equal(w.info.detail, "It is the part from 20");
         assert_null(w.info.output);
         assert_false(w.info.cancel_requested);
-        assert_int_equal(children_count(w.task), 0); /* it is no gather */
+        assert_int_equal(children_count(w.task), 0); /* not a gather */
         if (threads == 1)
             assert_int_equal(atomic_load(&runs), 3);
         task_release(w.task);
@@ -356,7 +356,7 @@ static bool two_slots_busy(const void *of)
     return pool_at(f, EXECUTOR_THREADS, 0)->busy == 2 || (processes != NULL && processes->busy == 2);
 }
 
-/* Cancel, timeout and deadline reach every part, and the effect is the weightiest of theirs. */
+/* Cancel, timeout and deadline reach every part; the effect is the most severe one. */
 static void cancel_timeout_and_deadline_reach_all_parts(void **state)
 {
     (void)state;
@@ -382,7 +382,7 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
             assert_true(run_until(f, waiter_is_done, &w));
             static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE_EXCEEDED};
             assert_ended(&w, cause == 0 ? TASK_CANCELED : TASK_FAILED, rcs[cause]);
-            if (cause != 1) /* there the workers may not have come up in time */
+            if (cause != 1) /* the workers may not be ready in time */
                 assert_int_equal(w.info.cancel_effect, executor == EXECUTOR_THREADS ? EFFECT_ABANDONED : EFFECT_KILLED);
             assert_null(w.info.output);
             assert_int_equal(runtime_unfinished(f->runtime), 0);
@@ -398,8 +398,8 @@ static void cancel_other(struct waiter *w)
     task_cancel(other->task, CANCEL_CLIENT);
 }
 
-/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. When nothing was left
- * to be canceled it was too late, and a result is a result. */
+/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the last part
+ * it is too late, and the task succeeds. */
 static void cancel_after_last_part_is_too_late(void **state)
 {
     (void)state;
@@ -422,7 +422,7 @@ static void cancel_after_last_part_is_too_late(void **state)
         atomic_store(&gate, true);
         while (atomic_load(&ended) < 3)
             sched_yield();
-        for (int j = 0; j < i; j++) /* from the function's end to that of its job it is not far */
+        for (int j = 0; j < i; j++) /* run() has ended, the job ends soon */
             sched_yield();
         assert_true(run_until(f, waiter_is_done, &w));
         struct children *family = task_state(w.task);
@@ -431,7 +431,7 @@ static void cancel_after_last_part_is_too_late(void **state)
         assert_int_equal(w.info.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
         if (complete)
             assert_int_equal(output_integer(w.task, "covered"), 100);
-        if (complete && w.info.cancel_requested) { /* else it was told of before */
+        if (complete && w.info.cancel_requested) { /* else it was delivered before the cancel */
             assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
             too_late++;
         }
@@ -443,14 +443,14 @@ static void cancel_after_last_part_is_too_late(void **state)
     stop_runtime(f);
 }
 
-/* A part that can't be stopped any more doesn't turn a failure into anything else. */
+/* A part that ends too late for the cancel does not change the failure. */
 static void cancel_after_failed_part_never_succeeds(void **state)
 {
     (void)state;
     struct fixture *f = start_runtime(1, 2, 1000);
     struct task_spec spec = spec_of(f, function_find(STR("sum")));
     int64_t max_bound = INT64_C(1) << 53;
-    set_integer(&spec, "from", max_bound - (INT64_C(1) << 31)); /* each part overflows, one of them first */
+    set_integer(&spec, "from", max_bound - (INT64_C(1) << 31)); /* each part overflows */
     set_integer(&spec, "n", max_bound);
     spec.options.parallel = 2;
     struct waiter w = {0};
@@ -495,7 +495,7 @@ static void parts_are_admitted_all_or_none(void **state)
     struct task_spec spec = make_share_spec(f, 100, 6, &runs);
     w = (struct waiter){0};
     assert_int_equal(submit(f, &spec, &w), ERR_LIMIT_EXCEEDED);
-    spec = make_share_spec(f, 5, 6, &runs); /* as many parts as there is to do */
+    spec = make_share_spec(f, 5, 6, &runs); /* fewer items than requested parts */
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
@@ -588,7 +588,7 @@ static void map_keeps_input_order(void **state)
         struct task_spec spec = make_map_spec(f, "sum", COUNT), item_spec = {.function = function_find(STR("sum"))};
         for (size_t i = 0; i < COUNT; i++) {
             item_spec.input = map_input(&spec, i);
-            set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one that takes longer */
+            set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one longer part */
         }
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)
@@ -702,7 +702,7 @@ int main(int argc, char **argv)
 {
     if (faulty_is_worker(argc, argv))
         return worker_serve(function_registry, INTEGER_ABSENT);
-    signal(SIGPIPE, SIG_IGN); /* as the service does */
+    signal(SIGPIPE, SIG_IGN); /* as in the service */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(split_range_covers_range_once),
         cmocka_unit_test(parallel_sum_matches_formula),
