@@ -7,36 +7,35 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* As renameat2(2), also where the file system knows no RENAME_NOREPLACE. */
-static int renameat_compat(int from_directory, const char *from, int to_directory, const char *to, bool exclusive)
+/* renameat2(2), with link(2) and unlink(2) in place of RENAME_NOREPLACE on file systems that lack it. */
+static int renameat_compat(int from_dir_fd, const char *from, int to_dir_fd, const char *to, bool exclusive)
 {
-    if (renameat2(from_directory, from, to_directory, to, exclusive ? RENAME_NOREPLACE : 0) == 0)
+    if (renameat2(from_dir_fd, from, to_dir_fd, to, exclusive ? RENAME_NOREPLACE : 0) == 0)
         return 0;
     if (!exclusive || (errno != EINVAL && errno != ENOSYS))
         return -1;
     int error = errno;
-    if (linkat(from_directory, from, to_directory, to, 0) != 0) {
-        if (errno != EEXIST) /* a directory can't be linked, for one */
+    if (linkat(from_dir_fd, from, to_dir_fd, to, 0) != 0) {
+        if (errno != EEXIST) /* such as EPERM: directories can't be linked */
             errno = error;
         return -1;
     }
-    return unlinkat(from_directory, from, 0);
+    return unlinkat(from_dir_fd, from, 0);
 }
 
-int file_entry_rename(int from_directory, const char *from, const struct file_entry *to, bool exclusive,
-                      struct str path, struct err *e)
+int file_entry_rename(int from_dir_fd, const char *from, const struct file_entry *to, bool exclusive, struct str path,
+                      struct err *e)
 {
-    if (renameat_compat(from_directory, from, to->dir_fd, to->name, exclusive) == 0)
+    if (renameat_compat(from_dir_fd, from, to->dir_fd, to->name, exclusive) == 0)
         return 0;
     if (errno == EXDEV)
         return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path,
-                              "this is on another file system, and a file can't be moved there in one step");
+                              "on another file system; a rename can't cross file systems");
     if (errno == EINVAL)
         return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "a directory can't be moved into itself");
     return file_error_set_errno(e, errno, path);
 }
 
-/* The entry's directory as one that can be brought to disk. -1 with errno set. */
 int file_entry_open_dir(const struct file_entry *entry)
 {
     return openat(entry->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,46 +15,48 @@ int file_error_set_errno(struct err *e, int error, struct str path)
 {
     switch (error) {
     case ENOSPC:
-        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path, "there is no space left on the file system");
+        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path, "no space left on the file system");
     case EDQUOT:
-        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path, "the quota of disk space is used up");
+        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path, "the disk quota is exceeded");
     case EFBIG:
-        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path, "the file would be larger than the system allows");
+        return file_error_set(e, ERR_INSUFFICIENT_STORAGE, path,
+                              "the file would exceed the system's maximum file size");
     case EACCES:
     case EPERM:
-        return file_error_set(e, ERR_ACCESS_DENIED, path, "the system does not allow that to the user gatherd runs as");
+        return file_error_set(e, ERR_ACCESS_DENIED, path, "the user that gatherd runs as lacks permission");
     case EROFS:
         return file_error_set(e, ERR_ACCESS_DENIED, path, "the file system is mounted read-only");
     case ENOENT:
-        return file_error_set(e, ERR_FILE_NOT_FOUND, path, "there is no such file");
+        return file_error_set(e, ERR_FILE_NOT_FOUND, path, "file not found");
     case EEXIST:
-        return file_error_set(e, ERR_FILE_EXISTS, path, "there is such a file already");
+        return file_error_set(e, ERR_FILE_EXISTS, path, "file already exists");
     case ENOTEMPTY:
         return file_error_set(e, ERR_FILE_EXISTS, path, "the directory is not empty");
     case EISDIR:
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is a directory");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "is a directory");
     case ENOTDIR:
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "what should be a directory is none");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "not a directory");
     case ENXIO:
     case ENODEV:
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is no regular file");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "not a regular file");
     case EBUSY:
     case ETXTBSY:
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the system itself has it in use");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "in use by the system");
     case EXDEV:
-        return file_error_set(e, ERR_PATH_FORBIDDEN, path,
-                              "the path leads out of the root of files; paths are relative to it, and so are symlinks");
+        return file_error_set(
+            e, ERR_PATH_FORBIDDEN, path,
+            "the path leaves the root of files; paths and symlinks must be relative and stay inside it");
     case ELOOP:
-        return file_error_set(e, ERR_PATH_FORBIDDEN, path, "the path goes through too many symlinks, or one of /proc");
+        return file_error_set(e, ERR_PATH_FORBIDDEN, path, "the path has too many symlinks, or one of /proc");
     case ENAMETOOLONG:
-        return file_error_set(e, ERR_INVALID, path, "the path is longer than 4095 bytes, or a name in it than 255");
+        return file_error_set(e, ERR_INVALID, path, "the path exceeds 4095 bytes, or a name in it 255");
     case EMFILE:
     case ENFILE:
-        return file_error_set(e, ERR_TOO_MANY_OPEN_FILES, path, "as many files as the system allows are open");
+        return file_error_set(e, ERR_TOO_MANY_OPEN_FILES, path, "the system's limit of open files is reached");
     case ENOMEM:
         return err_nomem(e);
     case EAGAIN:
-        return file_error_set(e, ERR_IO_ERROR, path, "it is in use, or directories are being renamed; try again");
+        return file_error_set(e, ERR_IO_ERROR, path, "in use, or a directory was renamed meanwhile; try again");
     default: {
         char text[96];
         return file_error_set(e, ERR_IO_ERROR, path, strerror_r(error, text, sizeof text));

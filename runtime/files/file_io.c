@@ -15,8 +15,8 @@
 /* -- types ----------------------------------------------------------------------------------------------------------- */
 
 enum {
-    MAX_UTF8_CHAR = 4, /* bytes of one, in UTF-8 */
-    LINE_CHUNK = 4096, /* bytes that are searched for a line's end at a time */
+    MAX_UTF8_CHAR = 4, /* bytes */
+    LINE_CHUNK = 4096, /* bytes searched for a newline at a time */
 };
 
 const char *const file_encoding_names[] = {[ENCODING_UTF8] = "utf-8", [ENCODING_BASE64] = "base64", NULL};
@@ -41,16 +41,17 @@ static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4};
 static const struct type time_type = {.kind = TYPE_TIME};
 
 static const struct field file_stat_fields[] = {
-    {"type", &file_type_type, offsetof(struct file_stat, type), FIELD_REQUIRED, NULL, "What it is", "file"},
-    {"size_bytes", &file_bytes_type, offsetof(struct file_stat, size_bytes), FIELD_REQUIRED, NULL, "Its size", "13"},
-    {"mode", &mode_type, offsetof(struct file_stat, mode), FIELD_REQUIRED, NULL, "Its permissions, in octal", "0644"},
-    {"links", &file_bytes_type, offsetof(struct file_stat, links), FIELD_REQUIRED, NULL, "How many names it has", "1"},
+    {"type", &file_type_type, offsetof(struct file_stat, type), FIELD_REQUIRED, NULL, "The type of the file", "file"},
+    {"size_bytes", &file_bytes_type, offsetof(struct file_stat, size_bytes), FIELD_REQUIRED, NULL, "The size", "13"},
+    {"mode", &mode_type, offsetof(struct file_stat, mode), FIELD_REQUIRED, NULL, "The permissions, in octal", "0644"},
+    {"links", &file_bytes_type, offsetof(struct file_stat, links), FIELD_REQUIRED, NULL, "The number of hard links",
+     "1"},
     {"modified_at", &time_type, offsetof(struct file_stat, modified_us), FIELD_REQUIRED, NULL,
-     "When its content last changed", NULL},
+     "When the content last changed", NULL},
     {"changed_at", &time_type, offsetof(struct file_stat, changed_us), FIELD_REQUIRED, NULL,
-     "When its content, permissions or names last changed", NULL},
+     "When the content, permissions or links last changed", NULL},
     {"accessed_at", &time_type, offsetof(struct file_stat, accessed_us), FIELD_REQUIRED, NULL,
-     "When it was last read, as far as the file system keeps track of that", NULL},
+     "When the file was last read, if the file system records it", NULL},
     {0},
 };
 const struct type file_stat_type = {
@@ -67,7 +68,7 @@ static int file_size(const struct file_range *range, int64_t *size, struct err *
     return 0;
 }
 
-/* Reads what of the range lies in the file, which is `size` long; `characters`: it is cut between them, not inside one. */
+/* Reads the part of the range that lies within `size`. whole_chars: ends between UTF-8 characters. */
 static int read_range(const struct file_range *range, int64_t size, bool whole_chars, struct arena *arena,
                       struct run_context *run, struct str *out)
 {
@@ -75,7 +76,7 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     int64_t len = range->max_bytes + (whole_chars && range->max_bytes > 0 ? MAX_UTF8_CHAR - 1 : 0);
     if (range->to_eof && available > range->max_bytes)
         return err_set(run->e, ERR_LIMIT_EXCEEDED,
-                       "%s has more left than %lld bytes, the limit max_read_bytes: give a length, or use GET /v1/fs",
+                       "%s has more than %lld bytes left, the limit max_read_bytes; set length, or use GET /v1/fs",
                        range->path.data, (long long)range->max_bytes);
     if (len > available)
         len = available;
@@ -89,10 +90,10 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
         return err_nomem(run->e);
     if (n < 0)
         return file_error_set_errno(run->e, errno, range->path);
-    struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
+    struct str text = {bytes, (size_t)n}; /* shorter than `len` if the file was truncated meanwhile */
     if (whole_chars)
         text.len = utf8_prefix_len(text, (size_t)range->max_bytes);
-    run_release_read(run, reserved - (int64_t)text.len); /* a whole character may be more than was asked for */
+    run_release_read(run, reserved - (int64_t)text.len); /* may be negative: a whole character can exceed max_bytes */
     bytes[text.len] = '\0';
     *out = text;
     return 0;
@@ -110,8 +111,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 {
     if (encoding == ENCODING_UTF8) {
         if (!str_is_utf8(bytes))
-            return file_error_set(e, ERR_INVALID_UTF8, path,
-                                  "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
+            return file_error_set(e, ERR_INVALID_UTF8, path, "the data is not UTF-8; use \"encoding\": \"base64\"");
         *out = bytes;
         return 0;
     }
@@ -124,7 +124,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
     return 0;
 }
 
-/* Reads, and gives a client what was read. The raw bytes that base64 is made of are gone when this returns. */
+/* Reads and encodes. The raw bytes of base64 data are freed on return. */
 static int read_chunk(const struct file_range *range, int64_t size, bool whole_chars, struct run_context *run,
                       struct file_chunk *out)
 {
@@ -153,8 +153,7 @@ int file_read(const struct file_range *range, struct run_context *run, struct fi
     return rc != 0 ? rc : read_chunk(range, size, range->encoding == ENCODING_UTF8, run, out);
 }
 
-/* How long the line at `offset` is, its newline included, or how much of it was seen when that is more than `most` or the
- * file ends. -1 with errno set. */
+/* The length of the line at `offset`, newline included, but no more than max_bytes. -1 with errno set. */
 static int64_t line_length(int fd, int64_t offset, int64_t max_bytes, bool *found_newline)
 {
     char chunk[LINE_CHUNK];
@@ -215,22 +214,21 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
     if (bytes == NULL)
         return err_nomem(e);
     if (!base64_decode(data, bytes, &len))
-        return err_set(
-            e, ERR_INVALID,
-            "data is not base64, as encoding says it were: A-Z a-z 0-9 + / only, padded with = to a multiple of "
-            "four characters, without line breaks (RFC 4648)");
+        return err_set(e, ERR_INVALID,
+                       "data is not base64 (RFC 4648): only A-Z a-z 0-9 + /, padded with = to a multiple of four "
+                       "characters, without line breaks");
     bytes[len] = '\0';
     *out = (struct str){bytes, len};
     return 0;
 }
 
-/* Takes back what a call that failed has written, from `from` to `end`, and what it had reserved behind that; as long as the
- * file still ends there: behind another end is what somebody else wrote. */
+/* Truncates the file to `from` after a failed write that ended at `end`, freeing space reserved beyond it. Only if the file
+ * still ends there: otherwise another writer has appended. */
 static void rollback_write(int fd, const struct stat *before, int64_t from, int64_t end)
 {
     struct stat now;
     if (fstat(fd, &now) == 0 && now.st_size == end && (from < end || now.st_blocks != before->st_blocks))
-        (void)!ftruncate(fd, from); /* when that fails it is no worse than before */
+        (void)!ftruncate(fd, from); /* best effort */
 }
 
 static int reserve_space(int fd, const struct stat *before, int64_t offset, size_t len, bool *reserved)
@@ -238,7 +236,7 @@ static int reserve_space(int fd, const struct stat *before, int64_t offset, size
     *reserved = len > 0;
     if (len == 0)
         return 0;
-    struct rlimit max_bytes; /* fallocate(2) keeps to it only where the size changes; a write would, in the middle */
+    struct rlimit max_bytes; /* fallocate(2) ignores it with FALLOC_FL_KEEP_SIZE; write(2) would fail half-way */
     if (getrlimit(RLIMIT_FSIZE, &max_bytes) == 0 && max_bytes.rlim_cur != RLIM_INFINITY &&
         (uint64_t)offset + len > max_bytes.rlim_cur)
         return EFBIG;
@@ -288,7 +286,7 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
         return file_error_set_errno(e, error, path);
     error = io_write_full(fd, bytes.data, bytes.len, &written);
     if (error != 0) {
-        /* Another writer may have been first; the descriptor's position is where our own bytes end. */
+        /* Another writer may have appended first; our own bytes end at the descriptor's position. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
         rollback_write(fd, &stat, end - (int64_t)written, end);
         return file_error_set_errno(e, error, path);
@@ -299,7 +297,7 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
     return 0;
 }
 
-/* -- what a file is -------------------------------------------------------------------------------------------------- */
+/* -- metadata ------------------------------------------------------------------------------------------------------- */
 
 enum file_type file_type_of(mode_t mode)
 {
@@ -310,7 +308,7 @@ enum file_type file_type_of(mode_t mode)
     return S_ISLNK(mode) ? FILE_TYPE_SYMLINK : FILE_TYPE_OTHER;
 }
 
-/* A file system's clock can be further off than microseconds have room for. */
+/* Saturates: a file system can hold times that don't fit. */
 static int64_t timespec_us(struct timespec t)
 {
     int64_t us;

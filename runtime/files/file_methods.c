@@ -12,32 +12,33 @@ static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .
 #define ARG_DATA_FIELD \
     { \
         "data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_REQUIRED, NULL, \
-            "What to write, in the file's encoding", "aio file" \
+            "The data to write, in the file's encoding", "aio file" \
     }
-#define OFFSET_DOC "Where, in bytes from the beginning"
+#define OFFSET_DOC "The offset in bytes from the start of the file"
 #define RESULT_DATA_FIELD \
     { \
-        "data", &file_read_data_type, RESULT_OFFSET(data), FIELD_REQUIRED, NULL, "What was read; \"\" at the end", \
-            "aio file" \
+        "data", &file_read_data_type, RESULT_OFFSET(data), FIELD_REQUIRED, NULL, \
+            "The data that was read; \"\" at the end of the file", "aio file" \
     }
 #define RESULT_READ_BYTES_FIELD \
     { \
-        "read_bytes", &file_bytes_type, RESULT_OFFSET(read_bytes), FIELD_REQUIRED, NULL, \
-            "How much of the file that is", "8" \
+        "read_bytes", &file_bytes_type, RESULT_OFFSET(read_bytes), FIELD_REQUIRED, NULL, "The number of bytes read", \
+            "8" \
     }
 #define RESULT_EOF_FIELD \
     { \
-        "eof", &file_bool_type, RESULT_OFFSET(eof), FIELD_REQUIRED, NULL, "Whether the file ends there", "true" \
+        "eof", &file_bool_type, RESULT_OFFSET(eof), FIELD_REQUIRED, NULL, "Whether the file ends after the data", \
+            "true" \
     }
 #define RESULT_POSITION_FIELD \
     { \
         "position", &file_bytes_type, RESULT_OFFSET(position), FIELD_REQUIRED, NULL, \
-            "Where the next call reads or writes", "8" \
+            "The offset of the next read or write", "8" \
     }
 #define RESULT_WRITTEN_BYTES_FIELD \
     { \
         "written_bytes", &file_bytes_type, RESULT_OFFSET(written_bytes), FIELD_REQUIRED, NULL, \
-            "How much was written: all of it", "8" \
+            "The number of bytes written: all of them", "8" \
     }
 #define TYPE(id, struct_name, label) \
     static const struct type id##_type = { \
@@ -48,21 +49,21 @@ TYPE(no_args, file_call, NULL);
 static const struct type no_result_type = {
     .kind = TYPE_RECORD, .fields = no_args_fields, .size = sizeof(struct file_result)};
 
-static const struct field read_fields[] = {{"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL,
-                                            NULL, "Bytes at most, but no less than a character; absent: to the end",
-                                            "8"},
-                                           {0}};
+static const struct field read_fields[] = {
+    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL,
+     "The maximum number of bytes, at least one character; default: to the end", "8"},
+    {0}};
 TYPE(read, file_call, "FileReadInput");
 static const struct field write_fields[] = {ARG_DATA_FIELD, {0}};
 TYPE(write, file_call, "FileWriteInput");
 static const struct field writelines_fields[] = {{"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_REQUIRED,
-                                                  NULL, "What to write; no newlines are added", NULL},
+                                                  NULL, "The lines to write; no newlines are added", NULL},
                                                  {0}};
 TYPE(writelines, file_call, "FileWritelinesInput");
 static const struct field pread_fields[] = {
     {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
     {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_REQUIRED, NULL,
-     "Bytes at most, but no less than a character", "8"},
+     "The maximum number of bytes, at least one character", "8"},
     {0}};
 TYPE(pread, file_call, "FilePreadInput");
 static const struct field pwrite_fields[] = {
@@ -70,12 +71,12 @@ static const struct field pwrite_fields[] = {
 TYPE(pwrite, file_call, "FilePwriteInput");
 static const struct field seek_fields[] = {
     {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL,
-     "How far from `whence`, in bytes", "0"},
-    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "From where", NULL},
+     "The offset from `whence` in bytes", "0"},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "The origin of the offset", NULL},
     {0}};
 TYPE(seek, file_call, "FileSeekInput");
 static const struct field truncate_fields[] = {{"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL,
-                                                "The new size in bytes; absent: the position", "0"},
+                                                "The new size in bytes; default: the position", "0"},
                                                {0}};
 TYPE(truncate, file_call, "FileTruncateInput");
 
@@ -83,7 +84,7 @@ static const struct field read_result_fields[] = {
     RESULT_DATA_FIELD, RESULT_READ_BYTES_FIELD, RESULT_POSITION_FIELD, RESULT_EOF_FIELD, {0}};
 TYPE(read_result, file_result, "FileReadResult");
 static const struct field lines_fields[] = {{"lines", &file_lines_type, RESULT_OFFSET(lines), FIELD_REQUIRED, NULL,
-                                             "All lines that were left, with their newlines", NULL},
+                                             "The remaining lines, with their newlines", NULL},
                                             RESULT_READ_BYTES_FIELD,
                                             RESULT_POSITION_FIELD,
                                             RESULT_EOF_FIELD,
@@ -98,7 +99,8 @@ TYPE(pwrite_result, file_result, "FilePwriteResult");
 static const struct field position_fields[] = {RESULT_POSITION_FIELD, {0}};
 TYPE(position, file_result, "FilePositionResult");
 static const struct field size_fields[] = {
-    {"size_bytes", &file_bytes_type, RESULT_OFFSET(size_bytes), FIELD_REQUIRED, NULL, "The file's size now", "8"}, {0}};
+    {"size_bytes", &file_bytes_type, RESULT_OFFSET(size_bytes), FIELD_REQUIRED, NULL, "The new size of the file", "8"},
+    {0}};
 TYPE(size, file_result, "FileTruncateResult");
 
 bool file_mode_allows(int mode, enum file_op op)
@@ -120,9 +122,9 @@ int file_method_call(const struct file_call *call, struct file_result *result, s
 {
     const struct open_file *file = call->file;
     if (file->fd < 0)
-        return err_set(run->e, ERR_HANDLE_CLOSED, "%s was closed", file->path.data);
+        return err_set(run->e, ERR_HANDLE_CLOSED, "%s is closed", file->path.data);
     if (!file_mode_allows(file->mode, (enum file_op)call->op))
-        return err_set(run->e, ERR_FILE_MODE_MISMATCH, "%s is open in mode %s, in which %s can't be called",
+        return err_set(run->e, ERR_FILE_MODE_MISMATCH, "%s is open in mode %s, which does not allow %s",
                        file->path.data, file_mode_names[file->mode], file_method_names[call->op]);
     return file_methods[call->op].call_cb(call, result, run);
 }
@@ -179,13 +181,13 @@ const struct function function_file_open = {
 
 static const struct field open_params_fields[] = {
     {"path", &file_path_type, offsetof(struct file_open_params, path), FIELD_REQUIRED, NULL,
-     "The file, from the root of files on", "data.txt"},
+     "The file, relative to the root of files", "data.txt"},
     {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r",
-     "As in Python's open(); all files are opened as bytes", NULL},
+     "As in Python's open(), without text mode", NULL},
     {"encoding", &file_encoding_type, offsetof(struct file_open_params, encoding), FIELD_DEFAULTED, "utf-8",
-     "What data looks like in JSON", NULL},
+     "The encoding of data in JSON", NULL},
     {"lease_seconds", &lease_type, offsetof(struct file_open_params, lease_ns), FIELD_OPTIONAL, NULL,
-     "The file is closed when it was not used for so long; absent: 60, or max_lease_seconds where that is less", NULL},
+     "The file is closed after this time without a call; default: 60, or max_lease_seconds if less", NULL},
     {0},
 };
 const struct type file_open_params_type = {
@@ -234,28 +236,25 @@ bool file_submit_close(struct runtime *runtime, struct open_file *file)
     }
 
 const struct file_method file_methods[FILE_OP_COUNT] = {
-    [FILE_OP_READ] = METHOD(read, FILE_ACCESS_READ, "Reads from the position on", &read_type, &read_result_type),
+    [FILE_OP_READ] = METHOD(read, FILE_ACCESS_READ, "Reads at the position", &read_type, &read_result_type),
     [FILE_OP_READLINE] =
         METHOD(readline, FILE_ACCESS_READ, "Reads a line, with its newline", &read_type, &read_result_type),
-    [FILE_OP_READLINES] =
-        METHOD(readlines, FILE_ACCESS_READ, "Reads all lines that are left", &no_args_type, &lines_type),
+    [FILE_OP_READLINES] = METHOD(readlines, FILE_ACCESS_READ, "Reads all remaining lines", &no_args_type, &lines_type),
     [FILE_OP_WRITE] = METHOD(write, FILE_ACCESS_WRITE, "Writes at the position", &write_type, &write_result_type),
-    [FILE_OP_WRITELINES] = METHOD(writelines, FILE_ACCESS_WRITE, "Writes lines, one after the other", &writelines_type,
-                                  &write_result_type),
-    [FILE_OP_PREAD] = METHOD(pread, FILE_ACCESS_READ, "Reads anywhere, and leaves the position alone", &pread_type,
+    [FILE_OP_WRITELINES] = METHOD(writelines, FILE_ACCESS_WRITE, "Writes lines", &writelines_type, &write_result_type),
+    [FILE_OP_PREAD] = METHOD(pread, FILE_ACCESS_READ, "Reads at an offset, without moving the position", &pread_type,
                              &pread_result_type),
-    [FILE_OP_PWRITE] = METHOD(pwrite, FILE_ACCESS_PWRITE, "Writes anywhere, and leaves the position alone",
+    [FILE_OP_PWRITE] = METHOD(pwrite, FILE_ACCESS_PWRITE, "Writes at an offset, without moving the position",
                               &pwrite_type, &pwrite_result_type),
     [FILE_OP_SEEK] = METHOD(seek, FILE_ACCESS_NONE, "Moves the position", &seek_type, &position_type),
-    [FILE_OP_TELL] = METHOD(tell, FILE_ACCESS_NONE, "Says the position", &no_args_type, &position_type),
+    [FILE_OP_TELL] = METHOD(tell, FILE_ACCESS_NONE, "Returns the position", &no_args_type, &position_type),
     [FILE_OP_TRUNCATE] =
-        METHOD(truncate, FILE_ACCESS_WRITE, "Makes the file shorter, or longer by zeros", &truncate_type, &size_type),
+        METHOD(truncate, FILE_ACCESS_WRITE, "Truncates the file, or extends it with zeros", &truncate_type, &size_type),
     [FILE_OP_FLUSH] =
-        METHOD(flush, FILE_ACCESS_NONE, "Hands what was written to the kernel, which is where it is already",
-               &no_args_type, &no_result_type),
+        METHOD(flush, FILE_ACCESS_NONE, "Does nothing: written data is not buffered", &no_args_type, &no_result_type),
     [FILE_OP_FSYNC] =
-        METHOD(fsync, FILE_ACCESS_NONE, "Waits until what was written is on disk", &no_args_type, &no_result_type),
-    [FILE_OP_STAT] = METHOD(stat, FILE_ACCESS_NONE, "Says what the file is", &no_args_type, &file_stat_type),
+        METHOD(fsync, FILE_ACCESS_NONE, "Waits until written data is on disk", &no_args_type, &no_result_type),
+    [FILE_OP_STAT] = METHOD(stat, FILE_ACCESS_NONE, "Returns the file's metadata", &no_args_type, &file_stat_type),
     [FILE_OP_CLOSE] =
         METHOD(close, FILE_ACCESS_NONE, "Closes the file", &no_args_type, &no_result_type, .ended = close_ended),
 };

@@ -1,9 +1,10 @@
-/* file_methods - the methods of an open file, as Python's file objects have them: one table, dispatched by name.
+/* file_methods - the methods of an open file, after Python's file objects: one table, dispatched by name.
  *
- * Positions and amounts are in bytes. Text is UTF-8 unless the file was opened with encoding base64; nothing translates newlines.
+ * Positions and lengths are in bytes. Text is UTF-8 unless the file was opened with encoding base64; newlines are not
+ * translated.
  *
  * Owns:     nothing.
- * Threads:  steps in a thread of the files pool that has the file's lane.
+ * Threads:  methods run in a thread of the files pool, one at a time per file (its strand); the rest on the loop thread.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_METHODS_H
 #define GATHERD_RUNTIME_FILES_FILE_METHODS_H
@@ -11,16 +12,16 @@
 #include "runtime/files/file_ops.h"
 #include "runtime/task/task_spec.h"
 
-/* What a method needs of the mode that its file is open in. */
+/* The access that a method needs; the file's mode has to allow it. */
 enum file_access {
     FILE_ACCESS_NONE,
     FILE_ACCESS_READ,
     FILE_ACCESS_WRITE,
-    FILE_ACCESS_PWRITE, /* not only at the end: Linux would append all the same (pwrite(2), BUGS) */
+    FILE_ACCESS_PWRITE, /* not in append modes, where Linux appends regardless of the offset (pwrite(2), BUGS) */
 };
 
 struct file_method {
-    struct function function; /* not one that a request can name by itself: it needs a file */
+    struct function function; /* not in function_registry: it needs a file */
     enum file_access access;
     int (*call_cb)(const struct file_call *call, struct file_result *result, struct run_context *run);
 };
@@ -47,26 +48,25 @@ extern const char *const file_method_names[FILE_OP_COUNT + 1]; /* ends with NULL
 
 bool file_mode_allows(int mode, enum file_op op);
 
-/* Makes a call that was set up, at once. 0 with *result filled as far as the method's output type says; ERR_HANDLE_CLOSED,
- * ERR_FILE_MODE_MISMATCH, or what the method says, with run->e filled. */
+/* Runs a method in the calling thread. Returns 0 with the fields of the method's output type set in *result, or
+ * ERR_HANDLE_CLOSED, ERR_FILE_MODE_MISMATCH or the method's own error, with run->e filled. */
 int file_method_call(const struct file_call *call, struct file_result *result, struct run_context *run);
 
-/* The call that opens a listed file; its input is a struct file_call of which only `file` counts. */
+/* Opens a file from open_files_add(). Its input is a struct file_call with only `file` set. */
 extern const struct function function_file_open;
 
-/* Makes the call `op` of a file: fills call->file and call->op, whose other members are the arguments, and the spec. The call
- * lies where the spec does. */
+/* Fills `spec`, and call->file and call->op; the other members of `call` are the arguments. Both are in the task's arena. */
 void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
 
 /* An open_files_close_fn. */
 bool file_submit_close(struct runtime *runtime, struct open_file *file);
 
-/* What POST /v1/files takes, and what a script says of its file. */
+/* The parameters of POST /v1/files. */
 struct file_open_params {
     struct str path;
     int mode;          /* enum file_mode */
     int encoding;      /* enum encoding */
-    uint64_t lease_ns; /* may be absent */
+    uint64_t lease_ns; /* SECONDS_ABSENT: the default */
 };
 extern const struct type file_open_params_type;
 extern const struct type file_mode_type;

@@ -47,9 +47,9 @@ int file_op_open(struct open_file *file, struct run_context *run)
         close(fd);
         return rc;
     }
-    if (run_canceled(run)) { /* nobody will ever use it */
+    if (run_canceled(run)) {
         close(fd);
-        return err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more");
+        return err_set(run->e, ERR_CANCELED, "The open was canceled");
     }
     atomic_store(&file->position, st.st_size);
     file->fd = fd;
@@ -58,7 +58,6 @@ int file_op_open(struct open_file *file, struct run_context *run)
 
 /* -- the methods --------------------------------------------------------------------------------------------------- */
 
-/* At the file's position, as much as the call says. */
 static struct file_range range_at_position(const struct file_call *call, const struct run_context *run)
 {
     const struct open_file *file = call->file;
@@ -73,7 +72,6 @@ static struct file_range range_at_position(const struct file_call *call, const s
 
 typedef int file_read_fn(const struct file_range *range, struct run_context *run, struct file_chunk *out);
 
-/* Reads at the position and moves it. */
 static int read_at_position(struct open_file *file, const struct file_range *range, file_read_fn *read,
                             struct file_result *result, struct run_context *run)
 {
@@ -113,7 +111,7 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
 {
     size_t all = count_lines(bytes), count = 0;
     if (all > (size_t)file_lines_type.max)
-        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left: use readline, or GET /v1/fs",
+        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left; use readline, or GET /v1/fs",
                        file->path.data, (long long)file_lines_type.max);
     struct str line, *lines = arena_calloc(run->arena, all, sizeof *lines);
     if (lines == NULL)
@@ -125,7 +123,6 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
     return rc;
 }
 
-/* All lines that are left in one go: a call for each would cost a round trip to the pool each. */
 int file_op_readlines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
@@ -152,7 +149,7 @@ static int write_at_position(struct open_file *file, struct str bytes, struct fi
     int64_t position = atomic_load(&file->position);
     int rc = 0;
     if (bytes.len == 0) {
-        /* nothing happens, and the position stays, as with write(2) */
+        /* as with write(2), the position stays */
     } else if (is_append_mode(file)) {
         rc = file_append(file->fd, bytes, file->path, &position, run->e);
     } else {
@@ -174,7 +171,7 @@ int file_op_write(const struct file_call *call, struct file_result *result, stru
     return rc != 0 ? rc : write_at_position(file, bytes, result, run);
 }
 
-/* Joins the lines first: they are written all or not at all. No newlines are added, as in Python. */
+/* Joins the lines first, so that all are written or none. As in Python, no newlines are added. */
 int file_op_writelines(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct open_file *file = call->file;
@@ -244,8 +241,7 @@ int file_op_seek(const struct file_call *call, struct file_result *result, struc
     if (rc != 0)
         return rc;
     if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
-        return err_set(run->e, ERR_INVALID, "That position would be before the beginning of %s, or beyond all files",
-                       file->path.data);
+        return err_set(run->e, ERR_INVALID, "The new position in %s is negative or exceeds 2^53", file->path.data);
     atomic_store(&file->position, position);
     *result = (struct file_result){.position = position};
     return 0;
@@ -268,7 +264,7 @@ int file_op_truncate(const struct file_call *call, struct file_result *result, s
     return 0;
 }
 
-/* There is no buffer of ours to flush; what was written is the kernel's. */
+/* Written data is never buffered outside the kernel. */
 int file_op_flush(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)call;
@@ -296,6 +292,6 @@ int file_op_close(const struct file_call *call, struct file_result *result, stru
     struct open_file *file = call->file;
     (void)result;
     int fd = file->fd;
-    file->fd = -1; /* also when close(2) fails: the descriptor is gone then too */
+    file->fd = -1; /* close(2) releases it even on failure */
     return close(fd) == 0 || errno == EINTR ? 0 : file_error_set_errno(run->e, errno, file->path);
 }

@@ -1,9 +1,9 @@
-/* file_ops - what each method of an open file does, in a thread of the files pool that has the file's lane.
+/* file_ops - the implementations of the methods of open files.
  *
- * A step that fails leaves the file and its position as they were.
+ * A call that fails leaves the file and its position unchanged.
  *
- * Owns:     nothing; results lie in run->arena.
- * Threads:  one of the files pool.
+ * Owns:     nothing; results are in run->arena.
+ * Threads:  a thread of the files pool, one call at a time per file (its strand).
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_OPS_H
 #define GATHERD_RUNTIME_FILES_FILE_OPS_H
@@ -15,13 +15,13 @@
 
 enum whence { WHENCE_START, WHENCE_CURRENT, WHENCE_END };
 
-/* The arguments of every method; which of them one takes is said by its type. */
+/* The arguments of all methods; a method's input type lists its own. */
 struct file_call {
-    struct open_file *file; /* no field: whoever makes the call sets it */
-    int op;                 /* likewise: a row of file_methods */
+    struct open_file *file; /* not a field; set by the caller */
+    int op;                 /* likewise; enum file_op */
     struct str data;
     struct array lines; /* of struct str */
-    int64_t length;     /* INTEGER absent: as much as there is */
+    int64_t length;     /* absent: to the end of the file */
     int64_t offset;
     int64_t size; /* absent: the position */
     int whence;   /* enum whence */
@@ -29,7 +29,7 @@ struct file_call {
 
 #define FILE_CALL_OFFSET(member) offsetof(struct file_call, member) /* for tables of fields */
 
-/* What methods give back. `stat` is first, so that a step that sets nothing else can do with that. */
+/* The results of all methods. `stat` is first, as file_stat_type begins at offset 0. */
 struct file_result {
     struct file_stat stat;
     struct str data;
@@ -38,13 +38,13 @@ struct file_result {
     bool eof;
 };
 
-/* Types of arguments, for the tables of methods and scripts. */
+/* Types of arguments, shared by the tables of methods and scripts. */
 extern const struct type file_lines_type, file_whence_type, file_seek_offset_type;
 
 extern const int file_open_flags[FILE_MODE_COUNT]; /* for open(2) */
 
-/* The file is open, in a mode that allows it. 0 with *result filled, as far as the method's output type says; or an ERR_ code
- * with run->e filled. */
+/* The file is open in a mode that allows the call. Returns 0 with the fields of the method's output type set in *result, or
+ * an ERR_ code with run->e filled. */
 typedef int file_op_fn(const struct file_call *call, struct file_result *result, struct run_context *run);
 file_op_fn file_op_read, file_op_readline, file_op_readlines, file_op_write, file_op_writelines, file_op_pread,
     file_op_pwrite, file_op_seek, file_op_tell, file_op_truncate, file_op_flush, file_op_fsync, file_op_stat,

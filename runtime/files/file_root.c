@@ -1,4 +1,3 @@
-/* Paths to descriptors. Drafts are in temp_file_create.c. */
 #include "runtime/files/file_root.h"
 
 #include "runtime/files/temp_file.h"
@@ -12,8 +11,8 @@
 #include <unistd.h>
 
 enum {
-    RESOLVE_TRIES = 256, /* openat2(2) says EAGAIN when a rename anywhere came across a ".." it was at */
-    MAX_SYMLINKS = 40,   /* symlinks on one path, as the kernel has it */
+    RESOLVE_TRIES = 256, /* openat2(2) fails with EAGAIN when a rename races with its resolving of ".." */
+    MAX_SYMLINKS = 40,   /* symlinks on one path, as in the kernel */
 };
 
 struct file_root {
@@ -28,7 +27,7 @@ static int resolve(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
-        .mode = (flags & O_CREAT) != 0 ? mode : 0, /* openat2(2) refuses one that is for nothing */
+        .mode = (flags & O_CREAT) != 0 ? mode : 0, /* otherwise EINVAL */
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
     long fd = -1;
@@ -40,21 +39,21 @@ static int resolve(int root_fd, const char *path, int flags, mode_t mode)
     return (int)fd;
 }
 
-/* What no system call need be asked about. The drafts are nobody's to see: they come and go with calls under way. A symlink
- * to them would be somebody's own doing, and harms nobody outside the root. */
+/* Rejects invalid paths and those through TEMP_DIR_NAME. A symlink to that directory isn't detected; it leads nowhere outside
+ * the root either. */
 static int check_path(struct str path, struct err *e)
 {
     if (path.len > FILE_PATH_MAX)
         return file_error_set_errno(e, ENAMETOOLONG, path);
     if (path.len == 0)
-        return err_set(e, ERR_INVALID, "A path has at least one character; \".\" is the root of files");
+        return err_set(e, ERR_INVALID, "The path must not be empty; \".\" is the root of files");
     if (memchr(path.data, '\0', path.len) != NULL)
-        return file_error_set(e, ERR_INVALID, path, "a path contains no NUL");
+        return file_error_set(e, ERR_INVALID, path, "the path must not contain NUL");
     for (const char *component = path.data; component != NULL; component = strchr(component, '/')) {
         component += *component == '/';
         size_t len = strcspn(component, "/");
         if (len == strlen(TEMP_DIR_NAME) && memcmp(component, TEMP_DIR_NAME, len) == 0)
-            return file_error_set(e, ERR_PATH_FORBIDDEN, path, "that directory is for gatherd's own temporary files");
+            return file_error_set(e, ERR_PATH_FORBIDDEN, path, "this directory is reserved for temporary files");
     }
     return 0;
 }
@@ -68,17 +67,16 @@ int file_root_new(const char *root, struct file_root **out, struct err *e)
     *file_root = (struct file_root){.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
     int rc;
     if (file_root->root_fd < 0) {
-        rc = err_set(e, ERR_INVALID, "%.150s can't be the root of files: %s", root,
+        rc = err_set(e, ERR_INVALID, "Can't open the root of files %.150s: %s", root,
                      strerror_r(errno, text, sizeof text));
         goto err_after_malloc;
     }
     int fd = resolve(file_root->root_fd, ".", O_PATH | O_DIRECTORY, 0);
     if (fd < 0) {
-        rc =
-            err_set(e, ERR_INVALID,
-                    "%.100s can't be the root of files: openat2(2), which keeps paths inside, does not work here (%s); "
-                    "it takes Linux 5.6, and no seccomp filter before it",
-                    root, strerror_r(errno, text, sizeof text));
+        rc = err_set(e, ERR_INVALID,
+                     "Can't use %.100s as the root of files: openat2(2) fails (%s); "
+                     "it needs Linux 5.6 and must not be blocked by a seccomp filter",
+                     root, strerror_r(errno, text, sizeof text));
         goto err_after_open;
     }
     close(fd);
@@ -161,10 +159,9 @@ int file_root_stat(const struct file_root *file_root, struct str path, bool foll
 
 /* -- names ----------------------------------------------------------------------------------------------------------- */
 
-/* The parts of a path: where its last component lies. */
 struct last_component {
     size_t at, len;      /* the component, without slashes */
-    bool trailing_slash; /* there is a slash behind it: it has to be a directory */
+    bool trailing_slash; /* the path ends in a slash: it must be a directory */
 };
 
 static struct last_component find_last_component(struct str path)
@@ -177,7 +174,7 @@ static struct last_component find_last_component(struct str path)
     return (struct last_component){at, end - at, end < path.len};
 }
 
-/* Opens the directory that the path's last component lies in. -1 with errno set. */
+/* Opens the directory of the path's last component. -1 with errno set. */
 static int open_parent(const struct file_root *file_root, struct str path, size_t parent_len)
 {
     char parent[FILE_PATH_MAX + 1];
@@ -193,17 +190,17 @@ static bool is_dot_or_dotdot(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* The path ends in ".", ".." or "/": outside the root that is an error like any other, inside it has no name to act on. */
+/* For a path that ends in ".", ".." or "/": outside the root it is forbidden, inside it names no entry. */
 static int reject_nameless(const struct file_root *file_root, struct str path, struct err *e)
 {
     int fd = resolve(file_root->root_fd, path.data, O_PATH, 0);
     if (fd < 0)
         return file_error_set_errno(e, errno, path);
     close(fd);
-    return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path has to end in a name, not in . or ..");
+    return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path must end in a name, not in . or ..");
 }
 
-/* file_root_find_entry(), with messages about `shown`. */
+/* file_root_find_entry() without its check of the trailing slash, and with errors about reported_path. */
 static int find_entry(const struct file_root *file_root, struct str path, struct str reported_path,
                       struct file_entry *out, struct err *e)
 {
@@ -220,7 +217,7 @@ static int find_entry(const struct file_root *file_root, struct str path, struct
         return reject_nameless(file_root, path, e);
     entry.dir_fd = open_parent(file_root, path, last_component.at);
     if (entry.dir_fd < 0 && errno == ENOENT)
-        return file_error_set(e, ERR_FILE_NOT_FOUND, reported_path, "there is no directory that it could be in");
+        return file_error_set(e, ERR_FILE_NOT_FOUND, reported_path, "parent directory not found");
     if (entry.dir_fd < 0)
         return file_error_set_errno(e, errno, reported_path);
     entry.trailing_slash = last_component.trailing_slash;
@@ -257,7 +254,7 @@ int file_root_find_new(const struct file_root *file_root, struct str path, struc
     else if (errno != ENOENT)
         rc = file_error_set_errno(e, errno, path);
     else if (entry.trailing_slash)
-        rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
+        rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file must not end in a slash");
     if (rc != 0)
         close(entry.dir_fd);
     else
@@ -265,7 +262,7 @@ int file_root_find_new(const struct file_root *file_root, struct str path, struc
     return rc;
 }
 
-/* Puts what the entry, a symlink found under this path, leads to in place of the path's last component. 0 or an errno. */
+/* Replaces the last component of `path`, whose entry is a symlink, by the symlink's target. 0 or an errno. */
 static int follow_link(const struct file_entry *entry, char path[FILE_PATH_MAX + 1])
 {
     char target[FILE_PATH_MAX + 1];
@@ -284,7 +281,8 @@ static int follow_link(const struct file_entry *entry, char path[FILE_PATH_MAX +
 
 int file_root_find_target(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e)
 {
-    char at[FILE_PATH_MAX + 1]; /* relative to the root all the way: only so may a link's ".." lead up */
+    char at[FILE_PATH_MAX +
+            1]; /* always relative to the root, so that ".." in a symlink resolves as it does in the kernel */
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
@@ -309,7 +307,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
         if (!exists && errno != ENOENT)
             error = errno;
         else if (!exists && trailing_slash)
-            rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
+            rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file must not end in a slash");
         else if (exists && S_ISDIR(stat.st_mode))
             error = EISDIR;
         else if (trailing_slash)
@@ -327,7 +325,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
     return file_error_set_errno(e, ELOOP, path);
 }
 
-/* Makes the directory that the first `len` bytes of the path name, in one that is there. */
+/* Creates the directory that the first `len` bytes of the path name; its parent exists. */
 static int make_parent(const struct file_root *file_root, struct str path, size_t len, struct err *e)
 {
     struct last_component last_component = find_last_component((struct str){path.data, len});
@@ -354,7 +352,7 @@ int file_root_make_parents(const struct file_root *file_root, struct str path, s
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = open_parent(file_root, path, last); /* as a rule they are there */
+    int fd = open_parent(file_root, path, last); /* the common case: they exist */
     if (fd < 0 && errno == ENOENT) {
         for (size_t i = 1; i < last; i++)
             if (path.data[i] == '/' && (rc = make_parent(file_root, path, i, e)) != 0)

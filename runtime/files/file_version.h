@@ -1,4 +1,4 @@
-/* file_version - what tells a file's content from the one before it; and conditions on what is at a place.
+/* file_version - identifies a version of a file's content; and conditions on the version that a new one replaces.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -29,13 +29,13 @@ static inline struct file_version file_version_of(const struct stat *stat)
 
 struct arena;
 
-/* What has to be true of a place for a file to be put there. `check` says so of what is there now (NULL: nothing): 0, or
- * a code with *e filled, whose message names the path. It runs in a thread of the pool, more than once, and looks at
- * nothing but its arguments. */
+/* A condition for replacing a file. check() returns 0, or a code with *e filled, whose message names the path. `current` is
+ * the file's version, NULL when it does not exist. check() runs in a thread of the files pool, possibly several times, and
+ * uses nothing but its arguments. */
 struct file_condition {
     int (*check)(const void *user, const struct file_version *current, struct str path, struct err *e);
     const void *user;
-    struct arena *arena; /* that the condition and `given` lie in; borrowed */
+    struct arena *arena; /* of the condition and `user`; borrowed */
 };
 
 #endif

@@ -19,7 +19,7 @@ static int file_work_run(const void *input, void *output, struct run_context *ru
     return req->work(req, run);
 }
 
-/* Not one that a request can name. */
+/* Not in function_registry: requests can't name it. */
 static const struct function function_file_work = {
     .name = "file_transfer",
     .executor = EXECUTOR_FILES,
@@ -37,7 +37,7 @@ static void file_work_on_done(struct task *task, void *user)
     task_get_info(task, &info);
     if (info.rc != 0)
         err_set(&e, info.rc, "%s", info.detail != NULL ? info.detail : error_title(info.rc));
-    struct arena *arena = arena_ref(req->arena); /* done() may let go of all else that keeps it */
+    struct arena *arena = arena_ref(req->arena); /* done() may release the last other reference */
     req->done(req, &e);
     arena_unref(arena);
     task_release(task);
@@ -58,7 +58,7 @@ static int file_work_submit_task(struct runtime *runtime, struct file_work *req,
     struct task *task;
     int rc = continuation ? task_continue(runtime, spec, arena, file_work_on_done, req, &task, e)
                           : task_submit(runtime, spec, arena, uv_hrtime(), file_work_on_done, req, &task, e);
-    arena_unref(arena); /* the task has its own reference */
+    arena_unref(arena); /* the task has a reference */
     return rc;
 }
 

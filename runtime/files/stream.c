@@ -8,7 +8,7 @@ int stream_slot_acquire(struct runtime *runtime, struct err *e)
     size_t max = (size_t)runtime->limits.max_streams;
     if (runtime->streams >= max)
         return err_set(e, ERR_TOO_MANY_STREAMS,
-                       "%zu files are on their way in or out, and the limit max_streams is %zu; try again later",
+                       "%zu uploads and downloads are active; the limit max_streams is %zu. Try again later",
                        runtime->streams, max);
     runtime->streams++;
     return 0;

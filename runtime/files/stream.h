@@ -1,5 +1,5 @@
-/* stream - how many files are on their way in or out at the same time: each takes a descriptor and two blocks of memory, for as
- * long as its client likes.
+/* stream - counts uploads and downloads against the limit max_streams: each has a descriptor and two blocks of memory for as
+ * long as its client takes.
  *
  * Owns:     nothing; the count is the runtime's.
  * Threads:  the loop thread.
@@ -10,7 +10,7 @@
 #include "runtime/lib/error.h"
 #include "runtime/task/task.h"
 
-/* 0, and a stream_slot_release() is owed when its descriptor and its memory are given back; or ERR_TOO_MANY_STREAMS. */
+/* Returns 0, or ERR_TOO_MANY_STREAMS. Release the slot after the stream's descriptor and memory. */
 int stream_slot_acquire(struct runtime *runtime, struct err *e);
 void stream_slot_release(struct runtime *runtime);
 

@@ -1,13 +1,13 @@
-/* Files made aside and put in place whole.
+/* Temporary files, and their commit.
  *
- * Note: whose draft is it?  Each is locked (flock) by the process that writes it, and a lock goes with its process, however
- * that ends. So a process that starts removes what is not locked, and lets drafts be that another one on the same root is
- * writing. Between making and locking a file can be taken for a leftover: then its maker finds it unlinked, or locked, and
- * makes another.
+ * Note: leftovers.  Each temporary file is locked (flock(2)) by the process that writes it, and the kernel drops the lock when
+ * the process ends, however it ends. A starting process therefore removes the files that are not locked, and leaves those of
+ * another process on the same root alone. Between its creation and its lock a file can be mistaken for a leftover; its
+ * creator then finds it locked or unlinked, and creates another.
  *
- * Note: who is next?  A draft that replaces what is there looks at that, and then takes its place; between the two no
- * other draft may. So each has its turn, a lock (flock) on the directory for drafts that is held for these two calls. It
- * is had on a descriptor that is opened for it: those that share one share its lock too.
+ * Note: commits.  A conditional commit looks at the file that it replaces and then renames; no other commit may come in
+ * between. Both calls are made with a lock (flock(2)) on the directory for temporary files. Each commit opens a descriptor
+ * for it, because descriptors that are duplicates share a lock.
  */
 #include "runtime/files/temp_file.h"
 
@@ -27,7 +27,7 @@
 
 enum {
     MAX_TRIES = 100,
-    MAX_LOCK_TRIES = 10000, /* with the pauses some five seconds */
+    MAX_LOCK_TRIES = 10000, /* about five seconds, with LOCK_RETRY_NS between them */
     LOCK_RETRY_NS = 500000,
 };
 
@@ -36,17 +36,17 @@ enum {
 static void remove_if_stale(int dir_fd, const char *name)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool stale = fd < 0 ? errno == ELOOP || errno == ENXIO /* that is none of gatherd's own */
+    bool stale = fd < 0 ? errno == ELOOP || errno == ENXIO /* not created by gatherd */
                         : flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
     if (stale)
-        unlinkat(dir_fd, name, 0); /* what can't be removed harms nobody */
+        unlinkat(dir_fd, name, 0); /* harmless if it fails */
     if (fd >= 0)
         close(fd);
 }
 
 static int remove_stale_files(int dir_fd, struct err *e)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the DIR's own */
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir(3) closes it */
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
         int rc = file_error_set_errno(e, errno, STR(TEMP_DIR_NAME));
@@ -65,14 +65,14 @@ int temp_dir_open(int root_fd, struct temp_dir *out, struct err *e)
 {
     *out = (struct temp_dir){.fd = -1};
     if (mkdirat(root_fd, TEMP_DIR_NAME, 0700) != 0 && errno != EEXIST) {
-        out->error = errno; /* a root that can only be read is of use too */
+        out->error = errno; /* a read-only root can still be read */
         return 0;
     }
     int fd = openat(root_fd, TEMP_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
         return err_set(
             e, ERR_INVALID,
-            "The root of files has a %s that is no directory; gatherd needs that name for its temporary files",
+            "The root of files contains a %s that is not a directory; gatherd needs this name for temporary files",
             TEMP_DIR_NAME);
     if (fd < 0) {
         out->error = errno;
@@ -94,9 +94,9 @@ void temp_dir_close(struct temp_dir *dir)
     dir->fd = -1;
 }
 
-/* -- one draft ------------------------------------------------------------------------------------------------------- */
+/* -- one file -------------------------------------------------------------------------------------------------------- */
 
-/* Makes a file under a name that nobody has. 0, or an errno; EEXIST and ENOENT are worth another try. */
+/* Creates a file under a random name. 0 or an errno; EEXIST and ENOENT are worth another try. */
 static int create_unique(int dir_fd, mode_t mode, struct temp_file *out)
 {
     struct stat stat;
@@ -140,16 +140,16 @@ void temp_file_discard(const struct temp_dir *dir, struct temp_file *temp_file)
     temp_file->fd = -1;
 }
 
-/* -- putting one in its place ------------------------------------------------------------------------------------------ */
+/* -- commit ------------------------------------------------------------------------------------------------------------ */
 
 struct commit_options {
-    bool exclusive; /* FILE_EXISTS when something is there */
+    bool exclusive; /* ERR_FILE_EXISTS when the entry exists */
     bool sync;
     const struct file_condition *condition; /* NULL: none */
 };
 
-/* Waits its turn, but not for ever: whoever has the lock may have been stopped. *out stays -1 when it does not come, or where
- * the file system has no such locks (NFS has none on directories): then only what depends on what is there is refused. */
+/* Locks the directory, waiting for a limited time: the process that holds the lock may be stopped. When that fails, or the
+ * file system has no locks on directories (NFS), *out stays -1, and it is an error only if the lock is required. */
 static int lock_temp_dir(const struct temp_dir *dir, bool required, int *out, struct str path, struct err *e)
 {
     int result, tries = 0, fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -165,7 +165,7 @@ static int lock_temp_dir(const struct temp_dir *dir, bool required, int *out, st
     if (required)
         rc = errno == EWOULDBLOCK
                  ? file_error_set(e, ERR_IO_ERROR, path,
-                                  "the lock on " TEMP_DIR_NAME " is kept by another process; nothing was changed")
+                                  "another process holds the lock on " TEMP_DIR_NAME "; nothing was changed")
                  : file_error_set_errno(e, errno, path);
     close(fd);
     return rc;
@@ -186,8 +186,8 @@ int temp_file_check_condition(const struct file_entry *entry, const struct file_
     return condition->check(condition->user, *created ? NULL : &current, path, e);
 }
 
-/* Checks and renames, in its turn. Who needs no turn (to rename a file, to write into one) may come between the two: on a
- * condition, what was found missing is made, never replaced, and looked at again when it is there after all. */
+/* Checks and renames under the lock. Functions that take no lock (rename_file, write_file) may still interfere: with a
+ * condition, an entry that did not exist when checked is created exclusively, and checked again if it exists by then. */
 static int check_and_rename(const struct temp_dir *dir, const struct temp_file *temp_file,
                             const struct file_entry *entry, const struct commit_options *commit_options,
                             struct str path, bool *created, struct err *e)
@@ -212,8 +212,8 @@ static int check_and_rename(const struct temp_dir *dir, const struct temp_file *
     return rc;
 }
 
-/* The kernel stamps files with the time of its last tick, and ticks are milliseconds apart: a file in the inode of one
- * that was just replaced could have the size and the time of that one too. Where times can't be set, it has the kernel's. */
+/* The kernel sets mtime to the time of its last tick, and ticks are milliseconds apart: a new file that reuses the inode of one
+ * just replaced could have its size and mtime too, and so its version. If futimens(3) fails, the kernel's time stays. */
 static void set_exact_mtime(int fd)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
@@ -227,14 +227,14 @@ static int commit_with_options(const struct temp_dir *dir, struct temp_file *tem
 {
     struct stat stat;
     int rc = 0, directory = -1;
-    /* Where permissions can't be set, the new file has its own. */
+    /* If fchmod(2) fails, the new file keeps its own permissions. */
     if (!commit_options->exclusive && fstatat(entry->dir_fd, entry->name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISREG(stat.st_mode))
         (void)!fchmod(temp_file->fd, stat.st_mode & 0777);
     set_exact_mtime(temp_file->fd);
     if (commit_options->sync && ((directory = file_entry_open_dir(entry)) < 0 || fsync(temp_file->fd) != 0))
         rc = file_error_set_errno(e, errno, path);
-    /* Once it is in its place, others may write into it: a stamp from then might be of what they wrote. */
+    /* Before the rename: afterwards others can write to the file, and its version would be theirs. */
     if (rc == 0 && fstat(temp_file->fd, &stat) != 0)
         rc = file_error_set_errno(e, errno, path);
     if (rc == 0)
@@ -245,7 +245,7 @@ static int commit_with_options(const struct temp_dir *dir, struct temp_file *tem
         out->version = file_version_of(&stat);
         if (commit_options->sync && fsync(directory) != 0)
             rc = file_error_set_errno(e, errno, path);
-        if (close(temp_file->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
+        if (close(temp_file->fd) != 0 && rc == 0) /* some file systems, as NFS, report write errors here */
             rc = file_error_set_errno(e, errno, path);
         temp_file->fd = -1;
     }

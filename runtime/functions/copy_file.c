@@ -1,4 +1,4 @@
-/* copy_file - copies a file; nobody ever sees half a copy. */
+/* copy_file - copies a file; the copy appears whole or not at all. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    CHUNK_SIZE = 8 << 20,    /* bytes between two looks at whether anybody still waits */
-    BUFFER_SIZE = 256 << 10, /* bytes at a time, where the kernel can't copy by itself */
+    CHUNK_SIZE = 8 << 20,    /* bytes between two checks for cancellation */
+    BUFFER_SIZE = 256 << 10, /* bytes at a time, if copy_file_range(2) can't be used */
 };
 
 struct copy_file_input {
@@ -31,9 +31,9 @@ static const struct field input_fields[] = {
     {"to", &file_path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
      "The path of the copy, relative to the root of files", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
-     "Whether to replace a file that has that path; until the copy is whole it stays as it is", NULL},
+     "Whether to replace an existing file; it stays unchanged until the copy is complete", NULL},
     {"fsync", &file_bool_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
-     "Whether it has to be on disk before the task succeeds", NULL},
+     "Whether to wait until the copy is on disk", NULL},
     {0},
 };
 
@@ -48,15 +48,14 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "CopyFileResult", .fields = output_fields, .size = sizeof(struct copy_file_output)};
 
-/* A copy under way. */
 struct copy_state {
     const struct copy_file_input *input;
     int from, to;   /* descriptors; borrowed */
     int64_t copied; /* bytes */
-    char *buffer;   /* owned; NULL as long as the kernel copies by itself */
+    char *buffer;   /* owned; NULL while copy_file_range(2) is used */
 };
 
-/* Copies a piece. *n is how many bytes, 0 at the end of the file. */
+/* Copies a chunk. *n is its size in bytes, 0 at the end of the file. */
 static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
 {
     ssize_t bytes_read = io_pread_full(c->from, c->buffer, BUFFER_SIZE, c->copied);
@@ -75,9 +74,10 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
     do
         bytes_copied = copy_file_range(c->from, &from, c->to, &to, CHUNK_SIZE, 0);
     while (bytes_copied < 0 && errno == EINTR);
-    bool unsupported = bytes_copied < 0
-                           ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
-                           : bytes_copied == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
+    bool unsupported =
+        bytes_copied < 0
+            ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
+            : bytes_copied == 0 && c->copied == 0; /* 0 also for files in /proc or /sys with content but no size */
     if (bytes_copied < 0 && !unsupported)
         return file_error_set_errno(e, errno, c->input->to);
     if (!unsupported) {
@@ -96,7 +96,7 @@ static int copy_all(struct copy_state *c, struct run_context *run)
     int rc;
     do {
         if (run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "Nobody waits for the copy any more; there is none");
+            return err_set(run->e, ERR_CANCELED, "The copy was canceled; no file was created");
         rc = copy_chunk(c, &n, run->e);
         if (rc == 0)
             c->copied += (int64_t)n;
@@ -104,7 +104,6 @@ static int copy_all(struct copy_state *c, struct run_context *run)
     return rc;
 }
 
-/* Copies what is open to where `entry` says. */
 static int copy_to(const struct copy_file_input *input, int from, const struct file_entry *entry,
                    struct copy_file_output *output, struct run_context *run)
 {

@@ -1,4 +1,4 @@
-/* file_script - opens a file, does many operations on it in order, and closes it, all in one job of the files pool. */
+/* file_script - opens a file, calls methods on it in order, and closes it, in one job of the files pool. */
 #include "runtime/files/file_methods.h"
 #include "runtime/task/function.h"
 
@@ -25,7 +25,7 @@ struct script_output {
 static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
 
 static const struct field step_fields[] = {
-    {"op", &op_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
+    {"op", &op_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "The method to call", "write"},
     {"data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
     {"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
     {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread",
@@ -33,7 +33,7 @@ static const struct field step_fields[] = {
     {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite",
      NULL},
     {"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
-    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; default: start", NULL},
     {0},
 };
 
@@ -45,7 +45,7 @@ static const struct field *find_record_field(const struct type *record, const ch
     return NULL;
 }
 
-/* The method's own type says what a step may have, and what it needs. */
+/* The method's input type decides which fields a step may and must have. */
 static bool step_check(const void *data, struct check_error *check_error)
 {
     const struct file_call *call = data;
@@ -58,11 +58,11 @@ static bool step_check(const void *data, struct check_error *check_error)
             continue;
         char pointer[sizeof check_error->pointer];
         snprintf(pointer, sizeof pointer, "/%s", f->name);
-        return check_error_set(check_error, pointer, provided ? "is nothing that %s takes" : "is required by %s",
+        return check_error_set(check_error, pointer, provided ? "is not accepted by %s" : "is required by %s",
                                file_method_names[call->op]);
     }
     if (call->op != FILE_OP_SEEK && !type_is_absent(&file_seek_offset_type, &call->offset) && call->offset < 0)
-        return check_error_set(check_error, "/offset", "must be at least 0 with %s", file_method_names[call->op]);
+        return check_error_set(check_error, "/offset", "must be at least 0 for %s", file_method_names[call->op]);
     return true;
 }
 
@@ -76,20 +76,20 @@ static const struct type steps_type = {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
-     "The file, from the root of files on", "data.txt"},
+     "The file, relative to the root of files", "data.txt"},
     {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r", "As in Python's open()", NULL},
     {"encoding", &file_encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "What data looks like in JSON", NULL},
+     "The encoding of data in JSON", NULL},
     {"ops", &steps_type, offsetof(struct script_input, ops), FIELD_REQUIRED, NULL,
-     "What to do, in order; the first that fails is the last", NULL},
+     "The methods to call, in order; the first failure ends the script", NULL},
     {0},
 };
 
 static const struct type method_type = {.kind = TYPE_FUNCTION, .names = file_method_names};
 static const struct type result_type = {.kind = TYPE_OUTPUT};
 static const struct field result_fields[] = {
-    {"op", &method_type, offsetof(struct step_output, op), FIELD_REQUIRED, NULL, "The step", "write"},
-    {"result", &result_type, offsetof(struct step_output, result), FIELD_REQUIRED, NULL, "What the method gave", NULL},
+    {"op", &method_type, offsetof(struct step_output, op), FIELD_REQUIRED, NULL, "The method", "write"},
+    {"result", &result_type, offsetof(struct step_output, result), FIELD_REQUIRED, NULL, "Its result", NULL},
     {0},
 };
 static const struct type step_output_type = {
@@ -108,7 +108,7 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "FileScriptOutput", .fields = output_fields, .size = sizeof(struct script_output)};
 
-/* Says which step it was, before what it was. */
+/* Prefixes the error with the step. */
 static int set_step_error(struct err *e, size_t index, int op)
 {
     struct err cause = *e;
@@ -143,7 +143,7 @@ static int script_run(const void *in, void *out, struct run_context *run)
         struct file_call call = ((const struct file_call *)input->ops.items)[i];
         call.file = &file;
         if (run_canceled(run))
-            rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the script any more");
+            rc = err_set(run->e, ERR_CANCELED, "The script was canceled");
         else
             rc = run_step(&call, &steps[i], run);
         if (rc != 0)
@@ -157,7 +157,7 @@ static int script_run(const void *in, void *out, struct run_context *run)
 
 const struct function function_file_script = {
     .name = "file_script",
-    .doc = "Does many operations on one file, in order, in one job",
+    .doc = "Calls many methods of one file, in order, in one job",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

@@ -1,8 +1,9 @@
-/* list_directory - what is in a directory, sorted by name, a bounded number at a time. */
+/* list_directory - lists a directory, sorted by name, a limited number of entries at a time. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
 #include "runtime/files/temp_file.h"
+#include "runtime/lib/check.h"
 #include "runtime/task/function.h"
 
 #include <dirent.h>
@@ -14,20 +15,20 @@
 
 enum {
     ENTRIES_MAX = 10000,
-    CANCEL_CHECK_INTERVAL = 4096, /* names between two looks at whether anybody still waits */
-    ENTRY_BYTES = 48,             /* what an entry counts for beside its name: about what JSON makes of it */
+    CANCEL_CHECK_INTERVAL = 4096, /* names between two checks for cancellation */
+    ENTRY_BYTES = 48,             /* cost of an entry besides its name: about its size in JSON */
 };
 
 struct list_directory_input {
     struct str path;
-    struct str after; /* absent: from the first name on */
+    struct str after; /* absent: from the first name */
     int64_t limit;
 };
 
 struct entry {
     struct str name;
     int type;           /* enum file_type */
-    int64_t size_bytes; /* absent but for files */
+    int64_t size_bytes; /* absent except for regular files */
 };
 
 struct list_directory_output {
@@ -40,9 +41,9 @@ static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 255}
 static const struct type limit_type = {.kind = TYPE_INTEGER, .min = 1, .max = ENTRIES_MAX};
 
 static const struct field entry_fields[] = {
-    {"name", &name_type, offsetof(struct entry, name), FIELD_REQUIRED, NULL, "Its name in this directory", "a.txt"},
-    {"type", &file_type_type, offsetof(struct entry, type), FIELD_REQUIRED, NULL,
-     "What it is; a symlink is not followed", "file"},
+    {"name", &name_type, offsetof(struct entry, name), FIELD_REQUIRED, NULL, "The name in this directory", "a.txt"},
+    {"type", &file_type_type, offsetof(struct entry, type), FIELD_REQUIRED, NULL, "The type; symlinks are not followed",
+     "file"},
     {"size_bytes", &file_bytes_type, offsetof(struct entry, size_bytes), FIELD_OPTIONAL, NULL, "The size of a file",
      "13"},
     {0},
@@ -55,19 +56,19 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
      "The directory, relative to the root of files", "notes"},
     {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
-     "List only names that sort behind this one: the last name of a truncated list gives the next", NULL},
+     "List only names that sort after this one; to continue a truncated list, pass its last name", NULL},
     {"limit", &limit_type, offsetof(struct list_directory_input, limit), FIELD_DEFAULTED, "10000",
-     "How many entries to list at most", NULL},
+     "The maximum number of entries", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"entries", &entries_type, offsetof(struct list_directory_output, entries), FIELD_REQUIRED, NULL,
-     "What is in the directory, sorted by the bytes of the names", NULL},
+     "The entries, sorted by the bytes of their names", NULL},
     {"truncated", &file_bool_type, offsetof(struct list_directory_output, truncated), FIELD_REQUIRED, NULL,
-     "Whether there are more names behind the last one listed", "false"},
+     "Whether more names follow the last one listed", "false"},
     {"skipped_non_utf8", &file_bytes_type, offsetof(struct list_directory_output, skipped_non_utf8), FIELD_REQUIRED,
-     NULL, "How many entries are left out because JSON can't express their names, which are not UTF-8", "0"},
+     NULL, "The number of entries left out because their names are not UTF-8", "0"},
     {0},
 };
 
@@ -115,6 +116,7 @@ static bool names_add(struct name_set *names, struct str name)
         return true; /* after a cut the first `max` items are sorted */
     if (names->count == 2 * names->max)
         names_sort_and_cut(names);
+    CHECK(names->max > 0);
     if (names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
         if (capacity > 2 * names->max)
@@ -142,7 +144,7 @@ static int collect_names(DIR *dir, const struct list_directory_input *input, str
     for (size_t seen = 1; (errno = 0, entry = readdir(dir)) != NULL; seen++) {
         struct str name = str_from(entry->d_name);
         if (seen % CANCEL_CHECK_INTERVAL == 0 && run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "Nobody waits for the list any more");
+            return err_set(run->e, ERR_CANCELED, "The list was canceled");
         if (!is_listed(name, input->after))
             continue;
         if (!str_is_utf8(name))
@@ -165,7 +167,7 @@ static int stat_entries(int directory, const struct name_set *names, struct list
         struct str name = str_from(names->items[i].text);
         struct stat stat;
         if (fstatat(directory, name.data, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
-            if (errno == ENOENT) /* it is gone since */
+            if (errno == ENOENT) /* removed meanwhile */
                 continue;
             return file_error_set_errno(run->e, errno, path);
         }
@@ -179,7 +181,7 @@ static int stat_entries(int directory, const struct name_set *names, struct list
     return 0;
 }
 
-/* What the list counts for as something that was read. */
+/* The cost of the list for the request's read quota. */
 static int64_t read_cost(const struct name_set *names)
 {
     int64_t cost = 0;

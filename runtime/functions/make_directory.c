@@ -1,4 +1,4 @@
-/* make_directory - makes a directory, and those that lead to it where that is wanted. */
+/* make_directory - creates a directory, and its missing parents on request. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -20,15 +20,15 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
      "The directory, relative to the root of files", "notes/2026"},
     {"parents", &file_bool_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
-     "Whether to make the directories that lead to it too", NULL},
+     "Whether to create missing parent directories", NULL},
     {"exist_ok", &file_bool_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
-     "Whether it is no error when there is such a directory already", NULL},
+     "Whether to succeed if the directory exists already", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"created", &file_bool_type, offsetof(struct make_directory_output, created), FIELD_REQUIRED, NULL,
-     "Whether it was made; false when it was there", "true"},
+     "Whether the directory was created; false if it existed", "true"},
     {0},
 };
 
@@ -70,7 +70,7 @@ static int make_directory_run(const void *in, void *out, struct run_context *run
 
 const struct function function_make_directory = {
     .name = "make_directory",
-    .doc = "Makes a directory",
+    .doc = "Creates a directory",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

@@ -1,4 +1,4 @@
-/* read_file - what is in a file, or in a range of it, as text or base64. */
+/* read_file - reads a file, or a range of it, as text or base64. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -11,7 +11,7 @@
 struct read_file_input {
     struct str path;
     int64_t offset;
-    int64_t length; /* absent: as much as the limit allows */
+    int64_t length; /* absent: up to the limit max_read_bytes */
     int encoding;   /* enum encoding */
 };
 
@@ -19,25 +19,24 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
     {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
-     "Where to begin, in bytes from the beginning of the file", NULL},
+     "The offset of the first byte", NULL},
     {"length", &file_read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
-     "How many bytes to read at most, but no less than a character; absent: to the end of the file, or to the limit "
-     "max_read_bytes (eof tells)",
+     "The maximum number of bytes, at least one character; default: to the end of the file or the limit max_read_bytes",
      NULL},
     {"encoding", &file_encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "How to give what was read: as the text it is, or as base64", NULL},
+     "The encoding of data: text, or base64", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"data", &file_read_data_type, offsetof(struct file_chunk, data), FIELD_REQUIRED, NULL, "What was read",
+    {"data", &file_read_data_type, offsetof(struct file_chunk, data), FIELD_REQUIRED, NULL, "The data",
      "Hello, file.\n"},
     {"read_bytes", &file_bytes_type, offsetof(struct file_chunk, read_bytes), FIELD_REQUIRED, NULL,
-     "How many bytes of the file that is; less than asked for at its end, or where a character would be cut", "13"},
+     "The number of bytes read; fewer than requested at the end of the file, or to avoid splitting a character", "13"},
     {"size_bytes", &file_bytes_type, offsetof(struct file_chunk, size_bytes), FIELD_REQUIRED, NULL,
      "The size of the file", "13"},
     {"eof", &file_bool_type, offsetof(struct file_chunk, eof), FIELD_REQUIRED, NULL,
-     "Whether the file ends behind what was read", "true"},
+     "Whether the file ends after the data", "true"},
     {0},
 };
 

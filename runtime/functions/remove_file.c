@@ -1,4 +1,4 @@
-/* remove_file - removes a file, a symlink (never what it leads to), or a directory that is empty. */
+/* remove_file - removes a file, a symlink (not its target), or an empty directory. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -21,15 +21,15 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct remove_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
     {"missing_ok", &file_bool_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
-     "Whether it is no error when there is no such file", NULL},
+     "Whether to succeed if the file does not exist", NULL},
     {"directory", &file_bool_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
-     "Whether to remove an empty directory, and nothing else", NULL},
+     "Whether to remove an empty directory, instead of a file", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"removed", &file_bool_type, offsetof(struct remove_file_output, removed), FIELD_REQUIRED, NULL,
-     "Whether there was something to remove", "true"},
+     "Whether the file existed", "true"},
     {0},
 };
 
@@ -50,9 +50,9 @@ static int remove_file_entry(const struct remove_file_input *input, struct run_c
     close(entry.dir_fd);
     if (error == EISDIR)
         return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
-                              "this is a directory; with \"directory\": true it is removed when it is empty");
+                              "is a directory; set \"directory\": true to remove it if it is empty");
     if (error == ENOTDIR)
-        return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
+        return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "not a directory");
     return error == 0 ? 0 : file_error_set_errno(run->e, error, input->path);
 }
 

@@ -1,4 +1,4 @@
-/* rename_file - gives a file, a directory or a symlink another name, in one step. */
+/* rename_file - renames a file, a directory or a symlink atomically. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -19,17 +19,17 @@ struct rename_file_output {
 
 static const struct field input_fields[] = {
     {"from", &file_path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files; of a symlink, the link itself", "notes/a.txt"},
+     "The file, relative to the root of files; a symlink is not followed", "notes/a.txt"},
     {"to", &file_path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
-     "Its new path, relative to the root of files", "notes/b.txt"},
+     "The new path, relative to the root of files", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
-     "Whether to replace what has that path: a file, a symlink, or by a directory an empty one", NULL},
+     "Whether to replace an existing file or symlink; a directory replaces an empty directory", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"type", &file_type_type, offsetof(struct rename_file_output, type), FIELD_REQUIRED, NULL, "What was renamed",
-     "file"},
+    {"type", &file_type_type, offsetof(struct rename_file_output, type), FIELD_REQUIRED, NULL,
+     "The type of what was renamed", "file"},
     {0},
 };
 
@@ -48,7 +48,7 @@ static int rename_file_entry(const struct rename_file_input *input, const struct
         return file_error_set_errno(run->e, errno, input->from);
     if (to->trailing_slash && !S_ISDIR(stat.st_mode))
         return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
-                              "the path ends in a slash, but what is renamed is not a directory");
+                              "the path ends in a slash, but the source is not a directory");
     int rc = file_entry_rename(from->dir_fd, from->name, to, !input->replace, input->to, run->e);
     if (rc == 0)
         *type = (int)file_type_of(stat.st_mode);

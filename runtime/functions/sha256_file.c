@@ -1,4 +1,4 @@
-/* sha256_file - the SHA-256 of what is in a file, by nettle. */
+/* sha256_file - computes the SHA-256 of a file. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    BUFFER_SIZE = 256 << 10, /* bytes between two looks at whether anybody still waits */
+    BUFFER_SIZE = 256 << 10, /* bytes between two checks for cancellation */
     DIGITS = BASE16_ENCODE_LENGTH(SHA256_DIGEST_SIZE),
 };
 
@@ -38,7 +38,7 @@ static const struct field output_fields[] = {
     {"sha256", &digest_type, offsetof(struct sha256_file_output, sha256), FIELD_REQUIRED, NULL,
      "The digest, in hexadecimal", "7c678ae0789d440fd5c3111d8ed521fead5da2b46ea7059038c068d597792003"},
     {"size_bytes", &file_bytes_type, offsetof(struct sha256_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "Of how many bytes it is", "13"},
+     "The size of the file", "13"},
     {0},
 };
 
@@ -49,13 +49,13 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct sha256_file_output)};
 
-/* Feeds the file to the digest. *size is how many bytes it has. */
+/* Updates the digest with the file, and *size with its size. */
 static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,
                      struct run_context *run)
 {
     for (;;) {
         if (run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "Nobody waits for the digest any more");
+            return err_set(run->e, ERR_CANCELED, "The digest was canceled");
         ssize_t n = io_pread_full(fd, buffer, BUFFER_SIZE, *size);
         if (n < 0)
             return file_error_set_errno(run->e, errno, path);

@@ -1,4 +1,4 @@
-/* stat_file - what is known of a file, a directory or a symlink, without opening it. */
+/* stat_file - returns the metadata of a file, a directory or a symlink. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -13,7 +13,7 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
     {"follow", &file_bool_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
-     "Whether, of a symlink, to look at what it leads to instead of the link", NULL},
+     "Whether to follow a symlink", NULL},
     {0},
 };
 
@@ -30,7 +30,7 @@ static int stat_file_run(const void *in, void *out, struct run_context *run)
 
 const struct function function_stat_file = {
     .name = "stat_file",
-    .doc = "Tells what a file is, how large, and when it changed",
+    .doc = "Returns a file's type, size and times",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

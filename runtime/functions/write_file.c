@@ -1,4 +1,4 @@
-/* write_file - writes a file in one call, and leaves it as it was when there is no space for what is new. */
+/* write_file - writes a file; for lack of space it is left unchanged. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -29,27 +29,26 @@ static const struct type mode_type = {.kind = TYPE_ENUM, .names = write_mode_nam
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the root of files", "notes/a.txt"},
-    {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "What to write",
+    {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "The data to write",
      "Hello, file.\n"},
     {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "What data is: the text to write, or the bytes to write in base64", NULL},
+     "The encoding of data: text, or base64", NULL},
     {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
-     "Mode w replaces what is in the file, a appends to it, x takes only a file that does not exist; all make one",
-     NULL},
+     "Mode w replaces the content, a appends to it, x fails if the file exists; all create a missing file", NULL},
     {"create_parents", &file_bool_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
-     "Whether to make the directories that lead to the file", NULL},
+     "Whether to create missing parent directories", NULL},
     {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
-     "Whether it has to be on disk before the task succeeds", NULL},
+     "Whether to wait until the data is on disk", NULL},
     {"atomic", &file_bool_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
-     "Whether whoever reads, even after a crash, has to find the old file or the new one and nothing between", NULL},
+     "Whether readers must find either the old file or the new one, even after a crash", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"written_bytes", &file_bytes_type, offsetof(struct write_file_output, written_bytes), FIELD_REQUIRED, NULL,
-     "How much was written", "13"},
+     "The number of bytes written", "13"},
     {"size_bytes", &file_bytes_type, offsetof(struct write_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "The size of the file afterwards", "13"},
+     "The new size of the file", "13"},
     {0},
 };
 
@@ -58,8 +57,7 @@ static bool write_file_check(const void *value, struct check_error *check_error)
     const struct write_file_input *input = value;
     if (!input->atomic || input->mode != MODE_A)
         return true;
-    return check_error_set(check_error, "/atomic",
-                           "goes with mode w or x: what is appended becomes part of a file that others see meanwhile");
+    return check_error_set(check_error, "/atomic", "requires mode w or x: an append changes the file in place");
 }
 
 static const struct type input_type = {
@@ -72,16 +70,16 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};
 
-/* A file that is open to be written in place. */
+/* A file to write in place. */
 struct target {
     int fd;
-    bool created;            /* by us: it goes again when writing fails */
-    struct file_entry entry; /* only then */
+    bool created;            /* by this call: removed if writing fails */
+    struct file_entry entry; /* if created */
 };
 
-enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
+enum { OPEN_TRIES = 8 }; /* the file was created or removed between two calls each time */
 
-/* Makes the file. 0, or FILE_EXISTS and the like. */
+/* Creates the file; ERR_FILE_EXISTS. */
 static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
     struct file_entry entry;
@@ -117,7 +115,7 @@ static int open_target(const struct write_file_input *input, struct run_context 
     return rc;
 }
 
-/* Closes it, and removes what was made for nothing. */
+/* Closes the file, and removes it if it was created and rc is an error. Returns rc or the error of close(2). */
 static int close_target(struct target *target, int rc, struct str path, struct err *e)
 {
     struct stat opened, current;
@@ -127,7 +125,7 @@ static int close_target(struct target *target, int rc, struct str path, struct e
         unlinkat(target->entry.dir_fd, target->entry.name, 0);
     if (target->created)
         close(target->entry.dir_fd);
-    if (close(target->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
+    if (close(target->fd) != 0 && rc == 0) /* some file systems, as NFS, report write errors here */
         return file_error_set_errno(e, errno, path);
     return rc;
 }
@@ -146,7 +144,6 @@ static int write_file_finish(struct target *target, const struct write_file_inpu
     return rc;
 }
 
-/* Writes the file aside and puts it in place. */
 static int write_atomic(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
                         struct run_context *run)
 {
@@ -162,7 +159,7 @@ static int write_atomic(const struct write_file_input *input, struct str bytes, 
         goto err_after_entry;
     rc = file_write_at(temp.fd, 0, bytes, input->path, run->e);
     if (rc == 0 && run_canceled(run))
-        rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more; it is as it was");
+        rc = err_set(run->e, ERR_CANCELED, "The write was canceled; the file is unchanged");
     if (rc == 0)
         rc = temp_file_commit(file_root_temp_dir(run->file_root), &temp, &entry, exclusive,
                               input->fsync || input->atomic, input->path, run->e);
@@ -189,7 +186,7 @@ static int write_in_place(const struct write_file_input *input, struct str bytes
     } else {
         rc = file_reserve(target.fd, 0, bytes.len, &reserved, input->path, run->e);
         if (rc == 0 && !reserved && bytes.len > 0 &&
-            !target.created) { /* it could come too late to know that space lacks */
+            !target.created) { /* lack of space would be found only after old content is overwritten */
             close_target(&target, 0, input->path, NULL);
             return write_atomic(input, bytes, output, run);
         }
@@ -208,7 +205,7 @@ static int write_file_run(const void *in, void *out, struct run_context *run)
     const struct write_file_input *input = in;
     struct write_file_output *output = out;
     struct str bytes;
-    struct arena *scratch = arena_new(); /* what base64 stands for is of no use afterwards */
+    struct arena *scratch = arena_new(); /* for decoded base64, freed after the write */
     if (scratch == NULL)
         return err_nomem(run->e);
     int rc = file_decode(input->data, (enum encoding)input->encoding, scratch, &bytes, run->e);

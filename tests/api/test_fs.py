@@ -704,7 +704,7 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
         if RELEASE:  # 0.66 MB each, and 100 connections
             assert server.memory("VmRSS") < before + 12 * MB
         title = "Too many concurrent transfers"
-        detail = "8 files are on their way in or out, and the limit max_streams is 8; try again later"
+        detail = "8 uploads and downloads are active; the limit max_streams is 8. Try again later"
         for response in (client.get(fs("a.bin")), client.get(fs("missing")), put(client, "b.bin", b"x" * 300000)):
             assert (response.status, response.header("retry-after")) == (503, "1")
             assert (response.value["type"], response.value["title"], response.value["detail"]) == (

@@ -444,7 +444,7 @@ def test_mode_determines_allowed_methods(client, example_root):
                                    ("pwrite", {"offset": 0, "data": "x"}, can_write and "a" not in mode)):
             value = file(method, 200 if allowed else 422, **given)
             assert allowed or value["type"] == "urn:gatherd:error:file-mode-mismatch"
-            assert allowed or value["detail"] == f"modes.txt is open in mode {mode}, in which {method} can't be called"
+            assert allowed or value["detail"] == f"modes.txt is open in mode {mode}, which does not allow {method}"
             assert (method in file.opened["methods"]) == allowed
         assert {"seek", "tell", "flush", "fsync", "stat", "close"} <= set(file.opened["methods"])
         file.close()

@@ -86,7 +86,8 @@ static void root_must_be_a_directory(void **state)
     assert_true(tree_write_file(t, "file", "x"));
     file_root_path_of(t, "file", path);
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
-    assert_non_null(strstr(t->e.msg, "can't be the root of files: Not a directory"));
+    assert_non_null(strstr(t->e.msg, "Can't open the root of files"));
+    assert_non_null(strstr(t->e.msg, ": Not a directory"));
     file_root_path_of(t, "missing", path);
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "No such file"));
@@ -106,7 +107,7 @@ static void temp_dir_name_taken_is_rejected(void **state)
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
     file_root_path_of(t, "b", path); /* and does not empty what a symlink of this name leads to */
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
-    assert_non_null(strstr(t->e.msg, "is no directory"));
+    assert_non_null(strstr(t->e.msg, "is not a directory"));
     assert_true(tree_outside_is_intact(t));
 }
 
@@ -220,7 +221,7 @@ static void paths_outside_root_are_forbidden(void **state)
     close(outside);
     assert_int_equal(open_rc(t, "relative", O_RDONLY), ERR_PATH_FORBIDDEN);
     expect_message(t,
-                   "relative: the path leads out of the root of files; paths are relative to it, and so are symlinks");
+                   "relative: the path leaves the root of files; paths and symlinks must be relative and stay inside it");
     assert_true(tree_outside_is_intact(t));
 }
 
@@ -247,7 +248,7 @@ static void entries_outside_root_are_forbidden(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "out/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "no/x", NULL), ERR_FILE_NOT_FOUND);
-    expect_message(t, "no/x: there is no directory that it could be in");
+    expect_message(t, "no/x: parent directory not found");
 }
 
 static void find_target_follows_symlinks(void **state)
@@ -266,12 +267,12 @@ static void find_target_follows_symlinks(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_target, "dangling", "missing"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "dir/new", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "dir/new/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_message(t, "dir/new/: the path of a file can't end in a slash");
+    expect_message(t, "dir/new/: the path of a file must not end in a slash");
     assert_int_equal(find_entry_rc(t, file_root_find_target, "dir", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "a", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "new/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "loop1", NULL), ERR_PATH_FORBIDDEN);
-    expect_message(t, "loop1: the path goes through too many symlinks, or one of /proc");
+    expect_message(t, "loop1: the path has too many symlinks, or one of /proc");
     assert_int_equal(find_entry_rc(t, file_root_find_target, "out", NULL), ERR_PATH_FORBIDDEN);
     assert_true(tree_symlink(t, "/file", "a/absolute")); /* not what has that name beside it */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "a/absolute", NULL), ERR_PATH_FORBIDDEN);
@@ -295,15 +296,15 @@ static void find_target_rejects_trailing_slash(void **state)
     static const struct {
         const char *path, *message;
     } rows[] = {
-        {"file/", "file/: what should be a directory is none"},
-        {"file//", "file//: what should be a directory is none"},
-        {"link/", "link/: what should be a directory is none"},
-        {"second/", "second/: what should be a directory is none"},
-        {"slashed", "slashed: what should be a directory is none"},
-        {"dir/", "dir/: this is a directory"},
-        {"to_dir/", "to_dir/: this is a directory"},
-        {"dangling/", "dangling/: the path of a file can't end in a slash"},
-        {"missing/", "missing/: the path of a file can't end in a slash"},
+        {"file/", "file/: not a directory"},
+        {"file//", "file//: not a directory"},
+        {"link/", "link/: not a directory"},
+        {"second/", "second/: not a directory"},
+        {"slashed", "slashed: not a directory"},
+        {"dir/", "dir/: is a directory"},
+        {"to_dir/", "to_dir/: is a directory"},
+        {"dangling/", "dangling/: the path of a file must not end in a slash"},
+        {"missing/", "missing/: the path of a file must not end in a slash"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         assert_int_equal(find_entry_rc(t, file_root_find_target, rows[i].path, NULL), ERR_UNSUPPORTED_FILE_TYPE);
@@ -336,7 +337,7 @@ static void invalid_paths_are_rejected(void **state)
     path[4095] = '\0'; /* the longest there can be: "./././...": it is the root */
     assert_int_equal(open_dir_rc(t, path), 0);
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
-    assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: this is a directory") != NULL);
+    assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: is a directory") != NULL);
     path[4094] = 'x';
     assert_int_equal(find_entry_rc(t, file_root_find_target, path, "x"), 0);
     assert_int_equal(open_rc(t, "", O_RDONLY), ERR_INVALID);
@@ -357,10 +358,10 @@ static void long_path_in_message_is_valid_utf8(void **state)
         path[shift + 380] = '\0';
         assert_int_equal(file_error_set_errno(&e, ENOENT, str_from(path)), ERR_FILE_NOT_FOUND);
         assert_true(str_is_utf8(str_from(e.msg)));
-        assert_non_null(strstr(e.msg, "...: there is no such file"));
+        assert_non_null(strstr(e.msg, "...: file not found"));
     }
     assert_int_equal(file_error_set_errno(&e, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
-    assert_string_equal(e.msg, "notes/a.txt: there is no such file");
+    assert_string_equal(e.msg, "notes/a.txt: file not found");
     assert_int_equal(file_error_set_errno(NULL, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
 }
 
@@ -425,14 +426,14 @@ static void open_rejects_special_files(void **state)
         for (size_t k = 0; k < COUNT_OF(flags); k++)
             assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* and returns at all */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_message(t, "fifo: this is no regular file");
+    expect_message(t, "fifo: not a regular file");
     assert_int_equal(open_dir_rc(t, "fifo"), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_dir_rc(t, "file"), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_dir_rc(t, "no"), ERR_FILE_NOT_FOUND);
     assert_int_equal(stat_rc(t, "fifo"), 0);
     assert_int_equal(open_rc(t, "file/", O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_rc(t, "d", O_WRONLY), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_message(t, "d: this is a directory");
+    expect_message(t, "d: is a directory");
 }
 
 static void descriptors_have_cloexec(void **state)
@@ -485,7 +486,7 @@ static void permission_and_fd_limit_errors(void **state)
     assert_int_equal(chmod(t->root, 0755), 0);
     assert_int_equal(denied_rc, ERR_ACCESS_DENIED);
     assert_int_equal(created_rc, ERR_ACCESS_DENIED);
-    expect_message(t, "new: the system does not allow that to the user gatherd runs as");
+    expect_message(t, "new: the user that gatherd runs as lacks permission");
     struct rlimit before, none;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = before;
@@ -547,13 +548,13 @@ static void commit_replaces_atomically(void **state)
     assert_int_equal(lstat(path, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0604); /* what is replaced keeps its permissions */
     assert_int_equal(commit_file(t, "a", "three", true), ERR_FILE_EXISTS);
-    expect_message(t, "a: there is such a file already");
+    expect_message(t, "a: file already exists");
     assert_true(tree_file_equals(t, "a", "two"));
     assert_int_equal(commit_file(t, "b", "three", true), 0);
     assert_true(tree_file_equals(t, "b", "three"));
     assert_true(tree_mount(t, "other", "tmpfs", "size=64k"));
     assert_int_equal(commit_file(t, "other/a", "x", false), ERR_UNSUPPORTED_FILE_TYPE);
-    assert_non_null(strstr(t->e.msg, "other/a: this is on another file system"));
+    assert_non_null(strstr(t->e.msg, "other/a: on another file system"));
     assert_false(tree_exists(t, "other/a"));
     assert_int_equal(tree_count_temp_files(t), 0);
 }

@@ -97,7 +97,7 @@ static void streams_over_limit_are_rejected(void **state)
     assert_int_equal(open_write_stream(s, &writer, &e), 0);
     assert_int_equal(open_read_stream(s, &rejected_reader, &e), ERR_TOO_MANY_STREAMS);
     assert_int_equal(open_write_stream(s, &rejected_writer, &e), ERR_TOO_MANY_STREAMS);
-    assert_string_equal(e.msg, "2 files are on their way in or out, and the limit max_streams is 2; try again later");
+    assert_string_equal(e.msg, "2 uploads and downloads are active; the limit max_streams is 2. Try again later");
     assert_true(run_until(s->f, callback_ran, s));
     assert_int_equal(s->rc, 0);
 
