@@ -64,21 +64,6 @@ static void match_members(struct decoder *d, const struct json_path *at, json_t 
     }
 }
 
-bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
-{
-    switch (field->presence) {
-    case FIELD_REQUIRED:
-        decode_error(d, at, "", ERR_INVALID, NULL, "is required");
-        return true;
-    case FIELD_OPTIONAL:
-        type_set_absent(field->type, value);
-        return true;
-    case FIELD_DEFAULTED: /* may still fail: a configured limit may be below the default */
-        break;
-    }
-    return decode_text(d, at, field->type, str_from(field->default_text), value);
-}
-
 /* An input that isn't there is an empty one, so that what it would have to have is named. */
 static bool decode_input(struct decoder *d, const struct json_path *at, json_t *json, const struct function *function,
                          unsigned depth, void **value)

@@ -36,14 +36,23 @@ bool decode_out_of_memory(struct decoder *d);
 void decode_unknown_name(struct decoder *d, const struct json_path *at, const struct record_ref *records,
                          size_t record_count);
 
-/* Gives an absent field its default, or marks it as absent, or adds the error that it is required. */
-bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value);
-
 /* Decodes text by type_parse(). */
 bool decode_text(struct decoder *d, const struct json_path *at, const struct type *type, struct str text, void *value);
 
 /* Everything but lists, records and inputs. */
 bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                    void *value);
+
+/* Sets an absent field to its default, or adds the error that it is required. */
+bool decode_default(struct decoder *d, const struct json_path *at, const struct field *field, void *value);
+
+/* Decodes a field that is not in the request. Inline, because most fields of most requests are absent. */
+static inline bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
+{
+    if (field->presence != FIELD_OPTIONAL)
+        return decode_default(d, at, field, value);
+    type_set_absent(field->type, value);
+    return true;
+}
 
 #endif

@@ -139,6 +139,14 @@ static bool decode_function(struct decoder *d, const struct json_path *at, struc
     return true;
 }
 
+bool decode_default(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
+{
+    if (field->presence != FIELD_REQUIRED) /* may still fail: a configured limit may be below the default */
+        return decode_text(d, at, field->type, str_from(field->default_text), value);
+    decode_error(d, at, "", ERR_INVALID, NULL, "is required");
+    return true;
+}
+
 bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                    void *value)
 {

@@ -44,11 +44,6 @@ void json_writer_bytes(struct json_writer *w, const void *bytes, size_t len)
     w->len += len;
 }
 
-void json_writer_raw(struct json_writer *w, const char *s)
-{
-    json_writer_bytes(w, s, strlen(s));
-}
-
 void json_writer_format(struct json_writer *w, const char *format, ...)
 {
     va_list args, args_copy;

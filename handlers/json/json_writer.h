@@ -10,6 +10,7 @@
 #include "runtime/lib/str.h"
 
 #include <stdint.h>
+#include <string.h>
 
 struct json_writer {
     char *data; /* owned, malloc'd; not NUL-terminated */
@@ -18,7 +19,13 @@ struct json_writer {
 };
 
 void json_writer_bytes(struct json_writer *w, const void *bytes, size_t len);
-void json_writer_raw(struct json_writer *w, const char *s); /* text that is valid where it stands, such as "{" */
+
+/* Appends JSON syntax, such as "{". Inline, so that the length of a literal is a constant. */
+static inline void json_writer_raw(struct json_writer *w, const char *s)
+{
+    json_writer_bytes(w, s, strlen(s));
+}
+
 void json_writer_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON values (RFC 8259). */

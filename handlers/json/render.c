@@ -109,7 +109,7 @@ static void render_fields(struct json_writer *w, const struct type *record, cons
         if (absent && !record->render_nulls)
             continue;
 
-        json_writer_raw(w, *first ? "\"" : ",\"");
+        json_writer_bytes(w, *first ? "\"" : ",\"", *first ? 1 : 2);
         json_writer_raw(w, f->name); /* no name needs an escape */
         json_writer_raw(w, "\":");
         *first = false;
