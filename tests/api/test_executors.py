@@ -1,4 +1,4 @@
-"""Each kind of work on its executor: what blocks and what computes disturbs nobody, and is accounted for."""
+"""Executors: blocking and computing tasks do not delay others, and their resource usage is reported."""
 
 import os
 import re
@@ -22,7 +22,7 @@ PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 
 
 
 def retry(count, measure):
-    """Runs a measurement of time until it is as it should be: the machine has other things to do, too."""
+    """Repeats a timing measurement until it holds: the machine is shared."""
     for remaining in reversed(range(count)):
         try:
             return measure()
@@ -33,7 +33,7 @@ def retry(count, measure):
 
 @pytest.fixture
 def run(client):
-    """run(function, query="", **input): the task object of a success."""
+    """run(function, query="", **input): the task object of a successful call."""
     def runner(function, query="", /, **given):
         response = client.post(f"/v1/run/{function}?{query}".rstrip("?"), given)
         assert response.status == 200, response.value
@@ -44,7 +44,7 @@ def run(client):
 # -- threads -------------------------------------------------------------------------------------
 
 class Probe(threading.Thread):
-    """Asks whether the service is live, every 10 ms; its slowest answer."""
+    """Requests /livez every 10 ms; the slowest response time."""
 
     def __init__(self, url):
         super().__init__()
@@ -106,7 +106,7 @@ def test_pool_of_five_runs_five_threads(start):
     assert len(tids) == 5 and server.pid not in tids
     names = threads(server.pid)
     assert {names[tid] for tid in tids} == {"gd-default"}
-    if RELEASE:  # ThreadSanitizer has a thread of its own
+    if RELEASE:  # ThreadSanitizer starts a thread
         assert set(names) == tids | {server.pid}, "and no others"
     starts = sorted(c["queued_seconds"] for c in tasks)
     assert starts[4] < 0.5 <= starts[5], "five at once, and five when those had ended"
@@ -173,7 +173,7 @@ def test_primes_count_matches_known_values(query, run):
 
 
 def sieve(low, high):
-    """How many primes there are in [low, high)."""
+    """The number of primes in [low, high)."""
     flags = bytearray([1]) * max(0, high - low)
     for n in range(low, min(high, 2)):
         flags[n - low] = 0
@@ -242,13 +242,13 @@ def test_parallel_timeout_kills_all_parts(client, server):
 
 
 def cpu_seconds():
-    """What all processors have worked so far, for whomever (proc(5)): everything but idle and iowait."""
+    """CPU time used by all processes (proc(5)): all columns except idle and iowait."""
     fields = [int(f) for f in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_undisturbed(client, parallel, to, count, calls):
-    """The median duration of some calls; None if meanwhile somebody else wanted the processors."""
+    """The median duration of some calls; None if other processes used the CPUs."""
     before, since, server, durations = cpu_seconds(), time.monotonic(), time.process_time(), []
     used_cpu_seconds = 0
     for _ in range(calls):
@@ -274,11 +274,11 @@ def test_two_workers_nearly_halve_duration(start, to, count, calls):
                 if min(ratios) <= 0.65:
                     return
     if not ratios:
-        pytest.skip("the processors were never free for it")
+        pytest.skip("the CPUs were never idle enough")
     raise AssertionError(f"two take {ratios} of what one takes")
 
 
-# -- accounts ------------------------------------------------------------------------------------
+# -- usage ---------------------------------------------------------------------------------------
 
 def test_block_uses_no_cpu_time(run):
     usage = run("block", seconds=0.3)["usage"]
@@ -295,7 +295,7 @@ def test_sum_reports_cpu_time(executor, run):
 
 
 def check_usage_scales(done, half):
-    """Twice the work is twice the processor time, however much others want the processor; and the clock runs at least as long."""
+    """Twice the work takes twice the CPU time, even on a busy machine; the duration is at least the CPU time."""
     assert 1.5 < done["usage"]["user_seconds"] / half["usage"]["user_seconds"] < 2.6
     assert done["usage"]["user_seconds"] + done["usage"]["system_seconds"] < done["duration_seconds"] + 0.02
     return True
@@ -313,7 +313,7 @@ def test_worker_reports_peak_rss(start):
     assert after >= large["usage"]["worker_peak_rss_bytes"], "it is the most it ever had"
 
 
-# -- choosing ------------------------------------------------------------------------------------
+# -- options -------------------------------------------------------------------------------------
 
 def test_task_runs_on_requested_executor(run, server):
     assert run("sum", "executor=threads", n=10)["pid"] == server.pid
@@ -406,10 +406,10 @@ def test_resolve_returns_addresses(run, client, server):
 @pytest.mark.parametrize("host", ["a b", "..", "-", "x" * 253, "\u00e9.invalid", "%", "http://localhost", "1.2.3.4.5"])
 def test_resolve_of_invalid_host_fails(host, client):
     response = client.post("/v1/run/resolve", {"host": host})
-    assert response.status in (404, 502), response.value  # 502: nobody was there to say so
+    assert response.status in (404, 502), response.value  # 502: no name server answered
 
 
-# -- out of time ---------------------------------------------------------------------------------
+# -- time limits ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 @pytest.mark.parametrize("path, body, effect", [

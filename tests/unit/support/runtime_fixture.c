@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- the fixture ----------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 static bool always_false(const void *of)
 {
@@ -77,7 +77,7 @@ int fixture_teardown(void **state)
     return fixture_free(*state) ? 0 : -1;
 }
 
-/* -- turning the loop ------------------------------------------------------------------------------------------------ */
+/* -- run the loop -------------------------------------------------------------------------------------------------- */
 
 enum { RUN_TIMEOUT_MS = 60 * 1000 };
 
@@ -121,7 +121,7 @@ bool run_until_idle(struct fixture *f)
     return run_until(f, fixture_is_idle, f);
 }
 
-/* -- submitting ------------------------------------------------------------------------------------------------------ */
+/* -- submit -------------------------------------------------------------------------------------------------------- */
 
 void waiter_done(struct task *task, void *waiter)
 {
@@ -323,7 +323,7 @@ size_t reserved_timers(const struct fixture *f)
     return f->runtime->timers.reserved;
 }
 
-/* -- chance: Marsaglia's xorshift* ----------------------------------------------------------------------------------- */
+/* -- random numbers: Marsaglia's xorshift* ------------------------------------------------------------------------- */
 
 uint64_t prng_below(struct prng *d, uint64_t sides)
 {

@@ -75,7 +75,7 @@ void cancel(struct fixture *f, struct task *task, enum cancel_reason reason);
 
 struct task_info task_info_of(const struct task *task);
 
-/* -- specs, built in f->arena through the type tables, as decoding does ---------------------------------------------- */
+/* -- specs, built in f->arena by the type tables ------------------------------------------------------------------- */
 
 /* Optional fields of the input are absent, the others have their defaults or 0. */
 struct task_spec spec_of(struct fixture *f, const struct function *function);
