@@ -194,7 +194,8 @@ def test_primes_count_matches_sieve_for_any_range(server, low, size, parallel, e
 
 
 @settings(max_examples=60)
-@given(low=st.one_of(st.integers(0, 5000), st.integers(MAX_EXACT_INTEGER - 2000, MAX_EXACT_INTEGER)), size=st.integers(-10, 900),
+@given(low=st.one_of(st.integers(0, 5000), st.integers(MAX_EXACT_INTEGER - 2000, MAX_EXACT_INTEGER)),
+       size=st.integers(-10, 900),
        parallel=st.integers(1, 64))
 def test_sum_is_correct_for_any_range(server, low, size, parallel):
     high = min(max(0, low + size), MAX_EXACT_INTEGER)
@@ -205,7 +206,8 @@ def test_sum_is_correct_for_any_range(server, low, size, parallel):
 
 def test_integers_beyond_2_53_are_strings(run):
     assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 1})["result"]["sum"] == MAX_EXACT_INTEGER - 1
-    assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 2})["result"]["sum"] == str(2 * MAX_EXACT_INTEGER - 3)
+    total = run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 2})["result"]["sum"]
+    assert total == str(2 * MAX_EXACT_INTEGER - 3)
     assert run("sum", n=2 * 10 ** 8)["result"]["sum"] == "19999999900000000"
 
 
@@ -306,7 +308,8 @@ def test_worker_reports_peak_rss(start):
     with Client(server.urls()[0]) as client:
         small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
         status = Path(f"/proc/{workers(server.urls()[0])[0]}/status").read_text(encoding="ascii")
-        assert small <= int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024, "its own, not the service's"
+        peak = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
+        assert small <= peak, "the value of the worker, not of the service"
         large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
         after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
     assert large["usage"]["worker_peak_rss_bytes"] > small + 8 * 2 ** 20, "the sieve takes some 12 MB"
@@ -413,17 +416,20 @@ def test_resolve_of_invalid_host_fails(host, client):
 
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 @pytest.mark.parametrize("path, body, effect", [
-    ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}, "killed"),
+    ("/v1/run/block", {"seconds": 0.4}, "abandoned"),
+    ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}, "killed"),
     ("/v1/run/primes", ENDLESS, "killed"), ("/v1/run/primes?executor=threads", ENDLESS, "abandoned"),
     ("/v1/run/map", {"function": "block", "inputs": [{"seconds": 0.4}] * 2}, "abandoned"),
-    ("/v1/run/gather", gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)),
+    ("/v1/run/gather",
+     gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)),
      "abandoned"),
     ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)), "killed")])
 def test_expired_task_has_cancel_effect_of_executor(path, body, effect, member, code, client, server):
     response = client.post(f"{path}{'&' if '?' in path else '?'}{member}=0.1", body)
     assert response.status == 504 and response.value["type"] == f"urn:gatherd:error:{code.replace('_', '-')}"
     stopped = response.value["task"]
-    assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": member.removesuffix("_seconds"), "effect": effect}
+    assert stopped["state"] == "failed"
+    assert stopped["cancel"] == {"reason": member.removesuffix("_seconds"), "effect": effect}
     assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG_SECONDS / 2
     wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
 

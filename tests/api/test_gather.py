@@ -63,8 +63,10 @@ def test_loop_tasks_report_main_thread(client, server):
     assert {task["tid"], *(c["tid"] for c in task["result"]["tasks"])} == {server.pid}
     if RELEASE:  # ThreadSanitizer starts a thread
         others = [name for tid, name in threads(server.pid).items() if tid != server.pid]
-        sizes = {name: pool["size"] for name, pool in pools(server.urls()[0]).items() if pool["executor"] != "processes"}
-        assert sorted(others) == sorted(f"gd-{name}" for name, size in sizes.items() for _ in range(size)), "sleeping takes none"
+        sizes = {name: pool["size"] for name, pool in pools(server.urls()[0]).items()
+                 if pool["executor"] != "processes"}
+        expected = sorted(f"gd-{name}" for name, size in sizes.items() for _ in range(size))
+        assert sorted(others) == expected, "sleeping tasks use no threads"
 
 
 def test_task_ids_are_unique_and_sort_by_time(client):
@@ -115,7 +117,8 @@ def test_error_names_first_failed_child(client):
         "The task ran longer than its timeout"
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), named))
     assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all failed {counts}"
-    response = client.post("/v1/gather", gather({"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}, mode="any"))
+    nested = {"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}
+    response = client.post("/v1/gather", gather(nested, mode="any"))
     assert response.value["detail"] == \
         f"Mode any failed (1 tasks: 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode all failed {counts}"
     long = {**failing_sleep(), "name": "\u017c" * 60}
@@ -282,7 +285,8 @@ def test_task_within_time_limits_succeeds(client):
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_expired_gather_cancels_children(member, code, run):
     task = run(504, sleep(LONG_SECONDS), inner(sleep(LONG_SECONDS)), sleep(0.01), mode="all_settled", **{member: 0.1})
-    assert task["error"]["code"] == code and task["cancel"] == {"reason": member.removesuffix("_seconds"), "effect": "stopped"}
+    assert task["error"]["code"] == code
+    assert task["cancel"] == {"reason": member.removesuffix("_seconds"), "effect": "stopped"}
     assert states(task) == ["canceled", "canceled", "succeeded"]
     assert cancels(task) == [("parent", "stopped"), ("parent", "stopped"), None]
 
@@ -301,7 +305,8 @@ def test_only_deadline_includes_queue_time(run):
                max_concurrency=1, mode="all_settled")
     assert states(task) == ["succeeded", "failed", "succeeded"]
     expired = task["result"]["tasks"][1]
-    assert expired["error"]["code"] == "deadline_exceeded" and expired["cancel"] == {"reason": "deadline", "effect": "prevented"}
+    assert expired["error"]["code"] == "deadline_exceeded"
+    assert expired["cancel"] == {"reason": "deadline", "effect": "prevented"}
     assert "pid" not in expired and "duration_seconds" not in expired
 
 
@@ -331,7 +336,8 @@ def test_many_timers_never_fire_early(run):
     tasks = [sleep((i * 7919 % 100) / 1000) for i in range(500)]
     task = run(200, *tasks)
     assert task["result"]["counts"]["succeeded"] == 500
-    tasks = [failing_sleep((1 + i * 7919 % 100) / 1000) if i % 2 else sleep((i * 7919 % 100) / 1000) for i in range(500)]
+    tasks = [failing_sleep((1 + i * 7919 % 100) / 1000) if i % 2 else sleep((i * 7919 % 100) / 1000)
+             for i in range(500)]
     task = run(200, *tasks, mode="all_settled")
     assert task["result"]["counts"] == {"total": 500, "succeeded": 250, "failed": 250, "canceled": 0}
     for spec, child in zip(tasks, task["result"]["tasks"]):

@@ -1095,8 +1095,8 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     return failed;
 }
 
-/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies, so this
- * repeats until all failures have been seen. */
+/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies,
+ * so this repeats until all failures have been seen. */
 static void worker_task_out_of_memory(void **state)
 {
     (void)state;

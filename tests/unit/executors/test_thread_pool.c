@@ -243,7 +243,8 @@ static void queue_is_fifo(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other handles. */
+/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other
+ * handles. */
 static void long_queue_does_not_starve_loop(void **state)
 {
     (void)state;

@@ -15,7 +15,7 @@
 
 #define HOUR (3600 * NS_PER_SECOND)
 
-/* -- checks ---------------------------------------------------------------------------------------------------------- */
+/* -- checks -------------------------------------------------------------------------------------------------------- */
 
 static void check_counts(const struct task *gather, int64_t succeeded, int64_t failed, int64_t canceled)
 {
@@ -73,7 +73,7 @@ static void run_manual(struct fixture *f, struct mock_counts *mock_counts, const
     assert_int_equal(w->done, 0);
 }
 
-/* -- modes ----------------------------------------------------------------------------------------------------------- */
+/* -- modes --------------------------------------------------------------------------------------------------------- */
 
 static void empty_gather_succeeds(void **state)
 {
@@ -411,7 +411,7 @@ static void results_keep_input_order(void **state)
     task_release(w.task);
 }
 
-/* -- max_concurrency -------------------------------------------------------------------------------------------------- */
+/* -- max_concurrency ----------------------------------------------------------------------------------------------- */
 
 static void max_concurrency_is_not_exceeded(void **state)
 {
@@ -725,7 +725,7 @@ static void child_does_not_inherit_timeout(void **state)
     assert_true(fixture_free(f));
 }
 
-/* -- deadlines below a gather that has not started --------------------------------------------------------------------- */
+/* -- deadlines below a gather that has not started ----------------------------------------------------------------- */
 
 /* The only slot is taken; the deadline of a child of a waiting gather passes. */
 static void run_with_queued_deadline(struct fixture *f, struct mock_counts *mock_counts, size_t waiting,
@@ -821,7 +821,7 @@ static void queued_tree_deadlines_expire_together(void **state)
     assert_int_equal(mock_counts.started, 0);
 }
 
-/* -- size ------------------------------------------------------------------------------------------------------------ */
+/* -- size ---------------------------------------------------------------------------------------------------------- */
 
 static void gather_of_100000_children(void **state)
 {
@@ -893,10 +893,11 @@ static void nested_gathers(void **state)
     }
 }
 
-/* -- random trees ------------------------------------------------------------------------------------------------------
+/* -- random trees
+ * ------------------------------------------------------------------------------------------------------
  *
- * Random trees of gathers and mocks are submitted, canceled, ended and timed out at random times. The invariants are checked
- * on the tasks, during the run and at its end, independently of the implementation of gather.
+ * Random trees of gathers and mocks are submitted, canceled, ended and timed out at random times. The invariants are
+ * checked on the tasks, during the run and at its end, independently of the implementation of gather.
  */
 
 enum { TREES = 6, CANCEL_TIMERS = 4, TREE_TASKS = 150, TREE_DEPTH = 4 };

@@ -183,7 +183,7 @@ struct task_info task_info_of(const struct task *task)
     return info;
 }
 
-/* -- specs ----------------------------------------------------------------------------------------------------------- */
+/* -- specs --------------------------------------------------------------------------------------------------------- */
 
 static const struct field *find_field(const struct type *record, const char *name, size_t len)
 {
@@ -265,7 +265,7 @@ int64_t get_integer(const struct task_spec *spec, const char *field)
     return value;
 }
 
-/* -- results --------------------------------------------------------------------------------------------------------- */
+/* -- results ------------------------------------------------------------------------------------------------------- */
 
 int64_t output_integer(const struct task *task, const char *path)
 {

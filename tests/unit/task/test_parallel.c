@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* -- parallel_split_range() ------------------------------------------------------------------------------------------------- */
+/* -- parallel_split_range() ---------------------------------------------------------------------------------------- */
 
 static void assert_partition(int64_t from, int64_t to, int64_t max_parts)
 {
@@ -398,8 +398,8 @@ static void cancel_other(struct waiter *w)
     task_cancel(other->task, CANCEL_CLIENT);
 }
 
-/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the last part
- * it is too late, and the task succeeds. */
+/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the
+ * last part it is too late, and the task succeeds. */
 static void cancel_after_last_part_is_too_late(void **state)
 {
     (void)state;

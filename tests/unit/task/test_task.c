@@ -170,7 +170,7 @@ static void done_is_called_in_order_of_completion(void **state)
     }
 }
 
-/* -- cancel ---------------------------------------------------------------------------------------------------------- */
+/* -- cancel -------------------------------------------------------------------------------------------------------- */
 
 static void cancel_while_queued_prevents_start(void **state)
 {
@@ -544,7 +544,7 @@ static void ended_task_leaves_no_timer(void **state)
     task_release(w.task);
 }
 
-/* -- admission ------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
 static void submit_beyond_max_tasks_is_rejected(void **state)
 {
