@@ -22,8 +22,9 @@ struct runtime_config {
     const char *files_source; /* size_source of that pool; static */
 };
 
-/* Creates a runtime and starts its threads and worker processes. 0 with *out set, or an ERR_ code, such as ERR_OUT_OF_MEMORY or
- * ERR_INTERNAL; then the caller must still run the loop, to close the handles that were opened. */
+/* Creates a runtime and starts its threads and worker processes. 0 with *out set, or an ERR_ code, such as
+ * ERR_OUT_OF_MEMORY or ERR_INTERNAL; then the caller must still run the loop, to close the handles that were
+ * opened. */
 int runtime_new(const struct runtime_config *config, struct runtime **out, struct err *e);
 
 const struct limits *runtime_limits(const struct runtime *runtime);
@@ -38,12 +39,12 @@ void runtime_cancel_all(struct runtime *runtime);
 /* Like runtime_cancel_all(); also makes task_submit() and task_continue() fail from now on. */
 void runtime_shutdown(struct runtime *runtime);
 
-/* Threads that still run an abandoned job. While it is not 0, runtime_close() must not be called; a process that cannot wait
- * ends by _exit(2). */
+/* Threads that still run an abandoned job. While it is not 0, runtime_close() must not be called; a process that
+ * cannot wait ends by _exit(2). */
 size_t runtime_abandoned(const struct runtime *runtime);
 
-/* Closes a runtime whose tasks have all been released and whose threads have no abandoned jobs. The caller runs the loop,
- * which stays alive until the worker processes have exited; the runtime is freed there. */
+/* Closes a runtime whose tasks have all been released and whose threads have no abandoned jobs. The caller runs the
+ * loop, which stays alive until the worker processes have exited; the runtime is freed there. */
 void runtime_close(struct runtime *runtime);
 
 /* The open files of clients; NULL: no files_root. */

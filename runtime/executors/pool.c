@@ -3,13 +3,14 @@
  * A backend is given a job only when a slot is free at that moment, so all waiting happens in pool->queue, on the loop
  * thread: canceling a queued task is an unlink, and a task starts when its slot does.
  *
- * Slots: free + busy <= size. pool_dispatch() moves a slot from free to busy; pool_job_ended() takes it off busy. The slot is
- * free again only when the backend calls pool_slot_available(), which comes later: the backend first delivers all that
- * has ended (task_drain()), because a delivery may cancel tasks that are still queued, and a slot freed before that would
- * start them. A process slot also waits for its worker to be ready or replaced. An abandoned job stays in busy until its
- * thread returns.
+ * Slots:    free + busy <= size. pool_dispatch() moves a slot from free to busy; pool_job_ended() takes it off busy.
+ *           The slot is free again only when the backend calls pool_slot_available(), which comes later: the backend
+ *           first delivers all that has ended (task_drain()), because a delivery may cancel tasks that are still
+ *           queued, and a slot freed before that would start them. A process slot also waits for its worker to be
+ *           ready or replaced. An abandoned job stays in busy until its thread returns.
  *
- * Admission is not counted here: executor.admitted, kept by the task layer, has each task from its submission to its end.
+ * Admission is not counted here: executor.admitted, kept by the task layer, has each task from its submission to its
+ * end.
  *
  * Strands: at most one job of a strand is in the queue or in a slot (strand->busy); the others wait in strand->waiting.
  */

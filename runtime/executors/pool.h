@@ -45,8 +45,8 @@ struct pool {
     struct list_node queue;  /* of struct job */
 };
 
-/* State of a task in a pool. While it runs, its thread reads function, input and canceled, and writes the members below the
- * line. */
+/* State of a task in a pool. While it runs, its thread reads function, input and canceled, and writes the members
+ * below the line. */
 struct job {
     struct list_node link; /* in pool->queue or strand->waiting; once started, the backend's */
     struct pool *pool;
@@ -80,7 +80,8 @@ void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_bac
 /* Frees a slot, and starts the next queued job. */
 void pool_slot_available(struct pool *pool);
 
-/* Ends the job's task unless it was abandoned. Frees the job's output arena and its reference; job may be invalid after. */
+/* Ends the job's task unless it was abandoned. Frees the job's output arena and its reference; job may be invalid
+ * after. */
 void pool_job_ended(struct job *job);
 
 /* Ends the job's task with EFFECT_ABANDONED. The job keeps its slot until pool_job_ended(). */

@@ -25,8 +25,8 @@ extern const struct type pool_options_type; /* RECORD of struct pool_options */
 /* Default size of a pool of threads: CPUs + 4, at most 32. More than the CPUs, because its functions mostly block. */
 int64_t pool_options_default_threads(struct cpus cpus);
 
-/* Parses options->threads into an array of struct pool_config, in the arena, for limits->pools. The pool `default` is always
- * included, and first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
+/* Parses options->threads into an array of struct pool_config, in the arena, for limits->pools. The pool `default`
+ * is always included, and first. 0, ERR_INVALID with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. */
 int pool_options_parse(const struct pool_options *options, struct cpus cpus, struct arena *arena, struct array *out,
                        struct err *e);
 

@@ -7,8 +7,8 @@
  *      |                 |                  |                       |
  *      +-----------------+------------------+-----------------------+    the process has exited, its handles are closed
  *
- * A starting worker may be terminated too. A worker that fails costs its own task only, and is replaced; workers that fail
- * repeatedly before completing a task are replaced after a growing delay.
+ * A starting worker may be terminated too. A worker that fails costs its own task only, and is replaced; workers that
+ * fail repeatedly before completing a task are replaced after a growing delay.
  *
  * Owns:     its workers (runtime/executors/worker_process.h); a job from its start to its end.
  * Threads:  the loop thread.

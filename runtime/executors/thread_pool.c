@@ -127,8 +127,8 @@ static void pop_completed(struct thread_pool *tp, struct list_node *out)
     uv_mutex_unlock(&tp->mutex);
 }
 
-/* Jobs that complete during this call wait for the next turn of the loop. All results are delivered before the slots are
- * freed: a completion may cancel tasks that are still queued. */
+/* Jobs that complete during this call wait for the next turn of the loop. All results are delivered before the
+ * slots are freed: a completion may cancel tasks that are still queued. */
 static void thread_pool_on_wake(uv_async_t *async)
 {
     struct thread_pool *tp = container_of(async, struct thread_pool, async);

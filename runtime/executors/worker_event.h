@@ -31,8 +31,8 @@ struct worker_event {
 };
 extern const char *const worker_fault_names[WORKER_FAULT_COUNT + 1]; /* ends with NULL */
 
-/* Called from the loop, never from inside a function of the runtime, and not after runtime_close(). The event is valid during
- * the call. The callback must not call the runtime. */
+/* Called from the loop, never from inside a function of the runtime, and not after runtime_close(). The event is
+ * valid during the call. The callback must not call the runtime. */
 typedef void worker_event_fn(void *user, const struct worker_event *event);
 
 struct process_config {

@@ -12,8 +12,8 @@
 
 enum { WORKER_MESSAGE_SIZE = 128 };
 
-/* Fills the error and the exit status of the worker's job. The last stderr line is part of the error: it often explains the
- * crash. */
+/* Fills the error and the exit status of the worker's job. The last stderr line is part of the error: it often
+ * explains the crash. */
 void worker_failure_set_error(struct job *job, const struct worker_process *proc);
 
 /* Fills the members of an event that depend on the process. Its texts borrow from proc and `buffer`. */

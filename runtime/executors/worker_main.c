@@ -65,8 +65,8 @@ static bool discard_input(size_t len)
     return worker_read_all(bytes, len);
 }
 
-/* Raises *peak_rss to the peak resident set size in bytes. ru_maxrss of getrusage(2) starts with the value of the forking
- * process; VmHWM (proc(5)) is this program's own, but inexact: it can decrease slightly. */
+/* Raises *peak_rss to the peak resident set size in bytes. ru_maxrss of getrusage(2) starts with the value of the
+ * forking process; VmHWM (proc(5)) is this program's own, but inexact: it can decrease slightly. */
 static void update_peak_rss(int64_t *peak_rss, const struct rusage *usage)
 {
     char status[4096]; /* no stdio: memory may be exhausted */

@@ -1,8 +1,8 @@
 /* worker_main - the worker process: runs one task at a time for the service at the other end of a socket.
  *
- * Requests and responses are frames: a struct, followed by a value (runtime/types/type_serialize.h). The first response, with
- * number 0, reports that the worker is ready. Each later one repeats the number of its request, so that stray output of a
- * corrupted worker is not taken for a response.
+ * Requests and responses are frames: a struct, followed by a value (runtime/types/type_serialize.h). The first
+ * response, with number 0, reports that the worker is ready. Each later one repeats the number of its request, so that
+ * stray output of a corrupted worker is not taken for a response.
  *
  * Owns:     nothing between tasks.
  * Threads:  a worker process has one thread.
@@ -34,8 +34,9 @@ struct response_frame {
     char msg[256]; /* error detail, NUL-terminated */
 };
 
-/* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the service closes it or exits. Returns the
- * exit status of the process. memory_bytes: address space allowed beyond the present size; absent: unlimited. */
+/* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the service closes it or exits.
+ * Returns the exit status of the process. memory_bytes: address space allowed beyond the present size; absent:
+ * unlimited. */
 int worker_serve(const struct function *const *table, int64_t memory_bytes);
 
 #endif

@@ -1,13 +1,13 @@
 /* worker_process.c - reading from a process that is not trusted to be sane.
  *
- * A function may crash or corrupt its worker at any time, so every byte is checked against the state. A response is due only
- * after a request and must repeat its number; its header is checked as soon as it is complete, before memory is allocated;
- * bytes that follow it in the same read, or arrive when none is due, are a protocol error. After an error the process is
- * killed and its output discarded.
+ * A function may crash or corrupt its worker at any time, so every byte is checked against the state. A response is
+ * due only after a request and must repeat its number; its header is checked as soon as it is complete, before memory
+ * is allocated; bytes that follow it in the same read, or arrive when none is due, are a protocol error. After an
+ * error the process is killed and its output discarded.
  *
- * The exit arrives as SIGCHLD, independently of the pipes, so unread data is read after it: a response that was sent before
- * the exit counts, and stderr often says why the process died. That reading is bounded and non-blocking, because a
- * descendant of the worker may hold the other end of the pipes.
+ * The exit arrives as SIGCHLD, independently of the pipes, so unread data is read after it: a response that was sent
+ * before the exit counts, and stderr often says why the process died. That reading is bounded and non-blocking,
+ * because a descendant of the worker may hold the other end of the pipes.
  */
 #include "runtime/executors/worker_process.h"
 

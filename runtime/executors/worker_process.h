@@ -4,8 +4,8 @@
  *
  * Owns:     the process, both pipes, request buffers being written and the response being read.
  * Threads:  the loop thread.
- * Promise:  events->closed is called once for each worker_process_spawn(), never from inside it, as the last event, when all
- *           handles are closed.
+ * Promise:  events->closed is called once for each worker_process_spawn(), never from inside it, as the last event,
+ *           when all handles are closed.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
@@ -17,8 +17,8 @@
 struct worker_process;
 
 struct worker_process_events {
-    /* The response is complete; `output` has response->len bytes and is valid during the call. False: invalid, the process is
-     * killed. Also called after the exit, for a response sent before. */
+    /* The response is complete; `output` has response->len bytes and is valid during the call. False: invalid, the
+     * process is killed. Also called after the exit, for a response sent before. */
     bool (*frame)(struct worker_process *proc, const struct response_frame *response, const char *output);
     /* It has exited, closed its socket or violated the protocol, and has been killed if it runs. Not called after
      * worker_process_kill(). */

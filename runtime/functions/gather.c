@@ -1,7 +1,7 @@
 /* gather - runs tasks concurrently until its mode is decided, and ends when all of them have ended.
  *
- * Promise:  it ends after its last child, in every mode: once decided, it cancels the other children and waits for them.
- *           Ended children are evaluated on the loop thread, one at a time, so there is exactly one winner.
+ * Promise:  it ends after its last child, in every mode: once decided, it cancels the other children and waits for
+ *           them. Ended children are evaluated on the loop thread, one at a time, so there is exactly one winner.
  */
 #include "runtime/functions/gather.h"
 

@@ -50,9 +50,9 @@ struct function {
     const struct type *output;   /* a RECORD */
     size_t state_size;           /* of task_state() on the loop, zeroed before start() */
 
-    /* Loop functions. start() begins the work; the function calls task_end() once, from inside start() or later. cancel()
-     * is called at most once, while the task runs; the function then calls task_end_canceled() or task_end(), from inside
-     * cancel() or later. */
+    /* Loop functions. start() begins the work; the function calls task_end() once, from inside start() or later.
+     * cancel() is called at most once, while the task runs; the function then calls task_end_canceled() or
+     * task_end(), from inside cancel() or later. */
     void (*start)(struct task *task);
     void (*cancel)(struct task *task);
 
@@ -75,9 +75,9 @@ struct function {
     /* May be NULL. Runs on the loop thread when a top-level task has ended, before its `done`. */
     void (*ended)(const struct task *task);
 
-    /* Divisible functions; else NULL. split() turns *part, a copy of the input, into part `index` and returns the number
-     * of parts: 1 to max_parts, the same for each index. merge() adds a part's output, in order, to an output that is
-     * zeroed first: 0, or an ERR_ code with *e filled. */
+    /* Divisible functions; else NULL. split() turns *part, a copy of the input, into part `index` and returns the
+     * number of parts: 1 to max_parts, the same for each index. merge() adds a part's output, in order, to an
+     * output that is zeroed first: 0, or an ERR_ code with *e filled. */
     int64_t (*split)(const void *input, int64_t max_parts, int64_t index, void *part);
     int (*merge)(void *output, const void *part, struct err *e);
     size_t parts_offset; /* of an array of function_parts_type in the output */
@@ -87,8 +87,8 @@ struct function {
 extern const struct type function_parts_type;
 #define FUNCTION_PARTS_DOC "The parts, when the call was divided (option parallel): where each ran, and how long"
 
-/* For split(): cuts [from, to) into parts whose sizes differ by at most 1. Sets the bounds of part `index` and returns the
- * number of parts. The bounds' magnitude is at most 2^53. */
+/* For split(): cuts [from, to) into parts whose sizes differ by at most 1. Sets the bounds of part `index` and
+ * returns the number of parts. The bounds' magnitude is at most 2^53. */
 int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
                              int64_t *part_to);
 

@@ -1,10 +1,11 @@
 /* task.c - states, time limits, delivery.
  *
- * Ready queue: one FIFO holds both the queued tasks of the loop, to start, and ended tasks, to deliver. With one queue,
- * events keep their order: a task that ended before another was queued is delivered before that one starts, so that its
- * parent or its `done` can still cancel the other. Nothing recurses: start() and `done` only append to the queue, and
- * task_drain() takes tasks from it one at a time, however deep the tree of gathers is. A task is in the queue at most once:
- * one that is canceled while it waits there to be started has ended when its turn comes, and is delivered instead.
+ * Ready queue: one FIFO holds both the queued tasks of the loop, to start, and ended tasks, to deliver. With one
+ * queue, events keep their order: a task that ended before another was queued is delivered before that one starts, so
+ * that its parent or its `done` can still cancel the other. Nothing recurses: start() and `done` only append to the
+ * queue, and task_drain() takes tasks from it one at a time, however deep the tree of gathers is. A task is in the
+ * queue at most once: one that is canceled while it waits there to be started has ended when its turn comes, and is
+ * delivered instead.
  *
  * A queued task of a pool waits in the pool. It enters the ready queue when it has ended.
  */
@@ -65,7 +66,7 @@ struct arena *task_arena(const struct task *task)
     return task_toplevel(task)->arena;
 }
 
-/* -- time limits ---------------------------------------------------------------------------------------------------- */
+/* -- time limits --------------------------------------------------------------------------------------------------- */
 
 static uint64_t task_deadline_ns(const struct task *task)
 {

@@ -45,9 +45,9 @@ extern const char *const cancel_reason_names[CANCEL_REASON_COUNT + 1]; /* ends w
 /* The task remains valid until task_release(). The callback may submit, cancel and release tasks. */
 typedef void task_done_fn(struct task *task, void *user);
 
-/* Starts queued tasks of the loop and delivers ended ones until the ready queue is empty. Callers of task_submit() and
- * task_cancel() call it next; callbacks of the runtime's own handles have done so. Returns at once when called from inside
- * a `done`: the outer call continues. */
+/* Starts queued tasks of the loop and delivers ended ones until the ready queue is empty. Callers of task_submit()
+ * and task_cancel() call it next; callbacks of the runtime's own handles have done so. Returns at once when called
+ * from inside a `done`: the outer call continues. */
 void task_drain(struct runtime *runtime);
 
 /* Requests the end of a task and its children. No effect on a task that has ended or is canceling. */

@@ -41,7 +41,8 @@ extern const struct type task_options_type;                  /* RECORD of struct
 extern const struct task_options task_options_none;          /* every option absent */
 extern const struct type task_executor_type, task_pool_type; /* of those two options */
 
-/* Whether the option is valid for this function on at least one of its executors. True for fields that are no options. */
+/* Whether the option is valid for this function on at least one of its executors. True for fields that are no
+ * options. */
 bool task_option_applies(const struct field *option, const struct function *function);
 
 /* Copies the options that have OPTION_INHERITED. */
@@ -52,8 +53,8 @@ struct task_spec {
     void *input; /* of function->input's type */
     struct task_options options;
 };
-/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. Its check() validates the options
- * against the function; code that builds a spec in another way than by decoding calls it. */
+/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. Its check() validates the
+ * options against the function; code that builds a spec in another way than by decoding calls it. */
 extern const struct type task_spec_type;
 
 enum executor_kind task_spec_executor(const struct task_spec *spec); /* its option, or the default of its function */

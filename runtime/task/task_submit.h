@@ -11,9 +11,9 @@
 /* Submits a task and its children. `spec` and all it points to live in `arena`, of which the task takes a reference.
  * received_ns: uv_hrtime() at receipt of the request, from which the deadline counts.
  *
- * 0 with *out set. On error nothing has started and `done` is never called: ERR_TOO_MANY_TASKS, ERR_POOL_FULL (e->pool is
- * set), ERR_LIMIT_EXCEEDED (an idle service could not admit it; e->limit is set), ERR_EXECUTOR_DISABLED, ERR_OUT_OF_MEMORY or
- * ERR_SHUTTING_DOWN. */
+ * 0 with *out set. On error nothing has started and `done` is never called: ERR_TOO_MANY_TASKS, ERR_POOL_FULL
+ * (e->pool is set), ERR_LIMIT_EXCEEDED (an idle service could not admit it; e->limit is set),
+ * ERR_EXECUTOR_DISABLED, ERR_OUT_OF_MEMORY or ERR_SHUTTING_DOWN. */
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e);
 

@@ -1,4 +1,4 @@
-"""Each kind of work on its executor: what blocks and what computes disturbs nobody, and is accounted for."""
+"""Executors: blocking and computing tasks do not delay others, and their resource usage is reported."""
 
 import os
 import re
@@ -23,7 +23,7 @@ PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 
 
 
 def retry(count, measure):
-    """Runs a measurement of time until it is as it should be: the machine has other things to do, too."""
+    """Repeats a timing measurement until it holds: the machine is shared."""
     for remaining in reversed(range(count)):
         try:
             return measure()
@@ -34,7 +34,7 @@ def retry(count, measure):
 
 @pytest.fixture
 def run(client):
-    """run(function, query="", **input): the task object of a success."""
+    """run(function, query="", **input): the task object of a successful call."""
     def runner(function, query="", /, **given):
         response = client.post(f"/v1/run/{function}?{query}".rstrip("?"), given)
         assert response.status == 200, response.value
@@ -45,7 +45,7 @@ def run(client):
 # -- threads -------------------------------------------------------------------------------------
 
 class Probe(threading.Thread):
-    """Asks whether the service is live, every 10 ms; its slowest answer."""
+    """Requests /livez every 10 ms; the slowest response time."""
 
     def __init__(self, url):
         super().__init__()
@@ -107,7 +107,7 @@ def test_pool_of_five_runs_five_threads(start):
     assert len(tids) == 5 and server.pid not in tids
     names = threads(server.pid)
     assert {names[tid] for tid in tids} == {"gd-default"}
-    if RELEASE:  # ThreadSanitizer has a thread of its own
+    if RELEASE:  # ThreadSanitizer starts a thread
         assert set(names) == tids | {server.pid}, "and no others"
     starts = sorted(c["queued_seconds"] for c in tasks)
     assert starts[4] < 0.5 <= starts[5], "five at once, and five when those had ended"
@@ -174,7 +174,7 @@ def test_primes_count_matches_known_values(query, run):
 
 
 def sieve(low, high):
-    """How many primes there are in [low, high)."""
+    """The number of primes in [low, high)."""
     flags = bytearray([1]) * max(0, high - low)
     for n in range(low, min(high, 2)):
         flags[n - low] = 0
@@ -195,7 +195,8 @@ def test_primes_count_matches_sieve_for_any_range(server, low, size, parallel, e
 
 
 @settings(max_examples=60)
-@given(low=st.one_of(st.integers(0, 5000), st.integers(MAX_EXACT_INTEGER - 2000, MAX_EXACT_INTEGER)), size=st.integers(-10, 900),
+@given(low=st.one_of(st.integers(0, 5000), st.integers(MAX_EXACT_INTEGER - 2000, MAX_EXACT_INTEGER)),
+       size=st.integers(-10, 900),
        parallel=st.integers(1, 64))
 def test_sum_is_correct_for_any_range(server, low, size, parallel):
     high = min(max(0, low + size), MAX_EXACT_INTEGER)
@@ -206,7 +207,8 @@ def test_sum_is_correct_for_any_range(server, low, size, parallel):
 
 def test_integers_beyond_2_53_are_strings(run):
     assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 1})["result"]["sum"] == MAX_EXACT_INTEGER - 1
-    assert run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 2})["result"]["sum"] == str(2 * MAX_EXACT_INTEGER - 3)
+    total = run("sum", n=MAX_EXACT_INTEGER, **{"from": MAX_EXACT_INTEGER - 2})["result"]["sum"]
+    assert total == str(2 * MAX_EXACT_INTEGER - 3)
     assert run("sum", n=2 * 10 ** 8)["result"]["sum"] == "19999999900000000"
 
 
@@ -243,13 +245,13 @@ def test_parallel_timeout_kills_all_parts(client, server):
 
 
 def cpu_seconds():
-    """What all processors have worked so far, for whomever (proc(5)): everything but idle and iowait."""
+    """CPU time used by all processes (proc(5)): all columns except idle and iowait."""
     fields = [int(f) for f in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_undisturbed(client, parallel, to, count, calls):
-    """The median duration of some calls; None if meanwhile somebody else wanted the processors."""
+    """The median duration of some calls; None if other processes used the CPUs."""
     before, since, server, durations = cpu_seconds(), time.monotonic(), time.process_time(), []
     used_cpu_seconds = 0
     for _ in range(calls):
@@ -275,11 +277,11 @@ def test_two_workers_nearly_halve_duration(start, to, count, calls):
                 if min(ratios) <= 0.65:
                     return
     if not ratios:
-        pytest.skip("the processors were never free for it")
+        pytest.skip("the CPUs were never idle enough")
     raise AssertionError(f"two take {ratios} of what one takes")
 
 
-# -- accounts ------------------------------------------------------------------------------------
+# -- usage ---------------------------------------------------------------------------------------
 
 def test_block_uses_no_cpu_time(run):
     usage = run("block", seconds=0.3)["usage"]
@@ -296,7 +298,7 @@ def test_sum_reports_cpu_time(executor, run):
 
 
 def check_usage_scales(done, half):
-    """Twice the work is twice the processor time, however much others want the processor; and the clock runs at least as long."""
+    """Twice the work takes twice the CPU time, even on a busy machine; the duration is at least the CPU time."""
     assert 1.5 < done["usage"]["user_seconds"] / half["usage"]["user_seconds"] < 2.6
     assert done["usage"]["user_seconds"] + done["usage"]["system_seconds"] < done["duration_seconds"] + 0.02
     return True
@@ -307,14 +309,15 @@ def test_worker_reports_peak_rss(start):
     with Client(server.urls()[0]) as client:
         small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
         status = Path(f"/proc/{workers(server.urls()[0])[0]}/status").read_text(encoding="ascii")
-        assert small <= int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024, "its own, not the service's"
+        peak = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
+        assert small <= peak, "the value of the worker, not of the service"
         large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
         after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
     assert large["usage"]["worker_peak_rss_bytes"] > small + 8 * 2 ** 20, "the sieve takes some 12 MB"
     assert after >= large["usage"]["worker_peak_rss_bytes"], "it is the most it ever had"
 
 
-# -- choosing ------------------------------------------------------------------------------------
+# -- options -------------------------------------------------------------------------------------
 
 def test_task_runs_on_requested_executor(run, server):
     assert run("sum", "executor=threads", n=10)["pid"] == server.pid
@@ -407,24 +410,27 @@ def test_resolve_returns_addresses(run, client, server):
 @pytest.mark.parametrize("host", ["a b", "..", "-", "x" * 253, "\u00e9.invalid", "%", "http://localhost", "1.2.3.4.5"])
 def test_resolve_of_invalid_host_fails(host, client):
     response = client.post("/v1/run/resolve", {"host": host})
-    assert response.status in (404, 502), response.value  # 502: nobody was there to say so
+    assert response.status in (404, 502), response.value  # 502: no name server answered
 
 
-# -- out of time ---------------------------------------------------------------------------------
+# -- time limits ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 @pytest.mark.parametrize("path, body, effect", [
-    ("/v1/run/block", {"seconds": 0.4}, "abandoned"), ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}, "killed"),
+    ("/v1/run/block", {"seconds": 0.4}, "abandoned"),
+    ("/v1/run/block?executor=processes", {"seconds": LONG_SECONDS}, "killed"),
     ("/v1/run/primes", ENDLESS, "killed"), ("/v1/run/primes?executor=threads", ENDLESS, "abandoned"),
     ("/v1/run/map", {"function": "block", "inputs": [{"seconds": 0.4}] * 2}, "abandoned"),
-    ("/v1/run/gather", gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)),
+    ("/v1/run/gather",
+     gather(task("block", seconds=0.4), task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)),
      "abandoned"),
     ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)), "killed")])
 def test_expired_task_has_cancel_effect_of_executor(path, body, effect, member, code, client, server):
     response = client.post(f"{path}{'&' if '?' in path else '?'}{member}=0.1", body)
     assert response.status == 504 and response.value["type"] == contract.problem_type(code)
     stopped = response.value["task"]
-    assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": contract.CLOCKS[code], "effect": effect}
+    assert stopped["state"] == "failed"
+    assert stopped["cancel"] == {"reason": contract.CLOCKS[code], "effect": effect}
     assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG_SECONDS / 2
     wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
 

@@ -1,4 +1,4 @@
-"""gather and sleep: every mode, what is canceled and what that came to, clocks, order and accounts."""
+"""gather and sleep: modes, cancellation and its effects, time limits, order, counts."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from processes import threads
 from server import RELEASE
 from task_requests import pools
 
-LONG_SECONDS = 60  # seconds that nobody waits for: who sleeps so long gets canceled
+LONG_SECONDS = 60  # such a sleep is always canceled
 
 
 def sleep(seconds, **options):
@@ -16,7 +16,7 @@ def sleep(seconds, **options):
 
 
 def failing_sleep(seconds=0.02, **options):
-    """A task that fails so soon."""
+    """A task that fails after this time."""
     return sleep(LONG_SECONDS, timeout_seconds=seconds, **options)
 
 
@@ -26,7 +26,7 @@ def gather(*tasks, **options):
 
 @pytest.fixture
 def run(client):
-    """run(status, tasks..., **options): the task object of a gather, from the answer or from the problem."""
+    """run(status, tasks..., **options): the task object of a gather, from the response or the problem document."""
     def runner(status, *tasks, **options):
         response = client.post("/v1/gather", gather(*tasks, **options))
         assert response.status == status, response.value
@@ -44,7 +44,7 @@ def states(task):
 
 
 def cancels(task):
-    """(reason, effect) of each child, None for one that nobody canceled."""
+    """(reason, effect) of each child, None if not canceled."""
     found = [c.get("cancel") for c in task["result"]["tasks"]]
     return [cancel and (cancel["reason"], cancel["effect"]) for cancel in found]
 
@@ -62,10 +62,12 @@ def test_loop_tasks_report_main_thread(client, server):
     task = client.post("/v1/gather", gather(sleep(0), sleep(0.01))).value
     assert {task["pid"], *(c["pid"] for c in task["result"]["tasks"])} == {server.pid}
     assert {task["tid"], *(c["tid"] for c in task["result"]["tasks"])} == {server.pid}
-    if RELEASE:  # ThreadSanitizer has a thread of its own
+    if RELEASE:  # ThreadSanitizer starts a thread
         others = [name for tid, name in threads(server.pid).items() if tid != server.pid]
-        sizes = {name: pool["size"] for name, pool in pools(server.urls()[0]).items() if pool["executor"] != "processes"}
-        assert sorted(others) == sorted(f"gd-{name}" for name, size in sizes.items() for _ in range(size)), "sleeping takes none"
+        sizes = {name: pool["size"] for name, pool in pools(server.urls()[0]).items()
+                 if pool["executor"] != "processes"}
+        expected = sorted(f"gd-{name}" for name, size in sizes.items() for _ in range(size))
+        assert sorted(others) == expected, "sleeping tasks use no threads"
 
 
 def test_task_ids_are_unique_and_sort_by_time(client):
@@ -103,20 +105,21 @@ def test_all_honors_tolerated_failures(run):
 
 
 def test_simultaneous_failures_are_reported(run):
-    """Two that fail together both failed: neither is said to be canceled by the other."""
+    """Two children that fail together are both failed, not canceled by each other."""
     task = run(500, *[failing_sleep(0.05)] * 3, max_concurrency=3)
     assert states(task).count("failed") >= 1 and "succeeded" not in states(task)
     assert all(c["error"]["code"] in ("timeout", "canceled") for c in task["result"]["tasks"])
 
 
 def test_error_names_first_failed_child(client):
-    """In the error itself, and through gathers in gathers."""
+    """Also through nested gathers."""
     named = {**failing_sleep(), "name": "\u017c\u00f3\u0142w"}
     counts = "(2 tasks: 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
         "The task timed out"
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), named))
     assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all failed {counts}"
-    response = client.post("/v1/gather", gather({"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}, mode="any"))
+    nested = {"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}
+    response = client.post("/v1/gather", gather(nested, mode="any"))
     assert response.value["detail"] == \
         f"Mode any failed (1 tasks: 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode all failed {counts}"
     long = {**failing_sleep(), "name": "\u017c" * 60}
@@ -248,12 +251,12 @@ def test_nested_failure_propagates(run):
 
 
 def test_nested_gathers_do_not_deadlock(run):
-    """Parents hold no place that their children wait for."""
+    """Parents occupy no slot that their children need."""
     task = run(200, *[inner(*[sleep(0.01)] * 3, max_concurrency=1)] * 4, max_concurrency=1)
     assert states(task) == ["succeeded"] * 4
 
 
-# -- clocks --------------------------------------------------------------------------------------
+# -- time limits ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_expired_task_fails(member, code, client):
@@ -283,7 +286,8 @@ def test_task_within_time_limits_succeeds(client):
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_expired_gather_cancels_children(member, code, run):
     task = run(504, sleep(LONG_SECONDS), inner(sleep(LONG_SECONDS)), sleep(0.01), mode="all_settled", **{member: 0.1})
-    assert task["error"]["code"] == code and task["cancel"] == {"reason": contract.CLOCKS[code], "effect": "stopped"}
+    assert task["error"]["code"] == code
+    assert task["cancel"] == {"reason": contract.CLOCKS[code], "effect": "stopped"}
     assert states(task) == ["canceled", "canceled", "succeeded"]
     assert cancels(task) == [("parent", "stopped"), ("parent", "stopped"), None]
 
@@ -297,12 +301,13 @@ def test_canceled_gather_has_no_winner(mode, run):
 
 
 def test_only_deadline_includes_queue_time(run):
-    """The second child waits 0.2 s for its turn: too long for its deadline, no matter for its timeout."""
+    """The second child waits 0.2 s before it is queued: its deadline passes, its timeout has not started."""
     task = run(200, sleep(0.2), sleep(0.05, deadline_seconds=0.1), sleep(0.05, timeout_seconds=0.1),
                max_concurrency=1, mode="all_settled")
     assert states(task) == ["succeeded", "failed", "succeeded"]
     expired = task["result"]["tasks"][1]
-    assert expired["error"]["code"] == "deadline_exceeded" and expired["cancel"] == {"reason": "deadline", "effect": "prevented"}
+    assert expired["error"]["code"] == "deadline_exceeded"
+    assert expired["cancel"] == {"reason": "deadline", "effect": "prevented"}
     assert "pid" not in expired and "duration_seconds" not in expired
 
 
@@ -328,11 +333,12 @@ def test_one_nanosecond_limit_expires(client):
 
 
 def test_many_timers_never_fire_early(run):
-    """Hundreds of timers, some of them at the same moment, none of them early."""
+    """Hundreds of timers, some with equal times, and none fires early."""
     tasks = [sleep((i * 7919 % 100) / 1000) for i in range(500)]
     task = run(200, *tasks)
     assert task["result"]["counts"]["succeeded"] == 500
-    tasks = [failing_sleep((1 + i * 7919 % 100) / 1000) if i % 2 else sleep((i * 7919 % 100) / 1000) for i in range(500)]
+    tasks = [failing_sleep((1 + i * 7919 % 100) / 1000) if i % 2 else sleep((i * 7919 % 100) / 1000)
+             for i in range(500)]
     task = run(200, *tasks, mode="all_settled")
     assert task["result"]["counts"] == {"total": 500, "succeeded": 250, "failed": 250, "canceled": 0}
     for spec, child in zip(tasks, task["result"]["tasks"]):

@@ -1,4 +1,4 @@
-"""GET /v1/pools, the sizes of pools, and what they refuse: nothing waits without a bound, and nobody is cut short."""
+"""GET /v1/pools, pool sizes, and rejection when a queue is full."""
 
 import os
 import time
@@ -51,7 +51,7 @@ def test_default_sizes_follow_cpu_affinity(start):
         for count in range(1, len(affinity) + 1):
             os.sched_setaffinity(0, sorted(affinity)[:count])
             listing = pools(start().urls()[0])
-            if listing["processes"]["size_source"] == "affinity":  # else the cgroup allows less
+            if listing["processes"]["size_source"] == "affinity":  # else limited by the cgroup
                 assert (listing["processes"]["size"], listing["default"]["size"]) == (count, min(32, count + 4))
             assert listing["default"]["size_source"] == listing["processes"]["size_source"] != "configured"
             assert listing["processes"]["size"] <= count
@@ -79,7 +79,7 @@ def test_help_hides_implementation():
     assert "null" not in run("--help").stdout
 
 
-# -- what is going on ----------------------------------------------------------------------------
+# -- counts --------------------------------------------------------------------------------------
 
 def test_pools_report_busy_and_queued(start):
     server = start("--threads", "2", "--processes", "1")
@@ -137,7 +137,7 @@ def test_workers_are_replaced_after_max_tasks(start):
     wait_until(lambda: set(children(server.pid)) == set(workers(url)), "the end of the old ones")
 
 
-# -- refusals ------------------------------------------------------------------------------------
+# -- rejection -----------------------------------------------------------------------------------
 
 def test_full_queue_returns_503(start):
     server = start("--threads", "1", "--queue-limit", "0", "--processes", "1")
@@ -244,7 +244,7 @@ def test_max_tasks_spans_all_executors(start):
 
 
 def test_queue_holds_ten_thousand_tasks(start):
-    """The default limits: as many as a gather may have fit into the queue of a pool."""
+    """With the default limits, the largest gather fits into the queue of a pool."""
     server = start("--threads", "4", log_level="info")
     done = post(server.urls()[0], "/v1/run/map?timeout_seconds=120",
                 {"function": "block", "inputs": [{"seconds": 0}] * 10000}).value

@@ -1,4 +1,4 @@
-"""Worker processes that die, hang, or want too much: it costs their own task, and nothing else."""
+"""Worker processes that crash, hang or exceed limits cost only their own task."""
 
 import os
 import random
@@ -14,17 +14,17 @@ from server import RELEASE, wait_until
 from sizes import sized, soak
 from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, task, workers
 
-MAX_LATENCY = 0.2 if RELEASE else 10  # seconds until a pool is whole again
-BIG_RANGE = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes some 12 MB
+MAX_LATENCY = 0.2 if RELEASE else 10  # seconds until all workers are replaced
+BIG_RANGE = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes about 12 MB
 
 
 def busy_worker(url):
-    """The pid of a worker that runs something, once there is one."""
+    """Waits for a busy worker; its pid."""
     return wait_until(lambda: next((w["pid"] for w in pools(url)["processes"]["workers"] if w["busy"]), None), "work")
 
 
 def replacement_worker(url, pid):
-    """The younger of two workers, once the one with this pid has been replaced; else None."""
+    """The younger of two workers once the one with this pid has been replaced; else None."""
     listing = pools(url)["processes"]["workers"]
     if len(listing) < 2 or pid in [w["pid"] for w in listing]:
         return None
@@ -32,7 +32,7 @@ def replacement_worker(url, pid):
 
 
 def pool_is_healthy(server):
-    """Whether every worker is there and has nothing to do, and nobody else is."""
+    """Whether all workers are alive and idle, with no other child processes."""
     pool = pools(server.urls()[0])["processes"]
     pids = {w["pid"] for w in pool["workers"]}
     return (len(pids) == pool["size"] and pool["busy"] == pool["queued"] == 0 and
@@ -60,7 +60,7 @@ def test_killed_worker_fails_only_its_task(number, start):
         os.kill(pid, number)
         since = time.monotonic()
         replacement = wait_until(lambda: replacement_worker(url, pid), "a new worker")
-        # When it came is to be read off its age: to look at the pool takes its time while so much is going on.
+        # The age gives the time of the spawn: GET /v1/pools is slow under this load.
         assert time.monotonic() - since - replacement["age_seconds"] < MAX_LATENCY
         other_tasks += [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
                    for _ in range(5)]
@@ -159,7 +159,7 @@ def test_worker_restarts_back_off(start):
     assert post(url, "/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45, "and it comes back"
 
 
-# -- what takes too much -------------------------------------------------------------------------
+# -- limits --------------------------------------------------------------------------------------
 
 @pytest.mark.skipif(not RELEASE, reason="a sanitizer takes all the address space there is")
 def test_worker_memory_limit_fails_only_its_task(start):
@@ -193,7 +193,7 @@ def test_endless_task_is_killed_on_timeout(start):
 # -- under load ----------------------------------------------------------------------------------
 
 class LoadThread(threading.Thread):
-    """Sends gathers of sums until it is over, and counts what became of them."""
+    """Sends gathers of sums until told to stop, and counts their outcomes."""
 
     def __init__(self, url, stop_event):
         super().__init__()
@@ -224,7 +224,7 @@ class LoadThread(threading.Thread):
 
 
 def kill_workers(url, count):
-    """Kills so many workers, no matter what they are at. Returns their pids."""
+    """Kills this many workers, busy or idle. Returns their pids."""
     killed = set()
     with Client(url) as client:
         while len(killed) < count:
@@ -243,7 +243,7 @@ def kill_workers(url, count):
 
 @soak
 def test_worker_kills_under_load(start):
-    """Nothing is lost, nothing is done twice, nothing is left behind."""
+    """No task is lost or run twice, and no process is left."""
     random.seed(7)
     kills = sized(2000, 200)
     server = start("--processes", "4")

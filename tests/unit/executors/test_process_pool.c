@@ -25,7 +25,7 @@
 
 #define HOUR (3600 * NS_PER_SECOND)
 
-/* -- the fixture ----------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 static struct fixture *start_workers_with(int64_t processes, char *const *command, int64_t max_tasks,
                                           int64_t queue_limit)
@@ -223,7 +223,7 @@ static void check_works(struct fixture *f)
     assert_true(run_until(f, all_free, f));
 }
 
-/* -- what is right ------------------------------------------------------------------------------------------------- */
+/* -- success ------------------------------------------------------------------------------------------------------- */
 
 static void task_runs_in_worker(void **state)
 {
@@ -551,7 +551,7 @@ static void cancel_at_random_moments(void **state)
     stop_workers(f);
 }
 
-/* -- workers that die ---------------------------------------------------------------------------------------------- */
+/* -- workers that crash -------------------------------------------------------------------------------------------- */
 
 static void worker_crash_is_described(void **state)
 {
@@ -721,7 +721,7 @@ static void orphaned_grandchild_does_not_block(void **state)
     check_no_children();
 }
 
-/* -- what is told of workers that are lost ------------------------------------------------------------------------- */
+/* -- worker events ------------------------------------------------------------------------------------------------- */
 
 struct log_count {
     const struct event_log *event_log;
@@ -903,7 +903,7 @@ static void start_timeout_ends_when_ready(void **state)
     stop_workers(f);
 }
 
-/* -- workers that talk nonsense ------------------------------------------------------------------------------------ */
+/* -- protocol violations ------------------------------------------------------------------------------------------- */
 
 static void unsolicited_output_fails_one_task(void **state)
 {
@@ -1095,8 +1095,8 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     return failed;
 }
 
-/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies, so this
- * repeats until all failures have been seen. */
+/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies,
+ * so this repeats until all failures have been seen. */
 static void worker_task_out_of_memory(void **state)
 {
     (void)state;
@@ -1131,7 +1131,7 @@ static void worker_pool_startup_out_of_memory(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* -- replacing ----------------------------------------------------------------------------------------------------- */
+/* -- replacement --------------------------------------------------------------------------------------------------- */
 
 static void workers_are_recycled_after_max_tasks(void **state)
 {
@@ -1266,7 +1266,7 @@ static void task_waits_for_worker_start(void **state)
     unlink(path);
 }
 
-/* -- the end ------------------------------------------------------------------------------------------------------- */
+/* -- shutdown ------------------------------------------------------------------------------------------------------ */
 
 static void close_in_any_worker_state(void **state)
 {
@@ -1357,7 +1357,7 @@ static void workers_die_with_service(void **state)
     check_no_children();
 }
 
-/* -- all at once --------------------------------------------------------------------------------------------------- */
+/* -- random actions ------------------------------------------------------------------------------------------------ */
 
 enum { LOAD = 600, KILLS = 200 };
 

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* -- the fixture ----------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 /* One pool for each size, named default, b, c, d. */
 static struct fixture *start_thread_pools(size_t count, const int64_t sizes[], int64_t queue_limit)
@@ -88,7 +88,7 @@ static void check_thread_task(const struct waiter *w, enum task_state state, int
     assert_int_equal(w->info.state, state);
 }
 
-/* -- what is right ------------------------------------------------------------------------------------------------- */
+/* -- success ------------------------------------------------------------------------------------------------------- */
 
 static void task_runs_in_thread(void **state)
 {
@@ -243,7 +243,8 @@ static void queue_is_fifo(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other handles. */
+/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other
+ * handles. */
 static void long_queue_does_not_starve_loop(void **state)
 {
     (void)state;
@@ -491,7 +492,7 @@ static void get_info_while_running(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* -- the beginning and the end ------------------------------------------------------------------------------------- */
+/* -- start and close ----------------------------------------------------------------------------------------------- */
 
 static void thread_task_out_of_memory(void **state)
 {

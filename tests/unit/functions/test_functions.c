@@ -1,4 +1,4 @@
-/* The functions that run off the loop, each called directly: what they compute, and what they say when they can't. */
+/* test_functions - functions of pools, called directly: results and errors. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -18,7 +18,7 @@
 struct call {
     struct fixture *f;
     struct task_spec spec;
-    struct arena *arena; /* of the run */
+    struct arena *arena; /* of the output */
     char *output;
     atomic_bool canceled;
     struct err e;
@@ -42,7 +42,7 @@ static void call_run(struct call *c)
     assert_true(str_is_utf8(str_from(c->e.msg)));
 }
 
-/* The fixture's arena goes too: a test may make many calls. */
+/* Frees the fixture's arena too, for tests with many calls. */
 static void call_end(struct call *c)
 {
     arena_unref(c->arena);
@@ -101,7 +101,7 @@ static void sum_matches_formula(void **state)
         assert_int_equal(run_sum(f, from, n, &result), 0);
         assert_int_equal(result, from >= n ? 0 : n * (n - 1) / 2 - from * (from - 1) / 2);
     }
-    int64_t result, n = 3000000; /* more than one look at whether it was canceled */
+    int64_t result, n = 3000000; /* more than one CANCEL_CHECK_INTERVAL */
     assert_int_equal(run_sum(f, 0, n, &result), 0);
     assert_int_equal(result, n * (n - 1) / 2);
 }
@@ -138,7 +138,7 @@ static int64_t run_primes(struct fixture *f, int64_t from, int64_t to)
 
 enum { SIEVE_LIMIT = 1 << 20 };
 
-/* below[n] primes are less than n. */
+/* below[n] is the number of primes less than n. */
 static int32_t *count_primes_naively(void)
 {
     char *composite = calloc(SIEVE_LIMIT, 1);
@@ -171,7 +171,7 @@ static void primes_in_small_ranges(void **state)
         for (int64_t from = roots[i] * roots[i] - 3; from <= roots[i] * roots[i] + 3; from++)
             for (int64_t to = roots[i] * roots[i] - 3; to <= roots[i] * roots[i] + 4; to++)
                 assert_int_equal(run_primes(f, from, to), to <= from ? 0 : primes_below[to] - primes_below[from]);
-    /* Segments are 65536 numbers long, from where the range begins. */
+    /* Segments have 65536 numbers, from the start of the range. */
     static const int64_t begins[] = {0, 1, 2, 3, 4, 5, 65535, 65536, 65537, 100003};
     for (size_t i = 0; i < COUNT_OF(begins); i++)
         for (int64_t k = 1; k <= 3; k++)
@@ -206,7 +206,7 @@ static bool is_witness(uint64_t a, uint64_t n)
     return true;
 }
 
-/* Miller and Rabin's test; with these bases it is right for all 64-bit numbers. */
+/* Miller-Rabin test, deterministic for 64-bit numbers with these bases. */
 static bool is_prime(uint64_t n)
 {
     static const uint64_t bases[] = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37};
@@ -229,7 +229,7 @@ static void primes_near_upper_bound(void **state)
         {MAX_BOUND, MAX_BOUND},
         {MAX_BOUND - 11, MAX_BOUND}, /* 10^15 - 11 is a prime: the bound is exact */
         {MAX_BOUND - 11, MAX_BOUND - 10},
-        {INT64_C(31622743) * 31622743, INT64_C(31622743) * 31622743 + 1}, /* the largest prime's square */
+        {INT64_C(31622743) * 31622743, INT64_C(31622743) * 31622743 + 1}, /* square of the largest sieving prime */
         {INT64_C(999983) * 999983 - 2, INT64_C(999983) * 999983 + 3000},
         {INT64_C(4294967296) - 500, INT64_C(4294967296) + 70000},
     };
@@ -250,7 +250,7 @@ static void prime_counts_match_known_values(void **state)
         assert_int_equal(run_primes(f, 0, to), counts[i]);
 }
 
-/* -- both: canceled, without memory, divided ------------------------------------------------------------------------ */
+/* -- sum and primes: canceled, out of memory, divided -------------------------------------------------------------- */
 
 static void canceled_computation_stops(void **state)
 {
@@ -258,7 +258,7 @@ static void canceled_computation_stops(void **state)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct call c;
         call_init(&c, *state, names[i]);
-        set_integer(&c.spec, i == 0 ? "n" : "to", MAX_BOUND); /* for hours, else */
+        set_integer(&c.spec, i == 0 ? "n" : "to", MAX_BOUND); /* would run for hours */
         set_integer(&c.spec, "from", i == 0 ? 1 : MAX_BOUND - 10000000);
         atomic_store(&c.canceled, true);
         call_run(&c);
@@ -421,11 +421,11 @@ static void unreachable_dns_is_resolve_failed(void **state)
     call_end(&c);
 }
 
-/* Whatever the name: an error with words that are UTF-8, however they had to be cut. */
+/* For every name the error message is valid UTF-8, even if truncated. */
 static void invalid_host_names_fail(void **state)
 {
     static const char *const patterns[] = {"a", ".", "-", " ", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "%n"};
-    /* All of them longer than a label of DNS may be, so that nobody is asked. */
+    /* All are longer than a DNS label, so that no server is queried. */
     for (size_t p = 0; p < COUNT_OF(patterns); p++) {
         for (size_t shift = 0; shift < 4; shift++) {
             char host[254] = "";
@@ -435,7 +435,7 @@ static void invalid_host_names_fail(void **state)
             struct call c;
             run_resolve(&c, *state, host, "ipv6");
             assert_true(c.rc == ERR_HOST_NOT_FOUND || c.rc == ERR_RESOLVE_FAILED);
-            assert_non_null(strstr(c.e.msg, ": ")); /* the reason has room */
+            assert_non_null(strstr(c.e.msg, ": ")); /* the reason is included */
             call_end(&c);
         }
     }
@@ -460,7 +460,7 @@ static void resolve_out_of_memory(void **state)
     assert_true(n > 1);
 }
 
-/* -- what all of them say ------------------------------------------------------------------------------------------ */
+/* -- all functions ------------------------------------------------------------------------------------------------- */
 
 static void error_messages_truncate_at_utf8_boundary(void **state)
 {

@@ -1,4 +1,4 @@
-/* test_gather - its modes, its limits, and what reaches its children; then whole trees of them, left to chance. */
+/* test_gather - modes, limits and cancellation of children; then random trees of gathers. */
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/loop_function.h"
@@ -15,7 +15,7 @@
 
 #define HOUR (3600 * NS_PER_SECOND)
 
-/* -- checks ---------------------------------------------------------------------------------------------------------- */
+/* -- checks -------------------------------------------------------------------------------------------------------- */
 
 static void check_counts(const struct task *gather, int64_t succeeded, int64_t failed, int64_t canceled)
 {
@@ -49,21 +49,21 @@ static void check_child_canceled(struct task *gather, size_t i, enum cancel_reas
     assert_int_equal(info.cancel_effect, effect);
 }
 
-/* Submits it and lets it start. */
+/* Submits the task and starts it. */
 static void submit_and_start(struct fixture *f, const struct task_spec *spec, struct waiter *w)
 {
     assert_int_equal(submit(f, spec, w), 0);
     task_drain(f->runtime);
 }
 
-/* Ends the child by hand, and lets the gather know. */
+/* Ends the child and delivers its end to the gather. */
 static void end_child_manually(struct fixture *f, struct waiter *w, size_t i, int rc)
 {
     mock_end(child_at(w->task, i), rc);
     task_drain(f->runtime);
 }
 
-/* A running gather of this many probes, which end by hand. */
+/* A running gather of `count` mocks that end manually. */
 static void run_manual(struct fixture *f, struct mock_counts *mock_counts, const char *mode, size_t count,
                        struct waiter *w)
 {
@@ -73,7 +73,7 @@ static void run_manual(struct fixture *f, struct mock_counts *mock_counts, const
     assert_int_equal(w->done, 0);
 }
 
-/* -- modes ----------------------------------------------------------------------------------------------------------- */
+/* -- modes --------------------------------------------------------------------------------------------------------- */
 
 static void empty_gather_succeeds(void **state)
 {
@@ -100,7 +100,7 @@ static void unsatisfiable_input_is_rejected(void **state)
         const char *mode;
         size_t count;
         int64_t quorum, tolerated;
-        const char *pointer; /* NULL: it is fine */
+        const char *pointer; /* NULL: valid */
     } rows[] = {
         {"all", 0, INT64_MIN, 0, NULL},
         {"all_settled", 0, INT64_MIN, 0, NULL},
@@ -198,7 +198,7 @@ static void all_counts_every_failure(void **state)
     struct mock_counts mock_counts = {0};
     struct waiter w = {0};
     run_manual(f, &mock_counts, "all", 4, &w);
-    mock_end(child_at(w.task, 0), ERR_INTERNAL); /* three at once, before the gather hears of the first */
+    mock_end(child_at(w.task, 0), ERR_INTERNAL); /* three ends before the first delivery */
     mock_end(child_at(w.task, 2), ERR_INVALID);
     mock_end(child_at(w.task, 3), ERR_TIMEOUT);
     task_drain(f->runtime);
@@ -307,7 +307,7 @@ static void quorum_resolves_early(void **state)
     struct fixture *f = *state;
     enum { CHILDREN = 5 };
     for (int64_t quorum = 1; quorum <= CHILDREN; quorum++) {
-        for (unsigned failing = 0; failing < 1U << CHILDREN; failing++) { /* each child's end, as a bit */
+        for (unsigned failing = 0; failing < 1U << CHILDREN; failing++) { /* a bit for each child */
             struct mock_counts mock_counts = {0};
             struct task_spec spec = mock_manual(f, &mock_counts);
             spec = gather_of_copies(f, "quorum", CHILDREN, &spec);
@@ -332,7 +332,7 @@ static void quorum_resolves_early(void **state)
     }
 }
 
-/* All ends come at the same moment, before the gather hears of the first. */
+/* All children end before the first delivery. */
 static void simultaneous_completions_have_one_winner(void **state)
 {
     struct fixture *f = *state;
@@ -345,13 +345,13 @@ static void simultaneous_completions_have_one_winner(void **state)
             mock_end(child_at(w.task, i), 0);
         task_drain(f->runtime);
         check_gather_task(&w, TASK_SUCCEEDED, 0);
-        check_counts(w.task, 10, 0, 0); /* nobody was canceled who had ended */
+        check_counts(w.task, 10, 0, 0); /* ended children are not canceled */
         assert_int_equal(output_integer(w.task, "winner"), 9);
         task_release(w.task);
     }
 }
 
-/* The gather is decided, but a child takes its time: it is waited for. */
+/* A decided gather waits for a child that is slow to cancel. */
 static void gather_ends_after_last_child(void **state)
 {
     struct fixture *f = *state;
@@ -411,7 +411,7 @@ static void results_keep_input_order(void **state)
     task_release(w.task);
 }
 
-/* -- max_concurrency -------------------------------------------------------------------------------------------------- */
+/* -- max_concurrency ----------------------------------------------------------------------------------------------- */
 
 static void max_concurrency_is_not_exceeded(void **state)
 {
@@ -443,7 +443,7 @@ static void children_start_in_order(void **state)
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
     submit_and_start(f, &spec, &w);
-    static const size_t ends[] = {1, 0, 2, 4, 3}; /* who ends, turn by turn */
+    static const size_t ends[] = {1, 0, 2, 4, 3}; /* children, in the order of their ends */
     for (size_t step = 0; step < 5; step++) {
         size_t expected_started = step + 2 < 5 ? step + 2 : 5;
         assert_int_equal(mock_counts.started, expected_started);
@@ -470,7 +470,7 @@ static void resolved_gather_starts_no_child(void **state)
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
     submit_and_start(f, &spec, &w);
-    end_child_manually(f, &w, 0, ERR_INTERNAL); /* decides it, and makes room for another one */
+    end_child_manually(f, &w, 0, ERR_INTERNAL); /* decides the gather and frees its concurrency slot */
     assert_int_equal(mock_counts.started, 2);
     for (size_t i = 2; i < 10; i++)
         check_child_canceled(w.task, i, CANCEL_SIBLING, EFFECT_PREVENTED);
@@ -483,7 +483,7 @@ static void resolved_gather_starts_no_child(void **state)
     task_release(w.task);
 }
 
-/* Their time is up before their turn has come. The one that runs keeps the only place; then the last one has its turn. */
+/* Their deadlines pass before they are queued. The running child keeps the only slot, then the last child runs. */
 static void deadline_expires_before_child_starts(void **state)
 {
     struct fixture *f = *state;
@@ -491,7 +491,7 @@ static void deadline_expires_before_child_starts(void **state)
     struct task_spec children[5];
     for (size_t i = 0; i < COUNT_OF(children); i++) {
         children[i] = mock_manual(f, &mock_counts);
-        children[i].options.timeout_ns = HOUR; /* says nothing about one that never starts */
+        children[i].options.timeout_ns = HOUR; /* no effect on a task that never starts */
         if (i >= 1 && i <= 3)
             children[i].options.deadline_ns = MS(i);
     }
@@ -517,7 +517,7 @@ static void deadline_expires_before_child_starts(void **state)
     task_release(later.task);
 }
 
-/* All time was up before the gather itself started. */
+/* All deadlines passed before the gather started. */
 static void expired_children_never_start(void **state)
 {
     struct fixture *f = *state;
@@ -561,7 +561,7 @@ static void expired_child_frees_concurrency(void **state)
     task_release(w.task);
 }
 
-/* The first ended before the second was found to be too late: that it was found later in the queue must not matter. */
+/* The first child ended before the expiry of the second was detected: the first must win. */
 static void race_ignores_later_expirations(void **state)
 {
     struct fixture *f = *state;
@@ -578,9 +578,9 @@ static void race_ignores_later_expirations(void **state)
     task_release(w.task);
 }
 
-/* -- what reaches the children ----------------------------------------------------------------------------------------- */
+/* -- cancellation of children -------------------------------------------------------------------------------------- */
 
-/* A gather of: a running probe, a running gather of a running and a waiting probe, and a waiting gather of two probes. */
+/* A gather of a running mock, a running gather (of a running and a waiting mock) and a waiting gather of two mocks. */
 static struct task_spec nested_gather(struct fixture *f, struct mock_counts *mock_counts)
 {
     struct task_spec mock = mock_manual(f, mock_counts);
@@ -609,7 +609,7 @@ static void check_nested_canceled(struct task *gather)
     assert_true(child_at(waiting, 1)->ended_ns <= waiting->ended_ns);
 }
 
-/* As if its timeout or deadline, the earlier of them, were over. */
+/* As if the earlier of timeout and deadline had passed. */
 static void fire_limit(struct task *task)
 {
     assert_int_not_equal(task->limit_timer.heap_slot, 0);
@@ -668,7 +668,7 @@ static void canceled_queued_gather_starts_no_child(void **state)
     task_release(w.task);
 }
 
-/* Children that answer a cancel later, or have an answer after all. */
+/* Children that end some time after a cancel, stopped or successful. */
 static void canceled_gather_waits_for_children(void **state)
 {
     struct fixture *f = *state;
@@ -685,7 +685,7 @@ static void canceled_gather_waits_for_children(void **state)
     task_drain(f->runtime);
     assert_int_equal(task_info_of(w.task).state, TASK_CANCELING);
     assert_int_equal(task_info_of(inner).state, TASK_CANCELING);
-    mock_end(child_at(inner, 0), 0); /* a success, which is what mode any is after: the cancel came too late */
+    mock_end(child_at(inner, 0), 0); /* a success decides mode any: the cancel was too late */
     task_drain(f->runtime);
     mock_stop(child_at(inner, 1));
     task_drain(f->runtime);
@@ -725,9 +725,9 @@ static void child_does_not_inherit_timeout(void **state)
     assert_true(fixture_free(f));
 }
 
-/* -- deadlines below a gather that has not started --------------------------------------------------------------------- */
+/* -- deadlines below a gather that has not started ----------------------------------------------------------------- */
 
-/* The only place is taken; behind it waits a gather, whose first child has a deadline that passes meanwhile. */
+/* The only slot is taken; the deadline of a child of a waiting gather passes. */
 static void run_with_queued_deadline(struct fixture *f, struct mock_counts *mock_counts, size_t waiting,
                                      struct waiter *w)
 {
@@ -801,7 +801,7 @@ static void cancel_queued_gather_with_expired_child(void **state)
     }
 }
 
-/* A gather's deadline and its child's, both long over when the loop has its first turn. */
+/* The deadlines of a gather and its child have both passed at the first turn of the loop. */
 static void queued_tree_deadlines_expire_together(void **state)
 {
     struct fixture *f = *state;
@@ -813,7 +813,7 @@ static void queued_tree_deadlines_expire_together(void **state)
         spec.options.deadline_ns = MS(1 + order);
         struct waiter w = {0};
         assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(10), &w), 0);
-        assert_true(run_until(f, waiter_is_done, &w)); /* without a drain, the first callback is the timers' */
+        assert_true(run_until(f, waiter_is_done, &w)); /* without a drain, the timer callback comes first */
         check_gather_task(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
@@ -821,7 +821,7 @@ static void queued_tree_deadlines_expire_together(void **state)
     assert_int_equal(mock_counts.started, 0);
 }
 
-/* -- size ------------------------------------------------------------------------------------------------------------ */
+/* -- size ---------------------------------------------------------------------------------------------------------- */
 
 static void gather_of_100000_children(void **state)
 {
@@ -849,7 +849,7 @@ static void gather_of_100000_children(void **state)
 
     struct mock_counts mock_counts = {0};
     struct task_spec spec = mock_timed(f, &mock_counts, HOUR, 0);
-    spec.options.timeout_ns = HOUR + HOUR; /* two timers for each */
+    spec.options.timeout_ns = HOUR + HOUR; /* two timers for each task */
     spec = gather_of_copies(f, "all", CHILDREN, &spec);
     struct waiter w = {0};
     submit_and_start(f, &spec, &w);
@@ -865,7 +865,7 @@ static void gather_of_100000_children(void **state)
 static void nested_gathers(void **state)
 {
     struct fixture *f = *state;
-    enum { DEPTH = 64 }; /* as deep as the limit can be set */
+    enum { DEPTH = 64 }; /* the maximum of max_gather_depth */
     for (int variant = 0; variant < 3; variant++) {
         struct mock_counts mock_counts = {0};
         struct task_spec spec = mock_manual(f, &mock_counts);
@@ -893,10 +893,11 @@ static void nested_gathers(void **state)
     }
 }
 
-/* -- trees left to chance ------------------------------------------------------------------------------------------------
+/* -- random trees
+ * ------------------------------------------------------------------------------------------------------
  *
- * Random trees of gathers and probes are submitted, canceled, ended by hand and timed out at random moments. What must
- * hold at each moment and at the end is checked on the tasks themselves, by rules that know nothing of how gather works.
+ * Random trees of gathers and mocks are submitted, canceled, ended and timed out at random times. The invariants are
+ * checked on the tasks, during the run and at its end, independently of the implementation of gather.
  */
 
 enum { TREES = 6, CANCEL_TIMERS = 4, TREE_TASKS = 150, TREE_DEPTH = 4 };
@@ -930,7 +931,7 @@ static struct task_spec random_mock(struct simulation *p)
     return spec;
 }
 
-/* A gather that its check() lets pass, with at most *left tasks in it, of which it takes what it uses. */
+/* A valid gather of at most *left tasks; decreases *left. */
 static struct task_spec random_tree(struct simulation *p, int depth, size_t *left)
 {
     static const char *const modes[] = {"all", "all_settled", "any", "race", "quorum"};
@@ -974,7 +975,7 @@ static size_t unfinished_in(struct task *task)
     return count;
 }
 
-/* Waits for no timer, so that only mock_end() or mock_stop() helps. */
+/* Has no timer: only mock_end() or mock_stop() ends it. */
 static bool needs_manual_end(const struct task *task)
 {
     if (task->spec->function != &function_mock)
@@ -995,7 +996,7 @@ static void end_manually(struct task *task)
         mock_end(task, input->rc);
 }
 
-/* Ends, of the probes that wait for a hand, one in `one_in`. */
+/* Ends one in `one_in` of the manual mocks. */
 static void end_random_mocks(struct simulation *p, struct task *task, uint64_t one_in)
 {
     if (needs_manual_end(task) && prng_below(&p->prng, one_in) == 0)
@@ -1004,7 +1005,7 @@ static void end_random_mocks(struct simulation *p, struct task *task, uint64_t o
         end_random_mocks(p, child_at(task, i), one_in);
 }
 
-/* A task of the tree whose parent has started, and which may therefore be canceled by itself. */
+/* A task whose parent has started, and which may therefore be canceled on its own. */
 static struct task *random_task(struct simulation *p, struct task *tree)
 {
     struct task *task = tree;
@@ -1125,7 +1126,7 @@ static void finish_all(struct simulation *p)
     }
 }
 
-/* What is true of any task that has ended. */
+/* Invariants of an ended task. */
 static void check_task(const struct task *task)
 {
     const struct task_info info = task_info_of(task);
@@ -1174,14 +1175,13 @@ static void check_mock(const struct task *task)
     assert_int_equal(info.output != NULL, info.state == TASK_SUCCEEDED);
 }
 
-/* The most children that had started and not ended at the same time. */
+/* Maximum number of children that ran at the same time. */
 static size_t peak_concurrency(struct task *gather)
 {
     size_t max = 0;
     for (size_t i = 0; i < children_count(gather); i++) {
         const struct task *task = child_at(gather, i);
-        size_t concurrent =
-            0; /* running when this one started, itself included; equal times count as one after the other */
+        size_t concurrent = 0; /* running when this one started, including itself; equal times do not overlap */
         for (size_t j = 0; j < children_count(gather) && has_started(task); j++) {
             const struct task *other = child_at(gather, j);
             concurrent += i == j || (has_started(other) && other->started_ns < task->started_ns &&
@@ -1202,7 +1202,7 @@ static void check_winner(struct task *gather, const char *mode)
     const struct task *winner = child_at(gather, (size_t)index);
     assert_non_null(winner);
     assert_true(race || winner->state == TASK_SUCCEEDED);
-    for (size_t i = 0; i < children_count(gather); i++) { /* nobody who could have won was earlier */
+    for (size_t i = 0; i < children_count(gather); i++) { /* no earlier child could have won */
         const struct task *other = child_at(gather, i);
         assert_true(winner->ended_ns <= other->ended_ns || (!race && other->state != TASK_SUCCEEDED));
     }
@@ -1307,7 +1307,7 @@ static void simulation(uint64_t seed)
     free(p);
 }
 
-/* GATHERD_TEST_SEED=<number> plays that game only, GATHERD_TEST_GAMES=<number> that many. */
+/* GATHERD_TEST_SEED=N runs only that seed, GATHERD_TEST_GAMES=N that many. */
 static void random_gather_trees(void **state)
 {
     const char *seed_env = getenv("GATHERD_TEST_SEED"), *count_env = getenv("GATHERD_TEST_GAMES");

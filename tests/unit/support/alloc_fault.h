@@ -1,7 +1,7 @@
 /* alloc_fault - makes the n-th allocation of our code fail, so that tests can fail each in turn.
  *
- * The linker's --wrap redirects malloc, calloc and realloc of statically linked code. Shared libraries are not affected, but
- * jansson decodes into our arenas.
+ * The linker's --wrap redirects malloc, calloc and realloc of statically linked code. Shared libraries are not
+ * affected, but jansson decodes into our arenas.
  *
  *     unsigned long n = 0;
  *     do {

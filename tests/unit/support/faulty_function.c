@@ -47,7 +47,7 @@ static const struct field input_fields[] = {
     {"action", &action_type, offsetof(struct faulty_input, action), FIELD_REQUIRED, NULL, "What to do", NULL},
     {"number", &number_type, offsetof(struct faulty_input, number), FIELD_REQUIRED, NULL, "A number", NULL},
     {"text", &text_type, offsetof(struct faulty_input, text), FIELD_OPTIONAL, NULL, "A text", NULL},
-    {"stage", &number_type, offsetof(struct faulty_input, gate), FIELD_OPTIONAL, NULL, "Where", NULL},
+    {"gate", &number_type, offsetof(struct faulty_input, gate), FIELD_OPTIONAL, NULL, "Where", NULL},
     {0},
 };
 static const struct field output_fields[] = {
@@ -62,7 +62,7 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "FaultyResult", .fields = output_fields, .size = sizeof(struct faulty_output)};
 
-/* -- the stage of threads ------------------------------------------------------------------------------------------ */
+/* -- gate ---------------------------------------------------------------------------------------------------------- */
 
 struct gate *gate_new(void)
 {
@@ -149,7 +149,7 @@ static void gate_exit(struct gate *s)
     uv_mutex_unlock(&s->mutex);
 }
 
-/* -- the deeds ----------------------------------------------------------------------------------------------------- */
+/* -- actions ------------------------------------------------------------------------------------------------------- */
 
 static void write_bytes(int fd, const void *bytes, size_t len)
 {
@@ -223,14 +223,14 @@ static int echo(const struct faulty_input *input, struct faulty_output *output, 
     output->tid = gettid();
     if (input->text.data == NULL || arena_str(run->arena, input->text.data, input->text.len, &output->text))
         return 0;
-    return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for the echo");
+    return err_set(run->e, ERR_OUT_OF_MEMORY, "Out of memory for the echo");
 }
 
 static int large_output(const struct faulty_input *input, struct faulty_output *output, struct run_context *run)
 {
     char *text = arena_alloc(run->arena, (size_t)input->number + 1);
     if (text == NULL)
-        return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no memory for so much");
+        return err_set(run->e, ERR_OUT_OF_MEMORY, "Out of memory for the output");
     memset(text, 'x', (size_t)input->number);
     output->text = (struct str){text, (size_t)input->number};
     return 0;
@@ -353,7 +353,7 @@ const struct function function_faulty = {
     .run = faulty_run,
 };
 
-/* -- for tests ----------------------------------------------------------------------------------------------------- */
+/* -- helpers ------------------------------------------------------------------------------------------------------- */
 
 struct task_spec faulty_spec(struct fixture *f, enum action action, int64_t number, const char *text)
 {

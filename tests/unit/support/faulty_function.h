@@ -31,7 +31,7 @@ enum action {
     ACTION_STOP_READING,       /* stops reading requests, then echoes */
     ACTION_CLOSE_SOCKET,       /* closes the socket, then spins */
     ACTION_CLOSE_STDERR,       /* closes stderr, then echoes */
-    ACTION_ORPHAN_CHILD, /* leaves a child that keeps the socket and stderr open until the service closes them, then exits */
+    ACTION_ORPHAN_CHILD,       /* leaves a child that keeps socket and stderr open, then exits */
     /* only in threads */
     ACTION_WAIT_GATE,   /* waits until the gate is open */
     ACTION_SIGNAL_MASK, /* returns as number whether SIGCHLD is blocked */

@@ -81,7 +81,7 @@ static const struct type input_type = {.kind = TYPE_RECORD, .fields = no_fields,
 static const struct type output_type = {.kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(int64_t)};
 
 const struct function function_mock = {
-    .name = "probe",
+    .name = "mock",
     .doc = "Does as the test says",
     .executor = EXECUTOR_LOOP,
     .executors = EXECUTOR_BIT(EXECUTOR_LOOP),

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- the fixture ----------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 static bool always_false(const void *of)
 {
@@ -77,7 +77,7 @@ int fixture_teardown(void **state)
     return fixture_free(*state) ? 0 : -1;
 }
 
-/* -- turning the loop ------------------------------------------------------------------------------------------------ */
+/* -- run the loop -------------------------------------------------------------------------------------------------- */
 
 enum { RUN_TIMEOUT_MS = 60 * 1000 };
 
@@ -121,7 +121,7 @@ bool run_until_idle(struct fixture *f)
     return run_until(f, fixture_is_idle, f);
 }
 
-/* -- submitting ------------------------------------------------------------------------------------------------------ */
+/* -- submit -------------------------------------------------------------------------------------------------------- */
 
 void waiter_done(struct task *task, void *waiter)
 {
@@ -183,7 +183,7 @@ struct task_info task_info_of(const struct task *task)
     return info;
 }
 
-/* -- specs ----------------------------------------------------------------------------------------------------------- */
+/* -- specs --------------------------------------------------------------------------------------------------------- */
 
 static const struct field *find_field(const struct type *record, const char *name, size_t len)
 {
@@ -265,7 +265,7 @@ int64_t get_integer(const struct task_spec *spec, const char *field)
     return value;
 }
 
-/* -- results --------------------------------------------------------------------------------------------------------- */
+/* -- results ------------------------------------------------------------------------------------------------------- */
 
 int64_t output_integer(const struct task *task, const char *path)
 {
@@ -323,7 +323,7 @@ size_t reserved_timers(const struct fixture *f)
     return f->runtime->timers.reserved;
 }
 
-/* -- chance: Marsaglia's xorshift* ----------------------------------------------------------------------------------- */
+/* -- random numbers: Marsaglia's xorshift* ------------------------------------------------------------------------- */
 
 uint64_t prng_below(struct prng *d, uint64_t sides)
 {

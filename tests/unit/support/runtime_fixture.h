@@ -1,4 +1,5 @@
-/* runtime_fixture - a loop with a runtime, helpers to build and submit specs, and to run the loop until a condition holds.
+/* runtime_fixture - a loop with a runtime, helpers to build and submit specs, and to run the loop until a condition
+ * holds.
  *
  * Owns:     the loop, the runtime, and the arena of the next spec.
  * Threads:  one.
@@ -75,7 +76,7 @@ void cancel(struct fixture *f, struct task *task, enum cancel_reason reason);
 
 struct task_info task_info_of(const struct task *task);
 
-/* -- specs, built in f->arena through the type tables, as decoding does ---------------------------------------------- */
+/* -- specs, built in f->arena by the type tables ------------------------------------------------------------------- */
 
 /* Optional fields of the input are absent, the others have their defaults or 0. */
 struct task_spec spec_of(struct fixture *f, const struct function *function);
@@ -90,7 +91,7 @@ struct task_spec gather_of_copies(struct fixture *f, const char *mode, size_t co
 void set_integer(struct task_spec *spec, const char *field, int64_t value);
 int64_t get_integer(const struct task_spec *spec, const char *field);
 
-/* -- results --------------------------------------------------------------------------------------------------------- */
+/* -- results ------------------------------------------------------------------------------------------------------- */
 
 /* A field of the output, such as "winner" or "counts.failed"; also ENUM and SECONDS. INT64_MIN: absent. */
 int64_t output_integer(const struct task *task, const char *path);
@@ -105,7 +106,7 @@ struct pool *pool_at(const struct fixture *f, enum executor_kind kind, size_t in
 size_t started_timers(const struct fixture *f);
 size_t reserved_timers(const struct fixture *f);
 
-/* -- random numbers ---------------------------------------------------------------------------------------------------------- */
+/* -- random numbers ------------------------------------------------------------------------------------------------ */
 
 /* Pseudorandom numbers; the seed must not be 0. */
 struct prng {

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* -- parallel_split_range() ------------------------------------------------------------------------------------------------- */
+/* -- parallel_split_range() ---------------------------------------------------------------------------------------- */
 
 static void assert_partition(int64_t from, int64_t to, int64_t max_parts)
 {
@@ -63,7 +63,7 @@ static void split_range_covers_range_once(void **state)
     }
 }
 
-/* -- a divisible function that does as the test says ----------------------------------------------------------------- */
+/* -- a mock divisible function ------------------------------------------------------------------------------------- */
 
 struct share_input {
     int64_t from, to;
@@ -151,7 +151,7 @@ static struct task_spec make_share_spec(struct fixture *f, int64_t size, int64_t
     return spec;
 }
 
-/* -- the fixture --------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 static char *const worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){FAULTY_WORKER_FLAG}, NULL};
 
@@ -206,7 +206,7 @@ static struct array output_parts(const struct waiter *w)
     return parts;
 }
 
-/* -- the tests ----------------------------------------------------------------------------------------------------- */
+/* -- tests --------------------------------------------------------------------------------------------------------- */
 
 static void parallel_sum_matches_formula(void **state)
 {
@@ -398,8 +398,8 @@ static void cancel_other(struct waiter *w)
     task_cancel(other->task, CANCEL_CLIENT);
 }
 
-/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the last part
- * it is too late, and the task succeeds. */
+/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the
+ * last part it is too late, and the task succeeds. */
 static void cancel_after_last_part_is_too_late(void **state)
 {
     (void)state;
@@ -425,8 +425,9 @@ static void cancel_after_last_part_is_too_late(void **state)
         for (int j = 0; j < i; j++) /* run() has ended, the job ends soon */
             sched_yield();
         assert_true(run_until(f, waiter_is_done, &w));
-        struct children *family = task_state(w.task);
-        bool complete = family->children[0]->state == TASK_SUCCEEDED && family->children[1]->state == TASK_SUCCEEDED;
+        struct children *children = task_state(w.task);
+        bool complete =
+            children->children[0]->state == TASK_SUCCEEDED && children->children[1]->state == TASK_SUCCEEDED;
         assert_int_equal(first.done, 1);
         assert_int_equal(w.info.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
         if (complete)
@@ -456,8 +457,8 @@ static void cancel_after_failed_part_never_succeeds(void **state)
     struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
-    struct children *family = task_state(w.task);
-    while (!task_ended(family->children[0]) && !task_ended(family->children[1]))
+    struct children *children = task_state(w.task);
+    while (!task_ended(children->children[0]) && !task_ended(children->children[1]))
         uv_run(&f->loop, UV_RUN_ONCE);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
@@ -547,7 +548,7 @@ static void submit_fails_when_out_of_memory(void **state)
     stop_runtime(f);
 }
 
-/* -- map: not a division, but the other way to make many of one ------------------------------------------------------ */
+/* -- map ----------------------------------------------------------------------------------------------------------- */
 
 static struct task_spec make_map_spec(struct fixture *f, const char *function, size_t count)
 {

@@ -41,7 +41,7 @@ static void assert_never_started(const struct waiter *w)
     assert_null(w->info.output);
 }
 
-/* -- the states ------------------------------------------------------------------------------------------------------ */
+/* -- states -------------------------------------------------------------------------------------------------------- */
 
 static void zero_sleep_is_done_in_first_drain(void **state)
 {
@@ -170,7 +170,7 @@ static void done_is_called_in_order_of_completion(void **state)
     }
 }
 
-/* -- cancel ---------------------------------------------------------------------------------------------------------- */
+/* -- cancel -------------------------------------------------------------------------------------------------------- */
 
 static void cancel_while_queued_prevents_start(void **state)
 {
@@ -390,7 +390,7 @@ static void cancel_from_loop_callback(void **state)
     uv_run(&f->loop, UV_RUN_NOWAIT);
 }
 
-/* -- the two clocks -------------------------------------------------------------------------------------------------- */
+/* -- time limits --------------------------------------------------------------------------------------------------- */
 
 static void timeout_counts_from_start(void **state)
 {
@@ -544,7 +544,7 @@ static void ended_task_leaves_no_timer(void **state)
     task_release(w.task);
 }
 
-/* -- admission ------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
 static void submit_beyond_max_tasks_is_rejected(void **state)
 {
@@ -721,7 +721,7 @@ static void runtime_new_fails_when_out_of_memory(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
-/* -- many ------------------------------------------------------------------------------------------------------------ */
+/* -- many tasks ---------------------------------------------------------------------------------------------------- */
 
 static void cancel_all_reaches_every_state(void **state)
 {
