@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import contract
 from client import Client
 from processes import children, threads
 from server import RELEASE, wait_until
@@ -421,9 +422,9 @@ def test_resolve_of_invalid_host_fails(host, client):
     ("/v1/run/gather", gather(task("primes", **ENDLESS), task("sleep", seconds=LONG_SECONDS)), "killed")])
 def test_expired_task_has_cancel_effect_of_executor(path, body, effect, member, code, client, server):
     response = client.post(f"{path}{'&' if '?' in path else '?'}{member}=0.1", body)
-    assert response.status == 504 and response.value["type"] == f"urn:gatherd:error:{code}"
+    assert response.status == 504 and response.value["type"] == contract.problem_type(code)
     stopped = response.value["task"]
-    assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": code, "effect": effect}
+    assert stopped["state"] == "failed" and stopped["cancel"] == {"reason": contract.CLOCKS[code], "effect": effect}
     assert 0.1 <= stopped["queued_seconds"] + stopped["duration_seconds"] < LONG_SECONDS / 2
     wait_until(lambda: all(p["busy"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import contract
 import openapi_spec
 import test_contract
 from client import Client
@@ -424,7 +425,7 @@ def test_copy_and_rename_file(client, example_root):
             ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsupported-file-type")):
         before = tree(example_root)
         response = client.post(f"/v1/run/{function}", given)
-        assert response.value["type"] == f"urn:gatherd:error:{code}", (function, given, response.value)
+        assert response.value["type"] == contract.problem_type(code), (function, given, response.value)
         assert tree(example_root) == before
     assert run(client, "rename_file", **{"from": "hello.txt", "to": "b.txt", "replace": True}) == {"type": "file"}
     assert run(client, "rename_file", **{"from": "docs/link", "to": "moved"}) == {"type": "symlink"}

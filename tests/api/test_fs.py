@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+import contract
 from client import Client, Raw, request_bytes
 from file_helpers import HELLO, temp_files, fs, put, run, create_example_files, tree
 from server import RELEASE, wait_until
@@ -101,14 +102,14 @@ def test_non_file_paths_are_rejected(client, example_root):
                                ("hello.txt/x", 422, "unsupported-file-type"), ("x" * 256, 422, "invalid"),
                                ("/".join(["x" * 100] * 41), 422, "invalid")):
         got = client.get(fs(path))
-        assert (got.status, got.value["type"]) == (status, f"urn:gatherd:error:{code}"), path
+        assert (got.status, got.value["type"]) == (status, contract.problem_type(code)), path
         before = tree(example_root)
         got = put(client, path, b"new")
         if path == "nothing":
             assert got.status == 201
             (example_root / "nothing").unlink()
         else:
-            assert (got.status, got.value["type"]) == (status, f"urn:gatherd:error:{code}"), path
+            assert (got.status, got.value["type"]) == (status, contract.problem_type(code)), path
         assert tree(example_root) == before
     assert temp_files(example_root) == []
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import contract
 from client import Client
 from processes import threads
 from server import RELEASE
@@ -260,18 +261,18 @@ def test_expired_task_fails(member, code, client):
                        (f"/v1/run/sleep?{member}=0.1", {"seconds": LONG_SECONDS})):
         response = client.post(path, body)
         assert response.status == 504
-        assert response.value["type"] == f"urn:gatherd:error:{code}"
+        assert response.value["type"] == contract.problem_type(code)
         task = response.value["task"]
         assert task["state"] == "failed" and task["done"] and task["result"] is None
         assert task["error"]["code"] == code
-        assert task["cancel"] == {"reason": code, "effect": "stopped"}
+        assert task["cancel"] == {"reason": contract.CLOCKS[code], "effect": "stopped"}
         assert 0.1 <= task["queued_seconds"] + task["duration_seconds"] < LONG_SECONDS / 2
 
 
 def test_earlier_of_timeout_and_deadline_applies(client):
     for timeout, deadline, first in ((0.05, 5, "timeout"), (5, 0.05, "deadline_exceeded")):
         task = sleep(LONG_SECONDS, timeout_seconds=timeout, deadline_seconds=deadline)
-        assert client.post("/v1/tasks", task).value["type"] == f"urn:gatherd:error:{first}"
+        assert client.post("/v1/tasks", task).value["type"] == contract.problem_type(first)
 
 
 def test_task_within_time_limits_succeeds(client):
@@ -282,7 +283,7 @@ def test_task_within_time_limits_succeeds(client):
 @pytest.mark.parametrize("member, code", [("timeout_seconds", "timeout"), ("deadline_seconds", "deadline_exceeded")])
 def test_expired_gather_cancels_children(member, code, run):
     task = run(504, sleep(LONG_SECONDS), inner(sleep(LONG_SECONDS)), sleep(0.01), mode="all_settled", **{member: 0.1})
-    assert task["error"]["code"] == code and task["cancel"] == {"reason": code, "effect": "stopped"}
+    assert task["error"]["code"] == code and task["cancel"] == {"reason": contract.CLOCKS[code], "effect": "stopped"}
     assert states(task) == ["canceled", "canceled", "succeeded"]
     assert cancels(task) == [("parent", "stopped"), ("parent", "stopped"), None]
 

@@ -15,7 +15,7 @@ SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}
 def no_task_starts(server):
     """After the test, the log has no more tasks than before: refused requests left no trace."""
     def finished_count():
-        return sum(len(server.events(event=f"task_{how}")) for how in ("done", "failed", "canceled"))
+        return sum(len(server.events(event=f"task_{how}")) for how in ("succeeded", "failed", "canceled"))
 
     def run_marker_task(seconds):
         with Client(server.urls()[0]) as client:

@@ -309,12 +309,12 @@ def test_connection_overload_is_logged_once(start):
         for raw, _ in connections:
             raw.sock.close()
 
-        def has_room():
+        def has_capacity():
             probe, status = open_connection()
             probe.sock.close()
             return status == 200
 
-        wait_until(has_room, "room")
+        wait_until(has_capacity, "room")
         time.sleep(0.1)  # for the others to be seen as closed
     gatherd.stop()
     assert len(lines(gatherd)) == 2

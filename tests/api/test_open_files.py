@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import contract
 from client import Client, Raw, request_bytes
 from file_helpers import HELLO, Handle, as_json, descriptors, run, script, create_example_files
 from server import RELEASE, wait_until
@@ -245,7 +246,7 @@ class FilePair:
         if expected is None:
             assert response.status == 422, (self.history, response.value)
             code = "invalid" if method in self.service_file.opened["methods"] else "file-mode-mismatch"
-            assert response.value["type"] == f"urn:gatherd:error:{code}"
+            assert response.value["type"] == contract.problem_type(code)
         else:
             assert response.status == 200, (self.history, response.value)
             got = dict(response.value["result"])
@@ -732,7 +733,7 @@ def write_lines(path, count):
 
 
 def post_unchecked(client, target, body):
-    """The task of a response, without validation: checking 100,000 lines against the schema is slower than reading them."""
+    """The task of a response, not validated: checking 100,000 lines against the schema is slower than reading them."""
     client.send_request("POST", target, as_json(body))
     response = client.getresponse()
     data = response.read()

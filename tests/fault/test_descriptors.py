@@ -58,9 +58,9 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
         limits = client.get(READ).value
         assert sum(limits[name] for name in REDUCED_LIMITS) < FD_LIMIT and min(limits[name] for name in REDUCED_LIMITS) > FD_LIMIT // 20
         limit_events = {e["limit"]: e for e in server.events(event="limit_reduced")}
-        assert {name: e["now"] for name, e in limit_events.items()} == {name: limits[name] for name in REDUCED_LIMITS}
+        assert {name: e["effective"] for name, e in limit_events.items()} == {name: limits[name] for name in REDUCED_LIMITS}
         assert all(e["level"] == "warn" and e["descriptors"] == FD_LIMIT for e in limit_events.values())
-        assert [limit_events[name]["asked"] for name in REDUCED_LIMITS] == [8192, 1000, 256]
+        assert [limit_events[name]["configured"] for name in REDUCED_LIMITS] == [8192, 1000, 256]
 
         for _ in range(limits["max_open_files"]):
             Handle(client, "a.bin")
@@ -101,7 +101,7 @@ def test_worker_count_is_reduced_to_fd_budget(start, tmp_path):
     server = start_with_fd_limit(start, 200, "--processes", "64", "--files-root", str(tmp_path))
     pool = pools(server.urls()[0])["processes"]
     assert 4 < pool["size"] < 32 and pool["size_source"] == "descriptors"
-    assert server.events(event="limit_reduced", limit="processes", asked=64, now=pool["size"])
+    assert server.events(event="limit_reduced", limit="processes", configured=64, effective=pool["size"])
     wait_until(lambda: len(pools(server.urls()[0])["processes"]["workers"]) == pool["size"], "the workers")
 
 

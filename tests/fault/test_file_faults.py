@@ -16,10 +16,11 @@ import pytest
 
 from client import Client, Raw, request_bytes
 from file_helpers import HELLO, Handle, descriptors, temp_files, fs, put, run, script, tree
-from server import RELEASE, Server, wait_until
+from server import Server, wait_until
+from sizes import sized, soak
 
 KB, MB = 1 << 10, 1 << 20
-SWAP_SECONDS = 10 if RELEASE else 3  # how long paths are swapped during calls
+SWAP_SECONDS = sized(300, 10, 3)  # how long paths are swapped during calls
 
 
 @pytest.fixture
@@ -211,6 +212,7 @@ def swap_names(a, b, done):
     return count
 
 
+@soak
 def test_symlink_swap_race_does_not_escape_root(root, outside, start_server):
     """Calls through a swapped directory get the file inside or an error, never the file outside."""
     (root / "swap").mkdir()
@@ -503,11 +505,12 @@ def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
     assert temp_files(root) == []
 
 
+@soak
 @pytest.mark.parametrize("method", ["GET", "PUT", "open", "script", "lease"])
 def test_shutdown_right_after_response(method, root, start_server):
     """Work that outlasts the request (closing a file, discarding a temporary file) ends before the process."""
     (root / "a.txt").write_bytes(HELLO)
-    for _ in range(12):
+    for _ in range(sized(200, 12)):
         server = start_server(root)
         with Client(server.urls()[0]) as client:
             if method == "GET":
@@ -524,10 +527,11 @@ def test_shutdown_right_after_response(method, root, start_server):
             server.wait()
 
 
+@soak
 def test_shutdown_during_downloads(root, start_server):
     """Clients that disconnect during the shutdown."""
     (root / "a.bin").write_bytes(b"x" * (2 * MB))
-    for _ in range(8):
+    for _ in range(sized(200, 8)):
         server = start_server(root, "--drain-seconds", "1")
         raws = [Raw(server.urls()[0]) for _ in range(6)]
         for raw in raws:

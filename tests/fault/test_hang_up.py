@@ -5,6 +5,7 @@ import time
 import pytest
 
 from server import RELEASE, wait_until
+from sizes import sized, soak
 from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, send, task
 
 SHORT_TIMEOUT = 5 if RELEASE else 20
@@ -104,11 +105,12 @@ def test_most_severe_cancel_effect_is_reported(start):
     assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the second block was still waiting"
 
 
+@soak
 def test_random_disconnects_free_all_slots(start):
     """Whenever they do it, all slots come back."""
     server = start("--threads", "2", "--processes", "2")
     url = server.urls()[0]
-    count = 60 if RELEASE else 20
+    count = sized(5000, 60, 20)
     for i in range(count):
         raw = send(url, ("/v1/run/block", "/v1/run/primes", "/v1/run/primes?executor=threads")[i % 3],
                    {"seconds": 0.02} if i % 3 == 0 else ENDLESS, f"c{i}")

@@ -11,6 +11,7 @@ import pytest
 from client import Client
 from processes import children, descriptors, exists
 from server import RELEASE, wait_until
+from sizes import sized, soak
 from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, task, workers
 
 MAX_LATENCY = 0.2 if RELEASE else 10  # seconds until a pool is whole again
@@ -240,10 +241,11 @@ def kill_workers(url, count):
     return killed
 
 
-def test_two_hundred_worker_kills_under_load(start):
+@soak
+def test_worker_kills_under_load(start):
     """Nothing is lost, nothing is done twice, nothing is left behind."""
     random.seed(7)
-    kills = 200
+    kills = sized(2000, 200)
     server = start("--processes", "4")
     url = server.urls()[0]
     assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 40}).status == 200

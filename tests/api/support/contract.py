@@ -23,6 +23,11 @@ ERRORS = {code: (int(status), title) for code, status, title in re.findall(
     r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8"))}
 
 
+def problem_type(code):
+    """The `type` of a problem with this error code."""
+    return "urn:gatherd:error:" + code.replace("_", "-")
+
+
 def parse_json(data):
     """Strict JSON: no member twice, no NaN."""
     def members(pairs):

@@ -17,6 +17,7 @@ settings.load_profile("api")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "release: about speed or system calls, so only for the release build")
+    config.addinivalue_line("markers", "soak: has a full size, for ./dev soak")
 
 
 def pytest_collection_modifyitems(config, items):

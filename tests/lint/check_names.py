@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""check_names - no name in the source is a coined one where the field has a term.
+
+usage: check_names.py [repository]      first proves on planted names that it can fail
+
+Looks at identifiers in C and Python, and at the names in openapi.yaml and the README. Each row says what to use instead.
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+# A word of an identifier (between underscores): the field's term.
+WORDS = {
+    "patience": "timeout", "jail": "file_root", "crew": "thread_pool", "parcel": "request_buffer", "canned": "raw_response",
+    "homeless": "disabled_executor", "deed": "action", "lane": "strand", "draft": "temp_file", "drafts": "temp_files",
+    "ticket": "task_identity", "hungry": "reader_waiting", "torn": "orphaned", "blame": "describe_failure",
+    "dismiss": "terminate", "dismissed": "terminated", "spoiled": "mutated", "hasty": "short_timeouts",
+    "hurried": "has_deadline", "divisible": "parallelizable", "divided": "parallel", "unnameable": "skipped_non_utf8",
+    "babble": "unsolicited_output", "misfit": "type_error", "confine": "sandbox_self", "most": "max", "fewest": "min",
+    "holders": "refcount", "unlist": "remove", "unfit": "failed", "manner": "commit_options", "slashed": "trailing_slash",
+    "calm": "quiet_until", "lowered": "reduced", "weightiest": "most_severe", "pump": "mhd_loop", "lingers": "lingering_set",
+    "nonsense": "protocol_error", "house": "layout", "room": "capacity", "floors": "layers",
+}
+# A whole identifier, error code, log event or JSON member.
+NAMES = {
+    "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
+    "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
+    "wrong_mode": "file_mode_mismatch", "unsuitable_file": "unsupported_file_type", "not_text": "invalid_utf8",
+    "worker_died": "worker_crashed", "worker_memory_exceeded": "worker_out_of_memory", "no_space": "insufficient_storage",
+    "connections_refused": "connections_rejected", "request_refused": "request_rejected", "left_out": "suppressed",
+    "limit_lowered": "limit_reduced", "accept_exhausted": "accept_failed", "task_done": "task_succeeded",
+    "last_words": "stderr_tail", "task_running": "function", "not_spawned": "spawn_failed",
+    "NotWhole": "MalformedUpload", "HandleGone": "Gone", "TooLong": "Timeout", "FileBroken": "FileIoError",
+    "CodingRefused": "UnsupportedContentEncoding", "LimitPassed": "ExceededLimit",
+    "end_refusing": "clear_overload", "ROOM_PART": "RECOVERY_FRACTION", "take_length": "parse_content_length",
+    "take_coding": "parse_transfer_encoding", "take_line": "add_field_line", "EXCHANGE_GOES_ON": "EXCHANGE_CONTINUE",
+    "EXCHANGE_ANSWERS": "EXCHANGE_RESPOND", "EXCHANGE_WAITS": "EXCHANGE_SUSPEND", "EXCHANGE_BREAKS": "EXCHANGE_ABORT",
+    "name_request": "assign_request_id", "become_ready": "complete", "run_on": "drain_or_wait", "body_into": "decode_body_into",
+    "query_into": "decode_query_into", "accept_task": "make_task", "EACH_BYTE": "SWAR_ONES", "text_of": "str_from",
+    "text_is": "str_eq", "ring_init": "list_init", "has_family": "has_children", "task_go_on": "task_continue",
+    "step_go_on": "file_work_continue", "task_look": "task_get_info", "force_look": "pool_stats", "quick_deaths": "crash_streak",
+    "raise_peak": "update_peak_rss", "split_range": "range_partition", "let_go": "unref", "take_back": "rollback_write",
+    "read_inside": "read_range", "run_spend_read": "quota_reserve", "run_settle_read": "quota_release",
+    "say_lost": "set_error", "LOOK_EVERY": "CANCEL_CHECK_INTERVAL", "PRE": "CHECK", "POST_": "CHECK",
+    "out_of_patience": "timed_out", "assertion_failed": "check_failed",
+}
+SUFFIXES = (".c", ".h", ".py", ".yaml")
+FOLDERS = ("runtime", "handlers", "service", "tests")
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PROSE = {  # what is no name: comments and literals, by kind of file
+    ".c": re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
+    ".py": re.compile(r'#[^\n]*|"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
+}
+QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string that is one word may be a code, an event or a member
+
+
+def names_in(text, suffix):
+    """(line, name) of each name of the text."""
+    if suffix == ".yaml":
+        for match in re.finditer(r'^ *(?:- )?([A-Za-z_]\w*):|/([A-Z]\w+)\'?"?$', text, re.MULTILINE):
+            yield text.count("\n", 0, match.start()) + 1, match.group(1) or match.group(2)
+        return
+    for match in QUOTED.finditer(text):
+        if match.group(1) in NAMES:
+            yield text.count("\n", 0, match.start()) + 1, match.group(1)
+    code = PROSE[".py" if suffix == ".py" else ".c"].sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+    for match in IDENTIFIER.finditer(code):
+        yield code.count("\n", 0, match.start()) + 1, match.group()
+
+
+def fault_of(name):
+    """The term for a coined name; None: it is not coined."""
+    if name in NAMES:
+        return NAMES[name]
+    words = name.lower().split("_")
+    if "most" in words[:-1]:  # at_most_five, most_severe
+        words.remove("most")
+    return next((WORDS[word] for word in words if word in WORDS), None)
+
+
+def check(root):
+    files = [f for folder in FOLDERS for f in sorted((root / folder).rglob("*"))
+             if f.suffix in SUFFIXES and f.name != Path(__file__).name]
+    files += [f for f in (root / "openapi.yaml",) if f.is_file()]
+    problems = []
+    for path in files:
+        where = path.relative_to(root).as_posix()
+        for line, name in names_in(path.read_text(encoding="utf-8"), path.suffix):
+            term = fault_of(name)
+            if term:
+                problems.append(f"{where}:{line}: {name}: say {term}")
+    return files, sorted(set(problems))
+
+
+GOOD = {"runtime/a.c": '/* jail, patience */\nint timeout_at; const char *s = "the most";\n',
+        "tests/a.py": '"""patience"""\ntimeout = "a crew"\n'}
+BAD = {"runtime/b.c": "int conn_patience;\n", "runtime/c.h": "enum { PATH_MOST = 1 };\n", "service/d.c": 'f("worker_died");\n',
+       "handlers/e.c": "text_of(a);\n", "tests/f.py": "spoiled = 1\n", "openapi.yaml": "  TooLong:\n"}
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        for files, expected in ((GOOD, 0), (BAD, len(BAD))):
+            for name, text in files.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(text, encoding="utf-8")
+            _, problems = check(root)
+            assert len(problems) == expected, f"self-test: {problems}"
+
+
+def main():
+    self_test()
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    files, problems = check(root)
+    if not files:
+        problems.append(f"{root}: no source files found")
+    print("\n".join(problems) if problems else f"{len(files)} files without a coined name of {len(WORDS) + len(NAMES)}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
