@@ -350,7 +350,7 @@ def failing_writes():
     yield "write r+", True, method("r+", "write", data=BIG_TEXT)
     yield "write a", True, method("a", "write", data=BIG_TEXT)
     yield "write in the middle", True, method("r+", "write", ("seek", {"offset": 5}), data=BIG_TEXT)
-    yield "write behind the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG_TEXT)
+    yield "write beyond the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG_TEXT)
     yield "writelines", True, method("r+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
     yield "writelines a+", True, method("a+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
     yield "pwrite", True, method("r+", "pwrite", offset=3, data=BIG_TEXT)
@@ -370,7 +370,7 @@ def test_full_disk_preserves_old_content(name, there, call, small_root, start_se
         check_no_space(call(client))
         assert tree(small_root) == (["a.txt", "big", "filler"] if there else ["big", "filler"])
         assert not there or (small_root / "a.txt").read_bytes() == OLD_CONTENT
-        wait_until(lambda: temp_files(small_root) == [], "the end of the draft")
+        wait_until(lambda: temp_files(small_root) == [], "the removal of the temporary file")
         wait_until(lambda: os.statvfs(small_root).f_bavail == before, "the space that was taken meanwhile")
         assert run(client, "write_file", path="little.txt", data="x")["written_bytes"] == 1
 
@@ -495,7 +495,7 @@ def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
     raws = [Raw(server.urls()[0]) for _ in range(20)]
     for i, raw in enumerate(raws):
         raw.send(request_bytes("PUT", f"/v1/fs/{i}.bin", None, "Content-Length: 1000000") + b"x" * 500000)
-    wait_until(lambda: len(temp_files(root)) == 20, "the drafts")
+    wait_until(lambda: len(temp_files(root)) == 20, "the temporary files")
     server.terminate()
     server.wait()
     for raw in raws:

@@ -823,7 +823,7 @@ static void startup_keeps_locked_temp_files(void **state)
     for (size_t i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     if (failed > 0)
-        fail_msg("%d drafts were lost: %s", failed, t->e.msg);
+        fail_msg("%d temporary files were lost: %s", failed, t->e.msg);
     assert_int_equal(atomic_load(&s.failed), 0);
 }
 
@@ -869,7 +869,7 @@ static void killed_writer_leaves_complete_file(void **state)
             bool b = !a && tree_file_is_filled(t, "file", 'b', CONTENT_SIZE);
             int status;
             if (waitpid(child, &status, WNOHANG) != 0)
-                fail_msg("the writer ended by itself: %d", status);
+                fail_msg("the writer ended unexpectedly: %d", status);
             if ((a || b) && last != (a ? 'a' : 'b')) {
                 last = a ? 'a' : 'b';
                 changes++;
@@ -885,7 +885,7 @@ static void killed_writer_leaves_complete_file(void **state)
         file_root_free(next);
         assert_int_equal(tree_count_temp_files(t), 0);
     }
-    print_message("drafts that were left and removed: %zu\n", stale);
+    print_message("leftovers removed: %zu\n", stale);
 }
 
 /* -- races --------------------------------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#define SECRET "nobody may read this"
+#define SECRET "unreachable content"
 
 struct tree {
     char base[64], root[80], outside[80];
