@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* -- types ----------------------------------------------------------------------------------------------------------- */
+/* -- types --------------------------------------------------------------------------------------------------------- */
 
 enum {
     MAX_UTF8_CHAR = 4, /* bytes */
@@ -57,7 +57,7 @@ static const struct field file_stat_fields[] = {
 const struct type file_stat_type = {
     .kind = TYPE_RECORD, .name = "StatFileResult", .fields = file_stat_fields, .size = sizeof(struct file_stat)};
 
-/* -- reading --------------------------------------------------------------------------------------------------------- */
+/* -- reading ------------------------------------------------------------------------------------------------------- */
 
 static int file_size(const struct file_range *range, int64_t *size, struct err *e)
 {
@@ -201,7 +201,7 @@ bool file_next_line(struct str *rest, struct str *line)
     return true;
 }
 
-/* -- writing --------------------------------------------------------------------------------------------------------- */
+/* -- writing ------------------------------------------------------------------------------------------------------- */
 
 int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e)
 {
@@ -222,8 +222,8 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
     return 0;
 }
 
-/* Truncates the file to `from` after a failed write that ended at `end`, freeing space reserved beyond it. Only if the file
- * still ends there: otherwise another writer has appended. */
+/* Truncates the file to `from` after a failed write that ended at `end`, freeing space reserved beyond it. Only if the
+ * file still ends there: otherwise another writer has appended. */
 static void rollback_write(int fd, const struct stat *before, int64_t from, int64_t end)
 {
     struct stat now;
@@ -297,7 +297,7 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
     return 0;
 }
 
-/* -- metadata ------------------------------------------------------------------------------------------------------- */
+/* -- metadata ------------------------------------------------------------------------------------------------------ */
 
 enum file_type file_type_of(mode_t mode)
 {

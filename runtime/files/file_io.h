@@ -3,8 +3,8 @@
  * Owns:     nothing; descriptors are the caller's, and results are in the caller's arena.
  * Threads:  any.
  * Errors:   those of file_error_set_errno(), about `path`, the client's name for the file.
- * Promise:  a write that fails for lack of space changes nothing, if the file system can reserve space. All local file systems
- *           of Linux can; but a copy-on-write one such as btrfs may still lack the space for its copy.
+ * Promise:  a write that fails for lack of space changes nothing, if the file system can reserve space. All local file
+ *           systems of Linux can; but a copy-on-write one such as btrfs may still lack the space for its copy.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_IO_H
 #define GATHERD_RUNTIME_FILES_FILE_IO_H
@@ -15,7 +15,7 @@
 
 #include <sys/stat.h>
 
-/* -- types ----------------------------------------------------------------------------------------------------------- */
+/* -- types --------------------------------------------------------------------------------------------------------- */
 
 enum encoding {
     ENCODING_UTF8,
@@ -31,7 +31,7 @@ extern const struct type file_read_length_type; /* INTEGER: bytes to read, from 
 extern const struct type file_bytes_type;       /* INTEGER: a size, an offset, an amount: 0 to 2^53 */
 extern const struct type file_bool_type;        /* BOOLEAN */
 
-/* -- reading --------------------------------------------------------------------------------------------------------- */
+/* -- reading ------------------------------------------------------------------------------------------------------- */
 
 struct file_chunk {
     struct str data;    /* in the requested encoding; in the arena, never absent */
@@ -68,7 +68,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 /* Removes the first line, newline included, from *rest. False when *rest is empty. */
 bool file_next_line(struct str *rest, struct str *line);
 
-/* -- writing --------------------------------------------------------------------------------------------------------- */
+/* -- writing ------------------------------------------------------------------------------------------------------- */
 
 /* Decodes a client's data. ERR_INVALID when it is not base64. UTF-8 is not copied. */
 int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e);
@@ -80,10 +80,11 @@ int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, str
  * afterwards. *size is the file's new size. */
 int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e);
 
-/* Reserves space for `len` bytes at `offset`. *reserved is false if the file system can't. Content and size never change. */
+/* Reserves space for `len` bytes at `offset`. *reserved is false if the file system can't. Content and size never
+ * change. */
 int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str path, struct err *e);
 
-/* -- metadata ------------------------------------------------------------------------------------------------------- */
+/* -- metadata ------------------------------------------------------------------------------------------------------ */
 
 enum file_type {
     FILE_TYPE_FILE,

@@ -2,7 +2,8 @@
  *
  * Owns:     itself until file_lookup_close(). Holds a descriptor only while its thread is in the kernel.
  * Threads:  the loop thread.
- * Promise:  after file_lookup_start() returned 0, `done` runs exactly once, later, unless file_lookup_close() comes first.
+ * Promise:  after file_lookup_start() returned 0, `done` runs exactly once, later, unless file_lookup_close() comes
+ *           first.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_LOOKUP_H
 #define GATHERD_RUNTIME_FILES_FILE_LOOKUP_H

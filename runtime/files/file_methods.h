@@ -4,7 +4,8 @@
  * translated.
  *
  * Owns:     nothing.
- * Threads:  methods run in a thread of the files pool, one at a time per file (its strand); the rest on the loop thread.
+ * Threads:  methods run in a thread of the files pool, one at a time per file (its strand); the rest on the loop
+ *           thread.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_METHODS_H
 #define GATHERD_RUNTIME_FILES_FILE_METHODS_H
@@ -55,7 +56,8 @@ int file_method_call(const struct file_call *call, struct file_result *result, s
 /* Opens a file from open_files_add(). Its input is a struct file_call with only `file` set. */
 extern const struct function function_file_open;
 
-/* Fills `spec`, and call->file and call->op; the other members of `call` are the arguments. Both are in the task's arena. */
+/* Fills `spec`, and call->file and call->op; the other members of `call` are the arguments. Both are in the task's
+ * arena. */
 void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
 
 /* An open_files_close_fn. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* -- the types of arguments ------------------------------------------------------------------------------------------ */
+/* -- the types of arguments ---------------------------------------------------------------------------------------- */
 
 static const char *const whence_names[] = {
     [WHENCE_START] = "start", [WHENCE_CURRENT] = "current", [WHENCE_END] = "end", NULL};

@@ -43,8 +43,8 @@ extern const struct type file_lines_type, file_whence_type, file_seek_offset_typ
 
 extern const int file_open_flags[FILE_MODE_COUNT]; /* for open(2) */
 
-/* The file is open in a mode that allows the call. Returns 0 with the fields of the method's output type set in *result, or
- * an ERR_ code with run->e filled. */
+/* The file is open in a mode that allows the call. Returns 0 with the fields of the method's output type set in
+ * *result, or an ERR_ code with run->e filled. */
 typedef int file_op_fn(const struct file_call *call, struct file_result *result, struct run_context *run);
 file_op_fn file_op_read, file_op_readline, file_op_readlines, file_op_write, file_op_writelines, file_op_pread,
     file_op_pwrite, file_op_seek, file_op_tell, file_op_truncate, file_op_flush, file_op_fsync, file_op_stat,

@@ -20,7 +20,7 @@ struct file_root {
     struct temp_dir temp_dir;
 };
 
-/* -- resolving ------------------------------------------------------------------------------------------------------- */
+/* -- resolving ----------------------------------------------------------------------------------------------------- */
 
 /* A descriptor, or -1 with errno set. */
 static int resolve(int root_fd, const char *path, int flags, mode_t mode)
@@ -39,8 +39,8 @@ static int resolve(int root_fd, const char *path, int flags, mode_t mode)
     return (int)fd;
 }
 
-/* Rejects invalid paths and those through TEMP_DIR_NAME. A symlink to that directory isn't detected; it leads nowhere outside
- * the root either. */
+/* Rejects invalid paths and those through TEMP_DIR_NAME. A symlink to that directory isn't detected; it leads nowhere
+ * outside the root either. */
 static int check_path(struct str path, struct err *e)
 {
     if (path.len > FILE_PATH_MAX)
@@ -157,7 +157,7 @@ int file_root_stat(const struct file_root *file_root, struct str path, bool foll
     return rc;
 }
 
-/* -- names ----------------------------------------------------------------------------------------------------------- */
+/* -- names --------------------------------------------------------------------------------------------------------- */
 
 struct last_component {
     size_t at, len;      /* the component, without slashes */

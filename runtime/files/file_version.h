@@ -29,9 +29,9 @@ static inline struct file_version file_version_of(const struct stat *stat)
 
 struct arena;
 
-/* A condition for replacing a file. check() returns 0, or a code with *e filled, whose message names the path. `current` is
- * the file's version, NULL when it does not exist. check() runs in a thread of the files pool, possibly several times, and
- * uses nothing but its arguments. */
+/* A condition for replacing a file. check() returns 0, or a code with *e filled, whose message names the path.
+ * `current` is the file's version, NULL when it does not exist. check() runs in a thread of the files pool, possibly
+ * several times, and uses nothing but its arguments. */
 struct file_condition {
     int (*check)(const void *user, const struct file_version *current, struct str path, struct err *e);
     const void *user;

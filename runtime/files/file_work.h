@@ -19,8 +19,8 @@ struct file_work {
 };
 
 /* Submits the work, without a time limit. file_work_submit() is refused as any task is. file_work_continue() is for the
- * later work of an operation that was admitted: it is refused only by runtime_shutdown() (see task_continue()). On failure
- * done() doesn't run: ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_DISABLED, ERR_SHUTTING_DOWN. */
+ * later work of an operation that was admitted: it is refused only by runtime_shutdown() (see task_continue()). On
+ * failure done() doesn't run: ERR_OUT_OF_MEMORY, ERR_POOL_FULL, ERR_EXECUTOR_DISABLED, ERR_SHUTTING_DOWN. */
 int file_work_submit(struct runtime *runtime, struct file_work *req, struct err *e);
 int file_work_continue(struct runtime *runtime, struct file_work *req, struct err *e);
 

@@ -3,13 +3,13 @@
  *     OPENING -> OPEN -> CLOSED     opened; closed by a call, or because the lease ended
  *        +-----------------^        the open failed, was canceled, or was never submitted
  *
- * Only an OPEN file can be found and listed. A call is an ordinary task on the file's strand, so calls on one file run in
- * order, and calls on different files at once. The request of a call references the file until its arena is freed, also
- * when a thread still runs a call whose task has been abandoned. The last reference to a CLOSED file frees it.
+ * Only an OPEN file can be found and listed. A call is an ordinary task on the file's strand, so calls on one file run
+ * in order, and calls on different files at once. The request of a call references the file until its arena is freed,
+ * also when a thread still runs a call whose task has been abandoned. The last reference to a CLOSED file frees it.
  *
  * Owns:     its files, their descriptors and leases.
- * Threads:  the loop thread; but `fd` belongs to the call that runs (the strand orders one call's accesses after those of
- *           the call before), and `position` is atomic.
+ * Threads:  the loop thread; but `fd` belongs to the call that runs (the strand orders one call's accesses after those
+ *           of the call before), and `position` is atomic.
  */
 #ifndef GATHERD_RUNTIME_FILES_OPEN_FILES_H
 #define GATHERD_RUNTIME_FILES_OPEN_FILES_H

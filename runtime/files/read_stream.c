@@ -1,5 +1,5 @@
-/* A download has at most one piece of work in the files pool at a time: open, read a block, or close. The state says which,
- * and what its end means. Two blocks take turns: one is filled by a thread while the loop drains the other.
+/* A download has at most one piece of work in the files pool at a time: open, read a block, or close. The state says
+ * which, and what its end means. Two blocks take turns: one is filled by a thread while the loop drains the other.
  *
  *     OPENING -> IDLE <-> READING -> AWAITED      reading; AWAITED: and the reader waits for the block
  *        |        ^|         |        |

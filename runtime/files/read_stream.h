@@ -1,7 +1,7 @@
 /* read_stream - a download: the files pool reads ahead, the loop takes bytes as fast as the client does.
  *
- * Owns:     the file, two blocks of memory, and itself until read_stream_close(). A block that a thread is reading into is
- *           kept until the thread returns.
+ * Owns:     the file, two blocks of memory, and itself until read_stream_close(). A block that a thread is reading into
+ *           is kept until the thread returns.
  * Threads:  the loop thread.
  * Promise:  ready() never runs from inside a function of this header, nor after read_stream_close().
  */
@@ -15,9 +15,9 @@
 
 struct read_stream;
 
-/* Opens the file in the files pool. Calls ready() once with the outcome in e->rc, and then once for each READ_STREAM_EMPTY,
- * when bytes have arrived or reading has failed. Copies `path`. Returns 0 with *out set, or ERR_TOO_MANY_STREAMS, or fails as
- * file_work_submit() does. */
+/* Opens the file in the files pool. Calls ready() once with the outcome in e->rc, and then once for each
+ * READ_STREAM_EMPTY, when bytes have arrived or reading has failed. Copies `path`. Returns 0 with *out set, or
+ * ERR_TOO_MANY_STREAMS, or fails as file_work_submit() does. */
 typedef void read_stream_cb(struct read_stream *stream, const struct err *e, void *user);
 int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *ready, void *user,
                      struct read_stream **out, struct err *e);

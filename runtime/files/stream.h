@@ -1,5 +1,5 @@
-/* stream - counts uploads and downloads against the limit max_streams: each has a descriptor and two blocks of memory for as
- * long as its client takes.
+/* stream - counts uploads and downloads against the limit max_streams: each has a descriptor and two blocks of memory
+ * for as long as its client takes.
  *
  * Owns:     nothing; the count is the runtime's.
  * Threads:  the loop thread.

@@ -1,13 +1,13 @@
 /* Temporary files, and their commit.
  *
- * Note: leftovers.  Each temporary file is locked (flock(2)) by the process that writes it, and the kernel drops the lock when
- * the process ends, however it ends. A starting process therefore removes the files that are not locked, and leaves those of
- * another process on the same root alone. Between its creation and its lock a file can be mistaken for a leftover; its
- * creator then finds it locked or unlinked, and creates another.
+ * Note: leftovers.  Each temporary file is locked (flock(2)) by the process that writes it, and the kernel drops the
+ * lock when the process ends, however it ends. A starting process therefore removes the files that are not locked, and
+ * leaves those of another process on the same root alone. Between its creation and its lock a file can be mistaken for
+ * a leftover; its creator then finds it locked or unlinked, and creates another.
  *
  * Note: commits.  A conditional commit looks at the file that it replaces and then renames; no other commit may come in
- * between. Both calls are made with a lock (flock(2)) on the directory for temporary files. Each commit opens a descriptor
- * for it, because descriptors that are duplicates share a lock.
+ * between. Both calls are made with a lock (flock(2)) on the directory for temporary files. Each commit opens a
+ * descriptor for it, because descriptors that are duplicates share a lock.
  */
 #include "runtime/files/temp_file.h"
 
@@ -31,7 +31,7 @@ enum {
     LOCK_RETRY_NS = 500000,
 };
 
-/* -- leftovers ------------------------------------------------------------------------------------------------------- */
+/* -- leftovers ----------------------------------------------------------------------------------------------------- */
 
 static void remove_if_stale(int dir_fd, const char *name)
 {
@@ -94,7 +94,7 @@ void temp_dir_close(struct temp_dir *dir)
     dir->fd = -1;
 }
 
-/* -- one file -------------------------------------------------------------------------------------------------------- */
+/* -- one file ------------------------------------------------------------------------------------------------------ */
 
 /* Creates a file under a random name. 0 or an errno; EEXIST and ENOENT are worth another try. */
 static int create_unique(int dir_fd, mode_t mode, struct temp_file *out)
@@ -140,7 +140,7 @@ void temp_file_discard(const struct temp_dir *dir, struct temp_file *temp_file)
     temp_file->fd = -1;
 }
 
-/* -- commit ------------------------------------------------------------------------------------------------------------ */
+/* -- commit -------------------------------------------------------------------------------------------------------- */
 
 struct commit_options {
     bool exclusive; /* ERR_FILE_EXISTS when the entry exists */
@@ -148,8 +148,8 @@ struct commit_options {
     const struct file_condition *condition; /* NULL: none */
 };
 
-/* Locks the directory, waiting for a limited time: the process that holds the lock may be stopped. When that fails, or the
- * file system has no locks on directories (NFS), *out stays -1, and it is an error only if the lock is required. */
+/* Locks the directory, waiting for a limited time: the process that holds the lock may be stopped. When that fails, or
+ * the file system has no locks on directories (NFS), *out stays -1, and it is an error only if the lock is required. */
 static int lock_temp_dir(const struct temp_dir *dir, bool required, int *out, struct str path, struct err *e)
 {
     int result, tries = 0, fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -187,7 +187,8 @@ int temp_file_check_condition(const struct file_entry *entry, const struct file_
 }
 
 /* Checks and renames under the lock. Functions that take no lock (rename_file, write_file) may still interfere: with a
- * condition, an entry that did not exist when checked is created exclusively, and checked again if it exists by then. */
+ * condition, an entry that did not exist when checked is created exclusively, and checked again if it exists by
+ * then. */
 static int check_and_rename(const struct temp_dir *dir, const struct temp_file *temp_file,
                             const struct file_entry *entry, const struct commit_options *commit_options,
                             struct str path, bool *created, struct err *e)
@@ -212,8 +213,9 @@ static int check_and_rename(const struct temp_dir *dir, const struct temp_file *
     return rc;
 }
 
-/* The kernel sets mtime to the time of its last tick, and ticks are milliseconds apart: a new file that reuses the inode of one
- * just replaced could have its size and mtime too, and so its version. If futimens(3) fails, the kernel's time stays. */
+/* The kernel sets mtime to the time of its last tick, and ticks are milliseconds apart: a new file that reuses the
+ * inode of one just replaced could have its size and mtime too, and so its version. If futimens(3) fails, the kernel's
+ * time stays. */
 static void set_exact_mtime(int fd)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};

@@ -35,8 +35,8 @@ struct temp_file {
 int temp_file_create(const struct temp_dir *dir, mode_t mode, struct temp_file *out, struct err *e);
 void temp_file_discard(const struct temp_dir *dir, struct temp_file *temp_file);
 
-/* Renames the file to `entry`, keeping the permissions of a file that it replaces. With `exclusive`, ERR_FILE_EXISTS when
- * the entry exists. With `sync`, file and directory are on disk on return. The file is discarded on failure. */
+/* Renames the file to `entry`, keeping the permissions of a file that it replaces. With `exclusive`, ERR_FILE_EXISTS
+ * when the entry exists. With `sync`, file and directory are on disk on return. The file is discarded on failure. */
 int temp_file_commit(const struct temp_dir *dir, struct temp_file *temp_file, const struct file_entry *entry,
                      bool exclusive, bool sync, struct str path, struct err *e);
 
@@ -45,14 +45,14 @@ struct commit_result {
     bool created;                /* nothing was replaced */
 };
 
-/* Commits with `sync` if the condition (NULL: none) holds; no other commit comes between the check and the rename. If the
- * entry did not exist when checked, it is created exclusively, and checked again if another process was faster. */
+/* Commits with `sync` if the condition (NULL: none) holds; no other commit comes between the check and the rename. If
+ * the entry did not exist when checked, it is created exclusively, and checked again if another process was faster. */
 int temp_file_commit_if(const struct temp_dir *dir, struct temp_file *temp_file, const struct file_entry *entry,
                         const struct file_condition *condition, struct str path, struct commit_result *out,
                         struct err *e);
 
-/* Checks the condition (NULL: none) now. ERR_UNSUPPORTED_FILE_TYPE when the entry is not a regular file. *created is true
- * when it does not exist. */
+/* Checks the condition (NULL: none) now. ERR_UNSUPPORTED_FILE_TYPE when the entry is not a regular file. *created is
+ * true when it does not exist. */
 int temp_file_check_condition(const struct file_entry *entry, const struct file_condition *condition, struct str path,
                               bool *created, struct err *e);
 

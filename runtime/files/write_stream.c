@@ -1,6 +1,6 @@
-/* An upload has at most one piece of work in the files pool at a time: create the temporary file, write a block, commit or
- * discard. The state says which, and what its end means. Two blocks take turns: one is filled by the loop while a thread
- * writes the other.
+/* An upload has at most one piece of work in the files pool at a time: create the temporary file, write a block, commit
+ * or discard. The state says which, and what its end means. Two blocks take turns: one is filled by the loop while a
+ * thread writes the other.
  *
  *     CREATING -> IDLE <-> WRITING
  *        |         +-----> COMMITTING -> COMMITTED
@@ -158,7 +158,8 @@ static void write_stream_end(struct write_stream *stream)
     arena_unref(stream->arena);
 }
 
-/* Starts work in the pool. On failure the state is FAILED; the temporary file is discarded when the stream is closed. */
+/* Starts work in the pool. On failure the state is FAILED; the temporary file is discarded when the stream is
+ * closed. */
 static void start_work(struct write_stream *stream, enum write_state to,
                        int (*work)(struct file_work *req, struct run_context *run))
 {

@@ -3,7 +3,6 @@
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
 #include "runtime/files/temp_file.h"
-#include "runtime/lib/check.h"
 #include "runtime/task/function.h"
 
 #include <dirent.h>
@@ -116,11 +115,8 @@ static bool names_add(struct name_set *names, struct str name)
         return true; /* after a cut the first `max` items are sorted */
     if (names->count == 2 * names->max)
         names_sort_and_cut(names);
-    CHECK(names->max > 0);
     if (names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
-        if (capacity > 2 * names->max)
-            capacity = 2 * names->max;
         struct name *items = realloc(names->items, capacity * sizeof *items);
         if (items == NULL)
             return false;

@@ -28,13 +28,13 @@ POST_OPERATIONS = [o for o in FILE_OPERATIONS if o.method == "POST"]
 WITH_BODY = [o for o in POST_OPERATIONS if o.body_schema() is not None]
 WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
 HANDLE_OPERATIONS = [o for o in POST_OPERATIONS if "{handle}" in o.path]
-# What says when a file changed, what a call took, and who did it.
+# Members with times, durations, and process and thread ids.
 FILE_VOLATILE = {"modified_at", "changed_at", "accessed_at", "usage", "expires_in_seconds", "tid"}
 by_operation = {"argnames": "operation", "ids": str}
 
 
 def normalized(value):
-    """Without what differs each time."""
+    """The value without members that differ between calls."""
     value = without_volatile(value)
     if isinstance(value, dict):
         return {k: normalized(v) for k, v in value.items() if k not in FILE_VOLATILE}
@@ -49,13 +49,13 @@ def example_root(root):
 
 @pytest.fixture(scope="module", autouse=True)
 def clean_root(root):
-    """Leaves the root as empty as it was."""
+    """Removes everything from the root."""
     yield
     remove_contents(root)
 
 
 class Target:
-    """Where to send what an operation takes: an open file where it needs one."""
+    """The path for an operation, with a newly opened file if it needs one."""
 
     def __init__(self, operation, client, root, encoding="utf-8"):
         self.operation, self.handle = operation, None
@@ -74,7 +74,7 @@ class Target:
             self.handle.client.fetch("DELETE", self.handle.target)
 
 
-# -- by the contract -------------------------------------------------------------------------------------
+# -- contract ------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("operation, name", [(o, name) for o in WITH_BODY for name in o.request_examples()], ids=str)
 def test_request_examples_return_documented_responses(operation, name, client, example_root):
@@ -95,7 +95,7 @@ def test_request_examples_return_documented_responses(operation, name, client, e
 
 @pytest.mark.parametrize(argvalues=WITH_BODY, **by_operation)
 def test_schema_valid_input_is_accepted(operation, client, example_root):
-    """It succeeds, or fails as a task, for what it finds: never for what was asked."""
+    """Valid input succeeds, or fails for the state of the files; it is never rejected as invalid."""
     @settings(max_examples=60)
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", None, "a b"]))
     def check_example(body, request_id):
@@ -193,7 +193,7 @@ def test_body_is_optional_when_nothing_is_required(operation, client, example_ro
     target.done()
 
 
-# A request for each documented problem, by the name of the shared answer that documents it.
+# A request for each documented problem, by the name of its shared response in openapi.yaml.
 PROBLEMS = {
     ("FileForbidden", "path_forbidden"): lambda c, root: c.post("/v1/run/read_file", {"path": "../x"}),
     ("FileNotFound", "file_not_found"): lambda c, root: c.post("/v1/run/read_file", {"path": "missing.txt"}),
@@ -212,7 +212,7 @@ PROBLEMS = {
     ("PreconditionFailed", "there_is_none"): lambda c, root: put(c, "missing.txt", b"x", **{"If-Match": "*"}),
     ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
 }
-# Provoked here by a server of another kind, or in tests/fault.
+# Tested with another server configuration, or in tests/fault.
 TESTED_ELSEWHERE = {("FileForbidden", "executor_disabled"), ("InsufficientStorage", "insufficient_storage"),
              ("Gone", "handle_closed"), ("Gone", "stale_handle"), ("TooManyOpenFiles", "too_many_open_files"),
              ("TooManyStreams", "too_many_streams")}
@@ -227,7 +227,7 @@ def documented_problems():
 
 
 def test_every_documented_problem_has_a_test():
-    """By what is here, or, where the answer is one that others share, by test_contract.py."""
+    """By a request above, or, for responses shared with other operations, by test_contract.py."""
     tested = set(PROBLEMS) | TESTED_ELSEWHERE
     names = {name for name, _ in tested}
     documented = {key for key, _ in documented_problems()}
@@ -254,7 +254,7 @@ def test_closed_handle_problem_matches_documentation(client, example_root):
 
 
 def test_file_operations_without_root_return_403(start):
-    """403 everywhere, before anything else is looked at."""
+    """403 from every operation, before any other check."""
     server = start()
     with Client(server.urls()[0]) as client:
         expected = dict(documented_problems())
@@ -283,7 +283,7 @@ def test_invalid_files_root_fails_startup(flags, words):
     assert done.returncode != 0 and words in done.stderr and "root" in done.stderr
 
 
-# -- what functions promise --------------------------------------------------------------------------------
+# -- functions --------------------------------------------------------------------------------------------
 
 def test_write_file_in_all_modes(client, example_root):
     path = example_root / "new.txt"
@@ -322,7 +322,7 @@ def test_base64_round_trip(client, example_root, data):
 
 @pytest.mark.parametrize("data", ["a", "ab=", "a===", "====", "YQ", "YQ=", "YQ===", "Y Q=", "YQ==\n", "YQ==YQ==", "YR==", "-_-_", "\u00e9\u00e9"])
 def test_invalid_base64_is_rejected(data, client, example_root):
-    """Also what decodes with a shrug: each content has one text."""
+    """Non-canonical base64 is rejected too: each content has one encoding."""
     (example_root / "raw.bin").write_bytes(b"old")
     response = client.post("/v1/run/write_file", {"path": "raw.bin", "data": data, "encoding": "base64"})
     assert response.status == 422 and response.value["type"].endswith(":invalid"), data
@@ -450,7 +450,7 @@ def test_stat_file_members(client, example_root):
 
 
 def test_concurrent_appends_lose_nothing(server, example_root):
-    """Each line is there once and whole, whoever else appends."""
+    """Concurrent appends: each line is present once and whole."""
     def append(name):
         with Client(server.urls()[0]) as client:
             for i in range(50):
@@ -468,7 +468,7 @@ def test_concurrent_appends_lose_nothing(server, example_root):
 
 
 def test_file_functions_in_gather(client, example_root):
-    """Children as any other: a failure of one cancels the others, all_settled tells of each."""
+    """A failed child cancels its siblings; all_settled reports each."""
     tasks = [{"function": "write_file", "name": "seed", "input": {"path": "data.txt", "data": "aio file"}},
              {"function": "read_file", "input": {"path": "missing.txt"}},
              {"function": "read_file", "input": {"path": "../x"}},
@@ -482,7 +482,7 @@ def test_file_functions_in_gather(client, example_root):
 
 
 def test_expired_write_changes_nothing(client, example_root):
-    """A deadline that passes while it queues: it never starts, and nothing is written."""
+    """A task whose deadline passes while it is queued never starts, and writes nothing."""
     (example_root / "late.txt").unlink(missing_ok=True)
     response = client.post("/v1/run/write_file?deadline_seconds=0.000000001", {"path": "late.txt", "data": "x" * 100000})
     assert response.status in (200, 504)
@@ -491,7 +491,7 @@ def test_expired_write_changes_nothing(client, example_root):
 
 
 def test_write_and_read_at_body_limit(client, example_root):
-    """Text is as large as a body may be; more goes through /v1/fs, as it is."""
+    """Data in JSON is limited by max_body_bytes; larger files go through /v1/fs."""
     frame = len(as_json({"path": "large.txt", "data": ""}))
     data = "x" * (1048576 - frame)
     assert run(client, "write_file", path="large.txt", data=data)["written_bytes"] == len(data)

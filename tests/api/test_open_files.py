@@ -1,4 +1,4 @@
-"""Open files: each method does what Python's own file object does, calls on one run in order, and leases let none leak."""
+"""Open files: methods match Python's file objects, calls on one file run in order, and leases close unused files."""
 
 import base64
 import json
@@ -17,12 +17,12 @@ from server import RELEASE, wait_until
 
 METHODS = ["read", "readline", "readlines", "write", "writelines", "pread", "pwrite", "seek", "tell", "truncate",
            "flush", "fsync", "stat", "close"]
-SHORT_TIMEOUT = 5  # seconds, for what should happen at once, on a slow machine too
+SHORT_TIMEOUT = 5  # seconds, for what takes milliseconds on an idle machine
 
 
 @pytest.fixture
 def start_with_root(start, tmp_path):
-    """A server of the test's own, and its root."""
+    """A separate server, and its root."""
     def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags), tmp_path / "root"
@@ -35,7 +35,7 @@ def example_root(root):
     return root
 
 
-# -- the seed: the same by three ways ----------------------------------------------------------------
+# -- one example in three ways -----------------------------------------------------------------------
 
 def test_open_write_close(client, example_root):
     file = Handle(client, "data.txt", "w")
@@ -144,7 +144,7 @@ def test_open_over_max_open_files_returns_503(start_with_root):
         files[1].close()
         files[1] = Handle(client, "a.txt")
         assert client.post("/v1/files", {"path": "a.txt"}).status == 503
-        for _ in range(5):  # one that can't be opened takes no place for long
+        for _ in range(5):  # failed opens don't count against the limit
             files.pop().close()
             assert client.post("/v1/files", {"path": "nothing.txt"}).status == 404
             files.append(Handle(client, "a.txt"))
@@ -162,7 +162,7 @@ def test_lease_bounds_are_enforced(start_with_root):
 
 
 def test_default_lease_is_capped_by_limit(start_with_root):
-    """A limit below the default doesn't make every open fail that says nothing of a lease."""
+    """Opening without a lease succeeds even if the limit is below the default."""
     server, root = start_with_root("--max-lease-seconds", "5")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
@@ -186,7 +186,7 @@ def test_expired_lease_closes_file(client, server, example_root):
 
 @pytest.mark.parametrize("pause", [0, 0.001, 0.05])
 def test_disconnect_during_open_leaks_nothing(pause, start_with_root):
-    """Between open and close, and in the middle of the open itself."""
+    """Clients disconnect between open and close, and during the open."""
     server, root = start_with_root()
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
@@ -205,7 +205,7 @@ def test_disconnect_during_open_leaks_nothing(pause, start_with_root):
 
 
 def test_call_in_progress_extends_lease(start_with_root):
-    """A lease that runs out meanwhile begins anew when the call has ended."""
+    """A lease that ends during a call is renewed after the call."""
     server, root = start_with_root("--max-open-files", "10")
     os.mkfifo(root / "fifo")
     (root / "a.bin").write_bytes(b"x" * 16000000)
@@ -217,14 +217,14 @@ def test_call_in_progress_extends_lease(start_with_root):
             assert len(response.value["result"]["data"]) == 4 * ((16000000 + 2) // 3)
 
 
-# -- Python's own file object, by its side ---------------------------------------------------------------
+# -- comparison with Python's file objects ---------------------------------------------------------------
 
 MODES = ["r", "r+", "w", "w+", "a", "a+", "x", "x+"]
 ALPHABET = b"ab\n\n\xc3\xa9\x00z"
 
 
 class FilePair:
-    """The same call on an open file of the service, and on Python's own: results and positions have to be equal."""
+    """Makes the same calls on an open file and on a Python file object, and compares results and positions."""
 
     def __init__(self, client, root, mode, content):
         for name in ("ours.bin", "theirs.bin"):
@@ -237,7 +237,7 @@ class FilePair:
         self.history = [(mode, content)]
 
     def call(self, method, **given):
-        """What Python says of it: a result, or None where it refuses."""
+        """Python's result, or None if it raises."""
         self.history.append((method, given))
         expected = getattr(self, "do_" + method)(**given)
         sent = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else
@@ -326,7 +326,7 @@ class FilePair:
 
 
 def random_call(rng):
-    """A method and its arguments, mostly near the file's size."""
+    """A random method with arguments mostly near the file's size."""
     method = rng.choice([m for m in METHODS if m not in ("close", "fsync", "stat")])
     random_size = lambda: rng.choice([0, 0, 1, rng.randrange(40), rng.randrange(40), rng.randrange(5000)])
     data = lambda: bytes(rng.choices(ALPHABET, k=rng.choice([0, 1, 5, 20, 300])))
@@ -363,7 +363,7 @@ def test_methods_match_python(mode, client, root):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_scripts_match_python(mode, client, root):
-    """The same, as one job: up to the first step that is refused."""
+    """The same as one script, up to the first step that fails."""
     rng = random.Random(f"scripts {mode}")
     for _ in range(30 if RELEASE else 10):
         pair = FilePair(client, root, mode, bytes(rng.choices(ALPHABET, k=30)))
@@ -509,7 +509,7 @@ def test_read_quota_is_refunded_on_failure(start_with_root):
 
 
 def test_multibyte_characters_are_charged_in_full(start_with_root):
-    """One character is given in any case, however little was asked for; and who fails gets back what he paid, not more."""
+    """Each read returns at least one character; the quota of a failed read is refunded exactly."""
     server, root = start_with_root("--max-read-bytes", "10")
     (root / "bad").write_bytes(b"\x80" * 100)
     (root / "ten").write_bytes(b"a" * 10)
@@ -545,7 +545,7 @@ def test_rejected_reads_take_no_memory(start_with_root):
             response = client.post("/v1/gather", {"mode": "all_settled", "tasks": tasks})
             assert response.value["result"]["counts"]["succeeded"] == expected_successes
     if RELEASE:
-        assert server.memory("VmHWM") < 200 << 20  # a few at a time, not 40
+        assert server.memory("VmHWM") < 200 << 20  # a few reads at a time, not 40
 
 
 def test_script_over_max_steps_is_rejected(start_with_root):
@@ -621,7 +621,7 @@ def test_pipelined_calls_run_in_order(server, example_root):
 
 
 def test_concurrent_calls_on_one_file_are_serialized(server, example_root):
-    """Each write is in the file whole and once, and the position of each is the next one's beginning."""
+    """Each write is in the file once and whole, and starts at the position that the one before returned."""
     with Client(server.urls()[0]) as client:
         file = Handle(client, "order.txt", "w")
         ends = []
@@ -644,7 +644,7 @@ def test_concurrent_calls_on_one_file_are_serialized(server, example_root):
 
 
 def test_calls_on_different_files_run_concurrently(server, client, example_root):
-    """As many threads as there are: each holds one file."""
+    """Calls on different files run concurrently, one per thread."""
     tasks = [{"function": "write_file", "input": {"path": f"many-{i}.txt", "data": "x" * 1000}} for i in range(50)]
     result = client.post("/v1/gather", {"tasks": tasks}).value["result"]
     assert result["counts"]["succeeded"] == 50
@@ -654,7 +654,7 @@ def test_calls_on_different_files_run_concurrently(server, client, example_root)
 
 
 def test_slow_file_does_not_delay_other_files(start_with_root, tmp_path):
-    """One file's calls queue behind one another in one thread, however many there are; another file's pass them."""
+    """Many calls on one file occupy one thread; calls on another file overtake them."""
     server, root = start_with_root("--files-threads", "2")
     with Client(server.urls()[0]) as client, Client(server.urls()[0]) as other:
         slow, quick = Handle(client, "slow.bin", "w"), Handle(client, "quick.bin", "w")
@@ -733,7 +733,7 @@ def write_lines(path, count):
 
 
 def post_unchecked(client, target, body):
-    """The task of an answer: to hold a hundred thousand lines to their schema takes longer than to read them."""
+    """The task of a response, not validated: checking 100,000 lines against the schema is slower than reading them."""
     client.send_request("POST", target, as_json(body))
     response = client.getresponse()
     data = response.read()
@@ -758,7 +758,7 @@ def test_readlines_of_large_file(client, example_root):
 
 @pytest.mark.release
 def test_readlines_takes_at_most_five_times_fgets(client, example_root, tmp_path):
-    """Side by side in one run: the task's own duration, and a loop of fgets in C that keeps each line."""
+    """Compares the task's duration with a loop of fgets(3) in C that keeps each line."""
     write_lines(example_root / "lines.txt", 100000)
     (tmp_path / "plain.c").write_text(FGETS_SOURCE)
     subprocess.run(["cc", "-O2", "-o", str(tmp_path / "plain"), str(tmp_path / "plain.c")], check=True)

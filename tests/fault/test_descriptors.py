@@ -1,4 +1,4 @@
-"""Descriptors that are few: each use keeps its share, everything stays answered, and what can't be kept is told so."""
+"""Few descriptors: each use keeps its share, every request is answered, and reduced limits are reported."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ REDUCED_LIMITS = ("max_connections", "max_open_files", "max_streams")
 
 
 def start_with_fd_limit(start, fd_limit, *flags):
-    """A server whose hard limit of descriptors is this."""
+    """Starts a server with this hard limit of descriptors."""
     return start(*flags, command_prefix=("sh", "-c", f'ulimit -n {fd_limit} && exec "$@"', "sh"))
 
 
@@ -27,7 +27,7 @@ def error_name(response):
 
 
 def download(stack, url, path):
-    """A download of which only the status is read."""
+    """Starts a download and reads only the status."""
     raw = stack.enter_context(Raw(url))
     raw.send(request_bytes("GET", fs(path)))
     assert raw.sock.recv(12) == b"HTTP/1.1 200"
@@ -35,7 +35,7 @@ def download(stack, url, path):
 
 
 def rejection(url):
-    """The problem that a new connection gets."""
+    """The problem returned on a new connection."""
     with Raw(url) as late:
         late.send(request_bytes("GET", READ))
         response = late.response("GET", READ)
@@ -114,7 +114,7 @@ def test_limits_are_unchanged_with_enough_fds(start, tmp_path):
 
 
 def test_connection_without_free_fd_returns_503(start):
-    """The system may come to allow fewer than it did at the start."""
+    """The system's limit drops after the start."""
     server = start("--processes", "0")
     url = server.urls()[0]
     with ExitStack() as stack:

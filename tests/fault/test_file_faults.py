@@ -1,4 +1,4 @@
-"""Files when things go wrong: the disk is full, the service is killed, a path wants out of the root, a FIFO lies in the way."""
+"""Files under faults: a full disk, a killed service, paths that leave the root, FIFOs, exhausted limits."""
 
 import ctypes
 import itertools
@@ -20,12 +20,12 @@ from server import Server, wait_until
 from sizes import sized, soak
 
 KB, MB = 1 << 10, 1 << 20
-SWAP_SECONDS = sized(300, 10, 3)  # that a path is swapped under calls
+SWAP_SECONDS = sized(300, 10, 3)  # how long paths are swapped during calls
 
 
 @pytest.fixture
 def start_server(tmp_path):
-    """serve(root, *flags) gives a server, which has to end well when the test does."""
+    """serve(root, *flags) starts a server, which must exit cleanly at the end of the test."""
     servers = []
 
     def start(root, *flags):
@@ -43,17 +43,17 @@ def root(tmp_path):
     directory = tmp_path / "root"
     directory.mkdir()
     yield directory
-    subprocess.run(["rm", "-rf", str(directory)], check=True)  # pytest's own way gives up on a thousand levels
+    subprocess.run(["rm", "-rf", str(directory)], check=True)  # shutil.rmtree fails at a thousand levels
 
 
-# -- ways out ----------------------------------------------------------------------------------------
+# -- escapes -----------------------------------------------------------------------------------------
 
 SECRET = "the secret outside"
 
 
 @pytest.fixture
 def outside(tmp_path, root):
-    """What must be neither read nor touched: a directory beside the root, and links in the root that lead there."""
+    """A directory beside the root, which must not be read or changed, and symlinks in the root that point to it."""
     directory = tmp_path / "outside"
     (directory / "deep").mkdir(parents=True)
     (directory / "secret").write_text(SECRET)
@@ -74,7 +74,7 @@ def outside(tmp_path, root):
 
 
 def snapshot(directory):
-    """All that is there, with its content and when it changed."""
+    """All entries, with content and mtime."""
     found = {}
     for path in sorted(Path(directory).rglob("*")) + [Path(directory)]:
         stat = path.lstat()
@@ -101,7 +101,7 @@ def escaping_paths(outside):
 
 
 def function_calls(path):
-    """Every file function, with the path in each place where one can stand."""
+    """Calls every file function with the path in each of its path fields."""
     yield "write_file", {"path": path, "data": "gotcha"}
     yield "write_file", {"path": path, "data": "gotcha", "mode": "a"}
     yield "write_file", {"path": path, "data": "gotcha", "mode": "x"}
@@ -129,7 +129,7 @@ def function_calls(path):
 
 
 def all_requests(client, path):
-    """Every way there is to ask for the path: (what it is, the answer)."""
+    """Requests the path by every operation: (operation, response)."""
     for function, given in function_calls(path):
         yield (function, given), client.post(f"/v1/run/{function}", given)
     for mode in ("r", "r+", "w", "w+", "a", "a+", "x", "x+"):
@@ -167,7 +167,7 @@ def test_no_path_escapes_root(root, outside, start_server):
 
 
 def test_escaping_paths_return_403(root, outside, start_server):
-    """And is told from what is missing: 403, on every verb."""
+    """403 from every operation, also when the target does not exist."""
     server = start_server(root)
     with Client(server.urls()[0]) as client:
         for path in ("../outside/secret", str(outside / "secret"), "/etc/passwd", "file-link", "relative-link",
@@ -180,10 +180,10 @@ def test_escaping_paths_return_403(root, outside, start_server):
                     assert response.value["result"]["type"] == "symlink"
                     continue
                 allowed = {403}
-                if link:  # a link is a name like any other to what doesn't follow it, and no directory
+                if link:  # operations that don't follow symlinks see a name, not a directory
                     allowed |= {404, 409, 422}
                 if path[0] == "/" and name in ("GET", "HEAD", "PUT") and given.startswith("/v1/fs//"):
-                    allowed = {404}  # no name before the slash, so it is another path
+                    allowed = {404}  # an empty name before the slash: another route
                 assert response.status in allowed, (path, what, response.status, response.value)
 
 
@@ -201,7 +201,7 @@ RENAME_EXCHANGE = 2
 
 
 def swap_names(a, b, done):
-    """Exchanges two names as fast as it can."""
+    """Exchanges two names in a tight loop."""
     libc = ctypes.CDLL(None, use_errno=True)
     first, second = os.fsencode(a), os.fsencode(b)
     count = 0
@@ -214,7 +214,7 @@ def swap_names(a, b, done):
 
 @soak
 def test_symlink_swap_race_does_not_escape_root(root, outside, start_server):
-    """While calls go through it, on every verb: the file inside, or a refusal, and never the one outside."""
+    """Calls through a swapped directory get the file inside or an error, never the file outside."""
     (root / "swap").mkdir()
     (root / "swap" / "deep").mkdir()
     for name in ("secret", "deep/secret"):
@@ -295,7 +295,7 @@ def test_fifo_does_not_block(root, start_server):
 
 @pytest.fixture
 def small_root(tmp_path):
-    """A file system of one mebibyte, as the root."""
+    """A root on a file system of 1 MiB."""
     directory = tmp_path / "small"
     directory.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1000", "gatherd-test", str(directory)],
@@ -311,7 +311,7 @@ BIG_TEXT = "x" * (800 * KB)
 
 
 def fill_disk(root, free_bytes):
-    """Leaves so many bytes of the file system free."""
+    """Fills the file system up to this many free bytes."""
     stat = os.statvfs(root)
     with open(root / "filler", "ab") as file:
         file.write(b"f" * max(0, stat.f_bavail * stat.f_frsize - free_bytes))
@@ -323,7 +323,7 @@ def check_no_space(response):
 
 
 def failing_writes():
-    """Every kind of write: (name, whether there is an old file, a call)."""
+    """Every kind of write: (name, whether the file exists before, a call)."""
     def function(name, **given):
         return lambda client: client.post(f"/v1/run/{name}", given)
 
@@ -350,7 +350,7 @@ def failing_writes():
     yield "write r+", True, method("r+", "write", data=BIG_TEXT)
     yield "write a", True, method("a", "write", data=BIG_TEXT)
     yield "write in the middle", True, method("r+", "write", ("seek", {"offset": 5}), data=BIG_TEXT)
-    yield "write behind the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG_TEXT)
+    yield "write beyond the end", True, method("r+", "write", ("seek", {"offset": 300000}), data=BIG_TEXT)
     yield "writelines", True, method("r+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
     yield "writelines a+", True, method("a+", "writelines", lines=[BIG_TEXT[:1000]] * 800)
     yield "pwrite", True, method("r+", "pwrite", offset=3, data=BIG_TEXT)
@@ -370,7 +370,7 @@ def test_full_disk_preserves_old_content(name, there, call, small_root, start_se
         check_no_space(call(client))
         assert tree(small_root) == (["a.txt", "big", "filler"] if there else ["big", "filler"])
         assert not there or (small_root / "a.txt").read_bytes() == OLD_CONTENT
-        wait_until(lambda: temp_files(small_root) == [], "the end of the draft")
+        wait_until(lambda: temp_files(small_root) == [], "the removal of the temporary file")
         wait_until(lambda: os.statvfs(small_root).f_bavail == before, "the space that was taken meanwhile")
         assert run(client, "write_file", path="little.txt", data="x")["written_bytes"] == 1
 
@@ -388,7 +388,7 @@ def test_full_disk_error_names_script_step(small_root, start_server):
 
 
 def test_concurrent_uploads_on_full_disk(small_root, start_server):
-    """Together they don't fit: those that do are whole, the others left nothing."""
+    """Concurrent writes exceed the space: those that succeed are whole, the others leave nothing."""
     server = start_server(small_root)
     data = b"u" * (200 * KB)
     statuses = []
@@ -426,12 +426,12 @@ def test_inode_exhaustion_returns_507(small_root, start_server):
 # -- kill -9 -----------------------------------------------------------------------------------------
 
 def kill_during(server, calls, after):
-    """Lets these run, each with a connection of its own, and kills the server so many seconds later."""
+    """Runs each on its own connection, and kills the server after this many seconds."""
     def run_one(call):
         try:
             with Client(server.urls()[0]) as client:
                 call(client)
-        except (OSError, AssertionError, EOFError, Exception):  # what the kill does to it is not what is looked at
+        except (OSError, AssertionError, EOFError, Exception):  # failures by the kill are expected
             pass
 
     threads = [threading.Thread(target=run_one, args=(call,)) for call in calls]
@@ -445,7 +445,7 @@ def kill_during(server, calls, after):
 
 
 def body(i, version):
-    """Content that tells a mixture of versions from a whole one."""
+    """Content in which a mixture of versions is detected."""
     return (f"{i} {version} ".encode() * 60000)[:300 * KB]
 
 
@@ -490,12 +490,12 @@ def test_kill_leaves_old_or_new_content(how, after, root, start_server):
 
 
 def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
-    """SIGTERM with uploads under way: they are cut off when the drain ends, and leave nothing."""
+    """SIGTERM during uploads: they are cut off at the end of the drain, and leave nothing."""
     server = start_server(root, "--drain-seconds", "0.3")
     raws = [Raw(server.urls()[0]) for _ in range(20)]
     for i, raw in enumerate(raws):
         raw.send(request_bytes("PUT", f"/v1/fs/{i}.bin", None, "Content-Length: 1000000") + b"x" * 500000)
-    wait_until(lambda: len(temp_files(root)) == 20, "the drafts")
+    wait_until(lambda: len(temp_files(root)) == 20, "the temporary files")
     server.terminate()
     server.wait()
     for raw in raws:
@@ -508,7 +508,7 @@ def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
 @soak
 @pytest.mark.parametrize("method", ["GET", "PUT", "open", "script", "lease"])
 def test_shutdown_right_after_response(method, root, start_server):
-    """What the service does on its own account afterwards (to close a file, to drop a draft) has to end before it does."""
+    """Work that outlasts the request (closing a file, discarding a temporary file) ends before the process."""
     (root / "a.txt").write_bytes(HELLO)
     for _ in range(sized(200, 12)):
         server = start_server(root)
@@ -529,7 +529,7 @@ def test_shutdown_right_after_response(method, root, start_server):
 
 @soak
 def test_shutdown_during_downloads(root, start_server):
-    """Clients that leave just then."""
+    """Clients that disconnect during the shutdown."""
     (root / "a.bin").write_bytes(b"x" * (2 * MB))
     for _ in range(sized(200, 8)):
         server = start_server(root, "--drain-seconds", "1")
@@ -561,10 +561,10 @@ def test_shutdown_with_open_files(root, start_server):
     assert (root / "a.txt").read_bytes() == HELLO
 
 
-# -- the system says no -----------------------------------------------------------------------------------
+# -- system limits --------------------------------------------------------------------------------------
 
 def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
-    """The process may open no more: a clear answer, nothing lost, and it goes on when there are some again."""
+    """Out of descriptors: 503, no data lost, and service resumes when descriptors are free."""
     (root / "a.txt").write_bytes(HELLO)
     server = start_server(root)
     with Client(server.urls()[0]) as client:
@@ -588,7 +588,7 @@ def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
 
 
 def test_rlimit_fsize_returns_507(root, start_server):
-    """RLIMIT_FSIZE: no signal, but 507, and the old content."""
+    """Beyond RLIMIT_FSIZE: 507, no SIGXFSZ, and the old content stays."""
     (root / "a.txt").write_bytes(HELLO)
     large = "x" * 200000
     (root / "large.txt").write_text(large)
@@ -614,7 +614,7 @@ def test_rlimit_fsize_returns_507(root, start_server):
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 def test_renamed_root_stays_usable(root, start_server, tmp_path):
-    """Whatever happens to the root's own name: what is open stays what it is."""
+    """The root is renamed or replaced: the service keeps using the directory it opened."""
     (root / "a.txt").write_bytes(HELLO)
     server = start_server(root)
     root.rename(tmp_path / "elsewhere")

@@ -1,4 +1,5 @@
-/* file_root - what leads out of the root and what doesn't, kinds of files, drafts, and every errno's own sentence. */
+/* file_root, temp_file - paths that leave the root, types of files, commits, leftovers, and the error for each
+ * errno. */
 #include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
@@ -76,7 +77,7 @@ static void expect_message(const struct tree *t, const char *message)
     assert_string_equal(t->e.msg, message);
 }
 
-/* -- the root -------------------------------------------------------------------------------------------------------- */
+/* -- the root ------------------------------------------------------------------------------------------------------ */
 
 static void root_must_be_a_directory(void **state)
 {
@@ -105,7 +106,7 @@ static void temp_dir_name_taken_is_rejected(void **state)
     assert_true(tree_symlink(t, "@/outside", "b/" TEMP_DIR_NAME));
     file_root_path_of(t, "a", path);
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
-    file_root_path_of(t, "b", path); /* and does not empty what a symlink of this name leads to */
+    file_root_path_of(t, "b", path); /* the target of a symlink is not emptied */
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "is not a directory"));
     assert_true(tree_outside_is_intact(t));
@@ -131,12 +132,12 @@ static void temp_dir_is_private(void **state)
         assert_int_equal(file_root_make_parents(t->file_root, str_from(paths[i]), &t->e), ERR_PATH_FORBIDDEN);
     }
     assert_true(tree_write_file(t, "x" TEMP_DIR_NAME, "") &&
-                tree_write_file(t, TEMP_DIR_NAME "x", "")); /* other names are just names */
+                tree_write_file(t, TEMP_DIR_NAME "x", "")); /* other names are ordinary */
     assert_int_equal(open_rc(t, "x" TEMP_DIR_NAME, O_RDONLY), 0);
     assert_int_equal(open_rc(t, TEMP_DIR_NAME "x", O_RDONLY), 0);
 }
 
-/* A root that can only be read is of use: only drafts are refused. */
+/* In a read-only root only temporary files fail. */
 static void read_only_root_is_readable(void **state)
 {
     struct tree *t = *state;
@@ -155,9 +156,9 @@ static void read_only_root_is_readable(void **state)
     assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0666, &temp_file, &t->e), ERR_ACCESS_DENIED);
 }
 
-/* -- ways out -------------------------------------------------------------------------------------------------------- */
+/* -- escapes ------------------------------------------------------------------------------------------------------- */
 
-/* Links and paths that would lead out, on each way to resolve one. */
+/* Paths and symlinks that leave the root, by each function that resolves a path. */
 static void paths_outside_root_are_forbidden(void **state)
 {
     struct tree *t = *state;
@@ -178,7 +179,7 @@ static void paths_outside_root_are_forbidden(void **state)
         "a/../../x",
         "a/../..",
         "a/../../outside/secret",
-        "a/../../root/a/x", /* also when it comes back */
+        "a/../../root/a/x", /* leaves and re-enters */
         "absolute",
         "relative",
         "middle/secret",
@@ -200,7 +201,7 @@ static void paths_outside_root_are_forbidden(void **state)
     };
     for (int flags = 0; flags <= O_CREAT; flags += O_CREAT)
         assert_int_not_equal(open_rc(t, "absolute/", O_WRONLY | flags), 0);
-    int outside = open(t->outside, O_RDONLY | O_DIRECTORY); /* something to find in /proc/self/fd */
+    int outside = open(t->outside, O_RDONLY | O_DIRECTORY); /* an escape by /proc/self/fd */
     assert_true(outside >= 0);
     char by_descriptor[64];
     snprintf(by_descriptor, sizeof by_descriptor, "proc/self/fd/%d/secret", outside);
@@ -220,8 +221,8 @@ static void paths_outside_root_are_forbidden(void **state)
     }
     close(outside);
     assert_int_equal(open_rc(t, "relative", O_RDONLY), ERR_PATH_FORBIDDEN);
-    expect_message(t,
-                   "relative: the path leaves the root of files; paths and symlinks must be relative and stay inside it");
+    expect_message(
+        t, "relative: the path leaves the root of files; paths and symlinks must be relative and stay inside it");
     assert_true(tree_outside_is_intact(t));
 }
 
@@ -238,13 +239,12 @@ static void entries_outside_root_are_forbidden(void **state)
         assert_int_equal(find_entry_rc(t, file_root_find_entry, no_name[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
         assert_int_equal(find_entry_rc(t, file_root_find_target, no_name[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
     }
-    assert_int_equal(find_entry_rc(t, file_root_find_entry, "out", "out"),
-                     0); /* the link itself, it leads where it may */
+    assert_int_equal(find_entry_rc(t, file_root_find_entry, "out", "out"), 0); /* the symlink itself */
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "a/../new", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "a///new///", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "new", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/", NULL),
-                     ERR_UNSUPPORTED_FILE_TYPE); /* it says that it is a directory */
+                     ERR_UNSUPPORTED_FILE_TYPE); /* not a directory */
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "out/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "no/x", NULL), ERR_FILE_NOT_FOUND);
@@ -274,14 +274,14 @@ static void find_target_follows_symlinks(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_target, "loop1", NULL), ERR_PATH_FORBIDDEN);
     expect_message(t, "loop1: the path has too many symlinks, or one of /proc");
     assert_int_equal(find_entry_rc(t, file_root_find_target, "out", NULL), ERR_PATH_FORBIDDEN);
-    assert_true(tree_symlink(t, "/file", "a/absolute")); /* not what has that name beside it */
+    assert_true(tree_symlink(t, "/file", "a/absolute")); /* not a/file */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "a/absolute", NULL), ERR_PATH_FORBIDDEN);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "no/x", NULL), ERR_FILE_NOT_FOUND);
     assert_int_equal(open_rc(t, "loop1", O_RDONLY), ERR_PATH_FORBIDDEN);
     char longest[4096];
     memset(longest, 'y', sizeof longest);
     longest[255] = '\0';
-    assert_true(tree_symlink(t, longest, "long")); /* a target that exists as little as it is short */
+    assert_true(tree_symlink(t, longest, "long")); /* a missing target with the longest name */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "long", longest), 0);
 }
 
@@ -324,7 +324,7 @@ static void invalid_paths_are_rejected(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID);
     assert_int_equal(find_entry_rc(t, file_root_find_target, path, NULL), ERR_INVALID);
     assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID);
-    path[256] = '\0'; /* a name too long */
+    path[256] = '\0'; /* the name is too long */
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID);
     path[256] = '/';
@@ -334,7 +334,7 @@ static void invalid_paths_are_rejected(void **state)
     path[300] = 'x';
     for (size_t i = 0; i < 4096; i += 2)
         path[i] = '.', path[i + 1] = '/';
-    path[4095] = '\0'; /* the longest there can be: "./././...": it is the root */
+    path[4095] = '\0'; /* the longest path: "./././...", the root */
     assert_int_equal(open_dir_rc(t, path), 0);
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
     assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: is a directory") != NULL);
@@ -345,7 +345,7 @@ static void invalid_paths_are_rejected(void **state)
     assert_int_equal(file_root_open(t->file_root, STR("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID);
 }
 
-/* Long paths are shortened between two characters. */
+/* Long paths are cut between characters. */
 static void long_path_in_message_is_valid_utf8(void **state)
 {
     struct err e;
@@ -406,7 +406,7 @@ static void errno_maps_to_error_code(void **state)
     }
 }
 
-/* -- kinds of files -------------------------------------------------------------------------------------------------- */
+/* -- types of files ------------------------------------------------------------------------------------------------ */
 
 static void open_rejects_special_files(void **state)
 {
@@ -417,14 +417,14 @@ static void open_rejects_special_files(void **state)
     file_root_path_of(t, "socket", path);
     assert_int_equal(mknod(path, S_IFSOCK | 0666, 0), 0);
     file_root_path_of(t, "null", path);
-    bool device = mknod(path, S_IFCHR | 0666, makedev(1, 3)) == 0; /* only root may */
+    bool device = mknod(path, S_IFCHR | 0666, makedev(1, 3)) == 0; /* needs CAP_MKNOD */
     assert_true(device || errno == EPERM);
     assert_true(tree_mkdir(t, "d") && tree_symlink(t, "fifo", "link") && tree_write_file(t, "file", "x"));
     static const char *const paths[] = {"fifo", "link", "socket", "d", ".", "null"};
     static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDWR | O_CREAT};
     for (size_t i = 0; i < COUNT_OF(paths) - !device; i++)
         for (size_t k = 0; k < COUNT_OF(flags); k++)
-            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* and returns at all */
+            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* does not block on a FIFO */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_message(t, "fifo: not a regular file");
     assert_int_equal(open_dir_rc(t, "fifo"), ERR_UNSUPPORTED_FILE_TYPE);
@@ -457,7 +457,7 @@ static void descriptors_have_cloexec(void **state)
     temp_file_discard(file_root_temp_dir(t->file_root), &temp_file);
 }
 
-/* What this thread may do beyond its user's rights; returns what was so before. capset(2) has no wrapper in libc. */
+/* Sets this thread's effective capabilities and returns the previous ones. libc has no wrapper for capset(2). */
 static uint64_t set_capabilities(uint64_t effective)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -478,7 +478,7 @@ static void permission_and_fd_limit_errors(void **state)
     file_root_path_of(t, "file", path);
     assert_int_equal(chmod(path, 0), 0);
     assert_int_equal(chmod(t->root, 0500), 0);
-    uint64_t capabilities = set_capabilities(0); /* so that even root has to keep to that */
+    uint64_t capabilities = set_capabilities(0); /* or root could open everything */
     int denied_rc = open_rc(t, "file", O_RDONLY);
     int created_rc = open_rc(t, "new", O_WRONLY | O_CREAT);
     set_capabilities(capabilities);
@@ -497,7 +497,7 @@ static void permission_and_fd_limit_errors(void **state)
     assert_int_equal(fd_limit_rc, ERR_TOO_MANY_OPEN_FILES);
 }
 
-/* -- parents --------------------------------------------------------------------------------------------------------- */
+/* -- parents ------------------------------------------------------------------------------------------------------- */
 
 static void make_parents_creates_directories(void **state)
 {
@@ -506,7 +506,8 @@ static void make_parents_creates_directories(void **state)
     assert_true(tree_exists(t, "a/b/c") && !tree_exists(t, "a/b/c/file"));
     assert_int_equal(file_root_make_parents(t->file_root, STR("a/b/c/file"), &t->e), 0);
     assert_int_equal(file_root_make_parents(t->file_root, STR("file"), &t->e), 0);
-    assert_int_equal(file_root_make_parents(t->file_root, STR("x//y/.//z/../w/v/"), &t->e), 0); /* as far as it comes */
+    assert_int_equal(file_root_make_parents(t->file_root, STR("x//y/.//z/../w/v/"), &t->e),
+                     0); /* all components up to the last name */
     assert_true(tree_exists(t, "x/y/z") && tree_exists(t, "x/y/w") && !tree_exists(t, "x/y/w/v"));
     assert_true(tree_write_file(t, "file", "x") && tree_symlink(t, "@/outside", "out") && tree_symlink(t, "a", "in"));
     assert_int_equal(file_root_make_parents(t->file_root, STR("file/b/c"), &t->e), ERR_UNSUPPORTED_FILE_TYPE);
@@ -516,7 +517,7 @@ static void make_parents_creates_directories(void **state)
     assert_true(tree_exists(t, "a/d") && tree_outside_is_intact(t));
 }
 
-/* -- drafts ---------------------------------------------------------------------------------------------------------- */
+/* -- commit -------------------------------------------------------------------------------------------------------- */
 
 static int commit_file(struct tree *t, const char *path, const char *content, bool exclusive)
 {
@@ -546,7 +547,7 @@ static void commit_replaces_atomically(void **state)
     assert_int_equal(commit_file(t, "a", "two", false), 0);
     assert_true(tree_file_equals(t, "a", "two"));
     assert_int_equal(lstat(path, &stat), 0);
-    assert_int_equal(stat.st_mode & 0777, 0604); /* what is replaced keeps its permissions */
+    assert_int_equal(stat.st_mode & 0777, 0604); /* the permissions of the replaced file */
     assert_int_equal(commit_file(t, "a", "three", true), ERR_FILE_EXISTS);
     expect_message(t, "a: file already exists");
     assert_true(tree_file_equals(t, "a", "two"));
@@ -559,17 +560,17 @@ static void commit_replaces_atomically(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* -- conditions ------------------------------------------------------------------------------------------------------ */
+/* -- conditions ---------------------------------------------------------------------------------------------------- */
 
-/* A condition that a test makes up: what it was shown, and what it says. */
+/* A condition that records its calls and returns given codes. */
 struct mock_condition {
     struct tree *t;
-    int codes[4]; /* one after the other */
-    int count;    /* how often it was asked */
+    int codes[4]; /* of the calls, in order */
+    int count;    /* calls so far */
     bool current[4];
     struct file_version versions[4];
-    bool creates_file;  /* puts a file where it finds none, as somebody would who needs no turn */
-    bool lock_was_free; /* found that another draft could have its turn meanwhile */
+    bool creates_file;  /* creates the file, as a writer without the lock can */
+    bool lock_was_free; /* the lock was not held during the check */
 };
 
 static int mock_check(const void *user, const struct file_version *current, struct str path, struct err *e)
@@ -648,7 +649,8 @@ static void condition_is_checked_under_lock(void **state)
     assert_true(result.created);
 }
 
-/* Somebody makes the file right after it was found missing: it is looked at again, and replaced only if that may be. */
+/* Another writer creates the file after the check found none: it is checked again, and replaced only if that
+ * succeeds. */
 static void file_created_meanwhile_is_rechecked(void **state)
 {
     struct tree *t = *state;
@@ -662,8 +664,8 @@ static void file_created_meanwhile_is_rechecked(void **state)
     assert_true(pass.count == 2 && !result.created && tree_file_equals(t, "b", "mine"));
 }
 
-/* Also within a tick of the kernel's clock, and in the inode that was just set free. A kernel from 6.13 on sees to that by
- * itself where times are looked at, so what is asked too is that the stamp is not of the last tick. */
+/* Also within one tick of the kernel's clock and in a reused inode. Linux 6.13 has fine-grained times for files whose
+ * times are queried, so the test also checks that mtime is not the time of the last tick. */
 static void each_commit_has_a_unique_version(void **state)
 {
     struct tree *t = *state;
@@ -699,7 +701,7 @@ static int check_version(const void *user, const struct file_version *current, s
     (void)path;
     if (current == NULL || !same_version(*current, replacer->expected))
         return err_set(e, ERR_INVALID, "another was first");
-    for (int i = 0; i < 100; i++) /* time for others to look too, if they might */
+    for (int i = 0; i < 100; i++) /* time for other commits, if the lock failed to exclude them */
         sched_yield();
     return 0;
 }
@@ -750,9 +752,9 @@ static void concurrent_conditional_commits_have_one_winner(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* -- leftovers ------------------------------------------------------------------------------------------------------- */
+/* -- leftovers ----------------------------------------------------------------------------------------------------- */
 
-/* What others left is removed, what somebody is writing is not. */
+/* Leftovers are removed; files that a process is writing are not. */
 static void startup_removes_stale_temp_files(void **state)
 {
     struct tree *t = *state;
@@ -796,7 +798,7 @@ static void *starter_main(void *arg)
     return NULL;
 }
 
-/* Whoever starts on the same root never takes a draft away that another one is writing. */
+/* A process that starts on the same root never removes a file that another one is writing. */
 static void startup_keeps_locked_temp_files(void **state)
 {
     struct tree *t = *state;
@@ -821,13 +823,13 @@ static void startup_keeps_locked_temp_files(void **state)
     for (size_t i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     if (failed > 0)
-        fail_msg("%d drafts were lost: %s", failed, t->e.msg);
+        fail_msg("%d temporary files were lost: %s", failed, t->e.msg);
     assert_int_equal(atomic_load(&s.failed), 0);
 }
 
 enum { CONTENT_SIZE = 1 << 16 };
 
-/* Puts a file in place again and again, all a or all b, until it is killed. */
+/* Replaces a file repeatedly, by all a or all b, until killed. */
 _Noreturn static void write_until_killed(const char *root)
 {
     struct file_root *file_root;
@@ -862,12 +864,12 @@ static void killed_writer_leaves_complete_file(void **state)
         if (child == 0)
             write_until_killed(t->root);
         char last = 'a';
-        for (int changes = 0; changes < 3 + round;) { /* wherever it is then */
+        for (int changes = 0; changes < 3 + round;) { /* at any point of its loop */
             bool a = tree_file_is_filled(t, "file", 'a', CONTENT_SIZE);
             bool b = !a && tree_file_is_filled(t, "file", 'b', CONTENT_SIZE);
             int status;
             if (waitpid(child, &status, WNOHANG) != 0)
-                fail_msg("the writer ended by itself: %d", status);
+                fail_msg("the writer ended unexpectedly: %d", status);
             if ((a || b) && last != (a ? 'a' : 'b')) {
                 last = a ? 'a' : 'b';
                 changes++;
@@ -883,12 +885,12 @@ static void killed_writer_leaves_complete_file(void **state)
         file_root_free(next);
         assert_int_equal(tree_count_temp_files(t), 0);
     }
-    print_message("drafts that were left and removed: %zu\n", stale);
+    print_message("leftovers removed: %zu\n", stale);
 }
 
-/* -- races ----------------------------------------------------------------------------------------------------------- */
+/* -- races --------------------------------------------------------------------------------------------------------- */
 
-/* What a call made of the path: 0 when it stayed inside, or how it was refused. */
+/* The result of a call on the path: 0 if it stayed inside the root, or the error. */
 static int resolve_case(struct tree *t, int which)
 {
     struct file_entry entry;
@@ -942,7 +944,7 @@ static void swapped_directory_stays_inside(void **state)
         int rc = resolve_case(t, (int)(i % 6));
         if (rc == 0) {
             inside++;
-        } else if (rc == ERR_PATH_FORBIDDEN || rc == ERR_IO_ERROR) { /* the latter when it was swapped at each try */
+        } else if (rc == ERR_PATH_FORBIDDEN || rc == ERR_IO_ERROR) { /* IO_ERROR: swapped at each attempt */
             rejected++;
         } else {
             unexpected++;

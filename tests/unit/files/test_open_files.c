@@ -1,6 +1,7 @@
 /* open_files - a file is listed from the success of its open until its close; leases close what is unused. */
 #include "runtime/files/file_methods.h"
 #include "runtime/types/type_parse.h"
+#include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -175,6 +176,26 @@ static void files_over_limit_are_rejected(void **state)
     close_file(t, file);
 }
 
+static void each_failed_allocation_is_reported(void **state)
+{
+    struct open_files_test *t = *state;
+    struct arena *arena = arena_new();
+    unsigned long n = 0;
+    int rc;
+    do {
+        struct open_file *file;
+        struct err e;
+        alloc_fail_at(++n);
+        rc = open_files_add(t->files, "one", STR("a.txt"), FILE_R, ENCODING_UTF8, MS(1), arena, &file, &e);
+        alloc_fail_at(0);
+        if (rc != 0)
+            assert_int_equal(rc, ERR_OUT_OF_MEMORY);
+    } while (rc != 0);
+    assert_true(n > 2);
+    arena_unref(arena);
+    expect_listed(t, "");
+}
+
 #define OPEN_FILES_TEST(f) cmocka_unit_test_setup_teardown(f, open_files_setup, open_files_teardown)
 
 int main(void)
@@ -182,7 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OPEN_FILES_TEST(file_is_listed_once_it_is_open), OPEN_FILES_TEST(failed_open_is_never_listed),
         OPEN_FILES_TEST(canceled_open_is_never_listed),  OPEN_FILES_TEST(expired_lease_closes_file),
-        OPEN_FILES_TEST(files_over_limit_are_rejected),
+        OPEN_FILES_TEST(files_over_limit_are_rejected),  OPEN_FILES_TEST(each_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* streams - files on their way in and out count together, until the last of what each holds is given back. */
+/* read_stream, write_stream - content, errors, the limit on both together, and closing at each step. */
 #include "runtime/files/read_stream.h"
 #include "runtime/files/stream.h"
 #include "runtime/files/write_stream.h"
@@ -103,7 +103,7 @@ static void streams_over_limit_are_rejected(void **state)
 
     read_stream_close(reader);
     assert_int_equal(open_write_stream(s, &rejected_writer, &e),
-                     ERR_TOO_MANY_STREAMS); /* its descriptor is not closed yet */
+                     ERR_TOO_MANY_STREAMS); /* the download's descriptor is not closed yet */
     assert_true(run_until_idle(s->f));
     assert_int_equal(open_read_stream(s, &reader, &e), 0);
     write_stream_close(writer);

@@ -1,4 +1,5 @@
-/* The file functions, called as a pool's thread calls them: what they do, what they leave alone, and that nothing gets out. */
+/* The file functions, called as a pool thread calls them: results, errors, effects on disk, and confinement to the
+ * root. */
 #include "runtime/files/file_io.h"
 #include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -19,7 +20,7 @@
 
 #include <cmocka.h>
 
-static const char path_in_temp_dir[] = TEMP_DIR_NAME "/x"; /* no path to go */
+static const char path_in_temp_dir[] = TEMP_DIR_NAME "/x"; /* always forbidden */
 
 static void full_path(const struct tree *t, const char *path, char escapes_seen[8192])
 {
@@ -30,7 +31,7 @@ static void expect_text(struct tree *t, const char *field, struct str text)
 {
     struct str found = tree_output_str(t, field);
     assert_int_equal(found.len, text.len);
-    assert_memory_equal(found.data, text.data, text.len + 1); /* a NUL behind it */
+    assert_memory_equal(found.data, text.data, text.len + 1); /* and a NUL after it */
 }
 
 static void expect_ok(struct tree *t, int rc)
@@ -64,7 +65,7 @@ static uint64_t free_blocks(struct tree *t)
     return v.f_bfree;
 }
 
-/* -- the table ------------------------------------------------------------------------------------------------------- */
+/* -- the table ----------------------------------------------------------------------------------------------------- */
 
 static void file_functions_use_files_executor(void **state)
 {
@@ -79,7 +80,7 @@ static void file_functions_use_files_executor(void **state)
     }
 }
 
-/* -- write_file ------------------------------------------------------------------------------------------------------ */
+/* -- write_file ---------------------------------------------------------------------------------------------------- */
 
 static void write_file_modes(void **state)
 {
@@ -132,7 +133,7 @@ static void write_file_binary_data(void **state)
         t,
         tree_call(t, "write_file", "path", "c/d", "create_parents", "true", "data", "\n", "encoding", "base64", NULL),
         ERR_INVALID);
-    assert_false(tree_exists(t, "c")); /* a bad request changes nothing */
+    assert_false(tree_exists(t, "c")); /* an invalid request changes nothing */
     expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
 }
@@ -207,7 +208,7 @@ static void symlinks_inside_root_are_followed(void **state)
     assert_true(tree_file_equals(t, "d/new", "three") && tree_file_equals(t, "d/newer", "four"));
     char path[8192], target[64];
     full_path(t, "link", path);
-    assert_int_equal(readlink(path, target, sizeof target), 6); /* still a link */
+    assert_int_equal(readlink(path, target, sizeof target), 6); /* still a symlink */
     expect_ok(t, tree_call(t, "read_file", "path", "d/2", NULL));
     expect_text(t, "data", STR("two!"));
     expect_ok(t, tree_call(t, "sha256_file", "path", "link", NULL));
@@ -235,11 +236,11 @@ static void created_files_honor_umask(void **state)
     assert_int_equal(permissions(t, "c"), 0604);
 }
 
-/* -- no space -------------------------------------------------------------------------------------------------------- */
+/* -- no space ------------------------------------------------------------------------------------------------------ */
 
 enum { OLD_LEN = 24000, LARGE_LEN = 80000 };
 
-/* A root of 64 KiB; nothing that fails takes a block of it. */
+/* A root of 64 KiB; a failed write leaves no block allocated. */
 static void no_space_preserves_file(void **state)
 {
     struct tree *t = *state;
@@ -264,7 +265,7 @@ static void no_space_preserves_file(void **state)
         assert_int_equal(tree_count_temp_files(t), 0);
         assert_int_equal(free_blocks(t), before);
     }
-    large_data[OLD_LEN] = '\0'; /* the file itself would fit, not beside the old one twice */
+    large_data[OLD_LEN] = '\0'; /* fits once, but not beside the old file */
     assert_true(tree_fill_file(t, "other", 'p', OLD_LEN));
     before = free_blocks(t);
     expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
@@ -275,11 +276,11 @@ static void no_space_preserves_file(void **state)
     assert_true(tree_file_is_filled(t, "other", 'p', OLD_LEN) && !tree_exists(t, "new") &&
                 tree_count_temp_files(t) == 0);
     assert_int_equal(free_blocks(t), before);
-    expect_ok(t, tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* in place it does */
+    expect_ok(t, tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* in place it fits */
     assert_true(tree_file_is_filled(t, "other", 'n', OLD_LEN));
 }
 
-/* Helpers for open files promise the same. */
+/* The same for file_write_at() and file_append(). */
 static void no_space_at_offset_preserves_file(void **state)
 {
     struct tree *t = *state;
@@ -330,7 +331,7 @@ static void *append_until_full(void *arg)
     memset(record, a->byte, sizeof record);
     if (file_root_open(a->t->file_root, STR("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
         return NULL;
-    while (failures < 20) { /* there may be space again when another one gives some back */
+    while (failures < 20) { /* space can be freed by the other writer */
         int rc = file_append(fd, (struct str){record, RECORD}, STR("log"), &size, NULL);
         a->appended += rc == 0;
         failures += rc != 0;
@@ -339,7 +340,7 @@ static void *append_until_full(void *arg)
     return NULL;
 }
 
-/* Two writers at the end of one file and of the space for it: what either was told is there is there, whole. */
+/* Two writers append to one file until the disk is full: each append that succeeded is there, whole. */
 static void no_space_with_concurrent_appends(void **state)
 {
     struct tree *t = *state;
@@ -367,8 +368,8 @@ static void no_space_with_concurrent_appends(void **state)
     }
 }
 
-/* On a file system that can't reserve, with a limit on the size of files in the place of a full disk: half of it is written
- * before that shows. */
+/* On a file system without fallocate(2), RLIMIT_FSIZE in place of a full disk: half of the data is written before the
+ * write fails. */
 static void failed_write_is_rolled_back(void **state)
 {
     struct tree *t = *state;
@@ -414,7 +415,7 @@ static void mounted_file_systems_in_root(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_write_file(t, "a", "text"));
-    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place is fine */
+    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place succeeds */
     expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
     expect_ok(t, tree_call(t, "read_file", "path", "m/a", NULL));
     expect_text(t, "data", STR("y"));
@@ -424,14 +425,13 @@ static void mounted_file_systems_in_root(void **state)
     expect_error(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "m/b: on another file system"));
     expect_ok(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
-    expect_ok(t,
-              tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* other than by copy_file_range(2), maybe */
+    expect_ok(t, tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* possibly without copy_file_range(2) */
     assert_true(tree_file_equals(t, "c", "y"));
     expect_error(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* -- read_file ------------------------------------------------------------------------------------------------------- */
+/* -- read_file ----------------------------------------------------------------------------------------------------- */
 
 static void expect_chunk(struct tree *t, struct str data, int64_t read_bytes, bool eof)
 {
@@ -475,7 +475,7 @@ static void read_file_honors_limit(void **state)
     expect_ok(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
     expect_error(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
     assert_string_equal(t->e.msg, "must be at most 4");
-    assert_string_equal(file_read_length_type.limit->name, "max_read_bytes"); /* decoding names it */
+    assert_string_equal(file_read_length_type.limit->name, "max_read_bytes"); /* named in decoding errors */
 }
 
 static void read_file_whole_characters(void **state)
@@ -496,7 +496,7 @@ static void read_file_whole_characters(void **state)
          "a\xE2\x82\xAC"
          "b",
          true},
-        {"1", "1", "\xE2\x82\xAC", false}, /* at least one */
+        {"1", "1", "\xE2\x82\xAC", false}, /* at least one character */
         {"1", "3", "\xE2\x82\xAC", false},
         {"4", "1", "b", true},
     };
@@ -505,7 +505,7 @@ static void read_file_whole_characters(void **state)
         expect_chunk(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
     expect_error(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
-    assert_true(tree_write_file(t, "cut", "a\xE2\x82")); /* cut by the end of the file: that is no text */
+    assert_true(tree_write_file(t, "cut", "a\xE2\x82")); /* truncated at the end of the file: not UTF-8 */
     expect_error(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
     assert_non_null(strstr(t->e.msg, "base64"));
     expect_ok(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
@@ -513,7 +513,7 @@ static void read_file_whole_characters(void **state)
     expect_chunk(t, STR("YeKC"), 3, true);
 }
 
-/* Reading on at offset + read_bytes gives the whole of it, whatever the length. */
+/* Consecutive reads, each at the end of the one before, return the whole file, for any length. */
 static void consecutive_reads_cover_file(void **state)
 {
     struct tree *t = *state;
@@ -565,13 +565,13 @@ static void read_line_at_offset(void **state)
         at += piece.read_bytes;
     }
     assert_int_equal(read_line(&run, fd, 5, 3, ENCODING_UTF8, &piece), 0);
-    assert_string_equal(piece.data.data, "tw"); /* the character does not fit */
+    assert_string_equal(piece.data.data, "tw"); /* the next character does not fit */
     assert_int_equal(read_line(&run, fd, 5, 0, ENCODING_UTF8, &piece), 0);
     assert_string_equal(piece.data.data, "");
     assert_int_equal(read_line(&run, fd, 0, 1000, ENCODING_BASE64, &piece), 0);
     assert_string_equal(piece.data.data, "b25lCg==");
     close(fd);
-    assert_true(tree_fill_file(t, "b", 'x', 10000)); /* longer than what is searched at a time */
+    assert_true(tree_fill_file(t, "b", 'x', 10000)); /* longer than LINE_CHUNK */
     assert_int_equal(file_root_open(t->file_root, STR("b"), O_RDWR, 0, &fd, &t->e), 0);
     assert_int_equal(file_write_at(fd, 9000, STR("\n"), STR("b"), &t->e), 0);
     assert_int_equal(read_line(&run, fd, 0, 100000, ENCODING_UTF8, &piece), 0);
@@ -590,7 +590,7 @@ static void read_line_at_offset(void **state)
     arena_unref(arena);
 }
 
-/* -- the others ------------------------------------------------------------------------------------------------------ */
+/* -- other functions ----------------------------------------------------------------------------------------------- */
 
 static void stat_file_fields(void **state)
 {
@@ -615,7 +615,7 @@ static void stat_file_fields(void **state)
     }
     expect_ok(t, tree_call(t, "stat_file", "path", "link", "follow", "false", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_SYMLINK);
-    expect_ok(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the link is inside */
+    expect_ok(t, tree_call(t, "stat_file", "path", "out", "follow", "false", NULL)); /* the symlink itself is inside */
     expect_error(t, tree_call(t, "stat_file", "path", "out", NULL), ERR_PATH_FORBIDDEN);
     expect_ok(t, tree_call(t, "stat_file", "path", ".", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_DIRECTORY);
@@ -702,7 +702,7 @@ static void list_directory_cases(void **state)
     assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
 }
 
-/* Pages of a few, out of more than a list holds at first, in whatever order the file system has them. */
+/* Small pages of a large directory, in the file system's own order. */
 static void list_directory_in_pages(void **state)
 {
     enum { FILES = 5000, PAGE = 700 };
@@ -710,7 +710,7 @@ static void list_directory_in_pages(void **state)
     char name[32], after[32] = "";
     int64_t type, size;
     size_t seen = 0;
-    for (int i = 0; i < FILES; i++) { /* each number once, as 2357 and 5000 have no divisor in common */
+    for (int i = 0; i < FILES; i++) { /* each number once, as 2357 and 5000 are coprime */
         snprintf(name, sizeof name, "%05d", i * 2357 % FILES);
         assert_true(tree_write_file(t, name, ""));
     }
@@ -742,7 +742,7 @@ static void remove_file_cases(void **state)
                 tree_symlink(t, "d", "in"));
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
-    static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* links themselves */
+    static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* symlinks themselves */
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         expect_ok(t, tree_call(t, "remove_file", "path", paths[i], NULL));
         assert_true(tree_output_integer(t, "removed"));
@@ -779,8 +779,8 @@ static void rename_file_cases(void **state)
     expect_ok(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_FILE);
     assert_true(tree_file_equals(t, "d/a", "a") && !tree_exists(t, "a"));
-    expect_ok(t,
-              tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the link itself */
+    expect_ok(
+        t, tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the symlink itself */
     assert_true(tree_file_equals(t, "link", "a") && tree_file_equals(t, "b", "b"));
     expect_ok(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_SYMLINK);
@@ -859,7 +859,7 @@ static void copy_file_cases(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* Files of /proc seem to be empty, and the kernel does not copy them by itself. */
+/* Files in /proc have size 0, and copy_file_range(2) copies nothing. */
 static void copy_file_without_kernel_copy(void **state)
 {
     struct tree *t = *state;
@@ -889,10 +889,9 @@ static void sha256_file_known_vectors(void **state)
     expect_error(t, tree_call(t, "sha256_file", "path", ".", NULL), ERR_UNSUPPORTED_FILE_TYPE);
 }
 
-/* -- nothing gets out, nothing hangs --------------------------------------------------------------------------------- */
+/* -- confinement and blocking -------------------------------------------------------------------------------------- */
 
-/* Every function on one path, in each place where it takes one; for those that would make or move something there is "a".
- * How many succeeded. */
+/* Calls every function with the path in each of its path fields, and "a" in the others. Returns how many succeeded. */
 static size_t call_all(struct tree *t, const char *path, size_t *forbidden)
 {
     int rcs[] = {
@@ -955,14 +954,14 @@ static void no_function_escapes_root(void **state)
             fail_msg("%s: %zu calls succeeded, %zu were forbidden", paths[i], escaped, forbidden);
         bool link = strcmp(paths[i], "secret") == 0 || strcmp(paths[i], "new") == 0;
         bool proc = strncmp(paths[i], "proc/", 5) == 0;
-        if (!link) { /* those may go: it is the link itself */
+        if (!link) { /* these may succeed on the symlink itself */
             assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], NULL), 0);
             assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], "directory", "true", NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", paths[i], "to", "z", NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], "replace", "true", NULL), 0);
         }
-        if (!link && !proc) /* the link itself may be looked at */
+        if (!link && !proc) /* may succeed on the symlink itself */
             assert_int_not_equal(tree_call(t, "stat_file", "path", paths[i], "follow", "false", NULL), 0);
         assert_true(tree_outside_is_intact(t));
         assert_true(tree_file_equals(t, "a", "a") && !tree_exists(t, "copy") && !tree_exists(t, "z"));
@@ -1003,7 +1002,7 @@ static void fifo_does_not_block(void **state)
     struct stat stat;
     assert_int_equal(lstat(path, &stat), 0);
     assert_true(S_ISFIFO(stat.st_mode));
-    int reader = open(path, O_RDONLY | O_NONBLOCK); /* now a writer could open it */
+    int reader = open(path, O_RDONLY | O_NONBLOCK); /* lets a writer open it */
     assert_true(reader >= 0);
     expect_error(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     close(reader);
@@ -1034,7 +1033,7 @@ static int call_during_swap(struct tree *t, int operation)
         return tree_call(t, "remove_file", "path", "d/m", "directory", "true", NULL);
     case 9:
         rc = tree_call(t, "list_directory", "path", "d", NULL);
-        return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* outside there is but one */
+        return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* outside has one entry */
     case 10:
         rc = tree_call(t, "stat_file", "path", "d/secret", NULL);
         return rc == 0 && tree_output_integer(t, "size_bytes") != 6 ? 1 : rc;
@@ -1072,7 +1071,7 @@ static void swapped_directory_does_not_escape(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* -- lack of memory -------------------------------------------------------------------------------------------------- */
+/* -- out of memory ------------------------------------------------------------------------------------------------- */
 
 static int call_nth(struct tree *t, size_t index)
 {
@@ -1101,7 +1100,7 @@ static int call_nth(struct tree *t, size_t index)
 static void file_functions_out_of_memory(void **state)
 {
     struct tree *t = *state;
-    static char large[100001]; /* more than an arena has at hand */
+    static char large[100001]; /* more than a block of an arena */
     memset(large, 'l', 100000);
     assert_true(tree_write_file(t, "w", "old") && tree_write_file(t, "a", large) &&
                 tree_mount(t, "proc", "bind", "/proc"));

@@ -14,7 +14,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-/* -- the tree -------------------------------------------------------------------------------------------------------- */
+/* -- the tree ------------------------------------------------------------------------------------------------------ */
 
 static int tree_remove_entry(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
 {
@@ -75,7 +75,8 @@ struct tree *tree_new(const char *type, const char *options)
     return NULL;
 }
 
-/* The innermost mounts come last in /proc/self/mounts; so it takes a few rounds. Detaching takes what is below along. */
+/* Unmounts in rounds, because the innermost mounts come last in /proc/self/mounts. MNT_DETACH unmounts nested ones
+ * too. */
 static void unmount_all(struct tree *t)
 {
     for (int attempt = 0; t->mounts > 0 && attempt < 8; attempt++) {
@@ -127,7 +128,7 @@ bool tree_mount(struct tree *t, const char *name, const char *type, const char *
     return mkdir(path, 0755) == 0 && mount_fs(t, path, type, options);
 }
 
-/* -- mounts ----------------------------------------------------------------------------------------------------------- */
+/* -- mounts -------------------------------------------------------------------------------------------------------- */
 
 static bool write_proc_file(const char *path, const char *line)
 {
@@ -139,7 +140,7 @@ static bool write_proc_file(const char *path, const char *line)
     return ok;
 }
 
-/* Root just does it; anybody else becomes root in a namespace for users first (user_namespaces(7)). */
+/* Without CAP_SYS_ADMIN, becomes root in a user namespace first (user_namespaces(7)). */
 static bool unshare_namespaces(void)
 {
     char uid[64], gid[64];
@@ -152,7 +153,7 @@ static bool unshare_namespaces(void)
            write_proc_file("/proc/self/gid_map", gid);
 }
 
-/* Mounts are not to show in the namespace we come from. In a chroot that can't be had, because / is no mount point there. */
+/* Keeps mounts from propagating to the original namespace. Impossible in a chroot, where / is not a mount point. */
 static bool make_mounts_private(void)
 {
     return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
@@ -189,7 +190,7 @@ struct CMUnitTest tree_mount_test(const char *name, CMUnitTestFunction test, CMF
     return (struct CMUnitTest){name, skip_test, NULL, NULL, NULL};
 }
 
-/* -- what is in it --------------------------------------------------------------------------------------------------- */
+/* -- content ------------------------------------------------------------------------------------------------------- */
 
 bool tree_write_file(struct tree *t, const char *path, const char *content)
 {
@@ -209,7 +210,7 @@ bool tree_fill_file(struct tree *t, const char *path, char byte, size_t count)
     return ok;
 }
 
-/* The file's content, to be freed, with a NUL behind it. */
+/* The file's content with a NUL after it; the caller frees it. */
 static char *read_content(const char *path, size_t *len)
 {
     FILE *file = fopen(path, "r");
@@ -307,7 +308,7 @@ void *swapper_main(void *arg)
     return NULL;
 }
 
-/* -- calls ----------------------------------------------------------------------------------------------------------- */
+/* -- calls --------------------------------------------------------------------------------------------------------- */
 
 static const struct field *tree_find_field(const struct type *record, const char *name)
 {
@@ -329,7 +330,7 @@ int tree_call_fields(struct tree *t, const char *function, const char *field, st
 {
     arena_unref(t->arena);
     t->arena = arena_new();
-    t->function = function_find(str_from(function)); /* it is there, or the test crashes */
+    t->function = function_find(str_from(function)); /* never NULL in a correct test */
     t->e = (struct err){0};
     if (t->arena == NULL)
         return ERR_OUT_OF_MEMORY;
