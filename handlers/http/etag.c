@@ -25,7 +25,7 @@ static struct str trim(struct str t)
     return t;
 }
 
-/* How long the quoted part of a tag is that the text begins with; 0 when it begins with none. */
+/* The length of the opaque-tag, with its quotes, at the beginning of the text; 0 if there is not one. */
 static size_t opaque_tag_len(struct str t)
 {
     if (t.len == 0 || t.data[0] != '"')
@@ -40,7 +40,7 @@ static size_t opaque_tag_len(struct str t)
     return 0;
 }
 
-/* Elements may be empty (section 5.6.1.2). */
+/* List elements may be empty (RFC 9110 section 5.6.1.2). */
 enum etag_result etag_match_list(struct str list, const char *tag, bool weak_comparison)
 {
     struct str rest = trim(list);

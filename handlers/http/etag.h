@@ -1,4 +1,4 @@
-/* etag - entity-tags (RFC 9110 section 8.8.3): a file's own, and the lists of them that requests come with.
+/* etag - entity tags (RFC 9110 section 8.8.3): formats a file's tag and matches it against If-Match and If-None-Match.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -9,15 +9,15 @@
 #include "runtime/files/file_version.h"
 #include "runtime/lib/str.h"
 
-enum { ETAG_SIZE = 64 }; /* bytes of a tag of ours, with its NUL */
+enum { ETAG_SIZE = 64 }; /* of a formatted tag, with its NUL */
 
-/* The tag of a file. It is strong: what is put in a file's place never has the same one. */
+/* Formats the strong tag of a file version; a replacement of the file never has the same tag. */
 void etag_format(const struct file_version *version, char out[ETAG_SIZE]);
 
 enum etag_result { ETAG_NO_MATCH, ETAG_MATCH, ETAG_MALFORMED };
 
-/* Whether what has this strong tag is among what the list names: "*" names all. Unless `weak`, a weak tag in the list
- * names nothing (section 8.8.3.2). Malformed is a list that is so only in part, too, and one without a tag. */
+/* Matches a strong tag against a list; "*" matches every tag. Weak tags in the list match only with weak_comparison
+ * (section 8.8.3.2). A list without a tag, or with any malformed element, is malformed. */
 enum etag_result etag_match_list(struct str list, const char *tag, bool weak_comparison);
 
 #endif

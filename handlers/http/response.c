@@ -20,7 +20,7 @@ void response_header(struct response *response, const char *name, const char *fo
     va_end(args);
 }
 
-/* Every 503 is worth another try soon. */
+/* A 503 is temporary, so it gets a Retry-After. */
 static void response_finish(struct response *response, int status, const char *content_type, struct json_writer *w)
 {
     json_writer_raw(w, "\n");
@@ -31,7 +31,7 @@ static void response_finish(struct response *response, int status, const char *c
         response->rc = ERR_OUT_OF_MEMORY;
         response->status = error_status(response->rc);
         response->content_type = PROBLEM_CONTENT_TYPE;
-        response->body = (char *)(uintptr_t)out_of_memory_body; /* a static body is never written to, or freed */
+        response->body = (char *)(uintptr_t)out_of_memory_body; /* a static body is neither written nor freed */
         response->body_len = sizeof out_of_memory_body - 1;
         response->body_is_static = true;
     }
@@ -94,7 +94,7 @@ void response_error(struct response *response, struct str request_id, const stru
 {
     struct json_writer w = {0};
     problem_begin(&w, request_id, e->rc, e->msg);
-    if (e->limit != NULL) { /* it is the request as a whole */
+    if (e->limit != NULL) { /* concerns the request as a whole */
         json_writer_raw(&w, ",\"errors\":[{\"pointer\":\"\",\"detail\":");
         json_writer_string(&w, str_from(e->msg));
         json_writer_raw(&w, "}]");

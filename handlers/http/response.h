@@ -1,6 +1,6 @@
-/* response - an answer on its way out: status, headers, body; and the problems that all refusals are made of.
+/* response - an HTTP response (status, headers, body), and problem responses (RFC 9457).
  *
- * Owns:     a reply's body, until the service takes it or response_free().
+ * Owns:     the body, until the service takes it and sets `body` to NULL, or response_free().
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_HTTP_RESPONSE_H
@@ -13,10 +13,10 @@
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
-/* The problem that is answered when there is no memory for one. */
+/* Sent if memory for a response runs out. */
 #define PROBLEM_OUT_OF_MEMORY \
     "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"" ERROR_TITLE_OUT_OF_MEMORY "\"," \
-    "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
+    "\"status\":503,\"detail\":\"Out of memory; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 
 enum { RESPONSE_HEADERS_MAX = 4 };
@@ -28,33 +28,36 @@ struct header {
 
 struct response {
     int status;
-    int rc;                   /* of the problem that it is, an ERR_ code; 0: it is none */
+    int rc;                   /* the ERR_ code of a problem; 0 otherwise */
     const char *content_type; /* static */
     char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;
     bool body_is_static;
-    bool is_stream; /* the body is a source's; body_len says how much */
+    bool is_stream; /* the body is a read stream of body_len bytes */
     size_t header_count;
-    struct header headers[RESPONSE_HEADERS_MAX]; /* beside Content-Type and X-Request-Id */
+    struct header headers[RESPONSE_HEADERS_MAX]; /* besides Content-Type and X-Request-Id */
 };
 
 void response_header(struct response *response, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A JSON answer from what was written, with a newline behind it. When the writer failed it is the out_of_memory problem. */
+/* Makes the writer's text, and a newline, the body. If the writer failed, the response becomes the out_of_memory
+ * problem. */
 void response_json(struct response *response, int status, struct json_writer *w);
 
-/* A problem (RFC 9457). Its status is the one of rc in the table of errors. */
+/* A problem with the title and status of rc. */
 void response_problem(struct response *response, struct str request_id, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same from what task_submit() filled, with the pool it names, or the limit that the request as a whole goes beyond. */
+
+/* The same from a struct err, with its pool or exceeded limit. */
 void response_error(struct response *response, struct str request_id, const struct err *e, const struct limits *limits);
 void response_validation_errors(struct response *response, struct str request_id,
                                 const struct validation_errors *errors, const struct limits *limits);
 
 void response_free(struct response *response);
 
-/* For problems with members of their own: the opening up to `instance`, to be followed by members and problem_end(). */
+/* For problems with additional members: problem_begin() writes up to `instance`; append members, then call
+ * problem_end(). */
 void problem_begin(struct json_writer *w, struct str request_id, int rc, const char *detail);
 void problem_end(struct response *response, int rc, struct json_writer *w);
 

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-enum { FIELDS_MAX = 64 }; /* of all parts of one object: our own tables, not the world's */
+enum { FIELDS_MAX = 64 }; /* of all records of one object: a bound on our own tables */
 
-/* Recursion in here ends where the types end; a type that contains itself ends where jansson's nesting does (2048). */
+/* Recursion is bounded by the types, or for a type that contains itself by jansson's nesting limit (2048). */
 static bool decode_value(struct decoder *d, const struct json_path *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, void *value);
 static bool decode_object(struct decoder *d, const struct json_path *at, json_t *object,
@@ -46,7 +46,7 @@ static size_t field_count(const struct type *record)
     return count;
 }
 
-/* Sorts an object's members by the fields of the parts, one after the other, that they are values of. */
+/* Assigns an object's members to `members`, which has one entry per field, record after record. */
 static void match_members(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, json_t **members)
 {
@@ -64,7 +64,7 @@ static void match_members(struct decoder *d, const struct json_path *at, json_t 
     }
 }
 
-/* An input that isn't there is an empty one, so that what it would have to have is named. */
+/* An absent input is decoded as an empty object, so that errors name its required members. */
 static bool decode_input(struct decoder *d, const struct json_path *at, json_t *json, const struct function *function,
                          unsigned depth, void **value)
 {
@@ -86,13 +86,13 @@ static bool needs_function(const struct type *type)
 static bool decode_fields(struct decoder *d, const struct json_path *at, const struct record_ref *record,
                           json_t *const *members, unsigned depth)
 {
-    const struct function *function = NULL; /* named by an earlier field */
+    const struct function *function = NULL; /* named by an earlier field; NULL if that is invalid */
     for (const struct field *f = record->type->fields; f->name != NULL; f++, members++) {
         struct json_path child_path = {.parent = at, .key = str_from(f->name)};
         char *value = (char *)record->value + f->offset;
         bool more = true;
         if (function == NULL && needs_function(f->type)) {
-            continue; /* what was named is no function: the issue is there */
+            continue; /* the function's name is invalid, which has been reported */
         } else if (*members != NULL || f->type->kind == TYPE_INPUT) {
             more = decode_value(d, &child_path, f->type, *members, function, depth, value);
         } else {
@@ -119,7 +119,7 @@ static bool decode_record(struct decoder *d, const struct json_path *at, const s
     return true;
 }
 
-/* `object` may be NULL, which is an empty one. `depth` counts the gathers around it. */
+/* `object` may be NULL for an empty one. `depth` is the number of enclosing gathers. */
 static bool decode_object(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, unsigned depth)
 {
@@ -132,7 +132,7 @@ static bool decode_object(struct decoder *d, const struct json_path *at, json_t 
     CHECK(fields <= FIELDS_MAX);
     if (depth > (uint64_t)d->limits->max_gather_depth) {
         const struct field *limit = &limits_fields[LIMIT_GATHER_DEPTH];
-        decode_error(d, at, "", ERR_LIMIT_EXCEEDED, limit, "gathers may be at most %lld deep inside one another (%s)",
+        decode_error(d, at, "", ERR_LIMIT_EXCEEDED, limit, "gathers may be nested at most %lld deep (%s)",
                      (long long)d->limits->max_gather_depth, limit->name);
         return true;
     }
@@ -149,7 +149,7 @@ static bool decode_object(struct decoder *d, const struct json_path *at, json_t 
     return true;
 }
 
-/* `function` is the one that an earlier field of the same record named: what an INPUT is for. */
+/* `function` is the one that an earlier field of the same record names; it determines the type of an INPUT. */
 static bool decode_value(struct decoder *d, const struct json_path *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, void *value)
 {
@@ -192,13 +192,13 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
         reason = "a member name must not contain a NUL";
         break;
     case json_error_invalid_utf8:
-        reason = "this is not UTF-8";
+        reason = "invalid UTF-8";
         break;
     case json_error_stack_overflow:
-        reason = "this is nested too deeply";
+        reason = "nested too deeply";
         break;
     case json_error_numeric_overflow:
-        reason = "this number is out of range: integers have 64 bits, others are doubles";
+        reason = "number out of range: integers have 64 bits, other numbers are doubles";
         break;
     case json_error_end_of_input_expected:
         reason = "the body must end after its JSON value";
@@ -222,7 +222,7 @@ int decode_body(struct str body, const struct record_ref *records, size_t record
         return errors->rc;
     }
 
-    struct arena *tree_arena = arena_new(); /* of the tree; values are copies */
+    struct arena *tree_arena = arena_new(); /* freed with the tree on return; values are copied */
     json_t *json;
     json_error_t error;
     if (tree_arena == NULL || !json_parse(body, tree_arena, &json, &error))

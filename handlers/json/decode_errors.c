@@ -1,3 +1,4 @@
+/* decode_errors - collects the errors of decoding, and formats their locations. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
 
@@ -64,7 +65,7 @@ static void add_path(struct json_pointer *p, const struct json_path *at)
         json_pointer_add_index(p, at->index);
 }
 
-/* Locations in a body are JSON pointers, those in a query parameter names. */
+/* Formats a JSON pointer for a body, the name of a parameter for a query. */
 static void format_location(const struct decoder *d, const struct json_path *at, const char *suffix, char *out,
                             size_t size)
 {
@@ -102,7 +103,7 @@ void decode_error(struct decoder *d, const struct json_path *at, const char *suf
 
 bool decode_out_of_memory(struct decoder *d)
 {
-    validation_errors_add(d->errors, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
+    validation_errors_add(d->errors, ERR_OUT_OF_MEMORY, NULL, "", "out of memory; try again later");
     return false;
 }
 
@@ -115,7 +116,7 @@ void decode_unknown_name(struct decoder *d, const struct json_path *at, const st
         for (const struct field *f = records[i].type->fields; f->name != NULL; f++)
             name_list_add(&known, f->name);
     if (known.len == 0)
-        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; there are none here", kind);
+        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; none are allowed here", kind);
     else
         decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; known are: %s", kind, known.text);
 }

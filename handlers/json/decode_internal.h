@@ -1,7 +1,10 @@
-/* decode_internal - what the files of decode share; nobody else includes it.
+/* decode_internal - shared by the files of decode.
  *
- * All that returns bool here returns false when memory ran out, so that everything stops at once. What is wrong with the
- * JSON is added to the issues instead, and decoding goes on, to find more.
+ * Functions that return bool return false only when out of memory, which stops decoding. Other errors are added to
+ * decoder->errors and decoding continues, to find more.
+ *
+ * Owns:     nothing.
+ * Threads:  any; one at a time for each decoder.
  */
 #ifndef GATHERD_HANDLERS_JSON_DECODE_INTERNAL_H
 #define GATHERD_HANDLERS_JSON_DECODE_INTERNAL_H
@@ -16,22 +19,22 @@ struct decoder {
     struct arena *arena;
     const struct limits *limits;
     struct validation_errors *errors;
-    bool in_query; /* errors name a query parameter instead of a place in the body */
+    bool in_query; /* locations are query parameters, not JSON pointers */
 };
 
-/* The way to a value from the root, whose parent is NULL; it becomes a pointer only when something is wrong there. */
+/* The path of a value from the root, whose parent is NULL. It is formatted as a JSON pointer only for an error. */
 struct json_path {
     const struct json_path *parent;
-    struct str key; /* absent: an array's item */
+    struct str key; /* absent for an array's item */
     size_t index;
 };
 
-/* Adds an issue; `inside` is a pointer that goes on from the place, mostly "". */
+/* Adds an error; `suffix` is a pointer relative to `at`, usually "". */
 void decode_error(struct decoder *d, const struct json_path *at, const char *suffix, int rc, const struct field *limit,
                   const char *format, ...) __attribute__((format(printf, 6, 7)));
 bool decode_type_error(struct decoder *d, const struct json_path *at, const char *expected, const json_t *json);
-bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type,
-                        const struct err *e); /* what type_check() or type_parse() said */
+/* Adds an error of type_check() or type_parse(). */
+bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type, const struct err *e);
 bool decode_out_of_memory(struct decoder *d);
 void decode_unknown_name(struct decoder *d, const struct json_path *at, const struct record_ref *records,
                          size_t record_count);
@@ -39,7 +42,7 @@ void decode_unknown_name(struct decoder *d, const struct json_path *at, const st
 /* Decodes text by type_parse(). */
 bool decode_text(struct decoder *d, const struct json_path *at, const struct type *type, struct str text, void *value);
 
-/* Everything but lists, records and inputs. */
+/* Decodes any kind except ARRAY, RECORD and INPUT. */
 bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                    void *value);
 

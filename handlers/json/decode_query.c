@@ -1,9 +1,10 @@
+/* decode_query - decodes URL queries, by the same errors and defaults as bodies. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
 
 #include <string.h>
 
-enum { FIELDS_MAX = 64 }; /* of the record: our own tables, not the world's */
+enum { FIELDS_MAX = 64 }; /* of the record: a bound on our own tables */
 
 static int decode_hex_digit(char c)
 {

@@ -1,3 +1,4 @@
+/* decode_scalar - decodes values without members or items. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/function.h"
@@ -12,12 +13,12 @@ static struct str json_str(const json_t *json)
     return (struct str){json_string_value(json), json_string_length(json)};
 }
 
-/* JSON Schema's integers may be written 1.0 or 1e3 too. */
+/* JSON Schema counts 1.0 and 1e3 as integers. */
 static int integer_from_real(double real, int64_t *number, struct err *e)
 {
     const double max_exact = (double)SAFE_INTEGER_MAX;
     if (!(real >= -max_exact && real <= max_exact))
-        return err_set(e, ERR_INVALID, "must be an integer, and written as one when it is so large");
+        return err_set(e, ERR_INVALID, "must be an integer, without fraction or exponent if it is this large");
     *number = (int64_t)real;
     if ((double)*number != real)
         return err_set(e, ERR_INVALID, "must be an integer, without a fraction");
@@ -51,7 +52,7 @@ static bool decode_integer(struct decoder *d, const struct json_path *at, const 
     return true;
 }
 
-/* The shortest decimal text that reads as `real`: what the client wrote, or as good. */
+/* Formats the shortest decimal text that parses as `real`: the client's text, or an equivalent. */
 static void format_shortest(double real, char *out, size_t size)
 {
     for (int digits = 15; digits <= 17; digits++) {
@@ -61,15 +62,15 @@ static void format_shortest(double real, char *out, size_t size)
     }
 }
 
-/* Nanoseconds without the way over decimal text, where that is sure to give the same. The number isn't negative. */
+/* Converts a non-negative number to nanoseconds directly, if that surely gives the same result as its decimal text. */
 static bool exact_seconds(const json_t *json, uint64_t *ns)
 {
     if (json_is_integer(json)) {
         *ns = (uint64_t)json_integer_value(json) * NS_PER_SECOND;
         return json_integer_value(json) < 1000000;
     }
-    /* No two decimals of up to 15 digits read as the same double. So if a whole number of nanoseconds below 10^15 reads
-     * as this one, it is what was written. */
+    /* Decimals of up to 15 digits parse as distinct doubles. So if an integral number of nanoseconds below 10^15
+     * equals this double, it is the number that was written. */
     double real = json_real_value(json);
     if (real >= 1e6)
         return false;
@@ -77,8 +78,7 @@ static bool exact_seconds(const json_t *json, uint64_t *ns)
     return (double)*ns / 1e9 == real;
 }
 
-/* A double is not what the client wrote: 0.1 lies above a tenth, and rounding it up would make 100000001 ns of it. So
- * the decimal text is what is rounded. */
+/* Rounds up the decimal text, not the double: the double nearest to 0.1 is larger, and would become 100000001 ns. */
 static bool decode_seconds(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                            uint64_t *value)
 {
@@ -134,7 +134,7 @@ static bool decode_function(struct decoder *d, const struct json_path *at, struc
     struct name_list known = {0};
     for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&known, (*f)->name);
-    decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "there is no function \"%s\"; there are: %s",
+    decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "names an unknown function, \"%s\"; known are: %s",
                  decode_sanitize(text, name), known.text);
     return true;
 }

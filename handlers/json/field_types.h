@@ -1,6 +1,7 @@
-/* field_types - types that the records of several resources share.
+/* field_types - field types shared by the records of several resources.
  *
  * Owns:     nothing; tables are constants.
+ * Threads:  any.
  */
 #ifndef GATHERD_HANDLERS_JSON_FIELD_TYPES_H
 #define GATHERD_HANDLERS_JSON_FIELD_TYPES_H

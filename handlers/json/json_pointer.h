@@ -1,7 +1,7 @@
 /* json_pointer - builds JSON pointers (RFC 6901), which name a place in a document in error messages.
  *
- * Owns:     nothing; a pointer is written into the caller's buffer and always NUL-terminated. A pointer that does not fit
- *           ends with "...", on a character boundary.
+ * Owns:     nothing; a pointer is written into the caller's buffer and always NUL-terminated. A pointer that does not
+ *           fit ends with "...", on a character boundary.
  * Threads:  any.
  */
 #ifndef GATHERD_HANDLERS_JSON_JSON_POINTER_H

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INITIAL_CAPACITY = 512 }; /* the object of one plain task fits in it twice grown */
+enum { INITIAL_CAPACITY = 512 }; /* fits a plain task's object after doubling twice */
 
-/* Makes room for `more` bytes. */
+/* Grows the buffer for `additional` bytes. */
 static bool json_writer_reserve(struct json_writer *w, size_t additional)
 {
     if (w->failed)
@@ -55,7 +55,7 @@ void json_writer_format(struct json_writer *w, const char *format, ...)
         w->failed = true;
     } else if ((size_t)len < available && !w->failed) {
         w->len += (size_t)len;
-    } else if (json_writer_reserve(w, (size_t)len + 1)) { /* vsnprintf() wants room for a NUL */
+    } else if (json_writer_reserve(w, (size_t)len + 1)) { /* + 1 for the NUL of vsnprintf() */
         vsnprintf(w->data + w->len, (size_t)len + 1, format, args_copy);
         w->len += (size_t)len;
     }
@@ -79,8 +79,8 @@ static void write_escape(struct json_writer *w, unsigned char c)
 
 #define REPEAT_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* Whether one of eight bytes is below 0x20, a quote or a backslash. Subtracting 1 from a byte borrows into its top bit only if it
- * was 0; a borrow that goes on from there can do no more than ask for a closer look. */
+/* Whether any of eight bytes may be below 0x20, a quote or a backslash. Subtracting 1 sets a byte's top bit if the
+ * byte was 0. Borrows into higher bytes may cause false positives, which are harmless. */
 static bool has_escape(uint64_t word)
 {
     uint64_t quotes = word ^ REPEAT_BYTE('"'), backslashes = word ^ REPEAT_BYTE('\\');
@@ -89,7 +89,7 @@ static bool has_escape(uint64_t word)
     return (found & REPEAT_BYTE(0x80)) != 0;
 }
 
-/* How many bytes at the beginning need no escape, at least. */
+/* A lower bound of the number of leading bytes that need no escape. */
 static size_t unescaped_len(const char *at, size_t len)
 {
     size_t i = 0;
@@ -104,7 +104,7 @@ static size_t unescaped_len(const char *at, size_t len)
 void json_writer_string(struct json_writer *w, struct str t)
 {
     json_writer_bytes(w, "\"", 1);
-    size_t run_start = 0; /* where the run of bytes begins that need no escape */
+    size_t run_start = 0; /* of the current run of unescaped bytes */
     for (size_t i = unescaped_len(t.data, t.len); i < t.len; i++) {
         unsigned char c = (unsigned char)t.data[i];
         if (c >= 0x20 && c != '"' && c != '\\')
@@ -121,7 +121,7 @@ void json_writer_string(struct json_writer *w, struct str t)
 
 void json_writer_integer(struct json_writer *w, int64_t value)
 {
-    char digits[20]; /* as many as UINT64_MAX has */
+    char digits[20]; /* of UINT64_MAX */
     size_t first = sizeof digits;
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     do {
@@ -141,7 +141,7 @@ void json_writer_seconds(struct json_writer *w, uint64_t ns)
 
 char *json_writer_take(struct json_writer *w, size_t *len)
 {
-    json_writer_reserve(w, 1); /* an empty text is not a failure */
+    json_writer_reserve(w, 1); /* so that empty text is not NULL */
     if (w->failed) {
         json_writer_free(w);
         return NULL;

@@ -1,8 +1,8 @@
-/* json_writer - text that grows: what replies are rendered into.
+/* json_writer - builds JSON text in a growing buffer.
  *
  * Owns:     its buffer, until json_writer_take() or json_writer_free().
  * Threads:  one at a time.
- * Promise:  when memory runs out, the writer remembers it (failed) and takes nothing more; so only the end has to be checked.
+ * Errors:   out of memory sets `failed` and makes later writes no-ops, so callers check only json_writer_take().
  */
 #ifndef GATHERD_HANDLERS_JSON_JSON_WRITER_H
 #define GATHERD_HANDLERS_JSON_JSON_WRITER_H
@@ -15,7 +15,7 @@
 struct json_writer {
     char *data; /* owned, malloc'd; not NUL-terminated */
     size_t len, capacity;
-    bool failed; /* an allocation failed, and what is there is not the whole */
+    bool failed; /* out of memory; the text is incomplete */
 };
 
 void json_writer_bytes(struct json_writer *w, const void *bytes, size_t len);
@@ -29,11 +29,11 @@ static inline void json_writer_raw(struct json_writer *w, const char *s)
 void json_writer_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON values (RFC 8259). */
-void json_writer_string(struct json_writer *w, struct str t); /* quoted and escaped; t is UTF-8 */
+void json_writer_string(struct json_writer *w, struct str t); /* t must be UTF-8 */
 void json_writer_integer(struct json_writer *w, int64_t value);
 void json_writer_seconds(struct json_writer *w, uint64_t ns);
 
-/* Hands over the buffer (free() it), leaving the writer empty; NULL when it failed, and then the buffer is freed. */
+/* Returns the buffer, which the caller must free(), and empties the writer. NULL if it failed. */
 char *json_writer_take(struct json_writer *w, size_t *len);
 void json_writer_free(struct json_writer *w);
 

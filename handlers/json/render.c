@@ -38,7 +38,7 @@ static void render_array(struct json_writer *w, const struct type *item_type, co
     json_writer_raw(w, "]");
 }
 
-/* The values behind the kinds that are pointers, which differ in type. */
+/* Loads a value whose kind is a pointer. */
 static const void *load_pointer(const void *value)
 {
     const void *pointer;
@@ -89,7 +89,7 @@ void render_value(struct json_writer *w, const struct type *type, const void *va
     case TYPE_REFERENCE:
         render_value(w, type->item, load_pointer(value), child);
         return;
-    case TYPE_POOL:  /* outputs have the name */
+    case TYPE_POOL:  /* inputs only */
     case TYPE_INPUT: /* only render_fields() knows their types */
     case TYPE_OUTPUT:
         break;
@@ -110,7 +110,7 @@ static void render_fields(struct json_writer *w, const struct type *record, cons
             continue;
 
         json_writer_bytes(w, *first ? "\"" : ",\"", *first ? 1 : 2);
-        json_writer_raw(w, f->name); /* no name needs an escape */
+        json_writer_raw(w, f->name); /* names need no escapes */
         json_writer_raw(w, "\":");
         *first = false;
         if (absent) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { DEFINITIONS_MAX = 64 }; /* named records that one schema refers to: our own tables, not the world's */
+enum { DEFINITIONS_MAX = 64 }; /* named records in one schema: a bound on our own tables */
 
 struct schema_writer {
     struct json_writer *w;
@@ -15,15 +15,14 @@ struct schema_writer {
     size_t definition_count;
 };
 
-/* -- what is referred to ------------------------------------------------------------------------- */
+/* -- collecting definitions ---------------------------------------------------------------------- */
 
 static bool is_input_array(const struct type *type)
 {
     return type->kind == TYPE_ARRAY && type->item->kind == TYPE_INPUT;
 }
 
-/* A record in which an input, or a list of them, follows the function it is for: its schema has one alternative for each
- * function. */
+/* Whether a record has an input, or an array of inputs: its schema then has one alternative for each function. */
 static bool has_input(const struct type *record)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
@@ -43,7 +42,7 @@ static void collect_fields(struct schema_writer *s, const struct type *record)
             collect_type(s, (*f)->input);
 }
 
-/* Each named record is entered once; so recursion ends, as a type can contain itself only by way of one. */
+/* Each named record is visited once. Recursion ends, because a type can contain itself only through a named record. */
 static void collect_type(struct schema_writer *s, const struct type *type)
 {
     if (type->kind == TYPE_ARRAY || type->kind == TYPE_REFERENCE) {
@@ -66,7 +65,7 @@ static void collect_type(struct schema_writer *s, const struct type *type)
     collect_fields(s, type);
 }
 
-/* -- writing: everything below writes members of a JSON object that is open -------------------------- */
+/* -- writing: each function appends members to an open JSON object ---------------------------------- */
 
 static void write_type(struct schema_writer *s, const struct type *type, bool nullable);
 
@@ -97,7 +96,7 @@ static void write_seconds(struct schema_writer *s, const struct type *type, bool
 {
     int64_t max = type_max(type, s->limits);
     write_type_keyword(s, "number", nullable);
-    if (type->min == 1) { /* a nanosecond: what is shorter is rounded up to it */
+    if (type->min == 1) { /* 1 ns: smaller positive values are rounded up to it */
         write_bound(s, "exclusiveMinimum", 0);
     } else {
         json_writer_raw(s->w, ",\"minimum\":");
@@ -113,7 +112,7 @@ static void write_string(struct schema_writer *s, const struct type *type, bool 
 {
     int64_t max = type_max(type, s->limits);
     write_type_keyword(s, "string", nullable);
-    if (type->min > 0) /* JSON Schema counts characters, of four bytes at most; we count bytes */
+    if (type->min > 0) /* JSON Schema counts characters of up to four bytes; .min counts bytes */
         write_bound(s, "minLength", type->min / 4 + (type->min % 4 != 0));
     if (max < INT64_MAX)
         write_bound(s, "maxLength", max);
@@ -145,7 +144,7 @@ static void write_function_names(struct schema_writer *s, const struct type *typ
     json_writer_raw(s->w, nullable ? ",null]" : "]");
 }
 
-/* `item` stands for type->item. */
+/* `item` replaces type->item. */
 static void write_array(struct schema_writer *s, const struct type *type, const struct type *item, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
@@ -159,7 +158,7 @@ static void write_array(struct schema_writer *s, const struct type *type, const 
         write_bound(s, "maxItems", max);
 }
 
-/* A default or an example, which the tables have as text that type_parse() takes. */
+/* Writes a default or an example, which a table has as input of type_parse(). */
 static void write_literal(struct schema_writer *s, const struct type *type, const char *text)
 {
     if (type->kind == TYPE_BOOLEAN || type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS) {
@@ -191,7 +190,7 @@ static bool has_required(const struct type *record)
     return false;
 }
 
-/* Whether a task of this function may have the field at all. */
+/* Whether tasks of this function can have the field. */
 static bool field_applies(const struct field *f, const struct function *function)
 {
     return function == NULL || task_option_applies(f, function);
@@ -207,7 +206,7 @@ static void write_executors(struct schema_writer *s, unsigned executors)
     write_enum(s, names, false);
 }
 
-/* A field of `record`, or of the alternative of it that is for `function`. */
+/* Writes a field of `record`, or of the record's alternative for `function`. */
 static void schema_write_field(struct schema_writer *s, const struct type *record, const struct field *f,
                                const struct function *function)
 {
@@ -243,7 +242,7 @@ static void schema_write_field(struct schema_writer *s, const struct type *recor
 
 static bool is_required(const struct type *record, const struct field *f, const struct function *function)
 {
-    if (function != NULL && f->type->kind == TYPE_INPUT) /* without it, the input is an empty one */
+    if (function != NULL && f->type->kind == TYPE_INPUT) /* an absent input is an empty one */
         return has_required(function->input);
     return f->presence == FIELD_REQUIRED || record->render_nulls;
 }
@@ -271,7 +270,7 @@ static void write_object(struct schema_writer *s, const struct type *record, con
     json_writer_raw(s->w, "],\"additionalProperties\":false");
 }
 
-/* A record where it is defined. */
+/* Writes the definition of a record. */
 static void write_record(struct schema_writer *s, const struct type *record, bool nullable)
 {
     if (!has_input(record)) {
@@ -354,7 +353,7 @@ void schema_write(struct json_writer *w, const struct type *type, const struct l
 {
     struct schema_writer s = {.w = w, .limits = limits, .child = child};
     json_writer_raw(w, "{");
-    if (type->kind == TYPE_RECORD) { /* the whole needs no definition, unless it is part of itself */
+    if (type->kind == TYPE_RECORD) { /* the root needs a definition only if it contains itself */
         collect_fields(&s, type);
         write_record(&s, type, false);
     } else {

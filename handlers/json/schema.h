@@ -1,4 +1,4 @@
-/* schema - JSON Schema (2020-12) from the type tables.
+/* schema - generates JSON Schema (2020-12) from type tables.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -9,8 +9,8 @@
 #include "handlers/json/render.h"
 #include "runtime/types/limits.h"
 
-/* Writes the schema of `type` as a self-contained JSON value: referenced records are in its "$defs". Configured limits appear
- * with their values in `limits`. `child` may be NULL if the type contains no TYPE_CHILD. */
+/* Writes the schema of `type` as a self-contained JSON value: referenced records are in its "$defs". Configured
+ * limits appear with their values in `limits`. `child` may be NULL if the type contains no TYPE_CHILD. */
 void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits,
                   const struct child_codec *child);
 

@@ -1,4 +1,5 @@
-# Turns a text file into C: cmake -D INPUT=openapi.yaml -D OUTPUT=openapi_embed.c -P handlers/openapi/embed.cmake
+# Converts a text file to a C array:
+#   cmake -D INPUT=openapi.yaml -D OUTPUT=openapi_embed.c -P handlers/openapi/embed.cmake
 file(READ "${INPUT}" bytes HEX)
 string(LENGTH "${bytes}" digits)
 if(digits EQUAL 0)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    FIRST_BLOCK_SIZE = 1024 - 64, /* a plain request fits, and malloc's own header with it in 1 KiB */
+    FIRST_BLOCK_SIZE = 1024 - 64, /* fits a plain request; 1 KiB with malloc's header */
     MAX_BLOCK_SIZE = 64 * 1024,
 };
 
@@ -18,16 +18,16 @@ struct block {
 };
 
 struct cleanup {
-    struct cleanup *next; /* deferred before */
+    struct cleanup *next; /* added before this one */
     void (*fn)(void *data);
     void *data;
 };
 
 struct arena {
-    struct block *current; /* the one allocations come from; owned, with all behind it */
+    struct block *current; /* serves allocations; owned, with all older blocks */
     struct cleanup *cleanup;
-    struct arena *adopted; /* the newest it took over; a reference */
-    struct arena *next;    /* taken over before by the same arena */
+    struct arena *adopted; /* the newest adopted arena; owns a reference */
+    struct arena *next;    /* adopted earlier by the same arena */
     unsigned refcount;
 };
 
@@ -76,7 +76,7 @@ void arena_unref(struct arena *arena)
         arena_unref(other);
         other = next;
     }
-    struct block *block = arena->current; /* the arena itself lies in the oldest block */
+    struct block *block = arena->current; /* the arena itself is in the oldest block */
     while (block != NULL) {
         struct block *next = block->next;
         free(block);
@@ -99,7 +99,8 @@ void *arena_alloc(struct arena *arena, size_t size)
     if (memory != NULL)
         return memory;
     size_t block_size = arena->current->size * 2 < MAX_BLOCK_SIZE ? arena->current->size * 2 : MAX_BLOCK_SIZE;
-    if (size > block_size / 4) { /* large: a block of its own, behind the newest, which goes on being filled */
+    /* A large allocation gets its own block after the current one, which still serves small ones. */
+    if (size > block_size / 4) {
         struct block *dedicated = block_new(size, arena->current->next);
         if (dedicated == NULL)
             return NULL;

@@ -17,8 +17,8 @@ size_t base64_decoded_max_len(struct str text)
     return text.len / 4 * 3;
 }
 
-/* nettle rejects unused bits that are set and data after padding, but skips white space. As whole groups of four characters
- * must remain, white space makes the result at least 3 bytes shorter than the text's length allows, padding at most 2. */
+/* nettle rejects non-zero unused bits and data after padding, but skips white space. Since whole groups of four
+ * characters must remain, white space shortens the result by at least 3 bytes; padding shortens it by at most 2. */
 bool base64_decode(struct str text, char *out, size_t *len)
 {
     struct base64_decode_ctx context;

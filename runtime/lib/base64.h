@@ -1,4 +1,4 @@
-/* base64 - bytes as text (RFC 4648 section 4).
+/* base64 - the base64 encoding (RFC 4648 section 4), by nettle.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -8,17 +8,17 @@
 
 #include "runtime/lib/str.h"
 
-/* How long `len` bytes are in base64, padding included. `len` is at most SIZE_MAX / 2. */
+/* The length of `len` encoded bytes, padding included. `len` is at most SIZE_MAX / 2. */
 size_t base64_encoded_len(size_t len);
 
-/* Writes base64_encoded_len(len) characters, and no NUL. */
+/* Writes base64_encoded_len(len) characters, without a NUL. */
 void base64_encode(const char *bytes, size_t len, char *out);
 
-/* How many bytes `text` is at most, for the memory to decode it to. */
+/* The number of bytes that base64_decode() may write. */
 size_t base64_decoded_max_len(struct str text);
 
-/* Strict: the standard alphabet, padded, no line breaks, and no bits set that mean nothing, so that there is one text for
- * each sequence of bytes. Returns false when it is not that; what lies at `out` is undefined then. */
+/* Strict: standard alphabet, padding required, no white space, unused bits zero; so each byte sequence has exactly one
+ * encoding. Returns false otherwise; `out` is then unspecified. */
 bool base64_decode(struct str text, char *out, size_t *len);
 
 #endif

@@ -1,14 +1,17 @@
 /* check - assertions, kept in release builds.
  *
- * They are for our own bugs. Nothing that a client, the system or a lack of memory can bring about may reach one.
+ * For bugs in gatherd only: clients, the system and out of memory must never trigger one.
+ *
+ * Owns:     nothing.
+ * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_LIB_CHECK_H
 #define GATHERD_RUNTIME_LIB_CHECK_H
 
-/* Logs the condition and where it stands on stderr, and aborts, when it does not hold. */
+/* Writes the condition and its position to stderr and aborts if it is false. */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
-/* Marks code that is never reached, such as what follows a switch over every value of an enum. */
+/* Marks code that cannot be reached, such as the end of a function after an exhaustive switch. */
 #define UNREACHABLE() check_failed("unreachable", __FILE__, __LINE__)
 
 _Noreturn void check_failed(const char *condition, const char *file, int line);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CGROUP_PATH_MAX = 4400, MAX_CPUS = 4096 }; /* groups' paths are as long as the kernel's may be */
+enum { CGROUP_PATH_MAX = 4400, MAX_CPUS = 4096 }; /* PATH_MAX and a prefix */
 
 static int64_t cpu_count_affinity(void)
 {
@@ -19,7 +19,7 @@ static int64_t cpu_count_affinity(void)
     return count > 0 ? count : 1;
 }
 
-/* The first line of a file, without its newline; false when there is none. */
+/* Reads the first line of a file, without its newline. */
 static bool read_line(const char *path, char *line, int size)
 {
     FILE *file = fopen(path, "re");
@@ -32,7 +32,7 @@ static bool read_line(const char *path, char *line, int size)
     return ok;
 }
 
-/* quota / period, rounded up; 0 when there is no limit. */
+/* quota / period, rounded up; 0 if unlimited. */
 static int64_t quota_to_cpus(long long quota, long long period)
 {
     return quota > 0 && period > 0 ? quota / period + (quota % period != 0) : 0;
@@ -44,7 +44,7 @@ static int64_t cgroup_v2_limit(const char *root, const char *group)
     snprintf(path, sizeof path, "%s/sys/fs/cgroup%s/cpu.max", root, group);
     if (!read_line(path, line, sizeof line))
         return 0;
-    long long quota = strtoll(line, &end, 10); /* "max 100000", which is no number, is no limit */
+    long long quota = strtoll(line, &end, 10); /* "max 100000" parses as 0: unlimited */
     return quota_to_cpus(quota, strtoll(end, NULL, 10));
 }
 
@@ -57,8 +57,8 @@ static int64_t cgroup_v1_limit(const char *root, const char *group)
     return quota_to_cpus(quota, read_line(path, line, sizeof line) ? strtoll(line, NULL, 10) : 0);
 }
 
-/* The least limit of a group and all groups around it; 0: none. In a container the path that /proc knows may be the host's,
- * and the group be mounted at the root: that is tried in the end. */
+/* The smallest limit of a group and its ancestors; 0 if unlimited. The last one tried is the root, where the group is
+ * mounted in a container whose /proc has the host's path. */
 static int64_t min_cgroup_limit(const char *root, char *group,
                                 int64_t (*read_limit)(const char *root, const char *group))
 {
@@ -74,7 +74,7 @@ static int64_t min_cgroup_limit(const char *root, char *group,
     }
 }
 
-/* Whether a list such as "cpu,cpuacct" has the controller cpu in it. */
+/* Whether a list such as "cpu,cpuacct" contains cpu. */
 static bool has_cpu_controller(const char *controllers)
 {
     for (const char *name = controllers;; name++) {
@@ -87,7 +87,7 @@ static bool has_cpu_controller(const char *controllers)
     }
 }
 
-/* /proc/self/cgroup has lines ID:CONTROLLERS:PATH; version 2 has no controllers (cgroups(7)). */
+/* Lines of /proc/self/cgroup are ID:CONTROLLERS:PATH; CONTROLLERS is empty in version 2 (cgroups(7)). */
 int64_t cpu_count_cgroup(const char *root)
 {
     char path[CGROUP_PATH_MAX], line[CGROUP_PATH_MAX];

@@ -1,7 +1,7 @@
-/* cpu_count - how many processors this process may use, and what says so.
+/* cpu_count - the number of processors this process may use.
  *
  * Owns:     nothing.
- * Threads:  any; reads a few files at once.
+ * Threads:  any; reads a few small files.
  */
 #ifndef GATHERD_RUNTIME_LIB_CPU_COUNT_H
 #define GATHERD_RUNTIME_LIB_CPU_COUNT_H
@@ -13,10 +13,10 @@ struct cpus {
     const char *source; /* "affinity" (sched_getaffinity(2)) or "cgroup" (cpu.max or cpu.cfs_quota_us, rounded up) */
 };
 
-/* `root` is "" or, in tests, where a copy of /proc and /sys lies. The lesser of both counts. */
+/* The lower of the affinity and the control group count. `root` is a prefix for /proc and /sys: "" except in tests. */
 struct cpus cpu_count_get(const char *root);
 
-/* How many the control groups allow, rounded up; 0: as many as there are. */
+/* The control groups' limit, rounded up; 0 if unlimited. */
 int64_t cpu_count_cgroup(const char *root);
 
 #endif

@@ -7,7 +7,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Appends a decimal digit; false, with *value as it was, when 63 bits have no room for it. */
+/* Appends a decimal digit; false, with *value unchanged, if the result exceeds 63 bits. */
 static bool append_digit(uint64_t *value, unsigned digit)
 {
     if (*value > ((uint64_t)INT64_MAX - digit) / 10)
@@ -27,11 +27,11 @@ enum decimal decimal_parse_digits(struct str text, uint64_t *value)
     }
     if (text.len == 0)
         return DECIMAL_INVALID;
-    *value = v; /* as far as it fits */
+    *value = v; /* unspecified after an overflow */
     return fits ? DECIMAL_OK : DECIMAL_OVERFLOW;
 }
 
-/* Reads the exponent of a number, with what is before it split off from *text. */
+/* Removes the exponent, if any, from the end of *text and parses it. */
 static bool split_exponent(struct str *text, int64_t *exponent)
 {
     size_t e = 0;
@@ -46,14 +46,14 @@ static bool split_exponent(struct str *text, int64_t *exponent)
     uint64_t magnitude;
     if (decimal_parse_digits(digits, &magnitude) == DECIMAL_INVALID)
         return false;
-    if (magnitude > INT64_MAX / 4) /* as good as endless: no text is long enough to make up for it */
+    if (magnitude > INT64_MAX / 4) /* no text has enough digits to compensate */
         magnitude = INT64_MAX / 4;
     *exponent = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     text->len = e;
     return true;
 }
 
-/* Works on the digits as they are written, since a double has no room for 63 bits of nanoseconds. */
+/* Works on the decimal digits: a double cannot hold 63 bits of nanoseconds. */
 enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
 {
     int64_t exponent = 0;
@@ -64,7 +64,7 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     if (point_index == 0 || !is_digit(text.data[text.len - 1]))
         return DECIMAL_INVALID;
 
-    int64_t integer_digits = (int64_t)point_index + exponent + 9; /* so many digits make the nanoseconds */
+    int64_t integer_digits = (int64_t)point_index + exponent + 9; /* digits up to nanoseconds */
     int64_t digits = 0;
     uint64_t value = 0;
     bool round_up = false, fits = true;
@@ -81,7 +81,7 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     }
     for (; fits && value != 0 && digits < integer_digits; digits++)
         fits = append_digit(&value, 0);
-    if (round_up) { /* up */
+    if (round_up) {
         fits = fits && value < INT64_MAX;
         value += fits;
     }
@@ -100,9 +100,9 @@ bool seconds_parse(const char *text, uint64_t *ns)
 
 size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT_SIZE])
 {
-    char digits[20]; /* of the nanoseconds, the last first */
+    char digits[20]; /* least significant first */
     size_t count = 0, trailing_zeros = 0, len = 0;
-    for (; ns > 0 || count < 10; ns /= 10) /* 10: nine behind the point, one before it */
+    for (; ns > 0 || count < 10; ns /= 10) /* 10: one before the point, nine after */
         digits[count++] = (char)('0' + ns % 10);
     while (trailing_zeros < 9 && digits[trailing_zeros] == '0')
         trailing_zeros++;

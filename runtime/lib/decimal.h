@@ -1,4 +1,4 @@
-/* decimal - decimal text to integers and durations, and back.
+/* decimal - converts decimal text to integers and durations, and back.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -16,17 +16,16 @@ enum decimal {
     DECIMAL_OVERFLOW, /* more than 63 bits */
 };
 
-/* Reads an integer of decimal digits, without a sign. *value is set unless it is invalid; after an overflow it means nothing. */
+/* Parses an unsigned decimal integer. *value is set unless the text is invalid, but unspecified after an overflow. */
 enum decimal decimal_parse_digits(struct str text, uint64_t *value);
 
-/* Reads a number of seconds as nanoseconds, rounded up: digits, a fraction, an exponent, no sign. Likewise. */
+/* Parses unsigned seconds, with optional fraction and exponent, as nanoseconds, rounded up. *value as above. */
 enum decimal decimal_parse_seconds(struct str text, uint64_t *ns);
 
-/* Seconds from decimal text ("1", "0.25", "1e-3"; no sign, no NaN), rounded up to a nanosecond. False when it isn't such a number or
- * has no room in 63 bits of nanoseconds. */
+/* The same for a C string. False if it is invalid or overflows. */
 bool seconds_parse(const char *text, uint64_t *ns);
 
-/* Nanoseconds as the shortest decimal number of seconds that is exact: "0", "1.5", "0.000000001". Returns the length. */
+/* Formats nanoseconds as the shortest exact decimal seconds: "0", "1.5", "0.000000001". Returns the length. */
 enum { SECONDS_TEXT_SIZE = 32 };
 size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT_SIZE]);
 

@@ -1,6 +1,4 @@
-/* error - the one table of error codes, and struct err, which says what failed.
- *
- * Depends on libc alone; nothing here allocates, blocks or keeps state.
+/* error - the table of error codes, and struct err, which describes a failure.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -8,11 +6,11 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
-/* Also part of the static problem that is sent when memory for another one runs out. */
+/* Shared with the static response that is sent when memory for a response runs out. */
 #define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
 
-/* The one table of errors: name, code (in JSON; with hyphens the end of the problem's `type`), HTTP status (RFC 9110),
- * title (as in RFC 9457: the same for each occurrence). */
+/* X(name, code, HTTP status, title). The code is used in JSON and, with hyphens, in a problem's `type`. The title is
+ * the same for each occurrence (RFC 9457). */
 #define ERROR_TABLE(X) \
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request") \
     X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON") \
@@ -65,7 +63,7 @@ enum error_index {
         ERROR_COUNT
 };
 
-/* A result code is 0 or one of these, all negative. */
+/* Result codes: 0 or one of these, all negative. */
 enum {
 #define X(name, code, status, title) ERR_##name = -1 - (int)ERROR_INDEX_##name,
     ERROR_TABLE(X)
@@ -73,24 +71,24 @@ enum {
 };
 
 const char *error_code(int rc);  /* "function_not_found"; static */
-const char *error_title(int rc); /* one sentence; static */
+const char *error_title(int rc); /* static */
 int error_status(int rc);        /* an HTTP status, 400 to 599 */
 
 struct field; /* of a type table: runtime/types/type.h */
 
-/* Filled where something fails, wrapped on the way out; `msg` is a sentence a person can act on. */
+/* Filled where a failure is detected; callers may add context. */
 struct err {
     int rc;
-    const char *pool;          /* that is full; NULL for most. Lives as long as the runtime */
-    const struct field *limit; /* that a request goes beyond, of limits_fields; NULL for most */
+    const char *pool;          /* the pool that is full, or NULL; lives as long as the runtime */
+    const struct field *limit; /* the exceeded row of limits_fields, or NULL */
     char msg[256];
 };
 
-/* Fills *e (which may be NULL) and returns rc, so that a function can `return err_set(e, ERR_X, ...)`. What is too long is
- * cut off, between characters. */
+/* Fills *e, which may be NULL, and returns rc, so that a function can `return err_set(e, ERR_X, ...)`. A message that
+ * does not fit ends with "...". */
 int err_set(struct err *e, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* err_set() with ERR_OUT_OF_MEMORY, which it returns. */
+/* err_set() for ERR_OUT_OF_MEMORY. */
 int err_nomem(struct err *e);
 
 #endif

@@ -1,14 +1,14 @@
-/* list - a doubly linked circular list whose nodes lie in the structs that are listed.
+/* list - an intrusive, circular, doubly linked list.
  *
  * Owns:     nothing.
- * Threads:  any; a list belongs to one at a time.
+ * Threads:  one at a time for each list.
  */
 #ifndef GATHERD_RUNTIME_LIB_LIST_H
 #define GATHERD_RUNTIME_LIB_LIST_H
 
 #include <stdbool.h>
 
-/* A doubly linked ring; an empty one, and a node that is in no ring, points to itself. */
+/* An empty list, and a node outside a list, points to itself; so removing it again has no effect. */
 struct list_node {
     struct list_node *prev, *next;
 };

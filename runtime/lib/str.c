@@ -87,8 +87,7 @@ size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(c
     return len;
 }
 
-/* How many bytes of ASCII there are at least at the beginning, eight looked at together: most text is nothing else, and this is
- * 6 times as fast. */
+/* A lower bound of the length of the leading ASCII run, eight bytes at a time: six times as fast for ASCII text. */
 static size_t ascii_prefix_len(const unsigned char *at, size_t len)
 {
     size_t i = 0;
@@ -109,7 +108,7 @@ bool str_is_utf8(struct str text)
         if (i == text.len)
             break;
         unsigned char lead = at[i++];
-        unsigned char low = 0x80, high = 0xBF; /* what the second byte may be (RFC 3629 section 4) */
+        unsigned char low = 0x80, high = 0xBF; /* range of the second byte (RFC 3629 section 4) */
         int more;
         if (lead < 0x80) {
             continue;
@@ -117,12 +116,12 @@ bool str_is_utf8(struct str text)
             more = 1;
         } else if (lead >= 0xE0 && lead <= 0xEF) {
             more = 2;
-            low = lead == 0xE0 ? 0xA0 : low;   /* else it were too long for its code point */
-            high = lead == 0xED ? 0x9F : high; /* else it were a surrogate */
+            low = lead == 0xE0 ? 0xA0 : low;   /* excludes overlong forms */
+            high = lead == 0xED ? 0x9F : high; /* excludes surrogates */
         } else if (lead >= 0xF0 && lead <= 0xF4) {
             more = 3;
             low = lead == 0xF0 ? 0x90 : low;
-            high = lead == 0xF4 ? 0x8F : high; /* else it were beyond U+10FFFF */
+            high = lead == 0xF4 ? 0x8F : high; /* excludes code points beyond U+10FFFF */
         } else {
             return false;
         }

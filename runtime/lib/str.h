@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* UTF-8 text, or a slice of one; `data` is NULL if the text is absent. The struct that contains it says who owns the bytes.
+/* UTF-8 text, or a slice of it; `data` is NULL if the text is absent. The containing struct says who owns the bytes.
  *
- * data[len] is a NUL in STR(), str_from(), arena_str(), decode_percent() and every value that the decoders and
- * type_deserialize() make, so these can be passed to libc. A slice (a path segment, the path of a request target, a list
- * item) and the body of a request have no NUL: use len, or copy them with arena_str(). */
+ * data[len] is a NUL in the results of STR(), str_from(), arena_str() and decode_percent(), and in decoded and
+ * deserialized values: these can be passed to libc. Slices (a segment of a path, the path of a request target, a list
+ * item) and request bodies have no NUL: use len, or copy them with arena_str(). */
 struct str {
     const char *data;
     size_t len;
@@ -30,15 +30,16 @@ bool str_eq(struct str t, const char *s);
 /* The length of the longest prefix of at most `max` bytes that does not split a character. */
 size_t str_truncate(struct str t, size_t max);
 
-/* The same, but at least one character unless `max` is 0, so up to 3 bytes more than `max`. Malformed text is cut near `max`. */
+/* The same, but at least one character unless `max` is 0: up to 3 bytes longer than `max`. Malformed text is cut near
+ * `max`. */
 size_t utf8_prefix_len(struct str text, size_t max);
 
-/* Replaces the end of a truncated text that fills `size` bytes by STR_ELLIPSIS and a NUL. Returns the new length. `size` is
- * at least 8. */
+/* Replaces the end of a truncated text that fills `size` bytes, at least 8, by STR_ELLIPSIS and a NUL. Returns the new
+ * length. */
 size_t str_ellipsize(char *text, size_t size);
 
-/* Copies client text for a message or a log: malformed bytes and characters for which is_unsafe() is true become
- * `replacement`; text that may not fit ends with STR_ELLIPSIS. Returns the length; out[length] is a NUL. */
+/* Copies client text for a message or a log line: malformed bytes and characters that is_unsafe() matches become
+ * `replacement`; text that may not fit ends with STR_ELLIPSIS. Returns the length, without the NUL. */
 size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(const unsigned char *at, size_t len),
                     char *out, size_t size);
 

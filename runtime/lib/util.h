@@ -1,4 +1,4 @@
-/* util - macros and units that several modules need.
+/* util - macros and units shared by all modules.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -22,7 +22,7 @@ static inline uint64_t timeval_ns(struct timeval t)
 }
 
 struct array {
-    void *items; /* count items of the list's type, one after the other */
+    void *items; /* `count` contiguous items; NULL if the array is absent */
     size_t count;
 };
 

@@ -1,4 +1,4 @@
-/* wall_clock - the time of day, and its text form.
+/* wall_clock - the time of day, and its RFC 3339 text.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Microseconds since 1970 (CLOCK_REALTIME); may jump. Durations need uv_hrtime(). */
+/* Microseconds since 1970 (CLOCK_REALTIME). It may jump: measure durations with uv_hrtime(). */
 int64_t wall_clock_us(void);
 
 /* Formats microseconds since 1970 as UTC, such as "2026-11-22T12:05:46.123456Z" (RFC 3339). Returns the length. */

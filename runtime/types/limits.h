@@ -12,29 +12,30 @@
  * variable, a line of --help and a member of GET /v1/limits. A uint64_t is in nanoseconds. */
 #define LIMITS_TABLE(X) \
     X(TASKS, int64_t, max_tasks, limits_count_type, "1000000", \
-      "Unfinished tasks at most, children included; more are refused with 503") \
-    X(GATHER_CHILDREN, int64_t, max_gather_children, limits_count_type, "10000", "Tasks in one gather at most") \
+      "Maximum number of unfinished tasks, children included; more are rejected with 503") \
+    X(GATHER_CHILDREN, int64_t, max_gather_children, limits_count_type, "10000", \
+      "Maximum number of tasks in one gather") \
     X(GATHER_DEPTH, int64_t, max_gather_depth, limits_depth_type, "8", \
-      "Gathers inside one another at most; a gather of plain tasks has depth 1") \
+      "Maximum nesting depth of gathers; a gather of plain tasks has depth 1") \
     X(QUEUE, int64_t, queue_limit, limits_queue_type, "10000", \
-      "Tasks that may wait for a pool, beside those that run; more are refused with 503") \
-    X(OPEN_FILES, int64_t, max_open_files, limits_count_type, "1000", "Files that may be open at the same time") \
+      "Maximum number of tasks queued for a pool, besides those running; more are rejected with 503") \
+    X(OPEN_FILES, int64_t, max_open_files, limits_count_type, "1000", "Maximum number of open files") \
     X(STREAMS, int64_t, max_streams, limits_count_type, "256", \
-      "Files that may be on their way in or out by /v1/fs/PATH at the same time; more are refused with 503") \
+      "Maximum number of concurrent transfers of /v1/fs/PATH; more are rejected with 503") \
     X(READ_BYTES, int64_t, max_read_bytes, limits_count_type, "16777216", \
-      "Bytes that one request may read from files and directories, all its tasks together; GET /v1/fs/PATH has no " \
-      "such limit") \
-    X(SCRIPT_STEPS, int64_t, max_script_steps, limits_count_type, "10000", "Steps in one script of file operations") \
+      "Maximum number of bytes that one request may read from files and directories; not for GET /v1/fs/PATH") \
+    X(SCRIPT_STEPS, int64_t, max_script_steps, limits_count_type, "10000", \
+      "Maximum number of steps in a script of file operations") \
     X(LEASE, uint64_t, max_lease_seconds, limits_duration_type, "3600", \
-      "The longest time an open file may stay unused before it is closed") \
+      "Longest lease of an open file, after which it is closed if unused") \
     X(TIMEOUT, uint64_t, max_timeout_seconds, limits_duration_type, "86400", \
-      "The longest timeout_seconds a task may ask for") \
+      "Largest timeout_seconds that a task may request") \
     X(DEFAULT_TIMEOUT, uint64_t, default_timeout_seconds, limits_duration_type, "3600", \
-      "The timeout of a task that asks for none") \
+      "Timeout of a task that requests none") \
     X(DEADLINE, uint64_t, max_deadline_seconds, limits_duration_type, "86400", \
-      "The longest deadline_seconds a task may ask for") \
+      "Largest deadline_seconds that a task may request") \
     X(DEFAULT_DEADLINE, uint64_t, default_deadline_seconds, limits_duration_type, "86400", \
-      "The deadline of a request that asks for none")
+      "Deadline of a task that requests none")
 
 struct limits {
 #define X(index, c_type, member, type, default_text, doc) c_type member;

@@ -103,7 +103,7 @@ bool type_is_absent(const struct type *type, const void *value)
     case TYPE_OUTPUT:
     case TYPE_CHILD:
     case TYPE_REFERENCE:
-        memcpy(&pointer, value, sizeof pointer); /* the pointers differ in type */
+        memcpy(&pointer, value, sizeof pointer); /* pointers to different types */
         return pointer == NULL;
     case TYPE_BOOLEAN:
     case TYPE_RECORD:
@@ -114,7 +114,7 @@ bool type_is_absent(const struct type *type, const void *value)
 
 int64_t limits_get(const struct limits *limits, const struct field *field)
 {
-    int64_t value; /* a count and nanoseconds are both 64 bits wide, and no limit's range leaves 63 of them */
+    int64_t value; /* int64_t or uint64_t; every limit's range fits in 63 bits */
     memcpy(&value, (const char *)limits + field->offset, sizeof value);
     return value;
 }
@@ -127,7 +127,7 @@ int64_t type_max(const struct type *type, const struct limits *limits)
     return limits_get(limits, type->limit);
 }
 
-/* Says how large a value, or what is in it, may be. */
+/* Fills *e with the bound that a value violates. */
 static int range_error(const struct type *type, const char *relation, int64_t bound, int rc, struct err *e)
 {
     char seconds[SECONDS_TEXT_SIZE];
@@ -135,7 +135,7 @@ static int range_error(const struct type *type, const char *relation, int64_t bo
 
     if (type->kind == TYPE_INTEGER)
         return err_set(e, rc, "must be %s %" PRId64, relation, bound);
-    if (type->kind == TYPE_SECONDS && bound == 1) /* one nanosecond: all above 0 is rounded up to it */
+    if (type->kind == TYPE_SECONDS && bound == 1) /* 1 ns: smaller positive values are rounded up to it */
         return err_set(e, rc, "must be more than 0");
     if (type->kind == TYPE_SECONDS) {
         seconds_format((uint64_t)bound, seconds);
@@ -144,7 +144,7 @@ static int range_error(const struct type *type, const char *relation, int64_t bo
     return err_set(e, rc, "must have %s %" PRId64 " %s%s", relation, bound, unit, bound == 1 ? "" : "s");
 }
 
-/* What is too large for an int64_t is beyond every range, as INT64_MAX is. */
+/* Values above INT64_MAX are out of every range, as INT64_MAX is. */
 static int64_t clamp_to_int64(uint64_t size)
 {
     return size > INT64_MAX ? INT64_MAX : (int64_t)size;

@@ -1,9 +1,9 @@
-/* type - the algebra in which every function's input and output, every option and every limit is described.
+/* type - type tables, which describe every input, output, option and limit.
  *
- * A type table says how a value lies in memory, what may stand in it, and what it is for. Decoding, rendering, JSON
- * Schema, query options, flags, environment and help are all derived from the tables, and from nothing else.
+ * A table gives a value's memory layout, range and description. Decoding, rendering, JSON Schema, query options, flags,
+ * environment variables and --help are derived from the tables alone.
  *
- * Owns:     nothing; tables are constants. Decoded values live in the arena they were decoded into.
+ * Owns:     nothing; tables are constants. Decoded values are in the arena they were decoded into.
  * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_TYPES_TYPE_H
@@ -18,68 +18,68 @@ struct limits; /* runtime/types/limits.h */
 struct field;
 
 enum type_kind {
-    /* in memory; outside it is what JSON has for it, unless something else is said */
+    /* C type; JSON representation, unless it is the obvious one */
     TYPE_BOOLEAN,   /* bool */
     TYPE_INTEGER,   /* int64_t */
-    TYPE_SECONDS,   /* uint64_t nanoseconds; outside a number of seconds. Read rounding up, so never shorter. */
-    TYPE_ENUM,      /* int, an index into .names; outside the name */
-    TYPE_STRING,    /* struct str, UTF-8; a NUL is refused, unless .allow_nul */
-    TYPE_TIME,      /* int64_t microseconds since 1970 (UTC); outside RFC 3339 text. Only in outputs. */
+    TYPE_SECONDS,   /* uint64_t nanoseconds; JSON: a number of seconds, rounded up to a nanosecond when read */
+    TYPE_ENUM,      /* int, an index into .names; JSON: the name */
+    TYPE_STRING,    /* struct str, UTF-8; a NUL is rejected unless .allow_nul */
+    TYPE_TIME,      /* int64_t microseconds since 1970; JSON: RFC 3339 text. Outputs only. */
     TYPE_ARRAY,     /* struct array of .item */
-    TYPE_RECORD,    /* the struct itself, inline, described by .fields */
-    TYPE_FUNCTION,  /* const struct function *; outside its name */
-    TYPE_INPUT,     /* void *, a value of the input type of the function named earlier in the same record */
-    TYPE_OUTPUT,    /* const void *, a value of that function's output type. Only in outputs. */
-    TYPE_CHILD,     /* const struct task *, rendered as a gather's child. Only in outputs. */
-    TYPE_REFERENCE, /* const void *, to a value of .item, a RECORD; NULL is absent. Only in outputs. */
-    TYPE_POOL,      /* int64_t, an index into the configured pools of threads (struct limits); outside its name */
+    TYPE_RECORD,    /* the struct itself, described by .fields */
+    TYPE_FUNCTION,  /* const struct function *; JSON: its name */
+    TYPE_INPUT,     /* void *, the input of the function that an earlier field of the record names */
+    TYPE_OUTPUT,    /* const void *, the output of that function. Outputs only. */
+    TYPE_CHILD,     /* const struct task *, a child of a gather. Outputs only. */
+    TYPE_REFERENCE, /* const void *, points to a value of .item, a RECORD. Outputs only. */
+    TYPE_POOL,      /* int64_t, an index into limits->pools; JSON: the pool's name. */
 };
 
-/* What check() finds wrong with a record whose fields are each right by themselves. */
+/* Why check() rejects a record whose fields are valid one by one. */
 struct check_error {
     char pointer[64]; /* RFC 6901, from the record's root */
     char detail[192]; /* a sentence */
 };
 
-/* Fills *fault; false, so that a check() can `return check_error_set(...)`. */
+/* Fills *check_error and returns false, so that a check() can `return check_error_set(...)`. */
 bool check_error_set(struct check_error *check_error, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 struct type {
     enum type_kind kind;
-    const char *name; /* what a RECORD is called in JSON Schema's $defs, or a flag's value in help; may be NULL */
-    int64_t min, max; /* INTEGER: the value, above INT64_MIN; STRING: bytes; LIST: items; SECONDS: nanoseconds,
-                                * where a min of 1 reads "more than 0" */
-    const struct field
-        *limit; /* if set, that configured limit (runtime/types/limits.h) is the maximum, and .max unused */
-    const char *const *names; /* ENUM: ends with NULL; FUNCTION: which names there may be, NULL: those of functions[] */
-    const struct type *item;  /* LIST, REFERENCE */
+    const char *name; /* of a RECORD in the $defs of JSON Schema, or of a flag's value in --help; may be NULL */
+    /* INTEGER: the value, above INT64_MIN; STRING: bytes; ARRAY: items; SECONDS: nanoseconds, where a min of 1 means
+     * "more than 0" */
+    int64_t min, max;
+    const struct field *limit;  /* a row of limits_fields whose configured value replaces .max, or NULL */
+    const char *const *names;   /* ENUM; FUNCTION: allowed names, NULL for all. Ends with NULL */
+    const struct type *item;    /* ARRAY, REFERENCE */
     const struct field *fields; /* RECORD: ends with a row whose name is NULL */
     size_t size;                /* RECORD: sizeof its struct */
-    bool (*check)(const void *value,
-                  struct check_error *check_error); /* RECORD: true, or false with *fault filled; may be NULL */
-    bool allow_nul;                                 /* STRING: U+0000 is text like any other */
-    bool render_nulls;                              /* RECORD: absent fields are rendered as null instead of left out */
-    unsigned option_flags;                          /* of a task option: enum task_option_flag */
+    /* RECORD: validates fields against each other; returns false with *check_error filled. May be NULL */
+    bool (*check)(const void *value, struct check_error *check_error);
+    bool allow_nul;    /* STRING: U+0000 is allowed */
+    bool render_nulls; /* RECORD: absent fields are rendered as null instead of omitted */
+    unsigned option_flags; /* of a task option: enum task_option_flag */
 };
 
 enum presence {
     FIELD_REQUIRED,
-    FIELD_OPTIONAL,  /* may be absent: type_set_absent() marks it, type_is_absent() tells; not for BOOLEAN, RECORD */
-    FIELD_DEFAULTED, /* absent means .fallback */
+    FIELD_OPTIONAL,  /* may be absent, see type_set_absent(); not for BOOLEAN or RECORD */
+    FIELD_DEFAULTED, /* .default_text if absent */
 };
 
 struct field {
-    const char *name; /* the JSON member; flags write '-' for '_' */
+    const char *name; /* the JSON member; a flag has '-' for '_' */
     const struct type *type;
     size_t offset; /* in the record's struct */
     enum presence presence;
-    const char *default_text; /* FIELD_DEFAULTED: the default, as text that type_parse() takes */
-    const char *doc;          /* one line, a full sentence or phrase without a full stop at the end */
-    const char *example;      /* as text; may be NULL */
+    const char *default_text; /* FIELD_DEFAULTED: input of type_parse() */
+    const char *doc;          /* one line without a final full stop */
+    const char *example;      /* input of type_parse(); may be NULL */
 };
 
-size_t type_size(const struct type *type); /* of a value in memory, in bytes */
+size_t type_size(const struct type *type); /* sizeof a value */
 
 /* Integers of a larger magnitude are decimal strings in JSON: a double would round them (RFC 8259 section 6). */
 #define SAFE_INTEGER_MAX (INT64_C(1) << 53)
@@ -88,20 +88,20 @@ size_t type_size(const struct type *type); /* of a value in memory, in bytes */
 #define INTEGER_ABSENT INT64_MIN
 #define ENUM_ABSENT (-1)
 
-/* Marks a value as absent, and tells whether it is: INTEGER, POOL and TIME INTEGER_ABSENT, SECONDS SECONDS_ABSENT, ENUM ENUM_ABSENT, texts, lists
- * and pointers NULL. A RECORD or BOOLEAN is never absent. */
+/* An absent INTEGER, POOL or TIME is INTEGER_ABSENT, SECONDS is SECONDS_ABSENT, ENUM is ENUM_ABSENT; the data of a
+ * STRING, the items of an ARRAY and pointers are NULL. BOOLEAN and RECORD are never absent. */
 void type_set_absent(const struct type *type, void *value);
 bool type_is_absent(const struct type *type, const void *value);
 
-/* The value that the row of limits_fields has in `limits`: a count, or nanoseconds. */
+/* The value of a row of limits_fields: a count, or nanoseconds. */
 int64_t limits_get(const struct limits *limits, const struct field *field);
 
-/* The largest number that may stand in a value of this type, with the configured limit applied where there is one. */
+/* The maximum of a type: its configured limit, if it has one, or .max. */
 int64_t type_max(const struct type *type, const struct limits *limits);
 
-/* Checks a value in memory against the type's range. 0, ERR_INVALID, or ERR_LIMIT_EXCEEDED where a configured limit (then
- * type->limit names it) was passed; e->msg says what is allowed, as "must be ...". Only INTEGER, SECONDS, STRING, LIST have
- * ranges; a STRING is also searched for a NUL. A list's items are not looked at. */
+/* Checks a value against its type's range. Returns 0, ERR_INVALID, or ERR_LIMIT_EXCEEDED for the configured limit
+ * type->limit; e->msg gives the allowed range as "must be ...". INTEGER, SECONDS, STRING, ARRAY and POOL have ranges.
+ * A STRING is also checked for NULs; the items of an ARRAY are not checked. */
 int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
-/* type_parse - values from text, as flags, the environment, queries and defaults have them.
+/* type_parse - parses values from the text of flags, environment variables, queries and defaults.
  *
- * Owns:     nothing; strings and arrays go to the caller's arena.
+ * Owns:     nothing; strings and arrays are allocated in the caller's arena.
  * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_TYPES_TYPE_PARSE_H
@@ -10,16 +10,17 @@
 #include "runtime/lib/str.h"
 #include "runtime/types/limits.h"
 
-/* Reads a value from text, as query options, flags and the environment have it, and checks it. BOOLEAN: true, false;
- * INTEGER: decimal; SECONDS: a decimal number such as 1.5; ENUM, STRING: as it is; LIST of such: separated by commas, empty
- * text for no items. `arena` may be NULL where there is neither STRING nor LIST.
- * 0 with *value set, ERR_INVALID or ERR_LIMIT_EXCEEDED with e->msg as "must be ...", or ERR_OUT_OF_MEMORY. Records, functions, inputs and
- * what is only in outputs can't be written as text: PRE. `limits` may be NULL where no type refers to one. */
+/* Parses and checks a value. BOOLEAN: true or false; INTEGER: decimal; SECONDS: decimal, such as 1.5; ENUM, POOL: the
+ * name; STRING: verbatim; ARRAY of these: separated by commas, empty text for no items. Other kinds have no text
+ * form: CHECK.
+ *
+ * Returns 0 with *value set, ERR_INVALID or ERR_LIMIT_EXCEEDED with e->msg as "must be ...", or ERR_OUT_OF_MEMORY.
+ * `e` may be NULL, `arena` too unless the type contains STRING or ARRAY, and `limits` unless it refers to a limit. */
 int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,
                struct err *e);
 
-/* Zeroes a record and gives each FIELD_DEFAULTED field its default; the others are marked absent. No default may need an
- * arena or a limit: CHECK. */
+/* Zeroes a record, sets FIELD_DEFAULTED fields to their defaults and marks FIELD_OPTIONAL ones as absent. Defaults
+ * must need neither an arena nor a limit. */
 void record_set_defaults(const struct type *record, void *out);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define ABSENT_LENGTH UINT32_MAX /* in place of the length of a text or list that isn't there */
+#define ABSENT_LENGTH UINT32_MAX /* the length of an absent string or array */
 
 static size_t scalar_size(const struct type *type)
 {
@@ -63,8 +63,8 @@ static char *write_bytes(char *out, const void *bytes, size_t len)
 static char *write_length(char *out, size_t length, bool absent)
 {
     CHECK(length < ABSENT_LENGTH);
-    uint32_t reader = absent ? ABSENT_LENGTH : (uint32_t)length;
-    return write_bytes(out, &reader, sizeof reader);
+    uint32_t value = absent ? ABSENT_LENGTH : (uint32_t)length;
+    return write_bytes(out, &value, sizeof value);
 }
 
 char *type_serialize(const struct type *type, const void *value, char *out)
@@ -114,9 +114,9 @@ static int read_str(struct reader *reader, uint32_t len, struct arena *arena, st
 static int read_array(const struct type *type, struct reader *reader, uint32_t count, struct arena *arena,
                       struct array *out)
 {
-    if ((size_t)(reader->end - reader->at) < count) /* each item takes a byte at least */
+    if ((size_t)(reader->end - reader->at) < count) /* an item has at least one byte */
         return ERR_INVALID;
-    if (type->limit == NULL && count > (uint64_t)type->max) /* memory is taken for all before any is read */
+    if (type->limit == NULL && count > (uint64_t)type->max) /* all items are allocated before the first is read */
         return ERR_INVALID;
     size_t item_size = type_size(type->item);
     struct array list = {arena_calloc(arena, count, item_size), count};
@@ -133,7 +133,7 @@ static int read_array(const struct type *type, struct reader *reader, uint32_t c
 
 static int read_scalar(const struct type *type, struct reader *reader, size_t size, void *value)
 {
-    if (type->kind == TYPE_BOOLEAN) { /* any other byte would be no bool */
+    if (type->kind == TYPE_BOOLEAN) { /* other bytes are not valid in a bool */
         unsigned char byte;
         if (!read_bytes(reader, &byte, 1) || byte > 1)
             return ERR_INVALID;

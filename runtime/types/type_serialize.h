@@ -1,7 +1,7 @@
-/* type_serialize - values as the bytes that cross to a worker process and back, by their type table.
+/* type_serialize - converts values to the bytes exchanged with worker processes, and back.
  *
- * Both sides are the same executable, so numbers are as they lie in memory. What comes from a worker is checked all the same:
- * a worker that was hurt may send anything.
+ * Both sides run the same executable, so numbers keep their memory representation. Input is validated nevertheless: a
+ * worker with corrupted memory may send anything.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -11,20 +11,20 @@
 
 #include "runtime/types/type.h"
 
-/* How many bytes `value` takes. FUNCTION, INPUT, OUTPUT, CHILD and REFERENCE don't cross: PRE. A list of them does when it is
- * absent. */
+/* The number of bytes that type_serialize() writes. FUNCTION, INPUT, OUTPUT, CHILD and REFERENCE cannot be serialized
+ * (CHECK), but an absent array of them can. */
 size_t type_serialized_size(const struct type *type, const void *value);
 
-/* Writes them; returns where they end. There must be type_serialized_size() bytes of room. */
+/* Writes type_serialized_size() bytes and returns their end. */
 char *type_serialize(const struct type *type, const void *value, char *out);
 
-/* Bytes that are read, from `at` up to `end`. */
+/* The unread bytes. */
 struct reader {
     const char *at, *end;
 };
 
-/* Reads a value, texts and lists into the arena. 0; ERR_INVALID when the bytes are no such value (ranges aside, but a list's
- * maximum is kept to); or ERR_OUT_OF_MEMORY. */
+/* Reads a value; strings and arrays are copied into the arena. Returns 0, ERR_INVALID for malformed bytes, or
+ * ERR_OUT_OF_MEMORY. Ranges are not checked, except the maximum of an ARRAY. */
 int type_deserialize(const struct type *type, struct reader *reader, struct arena *arena, void *value);
 
 #endif

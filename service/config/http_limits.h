@@ -10,15 +10,15 @@
 /* Rows as in LIMITS_TABLE (runtime/types/limits.h). */
 #define HTTP_LIMITS_TABLE(X) \
     X(CONNECTIONS, int64_t, max_connections, max_connections_type, "8192", \
-      "Open connections at most; more are answered 503 and closed") \
+      "Maximum number of open connections; more are rejected with 503 and closed") \
     X(BODY, int64_t, max_body_bytes, max_body_type, "1048576", \
-      "The largest JSON body in bytes; a larger one is refused with 413") \
+      "Maximum size of a JSON body in bytes; larger ones are rejected with 413") \
     X(HEADER_TIMEOUT, uint64_t, header_timeout_seconds, timeout_type, "10", \
-      "From the start of a connection, later from the request line, to the end of the headers at most") \
+      "Maximum time for the headers, from the start of the connection or of the request line") \
     X(BODY_TIMEOUT, uint64_t, body_timeout_seconds, timeout_type, "30", \
-      "From the end of the headers to the end of the body at most") \
+      "Maximum time for the body, from the end of the headers") \
     X(IDLE_TIMEOUT, uint64_t, idle_timeout_seconds, timeout_type, "60", \
-      "How long a connection is kept open between two requests")
+      "Maximum time between two requests on a connection")
 
 struct http_limits {
 #define X(index, c_type, member, type, default_text, doc) c_type member;

@@ -1,4 +1,4 @@
-"""The service holds to openapi.yaml: what its schemas allow is taken, what they don't is refused by its place."""
+"""The service conforms to openapi.yaml: it accepts what the schemas allow and locates what they do not."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from contract import without_volatile
 from schema_diff import differences
 from strategies import repair, mutated, texts, valid
 
-# What is about files is held to the contract in test_files.py, test_open_files.py and test_fs.py.
+# Files are covered by test_files.py, test_open_files.py and test_fs.py.
 POST_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
 GET_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
 WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
@@ -28,7 +28,7 @@ by_operation = {"argnames": "operation", "ids": str}
 
 
 def members(node, name):
-    """Every value that a member of this name has, anywhere in the JSON."""
+    """All values of members of this name, at any depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == name:
@@ -44,7 +44,7 @@ def has_time_limit(value):
 
 
 def uses_files(value):
-    """Whether it depends on what files there are."""
+    """Whether the operation depends on existing files."""
     names = set(openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
     names = {n for n in names if n.endswith(("_file", "_directory", "_script"))}
     return any(n in names for n in members(value, "function"))
@@ -67,7 +67,7 @@ def test_schema_valid_input_is_accepted(operation, client):
 
 
 def check_matches_request(operation, body, task):
-    """The answer is about what was asked."""
+    """The response belongs to the request."""
     if operation.path == "/v1/tasks":
         assert task["function"] == body["function"]
         request = body.get("input", {})
@@ -82,7 +82,7 @@ def check_matches_request(operation, body, task):
 
 
 def check_options(options, task):
-    """It ran where it was to; what is divided has no pool of its own."""
+    """The task ran on the requested executor; a divided task has no pool."""
     assert task["executor"] == options.get("executor", task["executor"])
     assert task["pool"] == (None if options.get("parallel", 1) > 1 else options.get("pool", task["pool"]))
 
@@ -91,7 +91,7 @@ def is_prime(n):
     return n > 1 and all(n % i for i in range(2, int(n ** 0.5) + 1))
 
 
-PRIMES = list(accumulate(map(is_prime, range(20001)), initial=0))  # how many there are below each number
+PRIMES = list(accumulate(map(is_prime, range(20001)), initial=0))  # the number of primes below each index
 
 
 def check_result(request, result):
@@ -123,10 +123,10 @@ def check_gather_result(request, result):
 
 
 def check_rejection(response, mutation, what):
-    """It is refused for the slip, and for nothing else."""
+    """The mutation is the only reason for the rejection."""
     assert response.status == mutation.status, (what, response.value)
     pointers = [e.get("pointer") for e in response.value["errors"]]
-    if mutation.what.startswith("no ") and mutation.status == 422:  # what is missing, or what it would have to have
+    if mutation.what.startswith("no ") and mutation.status == 422:  # a missing member, or the members of a missing object
         matches = all(p == mutation.pointer or p.startswith(mutation.pointer + "/") for p in pointers)
     else:
         matches = pointers == [mutation.pointer]
@@ -156,7 +156,7 @@ def test_mutated_examples_are_rejected(operation, client):
 @settings(max_examples=100)
 @given(data=st.data())
 def test_query_options_are_applied(operation, server, data):
-    body = list(operation.request_examples().values())[-1]  # the one that takes no time
+    body = list(operation.request_examples().values())[-1]  # the fastest one
     known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
     options = repair(None, data.draw(st.fixed_dictionaries({}, optional=known)))
     encode = data.draw(st.sampled_from([quote, quote_plus, lambda s: "".join(f"%{b:02x}" for b in s.encode())]))
@@ -201,7 +201,7 @@ def test_invalid_query_options_are_rejected(operation, query, parameter, client)
     assert [e.get("parameter") for e in response.value["errors"]] == [parameter]
 
 
-UNSUPPORTED_OPTIONS = [  # options that are right by themselves
+UNSUPPORTED_OPTIONS = [  # options that are valid on their own
     ("executor=loop", "executor", contract.POOL_EXECUTORS), ("executor=threads", "executor", ("loop",)),
     ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", contract.POOL_EXECUTORS),
     ("pool=default", "pool", ("loop", "processes"))]
@@ -247,14 +247,14 @@ def test_get_returns_documented_response(operation, client):
             assert matches_example(response.value, value)
     head = client.fetch("HEAD", operation.example_target())
     ignored = {"date", "x-request-id"}
-    if operation.path == "/v1/pools":  # it has ages, of so many digits
+    if operation.path == "/v1/pools":  # ages vary in length
         ignored.add("content-length")
     assert [h for h in head.headers if h[0].lower() not in ignored] == [
         h for h in response.headers if h[0].lower() not in ignored]
 
 
 def matches_example(value, example):
-    """The example is the very answer; schemas are compared elsewhere, more closely, and pools have their own tests."""
+    """The example equals the response, except for schemas and pools, which have their own tests."""
     def without_payload(node):
         return {k: v for k, v in node.items() if k not in ("input", "result")}
     if "pools" in value:
@@ -262,7 +262,7 @@ def matches_example(value, example):
     return without_payload(value) == without_payload(example)
 
 
-# A request for each documented problem that no example of a request brings about: {answer: {example: request}}.
+# A request for each documented problem that no request example causes: {response: {example: request}}.
 SLEEP = b'{"seconds": 5}'
 PROBLEMS = {
     "Malformed": {"malformed_json": ("POST", "/v1/run/sleep", b'{"seconds": }', {})},
@@ -282,10 +282,10 @@ PROBLEMS = {
                                    {})},
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
-# Brought about elsewhere: by examples of requests, by a server of another configuration, or not at all on purpose.
+# Covered elsewhere: by request examples or another configuration; or deliberately not covered.
 TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "Timeout",
              "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
-# What is about files, in test_files.py.
+# Files: in test_files.py.
 TESTED_ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
               "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed", "HandleNotFound", "FileMethodNotFound", "Gone",
               "TooManyOpenFiles", "TooManyStreams", "UnsupportedPath"}
@@ -306,7 +306,7 @@ def test_problems_match_documented_examples(name, client):
 
 
 def is_allowed_difference(difference):
-    """The catalogue leaves open what belongs to which function, and knows bounds that mean nothing in a result."""
+    """The catalogue's schemas are less specific per function, and have bounds that a result does not need."""
     is_function_dependent = re.match(r"/(tasks|parts|results)/items/(result|error/code)/type is only", difference)
     return is_function_dependent or any(
         words in difference for words in ("only in the second", "/maximum is only", "/maxItems is only"))
@@ -331,7 +331,7 @@ def test_function_schemas_match_openapi(client):
 
 
 def test_function_schemas_are_self_contained(client):
-    """A client validates with them alone, without openapi.yaml."""
+    """The schemas are self-contained: a client can validate without openapi.yaml."""
     schemas = client.get("/v1/functions/gather").value
     task = next(o for o in POST_OPERATIONS if o.path == "/v1/gather").request_examples()["nested"]
     request = {k: v for k, v in task.items() if k != "deadline_seconds"}
@@ -353,7 +353,7 @@ def test_default_limits_match_documentation(client):
 
 
 def test_schema_bounds_match_default_limits(client):
-    """Where the contract has a default limit as a number, it is the limit's own."""
+    """Default limits in the contract are those of the table."""
     limits, schemas = client.get("/v1/limits").value, openapi_spec.DOCUMENT["components"]["schemas"]
     assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
     assert schemas["TimeoutSeconds"]["maximum"] == limits["max_timeout_seconds"]
@@ -366,7 +366,7 @@ def test_openapi_document_is_served(client):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_quickstart_command_works(server):
-    """The description opens with a command for a shell."""
+    """The description begins with a shell command."""
     lines = openapi_spec.DOCUMENT["info"]["description"].split("\n")
     command = "\n".join(line for line in lines if line.startswith("    "))
     assert command.strip().startswith("curl ") and openapi_spec.DOCUMENT["servers"][0]["url"] in command
@@ -419,7 +419,7 @@ def test_percent_encoded_paths_are_equivalent(client):
 
 
 def test_error_title_matches_error_table(client):
-    """The judge compares all titles; here is one that surely comes."""
+    """contract.py compares all titles; this one is certain to occur."""
     assert client.get("/nothing").value["title"] == contract.ERRORS["not_found"][1]
 
 

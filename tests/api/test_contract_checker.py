@@ -1,4 +1,4 @@
-"""The judge of answers has to find what is wrong with an answer: here it is shown wrong ones."""
+"""contract.py detects invalid responses."""
 
 import copy
 import json
@@ -86,7 +86,7 @@ INVALID_RESPONSES = {
 
 
 def all_executors():
-    """A sum in a worker, beside the parts of one and a block in a thread, as children."""
+    """A gather of a sum in a worker, a divided sum and a block in a thread."""
     worker = {"user_seconds": 0.1, "system_seconds": 0, "worker_peak_rss_bytes": 4489216}
     child = {"function": "sum", "executor": "processes", "pool": "processes", "state": "succeeded",
              "result": {"sum": 10}, "pid": 4712, "tid": 4712, "queued_seconds": 0, "duration_seconds": 0.1,

@@ -1,4 +1,4 @@
-"""Bad input gets an answer that says which field and why, and starts nothing."""
+"""Invalid input is rejected with field and reason, and starts no task."""
 
 import json
 
@@ -13,7 +13,7 @@ SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}
 
 @pytest.fixture
 def no_task_starts(server):
-    """After the test, the log has no more tasks than before: refused requests left no trace."""
+    """The log has no new tasks after the test: rejected requests started none."""
     def finished_count():
         return sum(len(server.events(event=f"task_{how}")) for how in ("succeeded", "failed", "canceled"))
 
@@ -25,7 +25,7 @@ def no_task_starts(server):
     run_marker_task(0)
     before = finished_count()
     yield
-    run_marker_task(2 * SLEEP["input"]["seconds"])  # what was started by mistake has ended by then
+    run_marker_task(2 * SLEEP["input"]["seconds"])  # outlasts any task started by mistake
     assert finished_count() == before + 1, "something was run"
 
 
@@ -66,7 +66,7 @@ def test_malformed_json_detail_has_line_and_column(client):
         assert found[0] == line and abs(found[1] - column) <= 1, detail
 
 
-# -- JSON, but of another shape ------------------------------------------------------------------
+# -- JSON that violates the schema ------------------------------------------------------------------
 
 def task(**changes):
     return {**SLEEP, **changes}
@@ -108,7 +108,7 @@ INVALID_BODIES = [
     ("/v1/gather", children(SLEEP, max_concurrency="1"), "/max_concurrency"),
     ("/v1/gather", children(SLEEP, tolerated_failures=-1), "/tolerated_failures"),
     ("/v1/gather", children(SLEEP, input={}), "/input"),
-    # What no single member is guilty of.
+    # Errors of several members together.
     ("/v1/gather", children(mode="any"), "/tasks"), ("/v1/gather", children(mode="race"), "/tasks"),
     ("/v1/gather", children(SLEEP, mode="quorum"), "/quorum"), ("/v1/gather", children(SLEEP, quorum=1), "/quorum"),
     ("/v1/gather", children(SLEEP, mode="any", quorum=1), "/quorum"),
@@ -136,19 +136,20 @@ def test_quorum_of_no_tasks_is_rejected(client, no_task_starts):
     assert {e["pointer"] for e in response.value["errors"]} <= {"/tasks", "/quorum"}
 
 
-@pytest.mark.parametrize("path, body, pointer", [
-    ("/v1/run/sleep", b'{"seconds": 0, "seconds": 0}', "/seconds"),
-    ("/v1/run/sleep", b'{"seconds": 0, "s\\u0065conds": 0}', "/seconds"),
-    ("/v1/run/sleep", b'{"x": 1, "x": 1}', "/x"),
-    ("/v1/tasks", b'{"function": "sleep", "input": {"seconds": 0, "seconds": 5}}', "/input/seconds"),
-    ("/v1/gather", b'{"tasks": [], "name": "a,]}\\"", "tasks": []}', "/tasks"),
+@pytest.mark.parametrize("path, body, line, column", [
+    ("/v1/run/sleep", b'{"seconds": 0, "seconds": 0}', 1, 24),
+    ("/v1/run/sleep", b'{"seconds": 0, "s\\u0065conds": 0}', 1, 29),
+    ("/v1/run/sleep", b'{"x": 1, "x": 1}', 1, 12),
+    ("/v1/tasks", b'{"function": "sleep", "input": {"seconds": 0, "seconds": 5}}', 1, 55),
+    ("/v1/gather", b'{"tasks": [], "name": "a,]}\\"", "tasks": []}', 1, 39),
     ("/v1/gather", b'{"tasks": [{"function":"sleep","input":{"seconds":0}},\n'
-                   b'{"function":"sleep","input":{"seconds":0,"seconds":1}}]}', "/tasks/1/input/seconds"),
+                   b'{"function":"sleep","input":{"seconds":0,"seconds":1}}]}', 2, 50),
 ])
-def test_duplicate_members_are_rejected(path, body, pointer, client, no_task_starts):
+def test_duplicate_members_are_rejected(path, body, line, column, client, no_task_starts):
     response = client.post(path, body)
     assert response.status == 422, response.value
-    assert [e["pointer"] for e in response.value["errors"]] == [pointer]
+    assert response.value["detail"] == f"line {line}, column {column}: duplicate member name"
+    assert response.value["errors"] == [{"pointer": "", "detail": response.value["detail"]}]
 
 
 def test_validation_error_list_is_truncated(client, no_task_starts):
@@ -162,13 +163,17 @@ def test_pointers_to_hostile_names_are_valid_json(client, no_task_starts):
     for name in ("\u0000", "a\u0000b", '"', "\\", "\u202e\n\x1b[31m", "x" * 5000, "\U0001f40c" * 1000, "/" * 300):
         response = client.post("/v1/run/sleep", {"seconds": 0, name: 1})
         assert response.status == 422, response.value
-        assert response.value["errors"][0]["pointer"].startswith("/")
+        if "\u0000" in name:
+            column = len('{"seconds": 0, ') + len(json.dumps(name))
+            assert response.value["detail"] == f"line 1, column {column}: a member name must not contain a NUL"
+        else:
+            assert response.value["errors"][0]["pointer"].startswith("/")
 
 
 # -- limits --------------------------------------------------------------------------------------
 
 def nested(depth):
-    """The bodies, and paths, of a gather that has so many gathers inside one another, itself included."""
+    """Bodies and paths of gathers nested to this depth."""
     inner = b'{"tasks": []}'
     for _ in range(depth - 1):
         inner = b'{"tasks": [{"function": "gather", "input": %s}]}' % inner
@@ -225,7 +230,7 @@ def test_request_over_max_tasks_is_rejected(start):
     server = start("--max-tasks", "3")
     with Client(server.urls()[0]) as client:
         assert client.post("/v1/gather", {"tasks": [SLEEP, SLEEP]}).status == 200
-        for count in (3, 100):  # more than will ever fit
+        for count in (3, 100):  # more than the limit
             response = client.post("/v1/gather", {"tasks": [SLEEP] * count})
             assert response.status == 422 and "Retry-After" not in response.headers
             assert response.value["limit"] == {"name": "max_tasks", "value": 3}
@@ -233,7 +238,7 @@ def test_request_over_max_tasks_is_rejected(start):
         assert client.post("/v1/gather", {"tasks": [SLEEP, SLEEP]}).status == 200
 
 
-# -- what can't be found, or not be taken ---------------------------------------------------------
+# -- not found, not allowed, unsupported ---------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["nothing", "", "Sleep", "sleep ", "sleep\u0000", "\u00e9", "x" * 10000])
 def test_unknown_function_has_pointer(name, client, no_task_starts):
@@ -300,7 +305,7 @@ def test_number_formats_are_accepted(text, least, client):
 
 
 def test_integer_written_as_float_is_accepted(client):
-    """As JSON Schema has it: 2.0 is an integer."""
+    """2.0 is an integer, as in JSON Schema."""
     response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], '
                                          b'"mode": "quorum", "quorum": 1.0, "max_concurrency": 1e3}')
     assert response.status == 200

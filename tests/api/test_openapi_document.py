@@ -1,4 +1,4 @@
-"""openapi.yaml by itself: it is whole, it is strict, its examples are right, and it says what the source says."""
+"""openapi.yaml is complete and strict, its examples are valid, and it agrees with the source."""
 
 import jsonschema
 import pytest
@@ -8,14 +8,14 @@ import openapi_spec
 
 SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
 COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
-SHARED_RESPONSES = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),  # of all paths: info says so
+SHARED_RESPONSES = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),  # of all paths, as described in info
                   ("responses", "FileMethodNotFound")}  # of all paths of open files
-# What narrows another schema, which is the strict one.
+# Schemas that narrow another, strict one.
 NARROWING_SCHEMAS = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
 
 
 def nodes(node, path="#"):
-    """Every object and array of the document, with its pointer."""
+    """All objects and arrays of the document, with their pointers."""
     yield path, node
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for step, item in items:

@@ -1,4 +1,4 @@
-"""contract - holds every answer to the contract: status, headers, media type, schema, and what no schema can say."""
+"""contract - checks responses against openapi.yaml: status, headers, media type, schema, and rules beyond schemas."""
 
 import json
 import re
@@ -9,15 +9,15 @@ from server import ROOT
 
 # Headers of HTTP itself, not of an operation.
 HTTP_HEADERS = {"date", "content-length", "content-type", "connection"}
-# Answers that are possible on any path, listed or not.
+# Responses that are possible on any path.
 COMMON_RESPONSES = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
 LINE_AND_COLUMN = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
-CLOCK_SLACK = 0.005  # seconds between two clocks that tell the same duration
-USAGE_SLACK = 0.05   # seconds that the system's accounts of processor time may be off
+CLOCK_SLACK = 0.005  # seconds between two measurements of one duration
+USAGE_SLACK = 0.05   # seconds of error in the system's CPU accounting
 POOL_EXECUTORS = ("threads", "processes", "files")
 PARENT_FUNCTIONS = ("gather", "map")
 
-# The reason of the cancel that each of these errors comes from.
+# The cancel reason that causes each of these errors.
 CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
 ERROR_HEADER = (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8")
 ERROR_TITLES = dict(re.findall(r'#define (ERROR_TITLE_\w+) "(.*)"', ERROR_HEADER))
@@ -31,7 +31,7 @@ def problem_type(code):
 
 
 def parse_json(data):
-    """Strict JSON: no member twice, no NaN."""
+    """Strict JSON: rejects duplicate members and NaN."""
     def members(pairs):
         assert len({name for name, _ in pairs}) == len(pairs), f"a member twice in {pairs}"
         return dict(pairs)
@@ -45,14 +45,14 @@ def parse_json(data):
         raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
 
 
-# What differs each time, or is a sentence for people.
+# Members that vary, or are prose.
 VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance", "detail"}
 MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds", "blocked_seconds", "user_seconds",
             "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
 
 
 def without_volatile(value, key=None):
-    """Without what differs each time."""
+    """Removes varying members."""
     if isinstance(value, dict):
         return {k: without_volatile(v, k) for k, v in value.items() if k not in VOLATILE}
     if isinstance(value, list):
@@ -61,7 +61,7 @@ def without_volatile(value, key=None):
 
 
 def documented(method, target, status):
-    """What openapi.yaml says of an answer with this status to this request."""
+    """The response object of openapi.yaml for this request and status."""
     path, operation = openapi_spec.operation_for(method, target)
     if operation is not None:
         found = operation.responses.get(status)
@@ -129,13 +129,13 @@ def check(method, target, response, sent_id=None):
 
 
 def check_problem(value, response, timing, has_location=True):
-    """A request that doesn't fit says where, unless it is the path that doesn't, or a task found out."""
+    """A validation error has a location, unless it is in the path or was detected by a task."""
     has_location = has_location and "task" not in value
     code = value["type"].rsplit(":", 1)[1].replace("-", "_")
     assert (value["status"], value["title"]) == ERRORS[code]
     assert value["status"] == response.status
     assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")
-    if code == "malformed_json" and "empty" not in value["detail"]:  # what is empty has no lines
+    if code == "malformed_json" and "empty" not in value["detail"]:  # an empty body has no position
         assert LINE_AND_COLUMN.search(value["detail"]), value["detail"]
     if code in ("invalid", "limit_exceeded") and has_location:
         assert value.get("errors"), value
@@ -152,14 +152,14 @@ def check_problem(value, response, timing, has_location=True):
 
 
 def check_timing(timing, task):
-    """Server-Timing tells what the task object does, in milliseconds."""
+    """Server-Timing agrees with the task object, in milliseconds."""
     queue, has_run = map(float, re.findall(r"dur=([0-9.]+)", timing))
     assert abs(queue - task["queued_seconds"] * 1e3) < 0.01, (timing, task["queued_seconds"])
     assert abs(has_run - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
 
 
 def check_task(task):
-    """A task of its own that is done: what its members say of one another."""
+    """Consistency of the members of a finished top-level task."""
     assert task["done"] is True
     check_finished(task)
     created, started, finished = (
@@ -173,13 +173,13 @@ def check_task(task):
 
 
 def check_finished(task):
-    """What is true of any task that has ended, child or not; absent members are as good as null."""
+    """Consistency of any finished task, child or not; absent members count as null."""
     state, error, cancel = task["state"], task.get("error"), task.get("cancel")
     assert state in ("succeeded", "failed", "canceled"), state
     assert (error is None) == (state == "succeeded")
     has_run = task.get("duration_seconds") is not None
     assert has_run == (task.get("pid") is not None), task
-    if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):  # else its thread may not have said
+    if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):  # an abandoned thread may not have reported
         assert has_run == (task.get("tid") is not None), task
     assert has_run or task.get("result") is None
     if state == "succeeded":
@@ -205,10 +205,10 @@ def check_finished(task):
 
 
 def check_execution(task, has_run):
-    """Where it ran, and what is accounted to it there."""
+    """Executor, pool, process, thread and usage."""
     executor, pool, usage = task["executor"], task.get("pool"), task.get("usage")
     error, effect = task.get("error") or {}, (task.get("cancel") or {}).get("effect")
-    if pool is None:  # on the loop, or divided: that has no slot of its own
+    if pool is None:  # on the loop, or divided: takes no slot
         assert executor == "loop" or task["function"] in ("primes", "sum"), task
         assert usage is None and not {"exit_signal", "exit_code"} & error.keys(), task
         return
@@ -229,7 +229,7 @@ def check_execution(task, has_run):
 
 
 def check_parts(result, task):
-    """The parts of a divided task that succeeded: all of it, in order."""
+    """The parts of a successful divided task are complete and in order."""
     parts = result["parts"]
     assert task["state"] == "succeeded" and task.get("pool") is None
     assert [p["index"] for p in parts] == list(range(len(parts)))
@@ -242,7 +242,7 @@ def check_parts(result, task):
 
 
 def check_pools(pools):
-    """What the members of pools say of one another; who is idle is another matter."""
+    """Consistency of the members of pools, except idle workers."""
     names = [p["name"] for p in pools]
     assert len(names) == len(set(names)) and names[0] == "default" and "processes" not in names[:-1]
     for pool in pools:

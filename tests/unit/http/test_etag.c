@@ -1,4 +1,4 @@
-/* Entity-tags: a list is read as RFC 9110 has it, and what is malformed names nothing. */
+/* test_etag - formatting, and matching against lists (RFC 9110). */
 #include "handlers/http/etag.h"
 #include "runtime/lib/util.h"
 

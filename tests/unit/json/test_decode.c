@@ -1,4 +1,4 @@
-/* test_decode - JSON bodies and queries into values, and the places and words of all that is refused. */
+/* test_decode - decoding of JSON bodies and queries; locations and messages of errors. */
 #include "handlers/json/decode.h"
 #include "handlers/json/json_pointer.h"
 #include "runtime/lib/decimal.h"
@@ -65,7 +65,7 @@ static const struct field sample_fields[] = {
 };
 static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample)};
 
-/* -- trying ---------------------------------------------------------------------------------------------------------- */
+/* -- fixture --------------------------------------------------------------------------------------------------------- */
 
 struct decode_fixture {
     struct arena *arena;
@@ -94,7 +94,7 @@ static int decode_teardown(void **state)
     return 0;
 }
 
-/* What holds of every result. */
+/* Invariants of every result. */
 static void check_errors(const struct validation_errors *errors, int rc)
 {
     assert_int_equal(errors->rc, rc);
@@ -111,7 +111,7 @@ static void check_errors(const struct validation_errors *errors, int rc)
     }
 }
 
-/* Decodes a body of exactly these bytes, so that a sanitizer sees each step beyond them. */
+/* Decodes a body in a buffer of the exact size, so that a sanitizer detects reads beyond it. */
 static int decode_bytes(struct decode_fixture *t, const char *body, size_t len, const struct record_ref *record)
 {
     char *bytes = malloc(len == 0 ? 1 : len);
@@ -146,7 +146,7 @@ static void expect_first_error(const struct decode_fixture *t, const char *locat
 {
     assert_true(t->errors.count > 0);
     size_t len = strlen(detail);
-    bool is_prefix = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of names that grows with the functions */
+    bool is_prefix = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of all functions */
     assert_string_equal(t->errors.items[0].location, location);
     if (is_prefix)
         assert_memory_equal(t->errors.items[0].detail, detail, len);
@@ -157,7 +157,7 @@ static void expect_first_error(const struct decode_fixture *t, const char *locat
 struct error_case {
     const char *body;
     int rc;
-    const char *location, *detail; /* of the first issue */
+    const char *location, *detail; /* of the first error */
 };
 
 static void expect_errors(struct decode_fixture *t, const struct error_case *rows, size_t count,
@@ -171,7 +171,7 @@ static void expect_errors(struct decode_fixture *t, const struct error_case *row
     }
 }
 
-/* -- what is right ------------------------------------------------------------------------------------------------ */
+/* -- valid bodies ------------------------------------------------------------------------------------------------- */
 
 static void each_type_is_decoded(void **state)
 {
@@ -197,7 +197,7 @@ static void each_type_is_decoded(void **state)
     assert_int_equal(inners[0].depth, 1);
     assert_null(inners[0].label.data);
     assert_int_equal(inners[1].depth, 2);
-    assert_string_equal(inners[1].label.data, ""); /* empty is not absent */
+    assert_string_equal(inners[1].label.data, ""); /* empty, not absent */
     assert_int_equal(s->inner.depth, 7);
     assert_string_equal(s->inner.label.data, "x");
 }
@@ -283,7 +283,7 @@ static void seconds_round_up_to_nanoseconds(void **state)
     expect_pause(t, "1000000.000001", UINT64_C(1000000) * NS_PER_SECOND + 1000);
 
     struct prng prng = {20261122};
-    for (int i = 0; i < 20000; i++) { /* 15 digits come through a double unharmed, wherever the point stands */
+    for (int i = 0; i < 20000; i++) { /* 15 digits survive a double, wherever the point is */
         uint64_t ns = prng_below(&prng, 1000000000) * 1000000 + prng_below(&prng, 1000000);
         for (uint64_t shorter = prng_below(&prng, 15); shorter > 0; shorter--)
             ns /= 10;
@@ -319,7 +319,7 @@ static void one_object_fills_several_records(void **state)
     assert_string_equal(t->errors.items[2].location, "/name");
 }
 
-/* -- what is wrong ------------------------------------------------------------------------------------------------- */
+/* -- invalid bodies ------------------------------------------------------------------------------------------------ */
 
 static void malformed_json_is_rejected(void **state)
 {
@@ -334,10 +334,10 @@ static void malformed_json_is_rejected(void **state)
         {"{\"a\":1,}", ERR_MALFORMED_JSON, "", "line 1, column 8: string or '}' expected near '}'"},
         {"{\"a\":01}", ERR_MALFORMED_JSON, "", "line 1, column 6: invalid token near '0'"},
         {"{\"pause\":1234567890123456789012}", ERR_MALFORMED_JSON, "",
-         "line 1, column 31: this number is out of range: integers have 64 bits, others are doubles"},
-        {"{\"a\":\"\xff\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
-        {"{\"a\":\"\xc0\xaf\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
-        {"{\"a\":\"\xed\xa0\x80\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: this is not UTF-8"},
+         "line 1, column 31: number out of range: integers have 64 bits, other numbers are doubles"},
+        {"{\"a\":\"\xff\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: invalid UTF-8"},
+        {"{\"a\":\"\xc0\xaf\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: invalid UTF-8"},
+        {"{\"a\":\"\xed\xa0\x80\"}", ERR_MALFORMED_JSON, "", "line 1, column 6: invalid UTF-8"},
         {"\xef\xbb\xbf{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '\xef\xbb\xbf'"},
         {"// no\n{}", ERR_MALFORMED_JSON, "", "line 1, column 1: invalid token near '/'"},
     };
@@ -359,7 +359,7 @@ static void malformed_json_is_rejected(void **state)
     memset(nested, '[', DEPTH);
     nested[DEPTH] = '\0';
     assert_int_equal(decode_sample(t, nested), ERR_MALFORMED_JSON);
-    expect_first_error(t, "", "line 1, column 2049: this is nested too deeply");
+    expect_first_error(t, "", "line 1, column 2049: nested too deeply");
     free(nested);
 }
 
@@ -379,7 +379,7 @@ static void type_and_range_errors_are_located(void **state)
         {"{\"count\":101}", ERR_INVALID, "/count", "must be at most 100"},
         {"{\"count\":-6}", ERR_INVALID, "/count", "must be at least -5"},
         {"{\"wide\":9007199254740994.0}", ERR_INVALID, "/wide",
-         "must be an integer, and written as one when it is so large"},
+         "must be an integer, without fraction or exponent if it is this large"},
         {"{\"wide\":\"1.5\"}", ERR_INVALID, "/wide", "must be an integer"},
         {"{\"pause\":\"1\"}", ERR_INVALID, "/pause", "must be a number, not a string"},
         {"{\"pause\":-1}", ERR_INVALID, "/pause", "must be at least 0"},
@@ -457,11 +457,11 @@ static void long_names_are_truncated_at_character_boundary(void **state)
 
         snprintf(body, sizeof body, "{\"function\":\"%s\"}", name);
         assert_int_equal(decode_spec(t, body), ERR_FUNCTION_NOT_FOUND);
-        assert_non_null(strstr(t->errors.items[0].detail, "...\"; there are: block, "));
+        assert_non_null(strstr(t->errors.items[0].detail, "...\"; known are: block, "));
     }
 }
 
-/* Messages list all functions, with room for as many again. */
+/* The message lists all functions, and would fit twice as many. */
 static void unknown_function_error_lists_all_functions(void **state)
 {
     struct decode_fixture *t = *state;
@@ -565,9 +565,9 @@ static void invalid_task_specs_are_rejected(void **state)
         {"{\"input\":3}", ERR_INVALID, "/function", "is required"},
         {"{\"function\":null}", ERR_INVALID, "/function", "must be a string, not null"},
         {"{\"function\":\"slep\",\"input\":{\"x\":1}}", ERR_FUNCTION_NOT_FOUND, "/function",
-         "there is no function \"slep\"; there are: block, "},
+         "names an unknown function, \"slep\"; known are: block, "},
         {"{\"function\":\"sl\\u0000\"}", ERR_FUNCTION_NOT_FOUND, "/function",
-         "there is no function \"sl?\"; there are: block, "},
+         "names an unknown function, \"sl?\"; known are: block, "},
         {"{\"function\":\"sleep\"}", ERR_INVALID, "/input/seconds", "is required"},
         {"{\"function\":\"sleep\",\"input\":{}}", ERR_INVALID, "/input/seconds", "is required"},
         {"{\"function\":\"sleep\",\"input\":null}", ERR_INVALID, "/input", "must be an object, not null"},
@@ -599,7 +599,7 @@ static void input_record_check_runs(void **state)
                      ERR_INVALID);
     expect_first_error(t, "/tasks", "must have at least 1 item in mode quorum");
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
-    assert_int_equal(t->errors.count, 1); /* a check() sees only inputs that are right in themselves */
+    assert_int_equal(t->errors.count, 1); /* check() runs only on records whose fields are valid */
 }
 
 static void gather_depth_is_limited(void **state)
@@ -623,11 +623,10 @@ static void gather_depth_is_limited(void **state)
                 assert_ptr_equal(t->errors.limit, &limits_fields[LIMIT_GATHER_DEPTH]);
 
             static const char start[] = "{\"function\":\"gather\",\"input\":";
-            body[strlen(body) - 1] = '\0'; /* the same as gather's own input */
+            body[strlen(body) - 1] = '\0'; /* the same, as the input of a gather */
             assert_int_equal(decode_function_input(t, "gather", body + sizeof start - 1), rc);
             if (rc != 0 && limit == 1)
-                expect_first_error(t, "/tasks/0/input",
-                                   "gathers may be at most 1 deep inside one another (max_gather_depth)");
+                expect_first_error(t, "/tasks/0/input", "gathers may be nested at most 1 deep (max_gather_depth)");
         }
     }
 }
@@ -748,7 +747,7 @@ static void percent_encoding_is_strict(void **state)
     }
 }
 
-/* -- everything that can be sent, and every lack of memory --------------------------------------------------------- */
+/* -- mutated bodies and failing allocations ------------------------------------------------------------------------- */
 
 static const char *const seeds[] = {
     "{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\",\"input\":{\"seconds\":0.1},\"name\":\"a\\u00e9\"},"
@@ -757,7 +756,7 @@ static const char *const seeds[] = {
     "{\"a\\n\\ud83d\\ude00/~\":[{\"\":[null,true,false,-1.5e-3,\"\\\\\\\"\"]}],\"a\":1,\"a\":2}",
 };
 
-/* Bytes are replaced, removed, doubled; whatever comes of it, the answer keeps its promises. */
+/* Bytes are replaced, removed or duplicated; check_errors() must hold for every result. */
 static void mutated_bodies_never_crash(void **state)
 {
     struct decode_fixture *t = *state;
@@ -797,7 +796,7 @@ static void mutated_bodies_never_crash(void **state)
     }
 }
 
-/* Each allocation fails in turn, those in jansson too. Returns how many there were. */
+/* Fails each allocation in turn, including those of jansson. Returns their number. */
 static unsigned long fail_each_allocation(struct decode_fixture *t, const char *body, const struct record_ref *record)
 {
     int expected = decode_bytes(t, body, strlen(body), record);
@@ -830,7 +829,7 @@ static void oom_in_body_at_each_allocation(void **state)
     assert_true(fail_each_allocation(t, body, &(struct record_ref){&task_spec_type, &t->spec, NULL}) > 5);
 }
 
-/* jansson 2.14 takes no notice when the buffer of a token can't grow, which it does at 16 bytes, 32, and so on: it loses
+/* jansson 2.14 ignores failures to grow the buffer of a token, which happens at 16 bytes, 32, and so on: it loses
  * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie there,
  * and what else takes memory in large pieces. */
 static size_t format_token(char *out, size_t size, size_t kind, size_t len)
@@ -841,10 +840,10 @@ static size_t format_token(char *out, size_t size, size_t kind, size_t len)
         {"\"", "x", "\""},        {"\"", "\\n", "\""},
         {"\"x", "\\n", "\""},     {"\"", "\\u00e9", "\""},
         {"\"", "\xc3\xbc", "\""}, {"\"x", "\xc3\xbc", "\""},
-        {"\"", "x", ""},                                         /* without its end */
-        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* twice the same, for one of the lengths */
+        {"\"", "x", ""},                                         /* unterminated */
+        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* a duplicate, for one of the lengths */
         {"0.", "7", ""},          {"0.", "7", "e-3"},
-        {"-", "1", ""}, /* out of range, soon */
+        {"-", "1", ""}, /* out of range from some length on */
         {"-1", "1", "."},         {"true", "e", ""},
         {"[", "0,", "0]"},        {"{\"y\":[", "{},", "[]]}"},
     };
@@ -877,14 +876,14 @@ static void oom_in_tokens_of_any_length(void **state)
                 failures += fail_each_allocation(t, body, &(struct record_ref){&sample_type, &t->sample, NULL});
             }
         }
-    assert_true(failures > bodies); /* more than the first block of each */
+    assert_true(failures > bodies); /* more than the first block of each body */
 }
 
 static void oom_in_deep_nesting(void **state)
 {
     struct decode_fixture *t = *state;
     static const char open[] = "{\"a-name-of-16-b\":[";
-    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* from some 1000 on: too deep */
+    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* too deep from about 1000 on */
         char body[32768];
         size_t len = 0;
         for (size_t i = 0; i < depth; i++)

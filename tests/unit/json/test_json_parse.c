@@ -1,4 +1,4 @@
-/* test_json_tree - whose memory a tree lies in, on which thread, and what becomes of jansson without a reading. */
+/* test_json_parse - the memory of a tree, concurrent threads, and jansson calls outside of json_parse(). */
 #include "handlers/json/json_parse.h"
 #include "runtime/lib/util.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -24,13 +24,13 @@ static void tree_is_allocated_in_arena(void **state)
     json_error_t error;
     alloc_fail_at(0);
     assert_true(json_parse(STR("{\"a\":[1,2.5,\"x\\ny\",null]}"), arena, &tree, &error));
-    assert_int_equal(alloc_count(), 0); /* there was room in the arena's first block: nobody else was asked */
+    assert_int_equal(alloc_count(), 0); /* the arena's first block was sufficient */
     json_t *list = json_object_get(tree, "a");
     assert_int_equal(json_array_size(list), 4);
     assert_int_equal(json_integer_value(json_array_get(list, 0)), 1);
     assert_true(json_real_value(json_array_get(list, 1)) == 2.5);
     assert_string_equal(json_string_value(json_array_get(list, 2)), "x\ny");
-    arena_unref(arena); /* nothing is left: a sanitizer sees it */
+    arena_unref(arena); /* a sanitizer detects leaks */
 }
 
 static void invalid_json_returns_error(void **state)
@@ -58,7 +58,7 @@ struct parse_thread {
     bool failed;
 };
 
-/* Its own numbers come back, whatever the others read meanwhile. */
+/* Each thread parses its own numbers while the others parse theirs. */
 static void *parse_repeatedly(void *data)
 {
     struct parse_thread *parse_thread = data;
@@ -96,7 +96,7 @@ static void threads_parse_concurrently(void **state)
         assert_false(parse_threads[i].failed);
 }
 
-/* -- outside of a reading -------------------------------------------------------------------------------------------- */
+/* -- outside of json_parse() ----------------------------------------------------------------------------------------- */
 
 static void build_tree(void)
 {
@@ -108,7 +108,7 @@ static void load_directly(void)
     json_decref(json_loadb("[]", 2, 0, NULL));
 }
 
-/* A reading that ran out of memory is over, too. */
+/* Out of memory ends the parse, too. */
 static void build_after_failed_parse(void)
 {
     struct arena *arena = arena_new();
@@ -123,7 +123,7 @@ static void build_after_failed_parse(void)
     build_tree();
 }
 
-/* jansson would get memory of an arena that has gone, or none at all. */
+/* An allocation would use a freed arena, or none. */
 static void allocation_outside_parse_aborts(void **state)
 {
     (void)state;

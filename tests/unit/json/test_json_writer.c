@@ -1,4 +1,4 @@
-/* test_writer - text that grows: escapes, numbers, and what happens when it can't grow. */
+/* test_json_writer - escapes, numbers, growth and out of memory. */
 #include "handlers/json/json_writer.h"
 #include "runtime/lib/util.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -76,7 +76,7 @@ static void seconds_use_shortest_exact_form(void **state)
     expect_output(&w, "0 1.5 0.000000001");
 }
 
-/* Formatted text meets every amount of room that can be left. */
+/* Formats text with every possible amount of free capacity. */
 static void format_grows_buffer(void **state)
 {
     (void)state;
@@ -143,7 +143,7 @@ static void failure_is_sticky(void **state)
         size_t len;
         char *text = json_writer_take(&w, &len);
         assert_int_equal(text == NULL, failed);
-        assert_null(w.data); /* given over, or freed */
+        assert_null(w.data); /* handed over or freed */
         free(text);
     } while (alloc_count() >= n);
     alloc_fail_at(0);

@@ -1,4 +1,4 @@
-/* test_schema - JSON Schemas of small tables, word for word, and of the real ones, as documents that hold together. */
+/* test_schema - schemas of small tables, compared literally, and consistency of all registered ones. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/task_object.h"
 #include "runtime/types/type_parse.h"
@@ -87,7 +87,7 @@ static void schema_of_each_type(void **state)
     expect_schema(&timeout_type, "{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}");
     expect_schema(&mode_type, "{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}");
     expect_schema(&word_type,
-                  "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}"); /* five bytes may be two characters */
+                  "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}"); /* five bytes can be two characters */
     expect_schema(&string_type, "{\"type\":\"string\"}");
     expect_schema(&numbers_type, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
                                  "\"minItems\":1,\"maxItems\":4}");
@@ -184,7 +184,7 @@ static void named_records_become_refs(void **state)
                   "\"wide\":{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
                   "\"maximum\":9007199254740993},\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}},"
                   "\"required\":[\"inner\",\"named\"],\"additionalProperties\":false,\"$defs\":{\"Pair\":" PAIR "}}");
-    expect_schema(&named_type, PAIR); /* the whole is where it stands */
+    expect_schema(&named_type, PAIR); /* the root is not in $defs */
     expect_schema(&named_reference, "{\"$ref\":\"#/$defs/Pair\",\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
@@ -201,9 +201,9 @@ static void rendered_nulls_are_nullable(void **state)
         "\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
-/* -- the real ones --------------------------------------------------------------------------------------------------- */
+/* -- registered types ------------------------------------------------------------------------------------------------ */
 
-/* Each "$ref" in the schema, however deep, leads to a definition; counts them. */
+/* Asserts that each "$ref" has a definition. Returns their number. */
 static size_t check_references(const json_t *schema, json_t *node)
 {
     static const char prefix[] = "#/$defs/";
@@ -281,7 +281,7 @@ static void task_schema_has_one_alternative_per_function(void **state)
     json_decref(schema);
 }
 
-/* A gather's tasks are tasks, gathers among them: the schema is finite all the same. */
+/* A gather's tasks can be gathers: the schema is recursive, but finite. */
 static void gather_schema_is_recursive(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* test_arena - memory comes zeroed, aligned and apart; what fails changes nothing; the last reference frees it all. */
+/* test_arena - allocation, failure, references and cleanup of arenas. */
 #include "runtime/lib/arena.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -41,7 +41,7 @@ static void allocations_are_zeroed_aligned_and_disjoint(void **state)
         assert_true(is_filled(allocations[i].at, allocations[i].size, 0));
         memset(allocations[i].at, (int)(i % 255) + 1, allocations[i].size);
     }
-    for (size_t i = 0; i < ALLOCATION_COUNT; i++) /* a piece that lay in another one would have been written over */
+    for (size_t i = 0; i < ALLOCATION_COUNT; i++) /* overlapping allocations would be overwritten */
         assert_true(is_filled(allocations[i].at, allocations[i].size, (unsigned char)(i % 255 + 1)));
     arena_unref(arena);
     free(allocations);
@@ -75,13 +75,13 @@ static void zero_size_succeeds_and_overflow_fails(void **state)
     assert_null(arena_alloc(arena, SIZE_MAX - 1));
     assert_null(arena_alloc(arena, SIZE_MAX / 2 + 1));
     assert_null(arena_calloc(arena, SIZE_MAX, 2));
-    assert_null(arena_calloc(arena, SIZE_MAX / 2, 3)); /* the product wraps around to a small number */
+    assert_null(arena_calloc(arena, SIZE_MAX / 2, 3)); /* the product wraps around */
     assert_null(arena_calloc(arena, SIZE_MAX / 16 + 2, 16));
     struct str text = STR("as it was");
     assert_false(arena_str(arena, "", SIZE_MAX, &text));
     assert_string_equal(text.data, "as it was");
 
-    assert_non_null(arena_alloc(arena, 100)); /* and it goes on */
+    assert_non_null(arena_alloc(arena, 100)); /* the arena is still usable */
     arena_unref(arena);
 }
 
@@ -107,7 +107,7 @@ static void last_unref_frees_arena(void **state)
     arena_unref(arena);
     memory[99999] = 'x';
     arena_unref(arena);
-    memory[0] = 'x'; /* a sanitizer would complain here, or about the leak after the next */
+    memory[0] = 'x'; /* detected by a sanitizer if it is freed or leaked */
     arena_unref(arena);
 }
 
@@ -122,11 +122,11 @@ static void strings_are_copied_and_nul_terminated(void **state)
     memset(source, 'x', sizeof source);
     assert_int_equal(text.len, 9);
     assert_memory_equal(text.data, "all\0of it", 10);
-    assert_non_null(empty.data); /* an empty text is not an absent one */
+    assert_non_null(empty.data); /* empty, not absent */
     assert_int_equal(empty.len, 0);
     assert_int_equal(empty.data[0], '\0');
 
-    for (size_t len = 0; len < 1200; len++) { /* also where the NUL is what no longer fits into the block */
+    for (size_t len = 0; len < 1200; len++) { /* including lengths at which only the NUL exceeds the block */
         char bytes[1200];
         memset(bytes, 'a', sizeof bytes);
         assert_true(arena_str(arena, bytes, len, &text));
@@ -142,14 +142,14 @@ static void small_allocations_share_blocks(void **state)
     struct arena *arena = arena_new();
     for (int i = 0; i < 10; i++)
         assert_non_null(arena_alloc(arena, 64));
-    assert_int_equal(alloc_count(), 1); /* a plain request: one */
+    assert_int_equal(alloc_count(), 1); /* one block for a plain request */
     for (int i = 0; i < 100000; i++)
         assert_non_null(arena_alloc(arena, 64));
-    assert_in_range(alloc_count(), 2, 150); /* 6.4 MB in blocks of 64 KiB, and some smaller ones before */
+    assert_in_range(alloc_count(), 2, 150); /* 6.4 MB in blocks of up to 64 KiB */
     arena_unref(arena);
 }
 
-/* A large piece has its own block; what is left of the block before it must not be lost. */
+/* A large allocation gets its own block; the rest of the current block must remain usable. */
 static void large_allocation_keeps_current_block(void **state)
 {
     (void)state;
@@ -163,7 +163,7 @@ static void large_allocation_keeps_current_block(void **state)
     arena_unref(arena);
 }
 
-/* One request's allocations, small and large. False when one failed. */
+/* Makes a request's allocations, small and large. False if one fails. */
 static bool allocate_request(struct arena *arena, struct str *text)
 {
     char bytes[2000];
@@ -190,7 +190,7 @@ static void failed_allocation_changes_nothing(void **state)
             failed = true;
             assert_string_equal(text.data, "as it was");
             assert_string_equal(retained.data, "kept");
-            assert_true(allocate_request(arena, &text)); /* the one after it succeeds */
+            assert_true(allocate_request(arena, &text)); /* succeeds after the failure */
             assert_string_equal(retained.data, "kept");
             assert_int_equal(strlen(text.data), 2000);
         }

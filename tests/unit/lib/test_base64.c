@@ -1,4 +1,4 @@
-/* text_code - base64 both ways, strictly, and cuts between characters. */
+/* test_base64 - encoding and strict decoding. */
 #include "runtime/lib/base64.h"
 #include "runtime/lib/util.h"
 #include "runtime/types/type.h"
@@ -39,7 +39,7 @@ static void rfc4648_test_vectors(void **state)
     }
 }
 
-/* Every length up to a few groups, with every value of a byte in it. Memory of the exact size: a sanitizer sees more. */
+/* Lengths up to a few groups, with every byte value. Buffers have the exact size, for sanitizers. */
 static void decode_inverts_encode(void **state)
 {
     (void)state;
@@ -66,7 +66,7 @@ static void non_canonical_input_is_rejected(void **state)
     static const char *const invalid[] = {
         "Z",       "Zg",    "Zg=",          "Zg===",     "Zm9",      "Zm9v=",    "=",
         "==",      "====",  "Z===",         "=Zg=",      "Zg=a",     "Zm=v",     "Zg==Zg==",
-        "Zh==",    "Zm9=", /* bits behind the last byte */
+        "Zh==",    "Zm9=", /* unused bits are set */
         "Zm9v\n",  "Zm 9",  " Zm9v",        "Zm9v    ",  "Zm-_",     "Zm9.",     "Zm9\x80",
         "Zm9\xFF", "Zm\n9", "Zm9v    Zm9v", "Zg= =    ", "Zg  =  =", "\t\n\v\f", "Zm9v\r\n\r\n"};
     char out[16];

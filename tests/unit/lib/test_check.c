@@ -1,4 +1,4 @@
-/* test_check - a check that fails ends the process. */
+/* test_check - a failed check aborts the process. */
 #include "runtime/lib/check.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* Whether what() ends its process by abort(), with `message` on stderr before. */
+/* Asserts that what() aborts its process with `message` on stderr. */
 static bool aborts(void (*function)(void), const char *message)
 {
     int fds[2];
@@ -84,7 +84,7 @@ static void release_unfinished_task(void)
     task_release(w.task);
 }
 
-/* It has ended, but `done` has not run: the queue of what is to be delivered still holds it. */
+/* The task has ended, but its `done` callback has not run: it is still queued. */
 static void release_before_done(void)
 {
     struct fixture *f = fixture_new(NULL);

@@ -1,4 +1,4 @@
-/* test_error - the table of errors, and struct err. */
+/* test_error - the error table and struct err. */
 #include "runtime/lib/error.h"
 #include "runtime/lib/str.h"
 #include "runtime/lib/util.h"
@@ -37,7 +37,7 @@ static void every_error_has_code_title_and_status(void **state)
     }
 }
 
-/* A code is the name in lower case, so that logs, JSON and source can be searched for the same word. */
+/* A code is the name in lower case, so that one search finds it in logs, JSON and source. */
 static void error_code_is_lowercase_name(void **state)
 {
     (void)state;
@@ -59,7 +59,7 @@ static void err_set_fills_struct_and_returns_code(void **state)
     assert_int_equal(err_set(&e, ERR_INVALID, "%s is %d", "n", 3), ERR_INVALID);
     assert_int_equal(e.rc, ERR_INVALID);
     assert_string_equal(e.msg, "n is 3");
-    assert_int_equal(err_set(NULL, ERR_INTERNAL, "%s", "nobody wants to know"), ERR_INTERNAL);
+    assert_int_equal(err_set(NULL, ERR_INTERNAL, "%s", "ignored"), ERR_INTERNAL);
 
     char long_message[1000];
     memset(long_message, 'x', sizeof long_message - 1);

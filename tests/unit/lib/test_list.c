@@ -1,4 +1,4 @@
-/* test_list - linked lists keep their order. */
+/* test_list - order, append and remove of linked lists. */
 #include "runtime/lib/list.h"
 #include "runtime/lib/util.h"
 
@@ -12,7 +12,8 @@ struct item {
     struct list_node link;
 };
 
-static int list_digits(const struct list_node *head) /* the items' numbers, as digits */
+/* The items' numbers as decimal digits. */
+static int list_digits(const struct list_node *head)
 {
     int digits = 0;
     for (const struct list_node *r = head->next; r != head; r = r->next) {
@@ -37,7 +38,7 @@ static void list_keeps_insertion_order(void **state)
     list_remove(&items[1].link);
     assert_int_equal(list_digits(&head), 13);
     assert_true(list_empty(&items[1].link));
-    list_remove(&items[1].link); /* in no ring: nothing happens */
+    list_remove(&items[1].link); /* not in a list: no effect */
     assert_int_equal(list_digits(&head), 13);
     list_append(&head, &items[1].link);
     assert_int_equal(list_digits(&head), 132);

@@ -1,4 +1,4 @@
-/* Names of hosts: localhost is known, whatever the system says of it. */
+/* test_resolver - host names, and localhost without /etc/hosts. */
 #include "runtime/lib/resolver.h"
 
 #include "tests/unit/support/file_root_fixture.h"
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* The first address, as text; or why there is none. */
+/* The first address as text, or the error message. */
 static const char *lookup_first(const char *host, int family, char text[INET6_ADDRSTRLEN])
 {
     struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *result;

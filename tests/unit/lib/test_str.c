@@ -1,4 +1,4 @@
-/* test_str - strings, lists of names, well-formed UTF-8, and where it may be truncated. */
+/* test_str - strings, name lists, UTF-8 validation and truncation. */
 #include "runtime/lib/str.h"
 #include "runtime/lib/util.h"
 
@@ -23,7 +23,7 @@ static void str_from_and_eq(void **state)
     assert_false(str_eq(STR("ab"), "abc"));
     assert_false(str_eq(STR("abc"), "abd"));
     assert_false(str_eq(STR("ab\0c"), "ab"));
-    assert_false(str_eq(str_from(NULL), "")); /* no text is not an empty text */
+    assert_false(str_eq(str_from(NULL), "")); /* absent, not empty */
 }
 
 static void name_list_is_truncated_when_full(void **state)
@@ -35,7 +35,7 @@ static void name_list_is_truncated_when_full(void **state)
     name_list_add(&list, "bc");
     assert_string_equal(list.text, "a, bc");
     char name[sizeof list.text];
-    for (size_t len = 1; len < sizeof name; len++) { /* of the second one, up to what never fits */
+    for (size_t len = 1; len < sizeof name; len++) { /* of the second name, up to a length that never fits */
         list = (struct name_list){0};
         memset(name, 'n', len);
         name[len] = '\0';
@@ -69,8 +69,8 @@ static void test_utf8(void **state)
         "a\xC3\xA4z\xE2\x82\xAC\xF0\x9F\x99\x82.",
     };
     static const char *const invalid[] = {
-        "\x80", /* a byte that only follows */
-        "\xC3", /* cut */
+        "\x80", /* a continuation byte alone */
+        "\xC3", /* truncated */
         "\xC3\x41",
         "a\xE2\x82",
         "\xE2\x82\x41",
@@ -79,7 +79,7 @@ static void test_utf8(void **state)
         "\xC0\x80",
         "\xC1\xBF",
         "\xE0\x9F\xBF",
-        "\xF0\x8F\xBF\xBF", /* longer than need be */
+        "\xF0\x8F\xBF\xBF", /* overlong */
         "\xED\xA0\x80",
         "\xED\xBF\xBF", /* surrogates */
         "\xF4\x90\x80\x80",
@@ -98,7 +98,7 @@ static void test_utf8(void **state)
     assert_true(str_is_utf8((struct str){NULL, 0}));
 }
 
-/* Every code point there is, the surrogates, and the first one beyond. */
+/* Every code point, the surrogates, and 0x110000. */
 static void test_utf8_in_full(void **state)
 {
     (void)state;
@@ -128,7 +128,7 @@ static void utf8_prefix_ends_at_character_boundary(void **state)
         {"abc", 9, 3},
         {"\xC3\xA4"
          "b",
-         1, 2}, /* a-umlaut: one character in any case */
+         1, 2}, /* U+00E4: at least one character */
         {"\xC3\xA4"
          "b",
          2, 2},
@@ -137,7 +137,7 @@ static void utf8_prefix_ends_at_character_boundary(void **state)
          2, 1},
         {"a\xE2\x82\xAC"
          "b",
-         2, 1}, /* the euro */
+         2, 1}, /* U+20AC */
         {"a\xE2\x82\xAC"
          "b",
          3, 1},
@@ -152,7 +152,7 @@ static void utf8_prefix_ends_at_character_boundary(void **state)
          2, 3},
         {"\xF0\x9F\x98\x80"
          "b",
-         1, 4}, /* a face */
+         1, 4}, /* U+1F600 */
         {"\xF0\x9F\x98\x80"
          "b",
          3, 4},
@@ -171,7 +171,7 @@ static void utf8_prefix_ends_at_character_boundary(void **state)
         assert_int_equal(utf8_prefix_len(str_from(rows[i].text), rows[i].max), rows[i].prefix_len);
 }
 
-/* Whatever the bytes are, the cut lies within them; and what is left of UTF-8 is UTF-8. */
+/* The cut is within the bytes, and a prefix of UTF-8 is UTF-8. */
 static void utf8_prefix_stays_within_bounds(void **state)
 {
     static const char mixed[] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80z";

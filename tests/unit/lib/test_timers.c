@@ -1,4 +1,4 @@
-/* test_timers - the heap of timers against a model, and the clock behind it. */
+/* test_timers - the timer heap compared with a model, and the uv timer that drives it. */
 #include "runtime/lib/timers.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -12,7 +12,7 @@
 
 struct harness;
 
-/* A timer and what the model knows of it. */
+/* A timer and its state in the model. */
 struct test_timer {
     struct timer timer;
     struct harness *harness;
@@ -27,12 +27,12 @@ struct harness {
     bool closed;
     struct test_timer *test_timers;
     size_t count, running, fired;
-    unsigned batches;           /* calls of `after` */
-    uint64_t last_iteration_ms; /* the loop's time at the last one */
-    uint64_t last_ns;           /* the time of the timer that fired last in this batch; 0 at its beginning */
-    unsigned early, out_of_order, not_running; /* timers that fired too early, after a later one, or without running */
-    unsigned same_iteration;                   /* batches that came in the same turn of the loop as the one before */
-    void (*hook)(struct test_timer *s);        /* what the callbacks do besides taking notes; may be NULL */
+    unsigned batches;                          /* calls of after_batch() */
+    uint64_t last_iteration_ms;                /* loop time at the last batch */
+    uint64_t last_ns;                          /* due time of the last timer fired in this batch, or 0 */
+    unsigned early, out_of_order, not_running; /* timers fired too early, after a later one, or while stopped */
+    unsigned same_iteration;                   /* batches in the same iteration as the previous one */
+    void (*hook)(struct test_timer *s);        /* called by each callback; may be NULL */
     struct prng prng;
 };
 
@@ -108,7 +108,7 @@ static bool is_idle(const void *arg)
     return ((const struct harness *)arg)->running == 0;
 }
 
-/* Checks what must always hold at the end, and gives everything back. */
+/* Checks the final invariants and frees everything. */
 static void harness_free(struct harness *b)
 {
     assert_int_equal(b->early, 0);
@@ -124,10 +124,10 @@ static void harness_free(struct harness *b)
     assert_int_equal(b->timers.count, 0);
     assert_int_equal(b->timers.reserved, 0);
     assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.uv_timer),
-                     0); /* no timer, no clock that keeps the loop alive */
+                     0); /* an empty heap must not keep the loop alive */
 
     timers_close(&b->timers, on_timers_closed);
-    assert_false(b->closed); /* not from inside */
+    assert_false(b->closed); /* not from inside timers_close() */
     assert_true(run_until(b->f, is_closed, b));
     assert_true(fixture_free(b->f));
     free(b->test_timers);
@@ -136,13 +136,13 @@ static void harness_free(struct harness *b)
 
 /* -- the heap -------------------------------------------------------------------------------------------------------- */
 
-/* All times have passed, so one batch fires everything that is running, in order. */
+/* All timers are due, so one batch fires the running ones in order. */
 static void random_operations_fire_in_order(void **state)
 {
     (void)state;
     enum { TIMER_COUNT = 500, OPERATION_COUNT = 10000 };
     static const uint64_t ranges[] = {1000000000, 100, 2,
-                                      1}; /* how far apart the times are: from all different to all equal */
+                                      1}; /* spread of the due times: from all different to all equal */
     for (size_t round = 0; round < COUNT_OF(ranges); round++) {
         struct harness *b = harness_new(TIMER_COUNT);
         unsigned *expected_fired = calloc(TIMER_COUNT, sizeof *expected_fired);
@@ -152,7 +152,7 @@ static void random_operations_fire_in_order(void **state)
             if (prng_below(&b->prng, 3) == 0)
                 stop_timer(s);
             else
-                start_timer(s, 1 + prng_below(&b->prng, ranges[round])); /* a new one, or a move of a running one */
+                start_timer(s, 1 + prng_below(&b->prng, ranges[round])); /* starts a timer, or moves a running one */
             assert_int_equal(b->timers.count, b->running);
             assert_int_equal(s->timer.heap_slot != 0, s->running);
         }
@@ -169,7 +169,7 @@ static void random_operations_fire_in_order(void **state)
     }
 }
 
-/* The same while time goes by: times from a little ago to a little ahead, and turns of the loop in between. */
+/* The same while time passes: due times around now, and loop iterations in between. */
 static void random_operations_while_time_passes(void **state)
 {
     (void)state;
@@ -204,7 +204,7 @@ static void ten_thousand_timers_fire_once(void **state)
     harness_free(b);
 }
 
-/* -- callbacks that meddle ------------------------------------------------------------------------------------------- */
+/* -- callbacks that start and stop timers ---------------------------------------------------------------------------- */
 
 static void change_random_timers(struct test_timer *s)
 {
@@ -212,7 +212,8 @@ static void change_random_timers(struct test_timer *s)
     if (b->fired > 5000)
         return;
     for (int i = 0; i < 3; i++) {
-        struct test_timer *other = &b->test_timers[prng_below(&b->prng, b->count)]; /* may be the one that just fired */
+        struct test_timer *other =
+            &b->test_timers[prng_below(&b->prng, b->count)]; /* may be the timer that just fired */
         if (prng_below(&b->prng, 3) == 0)
             stop_timer(other);
         else
@@ -251,7 +252,7 @@ static void timer_stopped_in_batch_does_not_fire(void **state)
     harness_free(b);
 }
 
-/* The same object may carry another timer at once: nothing of it is touched after its callback. */
+/* A callback may reuse its timer's memory: the timer is not accessed afterwards. */
 static void reset_timer(struct test_timer *s)
 {
     memset(&s->timer, 0, sizeof s->timer);
@@ -276,7 +277,7 @@ static void restart_in_past(struct test_timer *s)
         start_timer(s, 1);
 }
 
-/* What a callback starts waits for the next turn, also when its time has passed: others on the loop get their turn. */
+/* A timer started by a callback waits for the next iteration even if it is due, so that other handles are served. */
 static void timer_started_in_callback_fires_next_iteration(void **state)
 {
     (void)state;
@@ -291,7 +292,7 @@ static void timer_started_in_callback_fires_next_iteration(void **state)
     harness_free(b);
 }
 
-/* -- the clock ------------------------------------------------------------------------------------------------------- */
+/* -- the uv timer ---------------------------------------------------------------------------------------------------- */
 
 static void equal_times_fire_in_one_batch(void **state)
 {
@@ -319,7 +320,7 @@ static void start_never_fires_synchronously(void **state)
     harness_free(b);
 }
 
-/* Times on both sides of each millisecond's edge, where rounding could go wrong. on_fire() notes what is early. */
+/* Due times around millisecond boundaries, where rounding errors would show. on_fire() counts early timers. */
 static void timers_never_fire_early(void **state)
 {
     (void)state;
@@ -339,13 +340,12 @@ static void earlier_timer_rearms_uv_timer(void **state)
     (void)state;
     struct harness *b = harness_new(3);
     start_timer(&b->test_timers[0], uv_hrtime() + 3600 * NS_PER_SECOND);
-    start_timer(&b->test_timers[1],
-                uv_hrtime() + MS(2)); /* without this moving the clock, run_until() would never see it */
-    b->running--;                     /* the first is not waited for */
+    start_timer(&b->test_timers[1], uv_hrtime() + MS(2)); /* must re-arm the uv timer, or run_until() fails */
+    b->running--;                                         /* not waited for */
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->test_timers[1].fired, 1);
     start_timer(&b->test_timers[2], uv_hrtime() + 1800 * NS_PER_SECOND);
-    start_timer(&b->test_timers[2], uv_hrtime() + MS(2)); /* so does moving a running one */
+    start_timer(&b->test_timers[2], uv_hrtime() + MS(2)); /* moving a running timer must re-arm too */
     assert_true(run_until(b->f, is_idle, b));
     b->running++;
     assert_int_equal(b->test_timers[2].fired, 1);
@@ -353,7 +353,7 @@ static void earlier_timer_rearms_uv_timer(void **state)
     harness_free(b);
 }
 
-/* The clock stays armed for the old time; it must then find nothing due, and arm itself for the new one. */
+/* The uv timer stays armed for the old time; it then finds nothing due and re-arms. */
 static void postponed_timer_still_fires(void **state)
 {
     (void)state;
@@ -396,14 +396,14 @@ static void loop_is_not_alive_without_timers(void **state)
     assert_int_not_equal(uv_loop_alive(&b->f->loop), 0);
     stop_timer(&b->test_timers[1]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
-    stop_timer(&b->test_timers[1]); /* not running: nothing happens */
+    stop_timer(&b->test_timers[1]); /* stopped: no effect */
     start_timer(&b->test_timers[0], 0);
     stop_timer(&b->test_timers[0]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
     harness_free(b);
 }
 
-/* -- room ------------------------------------------------------------------------------------------------------------ */
+/* -- reservations ---------------------------------------------------------------------------------------------------- */
 
 static void all_reserved_timers_can_run(void **state)
 {
@@ -412,7 +412,7 @@ static void all_reserved_timers_can_run(void **state)
         struct harness *b = harness_new(count);
         for (size_t i = 0; i < count; i++)
             start_timer(&b->test_timers[i],
-                        1 + prng_below(&b->prng, 1000)); /* a sanitizer sees what is out of bounds */
+                        1 + prng_below(&b->prng, 1000)); /* a sanitizer detects out-of-bounds access */
         assert_true(run_until(b->f, is_idle, b));
         assert_int_equal(b->fired, count);
         harness_free(b);
@@ -435,7 +435,7 @@ static void failed_reserve_changes_nothing(void **state)
     assert_false(timers_reserve(&b->timers, SIZE_MAX / 64 + 1));
     assert_int_equal(b->timers.reserved, reserved);
 
-    assert_true(timers_reserve(&b->timers, 100000)); /* the heap moves, with timers in it */
+    assert_true(timers_reserve(&b->timers, 100000)); /* reallocates the heap with timers in it */
     timers_unreserve(&b->timers, 100000);
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->fired, 40);

@@ -1,4 +1,4 @@
-/* types, limits - values from text, ranges and their messages, seconds to the nanosecond, absence. */
+/* test_type - parsing, ranges and their messages, nanoseconds, absence, limits. */
 #include "runtime/lib/decimal.h"
 #include "runtime/types/limits.h"
 #include "runtime/types/type_parse.h"
@@ -46,7 +46,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Parsing fails with this code and message, and leaves the value as it was. */
+/* Parsing fails with this code and message and leaves the value unchanged. */
 static void assert_rejected(void **state, const struct type *type, struct str text, int rc, const char *message)
 {
     unsigned char value[64], before[64];
@@ -60,7 +60,7 @@ static void assert_rejected(void **state, const struct type *type, struct str te
     assert_string_equal(e.msg, message);
     assert_int_equal(e.rc, rc);
     assert_memory_equal(value, before, sizeof value);
-    assert_int_equal(type_parse(type, text, *state, &limits, value, NULL), rc); /* an err is not needed */
+    assert_int_equal(type_parse(type, text, *state, &limits, value, NULL), rc); /* e may be NULL */
 }
 
 static void assert_parsed(void **state, const struct type *type, const char *text, void *value)
@@ -135,7 +135,7 @@ static void seconds_parse_is_exact(void **state)
         {"1", 1000000000},
         {"0.25", 250000000},
         {"1.5", 1500000000},
-        {"0.1", 100000000}, /* not 100000001, as by way of a double */
+        {"0.1", 100000000}, /* not 100000001, as through a double */
         {"0.3", 300000000},
         {"1e-3", 1000000},
         {"1E-3", 1000000},
@@ -236,7 +236,7 @@ static void parse_seconds(void **state)
     assert_rejected(state, &around_one_second, STR("-1"), ERR_INVALID, "must be at least 0.5");
     assert_rejected(state, &around_one_second, STR("0.499"), ERR_INVALID, "must be at least 0.5");
     assert_rejected(state, &around_one_second, STR("1.5000000001"), ERR_INVALID,
-                    "must be at most 1.5"); /* it counts as rounded up */
+                    "must be at most 1.5"); /* rounded up first */
     assert_parsed(state, &around_one_second, "0.4999999999", &ns);
     assert_int_equal(ns, SECOND / 2);
     assert_rejected(state, &pause_time, STR("86400.000000001"), ERR_INVALID, "must be at most 86400");
@@ -270,7 +270,7 @@ static void seconds_format_round_trips(void **state)
         assert_string_equal(text, row_count[i].text);
     }
     uint64_t ns = 1, parsed_ns;
-    for (int i = 0; i < 20000; i++) { /* any number comes back as it was */
+    for (int i = 0; i < 20000; i++) { /* every number survives the round trip */
         char text[SECONDS_TEXT_SIZE];
         ns = (ns * UINT64_C(6364136223846793005) + 1442695040888963407);
         uint64_t shifted = ns >> (1 + i % 60);
@@ -340,7 +340,7 @@ static void parse_array(void **state)
     assert_int_equal(((int64_t *)list.items)[2], 100);
     assert_parsed(state, &count_array, "", &list);
     assert_int_equal(list.count, 0);
-    assert_false(type_is_absent(&count_array, &list)); /* an empty list is not none at all */
+    assert_false(type_is_absent(&count_array, &list)); /* empty, not absent */
     assert_parsed(state, &word_array, "a,b c", &list);
     assert_string_equal(((struct str *)list.items)[0].data, "a");
     assert_string_equal(((struct str *)list.items)[1].data, "b c");
@@ -365,7 +365,7 @@ static void type_check_rejects_out_of_range(void **state)
 {
     (void)state;
     struct err e;
-    uint64_t ns = UINT64_MAX; /* what is beyond 63 bits is not small */
+    uint64_t ns = UINT64_MAX; /* values beyond 63 bits are large, not negative */
     assert_int_equal(type_check(&pause_time, &ns, NULL, &e), ERR_INVALID);
     assert_string_equal(e.msg, "must be at most 86400");
 
@@ -418,7 +418,7 @@ static void absent_values_are_recognized(void **state)
     assert_false(type_is_absent(&record, NULL));
 }
 
-/* Each allocation fails once: there is an error that says so, and nothing else happens. */
+/* Each allocation fails in turn: the result is ERR_OUT_OF_MEMORY. */
 static void parse_fails_when_out_of_memory(void **state)
 {
     (void)state;
@@ -472,7 +472,7 @@ static void limits_have_valid_defaults(void **state)
         assert_parsed(state, field->type, field->default_text, value);
         assert_int_equal(field->presence, FIELD_DEFAULTED);
         assert_non_null(field->doc);
-        assert_true(field->offset >= end_offset); /* no two share their memory */
+        assert_true(field->offset >= end_offset); /* fields do not overlap */
         end_offset = field->offset + type_size(field->type);
     }
     assert_int_equal(row_count, LIMIT_COUNT);

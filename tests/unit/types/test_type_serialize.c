@@ -1,4 +1,4 @@
-/* Values as bytes: they come back as they were, and bytes that are no value are found out, whatever they are. */
+/* test_type_serialize - round trips, and rejection of malformed bytes. */
 #include "runtime/types/limits.h"
 #include "runtime/types/type_serialize.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* -- a record with everything that can cross ----------------------------------------------------------------------- */
+/* -- a record of all serializable kinds ---------------------------------------------------------------------------- */
 
 struct inner {
     struct str text;
@@ -69,7 +69,7 @@ static const struct field outer_fields[] = {
 };
 static const struct type outer_type = {.kind = TYPE_RECORD, .fields = outer_fields, .size = sizeof(struct outer)};
 
-/* -- values left to chance ----------------------------------------------------------------------------------------- */
+/* -- random values ------------------------------------------------------------------------------------------------- */
 
 struct generator {
     struct prng prng;
@@ -185,7 +185,7 @@ static bool values_equal(const struct type *type, const void *a, const void *b)
     return equal;
 }
 
-/* Bytes in a block of exactly their size, so that reading beyond is noticed. */
+/* Copies bytes to a buffer of the exact size, so that a sanitizer detects reads beyond it. */
 static char *serialize(const void *value, size_t *len)
 {
     *len = type_serialized_size(&outer_type, value);
@@ -204,7 +204,7 @@ static int deserialize(const char *bytes, size_t len, struct arena *arena, struc
     memset(out, 0, sizeof *out);
     int rc = type_deserialize(&outer_type, &reader, arena, out);
     *remaining = (size_t)(reader.end - reader.at);
-    memset(copy, 0x55, len); /* what was read is a copy */
+    memset(copy, 0x55, len); /* the value must be a copy */
     free(copy);
     return rc;
 }
@@ -264,7 +264,7 @@ static void truncated_input_is_rejected(void **state)
     }
 }
 
-/* What is read is a value of the type: it can be written, and texts are UTF-8. */
+/* A deserialized value is valid: it can be serialized, and strings are UTF-8. */
 static void corrupted_input_yields_valid_value_or_error(void **state)
 {
     (void)state;
@@ -360,7 +360,7 @@ static void values_outside_the_type_are_rejected(void **state)
          12, ERR_INVALID},
         {&numbers_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
         {&function_parts_type, "\xFF\xFF\xFF\xFF", 4, 0},
-        {&function_parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children don't cross */
+        {&function_parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children cannot be serialized */
         {&function_parts_type,
          "\x01\0\0\0"
          "12345678",
@@ -378,7 +378,7 @@ static void values_outside_the_type_are_rejected(void **state)
     arena_unref(arena);
 }
 
-/* A short frame does not make much of itself: neither memory nor time go beyond what its type allows. */
+/* A short frame cannot cause large allocations or long loops: the maximum of the type bounds both. */
 static void array_count_is_limited_by_type(void **state)
 {
     (void)state;
@@ -390,7 +390,7 @@ static void array_count_is_limited_by_type(void **state)
         memcpy(bytes, &counts[i], sizeof counts[i]);
         struct array list = {0};
         struct arena *arena = arena_new();
-        struct reader reader = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* as many empty texts */
+        struct reader reader = {bytes, bytes + 4 + 4 * (size_t)ITEMS}; /* ITEMS empty strings */
         assert_int_equal(type_deserialize(&strings_type, &reader, arena, &list), counts[i] <= 20 ? 0 : ERR_INVALID);
         arena_unref(arena);
     }
