@@ -53,8 +53,9 @@ static bool decode_component(struct decoder *d, const struct json_path *at, stru
     if (decode_percent(in, true, d->arena, out, &out_of_memory))
         return true;
     if (out_of_memory)
-        return decode_out_of_memory(d);
-    decode_error(d, at, "", ERR_INVALID, NULL, "must be percent-encoded UTF-8 without a NUL");
+        decode_out_of_memory(d);
+    else
+        decode_error(d, at, "", ERR_INVALID, NULL, "must be percent-encoded UTF-8 without a NUL");
     return false;
 }
 

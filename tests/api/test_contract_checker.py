@@ -66,7 +66,7 @@ INVALID_RESPONSES = {
     "bad request id": lambda: make_response(pair(), X_Request_Id="a b"),
     "no timing": lambda: make_response(pair(), Server_Timing=None),
     "timing of another task": lambda: make_response(pair(), Server_Timing="queue;dur=0.028, run;dur=7.000"),
-    "header nobody knows": lambda: make_response(pair(), X_Powered_By="C"),
+    "undocumented header": lambda: make_response(pair(), X_Powered_By="C"),
     "media type": lambda: make_response(pair(), media_type="text/html"),
     "no newline": lambda: make_response(json.dumps(pair()).encode(), Server_Timing=timing(pair())),
     "two lines": lambda: make_response(json.dumps(pair(), indent=1).encode() + b"\n", Server_Timing=timing(pair())),
@@ -156,7 +156,7 @@ INVALID_TASKS = {
 INVALID_CANCELS = {
     "loser wins": lambda t: t["result"].update(winner=0),
     "prevented, though it ran": lambda t: t["result"]["tasks"][0]["cancel"].update(effect="prevented"),
-    "canceled by nobody": lambda t: t["result"]["tasks"][0].pop("cancel"),
+    "canceled without a cancel object": lambda t: t["result"]["tasks"][0].pop("cancel"),
     "status of another error": lambda t: t["result"]["tasks"][0]["error"].update(status=500),
 }
 
