@@ -48,7 +48,7 @@ void task_options_inherit(struct task_options *options, const struct task_option
 }
 
 /* False, with *check_error filled. flags: the unmet ones, not 0. */
-static bool option_misfit(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
+static bool option_reject(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
                           unsigned flags)
 {
     if ((flags & OPTION_NEEDS_THREADS) != 0)
@@ -61,7 +61,7 @@ static bool option_misfit(struct check_error *check_error, const struct task_spe
 /* Unrolled over the rows, so that options without flags cost nothing: the check runs for each child of a gather. */
 #define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
     if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
-        return option_misfit(check_error, spec, "/" name, (type)->option_flags & unmet);
+        return option_reject(check_error, spec, "/" name, (type)->option_flags & unmet);
 
 static bool task_spec_check(const void *data, struct check_error *check_error)
 {

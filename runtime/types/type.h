@@ -58,8 +58,8 @@ struct type {
     size_t size;                /* RECORD: sizeof its struct */
     /* RECORD: validates fields against each other; returns false with *check_error filled. May be NULL */
     bool (*check)(const void *value, struct check_error *check_error);
-    bool allow_nul;    /* STRING: U+0000 is allowed */
-    bool render_nulls; /* RECORD: absent fields are rendered as null instead of omitted */
+    bool allow_nul;        /* STRING: U+0000 is allowed */
+    bool render_nulls;     /* RECORD: absent fields are rendered as null instead of omitted */
     unsigned option_flags; /* of a task option: enum task_option_flag */
 };
 

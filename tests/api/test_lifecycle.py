@@ -396,7 +396,7 @@ def test_invalid_options_are_reported(flags, named):
 
 @pytest.mark.parametrize("text, named", [("{", "line"), ('{"max_tasks": 0}', "max_tasks"),
                                          ('{"no_such": 1}', "no_such"), ('{"max_tasks": "1"}', "max_tasks"),
-                                         ("[]", ""), ('{"max_tasks": 1, "max_tasks": 1}', "max_tasks")])
+                                         ("[]", ""), ('{"max_tasks": 1, "max_tasks": 1}', "line 1, column 28")])
 def test_invalid_config_file_is_reported(text, named, tmp_path):
     (tmp_path / "c.json").write_text(text, encoding="ascii")
     done = run("--config", f"{tmp_path}/c.json")
