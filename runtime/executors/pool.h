@@ -1,4 +1,4 @@
-/* pool - slots that run tasks off the loop, behind one bounded queue.
+/* pool - slots that run tasks off the loop, behind one queue that runtime/task/admission.c bounds.
  *
  *     task_queue() -> executor_ops.queue() -> (queue) -> backend->start() ... pool_job_ended() -> task_end()
  *

@@ -1,7 +1,7 @@
 #include "runtime/files/file_methods.h"
 
+#include "runtime/task/admission.h"
 #include "runtime/task/task_internal.h"
-#include "runtime/task/task_submit.h"
 
 /* -- the tables ---------------------------------------------------------------------------------------------------- */
 

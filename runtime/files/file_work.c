@@ -1,7 +1,7 @@
 #include "runtime/files/file_work.h"
 
+#include "runtime/task/admission.h"
 #include "runtime/task/task_internal.h"
-#include "runtime/task/task_submit.h"
 
 struct file_work_input {
     struct file_work *req;

@@ -5,7 +5,7 @@
 #include "runtime/lib/check.h"
 #include "runtime/lib/wall_clock.h"
 #include "runtime/runtime.h"
-#include "runtime/task/task_submit.h"
+#include "runtime/task/admission.h"
 #include "service/http/origin_check.h"
 #include "service/log/log_events.h"
 

@@ -4,7 +4,7 @@
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
-#include "runtime/task/task_submit.h"
+#include "runtime/task/admission.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
 
 #include "runtime/executors/pool.h"
 #include "runtime/executors/worker_main.h"
-#include "runtime/task/task_submit.h"
+#include "runtime/task/admission.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <dirent.h>

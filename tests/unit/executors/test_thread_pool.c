@@ -3,7 +3,7 @@
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
-#include "runtime/task/task_submit.h"
+#include "runtime/task/admission.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <dirent.h>

@@ -10,8 +10,8 @@
 
 #include "runtime/executors/pool.h"
 #include "runtime/runtime.h"
+#include "runtime/task/admission.h"
 #include "runtime/task/task_internal.h"
-#include "runtime/task/task_submit.h"
 
 #define MS(n) ((uint64_t)(n)*NS_PER_MS)
 

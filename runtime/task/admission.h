@@ -1,10 +1,10 @@
-/* task_submit - admits tasks: checks every limit and allocates everything they need before the first one starts.
+/* admission - takes tasks on: checks every limit and allocates everything they need before the first one starts.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
  */
-#ifndef GATHERD_RUNTIME_TASK_TASK_SUBMIT_H
-#define GATHERD_RUNTIME_TASK_TASK_SUBMIT_H
+#ifndef GATHERD_RUNTIME_TASK_ADMISSION_H
+#define GATHERD_RUNTIME_TASK_ADMISSION_H
 
 #include "runtime/task/task.h"
 

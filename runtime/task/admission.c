@@ -1,10 +1,10 @@
-/* task_submit.c - admission.
+/* Admission.
  *
  * A tree of tasks is allocated and counted first (admit), then checked against every limit (check_capacity), then its
  * timers and its places are reserved. Nothing is undone on failure: until the reservations, only memory of the arena
  * was taken.
  */
-#include "runtime/task/task_submit.h"
+#include "runtime/task/admission.h"
 
 #include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
