@@ -1,6 +1,6 @@
 /* function - the code that a task runs, with the type tables of its input and output.
  *
- * Owns:     nothing; functions are constants, one file each in runtime/functions/, listed in registry.c there.
+ * Owns:     nothing; functions are constants, one file each in runtime/functions/, which the build lists.
  * Threads:  the loop thread; run() runs in a pool's thread or in a worker process.
  */
 #ifndef GATHERD_RUNTIME_TASK_FUNCTION_H

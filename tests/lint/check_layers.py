@@ -38,7 +38,7 @@ LIBRARIES = {
 }
 # A file in runtime/functions/ may use one library of its own, except these.
 NOT_FOR_FUNCTIONS = {"jansson.h", "microhttpd.h"}
-GENERATED = {"gatherd_version.h"}
+GENERATED = {"gatherd_version.h", "function_list.h"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\b[ \t]*(.*)$', re.MULTILINE)
 SPELLING = re.compile(r'<([^>]+)>|"([^"]+)"')
