@@ -3,8 +3,8 @@
 #include "runtime/executors/pool.h"
 #include "runtime/executors/process_pool.h"
 #include "runtime/executors/thread_pool.h"
+#include "runtime/files/file_methods.h"
 #include "runtime/files/file_root.h"
-#include "runtime/files/open_files.h"
 #include "runtime/lib/check.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static int start_pools(struct runtime *runtime, const struct runtime_config *con
     if (config->files_root != NULL) {
         int rc = file_root_new(config->files_root, &runtime->file_root, e);
         if (rc == 0)
-            rc = open_files_new(runtime, &runtime->open_files, e);
+            rc = open_files_new(runtime, file_submit_close, &runtime->open_files, e);
         if (rc == 0)
             rc = threads_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
                              queue_limit, &runtime->files, e);

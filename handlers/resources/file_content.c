@@ -47,13 +47,13 @@ static int check_if_match(const struct preconditions *preconditions, const struc
     if (preconditions->if_match.data == NULL)
         return 0;
     if (current == NULL)
-        return file_root_set_error(
+        return file_error_set(
             e, ERR_PRECONDITION_FAILED, path,
             "there is no such file, and If-Match is about one that is there; without it, one is made");
     etag_format(current, tag);
     if (etag_match_list(preconditions->if_match, tag, false) == ETAG_MATCH)
         return 0;
-    return file_root_set_error(
+    return file_error_set(
         e, ERR_PRECONDITION_FAILED, path,
         "its ETag is none of those in If-Match (weak ones never are); get it, and try with the ETag it has now");
 }
@@ -69,9 +69,8 @@ static int check_preconditions(const void *data, const struct file_version *curr
     etag_format(current, tag);
     if (etag_match_list(preconditions->if_none_match, tag, true) != ETAG_MATCH)
         return 0;
-    return file_root_set_error(
-        e, ERR_PRECONDITION_FAILED, path,
-        "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
+    return file_error_set(e, ERR_PRECONDITION_FAILED, path,
+                          "there is one that If-None-Match excludes; take another path, or If-Match to replace it");
 }
 
 /* A condition that can't be read is no reason to go on as if there were none, and to overwrite what it should have saved. */

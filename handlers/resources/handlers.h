@@ -36,7 +36,7 @@ parse_fn get_pools;
 
 /* files.c */
 parse_fn post_files, get_files, get_file, post_file_method, delete_file;
-render_fn render_opened_file, render_file_method;
+render_fn render_opened_file;
 
 /* fs.c */
 parse_fn get_file_content, put_file_content;

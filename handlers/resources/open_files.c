@@ -154,7 +154,6 @@ void render_opened_file(struct api *api, const struct request *request, const st
     struct task_info info;
     task_get_info(task, &info);
     if (info.state != TASK_SUCCEEDED) {
-        open_file_remove(file);
         render_task(api, request, task, identity, response);
         return;
     }
@@ -268,15 +267,4 @@ void post_file_method(struct api *api, const struct request *request, struct han
 void delete_file(struct api *api, const struct request *request, struct handler_result *out)
 {
     call_method(api, request, FILE_OP_CLOSE, out);
-}
-
-void render_file_method(struct api *api, const struct request *request, const struct task *task,
-                        const struct task_identity *identity, struct response *response)
-{
-    struct task_info info;
-    task_get_info(task, &info);
-    const struct file_call *call = info.spec->input;
-    if (call->op == FILE_OP_CLOSE && (info.rc == 0 || info.rc == ERR_IO_ERROR || info.rc == ERR_INSUFFICIENT_STORAGE))
-        open_file_remove(call->file);
-    render_task(api, request, task, identity, response);
 }

@@ -2,9 +2,9 @@
 
 #include "runtime/executors/run_context.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/io.h"
 #include "runtime/types/type_serialize.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,24 +16,12 @@
 
 static bool worker_read_all(void *out, size_t len)
 {
-    for (size_t received = 0; received < len;) {
-        ssize_t n = read(WORKER_FD, (char *)out + received, len - received);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            return false;
-        received += n < 0 ? 0 : (size_t)n;
-    }
-    return true;
+    return io_read_full(WORKER_FD, out, len) == (ssize_t)len;
 }
 
 static bool worker_write_all(const void *bytes, size_t len)
 {
-    for (size_t written = 0; written < len;) {
-        ssize_t n = write(WORKER_FD, (const char *)bytes + written, len - written);
-        if (n < 0 && errno != EINTR)
-            return false;
-        written += n < 0 ? 0 : (size_t)n;
-    }
-    return true;
+    return io_write_full(WORKER_FD, bytes, len, NULL) == 0;
 }
 
 static const struct function *find_function(const struct function *const *table, const char *name)

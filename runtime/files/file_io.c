@@ -2,6 +2,7 @@
 
 #include "runtime/files/file_root.h"
 #include "runtime/lib/base64.h"
+#include "runtime/lib/io.h"
 #include "runtime/types/limits.h"
 
 #include <errno.h>
@@ -57,28 +58,11 @@ const struct type file_stat_type = {
 
 /* -- reading --------------------------------------------------------------------------------------------------------- */
 
-/* Reads until `most` bytes or the end of the file. Returns how many, or -1 with errno set. */
-static ssize_t file_io_read_all(int fd, char *out, size_t max_bytes, int64_t offset)
-{
-    size_t total = 0;
-    while (total < max_bytes) {
-        ssize_t n = pread(fd, out + total, max_bytes - total, offset + (int64_t)total);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        total += (size_t)n;
-    }
-    return (ssize_t)total;
-}
-
 static int file_size(const struct file_range *range, int64_t *size, struct err *e)
 {
     struct stat stat;
     if (fstat(range->fd, &stat) != 0)
-        return file_root_set_errno(e, errno, range->path);
+        return file_error_set_errno(e, errno, range->path);
     *size = stat.st_size;
     return 0;
 }
@@ -100,11 +84,11 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     if (rc != 0)
         return rc;
     char *bytes = arena_alloc(arena, (size_t)len + 1);
-    ssize_t n = bytes == NULL ? -1 : file_io_read_all(range->fd, bytes, (size_t)len, range->offset);
+    ssize_t n = bytes == NULL ? -1 : io_pread_full(range->fd, bytes, (size_t)len, range->offset);
     if (bytes == NULL)
         return err_nomem(run->e);
     if (n < 0)
-        return file_root_set_errno(run->e, errno, range->path);
+        return file_error_set_errno(run->e, errno, range->path);
     struct str text = {bytes, (size_t)n}; /* less than `len` when it was truncated meanwhile */
     if (whole_chars)
         text.len = utf8_prefix_len(text, (size_t)range->max_bytes);
@@ -126,8 +110,8 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
 {
     if (encoding == ENCODING_UTF8) {
         if (!str_is_utf8(bytes))
-            return file_root_set_error(e, ERR_INVALID_UTF8, path,
-                                       "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
+            return file_error_set(e, ERR_INVALID_UTF8, path,
+                                  "what was read is not UTF-8 text; ask for it with \"encoding\": \"base64\"");
         *out = bytes;
         return 0;
     }
@@ -178,7 +162,7 @@ static int64_t line_length(int fd, int64_t offset, int64_t max_bytes, bool *foun
     *found_newline = false;
     while (scanned < max_bytes) {
         size_t want = max_bytes - scanned < (int64_t)sizeof chunk ? (size_t)(max_bytes - scanned) : sizeof chunk;
-        ssize_t n = file_io_read_all(fd, chunk, want, offset + scanned);
+        ssize_t n = io_pread_full(fd, chunk, want, offset + scanned);
         if (n < 0)
             return -1;
         const char *newline = memchr(chunk, '\n', (size_t)n);
@@ -203,7 +187,7 @@ int file_read_line(const struct file_range *range, struct run_context *run, stru
         return rc;
     line.max_bytes = line_length(range->fd, range->offset, range->max_bytes, &found_newline);
     if (line.max_bytes < 0)
-        return file_root_set_errno(run->e, errno, range->path);
+        return file_error_set_errno(run->e, errno, range->path);
     return read_chunk(&line, size, range->encoding == ENCODING_UTF8 && !found_newline, run, out);
 }
 
@@ -275,25 +259,7 @@ int file_reserve(int fd, int64_t offset, size_t len, bool *reserved, struct str 
 {
     struct stat before;
     int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, len, reserved) : errno;
-    return error == 0 ? 0 : file_root_set_errno(e, error, path);
-}
-
-/* Writes all of it, at `offset` or, where that is below 0, at the descriptor's own position. *written says how much it was,
- * also when it fails. 0 or an errno. */
-static int file_io_write_all(int fd, int64_t offset, struct str bytes, size_t *written)
-{
-    *written = 0;
-    while (*written < bytes.len) {
-        const char *at = bytes.data + *written;
-        size_t len = bytes.len - *written;
-        ssize_t n = offset < 0 ? write(fd, at, len) : pwrite(fd, at, len, offset + (int64_t)*written);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : EIO;
-        *written += (size_t)n;
-    }
-    return 0;
+    return error == 0 ? 0 : file_error_set_errno(e, error, path);
 }
 
 int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, struct err *e)
@@ -303,13 +269,13 @@ int file_write_at(int fd, int64_t offset, struct str bytes, struct str path, str
     size_t written;
     int error = fstat(fd, &before) == 0 ? reserve_space(fd, &before, offset, bytes.len, &reserved) : errno;
     if (error != 0)
-        return file_root_set_errno(e, error, path);
-    error = file_io_write_all(fd, offset, bytes, &written);
+        return file_error_set_errno(e, error, path);
+    error = io_pwrite_full(fd, bytes.data, bytes.len, offset, &written);
     if (error == 0)
         return 0;
     int64_t end = offset + (int64_t)written;
     rollback_write(fd, &before, before.st_size, written > 0 && end > before.st_size ? end : before.st_size);
-    return file_root_set_errno(e, error, path);
+    return file_error_set_errno(e, error, path);
 }
 
 int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct err *e)
@@ -319,16 +285,16 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
     size_t written;
     int error = fstat(fd, &stat) == 0 ? reserve_space(fd, &stat, stat.st_size, bytes.len, &reserved) : errno;
     if (error != 0)
-        return file_root_set_errno(e, error, path);
-    error = file_io_write_all(fd, -1, bytes, &written);
+        return file_error_set_errno(e, error, path);
+    error = io_write_full(fd, bytes.data, bytes.len, &written);
     if (error != 0) {
         /* Another writer may have been first; the descriptor's position is where our own bytes end. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
         rollback_write(fd, &stat, end - (int64_t)written, end);
-        return file_root_set_errno(e, error, path);
+        return file_error_set_errno(e, error, path);
     }
     if (fstat(fd, &stat) != 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     *size = stat.st_size;
     return 0;
 }

@@ -2,7 +2,7 @@
  *
  * Owns:     nothing; descriptors are the caller's, what is read lies in the caller's arena.
  * Threads:  any.
- * Errors:   those of file_root_set_errno(), with `path` (what the client calls the file) at the head of e->msg.
+ * Errors:   those of file_error_set_errno(), with `path` (what the client calls the file) at the head of e->msg.
  * Promise:  a write that finds no space changes nothing, as far as the file system can reserve space (all local ones of
  *           Linux, but one that never writes in place, as btrfs, may still find that it has none for its copy).
  */

@@ -1,18 +1,18 @@
 #include "runtime/files/file_methods.h"
 
-#include "runtime/files/file_ops.h"
+#include "runtime/task/task_internal.h"
+#include "runtime/task/task_submit.h"
 
 /* -- the tables ---------------------------------------------------------------------------------------------------- */
 
 const struct type file_mode_type = {.kind = TYPE_ENUM, .names = file_mode_names};
 static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
 
-#define ARG_OFFSET(member) offsetof(struct file_call, member)
 #define RESULT_OFFSET(member) offsetof(struct file_result, member)
 #define ARG_DATA_FIELD \
     { \
-        "data", &file_data_type, ARG_OFFSET(data), FIELD_REQUIRED, NULL, "What to write, in the file's encoding", \
-            "aio file" \
+        "data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_REQUIRED, NULL, \
+            "What to write, in the file's encoding", "aio file" \
     }
 #define OFFSET_DOC "Where, in bytes from the beginning"
 #define RESULT_DATA_FIELD \
@@ -48,32 +48,33 @@ TYPE(no_args, file_call, NULL);
 static const struct type no_result_type = {
     .kind = TYPE_RECORD, .fields = no_args_fields, .size = sizeof(struct file_result)};
 
-static const struct field read_fields[] = {{"length", &file_read_length_type, ARG_OFFSET(length), FIELD_OPTIONAL, NULL,
-                                            "Bytes at most, but no less than a character; absent: to the end", "8"},
+static const struct field read_fields[] = {{"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL,
+                                            NULL, "Bytes at most, but no less than a character; absent: to the end",
+                                            "8"},
                                            {0}};
 TYPE(read, file_call, "FileReadInput");
 static const struct field write_fields[] = {ARG_DATA_FIELD, {0}};
 TYPE(write, file_call, "FileWriteInput");
-static const struct field writelines_fields[] = {
-    {"lines", &file_lines_type, ARG_OFFSET(lines), FIELD_REQUIRED, NULL, "What to write; no newlines are added", NULL},
-    {0}};
+static const struct field writelines_fields[] = {{"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_REQUIRED,
+                                                  NULL, "What to write; no newlines are added", NULL},
+                                                 {0}};
 TYPE(writelines, file_call, "FileWritelinesInput");
 static const struct field pread_fields[] = {
-    {"offset", &file_bytes_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
-    {"length", &file_read_length_type, ARG_OFFSET(length), FIELD_REQUIRED, NULL,
+    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
+    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_REQUIRED, NULL,
      "Bytes at most, but no less than a character", "8"},
     {0}};
 TYPE(pread, file_call, "FilePreadInput");
 static const struct field pwrite_fields[] = {
-    {"offset", &file_bytes_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"}, ARG_DATA_FIELD, {0}};
+    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"}, ARG_DATA_FIELD, {0}};
 TYPE(pwrite, file_call, "FilePwriteInput");
 static const struct field seek_fields[] = {
-    {"offset", &file_seek_offset_type, ARG_OFFSET(offset), FIELD_REQUIRED, NULL, "How far from `whence`, in bytes",
-     "0"},
-    {"whence", &file_whence_type, ARG_OFFSET(whence), FIELD_DEFAULTED, "start", "From where", NULL},
+    {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL,
+     "How far from `whence`, in bytes", "0"},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "From where", NULL},
     {0}};
 TYPE(seek, file_call, "FileSeekInput");
-static const struct field truncate_fields[] = {{"size", &file_bytes_type, ARG_OFFSET(size), FIELD_OPTIONAL, NULL,
+static const struct field truncate_fields[] = {{"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL,
                                                 "The new size in bytes; absent: the position", "0"},
                                                {0}};
 TYPE(truncate, file_call, "FileTruncateInput");
@@ -131,6 +132,26 @@ static int method_run(const void *in, void *out, struct run_context *run)
     return file_method_call(in, out, run);
 }
 
+static struct open_file *task_open_file(const struct task *task)
+{
+    return ((const struct file_call *)task->spec->input)->file;
+}
+
+static void open_ended(const struct task *task)
+{
+    if (task->state == TASK_SUCCEEDED)
+        open_file_opened(task_open_file(task));
+    else
+        open_file_closed(task_open_file(task));
+}
+
+/* close(2) releases the descriptor also when it fails. */
+static void close_ended(const struct task *task)
+{
+    if (task->rc == 0 || task->rc == ERR_IO_ERROR || task->rc == ERR_INSUFFICIENT_STORAGE)
+        open_file_closed(task_open_file(task));
+}
+
 static struct strand *call_strand(const void *in)
 {
     return &((const struct file_call *)in)->file->strand;
@@ -153,6 +174,7 @@ const struct function function_file_open = {
     .output = &position_type,
     .run = open_run,
     .strand = call_strand,
+    .ended = open_ended,
 };
 
 static const struct field open_params_fields[] = {
@@ -176,7 +198,28 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
     *spec = (struct task_spec){.function = &file_methods[op].function, .input = call, .options = task_options_none};
 }
 
-#define METHOD(ident, required, text, in, out) \
+static void on_expired_file_closed(struct task *task, void *user)
+{
+    (void)user;
+    task_release(task);
+}
+
+bool file_submit_close(struct runtime *runtime, struct open_file *file)
+{
+    struct arena *arena = arena_new();
+    struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
+    struct file_call *call = spec == NULL ? NULL : arena_alloc(arena, sizeof *call);
+    bool ok = call != NULL && open_file_ref(file, arena);
+    if (ok) {
+        struct task *task;
+        file_call_spec(file, FILE_OP_CLOSE, call, spec);
+        ok = task_submit(runtime, spec, arena, uv_hrtime(), on_expired_file_closed, NULL, &task, NULL) == 0;
+    }
+    arena_unref(arena); /* the task has a reference */
+    return ok;
+}
+
+#define METHOD(ident, required, text, in, out, ...) \
     { \
         .function = {.name = #ident, \
                      .doc = (text), \
@@ -185,7 +228,8 @@ void file_call_spec(struct open_file *file, enum file_op op, struct file_call *c
                      .input = (in), \
                      .output = (out), \
                      .run = method_run, \
-                     .strand = call_strand}, \
+                     .strand = call_strand, \
+                     __VA_ARGS__}, \
         .access = (required), .call_cb = file_op_##ident, \
     }
 
@@ -212,7 +256,8 @@ const struct file_method file_methods[FILE_OP_COUNT] = {
     [FILE_OP_FSYNC] =
         METHOD(fsync, FILE_ACCESS_NONE, "Waits until what was written is on disk", &no_args_type, &no_result_type),
     [FILE_OP_STAT] = METHOD(stat, FILE_ACCESS_NONE, "Says what the file is", &no_args_type, &file_stat_type),
-    [FILE_OP_CLOSE] = METHOD(close, FILE_ACCESS_NONE, "Closes the file", &no_args_type, &no_result_type),
+    [FILE_OP_CLOSE] =
+        METHOD(close, FILE_ACCESS_NONE, "Closes the file", &no_args_type, &no_result_type, .ended = close_ended),
 };
 
 #define NAME(op, ident) [op] = #ident

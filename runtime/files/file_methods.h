@@ -58,6 +58,9 @@ extern const struct function function_file_open;
  * lies where the spec does. */
 void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
 
+/* An open_files_close_fn. */
+bool file_submit_close(struct runtime *runtime, struct open_file *file);
+
 /* What POST /v1/files takes, and what a script says of its file. */
 struct file_open_params {
     struct str path;

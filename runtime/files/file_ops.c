@@ -43,7 +43,7 @@ int file_op_open(struct open_file *file, struct run_context *run)
         return rc;
     struct stat st = {0};
     if (is_append_mode(file) && fstat(fd, &st) != 0) {
-        rc = file_root_set_errno(run->e, errno, file->path);
+        rc = file_error_set_errno(run->e, errno, file->path);
         close(fd);
         return rc;
     }
@@ -227,7 +227,7 @@ static int get_file_size(const struct open_file *file, int64_t *size, struct err
 {
     struct stat st;
     if (fstat(file->fd, &st) != 0)
-        return file_root_set_errno(e, errno, file->path);
+        return file_error_set_errno(e, errno, file->path);
     *size = st.st_size;
     return 0;
 }
@@ -263,7 +263,7 @@ int file_op_truncate(const struct file_call *call, struct file_result *result, s
     struct open_file *file = call->file;
     int64_t size = call->size != INTEGER_ABSENT ? call->size : atomic_load(&file->position);
     if (ftruncate(file->fd, size) != 0)
-        return file_root_set_errno(run->e, errno, file->path);
+        return file_error_set_errno(run->e, errno, file->path);
     *result = (struct file_result){.size_bytes = size};
     return 0;
 }
@@ -280,14 +280,14 @@ int file_op_flush(const struct file_call *call, struct file_result *result, stru
 int file_op_fsync(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     (void)result;
-    return fsync(call->file->fd) == 0 ? 0 : file_root_set_errno(run->e, errno, call->file->path);
+    return fsync(call->file->fd) == 0 ? 0 : file_error_set_errno(run->e, errno, call->file->path);
 }
 
 int file_op_stat(const struct file_call *call, struct file_result *result, struct run_context *run)
 {
     struct stat st;
     if (fstat(call->file->fd, &st) != 0)
-        return file_root_set_errno(run->e, errno, call->file->path);
+        return file_error_set_errno(run->e, errno, call->file->path);
     return file_stat_from(&st, run->arena, &result->stat, run->e);
 }
 
@@ -297,5 +297,5 @@ int file_op_close(const struct file_call *call, struct file_result *result, stru
     (void)result;
     int fd = file->fd;
     file->fd = -1; /* also when close(2) fails: the descriptor is gone then too */
-    return close(fd) == 0 || errno == EINTR ? 0 : file_root_set_errno(run->e, errno, file->path);
+    return close(fd) == 0 || errno == EINTR ? 0 : file_error_set_errno(run->e, errno, file->path);
 }

@@ -27,6 +27,8 @@ struct file_call {
     int whence;   /* enum whence */
 };
 
+#define FILE_CALL_OFFSET(member) offsetof(struct file_call, member) /* for tables of fields */
+
 /* What methods give back. `stat` is first, so that a step that sets nothing else can do with that. */
 struct file_result {
     struct file_stat stat;

@@ -1,5 +1,7 @@
 /* Paths to descriptors. Drafts are in temp_file_create.c. */
-#include "runtime/files/file_root_internal.h"
+#include "runtime/files/file_root.h"
+
+#include "runtime/files/temp_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,79 +12,19 @@
 #include <unistd.h>
 
 enum {
-    RESOLVE_TRIES = 256,       /* openat2(2) says EAGAIN when a rename anywhere came across a ".." it was at */
-    MAX_SYMLINKS = 40,         /* symlinks on one path, as the kernel has it */
-    MAX_PATH_IN_MESSAGE = 128, /* bytes of a path in a message */
+    RESOLVE_TRIES = 256, /* openat2(2) says EAGAIN when a rename anywhere came across a ".." it was at */
+    MAX_SYMLINKS = 40,   /* symlinks on one path, as the kernel has it */
 };
 
-/* -- errors ---------------------------------------------------------------------------------------------------------- */
-
-int file_root_set_error(struct err *e, int rc, struct str path, const char *detail)
-{
-    size_t len = str_truncate(path, MAX_PATH_IN_MESSAGE);
-    return err_set(e, rc, "%.*s%s: %s", (int)len, path.len == 0 ? "" : path.data, len < path.len ? "..." : "", detail);
-}
-
-int file_root_set_errno(struct err *e, int error, struct str path)
-{
-    switch (error) {
-    case ENOSPC:
-        return file_root_set_error(e, ERR_INSUFFICIENT_STORAGE, path, "there is no space left on the file system");
-    case EDQUOT:
-        return file_root_set_error(e, ERR_INSUFFICIENT_STORAGE, path, "the quota of disk space is used up");
-    case EFBIG:
-        return file_root_set_error(e, ERR_INSUFFICIENT_STORAGE, path,
-                                   "the file would be larger than the system allows");
-    case EACCES:
-    case EPERM:
-        return file_root_set_error(e, ERR_ACCESS_DENIED, path,
-                                   "the system does not allow that to the user gatherd runs as");
-    case EROFS:
-        return file_root_set_error(e, ERR_ACCESS_DENIED, path, "the file system is mounted read-only");
-    case ENOENT:
-        return file_root_set_error(e, ERR_FILE_NOT_FOUND, path, "there is no such file");
-    case EEXIST:
-        return file_root_set_error(e, ERR_FILE_EXISTS, path, "there is such a file already");
-    case ENOTEMPTY:
-        return file_root_set_error(e, ERR_FILE_EXISTS, path, "the directory is not empty");
-    case EISDIR:
-        return file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is a directory");
-    case ENOTDIR:
-        return file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "what should be a directory is none");
-    case ENXIO:
-    case ENODEV:
-        return file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "this is no regular file");
-    case EBUSY:
-    case ETXTBSY:
-        return file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the system itself has it in use");
-    case EXDEV:
-        return file_root_set_error(
-            e, ERR_PATH_FORBIDDEN, path,
-            "the path leads out of the root of files; paths are relative to it, and so are symlinks");
-    case ELOOP:
-        return file_root_set_error(e, ERR_PATH_FORBIDDEN, path,
-                                   "the path goes through too many symlinks, or one of /proc");
-    case ENAMETOOLONG:
-        return file_root_set_error(e, ERR_INVALID, path,
-                                   "the path is longer than 4095 bytes, or a name in it than 255");
-    case EMFILE:
-    case ENFILE:
-        return file_root_set_error(e, ERR_TOO_MANY_OPEN_FILES, path, "as many files as the system allows are open");
-    case ENOMEM:
-        return err_nomem(e);
-    case EAGAIN:
-        return file_root_set_error(e, ERR_IO_ERROR, path, "it is in use, or directories are being renamed; try again");
-    default: {
-        char text[96];
-        return file_root_set_error(e, ERR_IO_ERROR, path, strerror_r(error, text, sizeof text));
-    }
-    }
-}
+struct file_root {
+    int root_fd; /* O_PATH; owned */
+    struct temp_dir temp_dir;
+};
 
 /* -- resolving ------------------------------------------------------------------------------------------------------- */
 
 /* A descriptor, or -1 with errno set. */
-static int resolve(int root, const char *path, int flags, mode_t mode)
+static int resolve(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
@@ -91,7 +33,7 @@ static int resolve(int root, const char *path, int flags, mode_t mode)
     };
     long fd = -1;
     for (int i = 0; i < RESOLVE_TRIES; i++) {
-        fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+        fd = syscall(SYS_openat2, root_fd, path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
             break;
     }
@@ -103,17 +45,16 @@ static int resolve(int root, const char *path, int flags, mode_t mode)
 static int check_path(struct str path, struct err *e)
 {
     if (path.len > FILE_PATH_MAX)
-        return file_root_set_errno(e, ENAMETOOLONG, path);
+        return file_error_set_errno(e, ENAMETOOLONG, path);
     if (path.len == 0)
         return err_set(e, ERR_INVALID, "A path has at least one character; \".\" is the root of files");
     if (memchr(path.data, '\0', path.len) != NULL)
-        return file_root_set_error(e, ERR_INVALID, path, "a path contains no NUL");
+        return file_error_set(e, ERR_INVALID, path, "a path contains no NUL");
     for (const char *component = path.data; component != NULL; component = strchr(component, '/')) {
         component += *component == '/';
         size_t len = strcspn(component, "/");
         if (len == strlen(TEMP_DIR_NAME) && memcmp(component, TEMP_DIR_NAME, len) == 0)
-            return file_root_set_error(e, ERR_PATH_FORBIDDEN, path,
-                                       "that directory is for gatherd's own temporary files");
+            return file_error_set(e, ERR_PATH_FORBIDDEN, path, "that directory is for gatherd's own temporary files");
     }
     return 0;
 }
@@ -124,14 +65,14 @@ int file_root_new(const char *root, struct file_root **out, struct err *e)
     struct file_root *file_root = malloc(sizeof *file_root);
     if (file_root == NULL)
         return err_nomem(e);
-    *file_root = (struct file_root){.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), .temp_dir = -1};
+    *file_root = (struct file_root){.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
     int rc;
-    if (file_root->root < 0) {
+    if (file_root->root_fd < 0) {
         rc = err_set(e, ERR_INVALID, "%.150s can't be the root of files: %s", root,
                      strerror_r(errno, text, sizeof text));
         goto err_after_malloc;
     }
-    int fd = resolve(file_root->root, ".", O_PATH | O_DIRECTORY, 0);
+    int fd = resolve(file_root->root_fd, ".", O_PATH | O_DIRECTORY, 0);
     if (fd < 0) {
         rc =
             err_set(e, ERR_INVALID,
@@ -141,14 +82,14 @@ int file_root_new(const char *root, struct file_root **out, struct err *e)
         goto err_after_open;
     }
     close(fd);
-    rc = temp_file_open_dir(file_root, e);
+    rc = temp_dir_open(file_root->root_fd, &file_root->temp_dir, e);
     if (rc != 0)
         goto err_after_open;
     *out = file_root;
     return 0;
 
 err_after_open:
-    close(file_root->root);
+    close(file_root->root_fd);
 err_after_malloc:
     free(file_root);
     return rc;
@@ -158,10 +99,14 @@ void file_root_free(struct file_root *file_root)
 {
     if (file_root == NULL)
         return;
-    if (file_root->temp_dir >= 0)
-        close(file_root->temp_dir);
-    close(file_root->root);
+    temp_dir_close(&file_root->temp_dir);
+    close(file_root->root_fd);
     free(file_root);
+}
+
+const struct temp_dir *file_root_temp_dir(const struct file_root *file_root)
+{
+    return &file_root->temp_dir;
 }
 
 int file_root_open(const struct file_root *file_root, struct str path, int flags, mode_t mode, int *out, struct err *e)
@@ -169,14 +114,14 @@ int file_root_open(const struct file_root *file_root, struct str path, int flags
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.data, flags | O_NOCTTY | O_NONBLOCK, mode);
+    int fd = resolve(file_root->root_fd, path.data, flags | O_NOCTTY | O_NONBLOCK, mode);
     if (fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     struct stat stat;
     if (fstat(fd, &stat) != 0)
-        rc = file_root_set_errno(e, errno, path);
+        rc = file_error_set_errno(e, errno, path);
     else if (!S_ISREG(stat.st_mode))
-        rc = file_root_set_errno(e, S_ISDIR(stat.st_mode) ? EISDIR : ENXIO, path);
+        rc = file_error_set_errno(e, S_ISDIR(stat.st_mode) ? EISDIR : ENXIO, path);
     if (rc != 0) {
         close(fd);
         return rc;
@@ -190,9 +135,9 @@ int file_root_open_dir(const struct file_root *file_root, struct str path, int *
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.data, O_RDONLY | O_DIRECTORY, 0);
+    int fd = resolve(file_root->root_fd, path.data, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     *out = fd;
     return 0;
 }
@@ -202,12 +147,12 @@ int file_root_stat(const struct file_root *file_root, struct str path, bool foll
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = resolve(file_root->root, path.data, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+    int fd = resolve(file_root->root_fd, path.data, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     if (fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     struct stat stat;
     if (fstat(fd, &stat) != 0)
-        rc = file_root_set_errno(e, errno, path);
+        rc = file_error_set_errno(e, errno, path);
     else
         *out = stat;
     close(fd);
@@ -237,10 +182,10 @@ static int open_parent(const struct file_root *file_root, struct str path, size_
 {
     char parent[FILE_PATH_MAX + 1];
     if (parent_len == 0)
-        return resolve(file_root->root, ".", O_PATH | O_DIRECTORY, 0);
+        return resolve(file_root->root_fd, ".", O_PATH | O_DIRECTORY, 0);
     memcpy(parent, path.data, parent_len);
     parent[parent_len] = '\0';
-    return resolve(file_root->root, parent, O_PATH | O_DIRECTORY, 0);
+    return resolve(file_root->root_fd, parent, O_PATH | O_DIRECTORY, 0);
 }
 
 static bool is_dot_or_dotdot(const char *name)
@@ -251,60 +196,81 @@ static bool is_dot_or_dotdot(const char *name)
 /* The path ends in ".", ".." or "/": outside the root that is an error like any other, inside it has no name to act on. */
 static int reject_nameless(const struct file_root *file_root, struct str path, struct err *e)
 {
-    int fd = resolve(file_root->root, path.data, O_PATH, 0);
+    int fd = resolve(file_root->root_fd, path.data, O_PATH, 0);
     if (fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     close(fd);
-    return file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path has to end in a name, not in . or ..");
+    return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path has to end in a name, not in . or ..");
 }
 
 /* file_root_find_entry(), with messages about `shown`. */
 static int find_entry(const struct file_root *file_root, struct str path, struct str reported_path,
-                      struct file_root_entry *out, struct err *e)
+                      struct file_entry *out, struct err *e)
 {
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct last_component last_component = find_last_component(path);
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
     if (last_component.len >= sizeof entry.name)
-        return file_root_set_errno(e, ENAMETOOLONG, reported_path);
+        return file_error_set_errno(e, ENAMETOOLONG, reported_path);
     memcpy(entry.name, path.data + last_component.at, last_component.len);
     entry.name[last_component.len] = '\0';
     if (last_component.len == 0 || is_dot_or_dotdot(entry.name))
         return reject_nameless(file_root, path, e);
-    entry.directory = open_parent(file_root, path, last_component.at);
-    if (entry.directory < 0 && errno == ENOENT)
-        return file_root_set_error(e, ERR_FILE_NOT_FOUND, reported_path, "there is no directory that it could be in");
-    if (entry.directory < 0)
-        return file_root_set_errno(e, errno, reported_path);
+    entry.dir_fd = open_parent(file_root, path, last_component.at);
+    if (entry.dir_fd < 0 && errno == ENOENT)
+        return file_error_set(e, ERR_FILE_NOT_FOUND, reported_path, "there is no directory that it could be in");
+    if (entry.dir_fd < 0)
+        return file_error_set_errno(e, errno, reported_path);
     entry.trailing_slash = last_component.trailing_slash;
     *out = entry;
     return 0;
 }
 
-int file_root_find_entry(const struct file_root *file_root, struct str path, struct file_root_entry *out, struct err *e)
+int file_root_find_entry(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e)
 {
-    struct file_root_entry entry = {.directory = -1};
+    struct file_entry entry = {.dir_fd = -1};
     struct stat stat;
     int rc = find_entry(file_root, path, path, &entry, e);
     if (rc != 0)
         return rc;
-    if (entry.trailing_slash && fstatat(entry.directory, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (entry.trailing_slash && fstatat(entry.dir_fd, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
         !S_ISDIR(stat.st_mode)) {
-        close(entry.directory);
-        return file_root_set_errno(e, ENOTDIR, path);
+        close(entry.dir_fd);
+        return file_error_set_errno(e, ENOTDIR, path);
     }
     *out = entry;
     return 0;
 }
 
+int file_root_find_new(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e)
+{
+    struct file_entry entry = {.dir_fd = -1};
+    struct stat stat;
+    int rc = file_root_find_entry(file_root, path, &entry, e);
+    if (rc != 0)
+        return rc;
+    bool exists = fstatat(entry.dir_fd, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+    if (exists)
+        rc = file_error_set_errno(e, entry.trailing_slash ? EISDIR : EEXIST, path);
+    else if (errno != ENOENT)
+        rc = file_error_set_errno(e, errno, path);
+    else if (entry.trailing_slash)
+        rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
+    if (rc != 0)
+        close(entry.dir_fd);
+    else
+        *out = entry;
+    return rc;
+}
+
 /* Puts what the entry, a symlink found under this path, leads to in place of the path's last component. 0 or an errno. */
-static int follow_link(const struct file_root_entry *entry, char path[FILE_PATH_MAX + 1])
+static int follow_link(const struct file_entry *entry, char path[FILE_PATH_MAX + 1])
 {
     char target[FILE_PATH_MAX + 1];
     size_t at = find_last_component(str_from(path)).at;
-    ssize_t len = readlinkat(entry->directory, entry->name, target, sizeof target);
+    ssize_t len = readlinkat(entry->dir_fd, entry->name, target, sizeof target);
     if (len < 0)
         return errno;
     if (len == 0 || target[0] == '/')
@@ -316,46 +282,49 @@ static int follow_link(const struct file_root_entry *entry, char path[FILE_PATH_
     return 0;
 }
 
-int file_root_find_target(const struct file_root *file_root, struct str path, struct file_root_entry *out,
-                          struct err *e)
+int file_root_find_target(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e)
 {
     char at[FILE_PATH_MAX + 1]; /* relative to the root all the way: only so may a link's ".." lead up */
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
     memcpy(at, path.data, path.len + 1);
+    bool trailing_slash = false; /* following a symlink drops the slash, not its meaning */
     for (int links = 0; links <= MAX_SYMLINKS; links++) {
-        struct file_root_entry entry = {.directory = -1};
+        struct file_entry entry = {.dir_fd = -1};
         struct stat stat;
         rc = find_entry(file_root, str_from(at), path, &entry, e);
         if (rc != 0)
             return rc;
         int error = 0;
-        bool exists = fstatat(entry.directory, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+        trailing_slash |= entry.trailing_slash;
+        bool exists = fstatat(entry.dir_fd, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
         if (exists && S_ISLNK(stat.st_mode)) {
             error = follow_link(&entry, at);
-            close(entry.directory);
+            close(entry.dir_fd);
             if (error != 0)
-                return file_root_set_errno(e, error, path);
+                return file_error_set_errno(e, error, path);
             continue;
         }
         if (!exists && errno != ENOENT)
             error = errno;
-        else if (!exists && entry.trailing_slash)
-            rc = file_root_set_error(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
-        else if (entry.trailing_slash || (exists && S_ISDIR(stat.st_mode)))
+        else if (!exists && trailing_slash)
+            rc = file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path of a file can't end in a slash");
+        else if (exists && S_ISDIR(stat.st_mode))
             error = EISDIR;
+        else if (trailing_slash)
+            error = ENOTDIR;
         else if (exists && !S_ISREG(stat.st_mode))
             error = ENXIO;
         if (error != 0)
-            rc = file_root_set_errno(e, error, path);
+            rc = file_error_set_errno(e, error, path);
         if (rc != 0)
-            close(entry.directory);
+            close(entry.dir_fd);
         else
             *out = entry;
         return rc;
     }
-    return file_root_set_errno(e, ELOOP, path);
+    return file_error_set_errno(e, ELOOP, path);
 }
 
 /* Makes the directory that the first `len` bytes of the path name, in one that is there. */
@@ -365,16 +334,16 @@ static int make_parent(const struct file_root *file_root, struct str path, size_
     char name[256];
     int rc = 0;
     if (last_component.len >= sizeof name)
-        return file_root_set_errno(e, ENAMETOOLONG, path);
+        return file_error_set_errno(e, ENAMETOOLONG, path);
     memcpy(name, path.data + last_component.at, last_component.len);
     name[last_component.len] = '\0';
     if (last_component.len == 0 || is_dot_or_dotdot(name))
         return 0;
     int parent_fd = open_parent(file_root, path, last_component.at);
     if (parent_fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     if (mkdirat(parent_fd, name, 0777) != 0 && errno != EEXIST)
-        rc = file_root_set_errno(e, errno, path);
+        rc = file_error_set_errno(e, errno, path);
     close(parent_fd);
     return rc;
 }
@@ -393,7 +362,7 @@ int file_root_make_parents(const struct file_root *file_root, struct str path, s
         fd = open_parent(file_root, path, last);
     }
     if (fd < 0)
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     close(fd);
     return 0;
 }

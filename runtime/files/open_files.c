@@ -1,9 +1,7 @@
 #include "runtime/files/open_files.h"
 
-#include "runtime/files/file_methods.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
-#include "runtime/task/task_submit.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -17,27 +15,41 @@ const char *const file_mode_names[FILE_MODE_COUNT + 1] = {
 
 struct open_files {
     struct runtime *runtime; /* borrowed */
-    void *by_id;             /* tsearch(3) tree of struct open_file that are listed */
-    size_t count;            /* listed, and removed ones that are still held */
+    open_files_close_fn *submit_close;
+    void *by_id;  /* tsearch(3) tree of struct open_file that are not CLOSED */
+    size_t count; /* with the CLOSED ones that are still referenced */
 };
 
-static int open_files_compare(const void *a, const void *b)
+/* The states that each may change to. */
+static const uint8_t open_file_moves[OPEN_FILE_STATE_COUNT] = {
+    [OPEN_FILE_OPENING] = 1 << OPEN_FILE_OPEN | 1 << OPEN_FILE_CLOSED,
+    [OPEN_FILE_OPEN] = 1 << OPEN_FILE_CLOSED,
+};
+
+static void open_file_move(struct open_file *file, enum open_file_state to)
+{
+    CHECK((open_file_moves[file->state] & 1 << to) != 0);
+    file->state = to;
+}
+
+static int compare_files(const void *a, const void *b)
 {
     return strcmp(((const struct open_file *)a)->id, ((const struct open_file *)b)->id);
 }
 
-int open_files_new(struct runtime *runtime, struct open_files **out, struct err *e)
+int open_files_new(struct runtime *runtime, open_files_close_fn *submit_close, struct open_files **out, struct err *e)
 {
     struct open_files *files = calloc(1, sizeof *files);
     if (files == NULL)
         return err_nomem(e);
     files->runtime = runtime;
+    files->submit_close = submit_close;
     *out = files;
     return 0;
 }
 
-/* Nobody refers to it any more. Its close was a call of its own, unless it was abandoned on the way: then nothing was written to
- * it, and close(2) has nothing to wait for. */
+/* A descriptor that is still open belongs to a call that was abandoned, or to the end of the process: close(2) doesn't
+ * block the loop for long, as nothing was written since. */
 static void destroy(struct open_file *file)
 {
     struct open_files *files = file->files;
@@ -47,13 +59,6 @@ static void destroy(struct open_file *file)
     if (file->fd >= 0)
         close(file->fd);
     free(file);
-}
-
-static void remove_from_table(struct open_file *file)
-{
-    tdelete(file, &file->files->by_id, open_files_compare);
-    file->in_table = false;
-    timers_stop(&file->files->runtime->timers, &file->lease);
 }
 
 static void destroy_node(void *node)
@@ -72,57 +77,48 @@ void open_files_free(struct open_files *files)
     free(files);
 }
 
-static void open_file_unref(void *data)
+static void open_file_renew(struct open_file *file)
 {
-    struct open_file *file = data;
-    file->refcount--;
-    if (file->refcount == 0 && file->in_table && file->fd < 0)
-        remove_from_table(file); /* its opening was refused before it could be tried */
-    if (file->in_table)
-        open_file_renew(file);
-    else if (file->refcount == 0)
-        destroy(file);
-}
-
-/* The lease has run out: the file is closed by a call of its own, like any other, but for nobody. */
-static void open_files_on_closed(struct task *task, void *user)
-{
-    (void)user;
-    task_release(task);
-}
-
-static bool submit_close(struct open_file *file)
-{
-    struct runtime *runtime = file->files->runtime;
-    struct arena *arena = arena_new();
-    struct task_spec *spec = arena == NULL ? NULL : arena_alloc(arena, sizeof *spec);
-    struct file_call *call = spec == NULL ? NULL : arena_alloc(arena, sizeof *call);
-    bool ok = call != NULL && open_file_ref(file, arena);
-    if (ok) {
-        struct task *task;
-        file_call_spec(file, FILE_OP_CLOSE, call, spec);
-        ok = task_submit(runtime, spec, arena, uv_hrtime(), open_files_on_closed, NULL, &task, NULL) == 0;
-    }
-    arena_unref(arena); /* the task has its own reference */
-    return ok;
+    if (file->state != OPEN_FILE_OPEN)
+        return;
+    file->expires_ns = uv_hrtime() + file->lease_ns;
+    timers_start(&file->files->runtime->timers, &file->lease, file->expires_ns);
 }
 
 static void on_lease_expired(struct timer *timer)
 {
     struct open_file *file = container_of(timer, struct open_file, lease);
-    if (file->refcount > 0 || !submit_close(file)) { /* in use: the lease begins anew; or it is tried again */
+    if (file->refcount > 0 || !file->files->submit_close(file->files->runtime, file))
         open_file_renew(file);
-        return;
-    }
-    remove_from_table(file);
+    else
+        open_file_closed(file);
 }
 
-void open_file_renew(struct open_file *file)
+void open_file_opened(struct open_file *file)
 {
-    if (!file->in_table)
+    open_file_move(file, OPEN_FILE_OPEN);
+    open_file_renew(file);
+}
+
+void open_file_closed(struct open_file *file)
+{
+    if (file->state == OPEN_FILE_CLOSED)
         return;
-    file->expires_ns = uv_hrtime() + file->lease_ns;
-    timers_start(&file->files->runtime->timers, &file->lease, file->expires_ns);
+    open_file_move(file, OPEN_FILE_CLOSED);
+    tdelete(file, &file->files->by_id, compare_files);
+    timers_stop(&file->files->runtime->timers, &file->lease);
+}
+
+/* Without a descriptor, the file's open was never submitted, or an abandoned call has closed it. */
+static void open_file_unref(void *data)
+{
+    struct open_file *file = data;
+    file->refcount--;
+    if (file->refcount == 0 && file->fd < 0)
+        open_file_closed(file);
+    open_file_renew(file);
+    if (file->refcount == 0 && file->state == OPEN_FILE_CLOSED)
+        destroy(file);
 }
 
 bool open_file_ref(struct open_file *file, struct arena *arena)
@@ -154,12 +150,11 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     file->lease_ns = lease_ns;
     file->lease.fire = on_lease_expired;
     strand_init(&file->strand);
-    if (tsearch(file, &files->by_id, open_files_compare) == NULL)
+    if (tsearch(file, &files->by_id, compare_files) == NULL)
         goto err_after_reserve;
-    file->in_table = true;
     files->count++;
     if (!open_file_ref(file, arena)) {
-        remove_from_table(file);
+        open_file_closed(file);
         destroy(file);
         return err_nomem(e);
     }
@@ -173,15 +168,20 @@ err_memory:
     return err_nomem(e);
 }
 
+static int compare_key(const void *key, const void *file)
+{
+    return strcmp(key, ((const struct open_file *)file)->id);
+}
+
 struct open_file *open_files_find(struct open_files *files, struct str id)
 {
-    struct open_file key;
+    char key[FILE_HANDLE_SIZE];
     if (id.len >= FILE_HANDLE_SIZE)
         return NULL;
-    memcpy(key.id, id.data, id.len);
-    key.id[id.len] = '\0';
-    void *node = tfind(&key, &files->by_id, open_files_compare);
-    return node == NULL ? NULL : *(struct open_file **)node;
+    memcpy(key, id.data, id.len);
+    key[id.len] = '\0';
+    struct open_file *const *node = tfind(key, &files->by_id, compare_key);
+    return node == NULL || (*node)->state != OPEN_FILE_OPEN ? NULL : *node;
 }
 
 struct visit_context {
@@ -192,18 +192,12 @@ struct visit_context {
 static void visit_node(const void *node, VISIT which, void *closure)
 {
     const struct visit_context *visit_context = closure;
-    if (which == postorder || which == leaf) /* what search.h calls so is in order */
-        visit_context->cb(*(struct open_file *const *)node, visit_context->user);
+    struct open_file *file = *(struct open_file *const *)node;
+    if ((which == postorder || which == leaf) && file->state == OPEN_FILE_OPEN) /* search.h's postorder is in order */
+        visit_context->cb(file, visit_context->user);
 }
 
 void open_files_for_each(struct open_files *files, void (*cb)(struct open_file *file, void *user), void *user)
 {
     twalk_r(files->by_id, visit_node, &(struct visit_context){cb, user});
-}
-
-void open_file_remove(struct open_file *file)
-{
-    CHECK(file->refcount > 0); /* by the request whose doing it is */
-    if (file->in_table)
-        remove_from_table(file);
 }

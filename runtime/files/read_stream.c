@@ -1,11 +1,26 @@
+/* A download has at most one piece of work in the files pool at a time: open, read a block, or close. The state says which,
+ * and what its end means. Two blocks take turns: one is filled by a thread while the loop drains the other.
+ *
+ *     OPENING -> IDLE <-> READING -> AWAITED      reading; AWAITED: and the reader waits for the block
+ *        |        ^|         |        |
+ *        |        +|---------|--------+
+ *        +---------+---------+--------+--> FAILED     the file can't be opened or read
+ *        +-------------------+--------+--> LOST       the shutdown canceled work that a thread may still be doing
+ *        +-------------------+--------+--> ABANDONED  closed while a thread works
+ *
+ *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   close(2) in the pool; without a file, or without a thread: ENDED
+ *     LOST -> ENDED                                 the descriptor is left to the thread, and to the end of the process
+ */
 #include "runtime/files/read_stream.h"
 
 #include "runtime/files/file_root.h"
 #include "runtime/files/file_work.h"
 #include "runtime/files/stream.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/io.h"
 #include "runtime/task/task_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,36 +28,63 @@
 
 enum { BLOCK_COUNT = 2, BLOCK_SIZE = 256 * 1024 };
 
-struct block {
+enum read_state {
+    READ_OPENING,
+    READ_IDLE, /* no work: the blocks are full, or the file is read to its end */
+    READ_READING,
+    READ_AWAITED,
+    READ_FAILED,
+    READ_LOST,
+    READ_ABANDONED,
+    READ_CLOSING,
+    READ_ENDED,
+    READ_STATE_COUNT
+};
+
+/* The states that each may change to. */
+static const uint16_t read_moves[READ_STATE_COUNT] = {
+    [READ_OPENING] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
+    [READ_IDLE] = 1 << READ_READING | 1 << READ_FAILED | 1 << READ_CLOSING | 1 << READ_ENDED,
+    [READ_READING] = 1 << READ_AWAITED | 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
+    [READ_AWAITED] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
+    [READ_FAILED] = 1 << READ_CLOSING | 1 << READ_ENDED,
+    [READ_LOST] = 1 << READ_ENDED,
+    [READ_ABANDONED] = 1 << READ_CLOSING | 1 << READ_ENDED,
+    [READ_CLOSING] = 1 << READ_ENDED,
+};
+
+struct read_block {
     size_t len, consumed;
-    bool full; /* has something to take */
     char *bytes;
 };
 
 struct read_stream {
-    struct file_work req; /* one at a time; first: what it works on is the source */
+    struct file_work req; /* the work under way */
     struct runtime *runtime;
-    struct arena *arena; /* a reference, until read_stream_close(); holds the source and its blocks */
+    struct arena *arena; /* a reference, until ENDED; holds the stream and its blocks */
     struct str path;
     read_stream_cb *ready;
     void *user;
-    int fd; /* set by the first step; -1 before */
+    enum read_state state;
+    int fd; /* set by work_open; -1 before */
     struct file_version version;
     uint64_t offset; /* of the next read */
-    struct block blocks[BLOCK_COUNT];
-    unsigned filling, draining; /* which block is next for each */
-    bool busy;                  /* a step is under way */
-    bool open;                  /* the first step has succeeded */
-    bool reader_waiting;        /* read_stream_read() found nothing: ready() is owed */
-    bool failed;
-    bool closed;
-    bool orphaned; /* the shutdown took a step away that may still be under way: the descriptor is not ours to close */
+    struct read_block blocks[BLOCK_COUNT];
+    unsigned filled, drained; /* blocks so far; the next one is at this index modulo BLOCK_COUNT */
 };
 
 static struct read_stream *read_stream_of(struct file_work *req)
 {
     return container_of(req, struct read_stream, req);
 }
+
+static void read_stream_move(struct read_stream *stream, enum read_state to)
+{
+    CHECK((read_moves[stream->state] & 1 << to) != 0);
+    stream->state = to;
+}
+
+/* -- in the pool --------------------------------------------------------------------------------------------------- */
 
 static int work_open(struct file_work *req, struct run_context *run)
 {
@@ -52,7 +94,7 @@ static int work_open(struct file_work *req, struct run_context *run)
     if (rc != 0)
         return rc;
     if (fstat(stream->fd, &st) != 0)
-        return err_set(run->e, ERR_IO_ERROR, "%s can't be looked at", stream->path.data);
+        return file_error_set_errno(run->e, errno, stream->path);
     posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     stream->version = file_version_of(&st);
     return 0;
@@ -61,17 +103,16 @@ static int work_open(struct file_work *req, struct run_context *run)
 static int work_read(struct file_work *req, struct run_context *run)
 {
     struct read_stream *stream = read_stream_of(req);
-    struct block *block = &stream->blocks[stream->filling];
+    struct read_block *block = &stream->blocks[stream->filled % BLOCK_COUNT];
     uint64_t left = stream->version.size_bytes - stream->offset;
-    size_t want = left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
-    block->len = block->consumed = 0;
-    while (block->len < want) {
-        ssize_t n =
-            pread(stream->fd, block->bytes + block->len, want - block->len, (off_t)(stream->offset + block->len));
-        if (n <= 0)
-            return err_set(run->e, ERR_IO_ERROR, "%s can't be read on", stream->path.data);
-        block->len += (size_t)n;
-    }
+    size_t len = left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
+    ssize_t n = io_pread_full(stream->fd, block->bytes, len, (off_t)stream->offset);
+    if (n < 0)
+        return file_error_set_errno(run->e, errno, stream->path);
+    if ((size_t)n < len)
+        return file_error_set(run->e, ERR_IO_ERROR, stream->path, "the file has become shorter while it was read");
+    block->len = len;
+    block->consumed = 0;
     return 0;
 }
 
@@ -82,90 +123,88 @@ static int work_close(struct file_work *req, struct run_context *run)
     return 0;
 }
 
-static void read_stream_release(struct read_stream *stream)
+/* -- on the loop --------------------------------------------------------------------------------------------------- */
+
+static void read_stream_end(struct read_stream *stream)
 {
+    read_stream_move(stream, READ_ENDED);
     stream_slot_release(stream->runtime);
     arena_unref(stream->arena);
 }
 
-static void read_stream_on_closed(struct file_work *req, const struct err *e)
-{
-    (void)e;
-    read_stream_release(read_stream_of(req));
-}
-
-/* Nothing of it is under way any more. */
-static void read_stream_destroy(struct read_stream *stream)
+/* Closes the file; no work is under way. */
+static void read_stream_close_file(struct read_stream *stream)
 {
     stream->req.work = work_close;
-    stream->req.done = read_stream_on_closed;
-    if (stream->orphaned)
-        stream->fd = -1;
-    if (stream->fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0)
+    if (stream->fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0) {
+        read_stream_move(stream, READ_CLOSING);
         return;
+    }
     if (stream->fd >= 0)
-        close(stream->fd); /* no thread to be had: of a file that was only read, it has nothing to wait for */
-    read_stream_release(stream);
+        close(stream->fd); /* doesn't block: the file was only read */
+    read_stream_end(stream);
 }
 
-static void read_stream_notify(struct read_stream *stream, const struct err *e)
-{
-    stream->reader_waiting = false;
-    stream->ready(stream, e, stream->user);
-}
-
-static void on_read(struct file_work *req, const struct err *e);
-
-/* Reads ahead while there is a free block and something left. */
+/* Reads the next block if there is room for it and bytes are left. */
 static void read_ahead(struct read_stream *stream)
 {
     struct err e;
-    struct block *block = &stream->blocks[stream->filling];
-    if (stream->busy || stream->failed || block->full || stream->offset >= stream->version.size_bytes)
+    if (stream->state != READ_IDLE || stream->filled - stream->drained == BLOCK_COUNT ||
+        stream->offset >= stream->version.size_bytes)
         return;
     stream->req.work = work_read;
-    stream->req.done = on_read;
-    if (file_work_continue(stream->runtime, &stream->req, &e) == 0)
-        stream->busy = true;
-    else
-        stream->failed = true;
+    read_stream_move(stream, file_work_continue(stream->runtime, &stream->req, &e) == 0 ? READ_READING : READ_FAILED);
 }
 
-static void on_read(struct file_work *req, const struct err *e)
+static void on_opened(struct read_stream *stream, const struct err *e)
 {
-    struct read_stream *stream = read_stream_of(req);
-    stream->busy = false;
-    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
-    if (stream->closed) {
-        read_stream_destroy(stream);
-        return;
-    }
+    read_stream_move(stream, e->rc == 0 ? READ_IDLE : e->rc == ERR_SHUTTING_DOWN ? READ_LOST : READ_FAILED);
+    read_ahead(stream);
+    stream->ready(stream, e, stream->user);
+}
+
+static void on_block_read(struct read_stream *stream, const struct err *e)
+{
+    bool awaited = stream->state == READ_AWAITED;
     if (e->rc != 0) {
-        stream->failed = true;
+        read_stream_move(stream, e->rc == ERR_SHUTTING_DOWN ? READ_LOST : READ_FAILED);
     } else {
-        struct block *block = &stream->blocks[stream->filling];
-        block->full = true;
-        stream->offset += block->len;
-        stream->filling = (stream->filling + 1) % BLOCK_COUNT;
+        stream->offset += stream->blocks[stream->filled % BLOCK_COUNT].len;
+        stream->filled++;
+        read_stream_move(stream, READ_IDLE);
         read_ahead(stream);
     }
-    if (stream->reader_waiting)
-        read_stream_notify(stream, e);
+    if (awaited)
+        stream->ready(stream, e, stream->user);
 }
 
-static void on_open(struct file_work *req, const struct err *e)
+static void read_stream_on_work_done(struct file_work *req, const struct err *e)
 {
     struct read_stream *stream = read_stream_of(req);
-    stream->busy = false;
-    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
-    if (stream->closed) {
-        read_stream_destroy(stream);
-        return;
+    switch (stream->state) {
+    case READ_OPENING:
+        on_opened(stream, e);
+        break;
+    case READ_READING:
+    case READ_AWAITED:
+        on_block_read(stream, e);
+        break;
+    case READ_ABANDONED:
+        if (e->rc == ERR_SHUTTING_DOWN)
+            read_stream_end(stream);
+        else
+            read_stream_close_file(stream);
+        break;
+    case READ_CLOSING:
+        read_stream_end(stream);
+        break;
+    case READ_IDLE:
+    case READ_FAILED:
+    case READ_LOST:
+    case READ_ENDED:
+    case READ_STATE_COUNT:
+        UNREACHABLE(); /* no work was under way */
     }
-    stream->open = e->rc == 0;
-    if (stream->open)
-        read_ahead(stream);
-    read_stream_notify(stream, e);
 }
 
 int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *ready, void *user,
@@ -180,48 +219,49 @@ int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *r
     for (int i = 0; ok && i < BLOCK_COUNT; i++)
         ok = (stream->blocks[i].bytes = arena_alloc_large(arena, BLOCK_SIZE)) != NULL;
     if (!ok) {
-        arena_unref(arena);
-        stream_slot_release(runtime);
-        return err_nomem(e);
+        rc = err_nomem(e);
+        goto err_after_slot;
     }
     stream->runtime = runtime;
     stream->arena = arena;
     stream->ready = ready;
     stream->user = user;
+    stream->state = READ_OPENING;
     stream->fd = -1;
-    stream->req = (struct file_work){.arena = arena, .work = work_open, .done = on_open};
+    stream->req = (struct file_work){.arena = arena, .work = work_open, .done = read_stream_on_work_done};
     rc = file_work_submit(runtime, &stream->req, e);
-    if (rc != 0) {
-        arena_unref(arena);
-        stream_slot_release(runtime);
-        return rc;
-    }
-    stream->busy = true;
+    if (rc != 0)
+        goto err_after_slot;
     *out = stream;
     return 0;
+
+err_after_slot:
+    arena_unref(arena);
+    stream_slot_release(runtime);
+    return rc;
 }
 
 void read_stream_get_version(const struct read_stream *stream, struct file_version *out)
 {
-    CHECK(stream->open);
+    CHECK(stream->state != READ_OPENING);
     *out = stream->version;
 }
 
 ssize_t read_stream_read(struct read_stream *stream, char *out, size_t max_len)
 {
-    struct block *block = &stream->blocks[stream->draining];
-    if (!block->full) {
-        if (!stream->busy)
+    if (stream->filled == stream->drained) {
+        if (stream->state != READ_READING && stream->state != READ_AWAITED)
             return READ_STREAM_FAILED;
-        stream->reader_waiting = true;
+        if (stream->state == READ_READING)
+            read_stream_move(stream, READ_AWAITED);
         return READ_STREAM_EMPTY;
     }
+    struct read_block *block = &stream->blocks[stream->drained % BLOCK_COUNT];
     size_t left = block->len - block->consumed, n = left < max_len ? left : max_len;
     memcpy(out, block->bytes + block->consumed, n);
     block->consumed += n;
     if (block->consumed == block->len) {
-        block->full = false;
-        stream->draining = (stream->draining + 1) % BLOCK_COUNT;
+        stream->drained++;
         read_ahead(stream);
     }
     return (ssize_t)n;
@@ -229,7 +269,10 @@ ssize_t read_stream_read(struct read_stream *stream, char *out, size_t max_len)
 
 void read_stream_close(struct read_stream *stream)
 {
-    stream->closed = true;
-    if (!stream->busy)
-        read_stream_destroy(stream);
+    if (stream->state == READ_LOST)
+        read_stream_end(stream);
+    else if (stream->state == READ_IDLE || stream->state == READ_FAILED)
+        read_stream_close_file(stream);
+    else
+        read_stream_move(stream, READ_ABANDONED);
 }

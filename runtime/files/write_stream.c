@@ -1,43 +1,95 @@
+/* An upload has at most one piece of work in the files pool at a time: create the temporary file, write a block, commit or
+ * discard. The state says which, and what its end means. Two blocks take turns: one is filled by the loop while a thread
+ * writes the other.
+ *
+ *     CREATING -> IDLE <-> WRITING
+ *        |         +-----> COMMITTING -> COMMITTED
+ *        |         |          |
+ *        |         +----------+--> DISCARDING   failed; the temporary file is removed at once, to free its space
+ *        |         |          |        |
+ *        +---------+----------+--------+--> FAILED
+ *        +--------------------+--------+--> LOST       the shutdown canceled work that a thread may still be doing
+ *        +--------------------+--------+--> ABANDONED  closed while a thread works
+ *
+ *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   discards in the pool; without a file, or without a thread: ENDED
+ *     COMMITTED, LOST -> ENDED                      LOST: the next process to start on this root removes the file
+ *
+ * WRITING leads where COMMITTING does, except to COMMITTED.
+ */
 #include "runtime/files/write_stream.h"
 
 #include "runtime/files/file_root.h"
 #include "runtime/files/file_work.h"
 #include "runtime/files/stream.h"
+#include "runtime/files/temp_file.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/io.h"
 #include "runtime/task/task_internal.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { BLOCK_COUNT = 2, BLOCK_SIZE = 256 * 1024, TEMP_FILE_MODE = 0666 };
 
-struct block {
+enum write_state {
+    WRITE_CREATING,
+    WRITE_IDLE, /* no work: waits for bytes or for write_stream_finish() */
+    WRITE_WRITING,
+    WRITE_COMMITTING,
+    WRITE_COMMITTED,
+    WRITE_DISCARDING,
+    WRITE_FAILED,
+    WRITE_LOST,
+    WRITE_ABANDONED,
+    WRITE_CLOSING,
+    WRITE_ENDED,
+    WRITE_STATE_COUNT
+};
+
+enum { WRITE_ENDS_BADLY = 1 << WRITE_DISCARDING | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED };
+
+/* The states that each may change to. */
+static const uint16_t write_moves[WRITE_STATE_COUNT] = {
+    [WRITE_CREATING] = 1 << WRITE_IDLE | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
+    [WRITE_IDLE] = 1 << WRITE_WRITING | 1 << WRITE_COMMITTING | 1 << WRITE_DISCARDING | 1 << WRITE_FAILED |
+                   1 << WRITE_CLOSING | 1 << WRITE_ENDED,
+    [WRITE_WRITING] = 1 << WRITE_IDLE | WRITE_ENDS_BADLY,
+    [WRITE_COMMITTING] = 1 << WRITE_COMMITTED | WRITE_ENDS_BADLY,
+    [WRITE_COMMITTED] = 1 << WRITE_ENDED,
+    [WRITE_DISCARDING] = 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
+    [WRITE_FAILED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
+    [WRITE_LOST] = 1 << WRITE_ENDED,
+    [WRITE_ABANDONED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
+    [WRITE_CLOSING] = 1 << WRITE_ENDED,
+};
+
+/* The caller's side: SUPPLYING <-> WAITING, and FINISHED from either. */
+enum writer {
+    WRITER_SUPPLYING, /* may call write_stream_write() */
+    WRITER_WAITING,   /* that took less than all: ready() is owed */
+    WRITER_FINISHED,  /* write_stream_finish() was called: ready() is owed when all work is done */
+};
+
+struct write_block {
     size_t len;
-    bool full; /* to be written */
     char *bytes;
 };
 
 struct write_stream {
-    struct file_work req; /* one at a time; what it works on is the sink */
+    struct file_work req; /* the work under way */
     struct runtime *runtime;
-    struct arena *arena; /* a reference, until it ends; holds the sink and its blocks */
+    struct arena *arena; /* a reference, until ENDED; holds the stream and its blocks */
     struct str path;
     write_stream_cb *ready;
     void *user;
-    struct temp_file temp_file;             /* fd -1: there is none */
+    enum write_state state;
+    enum writer writer;
+    struct temp_file temp_file;             /* fd -1: none */
     const struct file_condition *condition; /* NULL: none */
-    struct commit_result result;            /* once it is in its place */
-    struct block blocks[BLOCK_COUNT];
-    unsigned filling, writing; /* which block is next for each */
-    bool busy;                 /* a step is under way */
-    bool writer_waiting;       /* write_stream_write() took less than all: ready() is owed */
-    bool finishing;            /* write_stream_finish() was called: ready() is owed in the end */
-    bool finished;
-    bool closed;
-    bool orphaned;    /* the shutdown took a step away that may still be under way: the draft is not ours to touch, and
-                          * the next start sweeps it up */
-    struct err error; /* rc 0: it has not */
+    struct commit_result result;            /* valid in COMMITTED */
+    struct write_block blocks[BLOCK_COUNT];
+    unsigned filled, written; /* blocks so far; the next one is at this index modulo BLOCK_COUNT */
+    struct err error;         /* the first; rc 0: none */
 };
 
 static struct write_stream *write_stream_of(struct file_work *req)
@@ -45,149 +97,173 @@ static struct write_stream *write_stream_of(struct file_work *req)
     return container_of(req, struct write_stream, req);
 }
 
+static void write_stream_move(struct write_stream *stream, enum write_state to)
+{
+    CHECK((write_moves[stream->state] & 1 << to) != 0);
+    stream->state = to;
+}
+
 /* -- in the pool --------------------------------------------------------------------------------------------------- */
 
+/* Checks the path and the condition now, so that an upload that can't succeed fails before its body is sent. */
 static int work_create(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    struct file_root_entry entry; /* a place that can't be is told at once, not after a gigabyte */
+    struct file_entry entry;
     bool created;
     int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
     rc = temp_file_check_condition(&entry, stream->condition, stream->path, &created, run->e);
-    close(entry.directory);
+    close(entry.dir_fd);
     if (rc != 0)
         return rc;
-    return temp_file_create(run->file_root, TEMP_FILE_MODE, &stream->temp_file, run->e);
+    return temp_file_create(file_root_temp_dir(run->file_root), TEMP_FILE_MODE, &stream->temp_file, run->e);
 }
 
 static int work_write(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    struct block *block = &stream->blocks[stream->writing];
-    for (size_t done = 0; done < block->len;) {
-        ssize_t n = write(stream->temp_file.fd, block->bytes + done, block->len - done);
-        if (n < 0 && errno != EINTR)
-            return file_root_set_errno(run->e, errno, stream->path);
-        done += n < 0 ? 0 : (size_t)n;
-    }
-    return 0;
+    const struct write_block *block = &stream->blocks[stream->written % BLOCK_COUNT];
+    int error = io_write_full(stream->temp_file.fd, block->bytes, block->len, NULL);
+    return error == 0 ? 0 : file_error_set_errno(run->e, error, stream->path);
 }
 
 static int work_commit(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    struct file_root_entry entry;
+    struct file_entry entry;
     int rc = file_root_find_target(run->file_root, stream->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    rc = temp_file_commit_if(run->file_root, &stream->temp_file, &entry, stream->condition, stream->path,
-                             &stream->result, run->e);
-    close(entry.directory);
+    rc = temp_file_commit_if(file_root_temp_dir(run->file_root), &stream->temp_file, &entry, stream->condition,
+                             stream->path, &stream->result, run->e);
+    close(entry.dir_fd);
     return rc;
 }
 
 static int work_discard(struct file_work *req, struct run_context *run)
 {
     struct write_stream *stream = write_stream_of(req);
-    temp_file_discard(run->file_root, &stream->temp_file);
-    stream->temp_file.fd = -1;
+    temp_file_discard(file_root_temp_dir(run->file_root), &stream->temp_file);
     return 0;
 }
 
 /* -- on the loop --------------------------------------------------------------------------------------------------- */
 
-static void write_stream_release(struct write_stream *stream)
+static void write_stream_end(struct write_stream *stream)
 {
+    write_stream_move(stream, WRITE_ENDED);
     stream_slot_release(stream->runtime);
     arena_unref(stream->arena);
 }
 
-static void on_discarded(struct file_work *req, const struct err *e)
+/* Starts work in the pool. On failure the state is FAILED; the temporary file is discarded when the stream is closed. */
+static void start_work(struct write_stream *stream, enum write_state to,
+                       int (*work)(struct file_work *req, struct run_context *run))
 {
-    (void)e;
-    write_stream_release(write_stream_of(req));
-}
-
-/* Nothing of it is under way any more. */
-static void write_stream_destroy(struct write_stream *stream)
-{
-    stream->req.work = work_discard;
-    stream->req.done = on_discarded;
-    if (stream->orphaned)
-        stream->temp_file.fd = -1;
-    if (stream->temp_file.fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0)
-        return;
-    if (stream->temp_file.fd >= 0)
-        temp_file_discard(stream->runtime->file_root,
-                          &stream->temp_file); /* no thread to be had; an unlink waits for little */
-    write_stream_release(stream);
-}
-
-static void on_work_done(struct file_work *req, const struct err *e);
-
-static bool write_stream_submit(struct write_stream *stream,
-                                int (*work)(struct file_work *req, struct run_context *run))
-{
-    stream->req.work = work;
-    stream->req.done = on_work_done;
     struct err e;
-    int rc = work == work_create ? file_work_submit(stream->runtime, &stream->req, &e)
-                                 : file_work_continue(stream->runtime, &stream->req, &e);
+    stream->req.work = work;
+    int rc = file_work_continue(stream->runtime, &stream->req, &e);
     if (rc != 0 && stream->error.rc == 0)
         stream->error = e;
-    stream->busy = rc == 0;
-    return stream->busy;
+    write_stream_move(stream, rc == 0 ? to : WRITE_FAILED);
 }
 
-/* Does what is to be done next. False: nothing is under way, and nothing will be by itself. */
-static bool write_stream_advance(struct write_stream *stream)
+/* Discards the temporary file; no work is under way. */
+static void write_stream_discard(struct write_stream *stream)
 {
-    if (stream->busy)
-        return true;
-    if (stream->finished || (stream->error.rc != 0 && (stream->temp_file.fd < 0 || stream->orphaned)))
-        return false;
-    if (stream->error.rc != 0) /* what is there so far takes space that others may need */
-        return write_stream_submit(stream, work_discard);
-    struct block *filling = &stream->blocks[stream->filling];
-    if (stream->finishing && filling->len > 0 && !filling->full) {
-        filling->full = true;
-        stream->filling = (stream->filling + 1) % BLOCK_COUNT;
+    stream->req.work = work_discard;
+    if (stream->temp_file.fd >= 0 && file_work_continue(stream->runtime, &stream->req, NULL) == 0) {
+        write_stream_move(stream, WRITE_CLOSING);
+        return;
     }
-    if (stream->blocks[stream->writing].full)
-        return write_stream_submit(stream, work_write);
-    return stream->finishing && write_stream_submit(stream, work_commit);
+    if (stream->temp_file.fd >= 0)
+        temp_file_discard(file_root_temp_dir(stream->runtime->file_root), &stream->temp_file); /* a short call */
+    write_stream_end(stream);
 }
 
+/* Starts the next work, if any. */
+static void write_stream_advance(struct write_stream *stream)
+{
+    if (stream->state != WRITE_IDLE)
+        return;
+    if (stream->writer == WRITER_FINISHED && stream->filled - stream->written < BLOCK_COUNT &&
+        stream->blocks[stream->filled % BLOCK_COUNT].len > 0)
+        stream->filled++; /* the last block, partly filled */
+    if (stream->filled != stream->written)
+        start_work(stream, WRITE_WRITING, work_write);
+    else if (stream->writer == WRITER_FINISHED)
+        start_work(stream, WRITE_COMMITTING, work_commit);
+}
+
+static void write_stream_fail(struct write_stream *stream, const struct err *e)
+{
+    stream->error = *e;
+    if (e->rc == ERR_SHUTTING_DOWN)
+        write_stream_move(stream, WRITE_LOST);
+    else if (stream->temp_file.fd >= 0)
+        start_work(stream, WRITE_DISCARDING, work_discard);
+    else
+        write_stream_move(stream, WRITE_FAILED);
+}
+
+/* Calls ready() if it is owed. */
 static void write_stream_notify(struct write_stream *stream)
 {
-    stream->writer_waiting = false;
+    bool settled = stream->state == WRITE_COMMITTED || stream->state == WRITE_FAILED || stream->state == WRITE_LOST;
+    if (stream->writer == WRITER_SUPPLYING || (stream->writer == WRITER_FINISHED && !settled))
+        return;
+    if (stream->writer == WRITER_WAITING)
+        stream->writer = WRITER_SUPPLYING;
     stream->ready(stream, &stream->error, stream->user);
 }
 
-static void on_work_done(struct file_work *req, const struct err *e)
+/* Work that ready() may wait for has ended. */
+static void on_progress(struct write_stream *stream, const struct err *e)
+{
+    if (stream->state == WRITE_DISCARDING) {
+        write_stream_move(stream, e->rc == ERR_SHUTTING_DOWN ? WRITE_LOST : WRITE_FAILED);
+    } else if (e->rc != 0) {
+        write_stream_fail(stream, e);
+    } else if (stream->state == WRITE_COMMITTING) {
+        write_stream_move(stream, WRITE_COMMITTED);
+    } else {
+        if (stream->state == WRITE_WRITING)
+            stream->blocks[stream->written++ % BLOCK_COUNT].len = 0;
+        write_stream_move(stream, WRITE_IDLE);
+        write_stream_advance(stream);
+    }
+    write_stream_notify(stream);
+}
+
+static void write_stream_on_work_done(struct file_work *req, const struct err *e)
 {
     struct write_stream *stream = write_stream_of(req);
-    bool committed = req->work == work_commit, wrote = req->work == work_write;
-    stream->busy = false;
-    stream->orphaned = e->rc == ERR_SHUTTING_DOWN;
-    if (stream->closed) {
-        write_stream_destroy(stream);
-        return;
+    switch (stream->state) {
+    case WRITE_CREATING:
+    case WRITE_WRITING:
+    case WRITE_COMMITTING:
+    case WRITE_DISCARDING:
+        on_progress(stream, e);
+        break;
+    case WRITE_ABANDONED:
+        if (e->rc == ERR_SHUTTING_DOWN)
+            write_stream_end(stream);
+        else
+            write_stream_discard(stream);
+        break;
+    case WRITE_CLOSING:
+        write_stream_end(stream);
+        break;
+    case WRITE_IDLE:
+    case WRITE_COMMITTED:
+    case WRITE_FAILED:
+    case WRITE_LOST:
+    case WRITE_ENDED:
+    case WRITE_STATE_COUNT:
+        UNREACHABLE(); /* no work was under way */
     }
-    if (e->rc != 0) {
-        stream->error = *e;
-    } else if (wrote) {
-        struct block *block = &stream->blocks[stream->writing];
-        block->full = false;
-        block->len = 0;
-        stream->writing = (stream->writing + 1) % BLOCK_COUNT;
-    }
-    stream->finished = committed && e->rc == 0;
-    bool more = write_stream_advance(stream);
-    if (stream->writer_waiting || (stream->finishing && !more))
-        write_stream_notify(stream);
 }
 
 int write_stream_open(struct runtime *runtime, struct str path, const struct file_condition *condition,
@@ -204,59 +280,56 @@ int write_stream_open(struct runtime *runtime, struct str path, const struct fil
     if (ok && condition != NULL)
         ok = arena_retain(arena, condition->arena);
     if (!ok) {
-        arena_unref(arena);
-        stream_slot_release(runtime);
-        return err_nomem(e);
+        rc = err_nomem(e);
+        goto err_after_slot;
     }
     stream->runtime = runtime;
     stream->arena = arena;
     stream->ready = ready;
     stream->user = user;
+    stream->state = WRITE_CREATING;
+    stream->writer = WRITER_SUPPLYING;
     stream->condition = condition;
     stream->temp_file.fd = -1;
-    stream->req.arena = arena;
-    if (!write_stream_submit(stream, work_create)) {
-        rc = stream->error.rc;
-        *e = stream->error;
-        arena_unref(arena);
-        stream_slot_release(runtime);
-        return rc;
-    }
+    stream->req = (struct file_work){.arena = arena, .work = work_create, .done = write_stream_on_work_done};
+    rc = file_work_submit(runtime, &stream->req, e);
+    if (rc != 0)
+        goto err_after_slot;
     *out = stream;
     return 0;
+
+err_after_slot:
+    arena_unref(arena);
+    stream_slot_release(runtime);
+    return rc;
 }
 
 size_t write_stream_write(struct write_stream *stream, const char *bytes, size_t len)
 {
     size_t consumed = 0;
     while (consumed < len && stream->error.rc == 0) {
-        struct block *block = &stream->blocks[stream->filling];
-        if (block->full) {
-            stream->writer_waiting = true;
-            break;
+        if (stream->filled - stream->written == BLOCK_COUNT) {
+            stream->writer = WRITER_WAITING;
+            return consumed;
         }
+        struct write_block *block = &stream->blocks[stream->filled % BLOCK_COUNT];
         size_t space = BLOCK_SIZE - block->len, n = len - consumed < space ? len - consumed : space;
         memcpy(block->bytes + block->len, bytes + consumed, n);
         block->len += n;
         consumed += n;
         if (block->len == BLOCK_SIZE) {
-            block->full = true;
-            stream->filling = (stream->filling + 1) % BLOCK_COUNT;
+            stream->filled++;
             write_stream_advance(stream);
         }
     }
-    if (stream->error.rc != 0) {
-        stream->writer_waiting = false;
-        consumed = len;
-    }
-    return consumed;
+    return len;
 }
 
 void write_stream_finish(struct write_stream *stream)
 {
-    stream->finishing = true;
-    if (!write_stream_advance(stream))
-        write_stream_notify(stream);
+    stream->writer = WRITER_FINISHED;
+    write_stream_advance(stream);
+    write_stream_notify(stream);
 }
 
 bool write_stream_failed(const struct write_stream *stream, struct err *e)
@@ -268,14 +341,32 @@ bool write_stream_failed(const struct write_stream *stream, struct err *e)
 
 void write_stream_get_result(const struct write_stream *stream, struct file_version *version, bool *created)
 {
-    CHECK(stream->finished);
+    CHECK(stream->state == WRITE_COMMITTED);
     *version = stream->result.version;
     *created = stream->result.created;
 }
 
 void write_stream_close(struct write_stream *stream)
 {
-    stream->closed = true;
-    if (!stream->busy)
-        write_stream_destroy(stream);
+    switch (stream->state) {
+    case WRITE_CREATING:
+    case WRITE_WRITING:
+    case WRITE_COMMITTING:
+    case WRITE_DISCARDING:
+        write_stream_move(stream, WRITE_ABANDONED);
+        break;
+    case WRITE_IDLE:
+    case WRITE_FAILED:
+        write_stream_discard(stream);
+        break;
+    case WRITE_COMMITTED:
+    case WRITE_LOST:
+        write_stream_end(stream);
+        break;
+    case WRITE_ABANDONED:
+    case WRITE_CLOSING:
+    case WRITE_ENDED:
+    case WRITE_STATE_COUNT:
+        UNREACHABLE(); /* closed twice */
+    }
 }

@@ -1,7 +1,7 @@
-/* write_stream - a file on its way in: taken by the loop as fast as the disk takes it, and in its place whole or not at all.
+/* write_stream - an upload: the loop takes bytes as fast as the disk does; the file appears whole, or not at all.
  *
- * Owns:     a draft (runtime/files/file_root.h), two blocks of memory, and itself until write_stream_close(); a block that is being written is
- *           kept until its thread has returned.
+ * Owns:     a temporary file (runtime/files/temp_file.h), two blocks of memory, and itself until write_stream_close(). A
+ *           block that a thread is writing is kept until the thread returns.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_FILES_WRITE_STREAM_H
@@ -12,28 +12,27 @@
 
 struct write_stream;
 
-/* Begins a file that is to be put at `path` (copied), replacing what is there. The condition (NULL: none) is checked at
- * once, and again in one step with taking the place; its arena is kept as long as the sink. `ready` runs each time
- * write_stream_write() took less than all, when there is room again, or it failed; and once after write_stream_finish(), when the file is in
- * its place or e->rc says why it isn't. 0 with *out set, or ERR_TOO_MANY_STREAMS, or as file_work_submit(). */
+/* Begins a file that replaces the one at `path` (copied). The condition (NULL: none) is checked now, and again atomically
+ * with the replacement; its arena is retained. ready() runs when there is room again after a write_stream_write() that took
+ * less than all, or when that has failed; and once after write_stream_finish(), possibly from inside it, with the outcome in
+ * e->rc. Returns 0 with *out set, or ERR_TOO_MANY_STREAMS, or fails as file_work_submit() does. */
 typedef void write_stream_cb(struct write_stream *stream, const struct err *e, void *user);
 int write_stream_open(struct runtime *runtime, struct str path, const struct file_condition *condition,
                       write_stream_cb *ready, void *user, struct write_stream **out, struct err *e);
 
-/* Takes up to `len` bytes; returns how many. Once it has failed it takes everything, and write_stream_finish() tells. */
+/* Takes up to `len` bytes; returns how many. After a failure it takes everything; write_stream_finish() reports the error. */
 size_t write_stream_write(struct write_stream *stream, const char *bytes, size_t len);
 
-/* All has been put. */
+/* The file is complete. */
 void write_stream_finish(struct write_stream *stream);
 
-/* Whether it has failed already, and why. */
+/* Whether it has failed already. *e is set only then. */
 bool write_stream_failed(const struct write_stream *stream, struct err *e);
 
-/* After success: what is in its place, and whether nothing was there before. */
+/* Valid after success. *created: no file was replaced. */
 void write_stream_get_result(const struct write_stream *stream, struct file_version *version, bool *created);
 
-void write_stream_close(
-    struct write_stream
-        *stream); /* at any time; a file that is not in its place is dropped; ready() does not run any more */
+/* At any time, also from inside ready(), which doesn't run afterwards. Discards a file that is not committed. */
+void write_stream_close(struct write_stream *stream);
 
 #endif

@@ -2,6 +2,8 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/files/temp_file.h"
+#include "runtime/lib/io.h"
 #include "runtime/task/function.h"
 
 #include <errno.h>
@@ -57,12 +59,9 @@ struct copy_state {
 /* Copies a piece. *n is how many bytes, 0 at the end of the file. */
 static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
 {
-    ssize_t bytes_read;
-    do
-        bytes_read = pread(c->from, c->buffer, BUFFER_SIZE, c->copied);
-    while (bytes_read < 0 && errno == EINTR);
+    ssize_t bytes_read = io_pread_full(c->from, c->buffer, BUFFER_SIZE, c->copied);
     if (bytes_read < 0)
-        return file_root_set_errno(e, errno, c->input->from);
+        return file_error_set_errno(e, errno, c->input->from);
     *n = (size_t)bytes_read;
     return file_write_at(c->to, c->copied, (struct str){c->buffer, *n}, c->input->to, e);
 }
@@ -80,7 +79,7 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
                            ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
                            : bytes_copied == 0 && c->copied == 0; /* so end files that only seem to be empty, too */
     if (bytes_copied < 0 && !unsupported)
-        return file_root_set_errno(e, errno, c->input->to);
+        return file_error_set_errno(e, errno, c->input->to);
     if (!unsupported) {
         *n = (size_t)bytes_copied;
         return 0;
@@ -106,29 +105,26 @@ static int copy_all(struct copy_state *c, struct run_context *run)
 }
 
 /* Copies what is open to where `entry` says. */
-static int copy_to(const struct copy_file_input *input, int from, const struct file_root_entry *entry,
+static int copy_to(const struct copy_file_input *input, int from, const struct file_entry *entry,
                    struct copy_file_output *output, struct run_context *run)
 {
     struct copy_state copy_state = {.input = input, .from = from};
     struct temp_file temp;
     struct stat stat;
-    if (!input->replace && entry->trailing_slash)
-        return file_root_set_errno(run->e, EISDIR, input->to);
-    if (!input->replace && faccessat(entry->directory, entry->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return file_root_set_errno(run->e, EEXIST, input->to);
     if (fstat(from, &stat) != 0)
-        return file_root_set_errno(run->e, errno, input->from);
-    int rc = temp_file_create(run->file_root, stat.st_mode & 0777, &temp, run->e);
+        return file_error_set_errno(run->e, errno, input->from);
+    int rc = temp_file_create(file_root_temp_dir(run->file_root), stat.st_mode & 0777, &temp, run->e);
     if (rc != 0)
         return rc;
     copy_state.to = temp.fd;
     rc = copy_all(&copy_state, run);
     free(copy_state.buffer);
     if (rc != 0) {
-        temp_file_discard(run->file_root, &temp);
+        temp_file_discard(file_root_temp_dir(run->file_root), &temp);
         return rc;
     }
-    rc = temp_file_commit(run->file_root, &temp, entry, !input->replace, input->fsync, input->to, run->e);
+    rc = temp_file_commit(file_root_temp_dir(run->file_root), &temp, entry, !input->replace, input->fsync, input->to,
+                          run->e);
     output->size_bytes = rc == 0 ? copy_state.copied : 0;
     return rc;
 }
@@ -136,16 +132,16 @@ static int copy_to(const struct copy_file_input *input, int from, const struct f
 static int copy_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct copy_file_input *input = in;
-    struct file_root_entry entry;
+    struct file_entry entry;
     int from;
     int rc = file_root_open(run->file_root, input->from, O_RDONLY, 0, &from, run->e);
     if (rc != 0)
         return rc;
     rc = input->replace ? file_root_find_target(run->file_root, input->to, &entry, run->e)
-                        : file_root_find_entry(run->file_root, input->to, &entry, run->e);
+                        : file_root_find_new(run->file_root, input->to, &entry, run->e);
     if (rc == 0) {
         rc = copy_to(input, from, &entry, out, run);
-        close(entry.directory);
+        close(entry.dir_fd);
     }
     close(from);
     return rc;

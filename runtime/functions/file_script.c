@@ -24,15 +24,16 @@ struct script_output {
 
 static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
 
-#define CALL_OFFSET(member) offsetof(struct file_call, member)
 static const struct field step_fields[] = {
-    {"op", &op_type, CALL_OFFSET(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
-    {"data", &file_data_type, CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
-    {"lines", &file_lines_type, CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
-    {"length", &file_read_length_type, CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread", NULL},
-    {"offset", &file_seek_offset_type, CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite", NULL},
-    {"size", &file_bytes_type, CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
-    {"whence", &file_whence_type, CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
+    {"op", &op_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "A method of open files", "write"},
+    {"data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
+    {"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
+    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread",
+     NULL},
+    {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite",
+     NULL},
+    {"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; absent: start", NULL},
     {0},
 };
 

@@ -2,6 +2,7 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/files/temp_file.h"
 #include "runtime/task/function.h"
 
 #include <dirent.h>
@@ -79,68 +80,53 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct list_directory_output)};
 
-/* The first names, by sort order, of those seen: a heap with the last of them on top. So a directory of any size takes no
- * more memory than what is listed of it. */
+/* The first `max` names in sort order. Up to twice as many are collected, then sorted and cut, so the memory for a
+ * directory of any size is bounded by the limit. */
 struct name {
-    char at[256];
+    char text[256];
 };
 
-struct names {
-    struct name *heap; /* owned */
+struct name_set {
+    struct name *items; /* owned */
     size_t count, capacity, max;
-    bool truncated; /* some names were seen that have no place here */
+    bool was_cut;
+    bool truncated; /* the directory has more than `max` names */
 };
-
-static void swap(struct name *a, struct name *b)
-{
-    struct name tmp = *a;
-    *a = *b;
-    *b = tmp;
-}
-
-static void names_sift_up(struct name *heap, size_t i)
-{
-    for (; i > 0 && strcmp(heap[i].at, heap[(i - 1) / 2].at) > 0; i = (i - 1) / 2)
-        swap(&heap[i], &heap[(i - 1) / 2]);
-}
-
-static void names_sift_down(struct name *heap, size_t count)
-{
-    for (size_t i = 0, child; (child = 2 * i + 1) < count; i = child) {
-        if (child + 1 < count && strcmp(heap[child + 1].at, heap[child].at) > 0)
-            child++;
-        if (strcmp(heap[child].at, heap[i].at) <= 0)
-            return;
-        swap(&heap[i], &heap[child]);
-    }
-}
-
-/* False when there is no memory. */
-static bool names_add(struct names *names, struct str name)
-{
-    bool full = names->heap != NULL && names->count == names->max;
-    names->truncated = names->truncated || full;
-    if (full && strcmp(name.data, names->heap[0].at) >= 0)
-        return true;
-    if (!full && names->count == names->capacity) {
-        size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
-        struct name *heap = realloc(names->heap, capacity * sizeof *heap);
-        if (heap == NULL)
-            return false;
-        names->heap = heap;
-        names->capacity = capacity;
-    }
-    memcpy(names->heap[full ? 0 : names->count].at, name.data, name.len + 1);
-    if (full)
-        names_sift_down(names->heap, names->count);
-    else
-        names_sift_up(names->heap, names->count++);
-    return true;
-}
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(((const struct name *)a)->at, ((const struct name *)b)->at);
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+static void names_sort_and_cut(struct name_set *names)
+{
+    if (names->count > 0)
+        qsort(names->items, names->count, sizeof *names->items, compare_names);
+    if (names->count <= names->max)
+        return;
+    names->count = names->max;
+    names->was_cut = names->truncated = true;
+}
+
+/* False when out of memory. */
+static bool names_add(struct name_set *names, struct str name)
+{
+    if (names->was_cut && strcmp(name.data, names->items[names->max - 1].text) > 0)
+        return true; /* after a cut the first `max` items are sorted */
+    if (names->count == 2 * names->max)
+        names_sort_and_cut(names);
+    if (names->count == names->capacity) {
+        size_t capacity = names->capacity == 0 ? 64 : names->capacity * 2;
+        if (capacity > 2 * names->max)
+            capacity = 2 * names->max;
+        struct name *items = realloc(names->items, capacity * sizeof *items);
+        if (items == NULL)
+            return false;
+        names->items = items;
+        names->capacity = capacity;
+    }
+    memcpy(names->items[names->count++].text, name.data, name.len + 1);
+    return true;
 }
 
 static bool is_listed(struct str name, struct str after)
@@ -149,7 +135,7 @@ static bool is_listed(struct str name, struct str after)
            (after.data == NULL || strcmp(name.data, after.data) > 0);
 }
 
-static int collect_names(DIR *dir, const struct list_directory_input *input, struct names *names,
+static int collect_names(DIR *dir, const struct list_directory_input *input, struct name_set *names,
                          int64_t *skipped_non_utf8, struct run_context *run)
 {
     const struct dirent *entry;
@@ -164,11 +150,11 @@ static int collect_names(DIR *dir, const struct list_directory_input *input, str
         else if (!names_add(names, name))
             return err_nomem(run->e);
     }
-    return errno == 0 ? 0 : file_root_set_errno(run->e, errno, input->path);
+    return errno == 0 ? 0 : file_error_set_errno(run->e, errno, input->path);
 }
 
-static int stat_entries(int directory, const struct names *names, struct list_directory_output *output, struct str path,
-                        struct run_context *run)
+static int stat_entries(int directory, const struct name_set *names, struct list_directory_output *output,
+                        struct str path, struct run_context *run)
 {
     struct entry *entries = arena_calloc(run->arena, names->count, sizeof *entries);
     size_t count = 0;
@@ -176,12 +162,12 @@ static int stat_entries(int directory, const struct names *names, struct list_di
         return err_nomem(run->e);
     for (size_t i = 0; i < names->count; i++) {
         struct entry *entry = &entries[count];
-        struct str name = str_from(names->heap[i].at);
+        struct str name = str_from(names->items[i].text);
         struct stat stat;
         if (fstatat(directory, name.data, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno == ENOENT) /* it is gone since */
                 continue;
-            return file_root_set_errno(run->e, errno, path);
+            return file_error_set_errno(run->e, errno, path);
         }
         if (!arena_str(run->arena, name.data, name.len, &entry->name))
             return err_nomem(run->e);
@@ -194,11 +180,11 @@ static int stat_entries(int directory, const struct names *names, struct list_di
 }
 
 /* What the list counts for as something that was read. */
-static int64_t read_cost(const struct names *names)
+static int64_t read_cost(const struct name_set *names)
 {
     int64_t cost = 0;
     for (size_t i = 0; i < names->count; i++)
-        cost += ENTRY_BYTES + (int64_t)strlen(names->heap[i].at);
+        cost += ENTRY_BYTES + (int64_t)strlen(names->items[i].text);
     return cost;
 }
 
@@ -206,26 +192,25 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
 {
     const struct list_directory_input *input = in;
     struct list_directory_output *output = out;
-    struct names names = {.max = (size_t)input->limit};
+    struct name_set names = {.max = (size_t)input->limit};
     int fd;
     int rc = file_root_open_dir(run->file_root, input->path, &fd, run->e);
     if (rc != 0)
         return rc;
     DIR *dir = fdopendir(fd);
     if (dir == NULL) {
-        rc = file_root_set_errno(run->e, errno, input->path);
+        rc = file_error_set_errno(run->e, errno, input->path);
         close(fd);
         return rc;
     }
     rc = collect_names(dir, input, &names, &output->skipped_non_utf8, run);
-    if (rc == 0 && names.count > 0)
-        qsort(names.heap, names.count, sizeof *names.heap, compare_names);
+    names_sort_and_cut(&names);
     if (rc == 0)
         rc = run_reserve_read(run, read_cost(&names));
     if (rc == 0)
         rc = stat_entries(fd, &names, output, input->path, run);
     output->truncated = names.truncated;
-    free(names.heap);
+    free(names.items);
     closedir(dir);
     return rc;
 }

@@ -43,15 +43,15 @@ static const struct type output_type = {.kind = TYPE_RECORD,
 
 static int create_directory(const struct make_directory_input *input, struct run_context *run)
 {
-    struct file_root_entry entry;
+    struct file_entry entry;
     int rc = input->parents ? file_root_make_parents(run->file_root, input->path, run->e) : 0;
     if (rc == 0)
         rc = file_root_find_entry(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    if (mkdirat(entry.directory, entry.name, 0777) != 0)
-        rc = file_root_set_errno(run->e, errno, input->path);
-    close(entry.directory);
+    if (mkdirat(entry.dir_fd, entry.name, 0777) != 0)
+        rc = file_error_set_errno(run->e, errno, input->path);
+    close(entry.dir_fd);
     return rc;
 }
 

@@ -42,18 +42,18 @@ static const struct type output_type = {.kind = TYPE_RECORD,
 
 static int remove_file_entry(const struct remove_file_input *input, struct run_context *run)
 {
-    struct file_root_entry entry;
+    struct file_entry entry;
     int rc = file_root_find_entry(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    int error = unlinkat(entry.directory, entry.name, input->directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
-    close(entry.directory);
+    int error = unlinkat(entry.dir_fd, entry.name, input->directory ? AT_REMOVEDIR : 0) == 0 ? 0 : errno;
+    close(entry.dir_fd);
     if (error == EISDIR)
-        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
-                                   "this is a directory; with \"directory\": true it is removed when it is empty");
+        return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
+                              "this is a directory; with \"directory\": true it is removed when it is empty");
     if (error == ENOTDIR)
-        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
-    return error == 0 ? 0 : file_root_set_errno(run->e, error, input->path);
+        return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "this is not a directory");
+    return error == 0 ? 0 : file_error_set_errno(run->e, error, input->path);
 }
 
 static int remove_file_run(const void *in, void *out, struct run_context *run)

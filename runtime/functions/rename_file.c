@@ -40,16 +40,16 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct rename_file_output)};
 
-static int rename_file_entry(const struct rename_file_input *input, const struct file_root_entry *from,
-                             const struct file_root_entry *to, int *type, struct run_context *run)
+static int rename_file_entry(const struct rename_file_input *input, const struct file_entry *from,
+                             const struct file_entry *to, int *type, struct run_context *run)
 {
     struct stat stat;
-    if (fstatat(from->directory, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
-        return file_root_set_errno(run->e, errno, input->from);
+    if (fstatat(from->dir_fd, from->name, &stat, AT_SYMLINK_NOFOLLOW) != 0)
+        return file_error_set_errno(run->e, errno, input->from);
     if (to->trailing_slash && !S_ISDIR(stat.st_mode))
-        return file_root_set_error(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
-                                   "the path ends in a slash, but what is renamed is not a directory");
-    int rc = file_root_rename(from->directory, from->name, to, !input->replace, input->to, run->e);
+        return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->to,
+                              "the path ends in a slash, but what is renamed is not a directory");
+    int rc = file_entry_rename(from->dir_fd, from->name, to, !input->replace, input->to, run->e);
     if (rc == 0)
         *type = (int)file_type_of(stat.st_mode);
     return rc;
@@ -59,16 +59,16 @@ static int rename_file_run(const void *in, void *out, struct run_context *run)
 {
     const struct rename_file_input *input = in;
     struct rename_file_output *output = out;
-    struct file_root_entry from, to;
+    struct file_entry from, to;
     int rc = file_root_find_entry(run->file_root, input->from, &from, run->e);
     if (rc != 0)
         return rc;
     rc = file_root_find_entry(run->file_root, input->to, &to, run->e);
     if (rc == 0) {
         rc = rename_file_entry(input, &from, &to, &output->type, run);
-        close(to.directory);
+        close(to.dir_fd);
     }
-    close(from.directory);
+    close(from.dir_fd);
     return rc;
 }
 

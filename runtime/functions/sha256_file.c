@@ -2,17 +2,19 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/lib/io.h"
 #include "runtime/task/function.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <nettle/base16.h>
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum {
     BUFFER_SIZE = 256 << 10, /* bytes between two looks at whether anybody still waits */
-    DIGITS = 2 * SHA256_DIGEST_SIZE,
+    DIGITS = BASE16_ENCODE_LENGTH(SHA256_DIGEST_SIZE),
 };
 
 struct sha256_file_input {
@@ -54,11 +56,9 @@ static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx
     for (;;) {
         if (run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "Nobody waits for the digest any more");
-        ssize_t n = pread(fd, buffer, BUFFER_SIZE, *size);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = io_pread_full(fd, buffer, BUFFER_SIZE, *size);
         if (n < 0)
-            return file_root_set_errno(run->e, errno, path);
+            return file_error_set_errno(run->e, errno, path);
         if (n == 0)
             return 0;
         sha256_update(context, (size_t)n, buffer);
@@ -68,14 +68,10 @@ static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx
 
 static int format_digest(struct sha256_ctx *context, struct sha256_file_output *output, struct run_context *run)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t bytes[SHA256_DIGEST_SIZE];
-    char text[DIGITS];
+    char text[BASE16_ENCODE_LENGTH(sizeof bytes)];
     sha256_digest(context, sizeof bytes, bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 0x0F];
-    }
+    base16_encode_update(text, sizeof bytes, bytes);
     return arena_str(run->arena, text, sizeof text, &output->sha256) ? 0 : err_nomem(run->e);
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
+#include "runtime/files/temp_file.h"
 #include "runtime/task/function.h"
 
 #include <errno.h>
@@ -74,8 +75,8 @@ static const struct type output_type = {
 /* A file that is open to be written in place. */
 struct target {
     int fd;
-    bool created;                 /* by us: it goes again when writing fails */
-    struct file_root_entry entry; /* only then */
+    bool created;            /* by us: it goes again when writing fails */
+    struct file_entry entry; /* only then */
 };
 
 enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file meanwhile */
@@ -83,17 +84,15 @@ enum { OPEN_TRIES = 8 }; /* each time somebody else removed or made the file mea
 /* Makes the file. 0, or FILE_EXISTS and the like. */
 static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
-    struct file_root_entry entry;
-    int rc = input->mode == MODE_X ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+    struct file_entry entry;
+    int rc = input->mode == MODE_X ? file_root_find_new(run->file_root, input->path, &entry, run->e)
                                    : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    int fd = entry.trailing_slash ? -1
-                                  : openat(entry.directory, entry.name,
-                                           flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    int fd = openat(entry.dir_fd, entry.name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (fd < 0) {
-        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : errno, input->path);
-        close(entry.directory);
+        rc = file_error_set_errno(run->e, errno, input->path);
+        close(entry.dir_fd);
         return rc;
     }
     *out = (struct target){.fd = fd, .created = true, .entry = entry};
@@ -123,13 +122,13 @@ static int close_target(struct target *target, int rc, struct str path, struct e
 {
     struct stat opened, current;
     if (target->created && rc != 0 && fstat(target->fd, &opened) == 0 &&
-        fstatat(target->entry.directory, target->entry.name, &current, AT_SYMLINK_NOFOLLOW) == 0 &&
+        fstatat(target->entry.dir_fd, target->entry.name, &current, AT_SYMLINK_NOFOLLOW) == 0 &&
         opened.st_ino == current.st_ino && opened.st_dev == current.st_dev)
-        unlinkat(target->entry.directory, target->entry.name, 0);
+        unlinkat(target->entry.dir_fd, target->entry.name, 0);
     if (target->created)
-        close(target->entry.directory);
+        close(target->entry.dir_fd);
     if (close(target->fd) != 0 && rc == 0) /* some file systems write only now, and fail only now */
-        return file_root_set_errno(e, errno, path);
+        return file_error_set_errno(e, errno, path);
     return rc;
 }
 
@@ -138,10 +137,10 @@ static int write_file_finish(struct target *target, const struct write_file_inpu
 {
     struct stat stat;
     if (input->fsync && fsync(target->fd) != 0)
-        return file_root_set_errno(e, errno, input->path);
-    int rc = input->fsync && target->created ? file_root_sync_dir(&target->entry, input->path, e) : 0;
+        return file_error_set_errno(e, errno, input->path);
+    int rc = input->fsync && target->created ? file_entry_sync_dir(&target->entry, input->path, e) : 0;
     if (rc == 0 && fstat(target->fd, &stat) != 0)
-        rc = file_root_set_errno(e, errno, input->path);
+        rc = file_error_set_errno(e, errno, input->path);
     if (rc == 0)
         output->size_bytes = stat.st_size;
     return rc;
@@ -151,31 +150,28 @@ static int write_file_finish(struct target *target, const struct write_file_inpu
 static int write_atomic(const struct write_file_input *input, struct str bytes, struct write_file_output *output,
                         struct run_context *run)
 {
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct temp_file temp;
     bool exclusive = input->mode == MODE_X;
-    int rc = exclusive ? file_root_find_entry(run->file_root, input->path, &entry, run->e)
+    int rc = exclusive ? file_root_find_new(run->file_root, input->path, &entry, run->e)
                        : file_root_find_target(run->file_root, input->path, &entry, run->e);
     if (rc != 0)
         return rc;
-    if (exclusive && (entry.trailing_slash || faccessat(entry.directory, entry.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
-        rc = file_root_set_errno(run->e, entry.trailing_slash ? EISDIR : EEXIST, input->path);
-    if (rc == 0)
-        rc = temp_file_create(run->file_root, 0666, &temp, run->e);
+    rc = temp_file_create(file_root_temp_dir(run->file_root), 0666, &temp, run->e);
     if (rc != 0)
         goto err_after_entry;
     rc = file_write_at(temp.fd, 0, bytes, input->path, run->e);
     if (rc == 0 && run_canceled(run))
         rc = err_set(run->e, ERR_CANCELED, "Nobody waits for the file any more; it is as it was");
     if (rc == 0)
-        rc = temp_file_commit(run->file_root, &temp, &entry, exclusive, input->fsync || input->atomic, input->path,
-                              run->e);
+        rc = temp_file_commit(file_root_temp_dir(run->file_root), &temp, &entry, exclusive,
+                              input->fsync || input->atomic, input->path, run->e);
     else
-        temp_file_discard(run->file_root, &temp);
+        temp_file_discard(file_root_temp_dir(run->file_root), &temp);
     if (rc == 0)
         output->size_bytes = (int64_t)bytes.len;
 err_after_entry:
-    close(entry.directory);
+    close(entry.dir_fd);
     return rc;
 }
 
@@ -200,7 +196,7 @@ static int write_in_place(const struct write_file_input *input, struct str bytes
         if (rc == 0)
             rc = file_write_at(target.fd, 0, bytes, input->path, run->e);
         if (rc == 0 && ftruncate(target.fd, (off_t)bytes.len) != 0)
-            rc = file_root_set_errno(run->e, errno, input->path);
+            rc = file_error_set_errno(run->e, errno, input->path);
     }
     if (rc == 0)
         rc = write_file_finish(&target, input, output, run->e);

@@ -62,6 +62,9 @@ struct function {
     /* May be NULL. Calls with the same lane run one after the other, in the order of their submission. */
     struct strand *(*strand)(const void *input);
 
+    /* May be NULL. Runs on the loop thread when a task that is no child has ended, before its `done`. */
+    void (*ended)(const struct task *task);
+
     /* Divisible functions; NULL elsewhere. split() makes the part with this index, which comes as a copy of the input, of
      * at most `most` parts; returns how many there are, at least 1 and the same for each index. merge() adds a part's output,
      * in order, to an output that begins zeroed: 0, or an ERR_ code with *e filled. */

@@ -250,6 +250,8 @@ static void deliver(struct task *task)
         task->parent->function->child_ended(task->parent, task);
         return;
     }
+    if (task->function->ended != NULL)
+        task->function->ended(task);
     task->root->delivered = true;
     task->root->done(task, task->root->user);
 }

@@ -1,6 +1,7 @@
 #include "service/config/config_file.h"
 
 #include "handlers/json/json_writer.h"
+#include "runtime/lib/io.h"
 #include "runtime/types/type_parse.h"
 #include "service/config/config_help.h"
 
@@ -11,15 +12,6 @@
 
 enum { MAX_FILE_SIZE = 1024 * 1024 }; /* bytes */
 
-static ssize_t read_uninterrupted(int fd, char *out, size_t size)
-{
-    ssize_t n;
-    do
-        n = read(fd, out, size);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* Reads to the end, which a pipe has as well. 0 or a positive errno. */
 static int load_file(const char *path, struct json_writer *w)
 {
@@ -29,7 +21,7 @@ static int load_file(const char *path, struct json_writer *w)
     if (fd < 0)
         return errno;
     int error = 0;
-    while (error == 0 && (n = read_uninterrupted(fd, chunk, sizeof chunk)) > 0) {
+    while (error == 0 && (n = io_read_full(fd, chunk, sizeof chunk)) > 0) {
         json_writer_bytes(w, chunk, (size_t)n);
         if (w->failed)
             error = ENOMEM;

@@ -25,9 +25,7 @@ BACK_INCLUDES = {
     ("handlers/json/render.c", "handlers/resources/task_object.h"),
     ("handlers/json/schema.c", "handlers/resources/task_object.h"),
 }
-CIRCLES = {
-    frozenset({"runtime/files/file_methods", "runtime/files/file_ops", "runtime/files/open_files"}),
-}
+CIRCLES = set()
 
 # The headers of ISO C and POSIX; with these folders they are what "libc" means here.
 LIBC = set("""

@@ -1,4 +1,5 @@
 /* file_root - what leads out of the root and what doesn't, kinds of files, drafts, and every errno's own sentence. */
+#include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
 
@@ -55,16 +56,16 @@ static int stat_rc(struct tree *t, const char *path)
     return file_root_stat(t->file_root, str_from(path), true, &stat, &t->e);
 }
 
-typedef int find_fn(const struct file_root *file_root, struct str path, struct file_root_entry *out, struct err *e);
+typedef int find_fn(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e);
 
 static int find_entry_rc(struct tree *t, find_fn *find, const char *path, const char *name)
 {
-    struct file_root_entry entry = {.directory = -1};
+    struct file_entry entry = {.dir_fd = -1};
     int rc = find(t->file_root, str_from(path), &entry, &t->e);
-    assert_true((rc == 0) == (entry.directory >= 0));
+    assert_true((rc == 0) == (entry.dir_fd >= 0));
     if (rc != 0)
         return rc;
-    close(entry.directory);
+    close(entry.dir_fd);
     if (name != NULL)
         assert_string_equal(entry.name, name);
     return 0;
@@ -150,7 +151,7 @@ static void read_only_root_is_readable(void **state)
     assert_int_equal(open_rc(t, "a", O_RDONLY), 0);
     assert_int_equal(open_rc(t, "a", O_WRONLY), ERR_ACCESS_DENIED);
     expect_message(t, "a: the file system is mounted read-only");
-    assert_int_equal(temp_file_create(t->file_root, 0666, &temp_file, &t->e), ERR_ACCESS_DENIED);
+    assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0666, &temp_file, &t->e), ERR_ACCESS_DENIED);
 }
 
 /* -- ways out -------------------------------------------------------------------------------------------------------- */
@@ -283,6 +284,33 @@ static void find_target_follows_symlinks(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_target, "long", longest), 0);
 }
 
+/* A trailing slash asks for a directory, on a symlink too, as in open(2). */
+static void find_target_rejects_trailing_slash(void **state)
+{
+    struct tree *t = *state;
+    assert_true(tree_mkdir(t, "dir") && tree_write_file(t, "file", "x"));
+    assert_true(tree_symlink(t, "file", "link") && tree_symlink(t, "link", "second") &&
+                tree_symlink(t, "dir", "to_dir"));
+    assert_true(tree_symlink(t, "file/", "slashed") && tree_symlink(t, "missing", "dangling"));
+    static const struct {
+        const char *path, *message;
+    } rows[] = {
+        {"file/", "file/: what should be a directory is none"},
+        {"file//", "file//: what should be a directory is none"},
+        {"link/", "link/: what should be a directory is none"},
+        {"second/", "second/: what should be a directory is none"},
+        {"slashed", "slashed: what should be a directory is none"},
+        {"dir/", "dir/: this is a directory"},
+        {"to_dir/", "to_dir/: this is a directory"},
+        {"dangling/", "dangling/: the path of a file can't end in a slash"},
+        {"missing/", "missing/: the path of a file can't end in a slash"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(find_entry_rc(t, file_root_find_target, rows[i].path, NULL), ERR_UNSUPPORTED_FILE_TYPE);
+        expect_message(t, rows[i].message);
+    }
+}
+
 static void invalid_paths_are_rejected(void **state)
 {
     struct tree *t = *state;
@@ -327,13 +355,13 @@ static void long_path_in_message_is_valid_utf8(void **state)
         for (size_t i = shift; i + 4 < sizeof path; i += 4)
             memcpy(path + i, "\xF0\x9F\x98\x80", 4);
         path[shift + 380] = '\0';
-        assert_int_equal(file_root_set_errno(&e, ENOENT, str_from(path)), ERR_FILE_NOT_FOUND);
+        assert_int_equal(file_error_set_errno(&e, ENOENT, str_from(path)), ERR_FILE_NOT_FOUND);
         assert_true(str_is_utf8(str_from(e.msg)));
         assert_non_null(strstr(e.msg, "...: there is no such file"));
     }
-    assert_int_equal(file_root_set_errno(&e, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
+    assert_int_equal(file_error_set_errno(&e, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
     assert_string_equal(e.msg, "notes/a.txt: there is no such file");
-    assert_int_equal(file_root_set_errno(NULL, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
+    assert_int_equal(file_error_set_errno(NULL, ENOENT, STR("notes/a.txt")), ERR_FILE_NOT_FOUND);
 }
 
 static void errno_maps_to_error_code(void **state)
@@ -370,7 +398,7 @@ static void errno_maps_to_error_code(void **state)
     struct err e;
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        assert_int_equal(file_root_set_errno(&e, rows[i].error, STR("a")), rows[i].rc);
+        assert_int_equal(file_error_set_errno(&e, rows[i].error, STR("a")), rows[i].rc);
         assert_int_equal(e.rc, rows[i].rc);
         assert_true(strlen(e.msg) > 10);
         assert_true(strncmp(e.msg, "a: ", 3) == 0 || rows[i].rc == ERR_OUT_OF_MEMORY);
@@ -410,7 +438,7 @@ static void open_rejects_special_files(void **state)
 static void descriptors_have_cloexec(void **state)
 {
     struct tree *t = *state;
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct temp_file temp_file;
     int fd;
     assert_true(tree_write_file(t, "file", "x"));
@@ -421,11 +449,11 @@ static void descriptors_have_cloexec(void **state)
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     close(fd);
     assert_int_equal(file_root_find_entry(t->file_root, STR("file"), &entry, &t->e), 0);
-    assert_true((fcntl(entry.directory, F_GETFD) & FD_CLOEXEC) != 0);
-    close(entry.directory);
-    assert_int_equal(temp_file_create(t->file_root, 0666, &temp_file, &t->e), 0);
+    assert_true((fcntl(entry.dir_fd, F_GETFD) & FD_CLOEXEC) != 0);
+    close(entry.dir_fd);
+    assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0666, &temp_file, &t->e), 0);
     assert_true((fcntl(temp_file.fd, F_GETFD) & FD_CLOEXEC) != 0);
-    temp_file_discard(t->file_root, &temp_file);
+    temp_file_discard(file_root_temp_dir(t->file_root), &temp_file);
 }
 
 /* What this thread may do beyond its user's rights; returns what was so before. capset(2) has no wrapper in libc. */
@@ -492,13 +520,14 @@ static void make_parents_creates_directories(void **state)
 static int commit_file(struct tree *t, const char *path, const char *content, bool exclusive)
 {
     struct temp_file temp_file;
-    struct file_root_entry entry;
-    assert_int_equal(temp_file_create(t->file_root, 0640, &temp_file, &t->e), 0);
+    struct file_entry entry;
+    assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0640, &temp_file, &t->e), 0);
     assert_int_equal(write(temp_file.fd, content, strlen(content)), (ssize_t)strlen(content));
     assert_int_equal(file_root_find_target(t->file_root, str_from(path), &entry, &t->e), 0);
-    int rc = temp_file_commit(t->file_root, &temp_file, &entry, exclusive, true, str_from(path), &t->e);
+    int rc =
+        temp_file_commit(file_root_temp_dir(t->file_root), &temp_file, &entry, exclusive, true, str_from(path), &t->e);
     assert_int_equal(temp_file.fd, -1);
-    close(entry.directory);
+    close(entry.dir_fd);
     return rc;
 }
 
@@ -566,16 +595,16 @@ static int commit_file_if(struct tree *t, const char *path, const char *content,
                           struct commit_result *result)
 {
     struct temp_file temp_file;
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct file_condition condition = {.check = mock_check, .user = &mock_condition};
-    assert_int_equal(temp_file_create(t->file_root, 0640, &temp_file, &t->e), 0);
+    assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0640, &temp_file, &t->e), 0);
     assert_int_equal(write(temp_file.fd, content, strlen(content)), (ssize_t)strlen(content));
     assert_int_equal(file_root_find_target(t->file_root, str_from(path), &entry, &t->e), 0);
-    int rc = temp_file_commit_if(t->file_root, &temp_file, &entry, mock_condition == NULL ? NULL : &condition,
-                                 str_from(path), result, &t->e);
+    int rc = temp_file_commit_if(file_root_temp_dir(t->file_root), &temp_file, &entry,
+                                 mock_condition == NULL ? NULL : &condition, str_from(path), result, &t->e);
     assert_int_equal(temp_file.fd, -1);
     assert_int_equal(tree_count_temp_files(t), 0);
-    close(entry.directory);
+    close(entry.dir_fd);
     return rc;
 }
 
@@ -641,13 +670,14 @@ static void each_commit_has_a_unique_version(void **state)
     static struct file_version seen[COMMITS];
     for (int i = 0; i < COMMITS; i++) {
         struct temp_file temp_file;
-        struct file_root_entry entry;
+        struct file_entry entry;
         struct timespec now;
-        assert_int_equal(temp_file_create(t->file_root, 0640, &temp_file, &t->e), 0);
+        assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0640, &temp_file, &t->e), 0);
         clock_gettime(CLOCK_REALTIME, &now);
         assert_int_equal(file_root_find_target(t->file_root, STR("a"), &entry, &t->e), 0);
-        assert_int_equal(temp_file_commit(t->file_root, &temp_file, &entry, false, false, STR("a"), &t->e), 0);
-        close(entry.directory);
+        assert_int_equal(
+            temp_file_commit(file_root_temp_dir(t->file_root), &temp_file, &entry, false, false, STR("a"), &t->e), 0);
+        close(entry.dir_fd);
         seen[i] = version_at(t, "a");
         assert_true(seen[i].modified_us >= (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
         for (int k = 0; k < i; k++)
@@ -679,15 +709,16 @@ static void *replacer_main(void *arg)
     struct file_condition condition = {.check = check_version, .user = replacer};
     struct file_root *file_root = replacer->t->file_root;
     struct temp_file temp_file;
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct commit_result result;
-    bool created = temp_file_create(file_root, 0666, &temp_file, NULL) == 0 &&
+    bool created = temp_file_create(file_root_temp_dir(file_root), 0666, &temp_file, NULL) == 0 &&
                    file_root_find_target(file_root, STR("a"), &entry, NULL) == 0;
     pthread_barrier_wait(replacer->start);
-    replacer->rc = created ? temp_file_commit_if(file_root, &temp_file, &entry, &condition, STR("a"), &result, NULL)
+    replacer->rc = created ? temp_file_commit_if(file_root_temp_dir(file_root), &temp_file, &entry, &condition,
+                                                 STR("a"), &result, NULL)
                            : ERR_INTERNAL;
     if (created)
-        close(entry.directory);
+        close(entry.dir_fd);
     return NULL;
 }
 
@@ -726,9 +757,9 @@ static void startup_removes_stale_temp_files(void **state)
     struct tree *t = *state;
     struct file_root *second = NULL;
     struct temp_file temp_file;
-    struct file_root_entry entry;
+    struct file_entry entry;
     char path[8192];
-    assert_int_equal(temp_file_create(t->file_root, 0666, &temp_file, &t->e), 0);
+    assert_int_equal(temp_file_create(file_root_temp_dir(t->file_root), 0666, &temp_file, &t->e), 0);
     assert_int_equal(write(temp_file.fd, "kept", 4), 4);
     assert_true(tree_write_file(t, TEMP_DIR_NAME "/left", "x") &&
                 tree_symlink(t, "@/outside/secret", TEMP_DIR_NAME "/link"));
@@ -738,8 +769,9 @@ static void startup_removes_stale_temp_files(void **state)
     assert_int_equal(file_root_new(t->root, &second, &t->e), 0);
     assert_int_equal(tree_count_temp_files(t), 1);
     assert_int_equal(file_root_find_target(second, STR("a"), &entry, &t->e), 0);
-    assert_int_equal(temp_file_commit(t->file_root, &temp_file, &entry, false, false, STR("a"), &t->e), 0);
-    close(entry.directory);
+    assert_int_equal(
+        temp_file_commit(file_root_temp_dir(t->file_root), &temp_file, &entry, false, false, STR("a"), &t->e), 0);
+    close(entry.dir_fd);
     file_root_free(second);
     assert_true(tree_file_equals(t, "a", "kept") && tree_outside_is_intact(t));
 }
@@ -774,14 +806,15 @@ static void startup_keeps_locked_temp_files(void **state)
     int failed = 0;
     for (int i = 0; i < 3000; i++) {
         struct temp_file temp_file;
-        struct file_root_entry entry;
-        if (temp_file_create(t->file_root, 0666, &temp_file, &t->e) != 0 ||
+        struct file_entry entry;
+        if (temp_file_create(file_root_temp_dir(t->file_root), 0666, &temp_file, &t->e) != 0 ||
             file_root_find_target(t->file_root, STR("a"), &entry, &t->e) != 0) {
             failed++;
             continue;
         }
-        failed += temp_file_commit(t->file_root, &temp_file, &entry, false, false, STR("a"), &t->e) != 0;
-        close(entry.directory);
+        failed +=
+            temp_file_commit(file_root_temp_dir(t->file_root), &temp_file, &entry, false, false, STR("a"), &t->e) != 0;
+        close(entry.dir_fd);
     }
     atomic_store(&s.stop, true);
     for (size_t i = 0; i < 2; i++)
@@ -798,7 +831,7 @@ _Noreturn static void write_until_killed(const char *root)
 {
     struct file_root *file_root;
     struct temp_file temp_file;
-    struct file_root_entry entry;
+    struct file_entry entry;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     char *content = malloc(CONTENT_SIZE);
     if (content == NULL || file_root_new(root, &file_root, NULL) != 0)
@@ -806,14 +839,14 @@ _Noreturn static void write_until_killed(const char *root)
     for (int i = 0;; i++) {
         memset(content, 'a' + i % 2, CONTENT_SIZE);
         if (file_root_find_target(file_root, STR("file"), &entry, NULL) != 0 ||
-            temp_file_create(file_root, 0666, &temp_file, NULL) != 0)
+            temp_file_create(file_root_temp_dir(file_root), 0666, &temp_file, NULL) != 0)
             _exit(2);
         for (ssize_t done = 0, n; done < CONTENT_SIZE; done += n)
             if ((n = write(temp_file.fd, content + done, CONTENT_SIZE / 16)) < 0)
                 _exit(3);
-        if (temp_file_commit(file_root, &temp_file, &entry, false, false, STR("file"), NULL) != 0)
+        if (temp_file_commit(file_root_temp_dir(file_root), &temp_file, &entry, false, false, STR("file"), NULL) != 0)
             _exit(4);
-        close(entry.directory);
+        close(entry.dir_fd);
     }
 }
 
@@ -857,7 +890,7 @@ static void killed_writer_leaves_complete_file(void **state)
 /* What a call made of the path: 0 when it stayed inside, or how it was refused. */
 static int resolve_case(struct tree *t, int which)
 {
-    struct file_root_entry entry;
+    struct file_entry entry;
     struct stat stat, root;
     char content[64] = "";
     int fd, rc;
@@ -886,8 +919,8 @@ static int resolve_case(struct tree *t, int which)
             return rc;
         char outside[128];
         snprintf(outside, sizeof outside, "%s", t->outside);
-        rc = fstat(entry.directory, &stat) != 0 || lstat(outside, &root) != 0 || stat.st_ino == root.st_ino;
-        close(entry.directory);
+        rc = fstat(entry.dir_fd, &stat) != 0 || lstat(outside, &root) != 0 || stat.st_ino == root.st_ino;
+        close(entry.dir_fd);
         return rc;
     }
 }
@@ -953,6 +986,7 @@ int main(void)
         TREE_MOUNT_TEST(paths_outside_root_are_forbidden),
         TREE_TEST(entries_outside_root_are_forbidden),
         TREE_TEST(find_target_follows_symlinks),
+        TREE_TEST(find_target_rejects_trailing_slash),
         TREE_TEST(invalid_paths_are_rejected),
         cmocka_unit_test(long_path_in_message_is_valid_utf8),
         cmocka_unit_test(errno_maps_to_error_code),

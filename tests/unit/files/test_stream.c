@@ -7,6 +7,7 @@
 #include "tests/unit/support/file_root_fixture.h"
 #include "tests/unit/support/runtime_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,9 @@
 struct streams {
     struct tree *tree;
     struct fixture *f;
-    int callbacks, rc; /* by a source or a sink: how often, and what last */
+    bool can_mount;
+    int callbacks, rc; /* of ready(): how many, and the last one's code */
+    char message[256]; /* and its message */
 };
 
 static void on_read_ready(struct read_stream *reader, const struct err *e, void *user)
@@ -24,6 +27,7 @@ static void on_read_ready(struct read_stream *reader, const struct err *e, void 
     (void)reader;
     s->callbacks++;
     s->rc = e->rc;
+    snprintf(s->message, sizeof s->message, "%s", e->rc == 0 ? "" : e->msg);
 }
 
 static void on_write_ready(struct write_stream *writer, const struct err *e, void *user)
@@ -32,6 +36,7 @@ static void on_write_ready(struct write_stream *writer, const struct err *e, voi
     (void)writer;
     s->callbacks++;
     s->rc = e->rc;
+    snprintf(s->message, sizeof s->message, "%s", e->rc == 0 ? "" : e->msg);
 }
 
 static bool callback_ran(const void *arg)
@@ -46,8 +51,9 @@ static bool all_streams_closed(const void *arg)
 
 static int stream_setup(void **state)
 {
-    static struct streams s; /* one test at a time */
-    s = (struct streams){.tree = tree_new(NULL, NULL)};
+    static struct streams s;           /* one test at a time */
+    bool can_mount = tree_can_mount(); /* before there are threads */
+    s = (struct streams){.tree = tree_new(NULL, NULL), .can_mount = can_mount};
     if (s.tree == NULL)
         return -1;
     char path[128];
@@ -146,14 +152,227 @@ static void out_of_memory_releases_slot(void **state)
     }
 }
 
+/* Opens a download and waits until it is open. */
+static struct read_stream *open_and_wait(struct streams *s, const char *path)
+{
+    struct read_stream *reader = NULL;
+    struct err e = {0};
+    s->callbacks = 0;
+    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), on_read_ready, s, &reader, &e), 0);
+    assert_true(run_until(s->f, callback_ran, s));
+    assert_int_equal(s->rc, 0);
+    return reader;
+}
+
+/* Reads until the file's end or a failure. Returns the number of bytes that were as expected. */
+static size_t read_bytes(struct streams *s, struct read_stream *reader, char expected, size_t max)
+{
+    static char chunk[100000];
+    size_t total = 0;
+    while (total < max) {
+        s->callbacks = 0;
+        ssize_t n = read_stream_read(reader, chunk, sizeof chunk);
+        if (n == READ_STREAM_FAILED)
+            break;
+        for (ssize_t i = 0; i < n; i++)
+            assert_int_equal(chunk[i], expected);
+        total += (size_t)n;
+        if (n == READ_STREAM_EMPTY)
+            assert_true(run_until(s->f, callback_ran, s));
+    }
+    return total;
+}
+
+enum { LARGE = 3 * 1024 * 1024 + 17 }; /* many blocks and a bit */
+
+static void read_stream_reads_whole_file(void **state)
+{
+    struct streams *s = *state;
+    struct file_version version;
+    char byte;
+    assert_true(tree_fill_file(s->tree, "large", 'l', LARGE) && tree_write_file(s->tree, "empty", ""));
+    struct read_stream *reader = open_and_wait(s, "large");
+    read_stream_get_version(reader, &version);
+    assert_int_equal(version.size_bytes, LARGE);
+    assert_int_equal(read_bytes(s, reader, 'l', LARGE), LARGE);
+    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED); /* beyond size_bytes */
+    read_stream_close(reader);
+    reader = open_and_wait(s, "empty");
+    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED);
+    read_stream_close(reader);
+    assert_true(run_until(s->f, all_streams_closed, s));
+    assert_true(run_until_idle(s->f));
+}
+
+/* Both blocks are read ahead before the file is truncated; the third read finds the end. */
+static void truncated_file_fails_read(void **state)
+{
+    struct streams *s = *state;
+    char path[256];
+    assert_true(tree_fill_file(s->tree, "large", 'l', LARGE));
+    struct read_stream *reader = open_and_wait(s, "large");
+    assert_true(run_until_idle(s->f));
+    snprintf(path, sizeof path, "%s/large", s->tree->root);
+    assert_int_equal(truncate(path, 1), 0);
+    assert_int_equal(read_bytes(s, reader, 'l', LARGE), 2 * 256 * 1024);
+    assert_int_equal(s->rc, ERR_IO_ERROR);
+    assert_string_equal(s->message, "large: the file has become shorter while it was read");
+    read_stream_close(reader);
+    assert_true(run_until(s->f, all_streams_closed, s));
+    assert_true(run_until_idle(s->f));
+}
+
+/* sysfs has a file with a size whose read(2) fails. */
+static void failed_read_reports_errno(void **state)
+{
+    static const char path[] = "sys/devices/virtual/net/lo/speed";
+    struct streams *s = *state;
+    char full_path[256], byte, expected[128];
+    snprintf(full_path, sizeof full_path, "%s/%s", s->tree->root, path);
+    if (!s->can_mount || !tree_mount(s->tree, "sys", "sysfs", NULL))
+        skip();
+    int fd = open(full_path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : pread(fd, &byte, 1, 0);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (n >= 0)
+        skip();
+    snprintf(expected, sizeof expected, "%s: %s", path, strerror(error));
+    struct read_stream *reader = NULL;
+    struct err e = {0};
+    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), on_read_ready, s, &reader, &e), 0);
+    assert_true(run_until(s->f, callback_ran, s));
+    s->callbacks = 0;
+    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_EMPTY);
+    assert_true(run_until(s->f, callback_ran, s));
+    assert_string_equal(s->message, expected);
+    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED);
+    read_stream_close(reader);
+    assert_true(run_until(s->f, all_streams_closed, s));
+    assert_true(run_until_idle(s->f));
+}
+
+/* Writes LARGE bytes, waiting for room when the stream takes less. */
+static void write_all(struct streams *s, struct write_stream *writer)
+{
+    static char chunk[100000];
+    memset(chunk, 'w', sizeof chunk);
+    for (size_t left = LARGE; left > 0;) {
+        s->callbacks = 0;
+        size_t len = left < sizeof chunk ? left : sizeof chunk, n = write_stream_write(writer, chunk, len);
+        left -= n;
+        if (n < len)
+            assert_true(run_until(s->f, callback_ran, s));
+    }
+}
+
+static void finish_and_wait(struct streams *s, struct write_stream *writer)
+{
+    s->callbacks = 0;
+    write_stream_finish(writer);
+    assert_true(run_until(s->f, callback_ran, s));
+    assert_true(run_until_idle(s->f));
+    assert_int_equal(s->callbacks, 1);
+}
+
+static void write_stream_writes_whole_file(void **state)
+{
+    struct streams *s = *state;
+    struct file_version version;
+    for (int i = 0; i < 2; i++) {
+        struct write_stream *writer;
+        struct err e = {0};
+        bool created;
+        assert_int_equal(open_write_stream(s, &writer, &e), 0);
+        write_all(s, writer);
+        finish_and_wait(s, writer);
+        assert_int_equal(s->rc, 0);
+        write_stream_get_result(writer, &version, &created);
+        assert_true(version.size_bytes == LARGE && created == (i == 0));
+        write_stream_close(writer);
+        assert_true(tree_file_is_filled(s->tree, "b.txt", 'w', LARGE));
+        assert_int_equal(tree_count_temp_files(s->tree), 0);
+    }
+}
+
+static void failed_write_discards_file(void **state)
+{
+    struct streams *s = *state;
+    struct write_stream *writer;
+    struct err e = {0};
+    assert_true(tree_mkdir(s->tree, "dir"));
+    assert_int_equal(write_stream_open(s->f->runtime, STR("dir/b"), NULL, on_write_ready, s, &writer, &e), 0);
+    write_all(s, writer);
+    char path[256], moved[256];
+    snprintf(path, sizeof path, "%s/dir", s->tree->root);
+    snprintf(moved, sizeof moved, "%s/moved", s->tree->root);
+    assert_int_equal(rename(path, moved), 0); /* the commit finds no directory */
+    finish_and_wait(s, writer);
+    assert_int_equal(s->rc, ERR_FILE_NOT_FOUND);
+    assert_true(write_stream_failed(writer, &e));
+    assert_int_equal(tree_count_temp_files(s->tree), 0); /* before it is closed */
+    assert_int_equal(write_stream_write(writer, "x", 1), 1);
+    write_stream_close(writer);
+    assert_true(run_until(s->f, all_streams_closed, s));
+}
+
+/* At each step that a write takes. */
+static void closed_write_leaves_nothing(void **state)
+{
+    struct streams *s = *state;
+    for (int step = 0; step < 4; step++) {
+        struct write_stream *writer;
+        struct err e = {0};
+        assert_int_equal(open_write_stream(s, &writer, &e), 0);
+        if (step > 0)
+            assert_true(run_until_idle(s->f));
+        if (step > 1)
+            write_all(s, writer);
+        if (step > 2)
+            assert_true(run_until_idle(s->f));
+        write_stream_close(writer);
+        assert_true(run_until(s->f, all_streams_closed, s));
+        assert_true(run_until_idle(s->f));
+        assert_false(tree_exists(s->tree, "b.txt"));
+        assert_int_equal(tree_count_temp_files(s->tree), 0);
+    }
+}
+
+/* The shutdown refuses all further work: what is under way ends, and the rest is done on the loop. */
+static void shutdown_closes_streams(void **state)
+{
+    struct streams *s = *state;
+    struct read_stream *reader;
+    struct write_stream *writer;
+    struct err e = {0};
+    assert_true(tree_fill_file(s->tree, "large", 'l', LARGE));
+    reader = open_and_wait(s, "large");
+    assert_int_equal(open_write_stream(s, &writer, &e), 0);
+    assert_true(run_until_idle(s->f));
+    runtime_shutdown(s->f->runtime);
+    read_bytes(s, reader, 'l', LARGE);
+    write_all(s, writer);
+    s->callbacks = 0;
+    write_stream_finish(writer);
+    assert_int_equal(s->callbacks, 1);
+    assert_int_equal(s->rc, ERR_SHUTTING_DOWN);
+    read_stream_close(reader);
+    write_stream_close(writer);
+    assert_int_equal(s->f->runtime->streams, 0);
+    assert_int_equal(tree_count_temp_files(s->tree), 0);
+}
+
 #define STREAM_TEST(f) cmocka_unit_test_setup_teardown(f, stream_setup, stream_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STREAM_TEST(streams_over_limit_are_rejected),
-        STREAM_TEST(failed_open_counts_until_close),
-        STREAM_TEST(out_of_memory_releases_slot),
+        STREAM_TEST(streams_over_limit_are_rejected), STREAM_TEST(failed_open_counts_until_close),
+        STREAM_TEST(out_of_memory_releases_slot),     STREAM_TEST(read_stream_reads_whole_file),
+        STREAM_TEST(truncated_file_fails_read),       STREAM_TEST(failed_read_reports_errno),
+        STREAM_TEST(write_stream_writes_whole_file),  STREAM_TEST(failed_write_discards_file),
+        STREAM_TEST(closed_write_leaves_nothing),     STREAM_TEST(shutdown_closes_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* The file functions, called as a pool's thread calls them: what they do, what they leave alone, and that nothing gets out. */
 #include "runtime/files/file_io.h"
+#include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
 
@@ -159,6 +160,31 @@ static void write_file_in_directories(void **state)
                  ERR_UNSUPPORTED_FILE_TYPE);
     expect_error(t, tree_call(t, "write_file", "path", ".", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_false(tree_exists(t, "new"));
+}
+
+static void trailing_slash_replaces_nothing(void **state)
+{
+    struct tree *t = *state;
+    static const char *const paths[] = {"file/", "link/", "dangling/", "dir/", "to_dir/", "new/"};
+    assert_true(tree_write_file(t, "file", "old") && tree_write_file(t, "from", "new") && tree_mkdir(t, "dir"));
+    assert_true(tree_symlink(t, "file", "link") && tree_symlink(t, "missing", "dangling") &&
+                tree_symlink(t, "dir", "to_dir"));
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        static const char *const modes[] = {"w", "a", "x", "w", "x"};
+        static const char *const atomic[] = {"false", "false", "false", "true", "true"};
+        for (size_t m = 0; m < COUNT_OF(modes); m++)
+            expect_error(t,
+                         tree_call(t, "write_file", "path", paths[i], "data", "new", "mode", modes[m], "atomic",
+                                   atomic[m], NULL),
+                         ERR_UNSUPPORTED_FILE_TYPE);
+        for (int replace = 0; replace < 2; replace++)
+            expect_error(
+                t,
+                tree_call(t, "copy_file", "from", "from", "to", paths[i], "replace", replace ? "true" : "false", NULL),
+                ERR_UNSUPPORTED_FILE_TYPE);
+    }
+    assert_string_equal(t->e.msg, "new/: the path of a file can't end in a slash");
+    assert_true(tree_file_equals(t, "file", "old") && !tree_exists(t, "missing") && !tree_exists(t, "new"));
 }
 
 static void symlinks_inside_root_are_followed(void **state)
@@ -1106,6 +1132,7 @@ int main(void)
         TREE_TEST(write_file_modes),
         TREE_TEST(write_file_binary_data),
         TREE_TEST(write_file_in_directories),
+        TREE_TEST(trailing_slash_replaces_nothing),
         TREE_TEST(symlinks_inside_root_are_followed),
         TREE_TEST(created_files_honor_umask),
         TREE_SMALL_TEST(no_space_preserves_file),

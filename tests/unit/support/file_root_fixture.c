@@ -1,5 +1,6 @@
 #include "tests/unit/support/file_root_fixture.h"
 
+#include "runtime/files/temp_file.h"
 #include "runtime/types/type_parse.h"
 
 #include <dirent.h>

@@ -1,0 +1,20 @@
+/* io - read(2) and write(2) that transfer everything: short transfers and EINTR are retried.
+ *
+ * Owns:     nothing.
+ * Threads:  any. For blocking descriptors only: EAGAIN is returned as an error.
+ */
+#ifndef GATHERD_RUNTIME_LIB_IO_H
+#define GATHERD_RUNTIME_LIB_IO_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Reads `len` bytes, fewer only at the end of the file. Returns the number of bytes read, or -1 with errno set. */
+ssize_t io_read_full(int fd, void *out, size_t len);
+ssize_t io_pread_full(int fd, void *out, size_t len, off_t offset);
+
+/* Writes `len` bytes. Returns 0 or an errno. *written (may be NULL) is the number of bytes written, also on failure. */
+int io_write_full(int fd, const void *bytes, size_t len, size_t *written);
+int io_pwrite_full(int fd, const void *bytes, size_t len, off_t offset, size_t *written);
+
+#endif
