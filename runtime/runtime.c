@@ -1,6 +1,5 @@
 #include "runtime/runtime.h"
 
-#include "runtime/executors/pool.h"
 #include "runtime/executors/process_pool.h"
 #include "runtime/executors/thread_pool.h"
 #include "runtime/files/file_methods.h"
@@ -20,41 +19,67 @@ static void on_timers_closed(struct timers *timers)
     free(container_of(timers, struct runtime, timers));
 }
 
+static int start_threads(struct runtime *runtime, const struct runtime_config *config, struct err *e)
+{
+    (void)config;
+    const struct array *pools = &runtime->limits.pools;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < pools->count; i++) {
+        const struct pool_config *pool = (const struct pool_config *)pools->items + i;
+        struct executor *executor;
+        rc = thread_pool_new(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, &executor, e);
+        if (rc == 0)
+            runtime->pools[runtime->pool_count++] = executor;
+    }
+    return rc;
+}
+
+static int start_files(struct runtime *runtime, const struct runtime_config *config, struct err *e)
+{
+    if (config->files_root == NULL)
+        return 0;
+    struct executor *executor;
+    int rc = file_root_new(config->files_root, &runtime->file_root, e);
+    if (rc == 0)
+        rc = open_files_new(runtime, file_submit_close, &runtime->open_files, e);
+    if (rc == 0)
+        rc = thread_pool_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
+                             &executor, e);
+    if (rc == 0)
+        runtime->pools[runtime->pool_count++] = executor;
+    return rc;
+}
+
+static int start_processes(struct runtime *runtime, const struct runtime_config *config, struct err *e)
+{
+    if (config->processes.size == 0)
+        return 0;
+    struct executor *executor;
+    int rc = process_pool_new(runtime, &config->processes, &executor, e);
+    if (rc == 0)
+        runtime->pools[runtime->pool_count++] = executor;
+    return rc;
+}
+
+/* Each appends its pools, or none when its executor is disabled. The order is that of GET /v1/pools. */
+static int (*const start_executor[])(struct runtime *runtime, const struct runtime_config *config, struct err *e) = {
+    start_threads,
+    start_files,
+    start_processes,
+};
+
 static int start_pools(struct runtime *runtime, const struct runtime_config *config, struct err *e)
 {
-    const struct array *pools = &runtime->limits.pools;
-    int64_t queue_limit = runtime->limits.queue_limit;
-    for (size_t i = 0; i < pools->count; i++) {
-        const struct pool_config *pool = (const struct pool_config *)pools->items + i;
-        int rc = threads_new(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, queue_limit,
-                             &runtime->threads[i], e);
-        if (rc != 0)
-            return rc;
-    }
-    if (config->files_root != NULL) {
-        int rc = file_root_new(config->files_root, &runtime->file_root, e);
-        if (rc == 0)
-            rc = open_files_new(runtime, file_submit_close, &runtime->open_files, e);
-        if (rc == 0)
-            rc = threads_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
-                             queue_limit, &runtime->files, e);
-        if (rc != 0)
-            return rc;
-    }
-    return config->processes.size == 0
-               ? 0
-               : processes_new(runtime, &config->processes, queue_limit, &runtime->processes, e);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < COUNT_OF(start_executor); i++)
+        rc = start_executor[i](runtime, config, e);
+    return rc;
 }
 
 static void stop_pools(struct runtime *runtime)
 {
-    for (size_t i = 0; i < runtime->limits.pools.count; i++)
-        if (runtime->threads[i] != NULL)
-            runtime->threads[i]->backend->stop(runtime->threads[i]);
-    if (runtime->files != NULL)
-        runtime->files->backend->stop(runtime->files);
-    if (runtime->processes != NULL)
-        runtime->processes->backend->stop(runtime->processes);
+    for (size_t i = 0; i < runtime->pool_count; i++)
+        runtime->pools[i]->ops->stop(runtime->pools[i]);
     open_files_free(runtime->open_files);
     file_root_free(runtime->file_root);
 }
@@ -99,10 +124,8 @@ struct open_files *runtime_open_files(struct runtime *runtime)
 size_t runtime_abandoned(const struct runtime *runtime)
 {
     size_t count = 0;
-    for (size_t i = 0; i < runtime->limits.pools.count; i++)
-        count += runtime->threads[i]->abandoned;
-    if (runtime->files != NULL)
-        count += runtime->files->abandoned;
+    for (size_t i = 0; i < runtime->pool_count; i++)
+        count += runtime->pools[i]->abandoned;
     return count;
 }
 
@@ -130,35 +153,14 @@ void runtime_close(struct runtime *runtime)
     timers_close(&runtime->timers, on_timers_closed);
 }
 
-static bool get_stats(const struct pool *pool, struct arena *arena, struct pool_stats *out)
-{
-    *out = (struct pool_stats){
-        .name = pool->name,
-        .executor = pool->executor,
-        .size = pool->size,
-        .size_source = str_from(pool->size_source),
-        .queue_limit = pool->queue_limit,
-        .busy = (int64_t)pool->busy,
-        .queued = (int64_t)pool->queued,
-        .abandoned = (int64_t)pool->abandoned,
-        .tasks_done = pool->tasks_done,
-        .restarts = INTEGER_ABSENT,
-    };
-    return pool->backend->get_stats == NULL || pool->backend->get_stats(pool, arena, out);
-}
-
 bool runtime_get_pool_stats(const struct runtime *runtime, struct arena *arena, struct array *out)
 {
-    struct pool_stats *stats = arena_calloc(arena, MAX_POOLS + 2, sizeof *stats);
+    struct pool_stats *stats = arena_calloc(arena, runtime->pool_count, sizeof *stats);
     if (stats == NULL)
         return false;
-    *out = (struct array){.items = stats};
+    *out = (struct array){stats, runtime->pool_count};
     bool success = true;
-    for (size_t i = 0; success && i < runtime->limits.pools.count; i++)
-        success = get_stats(runtime->threads[i], arena, &stats[out->count++]);
-    if (success && runtime->files != NULL)
-        success = get_stats(runtime->files, arena, &stats[out->count++]);
-    if (success && runtime->processes != NULL)
-        success = get_stats(runtime->processes, arena, &stats[out->count++]);
+    for (size_t i = 0; success && i < runtime->pool_count; i++)
+        success = runtime->pools[i]->ops->get_stats(runtime->pools[i], arena, &stats[i]);
     return success;
 }

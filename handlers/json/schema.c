@@ -195,11 +195,7 @@ static bool has_required(const struct type *record)
 /* Whether a task of this function may have the field at all. */
 static bool field_applies(const struct field *f, const struct function *function)
 {
-    if (function == NULL)
-        return true;
-    if (f->type == &task_pool_type)
-        return (function->executors & EXECUTOR_BIT(EXECUTOR_THREADS)) != 0;
-    return f->type != &task_parallel_type || function->split != NULL;
+    return function == NULL || task_option_applies(f, function);
 }
 
 static void write_executors(struct schema_writer *s, unsigned executors)

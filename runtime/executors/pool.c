@@ -2,21 +2,6 @@
 
 #include "runtime/executors/strand.h"
 
-void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
-               enum executor executor, int64_t size, const char *size_source, int64_t queue_limit)
-{
-    *pool = (struct pool){
-        .runtime = runtime,
-        .backend = backend,
-        .name = name,
-        .executor = executor,
-        .size = size,
-        .size_source = size_source,
-        .queue_limit = queue_limit,
-    };
-    list_init(&pool->queue);
-}
-
 static void pool_enqueue(struct pool *pool, struct job *job)
 {
     job->in_pool = true;
@@ -63,8 +48,14 @@ static void pool_dispatch(struct pool *pool)
     }
 }
 
-void pool_add(struct pool *pool, struct task *task)
+static struct pool *pool_of(struct executor *executor)
 {
+    return container_of(executor, struct pool, executor);
+}
+
+static void pool_queue(struct executor *executor, struct task *task)
+{
+    struct pool *pool = pool_of(executor);
     struct job *job = task_state(task);
     *job = (struct job){
         .pool = pool,
@@ -87,7 +78,7 @@ void pool_add(struct pool *pool, struct task *task)
     pool_dispatch(pool);
 }
 
-void pool_remove(struct task *task)
+static void pool_unqueue(struct task *task)
 {
     struct job *job = task_state(task);
     struct pool *pool = job->pool;
@@ -98,7 +89,7 @@ void pool_remove(struct task *task)
     pool_dispatch(pool);
 }
 
-void pool_cancel(struct task *task)
+static void pool_cancel(struct task *task)
 {
     struct job *job = task_state(task);
     job->pool->backend->cancel(job->pool, job);
@@ -119,7 +110,7 @@ void pool_job_ended(struct job *job)
     pool->busy--;
     pool->tasks_done++;
     if (task == NULL) {
-        pool->abandoned--;
+        pool->executor.abandoned--;
         arena_unref(job->output_arena);
     } else {
         if (job->e.rc == 0 && !job->killed && job->output_arena != NULL)
@@ -140,6 +131,64 @@ void pool_job_abandon(struct job *job)
 {
     struct task *task = job->task;
     job->task = NULL;
-    job->pool->abandoned++;
+    job->pool->executor.abandoned++;
     task_end_canceled(task, EFFECT_ABANDONED);
+}
+
+static void pool_get_info(const struct task *task, struct task_info *out)
+{
+    const struct job *job = (const struct job *)task_state((struct task *)task);
+    out->pid = job->pid;
+    out->tid = atomic_load_explicit(&job->tid, memory_order_relaxed);
+    if (job->has_usage)
+        out->usage = &job->usage;
+    out->exit_signal = job->exit_signal;
+    out->exit_code = job->exit_code;
+}
+
+static bool pool_get_stats(const struct executor *executor, struct arena *arena, struct pool_stats *out)
+{
+    const struct pool *pool = container_of(executor, const struct pool, executor);
+    *out = (struct pool_stats){
+        .name = executor->name,
+        .executor = executor->kind,
+        .size = executor->size,
+        .size_source = str_from(pool->size_source),
+        .queue_limit = executor->queue_limit,
+        .busy = (int64_t)pool->busy,
+        .queued = (int64_t)pool->queued,
+        .abandoned = (int64_t)executor->abandoned,
+        .tasks_done = pool->tasks_done,
+        .restarts = INTEGER_ABSENT,
+    };
+    return pool->backend->get_stats == NULL || pool->backend->get_stats(pool, arena, out);
+}
+
+static void pool_stop(struct executor *executor)
+{
+    struct pool *pool = pool_of(executor);
+    pool->backend->stop(pool);
+}
+
+static const struct executor_ops pool_ops = {
+    .state_size = sizeof(struct job),
+    .queue = pool_queue,
+    .unqueue = pool_unqueue,
+    .cancel = pool_cancel,
+    .get_info = pool_get_info,
+    .get_stats = pool_get_stats,
+    .stop = pool_stop,
+};
+
+void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
+               enum executor_kind kind, int64_t size, const char *size_source)
+{
+    *pool = (struct pool){
+        .executor =
+            {.ops = &pool_ops, .kind = kind, .name = name, .size = size, .queue_limit = runtime->limits.queue_limit},
+        .runtime = runtime,
+        .backend = backend,
+        .size_source = size_source,
+    };
+    list_init(&pool->queue);
 }

@@ -38,20 +38,15 @@ struct pool_backend {
 };
 
 struct pool {
+    struct executor executor; /* first */
     struct runtime *runtime;
     const struct pool_backend *backend;
-    struct str name; /* borrowed for the pool's life */
-    enum executor executor;
-    int64_t size;            /* slots it should have; 0: switched off */
     const char *size_source; /* why: "configured", "affinity", "cgroup" */
-    int64_t queue_limit;
-    size_t free;            /* slots that could start a job now; kept by the backend through pool_slot_available() */
-    size_t busy;            /* slots that have a job, abandoned ones included */
-    size_t abandoned;       /* jobs whose task has ended, and whose thread hasn't returned */
-    size_t admitted;        /* tasks that were submitted for it and have not ended */
-    size_t queued;          /* in the queue */
-    int64_t tasks_done;     /* jobs that ended, however */
-    struct list_node queue; /* of struct job */
+    size_t free;             /* slots that could start a job now; kept by the backend through pool_slot_available() */
+    size_t busy;             /* slots that have a job, abandoned ones included */
+    size_t queued;           /* in the queue */
+    int64_t tasks_done;      /* jobs that ended, however */
+    struct list_node queue;  /* of struct job */
 };
 
 /* A task's state in a pool. While it runs, its thread reads function, input and canceled, and writes what is below the line. */
@@ -71,6 +66,7 @@ struct job {
     void *output;               /* in the task's arena */
     struct arena *output_arena; /* owned; what the output points to; NULL: nothing */
     struct err e;               /* rc 0: it succeeded */
+    bool returned;              /* run() has returned; of a thread pool, guarded by its mutex */
     atomic_int tid;             /* readable at any time; 0: not known yet */
     int pid;                    /* likewise, but set on the loop thread */
     struct usage usage;
@@ -80,12 +76,7 @@ struct job {
 };
 
 void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
-               enum executor executor, int64_t size, const char *size_source, int64_t queue_limit);
-
-/* Core's part: a task whose turn has come, and one that is to leave the queue or stop running. */
-void pool_add(struct pool *pool, struct task *task);
-void pool_remove(struct task *task);
-void pool_cancel(struct task *task);
+               enum executor_kind kind, int64_t size, const char *size_source);
 
 /* The backend's part. */
 void pool_slot_available(struct pool *pool); /* one more job may be started; starts it */

@@ -17,7 +17,7 @@ static const struct type directory_type = {.kind = TYPE_STRING, .name = "DIR", .
 static const struct field pool_options_fields[] = {
     {"threads", &pool_specs_type, offsetof(struct pool_options, threads), FIELD_OPTIONAL, NULL,
      "Pools of threads for blocking calls, such as default=4,reports=2; a bare number sizes the pool default, which "
-     "else has as many as there are processors, and 4",
+     "else has as many as there are processors, and 4, up to 32",
      NULL},
     {"processes", &processes_type, offsetof(struct pool_options, processes), FIELD_OPTIONAL, NULL,
      "Worker processes for computation; 0 switches them off; else as many as there are processors", NULL},
@@ -28,7 +28,7 @@ static const struct field pool_options_fields[] = {
     {"files_root", &directory_type, offsetof(struct pool_options, files_root), FIELD_OPTIONAL, NULL,
      "The directory that file functions see, and nothing outside of it; without it there are none", NULL},
     {"files_threads", &pool_size_type, offsetof(struct pool_options, files_threads), FIELD_OPTIONAL, NULL,
-     "Threads for file functions; else as many as there are processors, and 4", NULL},
+     "Threads for file functions; else as many as there are processors, and 4, up to 32", NULL},
     {0},
 };
 

@@ -13,7 +13,7 @@
 /* A pool at this moment; counts of tasks, not of requests. */
 struct pool_stats {
     struct str name;
-    enum executor executor;
+    enum executor_kind executor;
     int64_t size;
     struct str size_source;
     int64_t queue_limit, busy, queued, abandoned;

@@ -1,14 +1,38 @@
 #include "runtime/executors/process_pool.h"
 
+#include "runtime/executors/worker_failure.h"
 #include "runtime/executors/worker_process.h"
 #include "runtime/lib/check.h"
 #include "runtime/types/type_serialize.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum state { DOWN, STARTING, IDLE, BUSY, STOPPING };
+enum worker_state {
+    DOWN,            /* no process */
+    STARTING,        /* its process has not said that it is ready */
+    IDLE,            /* in idle, has a free slot */
+    BUSY,            /* has a job */
+    START_FAILED,    /* its process failed before it was ready; ends, as in the states below */
+    START_TIMED_OUT, /* killed: it was not ready in time */
+    LOST,            /* its process failed after it was ready; may have a job */
+    TERMINATED,      /* killed for no fault of its own: its job was canceled, it is recycled, or the pool stops */
+    WORKER_STATE_COUNT
+};
+
+#define BIT(state) (1U << (state))
+
+/* The states that each may move to; diagram in process_pool.h. */
+static const unsigned worker_moves[WORKER_STATE_COUNT] = {
+    [DOWN] = BIT(STARTING),
+    [STARTING] = BIT(IDLE) | BIT(START_FAILED) | BIT(START_TIMED_OUT) | BIT(TERMINATED),
+    [IDLE] = BIT(BUSY) | BIT(LOST) | BIT(TERMINATED),
+    [BUSY] = BIT(IDLE) | BIT(LOST) | BIT(TERMINATED),
+    [START_FAILED] = BIT(DOWN),
+    [START_TIMED_OUT] = BIT(DOWN),
+    [LOST] = BIT(DOWN),
+    [TERMINATED] = BIT(DOWN),
+};
 
 enum {
     IMMEDIATE_RESTARTS = 2, /* in a row that are replaced at once */
@@ -19,17 +43,13 @@ enum {
 struct worker {
     struct process_pool *pp;
     struct list_node link; /* in force->idle while IDLE */
-    enum state state;
+    enum worker_state state;
     struct worker_process proc;
-    uv_timer_t timer;     /* ends its start, or the pause before it is spawned again; open as long as the worker */
-    struct job *job;      /* BUSY, or LEAVING because of it */
-    bool ready;           /* it has been IDLE */
-    bool start_timed_out; /* we killed it because it wasn't up in time */
-    bool canceled;        /* we killed it for that */
-    bool expected_exit;   /* we killed it, for whatever reason but its own fault */
-    int64_t tasks_done;   /* since it was spawned */
+    uv_timer_t timer;   /* ends its start, or the pause before it is spawned again; open as long as the worker */
+    struct job *job;    /* BUSY, or ending because of it or with it */
+    int64_t tasks_done; /* since it was spawned */
     uint64_t spawned_ns;
-    unsigned crash_streak; /* in a row */
+    unsigned crash_streak; /* in a row, before any task was done */
 };
 
 struct process_pool {
@@ -55,58 +75,53 @@ static void process_pool_drain(struct worker *w)
 
 /* -- a worker's way ------------------------------------------------------------------------------------------------ */
 
-static void mark_idle(struct worker *w)
+static void worker_move(struct worker *w, enum worker_state to)
 {
-    w->state = worker_process_is_ready(&w->proc) ? IDLE : STOPPING;
-    if (w->state == STOPPING) /* that it has gone, or talks nonsense, is what the loop tells next */
-        return;
-    w->ready = true;
-    list_append(&w->pp->idle, &w->link);
-    pool_slot_available(&w->pp->pool);
-    process_pool_drain(w);
+    CHECK((worker_moves[w->state] & BIT(to)) != 0);
+    w->state = to;
 }
 
-static void worker_retire(struct worker *w)
+/* False: its process has ended or is about to. */
+static bool is_up(const struct worker *w)
+{
+    return w->state == STARTING || w->state == IDLE || w->state == BUSY;
+}
+
+static void worker_end(struct worker *w, enum worker_state to)
 {
     if (w->state == IDLE) {
         list_remove(&w->link);
         w->pp->pool.free--;
     }
     uv_timer_stop(&w->timer);
-    w->state = STOPPING;
+    worker_move(w, to);
+}
+
+static void worker_fail(struct worker *w)
+{
+    if (is_up(w))
+        worker_end(w, w->state == STARTING ? START_FAILED : LOST);
 }
 
 static void worker_terminate(struct worker *w)
 {
-    worker_retire(w);
-    if (!w->proc.terminated && !w->proc.exited) /* else it was faster than we */
-        w->expected_exit = true;
+    if (is_up(w) && !worker_process_has_exited(&w->proc))
+        worker_end(w, TERMINATED);
+    else /* it failed first */
+        worker_fail(w);
     worker_process_kill(&w->proc);
 }
 
-/* Its last words are the function's, and may say what nobody else knows. */
-static void set_exit_error(struct job *job, const struct worker *w)
+static void mark_idle(struct worker *w)
 {
-    const struct worker_process *proc = &w->proc;
-    const char *message = proc->stderr_tail_len > 0 ? "; the last it said: " : "";
-    int stderr_tail_len = (int)proc->stderr_tail_len;
-    job->killed = w->canceled;
-    if (w->canceled) /* how it died was our doing, and says nothing */
+    if (!worker_process_is_ready(&w->proc)) { /* the loop has yet to report its exit or its output */
+        worker_fail(w);
         return;
-    if (proc->fault == ERR_OUT_OF_MEMORY) {
-        err_nomem(&job->e);
-    } else if (proc->fault != 0 && proc->exit_signal == SIGKILL) {
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d talked nonsense, and was killed%s%.*s", job->pid,
-                message, stderr_tail_len, proc->stderr_tail);
-    } else if (proc->exit_signal != 0) {
-        job->exit_signal = proc->exit_signal;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d died of signal %d (%s)%s%.*s", job->pid,
-                proc->exit_signal, strsignal(proc->exit_signal), message, stderr_tail_len, proc->stderr_tail);
-    } else {
-        job->exit_code = proc->exit_code;
-        err_set(&job->e, ERR_WORKER_CRASHED, "Worker process %d exited with %d in the middle of the task%s%.*s",
-                job->pid, proc->exit_code, message, stderr_tail_len, proc->stderr_tail);
     }
+    worker_move(w, IDLE);
+    list_append(&w->pp->idle, &w->link);
+    pool_slot_available(&w->pp->pool);
+    process_pool_drain(w);
 }
 
 /* How long its place stays empty. */
@@ -119,50 +134,19 @@ static uint64_t backoff_ms(const struct worker *w)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-const char *const worker_fault_names[WORKER_FAULT_COUNT + 1] = {
-    [WORKER_EXITED] = "exited",
-    [WORKER_SPAWN_FAILED] = "spawn_failed",
-    [WORKER_START_TIMEOUT] = "start_timeout",
-    [WORKER_PROTOCOL_ERROR] = "protocol_error",
-    [WORKER_OUT_OF_MEMORY] = "out_of_memory",
-};
-
-static enum worker_fault classify_fault(const struct worker *w)
-{
-    const struct worker_process *proc = &w->proc;
-    if (proc->spawn_error != 0)
-        return WORKER_SPAWN_FAILED;
-    if (proc->exit_signal != SIGKILL) /* it was faster than we */
-        return WORKER_EXITED;
-    if (proc->fault != 0)
-        return proc->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;
-    return w->start_timed_out ? WORKER_START_TIMEOUT : WORKER_EXITED;
-}
-
-/* Tells of one that is lost, unless that was our doing. */
+/* Reports an unexpected exit. */
 static void notify_worker_event(const struct worker *w)
 {
-    char spawn_message[128];
-    const struct worker_process *proc = &w->proc;
     const struct process_pool *pp = w->pp;
-    if (pp->on_worker_event == NULL || pp->stopping || w->expected_exit)
+    if (pp->on_worker_event == NULL || pp->stopping || w->state == TERMINATED)
         return;
     struct worker_event event = {
-        .was_ready = w->ready,
-        .fault = classify_fault(w),
-        .pid = proc->spawn_error == 0 ? proc->handle.pid : 0,
-        .exit_code = -1,
+        .was_ready = w->state == LOST,
         .function = w->job == NULL ? NULL : w->job->function->name,
         .retry_ns = backoff_ms(w) * NS_PER_MS,
     };
-    if (proc->stderr_tail_len > 0)
-        event.stderr_tail = (struct str){proc->stderr_tail, proc->stderr_tail_len};
-    if (event.fault == WORKER_SPAWN_FAILED)
-        event.spawn_message = uv_strerror_r(proc->spawn_error, spawn_message, sizeof spawn_message);
-    else if (event.fault == WORKER_EXITED && proc->exit_signal == 0)
-        event.exit_code = proc->exit_code;
-    else if (event.fault == WORKER_EXITED)
-        event.exit_signal = proc->exit_signal;
+    char buffer[WORKER_MESSAGE_SIZE];
+    worker_failure_fill_event(&event, &w->proc, w->state == START_TIMED_OUT, buffer);
     pp->on_worker_event(pp->user, &event);
 }
 
@@ -183,7 +167,7 @@ static void process_pool_on_backoff_end(uv_timer_t *timer)
 /* All of it is gone: what comes now is a new one, or nothing. */
 static void worker_respawn(struct worker *w)
 {
-    w->state = DOWN;
+    worker_move(w, DOWN);
     if (w->pp->stopping) {
         uv_close((uv_handle_t *)&w->timer, process_pool_on_timer_closed);
         return;
@@ -258,19 +242,20 @@ static bool on_frame(struct worker_process *proc, const struct response_frame *r
 
 static void on_process_failed(struct worker_process *proc)
 {
-    worker_retire(worker_of(proc));
+    worker_fail(worker_of(proc));
 }
 
 static void on_process_closed(struct worker_process *proc)
 {
     struct worker *w = worker_of(proc);
     struct job *job = w->job;
-    bool crashed_early = !w->expected_exit && job == NULL && w->tasks_done == 0;
+    worker_fail(w); /* without effect unless it could not be spawned */
+    bool crashed_early = w->state != TERMINATED && job == NULL && w->tasks_done == 0;
     w->crash_streak = crashed_early ? w->crash_streak + 1 : 0;
     notify_worker_event(w);
     w->job = NULL;
-    if (job != NULL)
-        set_exit_error(job, w);
+    if (job != NULL && !job->killed)
+        worker_failure_set_error(job, &w->proc);
     worker_respawn(w);
     if (job != NULL)
         pool_job_ended(job);
@@ -289,15 +274,13 @@ static void on_start_timeout(uv_timer_t *timer)
         uv_timer_start(timer, on_start_timeout, w->pp->start_timeout_ms, 0);
         return;
     }
-    worker_retire(w);
-    w->start_timed_out = true;
+    worker_end(w, START_TIMED_OUT);
     worker_process_kill(&w->proc);
 }
 
 static void worker_spawn(struct worker *w)
 {
-    w->state = STARTING;
-    w->ready = w->start_timed_out = w->canceled = w->expected_exit = false;
+    worker_move(w, STARTING);
     w->tasks_done = 0;
     w->spawned_ns = uv_hrtime();
     uv_loop_t *loop = w->pp->pool.runtime->loop;
@@ -321,7 +304,7 @@ static void process_pool_prune(struct pool *pool)
         struct worker *w = container_of(pp->idle.next, struct worker, link);
         if (worker_process_is_ready(&w->proc))
             return;
-        worker_retire(w);
+        worker_fail(w);
     }
 }
 
@@ -339,7 +322,7 @@ static int process_pool_start(struct pool *pool, struct job *job)
     type_serialize(job->function->input, job->input, request_buffer->input);
 
     list_remove(&w->link);
-    w->state = BUSY;
+    worker_move(w, BUSY);
     w->job = job;
     job->slot = w;
     job->pid = w->proc.handle.pid;
@@ -352,9 +335,9 @@ static void process_pool_cancel(struct pool *pool, struct job *job)
 {
     (void)pool;
     struct worker *w = job->slot;
-    if (w->proc.exited)
-        return; /* it was faster than we, and the job ends with it in a moment */
-    w->canceled = true;
+    if (worker_process_has_exited(&w->proc)) /* on_process_closed() ends the job */
+        return;
+    job->killed = true;
     worker_terminate(w);
 }
 
@@ -368,7 +351,7 @@ static bool process_pool_get_stats(const struct pool *pool, struct arena *arena,
     out->workers.items = stats;
     for (size_t i = 0; i < pp->count; i++) {
         const struct worker *w = &pp->workers[i];
-        if (w->state != DOWN && w->state != STOPPING && !w->proc.exited)
+        if (is_up(w) && !worker_process_has_exited(&w->proc))
             stats[out->workers.count++] = (struct worker_stats){
                 .pid = w->proc.handle.pid,
                 .busy = w->state == BUSY,
@@ -387,7 +370,7 @@ static void process_pool_stop(struct pool *pool)
         struct worker *w = &pp->workers[i];
         if (w->state == DOWN)
             uv_close((uv_handle_t *)&w->timer, process_pool_on_timer_closed);
-        else if (w->state != STOPPING)
+        else if (is_up(w))
             worker_terminate(w);
     }
 }
@@ -398,15 +381,14 @@ static const struct pool_backend process_pool_backend = {.prune = process_pool_p
                                                          .get_stats = process_pool_get_stats,
                                                          .stop = process_pool_stop};
 
-int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
-                  struct err *e)
+int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out, struct err *e)
 {
     size_t count = (size_t)config->size;
     struct process_pool *pp = calloc(1, sizeof *pp + count * sizeof pp->workers[0]);
     if (pp == NULL)
         return err_nomem(e);
     pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, config->size,
-              config->size_source, queue_limit);
+              config->size_source);
     pp->command = config->command;
     pp->max_tasks = config->max_tasks;
     pp->start_timeout_ms =
@@ -415,7 +397,7 @@ int processes_new(struct runtime *runtime, const struct process_config *config, 
     pp->user = config->user;
     pp->count = pp->open_workers = count;
     list_init(&pp->idle);
-    *out = &pp->pool;
+    *out = &pp->pool.executor;
     for (size_t i = 0; i < count; i++) {
         struct worker *w = &pp->workers[i];
         w->pp = pp;

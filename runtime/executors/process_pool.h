@@ -1,8 +1,13 @@
 /* process_pool - a pool's backend: worker processes of our own executable, warm from the start, one task each at a time.
  *
- *     down --spawn--> starting --it says that it is up--> idle <--> busy
- *      ^                 | or takes too long               |         |      killed, died, or recycled; its job ends with it
- *      +-------------- leaving <---------------------------+---------+
+ *     down --spawn--> starting --ready--> idle <------> busy
+ *      ^                 |                 |  \          /  |
+ *      |      start_failed or             |   \        /   |
+ *      |      start_timed_out             +--> lost <-----+   its process failed
+ *      |                 |                |     |         |
+ *      |                 +-> terminated <-+-----|---------+   killed: task canceled, recycled, pool stops
+ *      |                 |        |             |
+ *      +-----------------+--------+-------------+--- the process has exited and its handles are closed
  *
  * A worker that dies costs its own task and nothing else, and is replaced; one that dies again and again before it ever did
  * anything is replaced more and more slowly. One that has not said that it is up is given no task, and is killed when it
@@ -22,7 +27,7 @@
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
 /* Starts the pool. ERR_OUT_OF_MEMORY; a worker that can't be spawned is tried again later, as one that died. */
-int processes_new(struct runtime *runtime, const struct process_config *config, int64_t queue_limit, struct pool **out,
-                  struct err *e);
+int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
+                     struct err *e);
 
 #endif

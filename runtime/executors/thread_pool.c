@@ -39,7 +39,7 @@ static void run_job(struct job *job)
             .canceled = &job->canceled,
             .limits = &job->pool->runtime->limits,
             .read_quota = job->read_quota,
-            .file_root = job->pool->executor == EXECUTOR_FILES ? job->pool->runtime->file_root : NULL,
+            .file_root = job->pool->executor.kind == EXECUTOR_FILES ? job->pool->runtime->file_root : NULL,
             .e = &job->e,
         };
         job->e.rc = job->function->run(job->input, job->output, &run);
@@ -68,7 +68,7 @@ static void thread_main(void *arg)
     struct thread_pool *tp = arg;
     block_signals();
     char name[16];
-    snprintf(name, sizeof name, "gd-%s", tp->pool.name.data);
+    snprintf(name, sizeof name, "gd-%s", tp->pool.executor.name.data);
     pthread_setname_np(pthread_self(), name);
     uv_mutex_lock(&tp->mutex);
     for (;;) {
@@ -81,6 +81,7 @@ static void thread_main(void *arg)
         uv_mutex_unlock(&tp->mutex);
         run_job(job);
         uv_mutex_lock(&tp->mutex);
+        job->returned = true;
         bool was_empty = list_empty(&tp->completed);
         list_append(&tp->completed, &job->link);
         if (was_empty)
@@ -109,7 +110,12 @@ static int thread_pool_start(struct pool *pool, struct job *job)
 
 static void thread_pool_cancel(struct pool *pool, struct job *job)
 {
-    (void)pool; /* no thread can be stopped from outside; one that looks may stop by itself */
+    struct thread_pool *tp = thread_pool_of(pool);
+    uv_mutex_lock(&tp->mutex);
+    bool returned = job->returned;
+    uv_mutex_unlock(&tp->mutex);
+    if (returned) /* thread_pool_on_wake() ends its task */
+        return;
     atomic_store_explicit(&job->canceled, true, memory_order_relaxed);
     pool_job_abandon(job);
 }
@@ -166,13 +172,13 @@ static void thread_pool_stop(struct pool *pool)
 static const struct pool_backend thread_pool_backend = {
     .start = thread_pool_start, .cancel = thread_pool_cancel, .stop = thread_pool_stop};
 
-int threads_new(struct runtime *runtime, struct str name, enum executor executor, int64_t size, const char *size_source,
-                int64_t queue_limit, struct pool **out, struct err *e)
+int thread_pool_new(struct runtime *runtime, struct str name, enum executor_kind kind, int64_t size,
+                    const char *size_source, struct executor **out, struct err *e)
 {
     struct thread_pool *tp = calloc(1, sizeof *tp + (size_t)size * sizeof tp->threads[0]);
     if (tp == NULL)
         return err_nomem(e);
-    pool_init(&tp->pool, runtime, &thread_pool_backend, name, executor, size, size_source, queue_limit);
+    pool_init(&tp->pool, runtime, &thread_pool_backend, name, kind, size, size_source);
     list_init(&tp->pending);
     list_init(&tp->completed);
     if (uv_mutex_init(&tp->mutex) != 0)
@@ -190,7 +196,7 @@ int threads_new(struct runtime *runtime, struct str name, enum executor executor
         return ERR_INTERNAL;
     }
     tp->pool.free = tp->count;
-    *out = &tp->pool;
+    *out = &tp->pool.executor;
     return 0;
 
 err_after_cond:

@@ -13,7 +13,7 @@
 #include "runtime/executors/pool.h"
 
 /* Starts a pool of threads. ERR_OUT_OF_MEMORY, or ERR_INTERNAL when the system gives no more threads; then nothing is left. */
-int threads_new(struct runtime *runtime, struct str name, enum executor executor, int64_t size, const char *size_source,
-                int64_t queue_limit, struct pool **out, struct err *e);
+int thread_pool_new(struct runtime *runtime, struct str name, enum executor_kind kind, int64_t size,
+                    const char *size_source, struct executor **out, struct err *e);
 
 #endif

@@ -10,6 +10,47 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* -- states -------------------------------------------------------------------------------------------------------- */
+
+#define BIT(state) (1U << (state))
+
+/* The states that each may move to. */
+static const unsigned process_moves[PROCESS_STATE_COUNT] = {
+    [PROCESS_CLOSED] = BIT(PROCESS_AWAITING) | BIT(PROCESS_ENDED),
+    [PROCESS_AWAITING] = BIT(PROCESS_SILENT) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_AWAITING),
+    [PROCESS_SILENT] = BIT(PROCESS_AWAITING) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_SILENT),
+    [PROCESS_KILLED] = BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_AWAITING] = BIT(PROCESS_EXITED_SILENT) | BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_SILENT] = BIT(PROCESS_ENDED),
+    [PROCESS_ENDED] = BIT(PROCESS_CLOSED),
+};
+
+static void process_move(struct worker_process *proc, enum worker_process_state to)
+{
+    CHECK((process_moves[proc->state] & BIT(to)) != 0);
+    proc->state = to;
+}
+
+static bool is_running(const struct worker_process *proc)
+{
+    return proc->state == PROCESS_AWAITING || proc->state == PROCESS_SILENT;
+}
+
+static bool is_awaiting(const struct worker_process *proc)
+{
+    return proc->state == PROCESS_AWAITING || proc->state == PROCESS_EXITED_AWAITING;
+}
+
+static bool discards_output(const struct worker_process *proc)
+{
+    return proc->state == PROCESS_KILLED || proc->state == PROCESS_ENDED;
+}
+
+bool worker_process_has_exited(const struct worker_process *proc)
+{
+    return proc->state >= PROCESS_EXITED_AWAITING;
+}
+
 /* -- the end ------------------------------------------------------------------------------------------------------- */
 
 static void worker_process_on_closed(uv_handle_t *handle)
@@ -19,6 +60,7 @@ static void worker_process_on_closed(uv_handle_t *handle)
         return;
     free(proc->output);
     proc->output = NULL;
+    process_move(proc, PROCESS_CLOSED);
     proc->events->closed(proc);
 }
 
@@ -32,14 +74,17 @@ static void close_handles(struct worker_process *proc)
 
 void worker_process_kill(struct worker_process *proc)
 {
-    proc->terminated = true;
-    if (!proc->exited)
+    if (discards_output(proc))
+        return;
+    bool running = is_running(proc);
+    process_move(proc, running ? PROCESS_KILLED : PROCESS_ENDED);
+    if (running)
         uv_process_kill(&proc->handle, SIGKILL);
 }
 
 static void worker_process_fail(struct worker_process *proc, int fault)
 {
-    if (proc->terminated)
+    if (discards_output(proc))
         return;
     proc->fault = fault;
     worker_process_kill(proc);
@@ -53,7 +98,7 @@ static void complete_frame(struct worker_process *proc)
     char *output = proc->output;
     proc->output = NULL;
     proc->received = 0;
-    proc->expecting_frame = false;
+    process_move(proc, is_running(proc) ? PROCESS_SILENT : PROCESS_EXITED_SILENT);
     if (!proc->events->frame(proc, &proc->response, output))
         worker_process_fail(proc, ERR_WORKER_CRASHED);
     free(output);
@@ -71,8 +116,8 @@ static int check_header(struct worker_process *proc)
 static void receive_bytes(struct worker_process *proc, const char *bytes, size_t len)
 {
     const size_t header_len = sizeof proc->response;
-    while (len > 0 && !proc->terminated) {
-        if (!proc->expecting_frame) {
+    while (len > 0 && !discards_output(proc)) {
+        if (!is_awaiting(proc)) {
             worker_process_fail(proc, ERR_WORKER_CRASHED);
             return;
         }
@@ -159,12 +204,14 @@ static void drain_pipe(struct worker_process *proc, uv_pipe_t *pipe,
 static void on_process_exit(uv_process_t *handle, int64_t code, int signum)
 {
     struct worker_process *proc = handle->data;
-    proc->exited = true;
+    process_move(proc, proc->state == PROCESS_AWAITING ? PROCESS_EXITED_AWAITING
+                       : proc->state == PROCESS_SILENT ? PROCESS_EXITED_SILENT
+                                                       : PROCESS_ENDED);
     proc->exit_code = (int)code;
     proc->exit_signal = signum;
     drain_pipe(proc, &proc->stderr_pipe, receive_stderr);
     drain_pipe(proc, &proc->channel, receive_bytes);
-    worker_process_fail(proc, 0);
+    worker_process_fail(proc, 0); /* ends it, unless it was killed */
     close_handles(proc);
 }
 
@@ -173,7 +220,7 @@ static void on_process_exit(uv_process_t *handle, int64_t code, int signum)
 void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events)
 {
-    *proc = (struct worker_process){.events = events, .expecting_frame = true};
+    *proc = (struct worker_process){.events = events};
     uv_pipe_init(loop, &proc->channel, 0);
     uv_pipe_init(loop, &proc->stderr_pipe, 0);
     proc->handle.data = proc->channel.data = proc->stderr_pipe.data = proc;
@@ -192,10 +239,11 @@ void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *co
     };
     proc->spawn_error = uv_spawn(loop, &proc->handle, &options);
     if (proc->spawn_error != 0) {
-        proc->exited = proc->terminated = true;
+        process_move(proc, PROCESS_ENDED);
         close_handles(proc);
         return;
     }
+    process_move(proc, PROCESS_AWAITING);
     uv_read_start((uv_stream_t *)&proc->channel, on_allocate, on_channel_read);
     uv_read_start((uv_stream_t *)&proc->stderr_pipe, on_allocate, on_stderr_read);
 }
@@ -221,7 +269,7 @@ struct request_buffer *request_buffer_new(const char *function, size_t len)
 
 void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer)
 {
-    proc->expecting_frame = true;
+    process_move(proc, PROCESS_AWAITING);
     request_buffer->frame.number = ++proc->number;
     uv_buf_t buf = uv_buf_init((char *)&request_buffer->frame,
                                (unsigned)(sizeof request_buffer->frame + request_buffer->frame.len));
@@ -235,6 +283,6 @@ bool worker_process_is_ready(const struct worker_process *proc)
 {
     char byte;
     uv_os_fd_t fd;
-    return !proc->terminated && !proc->exited && uv_fileno((const uv_handle_t *)&proc->channel, &fd) == 0 &&
+    return is_running(proc) && uv_fileno((const uv_handle_t *)&proc->channel, &fd) == 0 &&
            recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }

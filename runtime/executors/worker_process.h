@@ -24,19 +24,38 @@ struct worker_process_events {
     void (*closed)(struct worker_process *proc);
 };
 
+/* closed --spawn--> awaiting <--send, response--> silent
+ *                     |   |                       |   |
+ *                   exit kill                   kill exit
+ *                     |   +-------> killed <------+   |
+ *                     v               | exit          v
+ *             exited_awaiting --------|------> exited_silent
+ *                     |               v response      |
+ *                     +-----------> ended <-----------+
+ *
+ * A process that could not be spawned goes from closed to ended. */
+enum worker_process_state {
+    PROCESS_CLOSED,
+    PROCESS_AWAITING,        /* runs; a response is due */
+    PROCESS_SILENT,          /* runs; any output is a protocol error */
+    PROCESS_KILLED,          /* SIGKILL was sent; output is discarded */
+    PROCESS_EXITED_AWAITING, /* has exited; the response may be unread in the socket */
+    PROCESS_EXITED_SILENT,   /* has exited; any unread output is a protocol error */
+    PROCESS_ENDED,           /* has exited; output is discarded, the handles are closing */
+    PROCESS_STATE_COUNT
+};
+
 struct worker_process {
     const struct worker_process_events *events;
     uv_process_t handle;
     uv_pipe_t channel;     /* frames, both ways */
     uv_pipe_t stderr_pipe; /* its stderr */
     int open_handles;      /* of these three, that are not closed yet */
-    bool exited;           /* or could not be spawned */
-    bool terminated;       /* it was killed, or unfit() was called: what it says doesn't count any more */
-    int spawn_error;       /* of uv_spawn(); 0: it was spawned */
+    enum worker_process_state state;
+    int spawn_error; /* of uv_spawn(); 0: it was spawned */
     int exit_signal, exit_code;
     int fault; /* why we killed it: ERR_WORKER_CRASHED for nonsense, ERR_OUT_OF_MEMORY for its answer; 0: neither */
-    bool expecting_frame; /* a frame is, with this number; any other is nonsense */
-    uint64_t number;      /* of the last request; 0: there was none */
+    uint64_t number; /* of the last request, which the response must bear; 0: none was sent */
     struct response_frame response;
     char *output;    /* owned; answer.len bytes, once the frame's head is there */
     size_t received; /* bytes of the frame, head included */
@@ -64,6 +83,8 @@ struct request_buffer *request_buffer_new(const char *function,
 
 /* Takes the request_buffer over, and awaits the answer. */
 void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer);
+
+bool worker_process_has_exited(const struct worker_process *proc);
 
 /* False when it has gone, or goes on talking, which the loop has not told yet. */
 bool worker_process_is_ready(const struct worker_process *proc);

@@ -255,13 +255,6 @@ void gather_cancel(struct task *task)
 const struct function function_gather = {
     .name = "gather",
     .doc = "Runs tasks concurrently, and ends when its mode is decided and all of them have ended",
-    .executor = EXECUTOR_LOOP,
-    .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
     .input = &input_type,
-    .output = &gather_result_type,
-    .state_size = sizeof(struct gather),
-    .start = gather_start,
-    .cancel = gather_cancel,
-    .children = gather_children,
-    .child_ended = gather_child_ended,
+    GATHER_MEMBERS,
 };

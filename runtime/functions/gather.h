@@ -41,4 +41,10 @@ void gather_start(struct task *task);
 void gather_cancel(struct task *task);
 void gather_child_ended(struct task *task, struct task *child);
 
+/* Members of struct function that every gathering function has. */
+#define GATHER_MEMBERS \
+    .executor = EXECUTOR_LOOP, .executors = EXECUTOR_BIT(EXECUTOR_LOOP), .output = &gather_result_type, \
+    .state_size = sizeof(struct gather), .start = gather_start, .cancel = gather_cancel, .children = gather_children, \
+    .child_ended = gather_child_ended
+
 #endif

@@ -4,9 +4,8 @@
 struct map_input {
     struct gather_input gather; /* first, as gather.h says; its tasks are made by prepare */
     const struct function *function;
-    struct array inputs; /* of void *, each of function->input's type */
-    int executor;
-    int64_t pool;
+    struct array inputs;         /* of void *, each of function->input's type */
+    struct task_options options; /* only those in input_fields */
 };
 
 static const struct type function_type = {.kind = TYPE_FUNCTION};
@@ -21,9 +20,10 @@ static const struct field input_fields[] = {
      "primes"},
     {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
      "Its inputs; the results come in the same order", NULL},
-    {"executor", &task_executor_type, offsetof(struct map_input, executor), FIELD_OPTIONAL, NULL,
+    {"executor", &task_executor_type, offsetof(struct map_input, options.executor), FIELD_OPTIONAL, NULL,
      "Where to run them; absent: where the function runs by itself", NULL},
-    {"pool", &task_pool_type, offsetof(struct map_input, pool), FIELD_OPTIONAL, NULL, "Which pool of threads", NULL},
+    {"pool", &task_pool_type, offsetof(struct map_input, options.pool), FIELD_OPTIONAL, NULL, "Which pool of threads",
+     NULL},
     {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
      "How many may run at the same time; absent: all", NULL},
     {"tolerated_failures", &failures_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
@@ -34,8 +34,7 @@ static const struct field input_fields[] = {
 static struct task_spec map_spec(const struct map_input *input, void *item)
 {
     struct task_spec spec = {.function = input->function, .input = item, .options = task_options_none};
-    spec.options.executor = input->executor;
-    spec.options.pool = input->pool;
+    task_options_inherit(&spec.options, &input->options);
     return spec;
 }
 
@@ -68,14 +67,7 @@ static const struct type input_type = {.kind = TYPE_RECORD,
 const struct function function_map = {
     .name = "map",
     .doc = "Runs one function over many inputs, concurrently",
-    .executor = EXECUTOR_LOOP,
-    .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
     .input = &input_type,
-    .output = &gather_result_type,
-    .state_size = sizeof(struct gather),
-    .start = gather_start,
-    .cancel = gather_cancel,
     .prepare = map_prepare,
-    .children = gather_children,
-    .child_ended = gather_child_ended,
+    GATHER_MEMBERS,
 };

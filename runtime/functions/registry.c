@@ -17,27 +17,27 @@ const struct function *const function_registry[] = {
     &function_sum,         &function_write_file,     NULL,
 };
 
-const char *const executor_names[EXECUTOR_COUNT + 1] = {
-    [EXECUTOR_LOOP] = "loop",
-    [EXECUTOR_THREADS] = "threads",
-    [EXECUTOR_PROCESSES] = "processes",
-    [EXECUTOR_FILES] = "files",
-};
+#define EXECUTOR_NAME(NAME, name, effect, option) [EXECUTOR_##NAME] = (name),
+#define EXECUTOR_EFFECT(NAME, name, effect, option) [EXECUTOR_##NAME] = (effect),
+#define EXECUTOR_OPTION(NAME, name, effect, option) [EXECUTOR_##NAME] = (option),
+
+const char *const executor_names[EXECUTOR_COUNT + 1] = {EXECUTORS(EXECUTOR_NAME)};
 
 const char *const cancel_effect_names[EFFECT_COUNT + 1] = {
     [EFFECT_PREVENTED] = "prevented", [EFFECT_STOPPED] = "stopped",   [EFFECT_KILLED] = "killed",
     [EFFECT_ABANDONED] = "abandoned", [EFFECT_TOO_LATE] = "too_late",
 };
 
-enum cancel_effect executor_cancel_effect(enum executor executor)
+enum cancel_effect executor_cancel_effect(enum executor_kind kind)
 {
-    static const enum cancel_effect effects[EXECUTOR_COUNT] = {
-        [EXECUTOR_LOOP] = EFFECT_STOPPED,
-        [EXECUTOR_THREADS] = EFFECT_ABANDONED,
-        [EXECUTOR_PROCESSES] = EFFECT_KILLED,
-        [EXECUTOR_FILES] = EFFECT_ABANDONED,
-    };
-    return effects[executor];
+    static const enum cancel_effect effects[EXECUTOR_COUNT] = {EXECUTORS(EXECUTOR_EFFECT)};
+    return effects[kind];
+}
+
+const char *executor_enabling_option(enum executor_kind kind)
+{
+    static const char *const options[EXECUTOR_COUNT] = {EXECUTORS(EXECUTOR_OPTION)};
+    return options[kind];
 }
 
 static const struct type part_type = {.kind = TYPE_CHILD};

@@ -14,11 +14,6 @@ struct strand;
 struct run_context;
 struct task;
 
-/* Where a task runs. */
-enum executor { EXECUTOR_LOOP, EXECUTOR_THREADS, EXECUTOR_PROCESSES, EXECUTOR_FILES, EXECUTOR_COUNT };
-extern const char *const executor_names[EXECUTOR_COUNT + 1]; /* ends with NULL */
-#define EXECUTOR_BIT(executor) (1U << (executor))
-
 /* What became of a cancel (also one that a timeout or a deadline made), the weightier the later, but for too_late. */
 enum cancel_effect {
     EFFECT_PREVENTED, /* the task had not started, and never will */
@@ -30,16 +25,30 @@ enum cancel_effect {
 };
 extern const char *const cancel_effect_names[EFFECT_COUNT + 1]; /* ends with NULL */
 
-enum cancel_effect executor_cancel_effect(enum executor executor); /* what cancelling a running task does there */
+/* Where a task runs: one row for each executor. X(NAME, name, effect of canceling a running task, option that enables it) */
+#define EXECUTORS(X) \
+    X(LOOP, "loop", EFFECT_STOPPED, NULL) \
+    X(THREADS, "threads", EFFECT_ABANDONED, NULL) \
+    X(PROCESSES, "processes", EFFECT_KILLED, "--processes N") \
+    X(FILES, "files", EFFECT_ABANDONED, "--files-root DIR")
+
+#define EXECUTOR_KIND(NAME, name, effect, option) EXECUTOR_##NAME,
+enum executor_kind { EXECUTORS(EXECUTOR_KIND) EXECUTOR_COUNT };
+#undef EXECUTOR_KIND
+#define EXECUTOR_BIT(kind) (1U << (kind))
+
+extern const char *const executor_names[EXECUTOR_COUNT + 1]; /* ends with NULL */
+enum cancel_effect executor_cancel_effect(enum executor_kind kind);
+const char *executor_enabling_option(enum executor_kind kind); /* NULL: it can't be disabled */
 
 struct function {
     const char *name;
-    const char *doc;           /* one line for the catalogue, without a full stop at the end */
-    enum executor executor;    /* where it runs unless a task says otherwise */
-    unsigned executors;        /* EXECUTOR_BITs: where it may run, that one included */
-    const struct type *input;  /* a RECORD */
-    const struct type *output; /* a RECORD */
-    size_t state_size;         /* of what task_state() gives a function of the loop, zeroed before start */
+    const char *doc;             /* one line for the catalogue, without a full stop at the end */
+    enum executor_kind executor; /* where it runs unless a task says otherwise */
+    unsigned executors;          /* EXECUTOR_BITs: where it may run, that one included */
+    const struct type *input;    /* a RECORD */
+    const struct type *output;   /* a RECORD */
+    size_t state_size;           /* of what task_state() gives a function of the loop, zeroed before start */
 
     /* Functions of the loop. start() begins the work; task_end() is called once, from inside start() or later. cancel()
      * is called at most once, while the task runs, and brings task_end() about, from inside or later. */

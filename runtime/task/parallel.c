@@ -33,8 +33,7 @@ int parallel_split(const struct task_spec *spec, struct arena *arena, struct arr
     for (int64_t i = 0; i < count; i++) {
         specs[i].function = function;
         specs[i].options = task_options_none;
-        specs[i].options.executor = spec->options.executor;
-        specs[i].options.pool = spec->options.pool;
+        task_options_inherit(&specs[i].options, &spec->options);
         specs[i].input = arena_alloc(arena, function->input->size);
         if (specs[i].input == NULL)
             return -1;

@@ -1,8 +1,6 @@
 #include "runtime/lib/check.h"
 #include "runtime/task/task_internal.h"
 
-#include "runtime/executors/pool.h"
-
 #include <stdalign.h>
 
 const char *const task_state_names[TASK_STATE_COUNT + 1] = {
@@ -32,7 +30,7 @@ struct task *task_from_state(void *state)
 
 size_t task_state_size(const struct task *task)
 {
-    return task->pool != NULL ? sizeof(struct job) : task->function->state_size;
+    return task->pool != NULL ? task->pool->ops->state_size : task->function->state_size;
 }
 
 size_t task_output_offset(const struct task *task)
@@ -122,7 +120,7 @@ void task_queue(struct task *task)
     move(task, TASK_QUEUED);
     task->was_queued = true;
     if (task->pool != NULL)
-        pool_add(task->pool, task);
+        task->pool->ops->queue(task->pool, task);
     else
         make_ready(task);
 }
@@ -215,7 +213,7 @@ void task_cancel(struct task *task, enum cancel_reason reason)
     case TASK_QUEUED:
         cancel_before_start(task, reason);
         if (task->pool != NULL) {
-            pool_remove(task);
+            task->pool->ops->unqueue(task);
             make_ready(task);
         } /* else it is in the ready queue already: what was to be started there will be delivered */
         break;
@@ -224,7 +222,7 @@ void task_cancel(struct task *task, enum cancel_reason reason)
         move(task, TASK_CANCELING);
         timers_stop(&task->runtime->timers, &task->limit_timer);
         if (task->pool != NULL)
-            pool_cancel(task);
+            task->pool->ops->cancel(task);
         else
             task->function->cancel(task);
         break;
@@ -330,22 +328,6 @@ void task_release(struct task *task)
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-static void get_job_info(const struct task *task, struct task_info *out)
-{
-    const struct job *job = (const struct job *)task_state((struct task *)task);
-    out->pool = task->pool->name;
-    out->pid = 0;
-    out->tid = 0;
-    if (task->started_ns == 0)
-        return;
-    out->pid = job->pid;
-    out->tid = atomic_load_explicit(&job->tid, memory_order_relaxed);
-    if (job->has_usage)
-        out->usage = &job->usage;
-    out->exit_signal = job->exit_signal;
-    out->exit_code = job->exit_code;
-}
-
 void task_get_info(const struct task *task, struct task_info *out)
 {
     bool started = task->started_ns != 0, ended = task_ended(task);
@@ -373,6 +355,10 @@ void task_get_info(const struct task *task, struct task_info *out)
         out->queued_ns = (started ? task->started_ns : task->ended_ns) - task->received_ns;
     if (started && ended)
         out->duration_ns = task->ended_ns - task->started_ns;
-    if (task->pool != NULL)
-        get_job_info(task, out);
+    if (task->pool == NULL)
+        return;
+    out->pool = task->pool->name;
+    out->pid = out->tid = 0;
+    if (started)
+        task->pool->ops->get_info(task, out);
 }

@@ -71,7 +71,7 @@ struct task_info {
     int rc;             /* why it failed or was canceled: an ERR_ code; 0 otherwise */
     const char *detail; /* what is to be said of rc in this case, a sentence; NULL: nothing beyond its title */
     const void *output; /* of function->output's type; NULL until there is one */
-    enum executor executor;
+    enum executor_kind executor;
     struct str pool;           /* absent on the loop */
     int pid, tid;              /* where it ran; 0 when it never started */
     const struct usage *usage; /* NULL on the loop, before the end, and when it was abandoned */

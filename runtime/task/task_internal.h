@@ -8,6 +8,7 @@
 
 #include "runtime/lib/list.h"
 #include "runtime/lib/timers.h"
+#include "runtime/task/executor.h"
 #include "runtime/task/task.h"
 
 #include <stdatomic.h>
@@ -15,21 +16,20 @@
 struct runtime {
     struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
-    struct timers timers;            /* limits of tasks, and sleeps */
-    struct list_node roots;          /* of struct toplevel, submitted and not released */
-    struct task *ready;              /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
-    struct task **ready_tail;        /* where the next one goes */
-    size_t unfinished;               /* tasks that have not ended */
-    size_t streams;                  /* sources and sinks that have not given all back (runtime/files/stream.h) */
-    struct pool *threads[MAX_POOLS]; /* owned, in the order of limits.pools */
-    struct pool *processes;          /* owned; NULL: switched off */
-    struct pool *files;              /* owned; NULL: switched off */
-    struct file_root *file_root;     /* owned; NULL: likewise */
-    struct open_files *open_files;   /* owned; NULL: likewise */
-    int pid, tid;                    /* of the loop thread */
-    bool draining;                   /* task_drain() is at work, further down the stack */
-    bool rejecting_new;              /* task_submit() takes nothing more */
-    bool rejecting_all;              /* neither does task_continue() */
+    struct timers timers;              /* limits of tasks, and sleeps */
+    struct list_node roots;            /* of struct toplevel, submitted and not released */
+    struct task *ready;                /* FIFO: queued tasks of the loop, to start, and ended ones, to deliver */
+    struct task **ready_tail;          /* where the next one goes */
+    size_t unfinished;                 /* tasks that have not ended */
+    size_t streams;                    /* sources and sinks that have not given all back (runtime/files/stream.h) */
+    struct executor *pools[POOLS_MAX]; /* owned: those of limits.pools, in that order, then the others */
+    size_t pool_count;
+    struct file_root *file_root;   /* owned; NULL: the executor files is disabled */
+    struct open_files *open_files; /* owned; NULL: likewise */
+    int pid, tid;                  /* of the loop thread */
+    bool draining;                 /* task_drain() is at work, further down the stack */
+    bool rejecting_new;            /* task_submit() takes nothing more */
+    bool rejecting_all;            /* neither does task_continue() */
 };
 
 /* What only a task of its own has. */
@@ -47,7 +47,7 @@ struct task {
     struct runtime *runtime;
     const struct task_spec *spec;    /* in the arena */
     const struct function *function; /* spec->function; or `divided`, when that is spread over several slots */
-    struct pool *pool;               /* where it runs; NULL: on the loop */
+    struct executor *pool;           /* NULL: the loop */
     struct task *parent;             /* NULL for a task of its own */
     struct toplevel *root;           /* NULL for a child */
     struct task *next_ready;         /* in runtime->ready, which it is in at most once at a time */

@@ -1,55 +1,26 @@
 #include "runtime/task/task_spec.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 128};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type input_type = {.kind = TYPE_INPUT};
 static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
-const struct type task_executor_type = {.kind = TYPE_ENUM, .names = executor_names};
-const struct type task_pool_type = {.kind = TYPE_POOL};
-const struct type task_parallel_type = {.kind = TYPE_INTEGER, .min = 1, .max = 64};
+const struct type task_executor_type = {.kind = TYPE_ENUM, .names = executor_names, .option_flags = OPTION_INHERITED};
+const struct type task_pool_type = {.kind = TYPE_POOL, .option_flags = OPTION_INHERITED | OPTION_NEEDS_THREADS};
+static const struct type parallel_type = {
+    .kind = TYPE_INTEGER, .min = 1, .max = 64, .option_flags = OPTION_NEEDS_SPLIT};
 static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
 
-/* The options are fields of a spec, and a record of their own where the function is named elsewhere. */
-#define OPTION_FIELDS(base) \
-    {"name",         &name_type, (base) + offsetof(struct task_options, name), \
-     FIELD_OPTIONAL, NULL,       "A name for people, given back with the result", \
-     "task1"}, \
-        {"timeout_seconds", \
-         &timeout_type, \
-         (base) + offsetof(struct task_options, timeout_ns), \
-         FIELD_OPTIONAL, \
-         NULL, \
-         "The task fails when it runs longer; counts from its start", \
-         "30"}, \
-        {"deadline_seconds", \
-         &deadline_type, \
-         (base) + offsetof(struct task_options, deadline_ns), \
-         FIELD_OPTIONAL, \
-         NULL, \
-         "The task fails when it has not ended by then; counts from receipt, queueing included", \
-         "60"}, \
-        {"executor", \
-         &task_executor_type, \
-         (base) + offsetof(struct task_options, executor), \
-         FIELD_OPTIONAL, \
-         NULL, \
-         "Where to run it, of the executors that its function allows; absent: the function's own", \
-         "threads"}, \
-        {"pool", \
-         &task_pool_type, \
-         (base) + offsetof(struct task_options, pool), \
-         FIELD_OPTIONAL, \
-         NULL, \
-         "Which pool of threads, with executor threads; absent: the pool named default", \
-         "default"}, \
-    { \
-        "parallel", &task_parallel_type, (base) + offsetof(struct task_options, parallel), FIELD_OPTIONAL, NULL, \
-            "Over how many slots to spread the call, with a divisible function such as sum", "2" \
-    }
+/* The options are a record of their own, and fields of a spec beside `function` and `input`. */
+#define OPTION_FIELD(ctype, member, name, type, absent, doc, example) \
+    {(name), (type), offsetof(struct task_options, member), FIELD_OPTIONAL, NULL, (doc), (example)},
+#define SPEC_FIELD(ctype, member, name, type, absent, doc, example) \
+    {(name), (type), offsetof(struct task_spec, options.member), FIELD_OPTIONAL, NULL, (doc), (example)},
+#define OPTION_ABSENT(ctype, member, name, type, absent, ...) .member = absent,
 
-static const struct field task_options_fields[] = {OPTION_FIELDS(0), {0}};
+static const struct field task_options_fields[] = {TASK_OPTIONS(OPTION_FIELD){0}};
 
 const struct type task_options_type = {
     .kind = TYPE_RECORD, .fields = task_options_fields, .size = sizeof(struct task_options)};
@@ -58,24 +29,50 @@ static const struct field task_spec_fields[] = {
     {"function", &function_type, offsetof(struct task_spec, function), FIELD_REQUIRED, NULL,
      "The function to run, one of GET /v1/functions", "sleep"},
     {"input", &input_type, offsetof(struct task_spec, input), FIELD_REQUIRED, NULL, "The function's input", NULL},
-    OPTION_FIELDS(offsetof(struct task_spec, options)),
-    {0},
+    TASK_OPTIONS(SPEC_FIELD){0},
 };
+
+bool task_option_applies(const struct field *option, const struct function *function)
+{
+    if ((option->type->option_flags & OPTION_NEEDS_THREADS) != 0 &&
+        (function->executors & EXECUTOR_BIT(EXECUTOR_THREADS)) == 0)
+        return false;
+    return (option->type->option_flags & OPTION_NEEDS_SPLIT) == 0 || function->split != NULL;
+}
+
+void task_options_inherit(struct task_options *options, const struct task_options *parent)
+{
+    for (const struct field *f = task_options_fields; f->name != NULL; f++)
+        if ((f->type->option_flags & OPTION_INHERITED) != 0)
+            memcpy((char *)options + f->offset, (const char *)parent + f->offset, type_size(f->type));
+}
+
+/* False, with *check_error filled: the option does not suit the spec. */
+static bool option_misfit(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
+                          unsigned flags)
+{
+    if ((flags & OPTION_NEEDS_THREADS) != 0)
+        return check_error_set(check_error, pointer, "goes with the executor threads, and this runs on %s",
+                               executor_names[task_spec_executor(spec)]);
+    return check_error_set(check_error, pointer, "goes with divisible functions, and %s is none", spec->function->name);
+}
+
+/* Unrolled, so that options without flags cost nothing: this runs for each child of a gather. */
+#define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
+    if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
+        return option_misfit(check_error, spec, "/" name, (type)->option_flags & unmet);
 
 static bool task_spec_check(const void *data, struct check_error *check_error)
 {
     const struct task_spec *spec = data;
     const struct function *function = spec->function;
-    enum executor executor = task_spec_executor(spec);
+    enum executor_kind executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
         return check_error_set(check_error, "/executor", "can't be %s, where %s does not run", executor_names[executor],
                                function->name);
-    if (executor != EXECUTOR_THREADS && !type_is_absent(&task_pool_type, &spec->options.pool))
-        return check_error_set(check_error, "/pool", "goes with the executor threads, and this runs on %s",
-                               executor_names[executor]);
-    if (function->split == NULL && !type_is_absent(&task_parallel_type, &spec->options.parallel))
-        return check_error_set(check_error, "/parallel", "goes with divisible functions, and %s is none",
-                               function->name);
+    unsigned unmet =
+        (executor == EXECUTOR_THREADS ? 0 : OPTION_NEEDS_THREADS) | (function->split != NULL ? 0 : OPTION_NEEDS_SPLIT);
+    TASK_OPTIONS(CHECK_OPTION)
     return true;
 }
 
@@ -85,17 +82,11 @@ const struct type task_spec_type = {.kind = TYPE_RECORD,
                                     .size = sizeof(struct task_spec),
                                     .check = task_spec_check};
 
-const struct task_options task_options_none = {
-    .timeout_ns = SECONDS_ABSENT,
-    .deadline_ns = SECONDS_ABSENT,
-    .executor = ENUM_ABSENT,
-    .pool = INTEGER_ABSENT,
-    .parallel = INTEGER_ABSENT,
-};
+const struct task_options task_options_none = {TASK_OPTIONS(OPTION_ABSENT)};
 
-enum executor task_spec_executor(const struct task_spec *spec)
+enum executor_kind task_spec_executor(const struct task_spec *spec)
 {
     if (spec->options.executor == ENUM_ABSENT)
         return spec->function->executor;
-    return (enum executor)spec->options.executor;
+    return (enum executor_kind)spec->options.executor;
 }

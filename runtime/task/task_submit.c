@@ -1,6 +1,5 @@
 #include "runtime/task/task_submit.h"
 
-#include "runtime/executors/pool.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
 
@@ -10,39 +9,42 @@ struct admission {
     struct arena *arena;
     uint64_t received_ns;
     size_t tasks;
-    size_t threads[MAX_POOLS]; /* tasks for each pool of threads */
-    size_t processes;
-    size_t files;
-    const struct task_spec *disabled_spec; /* the first whose executor is off */
+    size_t counts[POOLS_MAX];              /* tasks for each of runtime->pools */
+    const struct task_spec *disabled_spec; /* the first whose executor is disabled */
     bool over_capacity;                    /* of what there ever is room for: the rest need not be looked at */
 };
 
-static struct pool *count_task(struct admission *a, const struct task_spec *spec, struct pool *pool, size_t *count)
+static size_t executor_capacity(const struct executor *pool)
 {
-    ++*count;
-    if (pool == NULL && a->disabled_spec == NULL)
-        a->disabled_spec = spec;
-    if (pool != NULL && *count > (size_t)(pool->size + pool->queue_limit))
-        a->over_capacity = true;
-    return pool;
+    return (size_t)(pool->size + pool->queue_limit);
 }
 
-static struct pool *choose_pool(struct admission *a, const struct task_spec *spec)
+/* Index in runtime->pools of the pool for a spec; pool_count: its executor is disabled. */
+static size_t find_pool(const struct runtime *runtime, const struct task_spec *spec, enum executor_kind kind)
 {
-    switch (task_spec_executor(spec)) {
-    case EXECUTOR_THREADS: {
-        size_t i = spec->options.pool == INTEGER_ABSENT ? 0 : (size_t)spec->options.pool;
-        return count_task(a, spec, a->runtime->threads[i], &a->threads[i]);
+    size_t i = 0;
+    while (i < runtime->pool_count && runtime->pools[i]->kind != kind)
+        i++;
+    /* Pools of one kind are neighbors, in the order of limits.pools. */
+    return spec->options.pool == INTEGER_ABSENT ? i : i + (size_t)spec->options.pool;
+}
+
+/* NULL: the loop, or a disabled executor. */
+static struct executor *choose_pool(struct admission *a, const struct task_spec *spec)
+{
+    const struct runtime *runtime = a->runtime;
+    enum executor_kind kind = task_spec_executor(spec);
+    if (kind == EXECUTOR_LOOP)
+        return NULL;
+    size_t i = find_pool(runtime, spec, kind);
+    if (i >= runtime->pool_count) {
+        if (a->disabled_spec == NULL)
+            a->disabled_spec = spec;
+        return NULL;
     }
-    case EXECUTOR_PROCESSES:
-        return count_task(a, spec, a->runtime->processes, &a->processes);
-    case EXECUTOR_FILES:
-        return count_task(a, spec, a->runtime->files, &a->files);
-    case EXECUTOR_LOOP:
-    case EXECUTOR_COUNT:
-        break;
-    }
-    return NULL;
+    if (++a->counts[i] > executor_capacity(runtime->pools[i]))
+        a->over_capacity = true;
+    return runtime->pools[i];
 }
 
 static bool admit_children(struct admission *a, struct task *task, const struct array *specs);
@@ -107,20 +109,18 @@ static int over_capacity(enum limit_index index, struct err *e)
 
 static int check_executors(const struct admission *a, struct err *e)
 {
-    static const char *const enabling_options[EXECUTOR_COUNT] = {
-        [EXECUTOR_PROCESSES] = "--processes N", [EXECUTOR_FILES] = "--files-root DIR"};
     if (a->disabled_spec == NULL)
         return 0;
-    enum executor executor = task_spec_executor(a->disabled_spec);
+    enum executor_kind kind = task_spec_executor(a->disabled_spec);
     return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is off; %s switches it on",
-                   executor_names[executor], a->disabled_spec->function->name, enabling_options[executor]);
+                   executor_names[kind], a->disabled_spec->function->name, executor_enabling_option(kind));
 }
 
-static int check_pool(const struct pool *pool, size_t count, struct err *e)
+static int check_pool(const struct executor *pool, size_t count, struct err *e)
 {
     if (count == 0)
         return 0;
-    size_t capacity = (size_t)(pool->size + pool->queue_limit);
+    size_t capacity = executor_capacity(pool);
     if (count > capacity) {
         err_set(
             e, ERR_LIMIT_EXCEEDED,
@@ -128,7 +128,7 @@ static int check_pool(const struct pool *pool, size_t count, struct err *e)
             count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
         return over_capacity(LIMIT_QUEUE, e);
     }
-    size_t occupied = pool->admitted + pool->abandoned; /* a thread that runs on for nobody has its slot all the same */
+    size_t occupied = pool->admitted + pool->abandoned; /* an abandoned job still occupies its slot */
     if (occupied + count <= capacity)
         return 0;
     err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and these would be %zu more; it takes %zu at most",
@@ -152,12 +152,8 @@ static int check_capacity(const struct admission *a, struct err *e)
                        "%zu tasks are unfinished and these would be %zu more; the limit max_tasks is %zu",
                        runtime->unfinished, a->tasks, max_tasks);
     int rc = check_executors(a, e);
-    if (rc == 0)
-        rc = check_pool(runtime->processes, a->processes, e);
-    if (rc == 0)
-        rc = check_pool(runtime->files, a->files, e);
-    for (size_t i = 0; rc == 0 && i < runtime->limits.pools.count; i++)
-        rc = check_pool(runtime->threads[i], a->threads[i], e);
+    for (size_t i = 0; rc == 0 && i < runtime->pool_count; i++)
+        rc = check_pool(runtime->pools[i], a->counts[i], e);
     return rc;
 }
 
@@ -165,12 +161,8 @@ static void reserve_capacity(const struct admission *a)
 {
     struct runtime *runtime = a->runtime;
     runtime->unfinished += a->tasks;
-    if (runtime->processes != NULL)
-        runtime->processes->admitted += a->processes;
-    if (runtime->files != NULL)
-        runtime->files->admitted += a->files;
-    for (size_t i = 0; i < runtime->limits.pools.count; i++)
-        runtime->threads[i]->admitted += a->threads[i];
+    for (size_t i = 0; i < runtime->pool_count; i++)
+        runtime->pools[i]->admitted += a->counts[i];
 }
 
 static int submit_task(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,

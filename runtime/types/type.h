@@ -60,6 +60,7 @@ struct type {
                   struct check_error *check_error); /* RECORD: true, or false with *fault filled; may be NULL */
     bool allow_nul;                                 /* STRING: U+0000 is text like any other */
     bool render_nulls;                              /* RECORD: absent fields are rendered as null instead of left out */
+    unsigned option_flags;                          /* of a task option: enum task_option_flag */
 };
 
 enum presence {

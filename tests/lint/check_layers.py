@@ -20,8 +20,6 @@ LAYERS = ("runtime", "handlers", "service")
 
 # Includes and circles that wait for a change of shape. Each has to exist: an exception that is no longer needed fails.
 BACK_INCLUDES = {
-    ("runtime/task/task.c", "runtime/executors/pool.h"),
-    ("runtime/task/task_submit.c", "runtime/executors/pool.h"),
     ("handlers/json/render.c", "handlers/resources/task_object.h"),
     ("handlers/json/schema.c", "handlers/resources/task_object.h"),
 }

@@ -32,7 +32,7 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     return f;
 }
 
-static struct task_spec action_for(struct fixture *f, enum executor executor, int64_t pool, struct gate *gate,
+static struct task_spec action_for(struct fixture *f, enum executor_kind executor, int64_t pool, struct gate *gate,
                                    enum action action)
 {
     struct task_spec spec =
@@ -57,13 +57,8 @@ static int try_submit(struct fixture *f, const struct task_spec *spec, struct wa
     return rc;
 }
 
-static struct pool *pool_at(const struct fixture *f, enum executor executor, int64_t index)
-{
-    return executor == EXECUTOR_THREADS ? f->runtime->threads[index] : f->runtime->processes;
-}
-
 static const struct {
-    enum executor executor;
+    enum executor_kind executor;
     int64_t pool;
     int64_t size;
     const char *name;
@@ -74,6 +69,11 @@ static const struct {
     {EXECUTOR_PROCESSES, INTEGER_ABSENT, 2, "processes", ACTION_SPIN},
 };
 
+static struct pool *case_pool(const struct fixture *f, size_t p)
+{
+    return pool_at(f, pool_cases[p].executor, pool_cases[p].pool == INTEGER_ABSENT ? 0 : (size_t)pool_cases[p].pool);
+}
+
 static void pool_rejects_beyond_slots_and_queue(void **state)
 {
     (void)state;
@@ -81,7 +81,7 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
         for (int64_t queue_limit = 0; queue_limit <= 3; queue_limit++) {
             struct fixture *f = start(2, queue_limit);
             struct gate *gate = gate_new();
-            const struct pool *pool = pool_at(f, pool_cases[p].executor, pool_cases[p].pool);
+            const struct pool *pool = case_pool(f, p);
             size_t capacity = (size_t)(pool_cases[p].size + queue_limit);
             struct waiter w[8] = {{0}}, extra;
             struct err e;
@@ -90,7 +90,7 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
                     action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, pool_cases[p].action);
                 assert_int_equal(try_submit(f, &spec, &w[i], &e), 0);
             }
-            assert_int_equal(pool->admitted, capacity);
+            assert_int_equal(pool->executor.admitted, capacity);
             struct task_spec spec = action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, ACTION_ECHO);
             assert_int_equal(try_submit(f, &spec, &extra, &e), ERR_POOL_FULL);
             assert_string_equal(e.pool, pool_cases[p].name);
@@ -117,7 +117,7 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
             assert_true(run_until_idle(f) && run_until(f, no_abandoned_jobs, f));
             for (size_t i = 0; i < capacity; i++)
                 task_release(w[i].task);
-            assert_int_equal(pool->admitted, 0);
+            assert_int_equal(pool->executor.admitted, 0);
             assert_true(fixture_free(f));
             gate_free(gate);
         }
@@ -139,7 +139,7 @@ static void gather_is_admitted_atomically(void **state)
         assert_non_null(strstr(e.msg, pool_cases[p].name));
         assert_null(e.pool);
         assert_int_equal(runtime_unfinished(f->runtime), 0);
-        assert_int_equal(pool_at(f, pool_cases[p].executor, pool_cases[p].pool)->admitted, 0);
+        assert_int_equal(case_pool(f, p)->executor.admitted, 0);
 
         child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
         assert_int_equal(try_submit(f, &child, &first, &e), 0);

@@ -92,13 +92,13 @@ static struct fixture *start_workers(int64_t processes)
 
 static struct pool *worker_pool(const struct fixture *f)
 {
-    return f->runtime->processes;
+    return pool_at(f, EXECUTOR_PROCESSES, 0);
 }
 
 static bool all_free(const void *of)
 {
     const struct pool *pool = worker_pool(of);
-    return pool->free == (size_t)pool->size;
+    return pool->free == (size_t)pool->executor.size;
 }
 
 static bool is_running(const void *waiter)
@@ -219,7 +219,7 @@ static void check_works(struct fixture *f)
     }
     assert_int_equal(worker_pool(f)->busy, 0);
     assert_int_equal(worker_pool(f)->queued, 0);
-    assert_int_equal(worker_pool(f)->admitted, 0);
+    assert_int_equal(worker_pool(f)->executor.admitted, 0);
     assert_true(run_until(f, all_free, f));
 }
 
@@ -275,7 +275,7 @@ static void worker_function_errors(void **state)
 
 static bool all_busy(const void *of)
 {
-    return worker_pool(of)->busy == (size_t)worker_pool(of)->size;
+    return worker_pool(of)->busy == (size_t)worker_pool(of)->executor.size;
 }
 
 static void concurrency_equals_worker_count(void **state)

@@ -7,6 +7,7 @@
 #include "tests/unit/support/alloc_fault.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,12 +44,12 @@ static struct fixture *start_thread_pool(int64_t threads)
 static void stop_thread_pools(struct fixture *f, struct gate *gate)
 {
     for (size_t i = 0; i < f->runtime->limits.pools.count; i++) {
-        const struct pool *pool = f->runtime->threads[i];
+        const struct pool *pool = pool_at(f, EXECUTOR_THREADS, i);
         assert_int_equal(pool->busy, 0);
         assert_int_equal(pool->queued, 0);
-        assert_int_equal(pool->admitted, 0);
-        assert_int_equal(pool->abandoned, 0);
-        assert_int_equal(pool->free, pool->size);
+        assert_int_equal(pool->executor.admitted, 0);
+        assert_int_equal(pool->executor.abandoned, 0);
+        assert_int_equal(pool->free, pool->executor.size);
     }
     assert_true(fixture_free(f));
     if (gate != NULL)
@@ -159,8 +160,8 @@ static void pool_starts_configured_threads(void **state)
     for (size_t i = 0; i < TASKS; i++)
         submit_thread_action(f, &w[i], gate, i < 4 ? ACTION_WAIT_GATE : ACTION_ECHO, (int64_t)i);
     gate_await_active(gate, 4);
-    assert_int_equal(f->runtime->threads[0]->busy, 4);
-    assert_int_equal(f->runtime->threads[0]->queued, TASKS - 4);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->busy, 4);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->queued, TASKS - 4);
     gate_open(gate);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
@@ -171,7 +172,7 @@ static void pool_starts_configured_threads(void **state)
     assert_int_equal(gate->max_active, 4);
     assert_int_equal(gate->tid_count, 4);
     assert_int_equal(gate->runs, TASKS);
-    assert_int_equal(f->runtime->threads[0]->tasks_done, TASKS);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->tasks_done, TASKS);
     assert_int_equal(process_thread_count(), before + 4);
     stop_thread_pools(f, gate);
     while (process_thread_count() > before) /* joined, but perhaps still in the list for a moment */
@@ -288,9 +289,9 @@ static void canceled_running_task_is_abandoned(void **state)
     task_release(w.task); /* its thread still reads the input */
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_int_equal(runtime_abandoned(f->runtime), 1);
-    const struct pool *pool = f->runtime->threads[0];
+    const struct pool *pool = pool_at(f, EXECUTOR_THREADS, 0);
     assert_int_equal(pool->busy, 1);
-    assert_int_equal(pool->admitted, 1);
+    assert_int_equal(pool->executor.admitted, 1);
     assert_int_equal(task_info_of(next.task).state, TASK_QUEUED); /* the slot is not free */
     uv_run(&f->loop, UV_RUN_NOWAIT);
     assert_int_equal(task_info_of(next.task).state, TASK_QUEUED);
@@ -302,6 +303,26 @@ static void canceled_running_task_is_abandoned(void **state)
     assert_int_equal(pool->tasks_done, 2);
     task_release(next.task);
     stop_thread_pools(f, gate);
+}
+
+/* The job has returned, but the loop has not harvested it. */
+static void cancel_after_job_returned_is_too_late(void **state)
+{
+    (void)state;
+    struct fixture *f = start_thread_pool(1);
+    struct waiter w = {0};
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the pool's wakeup */
+    submit_thread_action(f, &w, NULL, ACTION_ECHO, 1);
+    struct pollfd wakeup = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+    assert_int_equal(poll(&wakeup, 1, 60000), 1);
+    cancel(f, w.task, CANCEL_CLIENT);
+    wait_thread_task(f, &w);
+    check_thread_task(&w, TASK_SUCCEEDED, 0);
+    assert_true(w.info.cancel_requested && w.info.cancel_completed);
+    assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
+    assert_int_equal(runtime_abandoned(f->runtime), 0);
+    task_release(w.task);
+    stop_thread_pools(f, NULL);
 }
 
 static void timeout_and_deadline_abandon_task(void **state)
@@ -367,9 +388,11 @@ static void cancel_races_with_completion(void **state)
             ;
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
-        check_thread_task(&w, TASK_CANCELED, ERR_CANCELED);
-        assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
-        assert_null(w.info.output);
+        bool too_late = w.done == 0;
+        wait_thread_task(f, &w);
+        check_thread_task(&w, too_late ? TASK_SUCCEEDED : TASK_CANCELED, too_late ? 0 : ERR_CANCELED);
+        assert_int_equal(w.info.cancel_effect, too_late ? EFFECT_TOO_LATE : EFFECT_ABANDONED);
+        assert_int_equal(w.info.output != NULL, too_late);
         task_release(w.task);
         assert_true(run_until(f, no_abandoned_jobs, f));
         assert_int_equal(w.done, 1);
@@ -392,9 +415,11 @@ static void cancel_races_with_start(void **state)
         }
         for (size_t j = 0; j < COUNT_OF(w); j++)
             cancel(f, w[j].task, CANCEL_CLIENT);
-        task_drain(f->runtime);
-        for (size_t j = 0; j < COUNT_OF(w); j++)
+        assert_true(run_until_idle(f)); /* a job that had returned ends in a later turn */
+        for (size_t j = 0; j < COUNT_OF(w); j++) {
+            assert_int_equal(w[j].info.state == TASK_SUCCEEDED, w[j].info.cancel_effect == EFFECT_TOO_LATE);
             task_release(w[j].task);
+        }
         assert_true(run_until(f, no_abandoned_jobs, f));
     }
     assert_true(gate->runs < (size_t)4 * ROUNDS); /* some were just taken up */
@@ -641,6 +666,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(queue_is_fifo),
         cmocka_unit_test(long_queue_does_not_starve_loop),
         cmocka_unit_test(canceled_running_task_is_abandoned),
+        cmocka_unit_test(cancel_after_job_returned_is_too_late),
         cmocka_unit_test(timeout_and_deadline_abandon_task),
         cmocka_unit_test(canceled_function_frees_slot),
         cmocka_unit_test(cancel_races_with_completion),

@@ -304,6 +304,15 @@ struct task *child_at(struct task *task, size_t i)
     return i < children_count(task) ? ((struct children *)task_state(task))->children[i] : NULL;
 }
 
+struct pool *pool_at(const struct fixture *f, enum executor_kind kind, size_t index)
+{
+    const struct runtime *runtime = f->runtime;
+    for (size_t i = 0; i < runtime->pool_count; i++)
+        if (runtime->pools[i]->kind == kind && index-- == 0)
+            return container_of(runtime->pools[i], struct pool, executor);
+    return NULL;
+}
+
 size_t started_timers(const struct fixture *f)
 {
     return f->runtime->timers.count;

@@ -7,6 +7,7 @@
 #ifndef GATHERD_TESTS_UNIT_SUPPORT_RUNTIME_FIXTURE_H
 #define GATHERD_TESTS_UNIT_SUPPORT_RUNTIME_FIXTURE_H
 
+#include "runtime/executors/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/task/task_internal.h"
 #include "runtime/task/task_submit.h"
@@ -94,6 +95,9 @@ int64_t output_integer(const struct task *task, const char *path);
 
 size_t children_count(struct task *task);           /* 0 when its function has no children */
 struct task *child_at(struct task *task, size_t i); /* NULL when there is none */
+
+/* The pool with this index among those of its kind; NULL: its executor is disabled. */
+struct pool *pool_at(const struct fixture *f, enum executor_kind kind, size_t index);
 
 /* What the runtime still holds; each 0 when all tasks have ended. */
 size_t started_timers(const struct fixture *f);

@@ -175,8 +175,8 @@ static struct fixture *start_runtime(int64_t threads, int64_t processes, int64_t
 static void stop_runtime(struct fixture *f)
 {
     assert_true(run_until(f, no_abandoned_jobs, f));
-    assert_int_equal(f->runtime->threads[0]->admitted, 0);
-    assert_int_equal(f->runtime->threads[0]->busy, 0);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->executor.admitted, 0);
+    assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->busy, 0);
     assert_true(fixture_free(f));
 }
 
@@ -334,7 +334,7 @@ static void worker_crash_fails_task(void **state)
     struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
     task_drain(f->runtime);
-    while (f->runtime->processes->busy < 2)
+    while (pool_at(f, EXECUTOR_PROCESSES, 0)->busy < 2)
         uv_run(&f->loop, UV_RUN_ONCE);
     struct arena *arena = arena_new();
     struct array stats;
@@ -352,7 +352,8 @@ static void worker_crash_fails_task(void **state)
 static bool two_slots_busy(const void *of)
 {
     const struct fixture *f = of;
-    return f->runtime->threads[0]->busy == 2 || (f->runtime->processes != NULL && f->runtime->processes->busy == 2);
+    const struct pool *processes = pool_at(f, EXECUTOR_PROCESSES, 0);
+    return pool_at(f, EXECUTOR_THREADS, 0)->busy == 2 || (processes != NULL && processes->busy == 2);
 }
 
 /* Cancel, timeout and deadline reach every part, and the effect is the weightiest of theirs. */
