@@ -1,13 +1,13 @@
 #include "handlers/api.h"
-#include "runtime/lib/check.h"
 
 #include "handlers/resources/handlers.h"
+#include "runtime/lib/check.h"
+#include "runtime/lib/wall_clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 struct route {
     enum method method;
@@ -48,12 +48,10 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
     struct api *api = calloc(1, sizeof *api);
     if (api == NULL)
         return err_nomem(e);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     api->runtime = config->runtime;
     api->limits = config->limits;
     api->limits_count = config->limits_count;
-    api->started_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    api->started_ms = wall_clock_us() / 1000;
     int rc = ids_init(&api->ids, e);
     if (rc != 0) {
         free(api);

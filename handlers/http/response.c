@@ -67,7 +67,7 @@ void problem_end(struct response *response, int rc, struct json_writer *w)
 
 void response_problem(struct response *response, struct str request_id, int rc, const char *format, ...)
 {
-    char detail[512];
+    char detail[640]; /* fits a struct name_list */
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);

@@ -15,7 +15,7 @@
 
 /* The problem that is answered when there is no memory for one. */
 #define PROBLEM_OUT_OF_MEMORY \
-    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"There is no memory for this request now\"," \
+    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"" ERROR_TITLE_OUT_OF_MEMORY "\"," \
     "\"status\":503,\"detail\":\"There is no memory for the answer; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 

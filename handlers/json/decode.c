@@ -2,7 +2,6 @@
 #include "handlers/json/json_parse.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/function.h"
-#include "runtime/types/type_parse.h"
 
 #include <string.h>
 
@@ -47,20 +46,6 @@ static size_t field_count(const struct type *record)
     return count;
 }
 
-static void unknown_member(struct decoder *d, const struct json_path *at, struct str name,
-                           const struct record_ref *records, size_t record_count)
-{
-    struct name_list known = {0};
-    for (size_t i = 0; i < record_count; i++)
-        for (const struct field *f = records[i].type->fields; f->name != NULL; f++)
-            name_list_add(&known, f->name);
-    struct json_path child_path = {.parent = at, .key = name};
-    if (known.len == 0)
-        decode_error(d, &child_path, "", ERR_INVALID, NULL, "is not a known member; there are none here");
-    else
-        decode_error(d, &child_path, "", ERR_INVALID, NULL, "is not a known member; known are: %s", known.text);
-}
-
 /* Sorts an object's members by the fields of the parts, one after the other, that they are values of. */
 static void match_members(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, json_t **members)
@@ -75,11 +60,11 @@ static void match_members(struct decoder *d, const struct json_path *at, json_t 
         if (found != NULL)
             *found = json_object_iter_value(iter);
         else
-            unknown_member(d, at, name, records, record_count);
+            decode_unknown_name(d, &(struct json_path){.parent = at, .key = name}, records, record_count);
     }
 }
 
-static bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
+bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
 {
     switch (field->presence) {
     case FIELD_REQUIRED:
@@ -88,13 +73,10 @@ static bool decode_absent(struct decoder *d, const struct json_path *at, const s
     case FIELD_OPTIONAL:
         type_set_absent(field->type, value);
         return true;
-    case FIELD_DEFAULTED:
+    case FIELD_DEFAULTED: /* may still fail: a configured limit may be below the default */
         break;
     }
-    struct err e; /* a configured limit may be below the default */
-    if (type_parse(field->type, str_from(field->default_text), d->arena, d->limits, value, &e) != 0)
-        return decode_value_error(d, at, field->type, &e);
-    return true;
+    return decode_text(d, at, field->type, str_from(field->default_text), value);
 }
 
 /* An input that isn't there is an empty one, so that what it would have to have is named. */
@@ -210,21 +192,20 @@ static bool is_blank(struct str body)
     return true;
 }
 
-/* Says why jansson took no JSON from the body. */
-static void add_parse_error(struct str body, const json_error_t *error, struct validation_errors *errors)
+/* Adds the reason why jansson rejected the body. */
+static void add_parse_error(const json_error_t *error, struct validation_errors *errors)
 {
-    char location[sizeof errors->items[0].location];
-    size_t position = error->position < 0 ? 0 : (size_t)error->position;
     const char *reason = str_is_utf8(str_from(error->text)) ? error->text : "invalid token";
+    int rc = ERR_MALFORMED_JSON;
     switch ((int)json_error_code(error)) {
     case json_error_duplicate_key:
-        json_pointer_locate(body, position, location, sizeof location);
-        validation_errors_add(errors, ERR_INVALID, NULL, location, "is given more than once");
-        return;
+        rc = ERR_INVALID;
+        reason = "duplicate member name";
+        break;
     case json_error_null_byte_in_key:
-        json_pointer_locate(body, position, location, sizeof location);
-        validation_errors_add(errors, ERR_INVALID, NULL, location, "must not contain a NUL in its name");
-        return;
+        rc = ERR_INVALID;
+        reason = "a member name must not contain a NUL";
+        break;
     case json_error_invalid_utf8:
         reason = "this is not UTF-8";
         break;
@@ -240,15 +221,14 @@ static void add_parse_error(struct str body, const json_error_t *error, struct v
     default:
         break;
     }
-    validation_errors_add(errors, ERR_MALFORMED_JSON, NULL, "", "line %d, column %d: %s", error->line, error->column,
-                          reason);
+    validation_errors_add(errors, rc, NULL, "", "line %d, column %d: %s", error->line, error->column, reason);
 }
 
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
                 const struct limits *limits, struct validation_errors *errors)
 {
-    *errors = (struct validation_errors){0};
-    struct decoder d = {arena, limits, errors};
+    validation_errors_init(errors);
+    struct decoder d = {.arena = arena, .limits = limits, .errors = errors};
     for (size_t i = 0; i < record_count; i++)
         if (records[i].type->size > 0) /* a record without fields needs no memory */
             memset(records[i].value, 0, records[i].type->size);
@@ -263,7 +243,7 @@ int decode_body(struct str body, const struct record_ref *records, size_t record
     if (tree_arena == NULL || !json_parse(body, tree_arena, &json, &error))
         decode_out_of_memory(&d);
     else if (json == NULL)
-        add_parse_error(body, &error, errors);
+        add_parse_error(&error, errors);
     else if (!json_is_object(json))
         decode_type_error(&d, &(struct json_path){0}, "a JSON object", json);
     else

@@ -20,9 +20,12 @@ struct validation_errors {
     struct validation_error {
         bool in_query;      /* where is the name of a query parameter, not a JSON pointer */
         char location[160]; /* an RFC 6901 pointer into the body ("" is the whole); a too long one ends with "..." */
-        char detail[320];   /* a sentence */
+        char detail[640];   /* a sentence; fits all function names (struct name_list) */
     } items[VALIDATION_ERRORS_MAX];
 };
+
+/* Makes it empty; items need not be initialized. */
+void validation_errors_init(struct validation_errors *errors);
 
 /* `where` and the detail are cut where they have no room, at the end of a character. ERR_OUT_OF_MEMORY takes the place of
  * all others, since it says nothing about the request. */

@@ -5,15 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char ellipsis[] = "...";
-
-/* Lets a text that fills `size` bytes and would have gone on end with "...". */
-static void add_ellipsis(char *text, size_t size)
+void validation_errors_init(struct validation_errors *errors)
 {
-    size_t end = size - sizeof ellipsis;
-    while (end > 0 && utf8_is_continuation(text[end])) /* inside a character */
-        end--;
-    memcpy(text + end, ellipsis, sizeof ellipsis);
+    errors->rc = 0;
+    errors->count = errors->more = 0;
+    errors->limit = NULL;
 }
 
 void validation_errors_add(struct validation_errors *errors, int rc, const struct field *limit, const char *location,
@@ -23,7 +19,7 @@ void validation_errors_add(struct validation_errors *errors, int rc, const struc
     if (errors->rc == ERR_OUT_OF_MEMORY)
         return;
     if (rc == ERR_OUT_OF_MEMORY)
-        *errors = (struct validation_errors){0};
+        validation_errors_init(errors);
     if (errors->rc == 0) {
         errors->rc = rc;
         errors->limit = limit;
@@ -40,38 +36,20 @@ void validation_errors_add(struct validation_errors *errors, int rc, const struc
     int detail_len = vsnprintf(error->detail, sizeof error->detail, format, args);
     va_end(args);
     if (location_len >= (int)sizeof error->location)
-        add_ellipsis(error->location, sizeof error->location);
+        str_ellipsize(error->location, sizeof error->location);
     if (detail_len >= (int)sizeof error->detail)
-        add_ellipsis(error->detail, sizeof error->detail);
+        str_ellipsize(error->detail, sizeof error->detail);
     error->in_query = false;
 }
 
-/* The length of the character that `text` begins with; 0 when it is no UTF-8. */
-static size_t utf8_char_len(struct str text)
+static bool is_control(const unsigned char *at, size_t len)
 {
-    for (size_t len = 1; len <= 4 && len <= text.len; len++)
-        if (str_is_utf8((struct str){text.data, len}))
-            return len;
-    return 0;
+    return len == 1 && (at[0] < 0x20 || at[0] == 0x7F);
 }
 
 const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE])
 {
-    size_t len = 0;
-    while (text.len > 0) {
-        size_t char_len = utf8_char_len(text);
-        bool printable = char_len > 1 || (char_len == 1 && text.data[0] >= 0x20 && text.data[0] != 0x7F);
-        const char *bytes = printable ? text.data : "?";
-        char_len = char_len == 0 ? 1 : char_len;
-        if (len + char_len + sizeof ellipsis > SANITIZED_SIZE) { /* no room for it and for "..." */
-            memcpy(out + len, ellipsis, sizeof ellipsis);
-            return out;
-        }
-        memcpy(out + len, bytes, char_len);
-        len += char_len;
-        text = (struct str){text.data + char_len, text.len - char_len};
-    }
-    out[len] = '\0';
+    str_sanitize(text, "?", is_control, out, SANITIZED_SIZE);
     return out;
 }
 
@@ -86,32 +64,60 @@ static void add_path(struct json_pointer *p, const struct json_path *at)
         json_pointer_add_index(p, at->index);
 }
 
+/* Locations in a body are JSON pointers, those in a query parameter names. */
+static void format_location(const struct decoder *d, const struct json_path *at, const char *suffix, char *out,
+                            size_t size)
+{
+    if (d->in_query) {
+        char name[SANITIZED_SIZE];
+        snprintf(out, size, "%s", decode_sanitize(at->key, name));
+        return;
+    }
+    struct json_pointer p;
+    json_pointer_init(&p, out, size);
+    add_path(&p, at);
+    json_pointer_add_bytes(&p, suffix, strlen(suffix));
+}
+
 void decode_error(struct decoder *d, const struct json_path *at, const char *suffix, int rc, const struct field *limit,
                   const char *format, ...)
 {
-    if (d->errors->count ==
-        VALIDATION_ERRORS_MAX) { /* a list of wrong items should cost no more than one of right ones */
+    /* A list of invalid items should cost no more than one of valid items. */
+    if (d->errors->count == VALIDATION_ERRORS_MAX) {
         d->errors->more++;
         return;
     }
     char location[sizeof d->errors->items[0].location];
-    struct json_pointer p;
-    json_pointer_init(&p, location, sizeof location);
-    add_path(&p, at);
-    json_pointer_add_bytes(&p, suffix, strlen(suffix));
+    format_location(d, at, suffix, location, sizeof location);
 
-    char detail[sizeof d->errors->items[0].detail + 1]; /* so that validation_errors_add() sees what is too long */
+    char detail[sizeof d->errors->items[0].detail + 1]; /* one more, so that validation_errors_add() sees truncation */
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     validation_errors_add(d->errors, rc, limit, location, "%s", detail);
+    if (d->errors->rc != ERR_OUT_OF_MEMORY)
+        d->errors->items[d->errors->count - 1].in_query = d->in_query;
 }
 
 bool decode_out_of_memory(struct decoder *d)
 {
     validation_errors_add(d->errors, ERR_OUT_OF_MEMORY, NULL, "", "there is no memory for this request now");
     return false;
+}
+
+void decode_unknown_name(struct decoder *d, const struct json_path *at, const struct record_ref *records,
+                         size_t record_count)
+{
+    const char *kind = d->in_query ? "parameter" : "member";
+    struct name_list known = {0};
+    for (size_t i = 0; i < record_count; i++)
+        for (const struct field *f = records[i].type->fields; f->name != NULL; f++)
+            name_list_add(&known, f->name);
+    if (known.len == 0)
+        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; there are none here", kind);
+    else
+        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; known are: %s", kind, known.text);
 }
 
 bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type, const struct err *e)

@@ -16,6 +16,7 @@ struct decoder {
     struct arena *arena;
     const struct limits *limits;
     struct validation_errors *errors;
+    bool in_query; /* errors name a query parameter instead of a place in the body */
 };
 
 /* The way to a value from the root, whose parent is NULL; it becomes a pointer only when something is wrong there. */
@@ -32,6 +33,14 @@ bool decode_type_error(struct decoder *d, const struct json_path *at, const char
 bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type,
                         const struct err *e); /* what type_check() or type_parse() said */
 bool decode_out_of_memory(struct decoder *d);
+void decode_unknown_name(struct decoder *d, const struct json_path *at, const struct record_ref *records,
+                         size_t record_count);
+
+/* Gives an absent field its default, or marks it as absent, or adds the error that it is required. */
+bool decode_absent(struct decoder *d, const struct json_path *at, const struct field *field, void *value);
+
+/* Decodes text by type_parse(). */
+bool decode_text(struct decoder *d, const struct json_path *at, const struct type *type, struct str text, void *value);
 
 /* Everything but lists, records and inputs. */
 bool decode_scalar(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,

@@ -1,5 +1,4 @@
 #include "handlers/json/decode_internal.h"
-#include "handlers/json/render.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/function.h"
 #include "runtime/types/type_parse.h"
@@ -16,7 +15,7 @@ static struct str json_str(const json_t *json)
 /* JSON Schema's integers may be written 1.0 or 1e3 too. */
 static int integer_from_real(double real, int64_t *number, struct err *e)
 {
-    const double max_exact = 0x1p53; /* integers up to here in size are exact in a double */
+    const double max_exact = (double)SAFE_INTEGER_MAX;
     if (!(real >= -max_exact && real <= max_exact))
         return err_set(e, ERR_INVALID, "must be an integer, and written as one when it is so large");
     *number = (int64_t)real;
@@ -27,7 +26,7 @@ static int integer_from_real(double real, int64_t *number, struct err *e)
 
 static bool exceeds_safe_integer(const struct type *type)
 {
-    return type->limit == NULL && (type->min < -RENDER_SAFE_INTEGER_MAX || type->max > RENDER_SAFE_INTEGER_MAX);
+    return type->limit == NULL && (type->min < -SAFE_INTEGER_MAX || type->max > SAFE_INTEGER_MAX);
 }
 
 static bool decode_integer(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
@@ -117,9 +116,7 @@ static bool decode_string(struct decoder *d, const struct json_path *at, const s
     return arena_str(d->arena, text.data, text.len, value) || decode_out_of_memory(d);
 }
 
-/* An ENUM or a POOL: a name that is one of those known. */
-static bool decode_name(struct decoder *d, const struct json_path *at, const struct type *type, struct str text,
-                        void *value)
+bool decode_text(struct decoder *d, const struct json_path *at, const struct type *type, struct str text, void *value)
 {
     struct err e;
     if (type_parse(type, text, d->arena, d->limits, value, &e) != 0)
@@ -161,7 +158,7 @@ bool decode_scalar(struct decoder *d, const struct json_path *at, const struct t
         return decode_seconds(d, at, type, json, value);
     case TYPE_ENUM:
     case TYPE_POOL:
-        return decode_name(d, at, type, json_str(json), value);
+        return decode_text(d, at, type, json_str(json), value);
     case TYPE_STRING:
         return decode_string(d, at, type, json_str(json), value);
     case TYPE_FUNCTION:

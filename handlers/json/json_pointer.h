@@ -1,7 +1,7 @@
-/* json_pointer - JSON pointers (RFC 6901): how errors name a place in a document.
+/* json_pointer - builds JSON pointers (RFC 6901), which name a place in a document in error messages.
  *
- * Owns:     nothing; pointers are written into the caller's buffer, always NUL-terminated. One that has no room ends with
- *           "...", and stays UTF-8.
+ * Owns:     nothing; a pointer is written into the caller's buffer and always NUL-terminated. A pointer that does not fit
+ *           ends with "...", on a character boundary.
  * Threads:  any.
  */
 #ifndef GATHERD_HANDLERS_JSON_JSON_POINTER_H
@@ -12,17 +12,14 @@
 struct json_pointer {
     char *data; /* borrowed */
     size_t size, len;
-    bool truncated; /* it ended with "..." and takes nothing more */
+    bool truncated; /* ends with "..."; nothing more is appended */
 };
 
 void json_pointer_init(struct json_pointer *p, char *out, size_t size); /* size: at least 8 */
 void json_pointer_add_key(struct json_pointer *p, struct str key);
 void json_pointer_add_index(struct json_pointer *p, size_t index);
-void json_pointer_add_bytes(struct json_pointer *p, const char *bytes,
-                            size_t len); /* as they are: pointers of something inside */
 
-/* The pointer of the member whose name, or the value that, ends at the byte `position` of `body`, which must be well-formed JSON
- * up to there. A NUL in a name (which a C string can't hold) is shown as the escape it is written as. */
-void json_pointer_locate(struct str body, size_t position, char *out, size_t size);
+/* Appends bytes unescaped, such as a pointer relative to this one. */
+void json_pointer_add_bytes(struct json_pointer *p, const char *bytes, size_t len);
 
 #endif

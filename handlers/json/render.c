@@ -1,15 +1,14 @@
 #include "handlers/json/render.h"
 
-#include "handlers/resources/task_object.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/wall_clock.h"
+#include "runtime/task/function.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static void render_integer(struct json_writer *w, int64_t value)
 {
-    bool is_safe = value >= -RENDER_SAFE_INTEGER_MAX && value <= RENDER_SAFE_INTEGER_MAX;
+    bool is_safe = value >= -SAFE_INTEGER_MAX && value <= SAFE_INTEGER_MAX;
     if (!is_safe)
         json_writer_raw(w, "\"");
     json_writer_integer(w, value);
@@ -19,19 +18,14 @@ static void render_integer(struct json_writer *w, int64_t value)
 
 static void render_time(struct json_writer *w, int64_t us)
 {
-    time_t seconds = us / 1000000;
-    int rest = (int)(us % 1000000);
-    if (rest < 0) { /* before 1970; C rounds towards 0 */
-        seconds--;
-        rest += 1000000;
-    }
-    struct tm tm;
-    CHECK(gmtime_r(&seconds, &tm) != NULL); /* 64 bits of microseconds make no year that an int can't hold */
-    json_writer_format(w, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                       tm.tm_hour, tm.tm_min, tm.tm_sec, rest);
+    char text[RFC3339_SIZE];
+    json_writer_bytes(w, "\"", 1);
+    json_writer_bytes(w, text, rfc3339_format(us, text));
+    json_writer_bytes(w, "\"", 1);
 }
 
-static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array)
+static void render_array(struct json_writer *w, const struct type *item_type, const struct array *array,
+                         const struct child_codec *child)
 {
     size_t size = type_size(item_type);
     const char *item = array->items;
@@ -39,7 +33,7 @@ static void render_array(struct json_writer *w, const struct type *item_type, co
     for (size_t i = 0; i < array->count; i++, item += size) {
         if (i > 0)
             json_writer_raw(w, ",");
-        render_value(w, item_type, item);
+        render_value(w, item_type, item, child);
     }
     json_writer_raw(w, "]");
 }
@@ -52,7 +46,10 @@ static const void *load_pointer(const void *value)
     return pointer;
 }
 
-void render_value(struct json_writer *w, const struct type *type, const void *value)
+static void render_fields(struct json_writer *w, const struct type *record, const void *value, bool *first,
+                          const struct child_codec *child);
+
+void render_value(struct json_writer *w, const struct type *type, const void *value, const struct child_codec *child)
 {
     bool first = true;
     switch (type->kind) {
@@ -75,31 +72,33 @@ void render_value(struct json_writer *w, const struct type *type, const void *va
         render_time(w, *(const int64_t *)value);
         return;
     case TYPE_ARRAY:
-        render_array(w, type->item, value);
+        render_array(w, type->item, value, child);
         return;
     case TYPE_RECORD:
         json_writer_raw(w, "{");
-        render_members(w, type, value, &first);
+        render_fields(w, type, value, &first, child);
         json_writer_raw(w, "}");
         return;
     case TYPE_FUNCTION:
         json_writer_string(w, str_from(((const struct function *)load_pointer(value))->name));
         return;
     case TYPE_CHILD:
-        task_object_render_child(w, load_pointer(value));
+        CHECK(child != NULL);
+        child->render(w, load_pointer(value));
         return;
     case TYPE_REFERENCE:
-        render_value(w, type->item, load_pointer(value));
+        render_value(w, type->item, load_pointer(value), child);
         return;
     case TYPE_POOL:  /* outputs have the name */
-    case TYPE_INPUT: /* only render_members() knows their types */
+    case TYPE_INPUT: /* only render_fields() knows their types */
     case TYPE_OUTPUT:
         break;
     }
     UNREACHABLE();
 }
 
-void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first)
+static void render_fields(struct json_writer *w, const struct type *record, const void *value, bool *first,
+                          const struct child_codec *child)
 {
     const struct function *function = NULL;
     for (const struct field *f = record->fields; f->name != NULL; f++) {
@@ -118,9 +117,15 @@ void render_members(struct json_writer *w, const struct type *record, const void
             json_writer_raw(w, "null");
         } else if (f->type->kind == TYPE_INPUT || f->type->kind == TYPE_OUTPUT) {
             CHECK(function != NULL);
-            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, load_pointer(member));
+            render_value(w, f->type->kind == TYPE_INPUT ? function->input : function->output, load_pointer(member),
+                         child);
         } else {
-            render_value(w, f->type, member);
+            render_value(w, f->type, member, child);
         }
     }
+}
+
+void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first)
+{
+    render_fields(w, record, value, first, NULL);
 }

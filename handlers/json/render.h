@@ -9,13 +9,20 @@
 #include "handlers/json/json_writer.h"
 #include "runtime/types/type.h"
 
-/* Integers beyond this in size are decimal strings outside, since others would round them (RFC 8259 section 6). */
-#define RENDER_SAFE_INTEGER_MAX (INT64_C(1) << 53)
+struct task;
 
-/* Absent fields are left out, or null where the record has render_nulls. A CHILD is rendered as handlers/resources/task_object.h says. */
-void render_value(struct json_writer *w, const struct type *type, const void *value);
+/* How a TYPE_CHILD looks in JSON. The caller supplies it, because the type table of a task belongs to a module above. */
+struct child_codec {
+    const struct type *type; /* a RECORD, for the schema */
+    void (*render)(struct json_writer *w, const struct task *task);
+};
 
-/* The members of a record without the braces, each with a comma before it unless *first; *first becomes false. */
+/* Renders a value as JSON. Absent fields are omitted, or null in a record with render_nulls. `child` may be NULL if the type
+ * contains no TYPE_CHILD. */
+void render_value(struct json_writer *w, const struct type *type, const void *value, const struct child_codec *child);
+
+/* Renders the members of a record without braces. A comma precedes each unless *first, which becomes false. The record must
+ * contain no TYPE_CHILD. */
 void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first);
 
 #endif

@@ -1,7 +1,5 @@
 #include "handlers/json/schema.h"
 
-#include "handlers/json/render.h"
-#include "handlers/resources/task_object.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/task_spec.h"
 
@@ -12,6 +10,7 @@ enum { DEFINITIONS_MAX = 64 }; /* named records that one schema refers to: our o
 struct schema_writer {
     struct json_writer *w;
     const struct limits *limits;
+    const struct child_codec *child;
     const struct type *definitions[DEFINITIONS_MAX];
     size_t definition_count;
 };
@@ -52,7 +51,7 @@ static void collect_type(struct schema_writer *s, const struct type *type)
         return;
     }
     if (type->kind == TYPE_CHILD)
-        type = &task_object_child_type;
+        type = s->child->type;
     if (type->kind != TYPE_RECORD)
         return;
     if (type->name != NULL) {
@@ -85,7 +84,7 @@ static void write_bound(struct schema_writer *s, const char *keyword, int64_t bo
 static void write_integer(struct schema_writer *s, const struct type *type, bool nullable)
 {
     int64_t max = type_max(type, s->limits);
-    if (type->min < -RENDER_SAFE_INTEGER_MAX || max > RENDER_SAFE_INTEGER_MAX)
+    if (type->min < -SAFE_INTEGER_MAX || max > SAFE_INTEGER_MAX)
         json_writer_format(s->w, "\"type\":[\"integer\",\"string\"%s],\"pattern\":\"^-?[0-9]+$\"",
                            nullable ? ",\"null\"" : "");
     else
@@ -337,7 +336,7 @@ static void write_type(struct schema_writer *s, const struct type *type, bool nu
         write_reference(s, type->item, nullable);
         return;
     case TYPE_CHILD:
-        write_reference(s, &task_object_child_type, nullable);
+        write_reference(s, s->child->type, nullable);
         return;
     case TYPE_FUNCTION:
         write_function_names(s, type, nullable);
@@ -350,9 +349,10 @@ static void write_type(struct schema_writer *s, const struct type *type, bool nu
     UNREACHABLE();
 }
 
-void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits)
+void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits,
+                  const struct child_codec *child)
 {
-    struct schema_writer s = {.w = w, .limits = limits};
+    struct schema_writer s = {.w = w, .limits = limits, .child = child};
     json_writer_raw(w, "{");
     if (type->kind == TYPE_RECORD) { /* the whole needs no definition, unless it is part of itself */
         collect_fields(&s, type);

@@ -25,9 +25,9 @@ static void write_function(struct json_writer *w, const struct function *functio
     }
     json_writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
     json_writer_raw(w, ",\"input\":");
-    schema_write(w, function->input, limits);
+    schema_write(w, function->input, limits, &task_object_child_codec);
     json_writer_raw(w, ",\"result\":");
-    schema_write(w, function->output, limits);
+    schema_write(w, function->output, limits, &task_object_child_codec);
     json_writer_raw(w, "}");
 }
 

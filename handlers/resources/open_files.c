@@ -1,4 +1,5 @@
 /* files - open files: opened, listed, called and closed by REST. */
+#include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 #include "runtime/files/file_methods.h"
@@ -18,10 +19,7 @@ struct file_row {
     uint64_t duration_ns;
 };
 
-static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
 static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_type, .max = FILE_OP_COUNT};
-static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
-static const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 
 #define FIELD(json, type, member, presence, doc) \
     { \
@@ -166,7 +164,7 @@ void render_opened_file(struct api *api, const struct request *request, const st
     row.tid = info.tid;
     row.duration_ns = info.duration_ns;
     struct json_writer w = {0};
-    render_value(&w, &file_type, &row);
+    render_value(&w, &file_type, &row, NULL);
     response_json(response, 201, &w);
     response_header(response, "Location", "/v1/files/%s", file->id);
 }
@@ -177,7 +175,7 @@ static void write_open_file(struct json_writer *w, const struct open_file *file,
 {
     struct file_row row = file_row_from(file);
     row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
-    render_value(w, &file_type, &row);
+    render_value(w, &file_type, &row, NULL);
 }
 
 struct list_context {

@@ -1,16 +1,13 @@
 /* pools - GET /v1/pools: what each pool has, runs and keeps waiting. */
+#include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 
-static const struct type string_type = {.kind = TYPE_STRING, .max = 64};
 static const struct type executor_name_type = {.kind = TYPE_ENUM, .names = executor_names};
-static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
-static const struct type bool_type = {.kind = TYPE_BOOLEAN};
-static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 
 static const struct field worker_fields[] = {
     {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
-    {"busy", &bool_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
+    {"busy", &boolean_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
     {"tasks_done", &count_type, offsetof(struct worker_stats, tasks_done), FIELD_REQUIRED, NULL,
      "Tasks it has answered", NULL},
     {"age_seconds", &seconds_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
@@ -60,7 +57,7 @@ void get_pools(struct api *api, const struct request *request, struct handler_re
     }
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"pools\":");
-    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools);
+    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools, NULL);
     json_writer_raw(&w, "}");
     response_json(&out->response, 200, &w);
 }

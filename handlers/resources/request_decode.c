@@ -9,7 +9,7 @@ static const struct type empty_query_type = {.kind = TYPE_RECORD, .fields = no_f
 
 void request_reject(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
 {
-    char detail[512];
+    char detail[640];
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
@@ -28,7 +28,7 @@ void request_reject_invalid(struct api *api, const struct request *request, cons
 bool request_decode_query(struct api *api, const struct request *request, const struct record_ref *record,
                           struct handler_result *out)
 {
-    struct validation_errors errors = {0};
+    struct validation_errors errors;
     const struct limits *limits = runtime_limits(api->runtime);
     if (decode_query(request->query, record, request->arena, limits, &errors) == 0)
         return true;
@@ -44,7 +44,7 @@ bool request_reject_query(struct api *api, const struct request *request, struct
 bool request_decode_body(struct api *api, const struct request *request, const struct record_ref *records, size_t count,
                          struct handler_result *out)
 {
-    struct validation_errors errors = {0};
+    struct validation_errors errors;
     const struct limits *limits = runtime_limits(api->runtime);
     if (decode_body(request->body, records, count, request->arena, limits, &errors) == 0)
         return true;

@@ -1,5 +1,6 @@
 #include "handlers/resources/task_object.h"
 
+#include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "runtime/lib/decimal.h"
 
@@ -37,18 +38,12 @@ struct task_row {
     const struct cancel_row *cancel;
 };
 
-static const struct type string_type = {.kind = TYPE_STRING, .max = INT64_MAX};
 static const struct type index_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
-static const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 static const struct type status_type = {.kind = TYPE_INTEGER, .min = 400, .max = 599};
-static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
-static const struct type time_type = {.kind = TYPE_TIME};
-static const struct type boolean_type = {.kind = TYPE_BOOLEAN};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
 static const struct type signal_type = {.kind = TYPE_INTEGER, .min = 1, .max = 64};
 static const struct type exit_type = {.kind = TYPE_INTEGER, .min = 0, .max = 255};
-static const struct type bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
 static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_names};
 static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
 static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
@@ -85,7 +80,7 @@ static const struct field usage_fields[] = {
     FIELD(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
           "0.71"),
     FIELD(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
-    FIELD(usage, "worker_peak_rss_bytes", &bytes_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
+    FIELD(usage, "worker_peak_rss_bytes", &count_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
           "The most memory its worker process has had in its life; only with executor processes", "9437184"),
     {0},
 };
@@ -157,7 +152,7 @@ const struct type task_object_type = {.kind = TYPE_RECORD,
                                       .fields = object_fields,
                                       .size = sizeof(struct task_row),
                                       .render_nulls = true};
-const struct type task_object_child_type = {
+static const struct type child_type = {
     .kind = TYPE_RECORD, .name = "TaskChild", .fields = child_fields, .size = sizeof(struct task_row)};
 
 /* -- filling a row ------------------------------------------------------------------------------- */
@@ -211,7 +206,7 @@ void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE
 }
 
 /* When something happened that came ns after the receipt. */
-static int64_t wall_clock_us(const struct task_identity *identity, uint64_t ns)
+static int64_t event_time_us(const struct task_identity *identity, uint64_t ns)
 {
     return identity->created_us + (int64_t)(ns / 1000);
 }
@@ -262,11 +257,11 @@ static void render_as(struct json_writer *w, const struct type *type, const stru
         row.id = str_from(identity->id);
         row.created_us = identity->created_us;
         if (started)
-            row.started_us = wall_clock_us(identity, info.queued_ns);
+            row.started_us = event_time_us(identity, info.queued_ns);
         if (info.done)
-            row.finished_us = wall_clock_us(identity, info.queued_ns + (started ? info.duration_ns : 0));
+            row.finished_us = event_time_us(identity, info.queued_ns + (started ? info.duration_ns : 0));
     }
-    render_value(w, type, &row);
+    render_value(w, type, &row, &task_object_child_codec);
 }
 
 void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity)
@@ -274,7 +269,9 @@ void task_object_render(struct json_writer *w, const struct task *task, const st
     render_as(w, &task_object_type, task, identity);
 }
 
-void task_object_render_child(struct json_writer *w, const struct task *task)
+static void render_child(struct json_writer *w, const struct task *task)
 {
-    render_as(w, &task_object_child_type, task, NULL);
+    render_as(w, &child_type, task, NULL);
 }
+
+const struct child_codec task_object_child_codec = {&child_type, render_child};

@@ -6,12 +6,11 @@
 #ifndef GATHERD_HANDLERS_RESOURCES_TASK_OBJECT_H
 #define GATHERD_HANDLERS_RESOURCES_TASK_OBJECT_H
 
-#include "handlers/json/json_writer.h"
+#include "handlers/json/render.h"
 #include "handlers/resources/ids.h"
 #include "runtime/task/task.h"
 
-extern const struct type task_object_type;       /* a task of its own */
-extern const struct type task_object_child_type; /* a child of a gather: without what is absent */
+extern const struct type task_object_type; /* a task of its own */
 
 /* What only a task of its own has. */
 struct task_identity {
@@ -24,6 +23,8 @@ enum { TASK_DETAIL_SIZE = 256 };
 void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE]);
 
 void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity);
-void task_object_render_child(struct json_writer *w, const struct task *task);
+
+/* For render_value() and schema_write(). */
+extern const struct child_codec task_object_child_codec;
 
 #endif

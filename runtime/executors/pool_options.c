@@ -9,8 +9,8 @@ static const struct type pool_spec_type = {.kind = TYPE_STRING, .name = "NAME=N"
 static const struct type pool_specs_type = {
     .kind = TYPE_ARRAY, .item = &pool_spec_type, .min = 1, .max = MAX_POOLS - 1};
 static const struct type processes_type = {.kind = TYPE_INTEGER, .min = 0, .max = 256};
-static const struct type worker_tasks_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT64_C(1) << 53};
-static const struct type worker_memory_type = {.kind = TYPE_INTEGER, .min = 1 << 20, .max = INT64_C(1) << 53};
+static const struct type worker_tasks_type = {.kind = TYPE_INTEGER, .min = 1, .max = SAFE_INTEGER_MAX};
+static const struct type worker_memory_type = {.kind = TYPE_INTEGER, .min = 1 << 20, .max = SAFE_INTEGER_MAX};
 static const struct type pool_size_type = {.kind = TYPE_INTEGER, .min = 1, .max = 512};
 static const struct type directory_type = {.kind = TYPE_STRING, .name = "DIR", .min = 1, .max = 4095};
 

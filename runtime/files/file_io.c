@@ -33,7 +33,7 @@ const struct type file_data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30
 const struct type file_read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .allow_nul = true};
 const struct type file_encoding_type = {.kind = TYPE_ENUM, .names = file_encoding_names};
 const struct type file_read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ_BYTES]};
-const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
 const struct type file_bool_type = {.kind = TYPE_BOOLEAN};
 const struct type file_type_type = {.kind = TYPE_ENUM, .names = file_type_names};
 

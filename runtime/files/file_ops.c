@@ -15,7 +15,7 @@ static const char *const whence_names[] = {
 static const struct type line_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
 const struct type file_lines_type = {.kind = TYPE_ARRAY, .item = &line_type, .max = 1 << 20};
 const struct type file_whence_type = {.kind = TYPE_ENUM, .names = whence_names};
-const struct type file_seek_offset_type = {.kind = TYPE_INTEGER, .min = -(INT64_C(1) << 53), .max = INT64_C(1) << 53};
+const struct type file_seek_offset_type = {.kind = TYPE_INTEGER, .min = -SAFE_INTEGER_MAX, .max = SAFE_INTEGER_MAX};
 
 /* -- opening ------------------------------------------------------------------------------------------------------- */
 

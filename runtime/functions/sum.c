@@ -11,7 +11,7 @@ struct sum_output {
     struct array parts; /* of struct task *; absent unless it was divided */
 };
 
-static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1) << 53};
+static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
 static const struct type sum_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_MAX};
 
 static const struct field input_fields[] = {

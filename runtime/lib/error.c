@@ -37,27 +37,13 @@ int error_status(int rc)
     return errors[error_row(rc)].status;
 }
 
-/* Drops the character that a text of `len` bytes was cut off in, if it was. */
-static void trim_partial_char(char *text, size_t len)
-{
-    size_t lead = len;
-    while (lead > 0 && utf8_is_continuation(text[lead - 1]))
-        lead--;
-    if (lead == 0)
-        return;
-    unsigned char byte = (unsigned char)text[--lead];
-    size_t char_len = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-    if (len - lead < char_len)
-        text[lead] = '\0';
-}
-
 int err_set(struct err *e, int rc, const char *format, ...)
 {
     if (e != NULL) {
         va_list args;
         va_start(args, format);
         if (vsnprintf(e->msg, sizeof e->msg, format, args) >= (int)sizeof e->msg)
-            trim_partial_char(e->msg, sizeof e->msg - 1);
+            str_ellipsize(e->msg, sizeof e->msg);
         va_end(args);
         e->rc = rc;
         e->pool = NULL;

@@ -8,52 +8,55 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
+/* Also part of the static problem that is sent when memory for another one runs out. */
+#define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
+
 /* The one table of errors: name, code (in JSON; with hyphens the end of the problem's `type`), HTTP status (RFC 9110),
  * title (as in RFC 9457: the same for each occurrence). */
 #define ERROR_TABLE(X) \
-    X(MALFORMED_HTTP, "malformed_http", 400, "The request breaks the rules of HTTP") \
-    X(MALFORMED_JSON, "malformed_json", 400, "The body can not be read as JSON") \
-    X(CROSS_ORIGIN_REQUEST, "cross_origin_request", 403, "Requests from other sites are refused") \
-    X(EXECUTOR_DISABLED, "executor_disabled", 403, "The service runs without this executor") \
-    X(PATH_FORBIDDEN, "path_forbidden", 403, "The path leads out of the root of files") \
-    X(ACCESS_DENIED, "access_denied", 403, "The system does not allow it") \
-    X(NOT_FOUND, "not_found", 404, "There is nothing under this path") \
-    X(FUNCTION_NOT_FOUND, "function_not_found", 404, "There is no function of this name") \
-    X(HOST_NOT_FOUND, "host_not_found", 404, "There is no such host") \
-    X(FILE_NOT_FOUND, "file_not_found", 404, "There is no such file") \
-    X(HANDLE_NOT_FOUND, "handle_not_found", 404, "There is no such open file") \
-    X(FILE_METHOD_NOT_FOUND, "file_method_not_found", 404, "Open files have no such method") \
-    X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "This path does not take this method") \
+    X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request") \
+    X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON") \
+    X(CROSS_ORIGIN_REQUEST, "cross_origin_request", 403, "Cross-site request rejected") \
+    X(EXECUTOR_DISABLED, "executor_disabled", 403, "The executor is disabled") \
+    X(PATH_FORBIDDEN, "path_forbidden", 403, "The path leaves the file root") \
+    X(ACCESS_DENIED, "access_denied", 403, "Access denied") \
+    X(NOT_FOUND, "not_found", 404, "Not found") \
+    X(FUNCTION_NOT_FOUND, "function_not_found", 404, "Function not found") \
+    X(HOST_NOT_FOUND, "host_not_found", 404, "Host not found") \
+    X(FILE_NOT_FOUND, "file_not_found", 404, "File not found") \
+    X(HANDLE_NOT_FOUND, "handle_not_found", 404, "File handle not found") \
+    X(FILE_METHOD_NOT_FOUND, "file_method_not_found", 404, "File method not found") \
+    X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed") \
     X(CANCELED, "canceled", 409, "The task was canceled") \
-    X(FILE_EXISTS, "file_exists", 409, "There is such a file already") \
-    X(HANDLE_CLOSED, "handle_closed", 410, "The file is closed") \
-    X(STALE_HANDLE, "stale_handle", 410, "The file was open before the service started anew") \
-    X(PRECONDITION_FAILED, "precondition_failed", 412, "The file is not as the request demands") \
-    X(BODY_TOO_LARGE, "body_too_large", 413, "The body is larger than the limit") \
-    X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "The body's media type is not supported") \
-    X(MISDIRECTED_REQUEST, "misdirected_request", 421, "This service does not answer for this host") \
-    X(INVALID, "invalid", 422, "The request does not fit its schema") \
-    X(LIMIT_EXCEEDED, "limit_exceeded", 422, "The request goes beyond a limit") \
+    X(FILE_EXISTS, "file_exists", 409, "The file already exists") \
+    X(HANDLE_CLOSED, "handle_closed", 410, "The file handle is closed") \
+    X(STALE_HANDLE, "stale_handle", 410, "The file handle did not survive a restart") \
+    X(PRECONDITION_FAILED, "precondition_failed", 412, "Precondition failed") \
+    X(BODY_TOO_LARGE, "body_too_large", 413, "The body is too large") \
+    X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "Unsupported media type") \
+    X(MISDIRECTED_REQUEST, "misdirected_request", 421, "Misdirected request") \
+    X(INVALID, "invalid", 422, "Validation failed") \
+    X(LIMIT_EXCEEDED, "limit_exceeded", 422, "Limit exceeded") \
     X(OVERFLOW, "overflow", 422, "The result is too large") \
-    X(FILE_MODE_MISMATCH, "file_mode_mismatch", 422, "The file is not open for that") \
-    X(UNSUPPORTED_FILE_TYPE, "unsupported_file_type", 422, "The file is not of the kind that this takes") \
-    X(INVALID_UTF8, "invalid_utf8", 422, "The file is not UTF-8 text") \
-    X(INTERNAL, "internal", 500, "Something went wrong inside gatherd") \
-    X(CHILD_FAILED, "child_failed", 500, "Too many of the gathered tasks failed") \
-    X(IO_ERROR, "io_error", 500, "The system could not read or write the file") \
-    X(WORKER_CRASHED, "worker_crashed", 500, "The worker process died while it ran the task") \
-    X(WORKER_OUT_OF_MEMORY, "worker_out_of_memory", 500, "The task needed more memory than a worker process may take") \
-    X(RESOLVE_FAILED, "resolve_failed", 502, "The host could not be looked up") \
-    X(OUT_OF_MEMORY, "out_of_memory", 503, "There is no memory for this request now") \
-    X(TOO_MANY_TASKS, "too_many_tasks", 503, "As many tasks as the limit allows are unfinished") \
-    X(POOL_FULL, "pool_full", 503, "As many tasks as the limit allows wait for this pool") \
-    X(TOO_MANY_OPEN_FILES, "too_many_open_files", 503, "As many files as the limit allows are open") \
-    X(TOO_MANY_STREAMS, "too_many_streams", 503, "As many files as the limit allows are on their way in or out") \
-    X(TOO_MANY_CONNECTIONS, "too_many_connections", 503, "As many connections as the limit allows are open") \
+    X(FILE_MODE_MISMATCH, "file_mode_mismatch", 422, "The file's mode does not allow this") \
+    X(UNSUPPORTED_FILE_TYPE, "unsupported_file_type", 422, "Unsupported file type") \
+    X(INVALID_UTF8, "invalid_utf8", 422, "The file is not valid UTF-8") \
+    X(INTERNAL, "internal", 500, "Internal error") \
+    X(CHILD_FAILED, "child_failed", 500, "Too many child tasks failed") \
+    X(IO_ERROR, "io_error", 500, "I/O error") \
+    X(WORKER_CRASHED, "worker_crashed", 500, "The worker process crashed") \
+    X(WORKER_OUT_OF_MEMORY, "worker_out_of_memory", 500, "The worker process ran out of memory") \
+    X(RESOLVE_FAILED, "resolve_failed", 502, "Name resolution failed") \
+    X(OUT_OF_MEMORY, "out_of_memory", 503, ERROR_TITLE_OUT_OF_MEMORY) \
+    X(TOO_MANY_TASKS, "too_many_tasks", 503, "Too many unfinished tasks") \
+    X(POOL_FULL, "pool_full", 503, "The pool's queue is full") \
+    X(TOO_MANY_OPEN_FILES, "too_many_open_files", 503, "Too many open files") \
+    X(TOO_MANY_STREAMS, "too_many_streams", 503, "Too many concurrent transfers") \
+    X(TOO_MANY_CONNECTIONS, "too_many_connections", 503, "Too many connections") \
     X(SHUTTING_DOWN, "shutting_down", 503, "The service is shutting down") \
-    X(TIMEOUT, "timeout", 504, "The task ran longer than its timeout") \
-    X(DEADLINE_EXCEEDED, "deadline_exceeded", 504, "The task did not end before its deadline") \
-    X(INSUFFICIENT_STORAGE, "insufficient_storage", 507, "There is no space for the file")
+    X(TIMEOUT, "timeout", 504, "The task timed out") \
+    X(DEADLINE_EXCEEDED, "deadline_exceeded", 504, "Deadline exceeded") \
+    X(INSUFFICIENT_STORAGE, "insufficient_storage", 507, "Insufficient storage")
 
 enum error_index {
 #define X(name, code, status, title) ERROR_INDEX_##name,

@@ -16,7 +16,7 @@ bool str_eq(struct str t, const char *s)
 
 void name_list_add(struct name_list *list, const char *name)
 {
-    static const char ellipsis[] = ", ...";
+    static const char ellipsis[] = ", " STR_ELLIPSIS;
     const char *separator = list->len == 0 ? "" : ", ";
     size_t len = strlen(separator) + strlen(name);
     if (list->full)
@@ -28,13 +28,63 @@ void name_list_add(struct name_list *list, const char *name)
         list->len += (size_t)snprintf(list->text + list->len, sizeof list->text - list->len, "%s%s", separator, name);
 }
 
+/* The length of `t` without an incomplete character at its end. */
+static size_t utf8_complete_len(struct str t)
+{
+    size_t lead = t.len;
+    while (lead > 0 && t.len - lead < 3 && utf8_is_continuation(t.data[lead - 1]))
+        lead--;
+    if (lead == 0)
+        return t.len;
+    unsigned char byte = (unsigned char)t.data[--lead];
+    size_t char_len = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return t.len - lead < char_len ? lead : t.len;
+}
+
 size_t str_truncate(struct str t, size_t max)
 {
-    if (t.len <= max)
-        return t.len;
-    while (max > 0 && utf8_is_continuation(t.data[max]))
-        max--;
-    return max;
+    return t.len <= max ? t.len : utf8_complete_len((struct str){t.data, max});
+}
+
+size_t str_ellipsize(char *text, size_t size)
+{
+    size_t len = utf8_complete_len((struct str){text, size - sizeof STR_ELLIPSIS});
+    memcpy(text + len, STR_ELLIPSIS, sizeof STR_ELLIPSIS);
+    return len + sizeof STR_ELLIPSIS - 1;
+}
+
+size_t utf8_char_len(struct str t)
+{
+    if (t.len == 0)
+        return 0;
+    unsigned char lead = (unsigned char)t.data[0];
+    if (lead < 0x80)
+        return 1;
+    size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    return len <= t.len && str_is_utf8((struct str){t.data, len}) ? len : 0;
+}
+
+size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(const unsigned char *at, size_t len),
+                    char *out, size_t size)
+{
+    size_t replacement_len = strlen(replacement), len = 0;
+    for (size_t i = 0, consumed; i < raw.len; i += consumed) {
+        const char *bytes = raw.data + i;
+        size_t char_len = utf8_char_len((struct str){bytes, raw.len - i});
+        consumed = char_len == 0 ? 1 : char_len;
+        if (char_len == 0 || is_unsafe((const unsigned char *)bytes, char_len)) {
+            bytes = replacement;
+            char_len = replacement_len;
+        }
+        if (len + char_len + sizeof STR_ELLIPSIS > size) {
+            memcpy(out + len, STR_ELLIPSIS, sizeof STR_ELLIPSIS);
+            return len + sizeof STR_ELLIPSIS - 1;
+        }
+        memcpy(out + len, bytes, char_len);
+        len += char_len;
+    }
+    out[len] = '\0';
+    return len;
 }
 
 /* How many bytes of ASCII there are at least at the beginning, eight looked at together: most text is nothing else, and this is
@@ -85,15 +135,10 @@ bool str_is_utf8(struct str text)
 
 size_t utf8_prefix_len(struct str text, size_t max)
 {
-    size_t len_to_boundary = max;
-    if (text.len <= max || max == 0)
-        return text.len < max ? text.len : max;
-    while (len_to_boundary > 0 && max - len_to_boundary < 3 && utf8_is_continuation(text.data[len_to_boundary]))
-        len_to_boundary--;
-    if (len_to_boundary > 0)
-        return len_to_boundary;
-    for (len_to_boundary = max;
-         len_to_boundary < text.len && len_to_boundary < 4 && utf8_is_continuation(text.data[len_to_boundary]);)
-        len_to_boundary++;
-    return len_to_boundary;
+    size_t len = str_truncate(text, max);
+    if (len > 0 || max == 0 || text.len == 0)
+        return len;
+    for (len = max; len < text.len && len < 4 && utf8_is_continuation(text.data[len]);)
+        len++;
+    return len;
 }

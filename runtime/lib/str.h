@@ -1,4 +1,4 @@
-/* str - UTF-8 strings with a length: comparison, and where they may be truncated.
+/* str - UTF-8 strings with a length: comparison, truncation, validation.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -9,41 +9,60 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* UTF-8 text. `at[len]` is always a NUL; `at` is NULL when there is no text at all. Who owns the bytes is said by the
- * struct it is part of. */
+/* UTF-8 text, or a slice of one; `data` is NULL if the text is absent. The struct that contains it says who owns the bytes.
+ *
+ * data[len] is a NUL in STR(), str_from(), arena_str(), decode_percent() and every value that the decoders and
+ * type_deserialize() make, so these can be passed to libc. A slice (a path segment, the path of a request target, a list
+ * item) and the body of a request have no NUL: use len, or copy them with arena_str(). */
 struct str {
     const char *data;
     size_t len;
 };
 
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
-struct str str_from(const char *s); /* borrows s; NULL gives no text */
+struct str str_from(const char *s); /* borrows s; NULL gives an absent text */
 bool str_eq(struct str t, const char *s);
-size_t str_truncate(struct str t,
-                    size_t max); /* how many bytes of it to show, if `most` is the room: whole characters */
 
-/* Whether a byte of UTF-8 is inside a character, not its first (RFC 3629). */
+/* -- truncation ---------------------------------------------------------------------------------- */
+
+#define STR_ELLIPSIS "..."
+
+/* The length of the longest prefix of at most `max` bytes that does not split a character. */
+size_t str_truncate(struct str t, size_t max);
+
+/* The same, but at least one character unless `max` is 0, so up to 3 bytes more than `max`. Malformed text is cut near `max`. */
+size_t utf8_prefix_len(struct str text, size_t max);
+
+/* Replaces the end of a truncated text that fills `size` bytes by STR_ELLIPSIS and a NUL. Returns the new length. `size` is
+ * at least 8. */
+size_t str_ellipsize(char *text, size_t size);
+
+/* Copies client text for a message or a log: malformed bytes and characters for which is_unsafe() is true become
+ * `replacement`; text that may not fit ends with STR_ELLIPSIS. Returns the length; out[length] is a NUL. */
+size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(const unsigned char *at, size_t len),
+                    char *out, size_t size);
+
+/* Comma-separated names for a message, such as "sleep, sum, write_file". Names that do not fit are replaced by "...".
+ * Initialize with {0}. */
+struct name_list {
+    bool full;
+    size_t len;
+    char text[512];
+};
+
+void name_list_add(struct name_list *list, const char *name);
+
+/* -- UTF-8 (RFC 3629) ---------------------------------------------------------------------------- */
+
 static inline bool utf8_is_continuation(char byte)
 {
     return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
-/* Names for a sentence, as "sleep, sum, write_file"; those that have no room are left out, and "..." stands for them. Begin
- * with {0}. */
-struct name_list {
-    bool full;
-    size_t len;
-    char text[200];
-};
+/* The length of the first character; 0 if `t` is empty or does not begin with a well-formed one. */
+size_t utf8_char_len(struct str t);
 
-void name_list_add(struct name_list *list, const char *name);
-
-/* Whether the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). A NUL is. */
+/* Whether the bytes are well-formed: no surrogates, no overlong forms. A NUL is allowed. */
 bool str_is_utf8(struct str text);
-
-/* Where to cut text that is more than was asked for: the most bytes up to `most` that end with a whole character, but at
- * least one character when there is one and `most` isn't 0 (so up to 3 bytes more than `most`). All of it when it has no
- * more than `most` bytes. What is not UTF-8 is cut somewhere about there. */
-size_t utf8_prefix_len(struct str text, size_t max);
 
 #endif

@@ -81,6 +81,9 @@ struct field {
 
 size_t type_size(const struct type *type); /* of a value in memory, in bytes */
 
+/* Integers of a larger magnitude are decimal strings in JSON: a double would round them (RFC 8259 section 6). */
+#define SAFE_INTEGER_MAX (INT64_C(1) << 53)
+
 #define SECONDS_ABSENT UINT64_MAX
 #define INTEGER_ABSENT INT64_MIN
 #define ENUM_ABSENT (-1)

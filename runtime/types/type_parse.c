@@ -52,14 +52,15 @@ static int parse_seconds(const struct type *type, struct str text, const struct 
 
 static int parse_enum(const struct type *type, struct str text, int *value, struct err *e)
 {
-    struct name_list names = {0};
     for (int i = 0; type->names[i] != NULL; i++) {
         if (str_eq(text, type->names[i])) {
             *value = i;
             return 0;
         }
-        name_list_add(&names, type->names[i]);
     }
+    struct name_list names = {0};
+    for (int i = 0; type->names[i] != NULL; i++)
+        name_list_add(&names, type->names[i]);
     return err_set(e, ERR_INVALID, "must be one of %s", names.text);
 }
 
@@ -108,14 +109,15 @@ static int type_parse_pool(struct str text, const struct limits *limits, int64_t
 {
     CHECK(limits != NULL);
     const struct pool_config *pools = limits->pools.items;
-    struct name_list names = {0};
     for (size_t i = 0; i < limits->pools.count; i++) {
         if (str_eq(text, pools[i].name.data)) {
             *value = (int64_t)i;
             return 0;
         }
-        name_list_add(&names, pools[i].name.data);
     }
+    struct name_list names = {0};
+    for (size_t i = 0; i < limits->pools.count; i++)
+        name_list_add(&names, pools[i].name.data);
     return err_set(e, ERR_INVALID, "must be one of %s", names.text);
 }
 

@@ -39,7 +39,7 @@ static int decode_config(const char *path, struct str body, const struct record_
 {
     struct limits limits; /* no option's range depends on them */
     record_set_defaults(&limits_type, &limits);
-    struct validation_errors errors = {0};
+    struct validation_errors errors;
     int rc = decode_body(body, records, record_count, arena, &limits, &errors);
     if (rc == 0)
         return 0;

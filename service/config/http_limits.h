@@ -1,28 +1,37 @@
-/* http_limits - what the service takes from the network at most, each limit a row of one table.
+/* http_limits - the HTTP server's configured limits, each one row of a table.
  *
- * Owns:     nothing; a plain value, constant after the start. The runtime's own limits are in runtime/types/limits.h.
+ * Owns:     nothing; a plain value, constant after the start. The runtime's limits are in runtime/types/limits.h.
  */
 #ifndef GATHERD_SERVICE_CONFIG_HTTP_LIMITS_H
 #define GATHERD_SERVICE_CONFIG_HTTP_LIMITS_H
 
 #include "runtime/types/type.h"
 
+/* Rows as in LIMITS_TABLE (runtime/types/limits.h). */
+#define HTTP_LIMITS_TABLE(X) \
+    X(CONNECTIONS, int64_t, max_connections, max_connections_type, "8192", \
+      "Open connections at most; more are answered 503 and closed") \
+    X(BODY, int64_t, max_body_bytes, max_body_type, "1048576", \
+      "The largest JSON body in bytes; a larger one is refused with 413") \
+    X(HEADER_TIMEOUT, uint64_t, header_timeout_seconds, timeout_type, "10", \
+      "From the start of a connection, later from the request line, to the end of the headers at most") \
+    X(BODY_TIMEOUT, uint64_t, body_timeout_seconds, timeout_type, "30", \
+      "From the end of the headers to the end of the body at most") \
+    X(IDLE_TIMEOUT, uint64_t, idle_timeout_seconds, timeout_type, "60", \
+      "How long a connection is kept open between two requests")
+
 struct http_limits {
-    int64_t max_connections;
-    int64_t max_body_bytes;
-    uint64_t header_timeout_seconds; /* nanoseconds, as every TYPE_SECONDS */
-    uint64_t body_timeout_seconds;   /* nanoseconds */
-    uint64_t idle_timeout_seconds;   /* nanoseconds */
+#define X(index, c_type, member, type, default_text, doc) c_type member;
+    HTTP_LIMITS_TABLE(X)
+#undef X
 };
 
-/* Rows of http_limits_type.fields, for errors that name a limit. */
+/* Rows of http_limits_fields, for errors that name a limit. */
 enum http_limit_row {
-    HTTP_LIMIT_CONNECTIONS,
-    HTTP_LIMIT_BODY,
-    HTTP_LIMIT_HEADER_TIMEOUT,
-    HTTP_LIMIT_BODY_TIMEOUT,
-    HTTP_LIMIT_IDLE_TIMEOUT,
-    HTTP_LIMIT_COUNT
+#define X(index, c_type, member, type, default_text, doc) HTTP_LIMIT_##index,
+    HTTP_LIMITS_TABLE(X)
+#undef X
+        HTTP_LIMIT_COUNT
 };
 
 extern const struct field http_limits_fields[HTTP_LIMIT_COUNT + 1];

@@ -3,13 +3,13 @@
 #include "runtime/files/read_stream.h"
 #include "runtime/files/write_stream.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/wall_clock.h"
 #include "runtime/runtime.h"
 #include "runtime/task/task_submit.h"
 #include "service/http/origin_check.h"
 #include "service/log/log_events.h"
 
 #include <string.h>
-#include <time.h>
 #include <uv.h>
 
 enum { MAX_REQUEST_ID = 128 };
@@ -38,13 +38,6 @@ struct exchange {
     struct write_stream *upload;  /* owned; where the body streams to */
     struct str path;              /* of either; in the arena */
 };
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now); /* can't fail: it is there on every Linux */
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* The path of a target in origin form, or in absolute form, which servers have to take, and whose authority counts in place of
  * Host (RFC 9112 section 3.2.2). */
@@ -86,7 +79,7 @@ struct exchange *exchange_new(struct exchange_context *context, const char *targ
     *exchange = (struct exchange){
         .context = context,
         .user = user,
-        .request = {.arena = arena, .received_ns = uv_hrtime(), .received_us = now_us()},
+        .request = {.arena = arena, .received_ns = uv_hrtime(), .received_us = wall_clock_us()},
     };
     if (split_target(exchange, copy))
         return exchange;

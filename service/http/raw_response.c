@@ -1,8 +1,9 @@
 #include "service/http/raw_response.h"
 
+#include "runtime/lib/wall_clock.h"
+
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 void raw_response_send(int fd, const struct response *response, struct str request_id)
 {
@@ -23,10 +24,8 @@ void raw_response_send(int fd, const struct response *response, struct str reque
 
 void raw_response_reject(int fd, struct api *api, const struct err *e)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     char id[ID_SIZE];
-    api_generate_id(api, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, id);
+    api_generate_id(api, wall_clock_us(), id);
     struct response response = {0};
     response_problem(&response, str_from(id), e->rc, "%s", e->msg);
     raw_response_send(fd, &response, str_from(id));

@@ -1,5 +1,6 @@
 #include "service/log/log.h"
 
+#include "runtime/lib/wall_clock.h"
 #include "runtime/types/type.h"
 
 #include <errno.h>
@@ -27,11 +28,10 @@ const char *const log_format_names[LOG_FORMATS + 1] = {
 };
 
 #define REPLACEMENT_CHAR "\xEF\xBF\xBD" /* U+FFFD */
-#define ELLIPSIS "..."
 
 enum {
     CLOSE_TIMEOUT_MS = 1000,
-    SANITIZED_VALUE_SIZE = LOG_MAX_VALUE + sizeof ELLIPSIS,
+    SANITIZED_VALUE_SIZE = LOG_MAX_VALUE + sizeof STR_ELLIPSIS,
 };
 
 /* O_NONBLOCK belongs to the description, which others share (a shell has the same terminal): so we need one of our own. */
@@ -73,32 +73,6 @@ static bool is_unsafe_char(const unsigned char *at, size_t len)
            (len == 3 && at[0] == 0xE2 && at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9);
 }
 
-/* Any bytes as text that is safe but for what JSON escapes, and not too long. */
-static struct str sanitize(struct str raw, char out[SANITIZED_VALUE_SIZE])
-{
-    size_t len = 0;
-    for (size_t i = 0, char_len; i < raw.len; i += char_len) {
-        const unsigned char *at = (const unsigned char *)raw.data + i;
-        char_len = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
-        const char *bytes = raw.data + i;
-        size_t size = char_len;
-        bool valid = char_len <= raw.len - i && str_is_utf8((struct str){bytes, char_len});
-        if (!valid || is_unsafe_char(at, char_len)) {
-            bytes = REPLACEMENT_CHAR;
-            size = sizeof REPLACEMENT_CHAR - 1;
-            char_len = valid ? char_len : 1;
-        }
-        if (len + size > LOG_MAX_VALUE) {
-            memcpy(out + len, ELLIPSIS, sizeof ELLIPSIS - 1);
-            len += sizeof ELLIPSIS - 1;
-            break;
-        }
-        memcpy(out + len, bytes, size);
-        len += size;
-    }
-    return (struct str){out, len};
-}
-
 static bool needs_quotes(struct str str)
 {
     for (size_t i = 0; i < str.len; i++)
@@ -110,7 +84,7 @@ static bool needs_quotes(struct str str)
 static void append_value(struct json_writer *w, enum log_format format, struct str raw)
 {
     char buffer[SANITIZED_VALUE_SIZE];
-    struct str str = sanitize(raw, buffer);
+    struct str str = {buffer, str_sanitize(raw, REPLACEMENT_CHAR, is_unsafe_char, buffer, sizeof buffer)};
     if (format == LOG_JSON || needs_quotes(str))
         json_writer_string(w, str);
     else
@@ -156,15 +130,11 @@ static void format_line(struct log *log, enum log_level level, const char *event
         json_writer_free(w);
     w->len = 0;
 
-    struct timespec now;
-    struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
+    char time[RFC3339_SIZE];
+    rfc3339_format(wall_clock_us(), time);
     bool json = log->format == LOG_JSON;
-    json_writer_format(w, "%s%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ%s%s%s%s", json ? "{\"time\":\"" : "",
-                       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                       now.tv_nsec / 1000, json ? "\",\"level\":\"" : " ", log_level_names[level],
-                       json ? "\",\"event\":\"" : " ", event);
+    json_writer_format(w, "%s%s%s%s%s%s", json ? "{\"time\":\"" : "", time, json ? "\",\"level\":\"" : " ",
+                       log_level_names[level], json ? "\",\"event\":\"" : " ", event);
     if (json)
         json_writer_raw(w, "\"");
     for (size_t i = 0; i < n; i++)

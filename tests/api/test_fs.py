@@ -703,7 +703,7 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
         assert heads == [b"HTTP/1.1 200"] * 8 + [b"HTTP/1.1 503"] * 92
         if RELEASE:  # 0.66 MB each, and 100 connections
             assert server.memory("VmRSS") < before + 12 * MB
-        title = "As many files as the limit allows are on their way in or out"
+        title = "Too many concurrent transfers"
         detail = "8 files are on their way in or out, and the limit max_streams is 8; try again later"
         for response in (client.get(fs("a.bin")), client.get(fs("missing")), put(client, "b.bin", b"x" * 300000)):
             assert (response.status, response.header("retry-after")) == (503, "1")

@@ -113,7 +113,7 @@ def test_error_names_first_failed_child(client):
     """In the error itself, and through gathers in gathers."""
     named = {**failing_sleep(), "name": "\u017c\u00f3\u0142w"}
     lost = "(of 2 tasks 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
-        "The task ran longer than its timeout"
+        "The task timed out"
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), named))
     assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode all was lost {lost}"
     response = client.post("/v1/gather", gather({"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}, mode="any"))

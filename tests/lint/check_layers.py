@@ -19,10 +19,7 @@ MODULES = (
 LAYERS = ("runtime", "handlers", "service")
 
 # Includes and circles that wait for a change of shape. Each has to exist: an exception that is no longer needed fails.
-BACK_INCLUDES = {
-    ("handlers/json/render.c", "handlers/resources/task_object.h"),
-    ("handlers/json/schema.c", "handlers/resources/task_object.h"),
-}
+BACK_INCLUDES = set()
 CIRCLES = set()
 
 # The headers of ISO C and POSIX; with these folders they are what "libc" means here.
@@ -38,6 +35,7 @@ LIBC_FOLDERS = {"sys", "linux", "net", "netinet", "arpa", "asm"}
 # What a layer, a module or a single file may include besides libc and our own headers.
 LIBRARIES = {
     "runtime": {"uv.h"},
+    "runtime/lib/base64.c": {"nettle/base64.h"},
     "handlers/json": {"jansson.h"},
     "service": {"uv.h"},
     "service/http/http_server_internal.h": {"microhttpd.h"},

@@ -19,8 +19,10 @@ PARENT_FUNCTIONS = ("gather", "map")
 
 # The reason of the cancel that each of these errors comes from.
 CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
-ERRORS = {code: (int(status), title) for code, status, title in re.findall(
-    r'X\(\w+, "(\w+)", (\d+), "([^"]*)"\)', (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8"))}
+ERROR_HEADER = (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8")
+ERROR_TITLES = dict(re.findall(r'#define (ERROR_TITLE_\w+) "(.*)"', ERROR_HEADER))
+ERRORS = {code: (int(status), ERROR_TITLES.get(title, title)) for code, status, title in re.findall(
+    r'X\(\w+, "(\w+)", (\d+), "?([^")]*)"?\)', ERROR_HEADER)}
 
 
 def problem_type(code):

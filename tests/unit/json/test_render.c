@@ -85,7 +85,7 @@ static struct sample absent_sample(void)
 static void expect_json(const struct type *type, const void *value, const char *json)
 {
     struct json_writer w = {0};
-    render_value(&w, type, value);
+    render_value(&w, type, value, &task_object_child_codec);
     size_t len;
     char *text = json_writer_take(&w, &len);
     assert_non_null(text);
@@ -177,8 +177,8 @@ static void times_are_rfc_3339(void **state)
     unsetenv("TZ");
     struct json_writer w = {0};
     int64_t extremes[] = {INT64_MIN + 1, INT64_MAX};
-    render_value(&w, &time_type, &extremes[0]);
-    render_value(&w, &time_type, &extremes[1]);
+    render_value(&w, &time_type, &extremes[0], NULL);
+    render_value(&w, &time_type, &extremes[1], NULL);
     json_writer_free(&w);
 }
 

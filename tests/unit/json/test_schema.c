@@ -25,7 +25,7 @@ static char *schema_text(const struct type *type)
 {
     struct limits limits = schema_limits();
     struct json_writer w = {0};
-    schema_write(&w, type, &limits);
+    schema_write(&w, type, &limits, &task_object_child_codec);
     json_writer_bytes(&w, "", 1);
     size_t len;
     char *text = json_writer_take(&w, &len);
@@ -232,8 +232,8 @@ static size_t check_references(const json_t *schema, json_t *node)
 static void registered_schemas_resolve_all_refs(void **state)
 {
     (void)state;
-    const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type, &task_object_child_type,
-                                    &limits_type};
+    const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type,
+                                    task_object_child_codec.type, &limits_type};
     size_t count = 5;
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
         assert_true(count + 2 <= COUNT_OF(types));
@@ -310,7 +310,7 @@ static void oom_in_schema_at_each_allocation(void **state)
     do {
         struct json_writer w = {0};
         alloc_fail_at(++n);
-        schema_write(&w, &task_spec_type, &limits);
+        schema_write(&w, &task_spec_type, &limits, NULL);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(w.failed, failed);

@@ -64,9 +64,11 @@ static void decode_inverts_encode(void **state)
 static void non_canonical_input_is_rejected(void **state)
 {
     static const char *const invalid[] = {
-        "Z",      "Zg",   "Zg=",   "Zg===",    "Zm9",      "Zm9v=", "=",       "==",      "====",
-        "Z===",   "=Zg=", "Zg=a",  "Zm=v",     "Zg==Zg==", "Zh==",  "Zm9=", /* bits behind the last byte */
-        "Zm9v\n", "Zm 9", " Zm9v", "Zm9v    ", "Zm-_",     "Zm9.",  "Zm9\x80", "Zm9\xFF", "Zm\n9"};
+        "Z",       "Zg",    "Zg=",          "Zg===",     "Zm9",      "Zm9v=",    "=",
+        "==",      "====",  "Z===",         "=Zg=",      "Zg=a",     "Zm=v",     "Zg==Zg==",
+        "Zh==",    "Zm9=", /* bits behind the last byte */
+        "Zm9v\n",  "Zm 9",  " Zm9v",        "Zm9v    ",  "Zm-_",     "Zm9.",     "Zm9\x80",
+        "Zm9\xFF", "Zm\n9", "Zm9v    Zm9v", "Zg= =    ", "Zg  =  =", "\t\n\v\f", "Zm9v\r\n\r\n"};
     char out[16];
     size_t len;
     (void)state;

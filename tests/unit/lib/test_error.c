@@ -66,6 +66,7 @@ static void err_set_fills_struct_and_returns_code(void **state)
     long_message[sizeof long_message - 1] = '\0';
     assert_int_equal(err_set(&e, ERR_INTERNAL, "%s", long_message), ERR_INTERNAL);
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
+    assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
 }
 
 int main(void)

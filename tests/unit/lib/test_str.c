@@ -192,11 +192,71 @@ static void utf8_prefix_stays_within_bounds(void **state)
         }
 }
 
+static bool is_x(const unsigned char *at, size_t len)
+{
+    return len == 1 && at[0] == 'x';
+}
+
+static void sanitize_replaces_unsafe_and_malformed_bytes(void **state)
+{
+    static const struct {
+        const char *raw, *text;
+    } rows[] = {
+        {"", ""},
+        {"ab", "ab"},
+        {"axb", "a?b"},
+        {"\xC3\xA4x", "\xC3\xA4?"},
+        {"\xFF\xC3z\x80", "??z?"},
+        {"\xE2\x82", "??"},
+        {"123456789012", "123456789012"},
+        {"1234567890123", "123456789012..."},
+        {"12345678901\xC3\xA4", "12345678901..."},
+    };
+    char out[16];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        size_t len = str_sanitize(str_from(rows[i].raw), "?", is_x, out, sizeof out);
+        assert_string_equal(out, rows[i].text);
+        assert_int_equal(len, strlen(out));
+    }
+}
+
+static void ellipsis_replaces_whole_characters(void **state)
+{
+    (void)state;
+    for (size_t shift = 0; shift < 8; shift++) {
+        char text[24] = "xxxxxxxx";
+        for (size_t i = shift; i < sizeof text - 1; i++)
+            text[i] = "\xF0\x9F\x98\x80"[(i - shift) % 4];
+        size_t len = str_ellipsize(text, sizeof text);
+        assert_int_equal(len, strlen(text));
+        assert_true(len < sizeof text && len > sizeof text - 5);
+        assert_true(str_is_utf8((struct str){text, len}));
+        assert_string_equal(text + len - 3, "...");
+    }
+}
+
+static void first_character_length(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_char_len(STR("")), 0);
+    assert_int_equal(utf8_char_len(STR("ab")), 1);
+    assert_int_equal(utf8_char_len(STR("\xC3\xA4z")), 2);
+    assert_int_equal(utf8_char_len(STR("\xE2\x82\xAC")), 3);
+    assert_int_equal(utf8_char_len(STR("\xF0\x9F\x98\x80")), 4);
+    assert_int_equal(utf8_char_len(STR("\xF0\x9F\x98")), 0);
+    assert_int_equal(utf8_char_len(STR("\x80")), 0);
+    assert_int_equal(utf8_char_len(STR("\xC3z")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(str_from_and_eq),
         cmocka_unit_test(name_list_is_truncated_when_full),
+        cmocka_unit_test(sanitize_replaces_unsafe_and_malformed_bytes),
+        cmocka_unit_test(ellipsis_replaces_whole_characters),
+        cmocka_unit_test(first_character_length),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_utf8_in_full),
         cmocka_unit_test(utf8_prefix_ends_at_character_boundary),

@@ -283,9 +283,19 @@ static void seconds_format_round_trips(void **state)
 static void parse_enum(void **state)
 {
     static const char *const long_names[] = {
-        "a_name_of_some_length_0", "a_name_of_some_length_1", "a_name_of_some_length_2",
-        "a_name_of_some_length_3", "a_name_of_some_length_4", "a_name_of_some_length_5",
-        "a_name_of_some_length_6", "a_name_of_some_length_7", NULL,
+        "a_name_of_some_length_0",
+        "a_name_of_some_length_1",
+        "a_name_of_some_length_2",
+        "a_name_of_some_length_3",
+        "a_name_of_some_length_4",
+        "a_name_of_some_length_5",
+        "a_name_of_some_length_6",
+        "a_name_of_some_length_7",
+        "a_name_of_some_length_8",
+        "a_name_of_some_length_9",
+        "a_name_of_some_length_10",
+        "a_name_of_some_length_11",
+        NULL,
     };
     static const struct type long_enum = {.kind = TYPE_ENUM, .names = long_names};
     int value = 99;

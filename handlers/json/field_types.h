@@ -1,0 +1,17 @@
+/* field_types - types that the records of several resources share.
+ *
+ * Owns:     nothing; tables are constants.
+ */
+#ifndef GATHERD_HANDLERS_JSON_FIELD_TYPES_H
+#define GATHERD_HANDLERS_JSON_FIELD_TYPES_H
+
+#include "runtime/types/type.h"
+
+extern const struct type string_type;
+extern const struct type boolean_type;
+extern const struct type count_type; /* a number of items or bytes */
+extern const struct type pid_type;   /* a process or thread id */
+extern const struct type seconds_type;
+extern const struct type time_type;
+
+#endif
