@@ -16,6 +16,10 @@
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                 task_done_fn *done, void *user, struct task **out, struct err *e);
 
+/* Whether task_submit() would reject a task now, as far as its function and options decide: spec->input is not read. NULL:
+ * any task. Errors as for task_submit(). */
+int task_submit_check(struct runtime *runtime, const struct task_spec *spec, struct err *e);
+
 /* As task_submit(), for a task that goes on with what was taken on before: it is not refused for want of room in its pool, nor while
  * the service drains, until everything is canceled. */
 int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,

@@ -12,11 +12,8 @@
 #include "runtime/executors/worker_event.h"
 #include "service/log/log.h"
 
-struct task;
-
 /* task_succeeded at debug, task_failed or task_canceled at info. */
-void log_task_finished(struct log *log, const struct task *task, const struct task_identity *identity,
-                       struct str request_id);
+void log_task_finished(struct log *log, const struct task_snapshot *task, struct str request_id);
 
 /* request_rejected: at warn when it is our doing (a 5xx, overload most of all), at debug when it is the client's (a 4xx). Of
  * the former only some a second; the next says left_out.
