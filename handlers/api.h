@@ -1,44 +1,59 @@
-/* api - the face of handlers/: a request in, and out comes a reply or a task whose end will make the reply.
+/* api - the interface of handlers/: a request becomes a responder, or a response that is ready.
  *
- *     bytes -> service -> api_route() -> route->parse() -> task_submit() ... done -> api_task_response() -> service -> bytes
+ *     service: head -> api_route() -> body -> api_handle() -> responder -> response
  *
- * A handler never replies by itself and never waits: it returns data, and the service does the rest.
+ * The route alone decides as much as the head allows: unknown paths and functions, media types, disabled executors, full
+ * pools. A handler never sends and never waits.
  *
- * Owns:     struct api: the state of issuing ids. A request and all it points to belong to the service.
+ * Owns:     struct api: the state of issuing ids. A request, and all that it points to, belongs to the service.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_API_H
 #define GATHERD_HANDLERS_API_H
 
-#include "handlers/resources/file_content.h"
-#include "handlers/resources/request.h"
-#include "runtime/lib/error.h"
+#include "handlers/http/request.h"
+#include "handlers/http/response.h"
+#include "handlers/resources/ids.h"
+#include "handlers/resources/task_object.h"
+#include "handlers/responders/responder.h"
 
+struct api;
 struct route;
 
 struct api_config {
     struct runtime *runtime;         /* borrowed */
     const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
+    /* Runs when a top-level task has ended, before its response is made. The snapshot is valid only during the call. */
+    void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
+    void *user; /* borrowed */
 };
 
 int api_new(const struct api_config *config, struct api **out, struct err *e);
 void api_free(struct api *api);
 
-/* An id of the form that tasks get, for requests that bring none. */
+/* An id like those of tasks, for a request without an X-Request-Id. */
 void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE]);
 
-/* From now on /readyz answers that the service is shutting down. */
+/* /readyz reports from now on that the service is shutting down. */
 void api_drain(struct api *api);
 
-/* Finds the route and fills request->params; or returns NULL with *refusal filled (404, 405 with Allow, 415): the head of a
- * request is enough for all of these. */
-const struct route *api_route(struct api *api, struct request *request, struct response *problem);
-enum body_kind route_body_kind(const struct route *route);
-void api_handle(struct api *api, const struct route *route, const struct request *request, struct handler_result *out);
+const struct limits *api_limits(const struct api *api);
 
-/* Renders a task that is done, as the answer to the request that submitted it. */
-void api_task_response(struct api *api, const struct route *route, const struct request *request,
-                       const struct task *task, const struct task_identity *identity, struct response *response);
+enum body_kind {
+    BODY_NONE,         /* discarded */
+    BODY_JSON,         /* whole, up to max_body_bytes, application/json */
+    BODY_JSON_OR_NONE, /* the same; without a body an empty object */
+    BODY_STREAM,       /* passed on as it arrives; any size and type */
+};
+
+/* Finds the route and sets request->params and request->prepared. NULL with *response filled if the head is enough to
+ * reject the request. */
+const struct route *api_route(struct api *api, struct request *request, struct response *response);
+enum body_kind route_body_kind(const struct route *route);
+
+/* To be called when the body is complete; for BODY_STREAM, before the body. NULL: *response is ready. */
+struct responder *api_handle(struct api *api, const struct route *route, const struct request *request,
+                             struct response *response);
 
 #endif

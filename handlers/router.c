@@ -11,26 +11,25 @@
 
 struct route {
     enum method method;
-    const char *
-        path; /* segments that are {…} match anything but nothing, and become request->params in order; a last one that is
-                       * {…...} matches all segments that are left */
+    /* A segment {NAME} matches any one that is not empty, and {NAME...} all that are left; they set request->params. */
+    const char *path;
     enum body_kind body;
-    parse_fn *handler;
-    render_fn *render;
+    handler_fn *handler;
+    head_check_fn *check_head; /* NULL: nothing to check before the body */
 };
 
 static const struct route routes[] = {
-    {METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, render_task},
-    {METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, render_task},
-    {METHOD_POST, "/v1/gather", BODY_JSON, post_gather, render_task},
+    {METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, check_task_head},
+    {METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, check_run_head},
+    {METHOD_POST, "/v1/gather", BODY_JSON, post_gather, check_task_head},
     {METHOD_GET, "/v1/functions", BODY_NONE, get_functions, NULL},
     {METHOD_GET, "/v1/functions/{name}", BODY_NONE, get_function, NULL},
-    {METHOD_POST, "/v1/files", BODY_JSON, post_files, render_opened_file},
+    {METHOD_POST, "/v1/files", BODY_JSON, post_files, check_open_file_head},
     {METHOD_GET, "/v1/files", BODY_NONE, get_files, NULL},
-    {METHOD_POST, "/v1/files/script", BODY_JSON, post_file_script, render_task},
+    {METHOD_POST, "/v1/files/script", BODY_JSON, post_run, check_file_script_head},
     {METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, NULL},
-    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, render_task},
-    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, render_task},
+    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, NULL},
+    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_open_file_head},
     {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, NULL},
     {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, NULL},
     {METHOD_GET, "/v1/pools", BODY_NONE, get_pools, NULL},
@@ -51,6 +50,8 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
     api->runtime = config->runtime;
     api->limits = config->limits;
     api->limits_count = config->limits_count;
+    api->on_task_finished = config->on_task_finished;
+    api->user = config->user;
     api->started_ms = wall_clock_us() / 1000;
     int rc = ids_init(&api->ids, e);
     if (rc != 0) {
@@ -89,7 +90,7 @@ static struct str next_segment(struct str *path)
 enum { SEGMENTS_MAX = 256 }; /* no route has more, and no path that "{...}" takes */
 
 /* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
-static int split_path(struct request *request, struct str segments[SEGMENTS_MAX], struct response *problem)
+static int split_path(struct request *request, struct str segments[SEGMENTS_MAX], struct response *response)
 {
     struct str path = request->path;
     int count = 0;
@@ -100,11 +101,11 @@ static int split_path(struct request *request, struct str segments[SEGMENTS_MAX]
             return -1;
         bool out_of_memory = false;
         if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
-            response_problem(problem, request->id, out_of_memory ? ERR_OUT_OF_MEMORY : ERR_MALFORMED_HTTP,
-                             out_of_memory
-                                 ? "There is no memory for the path"
-                                 : "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)",
-                             count + 1);
+            if (out_of_memory)
+                request_reject_nomem(request, response);
+            else
+                request_reject(request, response, ERR_MALFORMED_HTTP,
+                               "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)", count + 1);
             return -2;
         }
         count++;
@@ -146,36 +147,40 @@ static bool is_json(struct str content_type)
 }
 
 /* Whether the route takes a body of this type and coding. */
-static bool check_media_type(const struct route *route, const struct request *request, struct response *problem)
+static bool check_media_type(const struct route *route, const struct request *request, struct response *response)
 {
     char sanitized[SANITIZED_SIZE];
     bool json = route->body == BODY_JSON || (route->body == BODY_JSON_OR_NONE && request->has_body);
-    struct str coding = request->content_encoding;
+    struct str coding = request->headers[HEADER_CONTENT_ENCODING], type = request->headers[HEADER_CONTENT_TYPE];
     if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.data, "identity") != 0) {
-        response_problem(problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                         "A body is taken as it is, without a Content-Encoding such as \"%s\"",
-                         decode_sanitize(coding, sanitized));
-        response_header(problem, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        request_reject(request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "A body is taken as it is, without a Content-Encoding such as \"%s\"",
+                       decode_sanitize(coding, sanitized));
+        response_header(response, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
         return false;
     }
-    if (!json || is_json(request->content_type))
+    if (!json || is_json(type))
         return true;
-    if (request->content_type.len == 0)
-        response_problem(problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
-                         "The Content-Type must be application/json, and there is none; curl sends it with --json");
+    if (type.len == 0)
+        request_reject(request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "The Content-Type must be application/json, and there is none; curl sends it with --json");
     else
-        response_problem(
-            problem, request->id, ERR_UNSUPPORTED_MEDIA_TYPE,
+        request_reject(
+            request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
             "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-            decode_sanitize(request->content_type, sanitized));
+            decode_sanitize(type, sanitized));
     return false;
 }
 
-const struct route *api_route(struct api *api, struct request *request, struct response *problem)
+static bool method_matches(const struct route *route, enum method method)
 {
-    (void)api;
+    return route->method == (method == METHOD_HEAD ? METHOD_GET : method);
+}
+
+const struct route *api_route(struct api *api, struct request *request, struct response *response)
+{
     struct str segments[SEGMENTS_MAX];
-    int count = split_path(request, segments, problem);
+    int count = split_path(request, segments, response);
     if (count == -2)
         return NULL;
     const struct route *matched = NULL;
@@ -184,24 +189,25 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         if (!route_matches(&routes[i], segments, count, request->params))
             continue;
         if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
-            continue; /* a path that is named as a whole is no parameter of another */
+            continue; /* a literal path takes precedence over one with parameters */
         matched = &routes[i];
-        if (matched->method != request->method) {
+        if (!method_matches(matched, request->method)) {
             snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
                      allow_values[matched->method]);
             continue;
         }
-        if (!check_media_type(matched, request, problem))
+        if (!check_media_type(matched, request, response) ||
+            (matched->check_head != NULL && !matched->check_head(api, request, response)))
             return NULL;
         return matched;
     }
     if (matched == NULL) {
-        response_problem(problem, request->id, ERR_NOT_FOUND,
-                         "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
+        request_reject(request, response, ERR_NOT_FOUND,
+                       "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
         return NULL;
     }
-    response_problem(problem, request->id, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
-    response_header(problem, "Allow", "%s", allow);
+    request_reject(request, response, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    response_header(response, "Allow", "%s", allow);
     return NULL;
 }
 
@@ -210,14 +216,13 @@ enum body_kind route_body_kind(const struct route *route)
     return route->body;
 }
 
-void api_handle(struct api *api, const struct route *route, const struct request *request, struct handler_result *out)
+const struct limits *api_limits(const struct api *api)
 {
-    *out = (struct handler_result){.kind = RESULT_RESPONSE};
-    route->handler(api, request, out);
+    return runtime_limits(api->runtime);
 }
 
-void api_task_response(struct api *api, const struct route *route, const struct request *request,
-                       const struct task *task, const struct task_identity *identity, struct response *response)
+struct responder *api_handle(struct api *api, const struct route *route, const struct request *request,
+                             struct response *response)
 {
-    route->render(api, request, task, identity, response);
+    return route->handler(api, request, response);
 }

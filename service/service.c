@@ -174,6 +174,12 @@ static void on_worker_event(void *user, const struct worker_event *event)
     log_worker_event(service->log, event);
 }
 
+static void on_task_finished(void *user, const struct task_snapshot *task, struct str request_id)
+{
+    struct service *service = user;
+    log_task_finished(service->log, task, request_id);
+}
+
 static void service_on_rejected(void *user, int fd)
 {
     struct service *service = user;
@@ -285,6 +291,8 @@ static int service_start(struct service *service, struct err *e)
         .runtime = service->runtime,
         .limits = service->limits,
         .limits_count = 2,
+        .on_task_finished = on_task_finished,
+        .user = service,
     };
     rc = api_new(&api, &service->api, e);
     if (rc != 0)
@@ -292,7 +300,6 @@ static int service_start(struct service *service, struct err *e)
     struct http_server_config http = {
         .loop = &service->loop,
         .api = service->api,
-        .runtime = service->runtime,
         .log = service->log,
         .limits = &service->config->http,
         .max_lingering = service->max_lingering,

@@ -21,6 +21,8 @@
 
 enum { RESPONSE_HEADERS_MAX = 4 };
 
+#define RESPONSE_LENGTH_UNKNOWN SIZE_MAX /* a stream that ends with RESPONDER_READ_END */
+
 struct header {
     const char *name; /* static */
     char value[96];
@@ -33,7 +35,8 @@ struct response {
     char *body;               /* malloc'd and owned, unless body_is_static */
     size_t body_len;
     bool body_is_static;
-    bool is_stream; /* the body is a read stream of body_len bytes */
+    bool is_stream;      /* the body is read from the responder; body_len is its length, or RESPONSE_LENGTH_UNKNOWN */
+    bool is_task_result; /* rc is the outcome of a task, which is logged on its own */
     size_t header_count;
     struct header headers[RESPONSE_HEADERS_MAX]; /* besides Content-Type and X-Request-Id */
 };

@@ -31,10 +31,10 @@ static void write_function(struct json_writer *w, const struct function *functio
     json_writer_raw(w, "}");
 }
 
-void get_functions(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_functions(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
+    if (!request_reject_query(request, response))
+        return NULL;
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"functions\":[");
     for (const struct function *const *f = function_registry; *f != NULL; f++) {
@@ -42,67 +42,75 @@ void get_functions(struct api *api, const struct request *request, struct handle
         write_function(&w, *f, runtime_limits(api->runtime));
     }
     json_writer_raw(&w, "]}");
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
-void get_function(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_function(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
+    if (!request_reject_query(request, response))
+        return NULL;
     const struct function *function = function_find(request->params[0]);
     if (function == NULL) {
-        request_reject_function(request, out);
-        return;
+        request_reject_function(request, response);
+        return NULL;
     }
     struct json_writer w = {0};
     write_function(&w, function, runtime_limits(api->runtime));
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
-void get_limits(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_limits(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
+    if (!request_reject_query(request, response))
+        return NULL;
     struct json_writer w = {0};
     bool first = true;
     json_writer_raw(&w, "{");
     for (size_t i = 0; i < api->limits_count; i++)
         render_members(&w, api->limits[i].type, api->limits[i].value, &first);
     json_writer_raw(&w, "}");
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
-void get_livez(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_livez(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
+    (void)api;
+    if (!request_reject_query(request, response))
+        return NULL;
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"status\":\"live\"}");
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
-void get_readyz(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_readyz(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
+    if (!request_reject_query(request, response))
+        return NULL;
     if (api->draining) {
-        request_reject(request, out, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
-        return;
+        request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+        return NULL;
     }
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"status\":\"ready\"}");
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
-void get_openapi(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_openapi(struct api *api, const struct request *request, struct response *response)
 {
-    if (!request_reject_query(api, request, out))
-        return;
-    out->response = (struct response){
+    (void)api;
+    if (!request_reject_query(request, response))
+        return NULL;
+    *response = (struct response){
         .status = 200,
         .content_type = "application/yaml",
         .body = (char *)(uintptr_t)openapi_yaml, /* never written to: it is static */
         .body_len = openapi_yaml_len,
         .body_is_static = true,
     };
+    return NULL;
 }

@@ -1,4 +1,6 @@
-/* handlers - what each route makes of a request; the table of them is in api.c.
+/* handlers - the handler of each route; the table of routes is in handlers/router.c.
+ *
+ * A handler turns a request into a responder, or fills *response and returns NULL. It never waits.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -6,57 +8,67 @@
 #ifndef GATHERD_HANDLERS_RESOURCES_HANDLERS_H
 #define GATHERD_HANDLERS_RESOURCES_HANDLERS_H
 
-#include "handlers/resources/request.h"
+#include "handlers/http/request.h"
+#include "handlers/resources/ids.h"
+#include "handlers/resources/task_object.h"
+#include "handlers/responders/responder.h"
 #include "runtime/runtime.h"
 
 struct api {
     struct runtime *runtime;         /* borrowed */
     const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
+    void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
+    void *user; /* borrowed; for on_task_finished */
     struct ids ids;
     bool draining;
-    int64_t started_ms; /* since 1970: what was issued before, this process does not know */
+    int64_t started_ms; /* since 1970; ids issued earlier belong to another process */
 };
 
-typedef void parse_fn(struct api *api, const struct request *request, struct handler_result *out);
+typedef struct responder *handler_fn(struct api *api, const struct request *request, struct response *response);
 
-/* Renders a task that is done; NULL in a route that makes none. */
-typedef void render_fn(struct api *api, const struct request *request, const struct task *task,
-                       const struct task_identity *identity, struct response *response);
+/* Rejects a request from its head, before its body is read: false with *response filled. May set request->prepared. */
+typedef bool head_check_fn(struct api *api, struct request *request, struct response *response);
 
 /* tasks.c */
-render_fn render_task;
-parse_fn post_tasks, post_run, post_gather, post_file_script;
+head_check_fn check_task_head, check_run_head, check_file_script_head;
+handler_fn post_tasks, post_run, post_gather;
 
 /* catalogue.c */
-parse_fn get_functions, get_function, get_limits, get_livez, get_readyz, get_openapi;
+handler_fn get_functions, get_function, get_limits, get_livez, get_readyz, get_openapi;
 
 /* pools.c */
-parse_fn get_pools;
+handler_fn get_pools;
 
-/* files.c */
-parse_fn post_files, get_files, get_file, post_file_method, delete_file;
-render_fn render_opened_file;
+/* open_files.c */
+head_check_fn check_open_file_head;
+handler_fn post_files, get_files, get_file, post_file_method, delete_file;
 
-/* fs.c */
-parse_fn get_file_content, put_file_content;
+/* file_content.c */
+handler_fn get_file_content, put_file_content;
 
-/* Makes the outcome a task. */
-void handler_result_set_task(struct api *api, const struct request *request, const struct task_spec *spec,
-                             struct handler_result *out);
+/* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
+ * request's arena. */
+typedef void task_render_fn(const struct request *request, const struct task_snapshot *task, struct response *response);
+struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
+                               task_render_fn *render, struct response *response);
+task_render_fn render_task;
 
-/* parse.c: each fills the outcome with a problem when it says no. */
-bool request_decode_body(struct api *api, const struct request *request, const struct record_ref *records, size_t count,
-                         struct handler_result *out);
-bool request_decode_query(struct api *api, const struct request *request, const struct record_ref *record,
-                          struct handler_result *out);
-bool request_reject_query(struct api *api, const struct request *request,
-                          struct handler_result *out); /* there must be none */
-void request_reject(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
+/* Whether a task with this function and these options can be submitted now; false with *response filled. NULL: any task. */
+bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
+                    struct response *response);
+
+/* request_decode.c: the booleans are false with *response filled. */
+bool request_decode_body(const struct request *request, struct str body, const struct record_ref *records, size_t count,
+                         struct response *response);
+bool request_decode_query(const struct request *request, const struct record_ref *record, struct response *response);
+bool request_reject_query(const struct request *request, struct response *response); /* any parameter is an error */
+void request_reject(const struct request *request, struct response *response, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void request_reject_invalid(struct api *api, const struct request *request, const struct validation_errors *errors,
-                            struct handler_result *out);
-void request_reject_function(const struct request *request,
-                             struct handler_result *out); /* there is none of the name; names those there are */
+void request_reject_error(const struct request *request, struct response *response, const struct err *e);
+void request_reject_nomem(const struct request *request, struct response *response);
+void request_reject_invalid(const struct request *request, struct response *response,
+                            const struct validation_errors *errors);
+void request_reject_function(const struct request *request, struct response *response); /* lists the functions */
 
 #endif

@@ -61,41 +61,48 @@ static struct file_row file_row_from(const struct open_file *file)
 
 /* -- finding one --------------------------------------------------------------------------------------------------- */
 
-static bool reject_if_disabled(struct api *api, const struct request *request, struct handler_result *out)
+static bool reject_if_disabled(const struct api *api, const struct request *request, struct response *response)
 {
     if (runtime_open_files(api->runtime) != NULL)
         return false;
-    request_reject(request, out, ERR_EXECUTOR_DISABLED,
+    request_reject(request, response, ERR_EXECUTOR_DISABLED,
                    "The executor files, on which open files live, is off; --files-root DIR switches it on");
     return true;
 }
 
+bool check_open_file_head(struct api *api, struct request *request, struct response *response)
+{
+    struct task_spec spec = {.function = &function_file_open, .options = task_options_none};
+    return !reject_if_disabled(api, request, response) && check_capacity(api, request, &spec, response);
+}
+
 /* The file that the path names, or NULL with the outcome filled: never was, no longer is, or was before the last start. */
-static struct open_file *find_open_file(struct api *api, const struct request *request, struct handler_result *out)
+static struct open_file *find_open_file(struct api *api, const struct request *request, struct response *response)
 {
     struct str id = request->params[0];
     int64_t issued_ms;
-    if (reject_if_disabled(api, request, out))
+    if (reject_if_disabled(api, request, response))
         return NULL;
     struct open_file *file = open_files_find(runtime_open_files(api->runtime), id);
     if (file != NULL)
         return file;
     if (!ids_parse_time(id, &issued_ms))
-        request_reject(request, out, ERR_HANDLE_NOT_FOUND,
+        request_reject(request, response, ERR_HANDLE_NOT_FOUND,
                        "That is no handle; POST /v1/files opens a file and gives one");
     else if (issued_ms < api->started_ms)
-        request_reject(request, out, ERR_STALE_HANDLE, "The service has been started anew since; open the file again");
+        request_reject(request, response, ERR_STALE_HANDLE,
+                       "The service has been started anew since; open the file again");
     else
-        request_reject(request, out, ERR_HANDLE_CLOSED,
+        request_reject(request, response, ERR_HANDLE_CLOSED,
                        "It was closed, by a call or because its lease ran out; open it again");
     return NULL;
 }
 
-static bool ref_file(struct open_file *file, const struct request *request, struct handler_result *out)
+static bool ref_file(struct open_file *file, const struct request *request, struct response *response)
 {
     if (open_file_ref(file, request->arena))
         return true;
-    request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
+    request_reject_nomem(request, response);
     return false;
 }
 
@@ -107,66 +114,56 @@ static uint64_t default_lease(const struct api *api)
     return default_ns < max_ns ? default_ns : max_ns;
 }
 
-void post_files(struct api *api, const struct request *request, struct handler_result *out)
+static void render_opened_file(const struct request *request, const struct task_snapshot *task,
+                               struct response *response)
 {
-    struct file_open_params params;
-    struct open_file *file;
-    struct err e;
-    if (reject_if_disabled(api, request, out) || !request_reject_query(api, request, out) ||
-        !request_decode_body(api, request, &(struct record_ref){.type = &file_open_params_type, .value = &params}, 1,
-                             out))
-        return;
-    if (params.lease_ns == SECONDS_ABSENT)
-        params.lease_ns = default_lease(api);
-    struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
-    struct file_call *call = arena_alloc(request->arena, sizeof *call);
-    if (spec == NULL || call == NULL) {
-        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the file; try again later");
-        return;
-    }
-    char id[ID_SIZE];
-    ids_generate(&api->ids, request->received_us, id);
-    if (open_files_add(runtime_open_files(api->runtime), id, params.path, params.mode, params.encoding, params.lease_ns,
-                       request->arena, &file, &e) != 0) {
-        out->kind = RESULT_RESPONSE;
-        response_error(&out->response, request->id, &e, runtime_limits(api->runtime));
-        return;
-    }
-    call->file = file;
-    *spec = (struct task_spec){.function = &function_file_open, .input = call, .options = task_options_none};
-    handler_result_set_task(api, request, spec, out);
-}
-
-static struct open_file *task_open_file(const struct task *task)
-{
-    struct task_info info;
-    task_get_info(task, &info);
-    return ((const struct file_call *)info.spec->input)->file;
-}
-
-void render_opened_file(struct api *api, const struct request *request, const struct task *task,
-                        const struct task_identity *identity, struct response *response)
-{
-    struct open_file *file = task_open_file(task);
+    const struct task_info *info = &task->info;
     struct str methods[FILE_OP_COUNT];
-    struct task_info info;
-    task_get_info(task, &info);
-    if (info.state != TASK_SUCCEEDED) {
-        render_task(api, request, task, identity, response);
+    if (info->state != TASK_SUCCEEDED) {
+        render_task(request, task, response);
         return;
     }
+    const struct open_file *file = ((const struct file_call *)info->spec->input)->file;
     struct file_row row = file_row_from(file);
     row.methods.items = methods;
     for (int op = 0; op < FILE_OP_COUNT; op++)
         if (file_mode_allows(file->mode, (enum file_op)op))
             methods[row.methods.count++] = str_from(file_method_names[op]);
-    row.pid = info.pid;
-    row.tid = info.tid;
-    row.duration_ns = info.duration_ns;
+    row.pid = info->pid;
+    row.tid = info->tid;
+    row.duration_ns = info->duration_ns;
     struct json_writer w = {0};
     render_value(&w, &file_type, &row, NULL);
     response_json(response, 201, &w);
     response_header(response, "Location", "/v1/files/%s", file->id);
+}
+
+struct responder *post_files(struct api *api, const struct request *request, struct response *response)
+{
+    struct file_open_params params;
+    struct open_file *file;
+    struct err e;
+    const struct record_ref record = {.type = &file_open_params_type, .value = &params};
+    if (!request_reject_query(request, response) || !request_decode_body(request, request->body, &record, 1, response))
+        return NULL;
+    if (params.lease_ns == SECONDS_ABSENT)
+        params.lease_ns = default_lease(api);
+    struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
+    struct file_call *call = arena_alloc(request->arena, sizeof *call);
+    if (spec == NULL || call == NULL) {
+        request_reject_nomem(request, response);
+        return NULL;
+    }
+    char id[ID_SIZE];
+    ids_generate(&api->ids, request->received_us, id);
+    if (open_files_add(runtime_open_files(api->runtime), id, params.path, params.mode, params.encoding, params.lease_ns,
+                       request->arena, &file, &e) != 0) {
+        request_reject_error(request, response, &e);
+        return NULL;
+    }
+    call->file = file;
+    *spec = (struct task_spec){.function = &function_file_open, .input = call, .options = task_options_none};
+    return task_respond(api, request, spec, render_opened_file, response);
 }
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
@@ -193,25 +190,27 @@ static void append_file(struct open_file *file, void *user)
     write_open_file(&list_context->w, file, list_context->now_ns);
 }
 
-void get_files(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_files(struct api *api, const struct request *request, struct response *response)
 {
-    if (reject_if_disabled(api, request, out) || !request_reject_query(api, request, out))
-        return;
+    if (reject_if_disabled(api, request, response) || !request_reject_query(request, response))
+        return NULL;
     struct list_context list_context = {.now_ns = request->received_ns};
     json_writer_raw(&list_context.w, "{\"files\":[");
     open_files_for_each(runtime_open_files(api->runtime), append_file, &list_context);
     json_writer_raw(&list_context.w, "]}");
-    response_json(&out->response, 200, &list_context.w);
+    response_json(response, 200, &list_context.w);
+    return NULL;
 }
 
-void get_file(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_file(struct api *api, const struct request *request, struct response *response)
 {
-    struct open_file *file = request_reject_query(api, request, out) ? find_open_file(api, request, out) : NULL;
+    struct open_file *file = request_reject_query(request, response) ? find_open_file(api, request, response) : NULL;
     if (file == NULL)
-        return;
+        return NULL;
     struct json_writer w = {0};
     write_open_file(&w, file, request->received_ns);
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }
 
 /* -- calling ------------------------------------------------------------------------------------------------------- */
@@ -224,45 +223,43 @@ static int find_file_op(struct str name)
     return op;
 }
 
-static void reject_method(const struct request *request, struct handler_result *out)
+static void reject_method(const struct request *request, struct response *response)
 {
     struct name_list names = {0};
     for (int i = 0; i < FILE_OP_COUNT; i++)
         name_list_add(&names, file_method_names[i]);
-    request_reject(request, out, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
+    request_reject(request, response, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
 }
 
-static void call_method(struct api *api, const struct request *request, int op, struct handler_result *out)
+static struct responder *call_method(struct api *api, const struct request *request, int op, struct response *response)
 {
-    struct open_file *file = request_reject_query(api, request, out) ? find_open_file(api, request, out) : NULL;
+    struct open_file *file = request_reject_query(request, response) ? find_open_file(api, request, response) : NULL;
     if (file == NULL)
-        return;
+        return NULL;
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     struct file_call *call = arena_alloc(request->arena, sizeof *call);
     if (spec == NULL || call == NULL) {
-        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the call; try again later");
-        return;
+        request_reject_nomem(request, response);
+        return NULL;
     }
-    struct record_ref record = {.type = file_methods[op].function.input, .value = call};
-    struct request with_body = *request;
-    if (request->body.len == 0) /* or it was not taken, as that of a DELETE */
-        with_body.body = STR("{}");
-    if (!request_decode_body(api, &with_body, &record, 1, out) || !ref_file(file, request, out))
-        return;
+    const struct record_ref record = {.type = file_methods[op].function.input, .value = call};
+    struct str body = request->body.len > 0 ? request->body : STR("{}");
+    if (!request_decode_body(request, body, &record, 1, response) || !ref_file(file, request, response))
+        return NULL;
     file_call_spec(file, (enum file_op)op, call, spec);
-    handler_result_set_task(api, request, spec, out);
+    return task_respond(api, request, spec, render_task, response);
 }
 
-void post_file_method(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *post_file_method(struct api *api, const struct request *request, struct response *response)
 {
     int op = find_file_op(request->params[1]);
-    if (op == FILE_OP_COUNT)
-        reject_method(request, out);
-    else
-        call_method(api, request, op, out);
+    if (op < FILE_OP_COUNT)
+        return call_method(api, request, op, response);
+    reject_method(request, response);
+    return NULL;
 }
 
-void delete_file(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *delete_file(struct api *api, const struct request *request, struct response *response)
 {
-    call_method(api, request, FILE_OP_CLOSE, out);
+    return call_method(api, request, FILE_OP_CLOSE, response);
 }

@@ -46,18 +46,19 @@ static const struct field pool_fields[] = {
 static const struct type pool_stats_type = {
     .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_stats)};
 
-void get_pools(struct api *api, const struct request *request, struct handler_result *out)
+struct responder *get_pools(struct api *api, const struct request *request, struct response *response)
 {
     struct array pools;
-    if (!request_reject_query(api, request, out))
-        return;
+    if (!request_reject_query(request, response))
+        return NULL;
     if (!runtime_get_pool_stats(api->runtime, request->arena, &pools)) {
-        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the answer; try again later");
-        return;
+        request_reject_nomem(request, response);
+        return NULL;
     }
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"pools\":");
     render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools, NULL);
     json_writer_raw(&w, "}");
-    response_json(&out->response, 200, &w);
+    response_json(response, 200, &w);
+    return NULL;
 }

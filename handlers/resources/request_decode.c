@@ -1,4 +1,4 @@
-/* parse - what the routes' parsers share: refusing, and taking in the query and the body. */
+/* request_decode - decodes the query and the body of a request, and rejects it. */
 #include "handlers/resources/handlers.h"
 
 #include <stdarg.h>
@@ -7,55 +7,62 @@
 static const struct field no_fields[] = {{0}};
 static const struct type empty_query_type = {.kind = TYPE_RECORD, .fields = no_fields};
 
-void request_reject(const struct request *request, struct handler_result *out, int rc, const char *format, ...)
+void request_reject(const struct request *request, struct response *response, int rc, const char *format, ...)
 {
     char detail[640];
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
-    out->kind = RESULT_RESPONSE;
-    response_problem(&out->response, request->id, rc, "%s", detail);
+    response_problem(response, request->id, rc, "%s", detail);
 }
 
-void request_reject_invalid(struct api *api, const struct request *request, const struct validation_errors *errors,
-                            struct handler_result *out)
+void request_reject_error(const struct request *request, struct response *response, const struct err *e)
 {
-    out->kind = RESULT_RESPONSE;
-    response_validation_errors(&out->response, request->id, errors, runtime_limits(api->runtime));
+    response_error(response, request->id, e, request->limits);
 }
 
-bool request_decode_query(struct api *api, const struct request *request, const struct record_ref *record,
-                          struct handler_result *out)
+void request_reject_nomem(const struct request *request, struct response *response)
+{
+    struct err e;
+    err_nomem(&e);
+    request_reject_error(request, response, &e);
+}
+
+void request_reject_invalid(const struct request *request, struct response *response,
+                            const struct validation_errors *errors)
+{
+    response_validation_errors(response, request->id, errors, request->limits);
+}
+
+bool request_decode_query(const struct request *request, const struct record_ref *record, struct response *response)
 {
     struct validation_errors errors;
-    const struct limits *limits = runtime_limits(api->runtime);
-    if (decode_query(request->query, record, request->arena, limits, &errors) == 0)
+    if (decode_query(request->query, record, request->arena, request->limits, &errors) == 0)
         return true;
-    request_reject_invalid(api, request, &errors, out);
+    request_reject_invalid(request, response, &errors);
     return false;
 }
 
-bool request_reject_query(struct api *api, const struct request *request, struct handler_result *out)
+bool request_reject_query(const struct request *request, struct response *response)
 {
-    return request_decode_query(api, request, &(struct record_ref){.type = &empty_query_type}, out);
+    return request_decode_query(request, &(struct record_ref){.type = &empty_query_type}, response);
 }
 
-bool request_decode_body(struct api *api, const struct request *request, const struct record_ref *records, size_t count,
-                         struct handler_result *out)
+bool request_decode_body(const struct request *request, struct str body, const struct record_ref *records, size_t count,
+                         struct response *response)
 {
     struct validation_errors errors;
-    const struct limits *limits = runtime_limits(api->runtime);
-    if (decode_body(request->body, records, count, request->arena, limits, &errors) == 0)
+    if (decode_body(body, records, count, request->arena, request->limits, &errors) == 0)
         return true;
-    request_reject_invalid(api, request, &errors, out);
+    request_reject_invalid(request, response, &errors);
     return false;
 }
 
-void request_reject_function(const struct request *request, struct handler_result *out)
+void request_reject_function(const struct request *request, struct response *response)
 {
     struct name_list names = {0};
     for (const struct function *const *f = function_registry; *f != NULL; f++)
         name_list_add(&names, (*f)->name);
-    request_reject(request, out, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
+    request_reject(request, response, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
 }

@@ -176,7 +176,7 @@ static const char *cancel_reason_text(enum cancel_reason reason)
     return error_title(ERR_CANCELED);
 }
 
-static void error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE])
+void task_object_error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE])
 {
     const struct task_options *options = &info->spec->options;
     char seconds[SECONDS_TEXT_SIZE];
@@ -198,80 +198,73 @@ static void error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE
     }
 }
 
-void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE])
+/* The wall-clock time `ns` after the request was received. */
+static int64_t event_time_us(const struct task_snapshot *task, uint64_t ns)
 {
-    struct task_info info;
-    task_get_info(task, &info);
-    error_detail(&info, out);
+    return task->created_us + (int64_t)(ns / 1000);
 }
 
-/* When something happened that came ns after the receipt. */
-static int64_t event_time_us(const struct task_identity *identity, uint64_t ns)
+/* `task` is NULL for a child, which has no id and no wall-clock times. */
+static void render_as(struct json_writer *w, const struct type *type, const struct task_info *info,
+                      const struct task_snapshot *task)
 {
-    return identity->created_us + (int64_t)(ns / 1000);
-}
+    bool started = info->pid != 0;
 
-/* Renders a task as `type` says; `ticket` is NULL for a child. */
-static void render_as(struct json_writer *w, const struct type *type, const struct task *task,
-                      const struct task_identity *identity)
-{
-    struct task_info info;
-    task_get_info(task, &info);
-    bool started = info.pid != 0;
-
-    struct cancel_row cancel = {.reason = (int)info.cancel_reason, .effect = (int)info.cancel_effect};
-    if (!info.cancel_completed)
+    struct cancel_row cancel = {.reason = (int)info->cancel_reason, .effect = (int)info->cancel_effect};
+    if (!info->cancel_completed)
         type_set_absent(&effect_type, &cancel.effect);
     char detail[TASK_DETAIL_SIZE];
     struct error_row error;
-    if (info.rc != 0) {
-        error_detail(&info, detail);
+    if (info->rc != 0) {
+        task_object_error_detail(info, detail);
         error = (struct error_row){
-            .code = str_from(error_code(info.rc)),
+            .code = str_from(error_code(info->rc)),
             .detail = str_from(detail),
-            .status = error_status(info.rc),
-            .exit_signal = info.exit_signal != 0 ? info.exit_signal : INTEGER_ABSENT,
-            .exit_code = info.exit_code >= 0 ? info.exit_code : INTEGER_ABSENT,
+            .status = error_status(info->rc),
+            .exit_signal = info->exit_signal != 0 ? info->exit_signal : INTEGER_ABSENT,
+            .exit_code = info->exit_code >= 0 ? info->exit_code : INTEGER_ABSENT,
         };
     }
     struct task_row row = {
-        .name = info.spec->options.name,
-        .index = info.index,
-        .function = info.spec->function,
-        .executor = (int)info.executor,
-        .pool = info.pool,
-        .state = (int)info.state,
-        .done = info.done,
-        .output = info.output,
-        .error = info.rc != 0 ? &error : NULL,
-        .pid = info.pid != 0 ? info.pid : INTEGER_ABSENT,
-        .tid = info.tid != 0 ? info.tid : INTEGER_ABSENT,
-        .queued_ns = info.queued_ns,
-        .duration_ns = info.duration_ns,
-        .usage = info.usage,
-        .cancel = info.cancel_requested ? &cancel : NULL,
+        .name = info->spec->options.name,
+        .index = info->index,
+        .function = info->spec->function,
+        .executor = (int)info->executor,
+        .pool = info->pool,
+        .state = (int)info->state,
+        .done = info->done,
+        .output = info->output,
+        .error = info->rc != 0 ? &error : NULL,
+        .pid = info->pid != 0 ? info->pid : INTEGER_ABSENT,
+        .tid = info->tid != 0 ? info->tid : INTEGER_ABSENT,
+        .queued_ns = info->queued_ns,
+        .duration_ns = info->duration_ns,
+        .usage = info->usage,
+        .cancel = info->cancel_requested ? &cancel : NULL,
     };
     type_set_absent(&time_type, &row.started_us);
     type_set_absent(&time_type, &row.finished_us);
-    if (identity != NULL) {
-        row.id = str_from(identity->id);
-        row.created_us = identity->created_us;
+    if (task != NULL) {
+        row.id = str_from(task->id);
+        row.created_us = task->created_us;
         if (started)
-            row.started_us = event_time_us(identity, info.queued_ns);
-        if (info.done)
-            row.finished_us = event_time_us(identity, info.queued_ns + (started ? info.duration_ns : 0));
+            row.started_us = event_time_us(task, info->queued_ns);
+        if (info->done)
+            row.finished_us = event_time_us(task, info->queued_ns + (started ? info->duration_ns : 0));
     }
     render_value(w, type, &row, &task_object_child_codec);
 }
 
-void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity)
+void task_object_render(struct json_writer *w, const struct task_snapshot *task)
 {
-    render_as(w, &task_object_type, task, identity);
+    render_as(w, &task_object_type, &task->info, task);
 }
 
 static void render_child(struct json_writer *w, const struct task *task)
 {
-    render_as(w, &child_type, task, NULL);
+    struct task_info info;
+    task_get_info(task, &info);
+    render_as(w, &child_type, &info, NULL);
 }
 
 const struct child_codec task_object_child_codec = {&child_type, render_child};

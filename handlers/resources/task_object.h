@@ -12,19 +12,20 @@
 
 extern const struct type task_object_type; /* a task of its own */
 
-/* What only a task of its own has. */
-struct task_identity {
+/* A top-level task as the API shows it: the runtime's information, and what only its request knows. */
+struct task_snapshot {
+    struct task_info info;
     char id[ID_SIZE];   /* NUL-terminated */
-    int64_t created_us; /* microseconds since 1970 */
+    int64_t created_us; /* since 1970 */
 };
 
-/* A sentence on why the task failed or was canceled. */
+/* A sentence on why the task failed or was canceled; "" if it succeeded. */
 enum { TASK_DETAIL_SIZE = 256 };
-void task_object_error_detail(const struct task *task, char out[TASK_DETAIL_SIZE]);
+void task_object_error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE]);
 
-void task_object_render(struct json_writer *w, const struct task *task, const struct task_identity *identity);
+void task_object_render(struct json_writer *w, const struct task_snapshot *task);
 
-/* For render_value() and schema_write(). */
+/* The children in a gather's result. */
 extern const struct child_codec task_object_child_codec;
 
 #endif

@@ -1,32 +1,44 @@
-/* tasks - the requests that run something, and the reply to each once it has ended. */
+/* tasks - the routes that run a task, and the response once it has ended. */
 #include "handlers/resources/handlers.h"
+#include "handlers/responders/task_responder.h"
+#include "runtime/task/admission.h"
 
-void handler_result_set_task(struct api *api, const struct request *request, const struct task_spec *spec,
-                             struct handler_result *out)
+/* -- what the head decides ----------------------------------------------------------------------------------------- */
+
+bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
+                    struct response *response)
 {
-    out->kind = RESULT_TASK;
-    out->spec = spec;
-    out->identity.created_us = request->received_us;
-    ids_generate(&api->ids, request->received_us, out->identity.id);
+    struct err e;
+    if (task_submit_check(api->runtime, spec, &e) == 0)
+        return true;
+    request_reject_error(request, response, &e);
+    return false;
 }
 
-/* Options that came apart from the function they are for. */
-static bool check_options(struct api *api, const struct request *request, const struct task_spec *spec, bool in_query,
-                          struct handler_result *out)
+bool check_task_head(struct api *api, struct request *request, struct response *response)
+{
+    return check_capacity(api, request, NULL, response);
+}
+
+/* Checks options that were decoded apart from their function. */
+static bool check_options(const struct request *request, const struct task_spec *spec, bool in_query,
+                          struct response *response)
 {
     struct check_error check_error;
     if (task_spec_type.check(spec, &check_error))
         return true;
-    struct validation_errors errors = {0};
+    struct validation_errors errors;
+    validation_errors_init(&errors);
     validation_errors_add(&errors, ERR_INVALID, NULL, check_error.pointer + (in_query ? 1 : 0), "%s",
                           check_error.detail);
     errors.items[0].in_query = in_query;
-    request_reject_invalid(api, request, &errors, out);
+    request_reject_invalid(request, response, &errors);
     return false;
 }
 
+/* With `function` (NULL: it is in the body) the spec has memory for its input. NULL with *response filled: out of memory. */
 static struct task_spec *task_spec_new(const struct request *request, const struct function *function,
-                                       struct handler_result *out)
+                                       struct response *response)
 {
     struct task_spec *spec = arena_alloc(request->arena, sizeof *spec);
     if (spec != NULL && function != NULL) {
@@ -36,86 +48,130 @@ static struct task_spec *task_spec_new(const struct request *request, const stru
             spec = NULL;
     }
     if (spec == NULL)
-        request_reject(request, out, ERR_OUT_OF_MEMORY, "There is no memory for the task; try again later");
+        request_reject_nomem(request, response);
     return spec;
 }
 
-void post_tasks(struct api *api, const struct request *request, struct handler_result *out)
+/* The options are in the query. request->prepared becomes the spec, without its input, which is the body. */
+static bool check_function_head(struct api *api, struct request *request, const struct function *function,
+                                struct response *response)
 {
-    struct task_spec *spec = task_spec_new(request, NULL, out);
-    if (spec == NULL || !request_reject_query(api, request, out))
-        return;
-    if (request_decode_body(api, request, &(struct record_ref){.type = &task_spec_type, .value = spec}, 1, out))
-        handler_result_set_task(api, request, spec, out);
+    struct task_spec *spec = task_spec_new(request, function, response);
+    request->prepared = spec;
+    if (spec == NULL)
+        return false;
+    const struct record_ref options = {.type = &task_options_type, .value = &spec->options};
+    return request_decode_query(request, &options, response) && check_options(request, spec, true, response) &&
+           check_capacity(api, request, spec, response);
 }
 
-/* The body is the input, the options are in the query. */
-static void run_function(struct api *api, const struct request *request, const struct function *function,
-                         struct handler_result *out)
-{
-    struct task_spec *spec = task_spec_new(request, function, out);
-    if (spec == NULL ||
-        !request_decode_query(api, request, &(struct record_ref){.type = &task_options_type, .value = &spec->options},
-                              out) ||
-        !check_options(api, request, spec, true, out))
-        return;
-    struct record_ref input = {.type = function->input, .value = spec->input, .function = function};
-    if (request_decode_body(api, request, &input, 1, out))
-        handler_result_set_task(api, request, spec, out);
-}
-
-void post_run(struct api *api, const struct request *request, struct handler_result *out)
+bool check_run_head(struct api *api, struct request *request, struct response *response)
 {
     const struct function *function = function_find(request->params[0]);
-    if (function == NULL)
-        request_reject_function(request, out);
-    else
-        run_function(api, request, function, out);
+    if (function != NULL)
+        return check_function_head(api, request, function, response);
+    request_reject_function(request, response);
+    return false;
 }
 
-void post_file_script(struct api *api, const struct request *request, struct handler_result *out)
+bool check_file_script_head(struct api *api, struct request *request, struct response *response)
 {
-    run_function(api, request, function_find(STR("file_script")), out);
+    return check_function_head(api, request, function_find(STR("file_script")), response);
 }
 
-void post_gather(struct api *api, const struct request *request, struct handler_result *out)
+/* -- running ------------------------------------------------------------------------------------------------------- */
+
+/* A submitted task, in its request's arena. */
+struct submission {
+    struct api *api;
+    task_render_fn *render;
+    struct task_snapshot task; /* info is filled when the task has ended */
+};
+
+static void on_task_ended(const struct request *request, const struct task_info *info, void *user,
+                          struct response *response)
+{
+    struct submission *submission = user;
+    submission->task.info = *info;
+    submission->api->on_task_finished(submission->api->user, &submission->task, request->id);
+    submission->render(request, &submission->task, response);
+    response->is_task_result = info->rc != 0;
+}
+
+struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
+                               task_render_fn *render, struct response *response)
+{
+    struct submission *submission = arena_alloc(request->arena, sizeof *submission);
+    if (submission == NULL) {
+        request_reject_nomem(request, response);
+        return NULL;
+    }
+    submission->api = api;
+    submission->render = render;
+    submission->task.created_us = request->received_us;
+    ids_generate(&api->ids, request->received_us, submission->task.id);
+    return task_responder_new(api->runtime, request, spec, on_task_ended, submission, response);
+}
+
+struct responder *post_tasks(struct api *api, const struct request *request, struct response *response)
+{
+    struct task_spec *spec = task_spec_new(request, NULL, response);
+    if (spec == NULL || !request_reject_query(request, response))
+        return NULL;
+    const struct record_ref record = {.type = &task_spec_type, .value = spec};
+    if (!request_decode_body(request, request->body, &record, 1, response))
+        return NULL;
+    return task_respond(api, request, spec, render_task, response);
+}
+
+struct responder *post_run(struct api *api, const struct request *request, struct response *response)
+{
+    struct task_spec *spec = request->prepared;
+    const struct function *function = spec->function;
+    const struct record_ref input = {.type = function->input, .value = spec->input, .function = function};
+    if (!request_decode_body(request, request->body, &input, 1, response))
+        return NULL;
+    return task_respond(api, request, spec, render_task, response);
+}
+
+struct responder *post_gather(struct api *api, const struct request *request, struct response *response)
 {
     const struct function *function = function_find(STR("gather"));
-    struct task_spec *spec = task_spec_new(request, function, out);
-    if (spec == NULL || !request_reject_query(api, request, out))
-        return;
+    struct task_spec *spec = task_spec_new(request, function, response);
+    if (spec == NULL || !request_reject_query(request, response))
+        return NULL;
     const struct record_ref records[] = {
         {.type = function->input, .value = spec->input, .function = function},
         {.type = &task_options_type, .value = &spec->options},
     };
-    if (request_decode_body(api, request, records, COUNT_OF(records), out) &&
-        check_options(api, request, spec, false, out))
-        handler_result_set_task(api, request, spec, out);
+    if (!request_decode_body(request, request->body, records, COUNT_OF(records), response) ||
+        !check_options(request, spec, false, response))
+        return NULL;
+    return task_respond(api, request, spec, render_task, response);
 }
+
+/* -- the response -------------------------------------------------------------------------------------------------- */
 
 static double ns_to_ms(uint64_t ns)
 {
     return ns == SECONDS_ABSENT ? 0.0 : (double)ns / (double)NS_PER_MS;
 }
 
-void render_task(struct api *api, const struct request *request, const struct task *task,
-                 const struct task_identity *identity, struct response *response)
+void render_task(const struct request *request, const struct task_snapshot *task, struct response *response)
 {
-    (void)api;
-    struct task_info info;
-    task_get_info(task, &info);
+    const struct task_info *info = &task->info;
     struct json_writer w = {0};
-    if (info.state == TASK_SUCCEEDED) {
-        task_object_render(&w, task, identity);
+    if (info->state == TASK_SUCCEEDED) {
+        task_object_render(&w, task);
         response_json(response, 200, &w);
     } else {
         char detail[TASK_DETAIL_SIZE];
-        task_object_error_detail(task, detail);
-        problem_begin(&w, request->id, info.rc, detail);
+        task_object_error_detail(info, detail);
+        problem_begin(&w, request->id, info->rc, detail);
         json_writer_raw(&w, ",\"task\":");
-        task_object_render(&w, task, identity);
-        problem_end(response, info.rc, &w);
+        task_object_render(&w, task);
+        problem_end(response, info->rc, &w);
     }
-    response_header(response, "Server-Timing", "queue;dur=%.3f, run;dur=%.3f", ns_to_ms(info.queued_ns),
-                    ns_to_ms(info.duration_ns));
+    response_header(response, "Server-Timing", "queue;dur=%.3f, run;dur=%.3f", ns_to_ms(info->queued_ns),
+                    ns_to_ms(info->duration_ns));
 }

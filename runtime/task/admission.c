@@ -171,11 +171,16 @@ static void reserve_capacity(const struct admission *a)
         runtime->pools[i]->admitted += a->counts[i];
 }
 
+static int reject_shutting_down(struct err *e)
+{
+    return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
+}
+
 static int submit_task(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,
                        bool continuation, task_done_fn *done, void *user, struct task **out, struct err *e)
 {
     if (continuation ? runtime->rejecting_all : runtime->rejecting_new)
-        return err_set(e, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
+        return reject_shutting_down(e);
     struct admission a = {.runtime = runtime, .arena = arena, .received_ns = received_ns};
     struct task *task = admit(&a, spec);
     struct toplevel *root = arena_alloc(arena, sizeof *root);
@@ -197,6 +202,16 @@ static int submit_task(struct runtime *runtime, const struct task_spec *spec, st
     task_queue(task);
     *out = task;
     return 0;
+}
+
+int task_submit_check(struct runtime *runtime, const struct task_spec *spec, struct err *e)
+{
+    if (runtime->rejecting_new)
+        return reject_shutting_down(e);
+    struct admission a = {.runtime = runtime, .tasks = 1};
+    if (spec != NULL)
+        choose_pool(&a, spec);
+    return check_capacity(&a, e);
 }
 
 int task_submit(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, uint64_t received_ns,

@@ -1,13 +1,17 @@
-/* exchange - one request and its answer, from the first line to the last byte; knows nothing of libmicrohttpd.
+/* exchange - one request and its response, as a state machine that drives a responder; independent of libmicrohttpd.
  *
- *     begin -> head -> body* -> finish -+-> answer -> end
- *                                       +-> (waits for its task) -> ready() -> answer -> end
+ *     HEAD -> BODY -> WAIT -> SEND -> END
+ *       |      +--------------^ |            the response is ready at once
+ *       +---------------------^ |            rejected without reading the body
+ *       +------+--------+-------+--> END     the connection is closed
  *
- * A body that is streamed may make it wait too, and so may an answer that is: then resume() is called.
+ * In BODY, WAIT and SEND the exchange may be suspended; after wake() the caller calls exchange_resume(). The rest of a body
+ * whose request is rejected is read and discarded, so that the connection can be kept; up to a limit, and not if the client
+ * expects "100 Continue" before it sends the body.
  *
- * Owns:     the request's arena, the body, the reply until it is taken, and a task from its submission to its end.
+ * Owns:     the request's arena, the body, the responder, and the response until it is taken.
  * Threads:  the loop thread.
- * Promise:  when exchange_receive_end() says EXCHANGE_SUSPEND, ready() is called exactly once, later.
+ * Promise:  each EXCHANGE_SUSPEND, and each 0 of exchange_read(), is followed by exactly one wake(), later.
  */
 #ifndef GATHERD_SERVICE_HTTP_EXCHANGE_H
 #define GATHERD_SERVICE_HTTP_EXCHANGE_H
@@ -20,51 +24,57 @@
 #include <sys/types.h>
 
 struct exchange;
-struct runtime;
 
-/* What all exchanges share; borrowed from the service. */
+/* Shared by all exchanges; borrowed from the service. */
 struct exchange_context {
     struct api *api;
-    struct runtime *runtime;
     struct log *log;
     const struct http_limits *limits;
-    void (*ready)(struct exchange *exchange, void *user);  /* the answer is there */
-    void (*resume)(struct exchange *exchange, void *user); /* the body, or the answer, can go on */
+    void (*wake)(void *user);
 };
 
 enum exchange_action {
-    EXCHANGE_CONTINUE, /* feed it the body, if any, and finish it */
-    EXCHANGE_RESPOND,  /* exchange_response() is there */
-    EXCHANGE_SUSPEND,  /* for its task */
-    EXCHANGE_ABORT,    /* answer with exchange_response() at once, not waiting for the rest of the body, and close */
+    EXCHANGE_CONTINUE, /* feed the body, or continue to read the response */
+    EXCHANGE_RESPOND,  /* send exchange_response() */
+    EXCHANGE_SUSPEND,  /* until wake() */
+    EXCHANGE_ABORT,    /* send exchange_response() without reading the rest of the body, and close */
 };
 
-/* `target` is the request target as it came. NULL when there is no memory. */
+/* NULL: out of memory. `target` is copied, `user` is borrowed for wake(). */
 struct exchange *exchange_new(struct exchange_context *context, const char *target, void *user);
 
-enum exchange_action exchange_receive_head(struct exchange *exchange,
-                                           const struct request_head *head); /* goes on, or breaks */
-/* Goes on, breaks, or waits: then *taken, which comes as how many there are, is how many it took, and resume() follows. */
-enum exchange_action exchange_receive_body(struct exchange *exchange, const char *bytes, size_t *consumed);
-enum exchange_action exchange_receive_end(struct exchange *exchange); /* answers, or waits */
+/* To be filled before exchange_receive_head(). */
+struct request_head *exchange_head(struct exchange *exchange);
 
-/* The client has left: cancels what it waits for. ready() follows, if exchange_receive_end() said that it waits. */
+/* CONTINUE or ABORT. */
+enum exchange_action exchange_receive_head(struct exchange *exchange);
+
+/* *len is the number of bytes, and set to how many were consumed: fewer with SUSPEND. CONTINUE, SUSPEND or ABORT. */
+enum exchange_action exchange_receive_body(struct exchange *exchange, const char *bytes, size_t *len);
+
+/* RESPOND or SUSPEND. */
+enum exchange_action exchange_receive_end(struct exchange *exchange);
+
+/* To be called after wake(). CONTINUE: again what was suspended. Otherwise RESPOND or SUSPEND. */
+enum exchange_action exchange_resume(struct exchange *exchange);
+
+/* The client has hung up: cancels what a suspended exchange waits for. wake() may run inside. */
 void exchange_disconnect(struct exchange *exchange);
 
-bool exchange_expects_body(const struct exchange *exchange);   /* after head */
-struct response *exchange_response(struct exchange *exchange); /* the caller may take its body out */
+bool exchange_expects_body(const struct exchange *exchange); /* after the head */
+bool exchange_streams_body(const struct exchange *exchange); /* the body may be of any size */
 struct str exchange_request_id(const struct exchange *exchange);
 
-/* To be called when the answer is on its way, once: takes down a refusal. stand_in: there was no memory for the answer, and
- * another says so in its place. */
+/* Valid after RESPOND and ABORT. The caller may take the body out. */
+struct response *exchange_response(struct exchange *exchange);
+
+/* To be called once, when the response is queued: logs a rejection. out_of_memory: a canned 503 is sent in its place. */
 void exchange_response_queued(struct exchange *exchange, bool out_of_memory);
 
-/* The next bytes of an answer whose reply streams: how many; 0: none yet, resume() follows; -1: it breaks off. */
+/* Copies up to `max` bytes of a response that is a stream, or returns RESPONDER_READ_*. */
 ssize_t exchange_read(struct exchange *exchange, char *out, size_t max);
 
-bool exchange_streams_body(const struct exchange *exchange); /* then there is no telling how long it may take */
-
-/* The answer is out, or never will be. No task of it runs any more. */
+/* The response is sent, or the connection is closed. Not while it waits for a task. */
 void exchange_free(struct exchange *exchange);
 
 #endif

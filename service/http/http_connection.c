@@ -1,37 +1,90 @@
+#include "runtime/lib/check.h"
 #include "service/http/http_server_internal.h"
 #include "service/http/raw_response.h"
 #include "service/log/log_events.h"
 
 #include <fcntl.h>
 
-enum { STREAM_BLOCK_SIZE = 128 * 1024 }; /* bytes of a streamed answer that are sent at a time */
+enum { STREAM_BLOCK_SIZE = 128 * 1024 }; /* bytes of a streamed response that are sent at a time */
+
+enum { AFTER_REQUEST = 1 << CONNECTION_IDLE };
+
+static const uint16_t moves[CONNECTION_STATE_COUNT] = {
+    /* to which states each may change */
+    [CONNECTION_NEW] = 1 << CONNECTION_HEAD,
+    [CONNECTION_IDLE] = 1 << CONNECTION_HEAD,
+    [CONNECTION_HEAD] = 1 << CONNECTION_BODY | 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED | AFTER_REQUEST,
+    [CONNECTION_BODY] = 1 << CONNECTION_BODY_PAUSED | 1 << CONNECTION_WAITING | 1 << CONNECTION_SENDING |
+                        1 << CONNECTION_ABORTED | AFTER_REQUEST,
+    [CONNECTION_BODY_PAUSED] = 1 << CONNECTION_BODY,
+    [CONNECTION_WAITING] = 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED,
+    [CONNECTION_SENDING] = 1 << CONNECTION_SEND_PAUSED | AFTER_REQUEST,
+    [CONNECTION_SEND_PAUSED] = 1 << CONNECTION_SENDING,
+    [CONNECTION_ABORTED] = AFTER_REQUEST,
+};
+
+static void connection_move(struct connection *c, enum connection_state to)
+{
+    CHECK((moves[c->state] & 1 << to) != 0);
+    c->state = to;
+}
 
 struct connection *connection_from_mhd(struct MHD_Connection *mhd)
 {
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* -- answers ------------------------------------------------------------------------------------------------------- */
+bool connection_is_idle(const struct connection *c)
+{
+    return c->state == CONNECTION_NEW || c->state == CONNECTION_IDLE;
+}
 
-/* The bytes of an answer that streams. A reader that returned 0 without suspending would be called again at once, for ever. */
+/* -- suspending ---------------------------------------------------------------------------------------------------- */
+
+static void on_disconnected(struct disconnect_watch *disconnect_watch)
+{
+    struct connection *c = container_of(disconnect_watch, struct connection, disconnect_watch);
+    exchange_disconnect(c->exchange);
+}
+
+/* Nothing runs between an exchange's "suspend" and this, so no wake-up can come too early; connection_on_wake() checks. */
+static void suspend(struct connection *c, enum connection_state state, bool watch)
+{
+    connection_move(c, state);
+    MHD_suspend_connection(c->mhd);
+    if (watch)
+        disconnect_watch_start(c->server->disconnect_watch_set, &c->disconnect_watch, c->fd, on_disconnected);
+}
+
+static void resume(struct connection *c)
+{
+    MHD_resume_connection(c->mhd);
+    mhd_loop_wake(&c->server->mhd_loop); /* MHD_resume_connection() does not wake libmicrohttpd */
+}
+
+/* -- responses ----------------------------------------------------------------------------------------------------- */
+
+/* Reads a streamed response. libmicrohttpd would call again at once if 0 were returned without suspending. */
 static ssize_t on_read_body(void *user, uint64_t offset, char *out, size_t max)
 {
     struct connection *c = user;
     (void)offset;
     ssize_t n = exchange_read(c->exchange, out, max);
-    if (n < 0)
+    if (n == RESPONDER_READ_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (n == 0) {
-        MHD_suspend_connection(c->mhd);
-        c->suspended = true;
-    }
+    if (n == RESPONDER_READ_END)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == RESPONDER_READ_WAIT)
+        suspend(c, CONNECTION_SEND_PAUSED, exchange_response(c->exchange)->body_len == RESPONSE_LENGTH_UNKNOWN);
     return n;
 }
 
 static struct MHD_Response *make_mhd_response(struct connection *c, struct response *response)
 {
-    if (response->is_stream)
-        return MHD_create_response_from_callback(response->body_len, STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+    if (response->is_stream) {
+        uint64_t len = response->body_len == RESPONSE_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : response->body_len;
+        return MHD_create_response_from_callback(len, STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+    }
     return MHD_create_response_from_buffer(response->body_len, response->body,
                                            response->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
 }
@@ -42,7 +95,7 @@ static struct MHD_Response *make_response_with_headers(struct connection *c)
     struct MHD_Response *mhd = make_mhd_response(c, response);
     if (mhd == NULL)
         return NULL;
-    response->body = NULL; /* libmicrohttpd owns it now */
+    response->body = NULL; /* owned by libmicrohttpd now */
     bool ok = (response->content_type == NULL ||
                MHD_add_response_header(mhd, "Content-Type", response->content_type) == MHD_YES) &&
               MHD_add_response_header(mhd, "X-Request-Id", exchange_request_id(c->exchange).data) == MHD_YES;
@@ -56,54 +109,61 @@ static struct MHD_Response *make_response_with_headers(struct connection *c)
     return NULL;
 }
 
+static enum MHD_Result queue_mhd_response(struct connection *c, unsigned status, struct MHD_Response *response)
+{
+    enum MHD_Result result = MHD_queue_response(c->mhd, status, response);
+    connection_move(c, result == MHD_YES ? CONNECTION_SENDING : CONNECTION_ABORTED);
+    return result;
+}
+
 static enum MHD_Result queue_response(struct connection *c)
 {
     unsigned status = (unsigned)exchange_response(c->exchange)->status;
     struct MHD_Response *response = make_response_with_headers(c);
     exchange_response_queued(c->exchange, response == NULL);
     if (response == NULL)
-        return MHD_queue_response(c->mhd, MHD_HTTP_SERVICE_UNAVAILABLE, c->server->out_of_memory_response);
-    enum MHD_Result result = MHD_queue_response(c->mhd, status, response);
-    MHD_destroy_response(response); /* our reference; the connection has its own */
+        return queue_mhd_response(c, MHD_HTTP_SERVICE_UNAVAILABLE, c->server->out_of_memory_response);
+    enum MHD_Result result = queue_mhd_response(c, status, response);
+    MHD_destroy_response(response); /* the connection holds its own reference */
     return result;
 }
 
-/* The task of a suspended connection is done. */
-void connection_on_ready(struct exchange *exchange, void *user)
+/* Responds from inside a wake-up. If that fails, the handler is entered again, and gives up. */
+static void on_waiting_woken(struct connection *c)
 {
-    struct connection *c = user;
-    (void)exchange;
-    disconnect_watch_stop(&c->disconnect_watch);
-    c->suspended = false;
-    c->response_failed = queue_response(c) != MHD_YES;
-    MHD_resume_connection(c->mhd);
-    mhd_loop_wake(&c->server->mhd_loop); /* resuming does not wake libmicrohttpd */
-}
-
-/* What made its body or its answer pause is over. */
-void connection_on_resume(struct exchange *exchange, void *user)
-{
-    struct connection *c = user;
-    (void)exchange;
-    if (!c->suspended)
+    if (exchange_resume(c->exchange) == EXCHANGE_SUSPEND)
         return;
-    c->suspended = false;
-    MHD_resume_connection(c->mhd);
-    mhd_loop_wake(&c->server->mhd_loop);
+    disconnect_watch_stop(&c->disconnect_watch);
+    queue_response(c);
+    resume(c);
 }
 
-static void on_disconnected(struct disconnect_watch *disconnect_watch)
+void connection_on_wake(void *user)
 {
-    struct connection *c = container_of(disconnect_watch, struct connection, disconnect_watch);
-    exchange_disconnect(c->exchange);
-}
-
-static enum MHD_Result suspend_until_ready(struct connection *c)
-{
-    MHD_suspend_connection(c->mhd);
-    c->suspended = true;
-    disconnect_watch_start(c->server->disconnect_watch_set, &c->disconnect_watch, c->fd, on_disconnected);
-    return MHD_YES;
+    struct connection *c = user;
+    switch (c->state) {
+    case CONNECTION_WAITING:
+        on_waiting_woken(c);
+        break;
+    case CONNECTION_BODY_PAUSED:
+        connection_move(c, CONNECTION_BODY);
+        conn_timeout_start(&c->conn_timeout, c->server->config.limits->body_timeout_seconds);
+        resume(c);
+        break;
+    case CONNECTION_SEND_PAUSED:
+        connection_move(c, CONNECTION_SENDING);
+        disconnect_watch_stop(&c->disconnect_watch);
+        resume(c);
+        break;
+    case CONNECTION_NEW:
+    case CONNECTION_IDLE:
+    case CONNECTION_HEAD:
+    case CONNECTION_BODY:
+    case CONNECTION_SENDING:
+    case CONNECTION_ABORTED:
+    case CONNECTION_STATE_COUNT:
+        UNREACHABLE(); /* a wake-up follows a suspension */
+    }
 }
 
 /* -- requests ------------------------------------------------------------------------------------------------------ */
@@ -112,11 +172,10 @@ void *connection_on_uri(void *user, const char *target, struct MHD_Connection *m
 {
     struct http_server *server = user;
     struct connection *c = connection_from_mhd(mhd);
-    c->exchange = exchange_new(&server->exchange_context, target, c);
-    c->head_received = false;
-    if (!c->first_request)
+    if (c->state == CONNECTION_IDLE) /* the time of the first head counts from the accept */
         conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
-    c->first_request = false;
+    connection_move(c, CONNECTION_HEAD);
+    c->exchange = exchange_new(&server->exchange_context, target, c);
     return c->exchange;
 }
 
@@ -130,14 +189,11 @@ static enum MHD_Result on_header(void *user, enum MHD_ValueKind kind, const char
 
 static enum MHD_Result receive_head(struct connection *c, const char *method, const char *version)
 {
-    struct request_head head;
-    c->head_received = true;
-    c->body_paused = false;
-    request_head_init(&head, str_from(method), str_from(version));
-    head.skip_host_check = c->skip_host_check;
-    MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
-    request_head_validate(&head);
-    if (exchange_receive_head(c->exchange, &head) == EXCHANGE_ABORT) {
+    struct request_head *head = exchange_head(c->exchange);
+    head->skip_host_check = c->skip_host_check;
+    request_head_set_line(head, method, version);
+    MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, head);
+    if (exchange_receive_head(c->exchange) == EXCHANGE_ABORT) {
         c->lingering_close = true;
         conn_timeout_stop(&c->conn_timeout);
         return queue_response(c);
@@ -146,54 +202,76 @@ static enum MHD_Result receive_head(struct connection *c, const char *method, co
         conn_timeout_start(&c->conn_timeout, c->server->config.limits->body_timeout_seconds);
     else
         conn_timeout_stop(&c->conn_timeout);
+    connection_move(c, CONNECTION_BODY);
     return MHD_YES;
+}
+
+/* libmicrohttpd queues no response before the body has been read, so an early one is sent by hand. */
+static enum MHD_Result abort_body(struct connection *c)
+{
+    c->lingering_close = true;
+    raw_response_send(c->fd, exchange_response(c->exchange), exchange_request_id(c->exchange));
+    exchange_response_queued(c->exchange, false);
+    connection_move(c, CONNECTION_ABORTED);
+    return MHD_NO;
 }
 
 static enum MHD_Result receive_body(struct connection *c, const char *bytes, size_t *len)
 {
     size_t consumed = *len;
     enum exchange_action action = exchange_receive_body(c->exchange, bytes, &consumed);
-    if (action == EXCHANGE_ABORT) {
-        c->lingering_close = true;
-        raw_response_send(c->fd, exchange_response(c->exchange), exchange_request_id(c->exchange));
-        exchange_response_queued(c->exchange, false);
-        return MHD_NO;
-    }
-    /* Of any size: what is bounded is how long it may make no progress. Where it failed while it was paused, the rest of the
-     * body, which is thrown away, is bounded as a whole. */
-    if (exchange_streams_body(c->exchange) || c->body_paused)
+    if (action == EXCHANGE_ABORT)
+        return abort_body(c);
+    if (action == EXCHANGE_SUSPEND) {
+        conn_timeout_stop(&c->conn_timeout); /* the disk is slow, not the client */
+        suspend(c, CONNECTION_BODY_PAUSED, false);
+    } else if (exchange_streams_body(c->exchange)) { /* of any size: the time without progress is limited */
         conn_timeout_start(&c->conn_timeout, c->server->config.limits->body_timeout_seconds);
-    c->body_paused = action == EXCHANGE_SUSPEND;
-    if (c->body_paused) {
-        conn_timeout_stop(&c->conn_timeout); /* it is the disk that is slow */
-        MHD_suspend_connection(c->mhd);
-        c->suspended = true;
     }
     *len -= consumed;
     return MHD_YES;
 }
 
-/* The access handler: called with the head, then for each piece of the body, then once more at the end of the request. */
+static enum MHD_Result receive_end(struct connection *c)
+{
+    conn_timeout_stop(&c->conn_timeout);
+    if (exchange_receive_end(c->exchange) != EXCHANGE_SUSPEND)
+        return queue_response(c);
+    suspend(c, CONNECTION_WAITING, true);
+    return MHD_YES;
+}
+
+static enum MHD_Result reject_without_exchange(struct connection *c, const char *method, const char *url)
+{
+    log_request_rejected(c->server->config.log, ERR_OUT_OF_MEMORY, str_from(method), str_from(url), (struct str){0});
+    c->lingering_close = true;
+    return queue_mhd_response(c, MHD_HTTP_SERVICE_UNAVAILABLE, c->server->out_of_memory_response);
+}
+
+/* The access handler: called with the head, with each piece of the body, and at the end of the request. */
 enum MHD_Result connection_on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
                                       const char *version, const char *bytes, size_t *len, void **context)
 {
-    struct http_server *server = user;
     struct connection *c = connection_from_mhd(mhd);
-    if (*context == NULL) {
-        log_request_rejected(server->config.log, ERR_OUT_OF_MEMORY, str_from(method), str_from(url), (struct str){0});
-        c->lingering_close = true;
-        return MHD_queue_response(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, server->out_of_memory_response);
-    }
-    if (!c->head_received)
-        return receive_head(c, method, version);
-    if (c->suspended)
+    (void)user;
+    (void)context;
+    switch (c->state) {
+    case CONNECTION_HEAD:
+        return c->exchange == NULL ? reject_without_exchange(c, method, url) : receive_head(c, method, version);
+    case CONNECTION_BODY:
+        return *len > 0 ? receive_body(c, bytes, len) : receive_end(c);
+    case CONNECTION_BODY_PAUSED:
+    case CONNECTION_WAITING:
+    case CONNECTION_SENDING:
+    case CONNECTION_SEND_PAUSED:
         return MHD_YES;
-    if (*len > 0)
-        return receive_body(c, bytes, len);
-    if (c->response_failed)
-        return MHD_NO;
-    conn_timeout_stop(&c->conn_timeout);
-    return exchange_receive_end(c->exchange) == EXCHANGE_SUSPEND ? suspend_until_ready(c) : queue_response(c);
+    case CONNECTION_NEW:
+    case CONNECTION_IDLE:
+    case CONNECTION_ABORTED:
+    case CONNECTION_STATE_COUNT:
+        break;
+    }
+    return MHD_NO;
 }
 
 void connection_on_completed(void *user, struct MHD_Connection *mhd, void **context,
@@ -201,7 +279,8 @@ void connection_on_completed(void *user, struct MHD_Connection *mhd, void **cont
 {
     struct http_server *server = user;
     struct connection *c = connection_from_mhd(mhd);
-    (void)reason; /* even a success is no proof that the client got the answer */
+    (void)reason; /* success does not prove that the client has received the response */
+    connection_move(c, CONNECTION_IDLE);
     if (c->exchange != NULL)
         exchange_free(c->exchange);
     c->exchange = NULL;

@@ -107,7 +107,6 @@ void http_server_accept(struct http_server *server, int fd, const struct sockadd
     c->server = server;
     c->fd = fd;
     c->skip_host_check = skip_host_check;
-    c->first_request = true;
     list_append(&server->connections, &c->link);
     server->count++;
     conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
@@ -199,11 +198,9 @@ int http_server_new(const struct http_server_config *config, struct http_server 
     server->config = *config;
     server->exchange_context = (struct exchange_context){
         .api = config->api,
-        .runtime = config->runtime,
         .log = config->log,
         .limits = config->limits,
-        .ready = connection_on_ready,
-        .resume = connection_on_resume,
+        .wake = connection_on_wake,
     };
     list_init(&server->connections);
     int rc = make_out_of_memory_response(server, e);
@@ -251,7 +248,7 @@ void http_server_drain(struct http_server *server)
     server->draining = true;
     for (struct list_node *r = server->connections.next; r != &server->connections; r = r->next) {
         struct connection *c = container_of(r, struct connection, link);
-        if (c->exchange == NULL)
+        if (connection_is_idle(c))
             shutdown(c->fd, SHUT_RD); /* a request that is on its way still gets its answer */
     }
     mhd_loop_wake(&server->mhd_loop);

@@ -16,7 +16,6 @@ struct http_server;
 struct http_server_config {
     uv_loop_t *loop; /* borrowed, as all below */
     struct api *api;
-    struct runtime *runtime;
     struct log *log;
     const struct http_limits *limits;
     int64_t max_lingering; /* connections that may linger at the same time (service/net/lingering_close.h) */

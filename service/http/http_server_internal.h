@@ -1,7 +1,8 @@
-/* http_server_internal - what the two files of HTTP share; nobody else includes it.
+/* http_server_internal - shared by http_server.c (the daemon and its connections) and http_connection.c (the requests on a
+ * connection), the only files that use libmicrohttpd.
  *
- * http.c has the daemon and its connections, http_request.c what happens on one: requests and answers. Only they know
- * libmicrohttpd.
+ * Owns:     see struct http_server and struct connection.
+ * Threads:  the loop thread.
  */
 #ifndef GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
 #define GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
@@ -19,48 +20,70 @@ struct http_server {
     struct http_server_config config;
     struct exchange_context exchange_context;
     struct MHD_Daemon *daemon;                         /* owned */
-    struct MHD_Response *out_of_memory_response;       /* owned; the answer when none can be made */
-    struct timers timeouts;                            /* one for each connection */
+    struct MHD_Response *out_of_memory_response;       /* owned; sent if no other can be built */
+    struct timers timeouts;                            /* one per connection */
     struct disconnect_watch_set *disconnect_watch_set; /* owned */
     struct lingering_set *lingering_set;               /* owned */
     struct list_node connections;                      /* of struct connection */
-    size_t count;                                      /* in the ring */
-    struct connection *being_added;                    /* inside MHD_add_connection(): the one it is for */
+    size_t count;                                      /* of connections */
+    struct connection *being_added;                    /* while MHD_add_connection() runs: its connection */
     struct mhd_loop mhd_loop;
-    bool overloaded; /* connections, since there was little room for them last */
+    bool overloaded; /* connections_rejected has been logged, and few connections have ended since */
     bool draining;
     bool drained;     /* config.drained has been called */
-    int open_handles; /* of the pump and the deadlines: how many are not closed yet */
+    int open_handles; /* of mhd_loop and timeouts: how many are not closed yet */
+};
+
+/* A connection, by the request on it:
+ *
+ *     NEW ----> HEAD -> BODY <-> BODY_PAUSED     suspended: the responder takes no more bytes now
+ *               ^ |      | +---> WAITING         suspended: until the response is ready
+ *               | |      v         v
+ *     IDLE -----+ +--> SENDING <---+
+ *       ^                ^ +---> SEND_PAUSED     suspended: the responder has no more bytes now
+ *       |                +---------+
+ *       +-- from every state that is not suspended: libmicrohttpd has completed the request
+ *
+ *     HEAD, BODY, WAITING -> ABORTED -> IDLE     no response is queued; libmicrohttpd closes the connection
+ */
+enum connection_state {
+    CONNECTION_NEW, /* accepted; its first request has not begun */
+    CONNECTION_IDLE,
+    CONNECTION_HEAD,
+    CONNECTION_BODY,
+    CONNECTION_BODY_PAUSED,
+    CONNECTION_WAITING,
+    CONNECTION_SENDING,
+    CONNECTION_SEND_PAUSED,
+    CONNECTION_ABORTED,
+    CONNECTION_STATE_COUNT
 };
 
 struct connection {
-    struct list_node link; /* in http->connections */
+    struct list_node link; /* in server->connections */
     struct http_server *server;
-    struct MHD_Connection *mhd;               /* NULL until libmicrohttpd has taken it */
-    struct exchange *exchange;                /* owned; NULL between requests, and when there was no memory for it */
-    struct conn_timeout conn_timeout;         /* for the head, the body, or the next request */
-    struct disconnect_watch disconnect_watch; /* while suspended */
-    int fd;                                   /* libmicrohttpd's */
-    bool skip_host_check;                     /* its requests may name any (service/http/origin_check.h) */
-    bool first_request;                       /* no request has begun: its head is due counting from the accept */
-    bool head_received;                       /* of the current request */
-    bool suspended;
-    bool body_paused;     /* the last piece of the body had to wait for the disk */
-    bool response_failed; /* not even a stand-in answer could be queued; the handler, entered again, gives up */
-    bool lingering_close; /* the client may still be sending when we close */
+    struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
+    struct exchange *exchange;  /* owned; NULL in NEW and IDLE, and if there was no memory for it */
+    enum connection_state state;
+    struct conn_timeout conn_timeout;         /* of the head, the body, or the next request */
+    struct disconnect_watch disconnect_watch; /* in WAITING, and in SEND_PAUSED if the length is unknown */
+    int fd;                                   /* owned by libmicrohttpd */
+    /* Properties beside the state. */
+    bool skip_host_check; /* of its listener (service/http/origin_check.h) */
+    bool lingering_close; /* the client may still be sending when the connection is closed; known before its end */
 };
 
 struct connection *connection_from_mhd(struct MHD_Connection *mhd);
+bool connection_is_idle(const struct connection *c);
 
-/* libmicrohttpd's callbacks for a request, in the order of its life; user is the struct http_server. */
+/* libmicrohttpd's callbacks for a request, in their order; `user` is the struct http_server. */
 void *connection_on_uri(void *user, const char *target, struct MHD_Connection *mhd);
 enum MHD_Result connection_on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
                                       const char *version, const char *bytes, size_t *len, void **context);
 void connection_on_completed(void *user, struct MHD_Connection *mhd, void **context,
-                             enum MHD_RequestTerminationCode why);
+                             enum MHD_RequestTerminationCode reason);
 
-/* An exchange's, for a connection that waits: user is the struct connection. */
-void connection_on_ready(struct exchange *exchange, void *user);
-void connection_on_resume(struct exchange *exchange, void *user);
+/* exchange_context.wake; `user` is the struct connection. */
+void connection_on_wake(void *user);
 
 #endif

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The host of "host", "host:port" or "[v6]:port", without brackets. False when it is longer than any that is allowed, or no
- * such thing. */
+/* Extracts the host of "host", "host:port" or "[v6]:port", without brackets. False: malformed, or longer than any that is
+ * allowed. */
 static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
     const char *start = authority.data;
@@ -46,19 +46,20 @@ static bool origin_matches_host(struct str origin, struct str host)
     return authority != NULL && host.data != NULL && strcasecmp(authority + 3, host.data) == 0;
 }
 
-int origin_check(const struct request_head *head, struct str authority, struct str path, struct err *e)
+int origin_check(const struct request_head *head, struct err *e)
 {
-    struct str host = authority.data != NULL ? authority : head->host;
-    if (str_eq(path, "/livez") || str_eq(path, "/readyz"))
+    const struct str *headers = head->request.headers;
+    struct str host = head->authority.data != NULL ? head->authority : headers[HEADER_HOST];
+    struct str site = headers[HEADER_SEC_FETCH_SITE], origin = headers[HEADER_ORIGIN];
+    if (str_eq(head->request.path, "/livez") || str_eq(head->request.path, "/readyz"))
         return 0;
     if (!head->skip_host_check && !host_is_local(host))
         return err_set(e, ERR_MISDIRECTED_REQUEST,
-                       "The Host header must name an IP address or localhost, for this is a loopback address");
-    if (head->fetch_site.data != NULL &&
-        (str_eq(head->fetch_site, "cross-site") || str_eq(head->fetch_site, "same-site")))
-        return err_set(e, ERR_CROSS_ORIGIN_REQUEST, "A browser sent this for a page from elsewhere (Sec-Fetch-Site)");
-    if (head->origin.data != NULL && !origin_matches_host(head->origin, host))
+                       "Host must be an IP address or localhost, because this is a loopback address");
+    if (site.data != NULL && (str_eq(site, "cross-site") || str_eq(site, "same-site")))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST,
-                       "The Origin header must name the same host and port as Host, or be absent");
+                       "Sec-Fetch-Site says that a web page of another origin sent the request");
+    if (origin.data != NULL && !origin_matches_host(origin, host))
+        return err_set(e, ERR_CROSS_ORIGIN_REQUEST, "Origin must have the same host and port as Host, or be absent");
     return 0;
 }

@@ -1,10 +1,10 @@
-/* origin_check - keeps other people's web pages out: which hosts and origins a request may name.
+/* origin_check - rejects cross-site requests: those that a web page of another origin makes a browser send.
  *
- * A page from elsewhere can make a browser send requests to a loopback address (cross-site request forgery), or have its
- * own name resolve to one (DNS rebinding). Both are told by headers that a page can't forge.
+ * Such a page can send requests to a loopback address (cross-site request forgery), or let its own name resolve to one (DNS
+ * rebinding). A page cannot forge the headers that reveal both: Origin, Sec-Fetch-Site and Host.
  *
- * What a page sends is refused wherever it comes in. The host it names is looked at only where that says something: on a
- * loopback address. By a Unix socket no page gets in, and an address that others reach has names that we can't know.
+ * Origin and Sec-Fetch-Site are checked on every listener, Host only on loopback addresses: browsers cannot connect to a
+ * Unix socket, and the names of other addresses are not known.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -13,13 +13,12 @@
 #define GATHERD_SERVICE_HTTP_ORIGIN_CHECK_H
 
 #include "runtime/lib/error.h"
-#include "runtime/lib/str.h"
 
 struct request_head;
 
-/* `authority` is that of the target, where it has one, and then counts in place of Host. 0, or with *e filled:
- * ERR_MISDIRECTED_REQUEST when Host is neither an IP address nor localhost, unless head->skip_host_check; ERR_CROSS_ORIGIN_REQUEST when Origin isn't the Host (RFC 6454) or Sec-Fetch-Site says cross-site or
- * same-site. The probes /livez and /readyz are exempt. */
-int origin_check(const struct request_head *head, struct str authority, struct str path, struct err *e);
+/* 0, or with *e filled: ERR_MISDIRECTED_REQUEST if Host (or the authority of the target) is neither an IP address nor
+ * localhost, unless head->skip_host_check; ERR_CROSS_ORIGIN_REQUEST if Origin differs from Host (RFC 6454), or if
+ * Sec-Fetch-Site is cross-site or same-site. The probes /livez and /readyz are exempt. */
+int origin_check(const struct request_head *head, struct err *e);
 
 #endif

@@ -7,10 +7,19 @@
 #include <string.h>
 #include <strings.h>
 
-void request_head_init(struct request_head *head, struct str method, struct str version)
-{
-    *head = (struct request_head){.method = method, .version = version, .content_length = -1};
-}
+enum { MAX_REQUEST_ID = 128 };
+
+static const struct header_row {
+    const char *name;
+    size_t len;
+    enum header_rule rule;
+    const char *repeated; /* what is wrong if it is sent twice */
+} rows[HEADER_COUNT] = {
+#define X(id, text, header_rule) \
+    [HEADER_##id] = {text, sizeof(text) - 1, header_rule, "The header " text " must not be sent twice"},
+    REQUEST_HEADERS(X)
+#undef X
+};
 
 static void set_malformed(struct request_head *head, const char *reason)
 {
@@ -18,7 +27,69 @@ static void set_malformed(struct request_head *head, const char *reason)
         head->malformed = reason;
 }
 
-/* Names are tokens (RFC 9110 section 5.6.2), values have no control characters but tabs (section 5.5). */
+static void copy_str(struct request_head *head, struct str s, struct str *out)
+{
+    if (!arena_str(head->request.arena, s.data, s.len, out))
+        head->out_of_memory = true;
+}
+
+/* -- the request line ---------------------------------------------------------------------------------------------- */
+
+/* Servers must accept the absolute form (RFC 9112 section 3.2.2). */
+bool request_head_init(struct request_head *head, const char *target)
+{
+    static const char scheme[] = "http://";
+    struct request *request = &head->request;
+    struct str rest;
+    head->content_length = -1;
+    if (!arena_str(request->arena, target, strlen(target), &rest))
+        return false;
+    if (strncmp(rest.data, scheme, sizeof scheme - 1) == 0) {
+        rest.data += sizeof scheme - 1;
+        rest.len -= sizeof scheme - 1;
+        size_t len = strcspn(rest.data, "/?");
+        if (!arena_str(request->arena, rest.data, len, &head->authority))
+            return false;
+        rest.data += len;
+        rest.len -= len;
+    }
+    const char *question = memchr(rest.data, '?', rest.len);
+    request->path = rest;
+    if (question != NULL) {
+        request->path.len = (size_t)(question - rest.data);
+        request->query = (struct str){question + 1, rest.len - request->path.len - 1};
+    }
+    if (request->path.len == 0)
+        request->path = STR("/");
+    return true;
+}
+
+static enum method method_from_name(struct str name)
+{
+    static const struct {
+        const char *name;
+        enum method method;
+    } names[] = {{"GET", METHOD_GET},
+                 {"POST", METHOD_POST},
+                 {"HEAD", METHOD_HEAD},
+                 {"PUT", METHOD_PUT},
+                 {"DELETE", METHOD_DELETE}};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (str_eq(name, names[i].name))
+            return names[i].method;
+    return METHOD_OTHER;
+}
+
+void request_head_set_line(struct request_head *head, const char *method, const char *version)
+{
+    copy_str(head, str_from(method), &head->method);
+    head->request.method = method_from_name(str_from(method));
+    head->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
+}
+
+/* -- fields -------------------------------------------------------------------------------------------------------- */
+
+/* Names are tokens (RFC 9110 section 5.6.2); values contain no control characters except tabs (section 5.5). */
 static void check_field_chars(struct request_head *head, struct str name, struct str value)
 {
     if (name.len == 0)
@@ -26,99 +97,95 @@ static void check_field_chars(struct request_head *head, struct str name, struct
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.data[i];
         if (c <= ' ' || c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
-            set_malformed(head, "A header's name has a character that is not allowed in one");
+            set_malformed(head, "A header name contains an invalid character");
     }
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.data[i];
         if ((c < ' ' && c != '\t') || c == 127)
-            set_malformed(head, "A header's value has a control character");
+            set_malformed(head, "A header value contains a control character");
     }
 }
 
-static void parse_content_length(struct request_head *head, struct str value)
+/* Appends a line to those before it (RFC 9110 section 5.3). */
+static void join_line(struct request_head *head, struct str value, struct str *list)
 {
-    if (++head->content_length_count > 1)
-        set_malformed(head, "There is more than one Content-Length");
-    else if (value.len == 0 || strspn(value.data, "0123456789") != value.len)
-        set_malformed(head, "The Content-Length is no decimal number");
-    else
-        head->content_length = strtoll(value.data, NULL, 10); /* INT64_MAX for all that is larger */
+    size_t size = list->len + value.len + sizeof ", ";
+    char *joined = arena_alloc(head->request.arena, size);
+    if (joined == NULL) {
+        head->out_of_memory = true;
+        return;
+    }
+    *list = (struct str){joined, (size_t)snprintf(joined, size, "%s, %s", list->data, value.data)};
 }
 
-static void parse_transfer_encoding(struct request_head *head, struct str value)
+static void add_line(struct request_head *head, enum header_name name, struct str value)
 {
-    head->chunked = true;
-    if (++head->transfer_encoding_count > 1 || strcasecmp(value.data, "chunked") != 0)
-        set_malformed(head, "The only transfer coding that is taken is chunked, once");
-}
-
-static void add_field_line(struct request_head *head, struct field_lines *lines, struct str value)
-{
-    if (lines->count == MAX_FIELD_LINES)
-        set_malformed(head, "A header that is a list comes in more than 8 lines");
+    const struct header_row *row = &rows[name];
+    struct str *header = &head->request.headers[name];
+    unsigned char count = ++head->line_counts[name];
+    if (row->rule == HEADER_ONCE && count > 1)
+        set_malformed(head, row->repeated);
+    else if (row->rule == HEADER_LIST && count > HEADER_LINES_MAX)
+        set_malformed(head, "A list header is sent in more than 8 lines");
+    else if (row->rule == HEADER_LIST && count > 1)
+        join_line(head, value, header);
     else
-        lines->at[lines->count++] = value;
+        copy_str(head, value, header);
+    if (count > HEADER_LINES_MAX)
+        head->line_counts[name] = HEADER_LINES_MAX + 1;
 }
 
 void request_head_add_field(struct request_head *head, struct str name, struct str value)
 {
-    const struct {
-        const char *name;
-        struct str *value;
-    } simple_fields[] = {
-        {"Content-Type", &head->content_type},
-        {"X-Request-Id", &head->request_id},
-        {"Origin", &head->origin},
-        {"Host", &head->host},
-        {"Sec-Fetch-Site", &head->fetch_site},
-    };
     check_field_chars(head, name, value);
-    for (size_t i = 0; i < COUNT_OF(simple_fields); i++)
-        if (strcasecmp(name.data, simple_fields[i].name) == 0)
-            *simple_fields[i].value = value;
-    if (strcasecmp(name.data, "Host") == 0 && ++head->host_count > 1)
-        set_malformed(head, "There is more than one Host");
-    else if (strcasecmp(name.data, "Content-Length") == 0)
-        parse_content_length(head, value);
-    else if (strcasecmp(name.data, "Transfer-Encoding") == 0)
-        parse_transfer_encoding(head, value);
-    else if (strcasecmp(name.data, "Content-Encoding") == 0)
-        add_field_line(head, &head->content_encoding, value);
-    else if (strcasecmp(name.data, "If-Match") == 0)
-        add_field_line(head, &head->if_match, value);
-    else if (strcasecmp(name.data, "If-None-Match") == 0)
-        add_field_line(head, &head->if_none_match, value);
-    else if (strcasecmp(name.data, "Content-Range") == 0)
-        head->has_content_range = true;
-    else if (strcasecmp(name.data, "If-Unmodified-Since") == 0)
-        head->has_if_unmodified_since = true;
-    else if (strcasecmp(name.data, "Expect") == 0)
-        head->expects_continue = strcasecmp(value.data, "100-continue") == 0;
+    for (int i = 0; i < HEADER_COUNT; i++)
+        if (name.len == rows[i].len && strcasecmp(name.data, rows[i].name) == 0)
+            add_line(head, (enum header_name)i, value);
+}
+
+/* -- the whole ----------------------------------------------------------------------------------------------------- */
+
+static void parse_content_length(struct request_head *head, struct str value)
+{
+    if (value.len == 0 || strspn(value.data, "0123456789") != value.len)
+        set_malformed(head, "Content-Length is not a decimal number");
+    else
+        head->content_length = strtoll(value.data, NULL, 10); /* saturates */
+}
+
+static void check_framing(struct request_head *head)
+{
+    struct str length = head->request.headers[HEADER_CONTENT_LENGTH];
+    struct str coding = head->request.headers[HEADER_TRANSFER_ENCODING];
+    if (length.data != NULL)
+        parse_content_length(head, length);
+    if (coding.data == NULL)
+        return;
+    head->chunked = true;
+    if (strcasecmp(coding.data, "chunked") != 0)
+        set_malformed(head, "The only Transfer-Encoding that is supported is chunked");
+    if (length.data != NULL)
+        set_malformed(head, "Content-Length and Transfer-Encoding exclude each other");
+    if (head->is_http_1_0)
+        set_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
+}
+
+/* A client's id is used if it can be a header value, a part of a log line and a part of a URN unchanged. */
+static bool request_id_is_valid(struct str id)
+{
+    static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return id.len > 0 && id.len <= MAX_REQUEST_ID && strspn(id.data, chars) == id.len;
 }
 
 void request_head_validate(struct request_head *head)
 {
-    bool http_1_0 = str_eq(head->version, "HTTP/1.0");
-    if (head->host_count == 0 && !http_1_0)
-        set_malformed(head, "There is no Host");
-    if (head->content_length_count > 0 && head->transfer_encoding_count > 0)
-        set_malformed(head, "There are both a Content-Length and a Transfer-Encoding");
-    if (head->transfer_encoding_count > 0 && http_1_0)
-        set_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
-}
-
-bool field_lines_join(const struct field_lines *lines, struct arena *arena, struct str *out)
-{
-    size_t len = 0;
-    for (int i = 0; i < lines->count; i++)
-        len += lines->at[i].len + 2;
-    char *joined = lines->count == 0 ? NULL : arena_alloc(arena, len + 1);
-    *out = (struct str){0};
-    if (joined == NULL)
-        return lines->count == 0;
-    size_t at = 0;
-    for (int i = 0; i < lines->count; i++)
-        at += (size_t)snprintf(joined + at, len + 1 - at, "%s%s", i == 0 ? "" : ", ", lines->at[i].data);
-    *out = (struct str){joined, at};
-    return true;
+    struct request *request = &head->request;
+    struct str expect = request->headers[HEADER_EXPECT];
+    if (request->headers[HEADER_HOST].data == NULL && !head->is_http_1_0)
+        set_malformed(head, "The header Host is missing");
+    check_framing(head);
+    head->expects_continue = expect.data != NULL && strcasecmp(expect.data, "100-continue") == 0;
+    request->has_body = head->chunked || head->content_length > 0;
+    if (request_id_is_valid(request->headers[HEADER_X_REQUEST_ID]))
+        request->id = request->headers[HEADER_X_REQUEST_ID];
 }

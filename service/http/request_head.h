@@ -1,43 +1,43 @@
-/* request_head - the head of a request, and the rules of HTTP that it has to keep before anything is done for it.
+/* request_head - parses the head of a request and enforces the rules of HTTP before anything else is done for it.
  *
- * Two readers that take an ambiguous message for different ones can be played against each other (request smuggling), so what is
- * ambiguous is refused, also where the HTTP library would let it pass: RFC 9112 sections 3.2, 5.1, 6.1 and 6.3.
+ *     request_head_init() -> request_head_set_line() -> request_head_add_field()* -> request_head_validate()
  *
- * Owns:     nothing; texts are borrowed from the HTTP library for the call, and NUL-terminated.
- * Threads:  any.
+ * A message that two parsers understand differently can be used for request smuggling, so ambiguous ones are rejected, even
+ * if the HTTP library accepts them: RFC 9112 sections 3.2, 5.1, 6.1 and 6.3.
+ *
+ * A new header field is one row of REQUEST_HEADERS (handlers/http/request.h).
+ *
+ * Owns:     nothing; the strings are copied into the request's arena.
+ * Threads:  one at a time.
  */
 #ifndef GATHERD_SERVICE_HTTP_REQUEST_HEAD_H
 #define GATHERD_SERVICE_HTTP_REQUEST_HEAD_H
 
-#include "runtime/lib/arena.h"
-
-#include <stdint.h>
-
-/* A header that is a list may come in several lines, which together are one (RFC 9110 section 5.3). */
-enum { MAX_FIELD_LINES = 8 };
-struct field_lines {
-    struct str at[MAX_FIELD_LINES];
-    int count; /* 0: there is no such header */
-};
+#include "handlers/http/request.h"
 
 struct request_head {
-    struct str method, version;
-    const char *malformed;  /* the rule it breaks, a sentence; NULL when it is sound */
-    int64_t content_length; /* -1: none */
-    bool chunked;           /* Transfer-Encoding: chunked */
-    bool expects_continue;  /* Expect: 100-continue */
-    bool skip_host_check;   /* came in where Host says nothing (service/http/origin_check.h); set by the caller */
-    bool has_content_range, has_if_unmodified_since;
-    struct str host, origin, fetch_site, content_type, request_id; /* absent where there is no such header */
-    struct field_lines content_encoding, if_match, if_none_match;
-    int host_count, content_length_count, transfer_encoding_count; /* how many there are of each */
+    struct request request;
+    struct str method;      /* as sent */
+    struct str authority;   /* of a target in absolute form, which counts in place of Host; absent otherwise */
+    const char *malformed;  /* a sentence on the first rule that is violated; NULL: none */
+    int64_t content_length; /* -1: none; INT64_MAX for anything larger */
+    bool is_http_1_0;
+    bool chunked;          /* Transfer-Encoding: chunked */
+    bool expects_continue; /* Expect: 100-continue */
+    bool skip_host_check;  /* set by the caller (service/http/origin_check.h) */
+    bool out_of_memory;    /* the head is incomplete */
+    unsigned char line_counts[HEADER_COUNT];
 };
 
-void request_head_init(struct request_head *head, struct str method, struct str version);
-void request_head_add_field(struct request_head *head, struct str name, struct str value);
-void request_head_validate(struct request_head *head);
+/* Parses the request target, in origin or absolute form. *head is zeroed but for head->request.arena. False: out of
+ * memory. */
+bool request_head_init(struct request_head *head, const char *target);
 
-/* The lines as one text, in the arena; absent when there are none. False when there is no memory. */
-bool field_lines_join(const struct field_lines *lines, struct arena *arena, struct str *out);
+/* The strings are NUL-terminated, and copied. */
+void request_head_set_line(struct request_head *head, const char *method, const char *version);
+void request_head_add_field(struct request_head *head, struct str name, struct str value);
+
+/* Sets the members that depend on all fields; request->id only if the client has sent a valid X-Request-Id. */
+void request_head_validate(struct request_head *head);
 
 #endif

@@ -7,31 +7,29 @@ static struct str absent_if(bool absent, const char *s)
     return str_from(absent ? NULL : s);
 }
 
-void log_task_finished(struct log *log, const struct task *task, const struct task_identity *identity,
-                       struct str request_id)
+void log_task_finished(struct log *log, const struct task_snapshot *task, struct str request_id)
 {
-    struct task_info info;
-    task_get_info(task, &info);
-    bool failed = info.state == TASK_FAILED;
-    enum log_level level = info.state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
+    const struct task_info *info = &task->info;
+    bool failed = info->state == TASK_FAILED;
+    enum log_level level = info->state == TASK_SUCCEEDED ? LOG_DEBUG : LOG_INFO;
     if (!log_enabled(log, level))
         return;
     char detail[TASK_DETAIL_SIZE];
     if (failed)
-        task_object_error_detail(task, detail);
-    const char *event = info.state == TASK_SUCCEEDED ? "task_succeeded" : failed ? "task_failed" : "task_canceled";
+        task_object_error_detail(info, detail);
+    const char *event = info->state == TASK_SUCCEEDED ? "task_succeeded" : failed ? "task_failed" : "task_canceled";
     const struct log_field fields[] = {
-        log_string("id", str_from(identity->id)),
+        log_string("id", str_from(task->id)),
         log_string("request_id", request_id),
-        log_string("function", str_from(info.spec->function->name)),
-        log_string("name", info.spec->options.name),
-        log_string("state", str_from(task_state_names[info.state])),
-        log_seconds("queued_seconds", info.queued_ns),
-        log_seconds("duration_seconds", info.duration_ns),
-        log_string("error", str_from(info.rc == 0 ? NULL : error_code(info.rc))),
+        log_string("function", str_from(info->spec->function->name)),
+        log_string("name", info->spec->options.name),
+        log_string("state", str_from(task_state_names[info->state])),
+        log_seconds("queued_seconds", info->queued_ns),
+        log_seconds("duration_seconds", info->duration_ns),
+        log_string("error", str_from(info->rc == 0 ? NULL : error_code(info->rc))),
         log_string("detail", absent_if(!failed, detail)),
-        log_string("cancel_reason", str_from(info.cancel_requested ? cancel_reason_names[info.cancel_reason] : NULL)),
-        log_string("cancel_effect", str_from(info.cancel_completed ? cancel_effect_names[info.cancel_effect] : NULL)),
+        log_string("cancel_reason", str_from(info->cancel_requested ? cancel_reason_names[info->cancel_reason] : NULL)),
+        log_string("cancel_effect", str_from(info->cancel_completed ? cancel_effect_names[info->cancel_effect] : NULL)),
     };
     log_event(log, level, event, fields, COUNT_OF(fields));
 }

@@ -12,11 +12,8 @@
 #include "runtime/executors/worker_event.h"
 #include "service/log/log.h"
 
-struct task;
-
 /* task_succeeded at debug, task_failed or task_canceled at info. */
-void log_task_finished(struct log *log, const struct task *task, const struct task_identity *identity,
-                       struct str request_id);
+void log_task_finished(struct log *log, const struct task_snapshot *task, struct str request_id);
 
 /* request_rejected: at warn for a 5xx, such as overload, at debug for a 4xx. The rate at warn is limited; the next line
  * reports the number `suppressed`. rc is an ERR_ code; strings that are not known are absent. */

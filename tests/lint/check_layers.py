@@ -13,7 +13,7 @@ from pathlib import Path
 MODULES = (
     "runtime/lib", "runtime/types", "runtime/task", "runtime/executors", "runtime/files", "runtime/functions",
     "runtime/store", "runtime",
-    "handlers/json", "handlers/http", "handlers/openapi", "handlers/resources", "handlers",
+    "handlers/json", "handlers/http", "handlers/openapi", "handlers/responders", "handlers/resources", "handlers",
     "service/log", "service/config", "service/net", "service/http", "service",
 )
 LAYERS = ("runtime", "handlers", "service")

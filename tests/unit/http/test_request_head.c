@@ -13,17 +13,34 @@ struct field_line {
     const char *name, *value;
 };
 
-static struct request_head parse_head(const char *version, const struct field_line *lines)
+/* *state is the arena of the test. */
+static int setup_arena(void **state)
 {
-    struct request_head head;
-    request_head_init(&head, STR("POST"), str_from(version));
+    *state = arena_new();
+    return *state == NULL;
+}
+
+static int free_arena(void **state)
+{
+    arena_unref(*state);
+    return 0;
+}
+
+static struct request_head parse_head(struct arena *arena, const char *target, const char *version,
+                                      const struct field_line *lines)
+{
+    struct request_head head = {.request.arena = arena};
+    assert_true(request_head_init(&head, target));
+    request_head_set_line(&head, "POST", version);
     for (; lines->name != NULL; lines++)
         request_head_add_field(&head, str_from(lines->name), str_from(lines->value));
     request_head_validate(&head);
+    assert_false(head.out_of_memory);
     return head;
 }
 
-#define PARSE_HEAD(version, ...) parse_head(version, (const struct field_line[]){__VA_ARGS__, {NULL, NULL}})
+#define PARSE_HEAD(version, ...) \
+    parse_head(*state, "/", version, (const struct field_line[]){__VA_ARGS__, {NULL, NULL}})
 #define HOST_FIELD \
     { \
         "Host", "127.0.0.1" \
@@ -31,13 +48,12 @@ static struct request_head parse_head(const char *version, const struct field_li
 
 static void valid_heads_are_accepted(void **state)
 {
-    (void)state;
     struct request_head head =
         PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"content-LENGTH", "12"}, {"X-Request-Id", "a"}, {"Expect", "100-Continue"});
     assert_null(head.malformed);
     assert_int_equal(head.content_length, 12);
     assert_true(head.expects_continue);
-    assert_true(str_eq(head.request_id, "a"));
+    assert_true(str_eq(head.request.id, "a"));
     head = PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Transfer-Encoding", "Chunked"});
     assert_null(head.malformed);
     assert_true(head.chunked);
@@ -48,7 +64,6 @@ static void valid_heads_are_accepted(void **state)
 
 static void malformed_heads_are_rejected(void **state)
 {
-    (void)state;
     assert_non_null(PARSE_HEAD("HTTP/1.1", {"X", ""}).malformed); /* no Host */
     assert_non_null(PARSE_HEAD("HTTP/1.1", HOST_FIELD, HOST_FIELD).malformed);
     assert_non_null(PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Content-Length", "1"}, {"Content-Length", "1"}).malformed);
@@ -74,54 +89,91 @@ static void malformed_heads_are_rejected(void **state)
 
 static void oversized_content_length_saturates(void **state)
 {
-    (void)state;
     struct request_head head = PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Content-Length", "99999999999999999999999"});
     assert_null(head.malformed);
     assert_true(head.content_length == INT64_MAX);
 }
 
-static void assert_joined(const struct field_lines *lines, const char *expected)
+static void repeated_list_headers_are_joined(void **state)
 {
-    struct arena *arena = arena_new();
-    struct str joined;
-    assert_non_null(arena);
-    assert_true(field_lines_join(lines, arena, &joined));
-    if (expected == NULL)
-        assert_null(joined.data);
-    else
-        assert_true(str_eq(joined, expected) && joined.data[joined.len] == '\0');
-    arena_unref(arena);
-}
-
-/* Several lines of a list are one list. */
-static void repeated_field_lines_are_joined(void **state)
-{
-    (void)state;
     struct request_head head =
         PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"If-Match", "\"a\""}, {"if-none-match", "*"}, {"IF-MATCH", "\"b\", \"c\""});
     assert_null(head.malformed);
-    assert_joined(&head.if_match, "\"a\", \"b\", \"c\"");
-    assert_joined(&head.if_none_match, "*");
+    assert_string_equal(head.request.headers[HEADER_IF_MATCH].data, "\"a\", \"b\", \"c\"");
+    assert_true(str_eq(head.request.headers[HEADER_IF_NONE_MATCH], "*"));
     head = PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"If-Match", ""});
-    assert_joined(&head.if_match, "");
-    assert_joined(&head.if_none_match, NULL);
-    struct field_line lines[MAX_FIELD_LINES + 3] = {HOST_FIELD};
-    for (int i = 1; i <= MAX_FIELD_LINES; i++)
+    assert_string_equal(head.request.headers[HEADER_IF_MATCH].data, "");
+    assert_null(head.request.headers[HEADER_IF_NONE_MATCH].data);
+    struct field_line lines[HEADER_LINES_MAX + 3] = {HOST_FIELD};
+    for (int i = 1; i <= HEADER_LINES_MAX; i++)
         lines[i] = (struct field_line){"If-None-Match", "x"};
-    head = parse_head("HTTP/1.1", lines);
+    head = parse_head(*state, "/", "HTTP/1.1", lines);
     assert_null(head.malformed);
-    assert_joined(&head.if_none_match, "x, x, x, x, x, x, x, x");
-    lines[MAX_FIELD_LINES + 1] = (struct field_line){"If-None-Match", "x"};
-    assert_non_null(parse_head("HTTP/1.1", lines).malformed);
-    assert_true(PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Content-range", "bytes 0-1/2"}).has_content_range);
-    assert_false(head.has_content_range);
+    assert_true(str_eq(head.request.headers[HEADER_IF_NONE_MATCH], "x, x, x, x, x, x, x, x"));
+    lines[HEADER_LINES_MAX + 1] = (struct field_line){"If-None-Match", "x"};
+    assert_non_null(parse_head(*state, "/", "HTTP/1.1", lines).malformed);
+}
+
+static void last_line_of_other_headers_counts(void **state)
+{
+    struct request_head head =
+        PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Content-Type", "a/b"}, {"content-type", "c/d"}, {"Content-range", ""});
+    assert_null(head.malformed);
+    assert_true(str_eq(head.request.headers[HEADER_CONTENT_TYPE], "c/d"));
+    assert_non_null(head.request.headers[HEADER_CONTENT_RANGE].data);
+    assert_null(head.request.headers[HEADER_IF_UNMODIFIED_SINCE].data);
+}
+
+static void targets_are_split(void **state)
+{
+    static const struct {
+        const char *target, *authority, *path, *query;
+    } cases[] = {
+        {"/a/b", NULL, "/a/b", NULL},  {"/a?", NULL, "/a", ""},
+        {"/a?b?c", NULL, "/a", "b?c"}, {"http://h:1/a?b", "h:1", "/a", "b"},
+        {"http://h", "h", "/", NULL},  {"http://h?b", "h", "/", "b"},
+        {"*", NULL, "*", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct request_head head =
+            parse_head(*state, cases[i].target, "HTTP/1.1", (const struct field_line[]){HOST_FIELD, {NULL, NULL}});
+        const struct request *request = &head.request;
+        assert_true(cases[i].authority == NULL ? head.authority.data == NULL
+                                               : str_eq(head.authority, cases[i].authority));
+        assert_true(str_eq(request->path, cases[i].path));
+        assert_true(cases[i].query == NULL ? request->query.data == NULL : str_eq(request->query, cases[i].query));
+    }
+}
+
+static void invalid_request_ids_are_ignored(void **state)
+{
+    char longest[130];
+    memset(longest, 'a', 128);
+    longest[128] = '\0';
+    struct request_head head = PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"X-Request-Id", longest});
+    assert_true(str_eq(head.request.id, longest));
+    memcpy(longest + 128, "a", 2);
+    const char *const ids[] = {"", "a b", "a,b", "\xc3\xa9", "a/b", longest};
+    for (size_t i = 0; i < COUNT_OF(ids); i++)
+        assert_null(PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"X-Request-Id", ids[i]}).request.id.data);
+}
+
+static struct request_head make_head(const char *path, const char *host, const char *origin, const char *site)
+{
+    return (struct request_head){
+        .request = {.path = str_from(path),
+                    .headers = {[HEADER_HOST] = str_from(host),
+                                [HEADER_ORIGIN] = str_from(origin),
+                                [HEADER_SEC_FETCH_SITE] = str_from(site)}},
+    };
 }
 
 static int check_origin(const char *host, const char *authority, const char *origin, const char *site)
 {
-    struct request_head head = {.host = str_from(host), .origin = str_from(origin), .fetch_site = str_from(site)};
+    struct request_head head = make_head("/v1/limits", host, origin, site);
     struct err e = {0};
-    int rc = origin_check(&head, str_from(authority), STR("/v1/limits"), &e);
+    head.authority = str_from(authority);
+    int rc = origin_check(&head, &e);
     assert_int_equal(rc, e.rc);
     return rc;
 }
@@ -169,11 +221,13 @@ static void cross_site_origins_are_rejected(void **state)
 static void health_checks_and_unix_sockets_skip_host_check(void **state)
 {
     (void)state;
-    struct request_head head = {.host = STR("example.com"), .fetch_site = STR("cross-site")};
-    assert_int_equal(origin_check(&head, str_from(NULL), STR("/livez"), NULL), 0);
-    assert_int_equal(origin_check(&head, str_from(NULL), STR("/readyz"), NULL), 0);
-    head = (struct request_head){.host = STR("gatherd"), .skip_host_check = true};
-    assert_int_equal(origin_check(&head, str_from(NULL), STR("/v1/limits"), NULL), 0);
+    struct request_head head = make_head("/livez", "example.com", NULL, "cross-site");
+    assert_int_equal(origin_check(&head, NULL), 0);
+    head = make_head("/readyz", "example.com", NULL, "cross-site");
+    assert_int_equal(origin_check(&head, NULL), 0);
+    head = make_head("/v1/limits", "gatherd", NULL, NULL);
+    head.skip_host_check = true;
+    assert_int_equal(origin_check(&head, NULL), 0);
 }
 
 /* Where any host will do, a page from elsewhere still won't. */
@@ -193,21 +247,24 @@ static void skip_host_check_does_not_skip_origin_check(void **state)
         {NULL, "http://example.com", NULL, ERR_CROSS_ORIGIN_REQUEST},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct request_head head = {.skip_host_check = true,
-                                    .host = str_from(rows[i].host),
-                                    .origin = str_from(rows[i].origin),
-                                    .fetch_site = str_from(rows[i].site)};
-        assert_int_equal(origin_check(&head, str_from(NULL), STR("/v1/limits"), NULL), rows[i].rc);
+        struct request_head head = make_head("/v1/limits", rows[i].host, rows[i].origin, rows[i].site);
+        head.skip_host_check = true;
+        assert_int_equal(origin_check(&head, NULL), rows[i].rc);
     }
 }
+
+#define HEAD_TEST(f) cmocka_unit_test_setup_teardown(f, setup_arena, free_arena)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(valid_heads_are_accepted),
-        cmocka_unit_test(malformed_heads_are_rejected),
-        cmocka_unit_test(oversized_content_length_saturates),
-        cmocka_unit_test(repeated_field_lines_are_joined),
+        HEAD_TEST(valid_heads_are_accepted),
+        HEAD_TEST(malformed_heads_are_rejected),
+        HEAD_TEST(oversized_content_length_saturates),
+        HEAD_TEST(repeated_list_headers_are_joined),
+        HEAD_TEST(last_line_of_other_headers_counts),
+        HEAD_TEST(targets_are_split),
+        HEAD_TEST(invalid_request_ids_are_ignored),
         cmocka_unit_test(foreign_hosts_are_rejected),
         cmocka_unit_test(cross_site_origins_are_rejected),
         cmocka_unit_test(health_checks_and_unix_sockets_skip_host_check),

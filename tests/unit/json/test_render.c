@@ -198,7 +198,14 @@ static void members_append_to_open_object(void **state)
 
 /* -- tasks ----------------------------------------------------------------------------------------------------------- */
 
-static const struct task_identity identity = {"0123456789ABCDEFGHJKMNPQRS", INT64_C(1795349146123456)};
+static const char id[] = "0123456789ABCDEFGHJKMNPQRS";
+
+static void render_object(struct json_writer *w, const struct task *task)
+{
+    struct task_snapshot snapshot = {.info = task_info_of(task), .created_us = INT64_C(1795349146123456)};
+    memcpy(snapshot.id, id, sizeof id);
+    task_object_render(w, &snapshot);
+}
 
 static bool drain_until_idle(struct fixture *f)
 {
@@ -209,7 +216,7 @@ static bool drain_until_idle(struct fixture *f)
 static json_t *rendered_task(const struct task *task)
 {
     struct json_writer w = {0};
-    task_object_render(&w, task, &identity);
+    render_object(&w, task);
     size_t len;
     char *text = json_writer_take(&w, &len);
     assert_non_null(text);
@@ -260,7 +267,7 @@ static void task_is_rendered_in_each_state(void **state)
     expect_members(queued,
                    "id name function executor pool state done result error pid tid created_at started_at finished_at "
                    "queued_seconds duration_seconds usage cancel");
-    assert_string_equal(get_string(queued, "id"), identity.id);
+    assert_string_equal(get_string(queued, "id"), id);
     assert_string_equal(get_string(queued, "name"), "the name");
     assert_string_equal(get_string(queued, "function"), function_mock.name);
     assert_string_equal(get_string(queued, "executor"), "loop");
@@ -309,7 +316,8 @@ static void expect_task_error(const struct task *task, const char *state, const 
     assert_string_equal(get_string(cancel_info, "effect"), effect);
     assert_true(json_integer_value(json_object_get(error, "status")) >= 400);
     char error_detail[TASK_DETAIL_SIZE];
-    task_object_error_detail(task, error_detail);
+    struct task_info info = task_info_of(task);
+    task_object_error_detail(&info, error_detail);
     assert_string_equal(error_detail, detail);
     json_decref(json);
 }
@@ -356,7 +364,8 @@ static void task_errors_are_described(void **state)
     spec = sleep_of(f, 0);
     assert_int_equal(submit(f, &spec, &succeeded), 0);
     assert_true(drain_until_idle(f));
-    task_object_error_detail(succeeded.task, empty);
+    struct task_info info = task_info_of(succeeded.task);
+    task_object_error_detail(&info, empty);
     assert_string_equal(empty, "");
 
     struct waiter *all[] = {&timeout, &deadline, &late, &canceled, &failed, &succeeded};
@@ -413,7 +422,7 @@ static void oom_in_render_at_each_allocation(void **state)
     do {
         struct json_writer writer = {0};
         alloc_fail_at(++n);
-        task_object_render(&writer, w.task, &identity);
+        render_object(&writer, w.task);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(writer.failed, failed);

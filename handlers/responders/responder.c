@@ -1,0 +1,85 @@
+#include "handlers/responders/responder.h"
+
+#include "runtime/lib/check.h"
+
+static const unsigned char moves[RESPONDER_STATE_COUNT] = {
+    /* to which states each may change */
+    [RESPONDER_IDLE] = 1 << RESPONDER_RUNNING,
+    [RESPONDER_RUNNING] = 1 << RESPONDER_IDLE | 1 << RESPONDER_WAITING | 1 << RESPONDER_WOKEN,
+    [RESPONDER_WOKEN] = 1 << RESPONDER_RUNNING | 1 << RESPONDER_IDLE,
+    [RESPONDER_WAITING] = 1 << RESPONDER_IDLE,
+};
+
+static void responder_move(struct responder *responder, enum responder_state to)
+{
+    CHECK((moves[responder->state] & 1 << to) != 0);
+    responder->state = to;
+}
+
+void responder_init(struct responder *responder, const struct responder_ops *ops, struct response *response)
+{
+    *responder = (struct responder){.ops = ops, .response = response, .state = RESPONDER_IDLE};
+}
+
+void responder_wake(struct responder *responder)
+{
+    if (responder->state == RESPONDER_RUNNING) {
+        responder_move(responder, RESPONDER_WOKEN);
+    } else if (responder->state == RESPONDER_WAITING) {
+        responder_move(responder, RESPONDER_IDLE);
+        responder->wake(responder, responder->user);
+    }
+}
+
+/* After an operation has returned: whether to call it again, because it must wait, and was woken meanwhile. */
+static bool must_repeat(struct responder *responder, bool waits)
+{
+    bool woken = responder->state == RESPONDER_WOKEN;
+    responder_move(responder, !waits ? RESPONDER_IDLE : woken ? RESPONDER_RUNNING : RESPONDER_WAITING);
+    return waits && woken;
+}
+
+enum responder_result responder_body(struct responder *responder, const char *bytes, size_t *len)
+{
+    size_t consumed = 0;
+    enum responder_result result;
+    responder_move(responder, RESPONDER_RUNNING);
+    do {
+        size_t n = *len - consumed;
+        result = responder->ops->body(responder, bytes + consumed, &n);
+        consumed += n;
+    } while (must_repeat(responder, result == RESPONDER_WAIT));
+    *len = consumed;
+    return result;
+}
+
+enum responder_result responder_finish(struct responder *responder)
+{
+    enum responder_result result;
+    responder_move(responder, RESPONDER_RUNNING);
+    do
+        result = responder->ops->finish(responder);
+    while (must_repeat(responder, result == RESPONDER_WAIT));
+    return result;
+}
+
+ssize_t responder_read(struct responder *responder, char *out, size_t max)
+{
+    ssize_t n;
+    responder_move(responder, RESPONDER_RUNNING);
+    do
+        n = responder->ops->read(responder, out, max);
+    while (must_repeat(responder, n == RESPONDER_READ_WAIT));
+    return n;
+}
+
+void responder_cancel(struct responder *responder)
+{
+    if (responder->ops->cancel != NULL)
+        responder->ops->cancel(responder);
+}
+
+void responder_close(struct responder *responder)
+{
+    responder->ops->close(responder);
+}

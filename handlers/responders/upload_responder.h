@@ -1,0 +1,19 @@
+/* upload_responder - stores the body of a PUT as a file, while it arrives.
+ *
+ * Owns:     the stream.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_HANDLERS_RESPONDERS_UPLOAD_RESPONDER_H
+#define GATHERD_HANDLERS_RESPONDERS_UPLOAD_RESPONDER_H
+
+#include "handlers/http/request.h"
+#include "handlers/responders/responder.h"
+#include "runtime/files/file_version.h"
+
+struct runtime;
+
+/* `path` and `condition` (NULL: none) are in the request's arena. NULL with *response filled on failure. */
+struct responder *upload_responder_new(struct runtime *runtime, const struct request *request, struct str path,
+                                       const struct file_condition *condition, struct response *response);
+
+#endif
