@@ -709,7 +709,11 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
             assert (response.status, response.header("retry-after")) == (503, "1")
             assert (response.value["type"], response.value["title"], response.value["detail"]) == (
                 "urn:gatherd:error:too-many-streams", title, detail)
-        assert client.fetch("HEAD", fs("a.bin")).status == 503
+        head = client.fetch("HEAD", fs("a.bin"))
+        assert head.status == 200 and head.header("content-length") == str(8 * MB)
+        assert client.get(fs("a.bin"), **{"If-None-Match": head.header("etag")}).status == 304
+        assert client.get(fs("a.bin"), **{"If-Match": '"other"'}).status == 412
+        assert client.get(fs("a.bin"), **{"If-None-Match": '"other"'}).status == 503
         assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
         for raw in readers[:8]:
             raw.sock.close()

@@ -14,9 +14,11 @@ import contract
 import openapi_spec
 from client import Client, Raw, request_bytes
 from server import RELEASE, Server, wait_until
+from task_requests import pools
 
 SLEEP, READ = "/v1/run/sleep", "/livez"
 BODY_LIMIT = 1048576  # by default
+DISCARD_LIMIT = 64 << 20
 SHORT_TIMEOUT = 5              # seconds: for what should happen at once
 
 
@@ -143,6 +145,9 @@ def test_expect_continue_returns_100(raw):
     (413, SLEEP, ["Content-Length: 1000000000000000"]),
     (415, SLEEP, ["Content-Length: 17", "Content-Type: text/plain"]),
     (404, "/nothing", ["Content-Length: 17"]),
+    (404, "/v1/run/nothing", ["Content-Length: 17"]),
+    (404, "/v1/run/nothing", ["Transfer-Encoding: chunked"]),
+    (422, SLEEP + "?nothing=1", ["Content-Length: 17"]),
     (405, READ, ["Content-Length: 17"]),
     (421, SLEEP, ["Content-Length: 17"]),
 ])
@@ -151,6 +156,70 @@ def test_expect_continue_is_rejected_before_body(raw, status, target, headers):
     raw.send(request_bytes("POST", target, b"", "Expect: 100-continue", *headers, host=host))
     assert raw.response("POST", target).status == status
     assert raw.wait_closed(SHORT_TIMEOUT)
+
+
+REJECTED_BY_HEAD = [(404, "/v1/run/nothing"), (422, SLEEP + "?nothing=1"), (404, "/nothing"), (405, READ)]
+
+
+@pytest.mark.parametrize("status, target", [*REJECTED_BY_HEAD, (413, SLEEP)])
+@pytest.mark.parametrize("way", ["length", "chunked"])
+def test_connection_survives_rejection(raw, status, target, way):
+    """The body is discarded."""
+    body = b" " * (BODY_LIMIT + 1)
+    for i in range(3):
+        if way == "length":
+            raw.send(request_bytes("POST", target, body, f"X-Request-Id: r{i}"))
+        else:
+            raw.send(request_bytes("POST", target, chunked(body[:400000], body[400000:]), "Transfer-Encoding: chunked",
+                                   f"X-Request-Id: r{i}"))
+        assert raw.response("POST", target, f"r{i}").status == status
+    raw.send(request_bytes("GET", READ))
+    assert raw.response("GET", READ).status == 200
+
+
+@pytest.mark.parametrize("status, target", [*REJECTED_BY_HEAD, (413, SLEEP)])
+def test_rejection_does_not_wait_for_body_over_discard_limit(raw, status, target):
+    raw.send(request_bytes("POST", target, b"", f"Content-Length: {DISCARD_LIMIT + 1}"))
+    assert raw.response("POST", target).status == status
+    assert raw.wait_closed(SHORT_TIMEOUT)
+
+
+def check_rejected_by_head(url, status, target, code):
+    """At once under Expect: 100-continue; otherwise after the body, and the connection lives on."""
+    with Raw(url) as raw:
+        raw.send(request_bytes("POST", target, b"", "Content-Length: 17", "Expect: 100-continue"))
+        response = raw.response("POST", target)
+        assert (response.status, response.value["type"]) == (status, contract.problem_type(code))
+        assert raw.wait_closed(SHORT_TIMEOUT)
+    with Raw(url) as raw:
+        for _ in range(2):
+            raw.send(request_bytes("POST", target, b"{nonsense"))
+            assert raw.response("POST", target).value["type"] == contract.problem_type(code)
+
+
+def test_disabled_executor_is_rejected_by_head(start):
+    url = start("--processes", "0").urls()[0]
+    for target in ("/v1/run/primes", "/v1/run/stat_file", "/v1/files/script", "/v1/files"):
+        check_rejected_by_head(url, 403, target, "executor_disabled")
+
+
+def test_full_pool_is_rejected_by_head(start):
+    url = start("--threads", "1", "--queue-limit", "0").urls()[0]
+    with Raw(url) as busy:
+        busy.send(request_bytes("POST", "/v1/run/block", {"seconds": 1}))
+        wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
+        check_rejected_by_head(url, 503, "/v1/run/block", "pool_full")
+        assert busy.response("POST", "/v1/run/block").status == 200
+
+
+def test_task_limit_is_rejected_by_head(start):
+    url = start("--max-tasks", "1").urls()[0]
+    with Raw(url) as busy:
+        busy.send(sleep_bytes(1))
+        wait_until(lambda: Client(url).post(SLEEP, {"seconds": 0}).status == 503, "an unfinished task")
+        for target in (SLEEP, "/v1/tasks", "/v1/gather"):
+            check_rejected_by_head(url, 503, target, "too_many_tasks")
+        assert busy.response("POST", SLEEP).status == 200
 
 
 def test_body_at_limit_is_accepted(raw, server):
@@ -230,6 +299,23 @@ def test_get_body_is_ignored(raw):
     raw.send(request_bytes("GET", READ, b"{nonsense") + request_bytes("GET", READ))
     assert raw.response("GET", READ).status == 200
     assert raw.response("GET", READ).status == 200
+
+
+def test_get_body_size_is_independent_of_segments():
+    """A body without use is discarded, however large its pieces are, up to DISCARD_LIMIT."""
+    server = Server("--max-body-bytes=1024")
+    body = b"x" * 20000
+    try:
+        for data in (body[:1000], body):
+            for lines in ([f"Content-Length: {len(data)}"], ["Transfer-Encoding: chunked"]):
+                for size in (500, len(data)):
+                    pieces = [data[i:i + size] for i in range(0, len(data), size)]
+                    with Raw(server.urls()[0]) as raw:
+                        sent = data if "Content-Length" in lines[0] else chunked(*pieces)
+                        raw.send(request_bytes("GET", READ, sent, *lines))
+                        assert raw.response("GET", READ).status == 200
+    finally:
+        server.stop()
 
 
 # -- ambiguity -----------------------------------------------------------------------------------

@@ -183,6 +183,22 @@ def test_requests_during_drain_return_503(start):
     server.wait(SHORT_TIMEOUT)
 
 
+def test_drain_rejects_tasks_before_their_body(start):
+    server = start()
+    late, busy = Raw(server.urls()[0]), Raw(server.urls()[0])
+    busy.send(sleep_bytes(1))
+    late.send(b"POST /v1/run/sleep HTTP/1.1\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n")
+    time.sleep(0.2)
+    server.terminate()
+    server.wait_event(event="draining")
+    late.send(b"Content-Length: 14\r\nHost: localhost\r\n\r\n")
+    response = late.response("POST", SLEEP)
+    assert response.status == 503 and response.value["type"] == "urn:gatherd:error:shutting-down"
+    assert late.wait_closed(SHORT_TIMEOUT)
+    assert busy.response("POST", SLEEP).status == 200
+    server.wait(SHORT_TIMEOUT)
+
+
 def test_livez_succeeds_during_drain(start):
     server = start()
     probe, busy = Raw(server.urls()[0]), Raw(server.urls()[0])
