@@ -18,7 +18,7 @@ enum whence { WHENCE_START, WHENCE_CURRENT, WHENCE_END };
 /* The arguments of all methods; a method's input type lists its own. */
 struct file_call {
     struct open_file *file; /* not a field; set by the caller */
-    int op;                 /* likewise; enum file_op */
+    int op;                 /* not a field; enum file_op */
     struct str data;
     struct array lines; /* of struct str */
     int64_t length;     /* absent: to the end of the file */

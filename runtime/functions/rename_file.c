@@ -29,7 +29,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"type", &file_type_type, offsetof(struct rename_file_output, type), FIELD_REQUIRED, NULL,
-     "The type of what was renamed", "file"},
+     "The type of the renamed file", "file"},
     {0},
 };
 

@@ -32,7 +32,7 @@ struct config {
     struct limits limits;
     struct pool_options runtime;  /* sizes of pools; the parsed pools are limits.pools */
     const char *processes_source; /* static: "configured", "descriptors", or the source of the CPU count */
-    const char *files_source;     /* static: likewise for files_threads */
+    const char *files_source;     /* static: the source of files_threads */
     struct arena *arena;          /* owned */
 };
 

@@ -126,7 +126,8 @@ def check_rejection(response, mutation, what):
     """The mutation is the only reason for the rejection."""
     assert response.status == mutation.status, (what, response.value)
     pointers = [e.get("pointer") for e in response.value["errors"]]
-    if mutation.what.startswith("no ") and mutation.status == 422:  # a missing member, or the members of a missing object
+    # A missing member, or the members of a missing object.
+    if mutation.what.startswith("no ") and mutation.status == 422:
         matches = all(p == mutation.pointer or p.startswith(mutation.pointer + "/") for p in pointers)
     else:
         matches = pointers == [mutation.pointer]
@@ -230,7 +231,8 @@ def test_unknown_query_parameters_are_rejected(operation, client):
     assert [e.get("parameter") for e in response.value["errors"]] == ["no_such_parameter"]
 
 
-@pytest.mark.parametrize("operation, name", [(o, name) for o in POST_OPERATIONS for name in o.request_examples()], ids=str)
+@pytest.mark.parametrize("operation, name",
+                         [(o, name) for o in POST_OPERATIONS for name in o.request_examples()], ids=str)
 def test_request_examples_return_documented_responses(operation, name, client):
     response = client.post(operation.path, operation.request_examples()[name])
     status, value = operation.response_examples().get(name, (200, None))
@@ -283,12 +285,13 @@ PROBLEMS = {
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
 # Covered elsewhere: by request examples or another configuration; or deliberately not covered.
-TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed", "Timeout",
-             "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
+TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed",
+                    "Timeout", "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
 # Files: in test_files.py.
 TESTED_ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
-              "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed", "HandleNotFound", "FileMethodNotFound", "Gone",
-              "TooManyOpenFiles", "TooManyStreams", "UnsupportedPath"}
+                      "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed",
+                     "HandleNotFound", "FileMethodNotFound", "Gone", "TooManyOpenFiles", "TooManyStreams",
+                     "UnsupportedPath"}
 
 
 def test_every_documented_problem_has_a_test():
@@ -320,7 +323,8 @@ def test_function_schemas_match_openapi(client):
         assert client.get(f"/v1/functions/{function['name']}").value == function
         assert f"/v1/run/{function['name']}" in openapi_spec.DOCUMENT["paths"]
         title = "".join(word.capitalize() for word in function["name"].split("_"))
-        found = differences(function["input"], function["input"], openapi_spec.schema(title + "Input"), openapi_spec.DOCUMENT)
+        documented = openapi_spec.schema(title + "Input")
+        found = differences(function["input"], function["input"], documented, openapi_spec.DOCUMENT)
         assert not found, f"{function['name']}'s input: " + "; ".join(found)
         result = {"Map": "Gather"}.get(title, title) + "Result"
         found = differences(function["result"], function["result"], openapi_spec.schema(result), openapi_spec.DOCUMENT)

@@ -154,7 +154,8 @@ def test_query_options_are_applied(operation, client, example_root):
     @given(st.fixed_dictionaries({}, optional=known))
     def check_example(options):
         create_example_files(example_root)
-        query = "&".join(f"{name}=" + "".join(f"%{b:02x}" for b in str(value).encode()) for name, value in options.items())
+        query = "&".join(f"{name}=" + "".join(f"%{b:02x}" for b in str(value).encode())
+                         for name, value in options.items())
         response = client.post(f"{operation.path}?{query}", body)
         task = response.value if response.status == 200 else response.value["task"]
         assert task["name"] == options.get("name")
@@ -164,7 +165,8 @@ def test_query_options_are_applied(operation, client, example_root):
     assert client.post(f"{operation.path}?x=1", body).status == 422
 
 
-@pytest.mark.parametrize(argvalues=[o for o in FILE_OPERATIONS if o.method == "GET" and "/fs/" not in o.path], **by_operation)
+@pytest.mark.parametrize(argvalues=[o for o in FILE_OPERATIONS if o.method == "GET" and "/fs/" not in o.path],
+                         **by_operation)
 def test_get_returns_documented_response(operation, client, example_root):
     file = Handle(client, "data.txt", "w")
     file("write", data="aio file")
@@ -207,7 +209,8 @@ PROBLEMS = {
     ("FileMethodNotFound", "file_method_not_found"): lambda c, root: c.fetch("POST", "/v1/files/nothing/detach"),
     ("UnsupportedContentEncoding", "coding"): lambda c, root: put(c, "data.txt", b"x", **{"Content-Encoding": "gzip"}),
     ("UnsupportedPath", "directory"): lambda c, root: c.get("/v1/fs/notes"),
-    ("MalformedUpload", "content_range"): lambda c, root: put(c, "hello.txt", b"x", **{"Content-Range": "bytes 0-0/13"}),
+    ("MalformedUpload", "content_range"): lambda c, root: put(c, "hello.txt", b"x",
+                                                              **{"Content-Range": "bytes 0-0/13"}),
     ("PreconditionFailed", "there_is_one"): lambda c, root: put(c, "hello.txt", b"x", **{"If-None-Match": "*"}),
     ("PreconditionFailed", "there_is_none"): lambda c, root: put(c, "missing.txt", b"x", **{"If-Match": "*"}),
     ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
@@ -267,12 +270,14 @@ def test_file_operations_without_root_return_403(start):
             else:
                 response = client.fetch(operation.method, target)
             assert response.status == 403, (operation, response.value)
-            assert response.value["type"] == "urn:gatherd:error:executor-disabled" and "--files-root" in response.value["detail"]
+            assert response.value["type"] == "urn:gatherd:error:executor-disabled"
+            assert "--files-root" in response.value["detail"]
         assert normalized(client.post("/v1/run/read_file", {"path": "x"}).value) == normalized(
             expected[("FileForbidden", "executor_disabled")])
         task = {"function": "read_file", "input": {"path": "x"}}
         assert client.post("/v1/tasks", task).status == 403
-        assert client.post("/v1/gather", {"tasks": [{"function": "sleep", "input": {"seconds": 0}}, task]}).status == 403
+        sleep = {"function": "sleep", "input": {"seconds": 0}}
+        assert client.post("/v1/gather", {"tasks": [sleep, task]}).status == 403
         assert client.get("/v1/functions/read_file").status == 200
 
 
@@ -290,13 +295,15 @@ def test_write_file_in_all_modes(client, example_root):
     path.unlink(missing_ok=True)
     assert run(client, "write_file", path="new.txt", data="one\n", mode="x") == {"written_bytes": 4, "size_bytes": 4}
     assert run(client, "write_file", 409, path="new.txt", data="no", mode="x")["type"].endswith(":file-exists")
-    assert run(client, "write_file", 409, path="new.txt", data="no", mode="x", atomic=True)["type"].endswith(":file-exists")
+    problem = run(client, "write_file", 409, path="new.txt", data="no", mode="x", atomic=True)
+    assert problem["type"].endswith(":file-exists")
     assert run(client, "write_file", path="new.txt", data="two\n", mode="a") == {"written_bytes": 4, "size_bytes": 8}
     assert path.read_text() == "one\ntwo\n"
     inode = path.stat().st_ino
     assert run(client, "write_file", path="new.txt", data="3") == {"written_bytes": 1, "size_bytes": 1}
     assert path.read_text() == "3" and path.stat().st_ino == inode
-    assert run(client, "write_file", path="new.txt", data="", atomic=True, fsync=True) == {"written_bytes": 0, "size_bytes": 0}
+    result = run(client, "write_file", path="new.txt", data="", atomic=True, fsync=True)
+    assert result == {"written_bytes": 0, "size_bytes": 0}
     assert path.read_text() == "" and path.stat().st_ino != inode
     problem = run(client, "write_file", 422, path="new.txt", data="x", mode="a", atomic=True)
     assert [e["pointer"] for e in problem["errors"]] == ["/atomic"]
@@ -310,7 +317,8 @@ def test_base64_round_trip(client, example_root, data):
     assert run(client, "write_file", path="raw.bin", data=text, encoding="base64")["written_bytes"] == len(data)
     assert (example_root / "raw.bin").read_bytes() == data
     assert run(client, "read_file", path="raw.bin", encoding="base64")["data"] == text
-    assert run(client, "sha256_file", path="raw.bin") == {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    digest = hashlib.sha256(data).hexdigest()
+    assert run(client, "sha256_file", path="raw.bin") == {"sha256": digest, "size_bytes": len(data)}
     assert client.get(fs("raw.bin")).body == data
     try:
         expected = data.decode()
@@ -320,7 +328,8 @@ def test_base64_round_trip(client, example_root, data):
         assert run(client, "read_file", path="raw.bin")["data"] == expected
 
 
-@pytest.mark.parametrize("data", ["a", "ab=", "a===", "====", "YQ", "YQ=", "YQ===", "Y Q=", "YQ==\n", "YQ==YQ==", "YR==", "-_-_", "\u00e9\u00e9"])
+@pytest.mark.parametrize("data", ["a", "ab=", "a===", "====", "YQ", "YQ=", "YQ===", "Y Q=", "YQ==\n", "YQ==YQ==",
+                                  "YR==", "-_-_", "\u00e9\u00e9"])
 def test_invalid_base64_is_rejected(data, client, example_root):
     """Non-canonical base64 is rejected too: each content has one encoding."""
     (example_root / "raw.bin").write_bytes(b"old")
@@ -397,7 +406,8 @@ def test_list_directory_entry_types(client, example_root):
         pass
     got = run(client, "list_directory", path="kinds")
     assert got == {"entries": [{"name": "directory", "type": "directory"}, {"name": "fifo", "type": "other"},
-                               {"name": "link", "type": "symlink"}, {"name": "\u00e9", "type": "file", "size_bytes": 5}],
+                               {"name": "link", "type": "symlink"},
+                               {"name": "\u00e9", "type": "file", "size_bytes": 5}],
                    "truncated": False, "skipped_non_utf8": 1}
     assert ".gatherd-tmp" not in [e["name"] for e in run(client, "list_directory")["entries"]]
     assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsupported-file-type")
@@ -484,7 +494,8 @@ def test_file_functions_in_gather(client, example_root):
 def test_expired_write_changes_nothing(client, example_root):
     """A task whose deadline passes while it is queued never starts, and writes nothing."""
     (example_root / "late.txt").unlink(missing_ok=True)
-    response = client.post("/v1/run/write_file?deadline_seconds=0.000000001", {"path": "late.txt", "data": "x" * 100000})
+    body = {"path": "late.txt", "data": "x" * 100000}
+    response = client.post("/v1/run/write_file?deadline_seconds=0.000000001", body)
     assert response.status in (200, 504)
     if response.status == 504 and response.value["task"]["cancel"]["effect"] == "prevented":
         assert not (example_root / "late.txt").exists()

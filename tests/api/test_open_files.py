@@ -385,7 +385,8 @@ def test_scripts_match_python(mode, client, root):
         response = client.post("/v1/files/script", {"path": "ours.bin", "mode": mode, "encoding": "base64", "ops": ops})
         assert (root / "ours.bin").read_bytes() == (root / "theirs.bin").read_bytes(), (mode, ops)
         if rejected:
-            assert response.status == 422 and f"Step {len(ops) - 1} (" in response.value["detail"], (ops, response.value)
+            assert response.status == 422, (ops, response.value)
+            assert f"Step {len(ops) - 1} (" in response.value["detail"], (ops, response.value)
         else:
             assert response.status == 200, (ops, response.value)
             for op, step, wanted in zip(ops, response.value["result"]["results"], expected):
@@ -517,9 +518,11 @@ def test_multibyte_characters_are_charged_in_full(start_with_root):
     bad = {"function": "read_file", "input": {"path": "bad", "length": 1}}
     ten = {"function": "read_file", "input": {"path": "ten"}}
     euro = {"function": "read_file", "input": {"path": "euros", "length": 1}}
-    failing = {"function": "file_script", "input": {"path": "ten", "ops": [{"op": "read"}, {"op": "write", "data": "x"}]}}
+    ops = [{"op": "read"}, {"op": "write", "data": "x"}]
+    failing = {"function": "file_script", "input": {"path": "ten", "ops": ops}}
     with Client(server.urls()[0]) as client:
-        for tasks, expected_successes in (([bad] * 20 + [ten] * 3, 1), ([euro] * 12, 4), ([failing] * 3 + [ten] * 2, 1)):
+        for tasks, expected_successes in (([bad] * 20 + [ten] * 3, 1), ([euro] * 12, 4),
+                                          ([failing] * 3 + [ten] * 2, 1)):
             response = client.post("/v1/gather", {"mode": "all_settled", "max_concurrency": 1, "tasks": tasks})
             assert response.value["result"]["counts"]["succeeded"] == expected_successes, tasks
 
@@ -559,8 +562,9 @@ def test_script_over_max_steps_is_rejected(start_with_root):
 
 def test_script_step_members_are_validated(client, example_root):
     everything = {"data": "x", "lines": [], "length": 1, "offset": 0, "size": 0, "whence": "start"}
-    members_by_method = {"read": "length", "readline": "length", "write": "data", "writelines": "lines", "pread": "offset length",
-             "pwrite": "offset data", "seek": "offset whence", "truncate": "size"}
+    members_by_method = {"read": "length", "readline": "length", "write": "data", "writelines": "lines",
+                         "pread": "offset length", "pwrite": "offset data", "seek": "offset whence",
+                         "truncate": "size"}
     optional = {("read", "length"), ("readline", "length"), ("seek", "whence"), ("truncate", "size")}
     for method in METHODS:
         members = members_by_method.get(method, "").split()
@@ -580,7 +584,8 @@ def test_script_step_members_are_validated(client, example_root):
 def test_script_accepts_negative_seek(client, example_root):
     assert script(client, "hello.txt", "r", ("seek", {"offset": -6, "whence": "end"}), ("read", {"length": 4}),
                   ("seek", {"offset": -4, "whence": "current"}), "tell") == [
-        {"position": 7}, {"data": "file", "read_bytes": 4, "position": 11, "eof": False}, {"position": 7}, {"position": 7}]
+        {"position": 7}, {"data": "file", "read_bytes": 4, "position": 11, "eof": False},
+        {"position": 7}, {"position": 7}]
     for op in (("pread", {"offset": -1, "length": 1}), ("pwrite", {"offset": -1, "data": "x"})):
         value = script(client, "hello.txt", "r+", op, status=422)
         assert [e["pointer"] for e in value["errors"]] == ["/ops/0/offset"] and "task" not in value
@@ -748,7 +753,8 @@ def test_readlines_of_large_file(client, example_root):
     got = post_unchecked(client, f"{file.target}/readlines", {})["result"]
     file.close()
     assert "".join(got["lines"]) == whole and len(got["lines"]) == 100000
-    got = post_unchecked(client, "/v1/files/script", {"path": "lines.txt", "ops": [{"op": "readlines"}]})["result"]["results"]
+    steps = [{"op": "readlines"}]
+    got = post_unchecked(client, "/v1/files/script", {"path": "lines.txt", "ops": steps})["result"]["results"]
     assert "".join(got[0]["result"]["lines"]) == whole
     steps = [{"op": "readline"}] * 10000
     got = post_unchecked(client, "/v1/files/script", {"path": "lines.txt", "ops": steps})["result"]["results"]
@@ -764,7 +770,8 @@ def test_readlines_takes_at_most_five_times_fgets(client, example_root, tmp_path
     subprocess.run(["cc", "-O2", "-o", str(tmp_path / "plain"), str(tmp_path / "plain.c")], check=True)
     fgets_seconds, called, scripted = [], [], []
     for _ in range(9):
-        done = subprocess.run([tmp_path / "plain", example_root / "lines.txt"], stdout=subprocess.PIPE, check=True, text=True)
+        done = subprocess.run([tmp_path / "plain", example_root / "lines.txt"], stdout=subprocess.PIPE, check=True,
+                              text=True)
         fgets_seconds.append(float(done.stdout.split()[0]))
         file = Handle(client, "lines.txt")
         called.append(post_unchecked(client, f"{file.target}/readlines", {})["duration_seconds"])

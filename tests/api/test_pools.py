@@ -14,8 +14,8 @@ from task_requests import ENDLESS, Background, gather, pool_loads, pools, post, 
 
 
 def example(response, name):
-    return openapi_spec.DOCUMENT["components"]["responses"][response]["content"]["application/problem+json"]["examples"][
-        name]["value"]
+    content = openapi_spec.DOCUMENT["components"]["responses"][response]["content"]
+    return content["application/problem+json"]["examples"][name]["value"]
 
 
 def counters(pool):

@@ -3,7 +3,8 @@
 
 usage: check_names.py [repository]      first proves on planted names that it can fail
 
-Looks at identifiers in C and Python, and at the names in openapi.yaml and the README. Each row says what to use instead.
+Looks at identifiers in C and Python, and at the names in openapi.yaml and the README. Each row says what to use
+instead.
 """
 
 import re
@@ -13,14 +14,17 @@ from pathlib import Path
 
 # A word of an identifier (between underscores): the field's term.
 WORDS = {
-    "patience": "timeout", "jail": "file_root", "crew": "thread_pool", "parcel": "request_buffer", "canned": "raw_response",
+    "patience": "timeout", "jail": "file_root", "crew": "thread_pool",
+    "parcel": "request_buffer", "canned": "raw_response",
     "homeless": "disabled_executor", "deed": "action", "lane": "strand", "draft": "temp_file", "drafts": "temp_files",
     "ticket": "task_identity", "hungry": "reader_waiting", "torn": "orphaned", "blame": "describe_failure",
     "dismiss": "terminate", "dismissed": "terminated", "spoiled": "mutated", "hasty": "short_timeouts",
     "hurried": "has_deadline", "divisible": "parallelizable", "divided": "parallel", "unnameable": "skipped_non_utf8",
     "babble": "unsolicited_output", "misfit": "type_error", "confine": "sandbox_self", "most": "max", "fewest": "min",
-    "holders": "refcount", "unlist": "remove", "unfit": "failed", "manner": "commit_options", "slashed": "trailing_slash",
-    "calm": "quiet_until", "lowered": "reduced", "weightiest": "most_severe", "pump": "mhd_loop", "lingers": "lingering_set",
+    "holders": "refcount", "unlist": "remove", "unfit": "failed",
+    "manner": "commit_options", "slashed": "trailing_slash",
+    "calm": "quiet_until", "lowered": "reduced", "weightiest": "most_severe",
+    "pump": "mhd_loop", "lingers": "lingering_set",
     "nonsense": "protocol_error", "house": "layout", "room": "capacity", "floors": "layers",
 }
 # A whole identifier, error code, log event or JSON member.
@@ -28,7 +32,8 @@ NAMES = {
     "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
     "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
     "wrong_mode": "file_mode_mismatch", "unsuitable_file": "unsupported_file_type", "not_text": "invalid_utf8",
-    "worker_died": "worker_crashed", "worker_memory_exceeded": "worker_out_of_memory", "no_space": "insufficient_storage",
+    "worker_died": "worker_crashed", "worker_memory_exceeded": "worker_out_of_memory",
+    "no_space": "insufficient_storage",
     "connections_refused": "connections_rejected", "request_refused": "request_rejected", "left_out": "suppressed",
     "limit_lowered": "limit_reduced", "accept_exhausted": "accept_failed", "task_done": "task_succeeded",
     "last_words": "stderr_tail", "task_running": "function", "not_spawned": "spawn_failed",
@@ -37,10 +42,12 @@ NAMES = {
     "end_refusing": "clear_overload", "ROOM_PART": "RECOVERY_FRACTION", "take_length": "parse_content_length",
     "take_coding": "parse_transfer_encoding", "take_line": "add_field_line", "EXCHANGE_GOES_ON": "EXCHANGE_CONTINUE",
     "EXCHANGE_ANSWERS": "EXCHANGE_RESPOND", "EXCHANGE_WAITS": "EXCHANGE_SUSPEND", "EXCHANGE_BREAKS": "EXCHANGE_ABORT",
-    "name_request": "assign_request_id", "become_ready": "complete", "run_on": "drain_or_wait", "body_into": "decode_body_into",
+    "name_request": "assign_request_id", "become_ready": "complete",
+    "run_on": "drain_or_wait", "body_into": "decode_body_into",
     "query_into": "decode_query_into", "accept_task": "make_task", "EACH_BYTE": "SWAR_ONES", "text_of": "str_from",
     "text_is": "str_eq", "ring_init": "list_init", "has_family": "has_children", "task_go_on": "task_continue",
-    "step_go_on": "file_work_continue", "task_look": "task_get_info", "force_look": "pool_stats", "quick_deaths": "crash_streak",
+    "step_go_on": "file_work_continue", "task_look": "task_get_info",
+    "force_look": "pool_stats", "quick_deaths": "crash_streak",
     "raise_peak": "update_peak_rss", "split_range": "range_partition", "let_go": "unref", "take_back": "rollback_write",
     "read_inside": "read_range", "run_spend_read": "quota_reserve", "run_settle_read": "quota_release",
     "say_lost": "set_error", "LOOK_EVERY": "CANCEL_CHECK_INTERVAL", "PRE": "CHECK", "POST_": "CHECK",
@@ -96,8 +103,9 @@ def check(root):
 
 GOOD = {"runtime/a.c": '/* jail, patience */\nint timeout_at; const char *s = "the most";\n',
         "tests/a.py": '"""patience"""\ntimeout = "a crew"\n'}
-BAD = {"runtime/b.c": "int conn_patience;\n", "runtime/c.h": "enum { PATH_MOST = 1 };\n", "service/d.c": 'f("worker_died");\n',
-       "handlers/e.c": "text_of(a);\n", "tests/f.py": "spoiled = 1\n", "openapi.yaml": "  TooLong:\n"}
+BAD = {"runtime/b.c": "int conn_patience;\n", "runtime/c.h": "enum { PATH_MOST = 1 };\n",
+       "service/d.c": 'f("worker_died");\n', "handlers/e.c": "text_of(a);\n", "tests/f.py": "spoiled = 1\n",
+       "openapi.yaml": "  TooLong:\n"}
 
 
 def self_test():

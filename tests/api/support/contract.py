@@ -179,7 +179,8 @@ def check_finished(task):
     assert (error is None) == (state == "succeeded")
     has_run = task.get("duration_seconds") is not None
     assert has_run == (task.get("pid") is not None), task
-    if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):  # an abandoned thread may not have reported
+    # An abandoned thread may not have reported.
+    if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):
         assert has_run == (task.get("tid") is not None), task
     assert has_run or task.get("result") is None
     if state == "succeeded":

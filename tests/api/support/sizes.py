@@ -14,7 +14,7 @@ soak = pytest.mark.soak
 
 
 def sized(full, release, sanitized=None):
-    """The number for this run: `full` under ./dev soak, else that of the build (sanitized: as release, unless given)."""
+    """The number for this run: `full` under ./dev soak, else that of the build (sanitized: as release by default)."""
     if SOAK:
         return full
     return release if RELEASE or sanitized is None else sanitized

@@ -234,9 +234,9 @@ static void flags_override_environment_overrides_file(void **state)
     expect_loaded(l, flags, "GATHERD_MAX_TASKS=20 GATHERD_LOG_LEVEL=debug GATHERD_INSECURE=false");
     assert_int_equal(l->config.limits.max_tasks, 30);                      /* flag over variable over file */
     assert_int_equal(l->config.service.log_level, LOG_DEBUG);              /* variable over file */
-    assert_false(l->config.service.insecure);                              /* likewise */
+    assert_false(l->config.service.insecure);                              /* variable over file */
     assert_int_equal(l->config.limits.max_gather_depth, 3);                /* file over default */
-    assert_int_equal(l->config.http.idle_timeout_seconds, 3 * SECOND / 2); /* likewise */
+    assert_int_equal(l->config.http.idle_timeout_seconds, 3 * SECOND / 2); /* file over default */
     assert_int_equal(l->config.http.header_timeout_seconds, 10 * SECOND);  /* default */
     assert_int_equal(l->config.service.listen.count, 2);
     assert_string_equal(listen_address(l, 1), "file:2");

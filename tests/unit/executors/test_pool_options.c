@@ -88,7 +88,8 @@ static void pool_options_table(void **state)
         {"loop=2", 1, "loop", ERR_INVALID},
         {"threads=2", 1, "threads", ERR_INVALID},
         {"a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1", 1,
-         "default=5(affinity) a=1(configured) b=1(configured) c=1(configured) d=1(configured) e=1(configured) f=1(configured) g=1(configured) h=1(configured) i=1(configured) "
+         "default=5(affinity) a=1(configured) b=1(configured) c=1(configured) d=1(configured) e=1(configured) "
+         "f=1(configured) g=1(configured) h=1(configured) i=1(configured) "
          "j=1(configured) k=1(configured) l=1(configured) m=1(configured) n=1(configured) o=1(configured)",
          0},
         {"a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1,p=1", 1, "at most 15 items", ERR_INVALID},

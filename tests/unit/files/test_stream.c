@@ -339,7 +339,7 @@ static void closed_write_leaves_nothing(void **state)
     }
 }
 
-/* The shutdown refuses all further work: what is under way ends, and the rest is done on the loop. */
+/* The shutdown rejects all further work: operations under way end, and the rest is done on the loop. */
 static void shutdown_closes_streams(void **state)
 {
     struct streams *s = *state;

@@ -65,7 +65,7 @@ static const struct field sample_fields[] = {
 };
 static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fields, .size = sizeof(struct sample)};
 
-/* -- fixture --------------------------------------------------------------------------------------------------------- */
+/* -- fixture ------------------------------------------------------------------------------------------------------- */
 
 struct decode_fixture {
     struct arena *arena;
@@ -171,7 +171,7 @@ static void expect_errors(struct decode_fixture *t, const struct error_case *row
     }
 }
 
-/* -- valid bodies ------------------------------------------------------------------------------------------------- */
+/* -- valid bodies -------------------------------------------------------------------------------------------------- */
 
 static void each_type_is_decoded(void **state)
 {
@@ -500,11 +500,11 @@ static void oom_error_replaces_validation_errors(void **state)
     (void)state;
     struct validation_errors errors = {0};
     validation_errors_add(&errors, ERR_LIMIT_EXCEEDED, &limits_fields[LIMIT_TASKS], "/a", "too many");
-    validation_errors_add(&errors, ERR_OUT_OF_MEMORY, NULL, "", "no memory");
+    validation_errors_add(&errors, ERR_OUT_OF_MEMORY, NULL, "", "out of memory");
     validation_errors_add(&errors, ERR_INVALID, NULL, "/b", "wrong");
     check_errors(&errors, ERR_OUT_OF_MEMORY);
     assert_int_equal(errors.count, 1);
-    assert_string_equal(errors.items[0].detail, "no memory");
+    assert_string_equal(errors.items[0].detail, "out of memory");
 }
 
 static void excess_errors_are_counted(void **state)
@@ -546,7 +546,7 @@ static void sanitized_text_is_printable_utf8(void **state)
     }
 }
 
-/* -- tasks ----------------------------------------------------------------------------------------------------------- */
+/* -- tasks --------------------------------------------------------------------------------------------------------- */
 
 static void task_spec_is_decoded(void **state)
 {
@@ -641,7 +641,7 @@ static void array_over_limit_is_not_decoded(void **state)
     expect_first_error(t, "/tasks", "must have at most 3 items (max_gather_children)");
 }
 
-/* -- queries --------------------------------------------------------------------------------------------------------- */
+/* -- queries ------------------------------------------------------------------------------------------------------- */
 
 struct query_sample {
     struct str name;
@@ -747,10 +747,11 @@ static void percent_encoding_is_strict(void **state)
     }
 }
 
-/* -- mutated bodies and failing allocations ------------------------------------------------------------------------- */
+/* -- mutated bodies and failing allocations ------------------------------------------------------------------------ */
 
 static const char *const seeds[] = {
-    "{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\",\"input\":{\"seconds\":0.1},\"name\":\"a\\u00e9\"},"
+    "{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\",\"input\":{\"seconds\":0.1},"
+    "\"name\":\"a\\u00e9\"},"
     "{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"all_settled\"}}],\"mode\":\"quorum\",\"quorum\":1},"
     "\"timeout_seconds\":1e1}",
     "{\"a\\n\\ud83d\\ude00/~\":[{\"\":[null,true,false,-1.5e-3,\"\\\\\\\"\"]}],\"a\":1,\"a\":2}",
@@ -830,8 +831,8 @@ static void oom_in_body_at_each_allocation(void **state)
 }
 
 /* jansson 2.14 ignores failures to grow the buffer of a token, which happens at 16 bytes, 32, and so on: it loses
- * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie there,
- * and what else takes memory in large pieces. */
+ * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie
+ * there, and what else takes memory in large pieces. */
 static size_t format_token(char *out, size_t size, size_t kind, size_t len)
 {
     static const struct {
@@ -856,8 +857,8 @@ static size_t format_token(char *out, size_t size, size_t kind, size_t len)
     return end + (size_t)snprintf(out + end, size - end, "%s", kinds[kind].after);
 }
 
-/* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the blocks
- * end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
+/* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the
+ * blocks end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
 static void oom_in_tokens_of_any_length(void **state)
 {
     struct decode_fixture *t = *state;

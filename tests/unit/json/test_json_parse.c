@@ -49,7 +49,7 @@ static void invalid_json_returns_error(void **state)
     arena_unref(arena);
 }
 
-/* -- threads --------------------------------------------------------------------------------------------------------- */
+/* -- threads ------------------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 300 };
 
@@ -96,7 +96,7 @@ static void threads_parse_concurrently(void **state)
         assert_false(parse_threads[i].failed);
 }
 
-/* -- outside of json_parse() ----------------------------------------------------------------------------------------- */
+/* -- outside of json_parse() --------------------------------------------------------------------------------------- */
 
 static void build_tree(void)
 {

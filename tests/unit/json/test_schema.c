@@ -52,7 +52,7 @@ static json_t *parse_schema(const struct type *type)
     return schema;
 }
 
-/* -- single types ---------------------------------------------------------------------------------------------------- */
+/* -- single types -------------------------------------------------------------------------------------------------- */
 
 #define SECOND ((int64_t)NS_PER_SECOND)
 
@@ -96,7 +96,7 @@ static void schema_of_each_type(void **state)
     expect_schema(&output_type, "{\"type\":\"object\"}");
 }
 
-/* -- records --------------------------------------------------------------------------------------------------------- */
+/* -- records ------------------------------------------------------------------------------------------------------- */
 
 struct sample {
     bool flag;
@@ -201,7 +201,7 @@ static void rendered_nulls_are_nullable(void **state)
         "\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
-/* -- registered types ------------------------------------------------------------------------------------------------ */
+/* -- registered types ---------------------------------------------------------------------------------------------- */
 
 /* Asserts that each "$ref" has a definition. Returns their number. */
 static size_t check_references(const json_t *schema, json_t *node)

@@ -134,7 +134,7 @@ static void harness_free(struct harness *b)
     free(b);
 }
 
-/* -- the heap -------------------------------------------------------------------------------------------------------- */
+/* -- the heap ------------------------------------------------------------------------------------------------------ */
 
 /* All timers are due, so one batch fires the running ones in order. */
 static void random_operations_fire_in_order(void **state)
@@ -204,7 +204,7 @@ static void ten_thousand_timers_fire_once(void **state)
     harness_free(b);
 }
 
-/* -- callbacks that start and stop timers ---------------------------------------------------------------------------- */
+/* -- callbacks that start and stop timers -------------------------------------------------------------------------- */
 
 static void change_random_timers(struct test_timer *s)
 {
@@ -292,7 +292,7 @@ static void timer_started_in_callback_fires_next_iteration(void **state)
     harness_free(b);
 }
 
-/* -- the uv timer ---------------------------------------------------------------------------------------------------- */
+/* -- the uv timer -------------------------------------------------------------------------------------------------- */
 
 static void equal_times_fire_in_one_batch(void **state)
 {
@@ -403,7 +403,7 @@ static void loop_is_not_alive_without_timers(void **state)
     harness_free(b);
 }
 
-/* -- reservations ---------------------------------------------------------------------------------------------------- */
+/* -- reservations -------------------------------------------------------------------------------------------------- */
 
 static void all_reserved_timers_can_run(void **state)
 {

@@ -240,7 +240,7 @@ static int exhaust_memory(struct run_context *run)
 {
     while (arena_alloc(run->arena, 1 << 20) != NULL)
         ;
-    return err_set(run->e, ERR_OUT_OF_MEMORY, "There is no more");
+    return err_set(run->e, ERR_OUT_OF_MEMORY, "Out of memory in the arena");
 }
 
 static int spin(const struct run_context *run)
