@@ -22,8 +22,8 @@ int task_submit(struct runtime *runtime, const struct task_spec *spec, struct ar
 int task_continue(struct runtime *runtime, const struct task_spec *spec, struct arena *arena, task_done_fn *done,
                   void *user, struct task **out, struct err *e);
 
-/* Whether task_submit() would reject a task now, as far as its function and options decide: spec->input is not read. NULL:
- * any task. Errors as for task_submit(). */
+/* Whether task_submit() would reject a task now, by its function and options alone: spec->input is not read. NULL
+ * stands for any task. Errors as for task_submit(). */
 int task_submit_check(struct runtime *runtime, const struct task_spec *spec, struct err *e);
 
 #endif
