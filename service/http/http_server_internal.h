@@ -1,8 +1,9 @@
-/* http_server_internal - shared by http_server.c (the daemon and its connections) and http_connection.c (the requests on a
- * connection), the only files that use libmicrohttpd.
+/* http_server_internal - shared by http_server.c (the daemon and its connections) and http_connection.c (the requests
+ * on a connection), the only files that use libmicrohttpd.
  *
  * Owns:     see struct http_server and struct connection.
  * Threads:  the loop thread.
+ *
  */
 #ifndef GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
 #define GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
