@@ -7,7 +7,6 @@
  *
  * Owns:     struct api: the state of issuing ids. A request, and all that it points to, belongs to the service.
  * Threads:  the loop thread.
- *
  */
 #ifndef GATHERD_HANDLERS_API_H
 #define GATHERD_HANDLERS_API_H

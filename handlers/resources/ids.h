@@ -4,7 +4,6 @@
  *           16 of random bits, 2 of checksum. The checksum distinguishes a mistyped id from an expired one.
  * Owns:     a buffer of random bytes, which saves a system call per id.
  * Threads:  the loop thread.
- *
  */
 #ifndef GATHERD_HANDLERS_RESOURCES_IDS_H
 #define GATHERD_HANDLERS_RESOURCES_IDS_H

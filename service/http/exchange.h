@@ -12,7 +12,6 @@
  * Owns:     the request's arena, the body, the responder, and the response until it is taken.
  * Threads:  the loop thread.
  * Promise:  each EXCHANGE_SUSPEND, and each 0 of exchange_read(), is followed by exactly one wake(), later.
- *
  */
 #ifndef GATHERD_SERVICE_HTTP_EXCHANGE_H
 #define GATHERD_SERVICE_HTTP_EXCHANGE_H

@@ -3,7 +3,6 @@
  *
  * Owns:     see struct http_server and struct connection.
  * Threads:  the loop thread.
- *
  */
 #ifndef GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H
 #define GATHERD_SERVICE_HTTP_HTTP_SERVER_INTERNAL_H

@@ -7,7 +7,6 @@
  *
  * Owns:     its handles, not the descriptor.
  * Threads:  the loop thread.
- *
  */
 #ifndef GATHERD_SERVICE_HTTP_MHD_LOOP_H
 #define GATHERD_SERVICE_HTTP_MHD_LOOP_H

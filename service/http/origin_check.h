@@ -8,7 +8,6 @@
  *
  * Owns:     nothing.
  * Threads:  any.
- *
  */
 #ifndef GATHERD_SERVICE_HTTP_ORIGIN_CHECK_H
 #define GATHERD_SERVICE_HTTP_ORIGIN_CHECK_H

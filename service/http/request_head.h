@@ -9,7 +9,6 @@
  *
  * Owns:     nothing; the strings are copied into the request's arena.
  * Threads:  one at a time.
- *
  */
 #ifndef GATHERD_SERVICE_HTTP_REQUEST_HEAD_H
 #define GATHERD_SERVICE_HTTP_REQUEST_HEAD_H

@@ -1,4 +1,4 @@
-/* Entity-tags: a list is read as RFC 9110 has it, and what is malformed names nothing. */
+/* Entity-tags: lists are parsed as in RFC 9110; a malformed list matches nothing. */
 #include "handlers/http/etag.h"
 #include "runtime/lib/util.h"
 
@@ -72,7 +72,7 @@ static void list_without_tag_does_not_match(void **state)
     expect_result(lists, ETAG_NO_MATCH);
 }
 
-/* Some with the tag in them. */
+/* Including some that contain the tag. */
 static void malformed_list_is_rejected(void **state)
 {
     (void)state;

@@ -240,7 +240,7 @@ static void draining_rejects_tasks_from_head(void **state)
     }
 }
 
-/* Each failure is a 503, or no exchange at all; nothing leaks. */
+/* Every failed allocation leads to a 503, or to no exchange; nothing leaks. */
 static void out_of_memory_is_reported(void **state)
 {
     struct server *server = *state;
