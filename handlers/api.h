@@ -2,8 +2,8 @@
  *
  *     service: head -> api_route() -> body -> api_handle() -> responder -> response
  *
- * The route alone decides as much as the head allows: unknown paths and functions, media types, disabled executors, full
- * pools. A handler never sends and never waits.
+ * The route alone decides as much as the head allows: unknown paths and functions, media types, disabled executors,
+ * full pools. A handler never sends and never waits.
  *
  * Owns:     struct api: the state of issuing ids. A request, and all that it points to, belongs to the service.
  * Threads:  the loop thread.

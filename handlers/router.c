@@ -77,7 +77,7 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE])
     ids_generate(&api->ids, now_us, out);
 }
 
-/* Takes the next segment off *path, which begins with a '/'. */
+/* Removes the first segment from *path, which begins with a '/'. */
 static struct str next_segment(struct str *path)
 {
     const char *at = path->data + 1;
@@ -87,9 +87,10 @@ static struct str next_segment(struct str *path)
     return (struct str){at, len};
 }
 
-enum { SEGMENTS_MAX = 256 }; /* no route has more, and no path that "{...}" takes */
+enum { SEGMENTS_MAX = 256 }; /* also for a path that matches {NAME...} */
 
-/* Splits first and decodes afterwards, so that a %2F is no separator. -1: more than any route has; -2: a refusal. */
+/* Splits before decoding, so that %2F is not a separator. Returns the number of segments; -1: no route can match; -2:
+ * *response is filled. */
 static int split_path(struct request *request, struct str segments[SEGMENTS_MAX], struct response *response)
 {
     struct str path = request->path;
@@ -143,10 +144,10 @@ static bool is_json(struct str content_type)
     if (content_type.len < len || strncasecmp(content_type.data, json, len) != 0)
         return false;
     const char *rest = content_type.data + len + strspn(content_type.data + len, " \t");
-    return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameter; a charset is harmless */
+    return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameters; any are ignored */
 }
 
-/* Whether the route takes a body of this type and coding. */
+/* Whether the route accepts the body's media type and coding; false with *response filled. */
 static bool check_media_type(const struct route *route, const struct request *request, struct response *response)
 {
     char sanitized[SANITIZED_SIZE];
@@ -154,7 +155,7 @@ static bool check_media_type(const struct route *route, const struct request *re
     struct str coding = request->headers[HEADER_CONTENT_ENCODING], type = request->headers[HEADER_CONTENT_TYPE];
     if ((json || route->body == BODY_STREAM) && coding.len > 0 && strcasecmp(coding.data, "identity") != 0) {
         request_reject(request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
-                       "A body is taken as it is, without a Content-Encoding such as \"%s\"",
+                       "The Content-Encoding \"%s\" is not supported; send the body without one",
                        decode_sanitize(coding, sanitized));
         response_header(response, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
         return false;
@@ -163,12 +164,11 @@ static bool check_media_type(const struct route *route, const struct request *re
         return true;
     if (type.len == 0)
         request_reject(request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
-                       "The Content-Type must be application/json, and there is none; curl sends it with --json");
+                       "The Content-Type must be application/json, but is missing; with curl, use --json");
     else
-        request_reject(
-            request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
-            "The Content-Type must be application/json, not \"%s\"; curl sends that with --json in place of -d",
-            decode_sanitize(type, sanitized));
+        request_reject(request, response, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "The Content-Type must be application/json, not \"%s\"; with curl, use --json instead of -d",
+                       decode_sanitize(type, sanitized));
     return false;
 }
 
@@ -203,10 +203,10 @@ const struct route *api_route(struct api *api, struct request *request, struct r
     }
     if (matched == NULL) {
         request_reject(request, response, ERR_NOT_FOUND,
-                       "GET /openapi.yaml describes all paths, GET /v1/functions all functions");
+                       "GET /openapi.yaml describes all paths, and GET /v1/functions all functions");
         return NULL;
     }
-    request_reject(request, response, ERR_METHOD_NOT_ALLOWED, "This path takes %s", allow);
+    request_reject(request, response, ERR_METHOD_NOT_ALLOWED, "This path supports %s", allow);
     response_header(response, "Allow", "%s", allow);
     return NULL;
 }

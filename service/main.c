@@ -1,4 +1,4 @@
-/* main - the way in: argv and environment become a configuration, and that a service; or it is a worker process of one. */
+/* main - runs the service with the configuration from arguments and environment, or a worker process of the service. */
 #include "runtime/executors/worker_main.h"
 #include "runtime/types/type_parse.h"
 #include "service/service.h"

@@ -20,11 +20,12 @@
 #include <uv.h>
 
 enum {
-    GRACE_PERIOD_MS = 500,  /* for answers to canceled tasks to leave, before their connections are cut */
-    CLOSE_TIMEOUT_MS = 500, /* for worker processes that were killed to be gone */
-    LOG_RETRY_MS = 20,      /* how long a reader of our log that is behind is left alone */
+    GRACE_PERIOD_MS = 500,  /* for sending the responses of canceled tasks, before connections are closed */
+    CLOSE_TIMEOUT_MS = 500, /* for killed worker processes to exit */
+    LOG_RETRY_MS = 20,      /* between writes to a log whose reader is slow */
 };
 
+/* See service_run(). */
 enum service_state { STATE_SERVING, STATE_DRAINING, STATE_CANCELING, STATE_CLOSING_CONNECTIONS, STATE_STOPPED };
 
 struct service {
@@ -36,16 +37,16 @@ struct service {
     struct http_server *http;
     struct listener **listeners;
     size_t listeners_count;
-    int64_t max_lingering; /* connections that may linger */
+    int64_t max_lingering; /* concurrent lingering connections */
     enum service_state state;
     bool drained;         /* no connection is left */
-    uv_prepare_t prepare; /* runs once a turn of the loop, before it blocks */
+    uv_prepare_t prepare; /* runs in each loop iteration, before the loop blocks */
     uv_signal_t sigterm, sigint;
-    uv_timer_t drain_timer;     /* ends the current stage of the drain */
-    uv_timer_t log_retry_timer; /* runs while the log has lines that could not be written */
+    uv_timer_t drain_timer;     /* limits the current state of the drain */
+    uv_timer_t log_retry_timer; /* active while the log has unwritten lines */
     struct record_ref limits[2];
-    char worker_memory_limit[24]; /* what a worker may take beyond what it starts with; "" for no limit */
-    char *worker_command[4];      /* argv, for main() */
+    char worker_memory_limit[24]; /* bytes beyond a worker's initial memory; "": no limit */
+    char *worker_command[4];      /* argv of worker processes */
 };
 
 /* -- the drain ----------------------------------------------------------------------------------------------------- */
@@ -111,7 +112,7 @@ static void on_drain_timeout(uv_timer_t *timer)
     else if (service->state == STATE_CANCELING)
         service_abort_connections(service);
     else if (service->state == STATE_CLOSING_CONNECTIONS)
-        service_exit(service); /* a task that was killed does not end, as one in an uninterruptible system call */
+        service_exit(service); /* a task does not end, such as one in an uninterruptible system call */
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -121,7 +122,7 @@ static void on_signal(uv_signal_t *handle, int signum)
     if (service->state == STATE_SERVING)
         service_drain(service);
     else if (service->state == STATE_DRAINING)
-        service_cancel_tasks(service); /* who asks twice is in a hurry */
+        service_cancel_tasks(service); /* the second signal */
 }
 
 static void on_drained(void *user)
@@ -130,7 +131,7 @@ static void on_drained(void *user)
     service->drained = true;
 }
 
-/* Files may still be on their way to a close for which nobody waits. */
+/* Tasks without a connection may be unfinished, such as the closing of files. */
 static void stop_when_drained(struct service *service)
 {
     bool before_timeout = service->state == STATE_DRAINING;
@@ -148,7 +149,7 @@ static void stop_when_drained(struct service *service)
 
 static void on_log_retry(uv_timer_t *timer)
 {
-    (void)timer; /* that the loop has a turn is all it is for */
+    (void)timer; /* it only ends the loop's wait, so that service_on_prepare() runs */
 }
 
 static void service_on_prepare(uv_prepare_t *prepare)
@@ -200,7 +201,7 @@ static const struct listener_events listener_events = {
 
 /* -- the start ----------------------------------------------------------------------------------------------------- */
 
-/* Takes all descriptors that the hard limit allows, and lowers what there is no room for. */
+/* Raises RLIMIT_NOFILE to its hard limit, and reduces the limits that need more descriptors than that. */
 static void apply_fd_budget(struct service *service)
 {
     struct reduced_limit reduced[MAX_REDUCED_LIMITS];
@@ -209,7 +210,7 @@ static void apply_fd_budget(struct service *service)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit); /* always allowed, unless the system as a whole has come to allow less */
+    setrlimit(RLIMIT_NOFILE, &limit); /* fails only if fs.nr_open has been lowered below it */
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return;
     size_t count = fd_budget_apply(service->config, &service->max_lingering, limit.rlim_cur, reduced);
@@ -311,8 +312,8 @@ static int service_start(struct service *service, struct err *e)
 
 static void start_signal_handlers(struct service *service)
 {
-    signal(SIGPIPE, SIG_IGN); /* a write's error says as much, here */
-    signal(SIGXFSZ, SIG_IGN); /* and here, when a file grows beyond RLIMIT_FSIZE */
+    signal(SIGPIPE, SIG_IGN); /* write(2) reports EPIPE instead */
+    signal(SIGXFSZ, SIG_IGN); /* write(2) reports EFBIG instead, for a file over RLIMIT_FSIZE */
     uv_signal_init(&service->loop, &service->sigterm);
     uv_signal_init(&service->loop, &service->sigint);
     service->sigterm.data = service->sigint.data = service;
@@ -328,7 +329,7 @@ static void init_handles(struct service *service)
     start_signal_handlers(service);
 }
 
-/* A process that was killed may stay all the same, in an uninterruptible system call. */
+/* A killed process may remain in an uninterruptible system call. */
 static void on_close_timeout(uv_timer_t *close_timer)
 {
     service_exit(close_timer->data);
@@ -347,7 +348,7 @@ static void service_close(struct service *service)
     api_free(service->api);
     free(service->listeners);
     if (service->runtime != NULL && runtime_abandoned(service->runtime) > 0)
-        service_exit(service); /* a thread that blocks is not waited for; worker processes go when we do */
+        service_exit(service); /* a blocked thread cannot be joined; worker processes exit with the service */
     if (service->runtime != NULL)
         runtime_close(service->runtime);
     uv_timer_t close_timer;
@@ -367,7 +368,7 @@ static void service_close(struct service *service)
 int service_run(struct config *config, FILE *out, FILE *err)
 {
     struct service service = {.config = config};
-    service.worker_command[0] = (char *)(uintptr_t) "/proc/self/exe"; /* nobody writes to these */
+    service.worker_command[0] = (char *)(uintptr_t) "/proc/self/exe"; /* not written to */
     service.worker_command[1] = (char *)(uintptr_t)WORKER_FLAG;
     service.worker_command[2] = service.worker_memory_limit;
     struct err e;

@@ -1,24 +1,25 @@
-/* service - the process: one loop with everything that hangs off it, from the start to a clean end.
+/* service - the process: builds everything on one loop, serves, and shuts down.
  *
  * Owns:     the loop, the runtime, the handlers, HTTP, the listeners, the log.
- * Threads:  the caller's becomes the loop thread until service_run() returns.
+ * Threads:  the caller's thread is the loop thread until service_run() returns.
  */
 #ifndef GATHERD_SERVICE_SERVICE_H
 #define GATHERD_SERVICE_SERVICE_H
 
 #include "service/config/config.h"
 
-/* With this as its first argument, and how many bytes it may take as its second ("": no limit), the executable is a worker
- * process. */
+/* The first argument of a worker process; the second is its memory limit in bytes ("": none). */
 #define WORKER_FLAG "--worker"
 
-/* Serves until SIGTERM or SIGINT, then drains:
+/* Serves until SIGTERM or SIGINT, then shuts down:
  *
- *     serving -> draining (no new connections and tasks; what runs may end within drain_seconds, or until a second signal)
- *             -> canceling (everything is canceled, and answered) -> cutting (connections that don't end are cut) -> ended
+ *     SERVING -> DRAINING             no new connections and tasks; for drain_seconds, or until a second signal
+ *             -> CANCELING            all tasks are canceled, and their responses sent
+ *             -> CLOSING_CONNECTIONS  the remaining connections are closed
+ *             -> STOPPED              also from DRAINING and CANCELING, when no connection is left
  *
- * Prints a line for each listener on `out` once it is served. Returns the exit code: 0; 1 when it could not start;
- * EXIT_USAGE when an address to listen on is none, or needs --insecure. Complaints before the start go to `err`. */
+ * Prints a line per listener to `out` when it is ready, errors before that to `err`. Returns the exit status: 0; 1 if
+ * it could not start; EXIT_USAGE if a listen address is invalid or needs --insecure. */
 int service_run(struct config *config, FILE *out, FILE *err);
 
 #endif

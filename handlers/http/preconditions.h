@@ -16,7 +16,7 @@ struct preconditions {
 
 struct preconditions preconditions_of(const struct request *request);
 
-/* 0, or ERR_PRECONDITION_FAILED with *e filled. `current` is NULL if there is no file. */
+/* 0, or ERR_PRECONDITION_FAILED with *e filled. `current` is NULL if the file does not exist. */
 int preconditions_check_if_match(const struct preconditions *preconditions, const struct file_version *current,
                                  struct str path, struct err *e);
 

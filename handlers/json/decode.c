@@ -215,7 +215,7 @@ int decode_body(struct str body, const struct record_ref *records, size_t record
     validation_errors_init(errors);
     struct decoder d = {.arena = arena, .limits = limits, .errors = errors};
     for (size_t i = 0; i < record_count; i++)
-        if (records[i].type->size > 0) /* a record without fields needs no memory */
+        if (records[i].type->size > 0) /* a record without fields may have no address */
             memset(records[i].value, 0, records[i].type->size);
     if (is_blank(body)) {
         validation_errors_add(errors, ERR_MALFORMED_JSON, NULL, "", "the body is empty; it must be a JSON object");

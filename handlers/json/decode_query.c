@@ -94,7 +94,7 @@ int decode_query(struct str query, const struct record_ref *record, struct arena
     validation_errors_init(errors);
     struct decoder d = {.arena = arena, .limits = limits, .errors = errors, .in_query = true};
     bool seen[FIELDS_MAX] = {false};
-    if (record->type->size > 0) /* a record without fields needs no memory */
+    if (record->type->size > 0) /* a record without fields may have no address */
         memset(record->value, 0, record->type->size);
     while (query.len > 0 && errors->rc != ERR_OUT_OF_MEMORY) {
         const char *end = memchr(query.data, '&', query.len);

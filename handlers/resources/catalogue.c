@@ -1,4 +1,4 @@
-/* catalogue - what there is to be asked for: functions, limits, the contract, and whether the service is there at all. */
+/* catalogue - the routes that describe the service: functions, limits, the OpenAPI document, and the probes. */
 #include "handlers/json/render.h"
 #include "handlers/json/schema.h"
 #include "handlers/openapi/openapi_embed.h"
@@ -91,7 +91,7 @@ struct responder *get_readyz(struct api *api, const struct request *request, str
     if (!request_reject_query(request, response))
         return NULL;
     if (api->draining) {
-        request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and takes no new tasks");
+        request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
         return NULL;
     }
     struct json_writer w = {0};
@@ -108,7 +108,7 @@ struct responder *get_openapi(struct api *api, const struct request *request, st
     *response = (struct response){
         .status = 200,
         .content_type = "application/yaml",
-        .body = (char *)(uintptr_t)openapi_yaml, /* never written to: it is static */
+        .body = (char *)(uintptr_t)openapi_yaml, /* not written to: body_is_static */
         .body_len = openapi_yaml_len,
         .body_is_static = true,
     };

@@ -54,7 +54,8 @@ struct responder *task_respond(struct api *api, const struct request *request, c
                                task_render_fn *render, struct response *response);
 task_render_fn render_task;
 
-/* Whether a task with this function and these options can be submitted now; false with *response filled. NULL: any task. */
+/* Whether a task with this function and these options can be submitted now; false with *response filled. NULL: any
+ * task. */
 bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
                     struct response *response);
 

@@ -25,7 +25,7 @@ static int refill(struct ids *ids)
 int ids_init(struct ids *ids, struct err *e)
 {
     int error = refill(ids);
-    return error == 0 ? 0 : err_set(e, ERR_INTERNAL, "the system gives no random bytes: %s", strerror(error));
+    return error == 0 ? 0 : err_set(e, ERR_INTERNAL, "getrandom(2) failed: %s", strerror(error));
 }
 
 static int base32_value(char c)
@@ -34,8 +34,8 @@ static int base32_value(char c)
     return digit == NULL ? -1 : (int)(digit - base32_alphabet);
 }
 
-/* The characters as digits of a number to base 37, modulo a prime: no change of one character, and no swap of two neighbours,
- * leaves it as it was. */
+/* The characters as digits in base 37, modulo a prime: detects every change of one character and every swap of two
+ * neighbors. */
 static unsigned checksum(const char *text)
 {
     unsigned sum = 0;
@@ -47,7 +47,7 @@ static unsigned checksum(const char *text)
 void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
 {
     if (ids->random_left < RANDOM_BYTES) {
-        int error = refill(ids); /* getrandom(2) that worked once can only be interrupted */
+        int error = refill(ids); /* once it has succeeded, getrandom(2) fails only with EINTR */
         CHECK(error == 0);
     }
     const unsigned char *random = ids->random_bytes + sizeof ids->random_bytes - ids->random_left;
@@ -56,7 +56,7 @@ void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
     uint64_t ms = (uint64_t)now_us / 1000;
     for (int i = TIME_CHARS; i-- > 0; ms >>= 5)
         out[i] = base32_alphabet[ms & 31];
-    for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each, which may span two bytes */
+    for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each; may span two bytes */
         size_t bit = i * 5;
         unsigned window = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
         out[TIME_CHARS + i] = base32_alphabet[window >> (11 - bit % 8) & 31];

@@ -1,4 +1,4 @@
-/* files - open files: opened, listed, called and closed by REST. */
+/* open_files - the routes of open files: open, list, call a method, close. */
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- what an open file looks like ---------------------------------------------------------------------------------- */
+/* -- the representation -------------------------------------------------------------------------------------------- */
 
 struct file_row {
     struct str id, path;
@@ -26,18 +26,18 @@ static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_typ
         json, type, offsetof(struct file_row, member), presence, NULL, doc, NULL \
     }
 static const struct field file_fields[] = {
-    FIELD("id", &string_type, id, FIELD_REQUIRED, "The handle"),
-    FIELD("path", &string_type, path, FIELD_REQUIRED, "As it was opened"),
-    FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "As it was opened"),
-    FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As it was opened"),
-    FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, "Where the next call reads or writes"),
-    FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "How long it may stay unused before it is closed"),
-    FIELD("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "When that will be, if nothing is called"),
+    FIELD("id", &string_type, id, FIELD_REQUIRED, "Its handle"),
+    FIELD("path", &string_type, path, FIELD_REQUIRED, "As opened"),
+    FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "As opened"),
+    FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As opened"),
+    FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, "Offset of the next read or write, in bytes"),
+    FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "Idle time after which it is closed"),
+    FIELD("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "Idle time left"),
     FIELD("methods", &methods_type, methods, FIELD_OPTIONAL,
-          "What may be called in this mode, as POST /v1/files/{handle}/{method}"),
-    FIELD("pid", &pid_type, pid, FIELD_OPTIONAL, "The process that opened it"),
-    FIELD("tid", &pid_type, tid, FIELD_OPTIONAL, "The thread that opened it"),
-    FIELD("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "How long that took"),
+          "Methods allowed by its mode: POST /v1/files/{handle}/{method}"),
+    FIELD("pid", &pid_type, pid, FIELD_OPTIONAL, "Id of the process that opened it"),
+    FIELD("tid", &pid_type, tid, FIELD_OPTIONAL, "Id of the thread that opened it"),
+    FIELD("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "Duration of the open call"),
     {0},
 };
 static const struct type file_type = {
@@ -59,14 +59,14 @@ static struct file_row file_row_from(const struct open_file *file)
     };
 }
 
-/* -- finding one --------------------------------------------------------------------------------------------------- */
+/* -- lookup -------------------------------------------------------------------------------------------------------- */
 
 static bool reject_if_disabled(const struct api *api, const struct request *request, struct response *response)
 {
     if (runtime_open_files(api->runtime) != NULL)
         return false;
     request_reject(request, response, ERR_EXECUTOR_DISABLED,
-                   "The executor files, on which open files live, is off; --files-root DIR switches it on");
+                   "Open files need the executor files, which is disabled; --files-root DIR enables it");
     return true;
 }
 
@@ -76,7 +76,7 @@ bool check_open_file_head(struct api *api, struct request *request, struct respo
     return !reject_if_disabled(api, request, response) && check_capacity(api, request, &spec, response);
 }
 
-/* The file that the path names, or NULL with the outcome filled: never was, no longer is, or was before the last start. */
+/* The file whose handle is in the path. NULL with *response filled: unknown, closed, or from before the restart. */
 static struct open_file *find_open_file(struct api *api, const struct request *request, struct response *response)
 {
     struct str id = request->params[0];
@@ -88,13 +88,13 @@ static struct open_file *find_open_file(struct api *api, const struct request *r
         return file;
     if (!ids_parse_time(id, &issued_ms))
         request_reject(request, response, ERR_HANDLE_NOT_FOUND,
-                       "That is no handle; POST /v1/files opens a file and gives one");
+                       "The handle is malformed; POST /v1/files returns a valid one");
     else if (issued_ms < api->started_ms)
         request_reject(request, response, ERR_STALE_HANDLE,
-                       "The service has been started anew since; open the file again");
+                       "The handle was issued before the service restarted; open the file again");
     else
         request_reject(request, response, ERR_HANDLE_CLOSED,
-                       "It was closed, by a call or because its lease ran out; open it again");
+                       "The file was closed by a call, or its lease expired; open it again");
     return NULL;
 }
 
@@ -166,7 +166,7 @@ struct responder *post_files(struct api *api, const struct request *request, str
     return task_respond(api, request, spec, render_opened_file, response);
 }
 
-/* -- looking ------------------------------------------------------------------------------------------------------- */
+/* -- listing ------------------------------------------------------------------------------------------------------- */
 
 static void write_open_file(struct json_writer *w, const struct open_file *file, uint64_t now_ns)
 {
@@ -213,7 +213,7 @@ struct responder *get_file(struct api *api, const struct request *request, struc
     return NULL;
 }
 
-/* -- calling ------------------------------------------------------------------------------------------------------- */
+/* -- methods ------------------------------------------------------------------------------------------------------- */
 
 static int find_file_op(struct str name)
 {

@@ -1,4 +1,4 @@
-/* pools - GET /v1/pools: what each pool has, runs and keeps waiting. */
+/* pools - GET /v1/pools: the sizes, queues and counters of all pools. */
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
@@ -6,11 +6,12 @@
 static const struct type executor_name_type = {.kind = TYPE_ENUM, .names = executor_names};
 
 static const struct field worker_fields[] = {
-    {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Its process", NULL},
-    {"busy", &boolean_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it has a task", NULL},
+    {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Process id", NULL},
+    {"busy", &boolean_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it is running a task",
+     NULL},
     {"tasks_done", &count_type, offsetof(struct worker_stats, tasks_done), FIELD_REQUIRED, NULL,
-     "Tasks it has answered", NULL},
-    {"age_seconds", &seconds_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Since it was started",
+     "Tasks it has run to their end", NULL},
+    {"age_seconds", &seconds_type, offsetof(struct worker_stats, age_ns), FIELD_REQUIRED, NULL, "Time since its start",
      NULL},
     {0},
 };
@@ -19,28 +20,26 @@ static const struct type worker_type = {
 static const struct type workers_type = {.kind = TYPE_ARRAY, .item = &worker_type, .max = 256};
 
 static const struct field pool_fields[] = {
-    {"name", &string_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "What the option pool calls it",
+    {"name", &string_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "Name for the option pool", NULL},
+    {"executor", &executor_name_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL, "Its executor",
      NULL},
-    {"executor", &executor_name_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL,
-     "The executor it belongs to", NULL},
-    {"size", &count_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL, "Tasks it runs at the same time",
-     NULL},
+    {"size", &count_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL, "Number of slots", NULL},
     {"size_source", &string_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
-     "What says so: flag, affinity (processors this process may run on) or cgroup (its share of them)", NULL},
+     "Origin of the size: configured, affinity (sched_getaffinity(2)) or cgroup (CPU quota)", NULL},
     {"queue_limit", &count_type, offsetof(struct pool_stats, queue_limit), FIELD_REQUIRED, NULL,
-     "Tasks that may wait for it", NULL},
+     "Maximum number of queued tasks", NULL},
     {"busy", &count_type, offsetof(struct pool_stats, busy), FIELD_REQUIRED, NULL,
-     "Slots that are taken, abandoned ones included", NULL},
+     "Occupied slots, including abandoned ones", NULL},
     {"queued", &count_type, offsetof(struct pool_stats, queued), FIELD_REQUIRED, NULL, "Tasks that wait for a slot",
      NULL},
     {"abandoned", &count_type, offsetof(struct pool_stats, abandoned), FIELD_REQUIRED, NULL,
-     "Slots whose task has ended, and whose thread has not returned yet", NULL},
+     "Slots whose task has ended, but whose thread is still running", NULL},
     {"tasks_done", &count_type, offsetof(struct pool_stats, tasks_done), FIELD_REQUIRED, NULL,
-     "Tasks that a slot ran to their end, however that was", NULL},
+     "Tasks that ended in a slot, with any outcome", NULL},
     {"restarts", &count_type, offsetof(struct pool_stats, restarts), FIELD_OPTIONAL, NULL,
-     "Workers that were replaced, for whatever reason; only for processes", NULL},
+     "Replaced workers; only for executor processes", NULL},
     {"workers", &workers_type, offsetof(struct pool_stats, workers), FIELD_OPTIONAL, NULL,
-     "The worker processes; only for processes", NULL},
+     "Worker processes; only for executor processes", NULL},
     {0},
 };
 static const struct type pool_stats_type = {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- what a task looks like outside -------------------------------------------------------------- */
+/* -- the representation -------------------------------------------------------------------------- */
 
 struct error_row {
     struct str code, detail;
@@ -17,15 +17,15 @@ struct error_row {
 
 struct cancel_row {
     int reason; /* enum cancel_reason */
-    int effect; /* enum cancel_effect; absent until it is settled */
+    int effect; /* enum cancel_effect; absent until known */
 };
 
-/* What task_get_info() tells, as the tables below want it. */
+/* struct task_info in the layout of the field tables. */
 struct task_row {
     struct str id, name;
     int64_t index;
     const struct function *function;
-    int executor; /* enum executor */
+    int executor; /* enum executor_kind */
     struct str pool;
     int state; /* enum task_state */
     bool done;
@@ -54,12 +54,12 @@ static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effec
     }
 
 static const struct field error_fields[] = {
-    FIELD(error_row, "code", &string_type, code, FIELD_REQUIRED, "One of the codes of errors", "timeout"),
-    FIELD(error_row, "status", &status_type, status, FIELD_REQUIRED, "The HTTP status that goes with the code", "504"),
-    FIELD(error_row, "detail", &string_type, detail, FIELD_REQUIRED, "A sentence on what happened", NULL),
-    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
-          "The signal that its worker process died of", "9"),
-    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "What its worker process exited with", "1"),
+    FIELD(error_row, "code", &string_type, code, FIELD_REQUIRED, "Error code", "timeout"),
+    FIELD(error_row, "status", &status_type, status, FIELD_REQUIRED, "HTTP status of the code", "504"),
+    FIELD(error_row, "detail", &string_type, detail, FIELD_REQUIRED, "Explanation of this occurrence", NULL),
+    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL, "Signal that killed the worker process",
+          "9"),
+    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "Exit status of the worker process", "1"),
     {0},
 };
 static const struct type error_type = {
@@ -67,8 +67,8 @@ static const struct type error_type = {
 static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &error_type};
 
 static const struct field cancel_fields[] = {
-    FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Who asked for the end", "client"),
-    FIELD(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "What became of it; absent until that is known",
+    FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Origin of the cancellation", "client"),
+    FIELD(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "Effect of the cancellation; absent until known",
           "stopped"),
     {0},
 };
@@ -77,66 +77,66 @@ static const struct type cancel_type = {
 static const struct type cancel_reference = {.kind = TYPE_REFERENCE, .item = &cancel_type};
 
 static const struct field usage_fields[] = {
-    FIELD(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "Processor time in user mode (getrusage(2))",
+    FIELD(usage, "user_seconds", &seconds_type, user_ns, FIELD_REQUIRED, "CPU time in user mode (getrusage(2))",
           "0.71"),
-    FIELD(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "Processor time in the kernel", "0.002"),
+    FIELD(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "CPU time in the kernel", "0.002"),
     FIELD(usage, "worker_peak_rss_bytes", &count_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
-          "The most memory its worker process has had in its life; only with executor processes", "9437184"),
+          "Peak resident set size of the worker process since its start; only for executor processes", "9437184"),
     {0},
 };
 static const struct type usage_type = {
     .kind = TYPE_RECORD, .name = "TaskUsage", .fields = usage_fields, .size = sizeof(struct usage)};
 static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usage_type};
 
-/* The members that stand in both kinds of objects, in their order. */
-#define NAME_FIELD FIELD(task_row, "name", &string_type, name, FIELD_OPTIONAL, "As asked", "task1")
-#define FUNCTION_FIELD FIELD(task_row, "function", &function_type, function, FIELD_REQUIRED, "What it runs", "sleep")
+/* Fields of both tasks and children. */
+#define NAME_FIELD FIELD(task_row, "name", &string_type, name, FIELD_OPTIONAL, "Name from the request", "task1")
+#define FUNCTION_FIELD \
+    FIELD(task_row, "function", &function_type, function, FIELD_REQUIRED, "Function that it runs", "sleep")
 #define EXECUTOR_FIELD \
-    FIELD(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Where it runs", "loop")
+    FIELD(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Executor that runs it", "loop")
 #define POOL_FIELD \
-    FIELD(task_row, "pool", &string_type, pool, FIELD_OPTIONAL, "The pool whose slot it takes; none on the loop", \
-          "default")
-#define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, "Where it is on its way", "succeeded")
+    FIELD(task_row, "pool", &string_type, pool, FIELD_OPTIONAL, "Pool that it runs in; null on the loop", "default")
+#define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, "Current state", "succeeded")
 #define RESULT_FIELDS \
     FIELD(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
-          "What the function returned; a gather that failed or was canceled has one too", NULL), \
-        FIELD(task_row, "error", &error_reference, error, FIELD_OPTIONAL, \
-              "Why it failed or was canceled; none when it succeeded", NULL), \
-        FIELD(task_row, "pid", &pid_type, pid, FIELD_OPTIONAL, "The process it ran in; none when it never started", \
-              "4711"), \
-        FIELD(task_row, "tid", &pid_type, tid, FIELD_OPTIONAL, "The thread it ran in; none when it never started", \
+          "Output of the function; also of a gather that failed or was canceled", NULL), \
+        FIELD(task_row, "error", &error_reference, error, FIELD_OPTIONAL, "Reason why it failed or was canceled", \
+              NULL), \
+        FIELD(task_row, "pid", &pid_type, pid, FIELD_OPTIONAL, \
+              "Id of the process it ran in; null if it never started", "4711"), \
+        FIELD(task_row, "tid", &pid_type, tid, FIELD_OPTIONAL, "Id of the thread it ran in; null if it never started", \
               "4711")
 #define TIMING_FIELDS \
     FIELD(task_row, "queued_seconds", &seconds_type, queued_ns, FIELD_OPTIONAL, \
-          "From receipt to its start, or to the end of one that never started", "0.000031"), \
-        FIELD(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "From its start to its end", \
-              "1.500213"), \
+          "Time from receipt to the start, or to the end if it never started", "0.000031"), \
+        FIELD(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, \
+              "Time from the start to the end", "1.500213"), \
         FIELD(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
-              "What it took, in a thread or process; none when it was abandoned, or its worker died", NULL), \
+              "Resource usage of its thread or process; null if abandoned, or if the worker crashed", NULL), \
         FIELD(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
-              "Who asked for its end, and what became of that; none when nobody did", NULL)
+              "Cancellation; null if none was requested", NULL)
 
 static const struct field object_fields[] = {
-    FIELD(task_row, "id", &string_type, id, FIELD_REQUIRED, "The task's own", NULL),
+    FIELD(task_row, "id", &string_type, id, FIELD_REQUIRED, "Task id", NULL),
     NAME_FIELD,
     FUNCTION_FIELD,
     EXECUTOR_FIELD,
     POOL_FIELD,
     STATE_FIELD,
-    FIELD(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in whatever state", "true"),
+    FIELD(task_row, "done", &boolean_type, done, FIELD_REQUIRED, "Whether it has ended, in any state", "true"),
     RESULT_FIELDS,
-    FIELD(task_row, "created_at", &time_type, created_us, FIELD_REQUIRED, "When the request came",
+    FIELD(task_row, "created_at", &time_type, created_us, FIELD_REQUIRED, "Time when the request was received",
           "2026-11-22T12:05:46.123456Z"),
-    FIELD(task_row, "started_at", &time_type, started_us, FIELD_OPTIONAL, "When it started",
+    FIELD(task_row, "started_at", &time_type, started_us, FIELD_OPTIONAL, "Time of its start",
           "2026-11-22T12:05:46.123487Z"),
-    FIELD(task_row, "finished_at", &time_type, finished_us, FIELD_OPTIONAL, "When it ended",
+    FIELD(task_row, "finished_at", &time_type, finished_us, FIELD_OPTIONAL, "Time of its end",
           "2026-11-22T12:05:47.623700Z"),
     TIMING_FIELDS,
     {0},
 };
 
 static const struct field child_fields[] = {
-    FIELD(task_row, "index", &index_type, index, FIELD_REQUIRED, "Its place in the gather's input, from 0", "0"),
+    FIELD(task_row, "index", &index_type, index, FIELD_REQUIRED, "Index in the input of the gather, from 0", "0"),
     NAME_FIELD,
     FUNCTION_FIELD,
     EXECUTOR_FIELD,
@@ -155,17 +155,17 @@ const struct type task_object_type = {.kind = TYPE_RECORD,
 static const struct type child_type = {
     .kind = TYPE_RECORD, .name = "TaskChild", .fields = child_fields, .size = sizeof(struct task_row)};
 
-/* -- filling a row ------------------------------------------------------------------------------- */
+/* -- rendering ----------------------------------------------------------------------------------- */
 
 static const char *cancel_reason_text(enum cancel_reason reason)
 {
     switch (reason) {
     case CANCEL_CLIENT:
-        return "A client canceled the task, or hung up";
+        return "The client canceled the task or disconnected";
     case CANCEL_PARENT:
-        return "The gather it is part of was canceled or ran out of time";
+        return "Its gather was canceled or timed out";
     case CANCEL_SIBLING:
-        return "The gather it is part of was decided without it";
+        return "Its gather was decided without it";
     case CANCEL_SHUTDOWN:
         return "The service is shutting down";
     case CANCEL_TIMEOUT:
@@ -186,10 +186,10 @@ void task_object_error_detail(const struct task_info *info, char out[TASK_DETAIL
         snprintf(out, TASK_DETAIL_SIZE, "%s", info->detail);
     } else if (info->rc == ERR_TIMEOUT && options->timeout_ns != SECONDS_ABSENT) {
         seconds_format(options->timeout_ns, seconds);
-        snprintf(out, TASK_DETAIL_SIZE, "The task ran for %s s, its timeout_seconds, without ending", seconds);
+        snprintf(out, TASK_DETAIL_SIZE, "The task did not end within its timeout_seconds, %s s", seconds);
     } else if (info->rc == ERR_DEADLINE_EXCEEDED && options->deadline_ns != SECONDS_ABSENT) {
         seconds_format(options->deadline_ns, seconds);
-        snprintf(out, TASK_DETAIL_SIZE, "The task did not %s within %s s, its deadline_seconds, queueing included",
+        snprintf(out, TASK_DETAIL_SIZE, "The task did not %s within its deadline_seconds, %s s, queueing included",
                  info->pid == 0 ? "start" : "end", seconds);
     } else if (info->rc == ERR_CANCELED && info->cancel_requested) {
         snprintf(out, TASK_DETAIL_SIZE, "%s", cancel_reason_text(info->cancel_reason));

@@ -1,4 +1,4 @@
-/* task_object - the task object, the same everywhere, from type tables of its own.
+/* task_object - the JSON representation of a task and of a gather's child, from type tables.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -10,7 +10,7 @@
 #include "handlers/resources/ids.h"
 #include "runtime/task/task.h"
 
-extern const struct type task_object_type; /* a task of its own */
+extern const struct type task_object_type; /* of a top-level task */
 
 /* A top-level task as the API shows it: the runtime's information, and what only its request knows. */
 struct task_snapshot {

@@ -36,7 +36,8 @@ static bool check_options(const struct request *request, const struct task_spec 
     return false;
 }
 
-/* With `function` (NULL: it is in the body) the spec has memory for its input. NULL with *response filled: out of memory. */
+/* With `function` (NULL: it is in the body) the spec has memory for its input. NULL with *response filled: out of
+ * memory. */
 static struct task_spec *task_spec_new(const struct request *request, const struct function *function,
                                        struct response *response)
 {

@@ -90,7 +90,8 @@ static void write_head(const struct file_version *version, bool not_modified, st
 
 static int open_stream(struct download *download, struct err *e);
 
-/* The version has been looked up, or belongs to the open stream: the response is written unless a stream is needed first. */
+/* The version has been looked up, or belongs to the open stream: the response is written unless a stream is needed
+ * first. */
 static void on_version(struct download *download, const struct file_version *version)
 {
     struct preconditions preconditions = preconditions_of(download->request);

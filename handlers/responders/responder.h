@@ -1,9 +1,9 @@
-/* responder - a response that is not ready at once: what an exchange drives instead of knowing tasks, files or events.
+/* responder - the interface of a response that is not ready at once: of a task, a download, an upload, an event stream.
  *
  *     body()* -> finish() -> read()* -> close()       cancel() at any time before close()
  *
- * Each operation returns at once. One that cannot proceed says so, and is called again after wake(). The state keeps a
- * wake-up from being lost, whenever it comes:
+ * Operations do not block. One that cannot proceed returns "wait", and is called again after wake(). No wake-up is
+ * lost:
  *
  *     IDLE -> RUNNING -+-> IDLE                an operation runs, and completes
  *                      +-> WAITING -> IDLE     it must wait; wake() is called, once
@@ -44,7 +44,7 @@ struct responder_ops {
     enum responder_result (*finish)(struct responder *responder);
     /* Copies up to `max` bytes of a stream, or returns RESPONDER_READ_*. NULL unless response->is_stream. */
     ssize_t (*read)(struct responder *responder, char *out, size_t max);
-    /* The client has disconnected: what is waited for should end soon. NULL: nothing to do. */
+    /* The client has disconnected: ends the wait soon. NULL: nothing to do. */
     void (*cancel)(struct responder *responder);
     void (*close)(struct responder *responder);
 };

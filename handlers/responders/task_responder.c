@@ -64,17 +64,20 @@ struct responder *task_responder_new(struct runtime *runtime, const struct reque
 {
     struct err e;
     struct task_responder *responder = arena_alloc(request->arena, sizeof *responder);
-    int rc = responder == NULL ? err_nomem(&e)
-                               : task_submit(runtime, spec, request->arena, request->received_ns, on_task_done,
-                                             responder, &responder->task, &e);
-    if (rc != 0) {
-        response_error(response, request->id, &e, request->limits);
-        return NULL;
+    if (responder == NULL) {
+        err_nomem(&e);
+        goto fail;
     }
     responder_init(&responder->base, &task_responder_ops, response);
     responder->runtime = runtime;
     responder->request = request;
     responder->done = done;
     responder->user = user;
-    return &responder->base;
+    if (task_submit(runtime, spec, request->arena, request->received_ns, on_task_done, responder, &responder->task,
+                    &e) == 0)
+        return &responder->base;
+
+fail:
+    response_error(response, request->id, &e, request->limits);
+    return NULL;
 }

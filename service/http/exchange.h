@@ -5,9 +5,9 @@
  *       +---------------------^ |            rejected without reading the body
  *       +------+--------+-------+--> END     the connection is closed
  *
- * In BODY, WAIT and SEND the exchange may be suspended; after wake() the caller calls exchange_resume(). The rest of a body
- * whose request is rejected is read and discarded, so that the connection can be kept; up to a limit, and not if the client
- * expects "100 Continue" before it sends the body.
+ * In BODY, WAIT and SEND the exchange may be suspended; after wake() the caller calls exchange_resume(). The rest of
+ * a body whose request is rejected is read and discarded, so that the connection can be kept; up to a limit, and not
+ * if the client expects "100 Continue" before it sends the body.
  *
  * Owns:     the request's arena, the body, the responder, and the response until it is taken.
  * Threads:  the loop thread.
@@ -68,7 +68,7 @@ struct str exchange_request_id(const struct exchange *exchange);
 /* Valid after RESPOND and ABORT. The caller may take the body out. */
 struct response *exchange_response(struct exchange *exchange);
 
-/* To be called once, when the response is queued: logs a rejection. out_of_memory: a canned 503 is sent in its place. */
+/* To be called once, when the response is queued: logs a rejection. out_of_memory: a static 503 is sent instead. */
 void exchange_response_queued(struct exchange *exchange, bool out_of_memory);
 
 /* Copies up to `max` bytes of a response that is a stream, or returns RESPONDER_READ_*. */

@@ -47,7 +47,8 @@ static void on_disconnected(struct disconnect_watch *disconnect_watch)
     exchange_disconnect(c->exchange);
 }
 
-/* Nothing runs between an exchange's "suspend" and this, so no wake-up can come too early; connection_on_wake() checks. */
+/* Nothing runs between an exchange's "suspend" and this, so no wake-up can come too early; connection_on_wake()
+ * checks. */
 static void suspend(struct connection *c, enum connection_state state, bool watch)
 {
     connection_move(c, state);

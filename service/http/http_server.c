@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 enum {
-    CONNECTION_MEMORY = 32 * 1024, /* bytes that libmicrohttpd gives a connection; its headers have to fit */
-    CONNECTION_MARGIN = 64,        /* so that libmicrohttpd's own limit, which hangs in silence, is never met */
-    OVERLOAD_RECOVERY_DIVISOR = 8, /* of max_connections; so much of it has to be free before refusing is news again */
+    CONNECTION_MEMORY = 32 * 1024, /* bytes per connection in libmicrohttpd; limits the size of the headers */
+    /* Above max_connections, for libmicrohttpd's own limit: connections over that would hang silently. */
+    CONNECTION_MARGIN = 64,
+    /* connections_rejected is logged again only after this fraction of max_connections has become free. */
+    OVERLOAD_RECOVERY_DIVISOR = 8,
 };
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
@@ -20,7 +22,7 @@ static void on_conn_timeout(struct conn_timeout *conn_timeout)
     mhd_loop_wake(&container_of(conn_timeout, struct connection, conn_timeout)->server->mhd_loop);
 }
 
-/* At the limit each connection that ends makes room for one, and the next is refused: all that is one piece of news. */
+/* At the limit, connections end and are rejected in turn: that is one overload, and is logged once. */
 static void clear_overload(struct http_server *server)
 {
     size_t max = (size_t)server->config.limits->max_connections;
@@ -40,7 +42,7 @@ static void connection_free(struct connection *c)
     clear_overload(server);
 }
 
-/* The connection that libmicrohttpd has begun to serve: inside MHD_add_connection() (0.9.75), or by a later run (1.0.1). */
+/* The connection that libmicrohttpd has started: inside MHD_add_connection() (0.9.75), or in a later run (1.0.1). */
 static struct connection *find_added_connection(struct http_server *server, int fd)
 {
     for (struct list_node *r = server->connections.prev; r != &server->connections; r = r->prev) {
@@ -48,7 +50,7 @@ static struct connection *find_added_connection(struct http_server *server, int 
         if (c->mhd == NULL && c->fd == fd)
             return c;
     }
-    UNREACHABLE(); /* libmicrohttpd serves what was added */
+    UNREACHABLE(); /* libmicrohttpd starts only connections that were added */
 }
 
 static void on_connection(void *user, struct MHD_Connection *mhd, void **context,
@@ -73,7 +75,7 @@ static void reject_connection(struct http_server *server, int fd, int rc)
                              log_integer("max_connections", server->config.limits->max_connections)));
     server->overloaded = true;
     struct err e;
-    err_set(&e, rc, "Try again later; %zu connections are open, and the limit max_connections is %lld", server->count,
+    err_set(&e, rc, "%zu connections are open, and the limit max_connections is %lld; try again later", server->count,
             (long long)server->config.limits->max_connections);
     raw_response_reject(fd, server->config.api, &e);
     lingering_close(server->lingering_set, fd);
@@ -83,12 +85,11 @@ void http_server_reject(struct http_server *server, int fd)
 {
     struct err e;
     char bytes[4096];
-    err_set(&e, ERR_TOO_MANY_CONNECTIONS,
-            "Try again later; as many files and connections as the system allows are open");
+    err_set(&e, ERR_TOO_MANY_CONNECTIONS, "The process has reached its limit of open files; try again later");
     raw_response_reject(fd, server->config.api, &e);
     shutdown(fd, SHUT_WR);
     for (int i = 0; i < 16 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
-        continue; /* it can't linger; but a request that is there already is no reason for a reset (service/net/lingering_close.h) */
+        continue; /* closing with unread bytes would reset the connection (service/net/lingering_close.h) */
 }
 
 void http_server_accept(struct http_server *server, int fd, const struct sockaddr_storage *peer, socklen_t peer_len,
@@ -112,21 +113,20 @@ void http_server_accept(struct http_server *server, int fd, const struct sockadd
     conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
     server->being_added = c;
     enum MHD_Result added = MHD_add_connection(server->daemon, fd, (const struct sockaddr *)peer, peer_len);
-    if (added != MHD_YES &&
-        server->being_added != NULL) /* fd is closed; and c is gone already if its end was notified */
+    if (added != MHD_YES && server->being_added != NULL) /* fd is closed; NULL: on_connection() has freed c */
         connection_free(c);
     server->being_added = NULL;
     mhd_loop_wake(&server->mhd_loop);
 }
 
-/* -- the pump ------------------------------------------------------------------------------------------------------ */
+/* -- the loop ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t http_server_run_daemon(struct mhd_loop *mhd_loop)
 {
     struct http_server *server = container_of(mhd_loop, struct http_server, mhd_loop);
     MHD_UNSIGNED_LONG_LONG ms;
     MHD_run(server->daemon);
-    /* Edge-triggered leftovers are in libmicrohttpd's own list, and show only as a timeout of 0. */
+    /* libmicrohttpd's epoll is edge-triggered: unfinished work shows only as a timeout of 0. */
     return MHD_get_timeout(server->daemon, &ms) == MHD_YES ? ms : MHD_LOOP_NO_TIMEOUT;
 }
 
@@ -139,7 +139,7 @@ void http_server_iterate(struct http_server *server)
     }
 }
 
-/* -- the whole ----------------------------------------------------------------------------------------------------- */
+/* -- creation and shutdown ----------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *user, const char *format, va_list args)
 {
@@ -152,7 +152,7 @@ __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *user, const c
     log_event(server->config.log, LOG_DEBUG, "libmicrohttpd", LOG_FIELDS(log_string("message", str_from(line))));
 }
 
-/* Paths are split before they are decoded, and that is our own business (handlers/router.c). */
+/* Keeps libmicrohttpd from decoding the path: handlers/router.c splits it first. */
 static size_t keep_escaped(void *user, struct MHD_Connection *mhd, char *text)
 {
     (void)user;
@@ -173,7 +173,7 @@ static int start_daemon(struct http_server *server, struct err *e)
         MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (server->daemon == NULL)
-        return err_set(e, ERR_INTERNAL, "libmicrohttpd did not start");
+        return err_set(e, ERR_INTERNAL, "libmicrohttpd failed to start");
     return 0;
 }
 
@@ -249,7 +249,7 @@ void http_server_drain(struct http_server *server)
     for (struct list_node *r = server->connections.next; r != &server->connections; r = r->next) {
         struct connection *c = container_of(r, struct connection, link);
         if (connection_is_idle(c))
-            shutdown(c->fd, SHUT_RD); /* a request that is on its way still gets its answer */
+            shutdown(c->fd, SHUT_RD); /* a request that has already arrived is still answered */
     }
     mhd_loop_wake(&server->mhd_loop);
 }

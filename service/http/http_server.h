@@ -1,4 +1,4 @@
-/* http_server - HTTP/1.1 on the loop: libmicrohttpd's daemon, driven from libuv, and nothing of it seen outside this file.
+/* http_server - HTTP/1.1 on the loop: libmicrohttpd, driven by libuv.
  *
  * Owns:     every connection from http_server_accept() to its close, and the exchange on it.
  * Threads:  the loop thread.
@@ -18,35 +18,34 @@ struct http_server_config {
     struct api *api;
     struct log *log;
     const struct http_limits *limits;
-    int64_t max_lingering; /* connections that may linger at the same time (service/net/lingering_close.h) */
-    void (*drained)(
-        void *
-            user); /* once http_server_drain() was called: runs when no connection is left, from http_server_iterate() */
+    int64_t max_lingering; /* concurrent lingering connections (service/net/lingering_close.h) */
+    /* Runs once, from http_server_iterate(), when no connection is left after http_server_drain(). */
+    void (*drained)(void *user);
     void *user;
 };
 
 int http_server_new(const struct http_server_config *config, struct http_server **out, struct err *e);
 
-/* Takes over an accepted connection. Over max_connections it gets a 503. With `skip_host_check` its requests may name any host
- * (service/http/origin_check.h). */
+/* Takes ownership of an accepted socket. Over max_connections it is answered with 503. skip_host_check: see
+ * service/http/origin_check.h. */
 void http_server_accept(struct http_server *server, int fd, const struct sockaddr_storage *peer, socklen_t peer_len,
                         bool skip_host_check);
 
-/* Answers a connection with a 503 that can't be kept, for want of descriptors. It stays the caller's, to be closed at once. */
+/* Answers a connection with 503, because file descriptors are exhausted. The caller must close it at once. */
 void http_server_reject(struct http_server *server, int fd);
 
-/* Lets libmicrohttpd do what there is to do; to be called once a turn of the loop, before it blocks. */
+/* Runs libmicrohttpd if it has work. To be called in each loop iteration, before the loop blocks. */
 void http_server_iterate(struct http_server *server);
 
 size_t http_server_connection_count(const struct http_server *server);
 
-/* Closes idle connections, and every other one after its answer. */
+/* Closes idle connections now, and the others after their response. */
 void http_server_drain(struct http_server *server);
 
-/* Cuts every connection, whatever it is about. `drained` follows, when no task holds one of them any more. */
+/* Closes every connection now. drained() follows when the tasks of suspended ones have ended. */
 void http_server_abort_connections(struct http_server *server);
 
-/* No connection may be left. Freed when the loop has run its close callbacks. */
+/* No connection may be left. The memory is freed in a close callback of the loop. */
 void http_server_close(struct http_server *server);
 
 #endif

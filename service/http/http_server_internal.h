@@ -1,5 +1,5 @@
-/* http_server_internal - shared by http_server.c (the daemon and its connections) and http_connection.c (the requests on a
- * connection), the only files that use libmicrohttpd.
+/* http_server_internal - shared by http_server.c (the daemon and its connections) and http_connection.c (the requests
+ * on a connection), the only files that use libmicrohttpd.
  *
  * Owns:     see struct http_server and struct connection.
  * Threads:  the loop thread.
@@ -63,7 +63,7 @@ struct connection {
     struct list_node link; /* in server->connections */
     struct http_server *server;
     struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
-    struct exchange *exchange;  /* owned; NULL in NEW and IDLE, and if there was no memory for it */
+    struct exchange *exchange;  /* owned; NULL in NEW and IDLE, and if its allocation failed */
     enum connection_state state;
     struct conn_timeout conn_timeout;         /* of the head, the body, or the next request */
     struct disconnect_watch disconnect_watch; /* in WAITING, and in SEND_PAUSED if the length is unknown */

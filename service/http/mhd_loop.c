@@ -16,14 +16,14 @@ static void mhd_loop_on_timeout(uv_timer_t *timeout)
 
 static void mhd_loop_on_idle(uv_idle_t *idle)
 {
-    (void)idle; /* that it runs keeps the loop from blocking */
+    (void)idle; /* an active idle handle keeps the loop from blocking */
 }
 
 int mhd_loop_init(struct mhd_loop *mhd_loop, uv_loop_t *loop, int epoll_fd,
                   uint64_t (*run_daemon)(struct mhd_loop *mhd_loop), struct err *e)
 {
     if (uv_poll_init(loop, &mhd_loop->epoll, epoll_fd) != 0)
-        return err_set(e, ERR_INTERNAL, "the loop does not take libmicrohttpd's descriptor");
+        return err_set(e, ERR_INTERNAL, "uv_poll_init() failed for libmicrohttpd's descriptor");
     uv_timer_init(loop, &mhd_loop->timeout);
     uv_idle_init(loop, &mhd_loop->idle);
     uv_poll_start(&mhd_loop->epoll, UV_READABLE, mhd_loop_on_readable);

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Extracts the host of "host", "host:port" or "[v6]:port", without brackets. False: malformed, or longer than any that is
- * allowed. */
+/* Extracts the host of "host", "host:port" or "[v6]:port", without brackets. False: malformed, or longer than any
+ * that is allowed. */
 static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
     const char *start = authority.data;

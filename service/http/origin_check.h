@@ -1,10 +1,10 @@
 /* origin_check - rejects cross-site requests: those that a web page of another origin makes a browser send.
  *
- * Such a page can send requests to a loopback address (cross-site request forgery), or let its own name resolve to one (DNS
- * rebinding). A page cannot forge the headers that reveal both: Origin, Sec-Fetch-Site and Host.
+ * Such a page can send requests to a loopback address (cross-site request forgery), or let its own name resolve to
+ * one (DNS rebinding). A page cannot forge the headers that reveal both: Origin, Sec-Fetch-Site and Host.
  *
- * Origin and Sec-Fetch-Site are checked on every listener, Host only on loopback addresses: browsers cannot connect to a
- * Unix socket, and the names of other addresses are not known.
+ * Origin and Sec-Fetch-Site are checked on every listener, Host only on loopback addresses: browsers cannot connect
+ * to a Unix socket, and the names of other addresses are not known.
  *
  * Owns:     nothing.
  * Threads:  any.

@@ -1,4 +1,4 @@
-/* raw_response - an answer written to a connection by hand, where libmicrohttpd has no say or can't give one.
+/* raw_response - a response written to the socket directly, where libmicrohttpd cannot send one.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -8,11 +8,11 @@
 
 #include "handlers/api.h"
 
-/* Sends the reply with "Connection: close", without waiting: what the socket doesn't take at once is lost. The connection is to
- * be lingered on and closed. */
+/* Sends the response with "Connection: close", without blocking: bytes that do not fit into the socket buffer are
+ * lost. The caller must close the connection (service/net/lingering_close.h). */
 void raw_response_send(int fd, const struct response *response, struct str request_id);
 
-/* Sends the problem that there is no room for this connection. */
+/* Sends *e as a problem, under a new request id. */
 void raw_response_reject(int fd, struct api *api, const struct err *e);
 
 #endif

@@ -2,8 +2,8 @@
  *
  *     request_head_init() -> request_head_set_line() -> request_head_add_field()* -> request_head_validate()
  *
- * A message that two parsers understand differently can be used for request smuggling, so ambiguous ones are rejected, even
- * if the HTTP library accepts them: RFC 9112 sections 3.2, 5.1, 6.1 and 6.3.
+ * A message that two parsers understand differently can be used for request smuggling, so ambiguous ones are
+ * rejected, even if the HTTP library accepts them: RFC 9112 sections 3.2, 5.1, 6.1 and 6.3.
  *
  * A new header field is one row of REQUEST_HEADERS (handlers/http/request.h).
  *

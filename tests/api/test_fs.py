@@ -1,4 +1,4 @@
-"""/v1/fs: the bytes of files as they are, in and out: whole or not at all, and in no more memory than any other request."""
+"""/v1/fs: uploads and downloads of files, atomically and in bounded memory."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ CHUNK = os.urandom(MB)
 
 @pytest.fixture
 def start_with_root(start, tmp_path):
-    """A server of the test's own, and its root."""
+    """A server for one test, and its root directory."""
     def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags, log_level="info"), tmp_path / "root"
@@ -39,7 +39,7 @@ def example_root(root):
     return root
 
 
-# -- small ones ------------------------------------------------------------------------------------
+# -- small files -----------------------------------------------------------------------------------
 
 def test_put_get_round_trip(client, root):
     data = bytes(range(256)) * 5
@@ -84,7 +84,8 @@ def test_get_with_if_none_match(client, example_root):
 def test_head_returns_get_headers_without_body(client, example_root):
     head, got = client.fetch("HEAD", fs("hello.txt")), client.get(fs("hello.txt"))
     ignored = {"date", "x-request-id"}
-    assert [h for h in head.headers if h[0].lower() not in ignored] == [h for h in got.headers if h[0].lower() not in ignored]
+    head_fields = [h for h in head.headers if h[0].lower() not in ignored]
+    assert head_fields == [h for h in got.headers if h[0].lower() not in ignored]
     assert client.fetch("HEAD", fs("nothing.txt")).status == 404
 
 
@@ -140,7 +141,7 @@ def test_put_chunked_body(client, server, root):
 
 
 def test_put_replaces_atomically(client, server, example_root):
-    """Who reads meanwhile sees the old file or the new one; who has it open keeps the old one."""
+    """Concurrent readers see the old file or the new one; an open descriptor keeps the old one."""
     old, new = b"o" * (2 * MB), b"n" * (2 * MB)
     put(client, "swap.bin", old)
     with open(example_root / "swap.bin", "rb") as opened, Client(server.urls()[0]) as other:
@@ -193,7 +194,8 @@ def test_encoded_slashes_are_decoded(client, example_root):
         (example_root / "docs%2Fa.txt").unlink(missing_ok=True)
         (example_root / "docs" / "nothing").unlink(missing_ok=True)
         assert tree(example_root) == before, target
-    for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):  # of the routes they are no part
+    # No route matches an encoded slash.
+    for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):
         assert client.get(target).status == 404, target
 
 
@@ -205,14 +207,15 @@ def test_put_with_content_range_is_rejected(client, server, example_root):
             assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
             assert "whole" in got.value["detail"]
     with Raw(server.urls()[0]) as raw:
-        raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13", "Transfer-Encoding: chunked"))
+        raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13",
+                               "Transfer-Encoding: chunked"))
         raw.send(b"3\r\nnew\r\n0\r\n\r\n")
         assert raw.response("PUT", "/v1/fs/hello.txt").status == 400
-    assert client.get(fs("hello.txt"), **{"Content-Range": "bytes 0-2/13"}).body == HELLO  # there it means nothing
+    assert client.get(fs("hello.txt"), **{"Content-Range": "bytes 0-2/13"}).body == HELLO  # ignored in a GET
     assert tree(example_root) == before and temp_files(example_root) == []
 
 
-# -- on condition ------------------------------------------------------------------------------------
+# -- preconditions -----------------------------------------------------------------------------------
 
 def test_put_returns_etag(client, server, example_root):
     tags = set()
@@ -228,22 +231,24 @@ def test_put_returns_etag(client, server, example_root):
 
 
 def test_etag_changes_with_every_put(client, root):
-    """Not even when the file system gives the inode out again at once: a tag that came back would let a change be lost."""
+    """Even if the file system reuses the inode at once: with a repeated tag, a change could be lost."""
     tags = [put(client, "again.txt", b"same").header("etag") for _ in range(200)]
     assert len(set(tags)) == 200
     (root / "again.txt").unlink()
 
 
-# What is sent, with T for the file's tag: whether a PUT goes on where a file is, and where none is.
+# Headers, with T for the file's tag: whether a PUT succeeds if the file exists, and if it does not.
 CONDITIONS = [
     ({"If-Match": "*"}, True, False), ({"If-Match": "T"}, True, False), ({"If-Match": '"x", T'}, True, False),
     ({"If-Match": 'T,"x"'}, True, False), ({"If-Match": ", T ,"}, True, False), ({"If-Match": 'W/"x", T'}, True, False),
     ({"If-Match": '"x"'}, False, False), ({"If-Match": "W/T"}, False, False), ({"If-Match": '"*"'}, False, False),
-    ({"If-None-Match": "*"}, False, True), ({"If-None-Match": "T"}, False, True), ({"If-None-Match": "W/T"}, False, True),
+    ({"If-None-Match": "*"}, False, True), ({"If-None-Match": "T"}, False, True),
+    ({"If-None-Match": "W/T"}, False, True),
     ({"If-None-Match": '"x", W/T'}, False, True), ({"If-None-Match": '"x"'}, True, True),
     ({"If-None-Match": 'W/"x"'}, True, True), ({"If-None-Match": '"*"'}, True, True),
     ({"If-Match": "T", "If-None-Match": '"x"'}, True, False), ({"If-Match": "*", "If-None-Match": "*"}, False, False),
-    ({"If-Match": "T", "If-None-Match": "T"}, False, False), ({"If-Match": '"x"', "If-None-Match": '"x"'}, False, False),
+    ({"If-Match": "T", "If-None-Match": "T"}, False, False),
+    ({"If-Match": '"x"', "If-None-Match": '"x"'}, False, False),
     ({"If-Match": "*", "If-None-Match": '"x"'}, True, False),
 ]
 
@@ -311,7 +316,7 @@ def test_put_with_if_unmodified_since_is_rejected(client, example_root):
 def test_conditional_get(given, there, missing, client, example_root):
     got = client.get(fs("hello.txt"))
     tag = got.header("etag")
-    # If-Match goes first, and only what If-None-Match excludes by itself is a 304.
+    # If-Match is checked first; only a failed If-None-Match is a 304.
     matched = "If-Match" not in given or next(t for g, t, _ in CONDITIONS if g == {"If-Match": given["If-Match"]})
     status = 200 if there else 304 if matched else 412
     for method in ("GET", "HEAD"):
@@ -326,9 +331,12 @@ def test_conditional_get(given, there, missing, client, example_root):
 def test_repeated_condition_headers_are_combined(client, server, example_root):
     tag = client.get(fs("hello.txt")).header("etag")
     with Raw(server.urls()[0]) as raw:
-        for lines, status in (([f"If-Match: {tag}", 'If-Match: "x"'], 200), (['If-Match: "x"', f"If-Match: {tag}"], 200),
-                              (['If-Match: "x"', 'If-Match: "y"'], 412), ([f"If-None-Match: {tag}", 'if-none-match: "x"'], 304),
-                              (['If-None-Match: "x"', f"If-None-Match: {tag}"], 304), (["If-Match: *", "If-Match: *"], 412),
+        for lines, status in (([f"If-Match: {tag}", 'If-Match: "x"'], 200),
+                              (['If-Match: "x"', f"If-Match: {tag}"], 200),
+                              (['If-Match: "x"', 'If-Match: "y"'], 412),
+                              ([f"If-None-Match: {tag}", 'if-none-match: "x"'], 304),
+                              (['If-None-Match: "x"', f"If-None-Match: {tag}"], 304),
+                              (["If-Match: *", "If-Match: *"], 412),
                               ([f"If-Match: {tag}"] * 8, 200), ([f"If-Match: {tag}"] * 9, 400)):
             raw.send(request_bytes("GET", "/v1/fs/hello.txt", None, *lines))
             assert raw.response("GET", "/v1/fs/hello.txt").status == status, lines
@@ -362,20 +370,20 @@ def test_failed_precondition_responds_before_body(start_with_root):
             raw.send(CHUNK)
             sent += 1
         assert raw.response("PUT", "/v1/fs/a.bin").status == 412
-        assert sent < 200  # 64 MiB are read and thrown away, and there are the buffers on the way
+        assert sent < 200  # 64 MiB are discarded, and the socket buffers take some more
     assert (root / "a.bin").read_bytes() == b"old" and temp_files(root) == []
 
 
 @pytest.mark.parametrize("condition, status", [("If-None-Match: *", 412), ("If-Match: T", 412), ("X-Other: *", 200)])
 def test_condition_is_rechecked_before_commit(condition, status, start_with_root):
-    """When the body began to come, all was well."""
+    """The condition holds when the body starts, and fails when it is complete."""
     server, root = start_with_root()
     path = root / "a.bin"
     with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
         if "T" in condition:
             condition = condition.replace("T", put(client, "a.bin", b"old").header("etag"))
         raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, condition, f"Content-Length: {MB}") + CHUNK[:MB // 2])
-        wait_until(lambda: temp_files(root), "a draft")
+        wait_until(lambda: temp_files(root), "a temporary file")
         assert put(client, "a.bin", b"other").status in (200, 201)
         raw.send(CHUNK[MB // 2:])
         assert raw.response("PUT", "/v1/fs/a.bin").status == status
@@ -384,7 +392,7 @@ def test_condition_is_rechecked_before_commit(condition, status, start_with_root
 
 
 def run_concurrently(server, count, call):
-    """What call(client, i) returned, in threads that began together."""
+    """The results of call(client, i) in threads that start together."""
     found, start = [None] * count, threading.Barrier(count)
 
     def work(i):
@@ -422,7 +430,7 @@ def test_concurrent_conditional_puts_have_one_winner(match, start_with_root):
 
 
 def test_if_match_prevents_lost_updates(start_with_root):
-    """Several count up the number in one file, each as often."""
+    """Several clients increment the number in one file."""
     server, root = start_with_root("--files-threads", "4")
     (root / "count").write_bytes(b"000000")
     count_per_client, failed_statuses = 15, []
@@ -440,7 +448,7 @@ def test_if_match_prevents_lost_updates(start_with_root):
     assert set(failed_statuses) <= {412}
 
 
-# -- clients that go away ------------------------------------------------------------------------------
+# -- disconnects ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "there"])
@@ -456,15 +464,15 @@ def test_aborted_upload_changes_nothing(exists, how, start_with_root):
             raw = Raw(server.urls()[0])
             raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, f"Content-Length: {4 * MB}"))
             raw.send((CHUNK * 3)[:size])
-            wait_until(lambda: size == 0 or temp_files(root), "a draft")
+            wait_until(lambda: size == 0 or temp_files(root), "a temporary file")
             if how == "half":
                 raw.sock.shutdown(socket.SHUT_WR)
                 assert raw.wait_closed(30)
             elif how == "reset":
                 raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raw.sock.close()
-            wait_until(lambda: not temp_files(root), "the end of the draft")
-        wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "the end of all connections")
+            wait_until(lambda: not temp_files(root), "removal of the temporary file")
+        wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "all connections to be closed")
     assert tree(root) == before and (not exists or (root / "a.bin").read_bytes() == b"old")
 
 
@@ -480,7 +488,7 @@ def test_aborted_downloads_close_files(start_with_root):
             if i % 3:
                 raw.sock.recv(1000 * i)
             raw.sock.close()
-        wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "the end of all files")
+        wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == since, "all files to be closed")
 
 
 def test_stalled_upload_times_out(start_with_root):
@@ -488,12 +496,12 @@ def test_stalled_upload_times_out(start_with_root):
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/a.bin", None, "Content-Length: 1000") + b"abc")
         assert raw.wait_closed(30) and raw.data == b""
-    wait_until(lambda: not temp_files(root), "the end of the draft")
+    wait_until(lambda: not temp_files(root), "removal of the temporary file")
     assert tree(root) == []
 
 
 def test_discarded_upload_times_out(start_with_root):
-    """It fails while it is paused, for the disk is busy; what still comes is thrown away, but not for ever."""
+    """The upload fails while it is paused for a busy disk; the time for discarding the rest is limited."""
     server, root = start_with_root("--files-threads", "1", "--body-timeout-seconds", "1")
     with open(root / "large", "wb") as file:
         file.truncate(512 << 20)
@@ -510,10 +518,10 @@ def test_discarded_upload_times_out(start_with_root):
             except OSError:
                 return True
             return False
-        wait_until(is_closed, "the end of the connection")
+        wait_until(is_closed, "the connection to be closed")
 
 
-# -- large ones ------------------------------------------------------------------------------------
+# -- large files -----------------------------------------------------------------------------------
 
 def file_digest(path):
     with open(path, "rb") as file:
@@ -524,7 +532,7 @@ def file_digest(path):
 
 
 def upload(url, path, size):
-    """The answer's status and the digest of what was sent."""
+    """The status of the response and the digest of the body."""
     digest = hashlib.sha256()
     with Raw(url, timeout_s=300) as raw:
         raw.send(request_bytes("PUT", path, None, f"Content-Length: {size}"))
@@ -548,9 +556,10 @@ def download(url, path):
 
 
 def is_open(server, name):
-    """Whether the server has a file of this name open."""
+    """Whether the server has a file with this name open."""
     fd_dir = f"/proc/{server.pid}/fd"
-    return any(os.readlink(f"{fd_dir}/{n}").endswith("/" + name) for n in os.listdir(fd_dir) if os.path.lexists(f"{fd_dir}/{n}"))
+    links = [f"{fd_dir}/{fd}" for fd in os.listdir(fd_dir)]
+    return any(os.readlink(link).endswith("/" + name) for link in links if os.path.lexists(link))
 
 
 def peak_rss_mib(server):
@@ -558,7 +567,7 @@ def peak_rss_mib(server):
 
 
 def test_large_file_round_trip_in_bounded_memory(start_with_root):
-    """Sizes are read from the process: a sanitizer's own memory is none of this."""
+    """Peak memory of the process; a sanitizer's overhead is excluded by comparing with the start."""
     server, root = start_with_root()
     before = peak_rss_mib(server)
     status, sent = upload(server.urls()[0], "/v1/fs/large.bin", LARGE_SIZE)
@@ -573,7 +582,7 @@ def test_large_file_round_trip_in_bounded_memory(start_with_root):
 
 
 def max_livez_latency(url, action):
-    """The longest that /livez took while meanwhile() ran, in seconds; and what that returned."""
+    """The maximum latency of /livez in seconds while action() runs, and the result of action()."""
     elapsed, found = [0], []
     done = threading.Event()
 
@@ -596,7 +605,7 @@ def max_livez_latency(url, action):
     return max(elapsed), found[0]
 
 
-# Many clients at once, in a process of their own: what they take must not slow the probe down.
+# Concurrent clients in a separate process, so that they do not slow down the probe.
 TRANSFER_CLIENTS = r"""
 import os, selectors, socket, sys
 host, port, count, size, verb = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
@@ -635,14 +644,15 @@ print(sorted({s["head"].decode() for s in states}), min(s["got"] for s in states
 
 
 def run_transfer_clients(server, count, size, verb):
-    done = subprocess.run([sys.executable, "-c", TRANSFER_CLIENTS, "127.0.0.1", str(server.port()), str(count), str(size), verb],
+    arguments = ["127.0.0.1", str(server.port()), str(count), str(size), verb]
+    done = subprocess.run([sys.executable, "-c", TRANSFER_CLIENTS, *arguments],
                           stdout=subprocess.PIPE, check=True, timeout=280, text=True)
     return done.stdout.strip()
 
 
 @pytest.mark.parametrize("verb", ["PUT", "GET"])
 def test_fifty_concurrent_transfers_do_not_delay_livez(verb, start_with_root):
-    """And /livez is answered meanwhile. A machine that is busy otherwise may need some tries to show that."""
+    """Repeated if the machine is busy with other work."""
     server, root = start_with_root()
     count, size = (50, 10 * MB) if RELEASE else (20, 4 * MB)
     pattern = bytes(range(256)) * (size // 256)
@@ -662,7 +672,7 @@ def test_fifty_concurrent_transfers_do_not_delay_livez(verb, start_with_root):
 
 
 def test_slow_downloads_do_not_block_others(start_with_root):
-    """Ten that take nothing: no memory grows, no thread is held, and a client that reads is served."""
+    """Ten clients that read nothing occupy no thread and bounded memory."""
     server, root = start_with_root("--files-threads", "1")
     (root / "a.bin").write_bytes(CHUNK * 50)
     with Client(server.urls()[0]) as quick:
@@ -677,17 +687,17 @@ def test_slow_downloads_do_not_block_others(start_with_root):
         time.sleep(0.3)
         assert quick.get(fs("a.bin")).body == CHUNK * 50
         assert run(quick, "stat_file", path="a.bin")["size_bytes"] == 50 * MB
-        if RELEASE:  # two blocks of 256 KiB each, and some
+        if RELEASE:  # two blocks of 256 KiB per download, plus overhead
             assert server.memory("VmRSS") < before + 12 * MB
         head = slow[0].sock.recv(200)
         assert head.startswith(b"HTTP/1.1 200 ")
         for raw in slow:
             raw.sock.close()
-        wait_until(lambda: not is_open(server, "a.bin"), "the end of the files")
+        wait_until(lambda: not is_open(server, "a.bin"), "the files to be closed")
 
 
 def test_transfers_over_max_streams_are_rejected(start_with_root):
-    """So what slow clients can take up is bounded; and when they have gone, others have their turn."""
+    """Slow clients can use only bounded memory; slots are reused after they have disconnected."""
     server, root = start_with_root("--max-streams", "8")
     (root / "a.bin").write_bytes(CHUNK * 8)
     with Client(server.urls()[0]) as client:
@@ -701,7 +711,7 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
             heads.append(raw.sock.recv(12))
             readers.append(raw)
         assert heads == [b"HTTP/1.1 200"] * 8 + [b"HTTP/1.1 503"] * 92
-        if RELEASE:  # 0.66 MB each, and 100 connections
+        if RELEASE:  # 0.66 MB per stream, plus 100 connections
             assert server.memory("VmRSS") < before + 12 * MB
         title = "Too many concurrent transfers"
         detail = "8 uploads and downloads are active; the limit max_streams is 8. Try again later"
@@ -717,18 +727,18 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
         assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
         for raw in readers[:8]:
             raw.sock.close()
-        wait_until(lambda: not is_open(server, "a.bin"), "all places")
+        wait_until(lambda: not is_open(server, "a.bin"), "free slots")
         assert client.get(fs("a.bin")).status == 200
         assert put(client, "b.bin", b"x" * 300000).status == 201
         uploads = [Raw(server.urls()[0]) for _ in range(8)]
         for i, raw in enumerate(uploads):
             raw.send(request_bytes("PUT", f"/v1/fs/c-{i}.bin", None, "Content-Length: 10") + b"half ")
-        wait_until(lambda: len(temp_files(root)) == 8, "uploads, which count as well")
+        wait_until(lambda: len(temp_files(root)) == 8, "8 uploads, which need slots too")
         assert client.get(fs("a.bin")).status == 503
         for i, raw in enumerate(uploads):
             raw.send(b"more.")
             assert raw.response("PUT", f"/v1/fs/c-{i}.bin").status == 201
-        wait_until(lambda: client.get(fs("a.bin")).status == 200, "a place for a download")
+        wait_until(lambda: client.get(fs("a.bin")).status == 200, "a free slot for a download")
         for raw in readers + uploads:
             raw.sock.close()
     assert tree(root) == ["a.bin", "b.bin"] + [f"c-{i}.bin" for i in range(8)] and temp_files(root) == []

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over real sockets: what clients do, what they should not do, and what they do when they are slow."""
+"""HTTP/1.1 over real sockets: valid and malformed requests, slow clients, limits."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from task_requests import pools
 SLEEP, READ = "/v1/run/sleep", "/livez"
 BODY_LIMIT = 1048576  # by default
 DISCARD_LIMIT = 64 << 20
-SHORT_TIMEOUT = 5              # seconds: for what should happen at once
+SHORT_TIMEOUT = 5     # seconds, for events that should be immediate
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def raw(server):
 
 @pytest.fixture(scope="module")
 def short_timeouts():
-    """The URL of a server that has no patience, so that what never becomes a request is over soon."""
+    """The URL of a server with short timeouts, which soon closes connections without a complete request."""
     server = Server(*(f"--{what}-timeout-seconds=0.2" for what in ("header", "body", "idle")))
     yield server.urls()[0]
     server.stop()
@@ -66,7 +66,7 @@ def test_pipelined_responses_keep_order(raw):
 def test_unread_pipelined_responses_are_delivered(raw):
     count = 150
     raw.send(request_bytes("GET", "/openapi.yaml") * count)
-    time.sleep(0.3)  # lets the answers pile up; how many do is not ours to say
+    time.sleep(0.3)  # lets responses pile up in the socket buffers
     document = openapi_spec.FILE.read_bytes()
     for _ in range(count):
         assert raw.response("GET", "/openapi.yaml").body == document
@@ -185,7 +185,7 @@ def test_rejection_does_not_wait_for_body_over_discard_limit(raw, status, target
 
 
 def check_rejected_by_head(url, status, target, code):
-    """At once under Expect: 100-continue; otherwise after the body, and the connection lives on."""
+    """At once under Expect: 100-continue; otherwise after the body, and the connection is kept."""
     with Raw(url) as raw:
         raw.send(request_bytes("POST", target, b"", "Content-Length: 17", "Expect: 100-continue"))
         response = raw.response("POST", target)
@@ -281,7 +281,7 @@ def test_common_curl_usage(server):
     assert code == 22 and contract.parse_json(out)["task"]["error"]["code"] == "timeout"
     code, out = curl("-I", url + READ)
     assert code == 0 and out.startswith(b"HTTP/1.1 200")
-    # A nested gather past curl's threshold of 1 MiB for Expect: 100-continue is too large; one of 900 kB is not.
+    # curl sends Expect: 100-continue by default only for bodies over 1 MiB, which is the limit.
     body = b'{"seconds": 0}'.ljust(900000)
     done = subprocess.run(["curl", "-sS", "-H", "Expect: 100-continue", "--json", "@-", url + SLEEP], input=body,
                           stdout=subprocess.PIPE, check=True, timeout=60)
@@ -302,7 +302,7 @@ def test_get_body_is_ignored(raw):
 
 
 def test_get_body_size_is_independent_of_segments():
-    """A body without use is discarded, however large its pieces are, up to DISCARD_LIMIT."""
+    """A body that is not needed is discarded, in pieces of any size, up to DISCARD_LIMIT."""
     server = Server("--max-body-bytes=1024")
     body = b"x" * 20000
     try:
@@ -332,7 +332,7 @@ AMBIGUOUS_HEADERS = {
     "chunked, chunked": ["Transfer-Encoding: chunked, chunked"],
     "chunked, identity": ["Transfer-Encoding: chunked, identity"],
     "identity": ["Transfer-Encoding: identity", "Content-Length: 14"],
-    "no coding at all": ["Transfer-Encoding: ", "Content-Length: 14"],
+    "empty coding": ["Transfer-Encoding: ", "Content-Length: 14"],
     "xchunked": ["Transfer-Encoding: xchunked"],
     "a list as length": ["Content-Length: 14, 14"],
     "a sign": ["Content-Length: +14"],
@@ -349,7 +349,7 @@ AMBIGUOUS_HEADERS = {
 
 
 def check_rejected(raw):
-    """Reads what must be the only answer, a 400 or 413 by the service or by libmicrohttpd, and the end."""
+    """Expects one response, a 400 or 413 of the service or of libmicrohttpd, and then the end of the connection."""
     response = raw.read()
     assert response.status in (400, 413, 501), response
     if response.header("content-type") == "application/problem+json":
@@ -362,7 +362,7 @@ def check_rejected(raw):
 @pytest.mark.parametrize("what", AMBIGUOUS_HEADERS)
 def test_request_smuggling_is_rejected(what, raw, server):
     lines = ["Host: localhost", "Content-Type: application/json", *AMBIGUOUS_HEADERS[what]]
-    body = b'{"seconds": 0}'  # sent so that whoever overlooks what is wrong finds it sound
+    body = b'{"seconds": 0}'  # valid for a parser that overlooks the ambiguous header
     if any("chunked" in line for line in lines):
         body = chunked(body)
     raw.send(f"POST {SLEEP} HTTP/1.1\r\n".encode() + "\r\n".join(lines).encode() + b"\r\n\r\n" + body + SMUGGLED)
@@ -390,7 +390,7 @@ def test_non_http_bytes_are_rejected(data, short_timeouts):
         raw.send(data)
         assert raw.wait_closed(SHORT_TIMEOUT)
     assert not raw.data or raw.data[:9] in (b"HTTP/1.1 ", b"HTTP/1.0 "), raw.data
-    # libmicrohttpd 1.0 sends a client whose target has blanks to one that has none, by 301.
+    # libmicrohttpd 1.0 redirects a target with blanks to one without, by 301.
     assert raw.data[9:10] in b"4" or raw.data[9:12] in (b"505", b"200", b"301"), raw.data
     assert is_alive(short_timeouts)
 
@@ -499,7 +499,7 @@ def test_cross_site_requests_are_rejected(lines, status, raw):
 # -- slow and absent clients -----------------------------------------------------------------------
 
 def send_slowly(raw, data, timeout_s=10):
-    """Sends a byte every tenth of a second until the connection ends; returns the seconds that took."""
+    """Sends a byte every 0.1 s until the connection is closed; returns how long that took, in seconds."""
     start = time.monotonic()
     for i in range(len(data)):
         try:
@@ -534,7 +534,7 @@ def test_slow_body_times_out(start):
 
 
 def test_header_timeout_restarts_with_each_request(start):
-    """On a kept connection it starts with the end of the request line; until then, the connection is idle."""
+    """On a kept connection the header timeout starts at the end of the request line; before, the connection is idle."""
     server = start("--header-timeout-seconds", "1", "--body-timeout-seconds", "1", "--idle-timeout-seconds", "2")
     line, rest = sleep_bytes(0, "A: " + "b" * 1000).split(b"\r\n", 1)
     for first_data, slow_data, min_seconds in ((line + b"\r\n", rest, 0.9), (b"", line * 10, 1.9)):
@@ -574,12 +574,12 @@ def test_half_close_cancels_task(raw, server):
     ("a request with a body", sleep_bytes(0)), ("a short task", sleep_bytes(0.01))],
                          ids=lambda value: value if isinstance(value, str) else "")
 def test_fin_with_last_segment_is_detected(what, data, raw):
-    """Both in one segment: the kernel then tells of them only once."""
+    """Request and FIN in one segment cause only one edge-triggered event."""
     raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
     raw.send(data)
     raw.sock.shutdown(socket.SHUT_WR)
-    assert raw.wait_closed(SHORT_TIMEOUT), "it waits for more"
+    assert raw.wait_closed(SHORT_TIMEOUT), "the connection is still open"
     assert not raw.data or raw.data.startswith(b"HTTP/1.1 200")
 
 
@@ -589,7 +589,7 @@ def test_disconnect_mid_request_is_handled(server):
                  request_bytes("POST", SLEEP, b"", "Content-Length: 900000", "Expect: 100-continue")):
         with Raw(server.urls()[0]) as connection:
             connection.send(data)
-            time.sleep(0.05)  # so that it is read before its end comes; the other case has a test of its own
+            time.sleep(0.05)  # the request is read before the FIN; another test has them in one segment
     assert is_alive(server.urls()[0])
 
 
@@ -618,7 +618,7 @@ def test_connections_over_limit_return_503(start):
             connection.send(request_bytes("GET", READ))
             return connection.response("GET", READ).status == 200
 
-    wait_until(has_free_slot, "a place for a connection")
+    wait_until(has_free_slot, "a free connection slot")
     for connection in held:
         connection.send(sleep_bytes(0))
         assert connection.response("POST", SLEEP).status == 200

@@ -1,4 +1,4 @@
-"""From the command line to the last answer: options, listeners, clients that hang up, and the drain."""
+"""The life of the process: options, listeners, disconnects, shutdown, log."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from client import Client, Raw, connect, request_bytes
 from server import RELEASE, run, wait_until
 
 SLEEP = "/v1/run/sleep"
-LONG_SECONDS = 60   # seconds that nobody waits for
-SHORT_TIMEOUT = 5    # seconds, for what should happen at once, on a slow machine too
+LONG_SECONDS = 60    # longer than any test waits
+SHORT_TIMEOUT = 5    # seconds, for events that should be immediate
 MAX_LATENCY = 0.15 if RELEASE else SHORT_TIMEOUT
 
 
@@ -29,7 +29,7 @@ def gather_bytes(seconds, count, request_id="r1"):
     return request_bytes("POST", "/v1/gather", {"tasks": [*tasks, inner]}, f"X-Request-Id: {request_id}")
 
 
-# -- clients that hang up ----------------------------------------------------------------------------
+# -- disconnects -------------------------------------------------------------------------------------
 
 def disconnect(raw, how):
     if how == "reset":
@@ -40,7 +40,7 @@ def disconnect(raw, how):
         raw.sock.close()
 
 
-# A reset right after the request may reach the kernel before the request was read, and destroy it.
+# A reset right after the request discards it if it has not been read yet.
 @pytest.mark.parametrize("how, after", [("close", 0), ("close", 0.01), ("close", 0.2), ("half", 0), ("half", 0.01),
                                         ("half", 0.2), ("reset", 0.2)])
 @pytest.mark.parametrize("data", [sleep_bytes(LONG_SECONDS), gather_bytes(LONG_SECONDS, 20)], ids=["sleep", "gather"])
@@ -57,7 +57,7 @@ def test_disconnect_cancels_task(data, how, after, start):
         "canceled", "canceled", "stopped", "client")
     server.terminate()
     server.wait(SHORT_TIMEOUT)
-    assert server.events(event="draining")[0]["unfinished_tasks"] == 0, "its children went on"
+    assert server.events(event="draining")[0]["unfinished_tasks"] == 0, "children are still running"
 
 
 def test_disconnect_does_not_affect_other_clients(start):
@@ -72,7 +72,7 @@ def test_disconnect_does_not_affect_other_clients(start):
 
 
 def test_disconnect_after_pipelined_requests(start):
-    """Nobody is there to read either answer, so the second task may run or not, but nothing may stay."""
+    """Neither response can be delivered: the second task may run or not, but must end."""
     server = start("--body-timeout-seconds", "2", "--idle-timeout-seconds", "2")
     raw = Raw(server.urls()[0])
     raw.send(sleep_bytes(1, "first") + sleep_bytes(1, "second"))
@@ -111,7 +111,7 @@ def test_drain_finishes_running_tasks(number, start):
         busy.send(gather_bytes(0.7, 10))
         time.sleep(0.2)
         os.kill(server.pid, number)
-        wait_until(lambda: refuses_connections(server.urls()[0]), "the end of listening")
+        wait_until(lambda: refuses_connections(server.urls()[0]), "the listener to close")
         assert idle.wait_closed(SHORT_TIMEOUT), "an idle connection is closed"
         response = busy.response("POST", "/v1/gather")
         assert response.status == 200 and response.header("connection") == "close"
@@ -164,7 +164,7 @@ def test_second_signal_cancels_running_tasks(start):
 
 
 def test_requests_during_drain_return_503(start):
-    """On connections that were open, in the middle of a request: only they can still ask."""
+    """On open connections with an incomplete request: new connections are not accepted."""
     server = start()
     probe, late, busy = (Raw(server.urls()[0]) for _ in range(3))
     busy.send(sleep_bytes(1.5))
@@ -289,7 +289,7 @@ def test_unix_socket_listener(start, tmp_path):
     assert all(is_serving(url) for url in server.urls())
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("GET", "/v1/limits", host="example.com"))
-        assert raw.response("GET", "/v1/limits").status == 200, "no page reaches a Unix socket, so any Host will do"
+        assert raw.response("GET", "/v1/limits").status == 200, "Host is not checked on a Unix socket"
         raw.send(sleep_bytes(LONG_SECONDS, "unix"))
         time.sleep(0.1)
     server.wait_event(event="task_canceled", request_id="unix", timeout_s=SHORT_TIMEOUT)
@@ -330,7 +330,7 @@ CROSS_SITE_HEADERS = [("Origin: http://example.org",), ("Origin: null",), ("Sec-
 
 
 def statuses(url, host):
-    """What a POST to this host gets: without a word of where it is from, from there, and from elsewhere."""
+    """Statuses of a POST to this host: without Origin, with the same origin, and cross-site."""
     with Raw(url) as raw:
         def post(*lines):
             raw.send(request_bytes("POST", SLEEP, {"seconds": 0}, *lines, host=host))

@@ -132,7 +132,7 @@ def test_connection_without_free_fd_returns_503(start):
         for _ in range(20):
             problem = rejection(url)
             assert problem["type"].endswith(":too-many-connections")
-            assert "as many files and connections as the system allows are open" in problem["detail"]
+            assert "reached its limit of open files" in problem["detail"]
         extra_connections = [stack.enter_context(Raw(url)) for _ in range(20)]
         for raw in extra_connections:
             assert raw.response("GET", READ).status == 503 and raw.wait_closed(10)

@@ -72,7 +72,7 @@ static void list_without_tag_does_not_match(void **state)
     expect_result(lists, ETAG_NO_MATCH);
 }
 
-/* Some with the tag in them. */
+/* Including some that contain the tag. */
 static void malformed_list_is_rejected(void **state)
 {
     (void)state;

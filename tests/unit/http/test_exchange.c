@@ -108,7 +108,7 @@ static enum exchange_action send_body(struct client *client, const char *bytes, 
     return action;
 }
 
-/* Sends a request that is accepted so far, in one piece; returns the action after its end. */
+/* Sends a whole request that its head does not reject; returns the action after its end. */
 static enum exchange_action send_request(struct client *client, struct server *server, const char *target,
                                          const char *body)
 {
@@ -240,7 +240,7 @@ static void draining_rejects_tasks_from_head(void **state)
     }
 }
 
-/* Each failure is a 503, or no exchange at all; nothing leaks. */
+/* Every failed allocation leads to a 503, or to no exchange; nothing leaks. */
 static void out_of_memory_is_reported(void **state)
 {
     struct server *server = *state;

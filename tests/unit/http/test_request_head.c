@@ -1,4 +1,4 @@
-/* The head of a request: what is ambiguous in HTTP is refused, and whose pages may send requests. */
+/* Request heads: parsing, the rejection of ambiguous ones, and origin checks. */
 #include "runtime/lib/util.h"
 #include "service/http/origin_check.h"
 #include "service/http/request_head.h"
@@ -202,7 +202,7 @@ static void foreign_hosts_are_rejected(void **state)
         assert_int_equal(check_origin(foreign_hosts[i], NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
     assert_int_equal(check_origin(NULL, NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
     assert_int_equal(check_origin("localhost", "example.com", NULL, NULL),
-                     ERR_MISDIRECTED_REQUEST); /* the target's counts */
+                     ERR_MISDIRECTED_REQUEST); /* the target takes precedence */
     assert_int_equal(check_origin("example.com", "localhost:80", NULL, NULL), 0);
 }
 
@@ -230,7 +230,6 @@ static void health_checks_and_unix_sockets_skip_host_check(void **state)
     assert_int_equal(origin_check(&head, NULL), 0);
 }
 
-/* Where any host will do, a page from elsewhere still won't. */
 static void skip_host_check_does_not_skip_origin_check(void **state)
 {
     (void)state;

@@ -345,15 +345,15 @@ static void task_errors_are_described(void **state)
     cancel(f, canceled.task, CANCEL_CLIENT);
     assert_true(drain_until_idle(f));
 
-    expect_task_error(timeout.task, "failed", "timeout",
-                      "The task ran for 0.002 s, its timeout_seconds, without ending", "timeout", "stopped");
+    expect_task_error(timeout.task, "failed", "timeout", "The task did not end within its timeout_seconds, 0.002 s",
+                      "timeout", "stopped");
     expect_task_error(deadline.task, "failed", "deadline_exceeded",
-                      "The task did not end within 0.1 s, its deadline_seconds, queueing included", "deadline",
+                      "The task did not end within its deadline_seconds, 0.1 s, queueing included", "deadline",
                       "stopped");
     expect_task_error(late.task, "failed", "deadline_exceeded",
-                      "The task did not start within 0.000000001 s, its deadline_seconds, queueing included",
+                      "The task did not start within its deadline_seconds, 0.000000001 s, queueing included",
                       "deadline", "prevented");
-    expect_task_error(canceled.task, "canceled", "canceled", "A client canceled the task, or hung up", "client",
+    expect_task_error(canceled.task, "canceled", "canceled", "The client canceled the task or disconnected", "client",
                       "stopped");
     json_t *json = rendered_task(failed.task);
     assert_string_equal(get_string(json_object_get(json, "error"), "code"), "internal");
@@ -402,8 +402,7 @@ static void gather_result_lists_children(void **state)
     assert_int_equal(json_integer_value(json_object_get(child, "index")), 1);
     child = json_array_get(tasks, 2);
     assert_string_equal(get_string(child, "state"), "canceled");
-    assert_string_equal(get_string(json_object_get(child, "error"), "detail"),
-                        "The gather it is part of was decided without it");
+    assert_string_equal(get_string(json_object_get(child, "error"), "detail"), "Its gather was decided without it");
     assert_string_equal(get_string(json_object_get(child, "cancel"), "reason"), "sibling");
     json_decref(json);
     task_release(w.task);

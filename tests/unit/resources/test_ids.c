@@ -1,4 +1,4 @@
-/* Ids: unique, sorted by time, and told from what was never issued. */
+/* Ids: unique, sorted by time, and protected by their checksum. */
 #include "handlers/resources/ids.h"
 #include "runtime/lib/util.h"
 
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { ID_COUNT = 20000 }; /* more than the stock of random bytes has room for, many times */
+enum { ID_COUNT = 20000 }; /* refills the buffer of random bytes many times */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -44,7 +44,7 @@ static void ids_sort_by_time(void **state)
         assert_int_equal(strlen(id), ID_LEN);
         assert_true(ids_parse_time(str_from(id), &ms));
         assert_true(ms == times_us[i] / 1000);
-        assert_true(i < 2 || strcmp(before, id) < 0); /* the first two are of the same millisecond */
+        assert_true(i < 2 || strcmp(before, id) < 0); /* the first two have the same millisecond */
         memcpy(before, id, sizeof id);
     }
 }
@@ -68,7 +68,7 @@ static void altered_ids_are_rejected(void **state)
                 accepted += ids_parse_time(str_from(altered), &ms);
         }
     }
-    assert_int_equal(accepted, 0); /* no change of a single character passes */
+    assert_int_equal(accepted, 0); /* every change of one character is detected */
 }
 
 int main(void)
