@@ -34,8 +34,17 @@ typedef bool head_check_fn(struct api *api, struct request *request, struct resp
 head_check_fn check_task_head, check_run_head, check_file_script_head;
 handler_fn post_tasks, post_run, post_gather;
 
-/* catalogue.c */
-handler_fn get_functions, get_function, get_limits, get_livez, get_readyz, get_openapi;
+/* functions.c */
+handler_fn get_functions, get_function;
+
+/* limits.c */
+handler_fn get_limits;
+
+/* health.c */
+handler_fn get_livez, get_readyz;
+
+/* openapi.c */
+handler_fn get_openapi;
 
 /* pools.c */
 handler_fn get_pools;

@@ -1,7 +1,5 @@
-/* catalogue - the routes that describe the service: functions, limits, the OpenAPI document, and the probes. */
-#include "handlers/json/render.h"
+/* GET /v1/functions and /v1/functions/{name}: the catalogue of functions. */
 #include "handlers/json/schema.h"
-#include "handlers/openapi/openapi_embed.h"
 #include "handlers/resources/handlers.h"
 
 static void write_function(struct json_writer *w, const struct function *function, const struct limits *limits)
@@ -58,59 +56,5 @@ struct responder *get_function(struct api *api, const struct request *request, s
     struct json_writer w = {0};
     write_function(&w, function, runtime_limits(api->runtime));
     response_json(response, 200, &w);
-    return NULL;
-}
-
-struct responder *get_limits(struct api *api, const struct request *request, struct response *response)
-{
-    if (!request_reject_query(request, response))
-        return NULL;
-    struct json_writer w = {0};
-    bool first = true;
-    json_writer_raw(&w, "{");
-    for (size_t i = 0; i < api->limits_count; i++)
-        render_members(&w, api->limits[i].type, api->limits[i].value, &first);
-    json_writer_raw(&w, "}");
-    response_json(response, 200, &w);
-    return NULL;
-}
-
-struct responder *get_livez(struct api *api, const struct request *request, struct response *response)
-{
-    (void)api;
-    if (!request_reject_query(request, response))
-        return NULL;
-    struct json_writer w = {0};
-    json_writer_raw(&w, "{\"status\":\"live\"}");
-    response_json(response, 200, &w);
-    return NULL;
-}
-
-struct responder *get_readyz(struct api *api, const struct request *request, struct response *response)
-{
-    if (!request_reject_query(request, response))
-        return NULL;
-    if (api->draining) {
-        request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
-        return NULL;
-    }
-    struct json_writer w = {0};
-    json_writer_raw(&w, "{\"status\":\"ready\"}");
-    response_json(response, 200, &w);
-    return NULL;
-}
-
-struct responder *get_openapi(struct api *api, const struct request *request, struct response *response)
-{
-    (void)api;
-    if (!request_reject_query(request, response))
-        return NULL;
-    *response = (struct response){
-        .status = 200,
-        .content_type = "application/yaml",
-        .body = (char *)(uintptr_t)openapi_yaml, /* not written to: body_is_static */
-        .body_len = openapi_yaml_len,
-        .body_is_static = true,
-    };
     return NULL;
 }
