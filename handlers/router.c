@@ -29,7 +29,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/v1/files/script", BODY_JSON, post_run, check_file_script_head},
     {METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, NULL},
     {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, NULL},
-    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_open_file_head},
+    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_file_method_head},
     {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, NULL},
     {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, NULL},
     {METHOD_GET, "/v1/pools", BODY_NONE, get_pools, NULL},

@@ -50,7 +50,7 @@ handler_fn get_openapi;
 handler_fn get_pools;
 
 /* open_files.c */
-head_check_fn check_open_file_head;
+head_check_fn check_open_file_head, check_file_method_head;
 handler_fn post_files, get_files, get_file, post_file_method, delete_file;
 
 /* file_content.c */

@@ -250,6 +250,16 @@ static struct responder *call_method(struct api *api, const struct request *requ
     return task_respond(api, request, spec, render_task, response);
 }
 
+/* An unknown method or handle is reported first: a full pool does not hide it. */
+bool check_file_method_head(struct api *api, struct request *request, struct response *response)
+{
+    if (find_file_op(request->params[1]) == FILE_OP_COUNT) {
+        reject_method(request, response);
+        return false;
+    }
+    return find_open_file(api, request, response) != NULL && check_open_file_head(api, request, response);
+}
+
 struct responder *post_file_method(struct api *api, const struct request *request, struct response *response)
 {
     int op = find_file_op(request->params[1]);

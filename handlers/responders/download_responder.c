@@ -88,7 +88,7 @@ static void write_head(const struct file_version *version, bool not_modified, st
     response_header(response, "X-Content-Type-Options", "nosniff");
 }
 
-static int open_stream(struct download *download, struct err *e);
+static int open_stream(struct download *download, bool continuation, struct err *e);
 
 /* The version has been looked up, or belongs to the open stream: the response is written unless a stream is needed
  * first. */
@@ -105,7 +105,7 @@ static void on_version(struct download *download, const struct file_version *ver
     if (has_bytes && download->state == DOWNLOAD_LOOKUP) {
         release_file(download);
         download_move(download, DOWNLOAD_OPENING);
-        if (open_stream(download, &e) != 0)
+        if (open_stream(download, true, &e) != 0)
             fail(download, &e);
         return;
     }
@@ -122,12 +122,13 @@ static void on_lookup_done(struct file_lookup *lookup, const struct file_version
                            void *user)
 {
     struct download *download = user;
-    struct file_version copy = *version; /* on_version() closes the lookup */
     (void)lookup;
-    if (e->rc != 0)
+    if (e->rc != 0) { /* *version may still be written to (runtime/files/file_work.h) */
         fail(download, e);
-    else
-        on_version(download, &copy);
+        return;
+    }
+    struct file_version copy = *version; /* on_version() closes the lookup */
+    on_version(download, &copy);
 }
 
 static void on_stream_ready(struct read_stream *stream, const struct err *e, void *user)
@@ -144,9 +145,10 @@ static void on_stream_ready(struct read_stream *stream, const struct err *e, voi
     }
 }
 
-static int open_stream(struct download *download, struct err *e)
+static int open_stream(struct download *download, bool continuation, struct err *e)
 {
-    return read_stream_open(download->runtime, download->path, on_stream_ready, download, &download->stream, e);
+    return read_stream_open(download->runtime, download->path, continuation, on_stream_ready, download,
+                            &download->stream, e);
 }
 
 static enum responder_result download_finish(struct responder *base)
@@ -194,7 +196,7 @@ struct responder *download_responder_new(struct runtime *runtime, const struct r
                    request->headers[HEADER_IF_NONE_MATCH].data != NULL;
     download->state = look_up ? DOWNLOAD_LOOKUP : DOWNLOAD_OPENING;
     if ((look_up ? file_lookup_start(runtime, path, on_lookup_done, download, &download->lookup, &e)
-                 : open_stream(download, &e)) == 0)
+                 : open_stream(download, false, &e)) == 0)
         return &download->base;
 
 fail:

@@ -207,7 +207,7 @@ static void read_stream_on_work_done(struct file_work *req, const struct err *e)
     }
 }
 
-int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *ready, void *user,
+int read_stream_open(struct runtime *runtime, struct str path, bool continuation, read_stream_cb *ready, void *user,
                      struct read_stream **out, struct err *e)
 {
     int rc = stream_slot_acquire(runtime, e);
@@ -229,7 +229,7 @@ int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *r
     stream->state = READ_OPENING;
     stream->fd = -1;
     stream->req = (struct file_work){.arena = arena, .work = work_open, .done = read_stream_on_work_done};
-    rc = file_work_submit(runtime, &stream->req, e);
+    rc = continuation ? file_work_continue(runtime, &stream->req, e) : file_work_submit(runtime, &stream->req, e);
     if (rc != 0)
         goto err_after_slot;
     *out = stream;

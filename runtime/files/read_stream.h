@@ -17,9 +17,10 @@ struct read_stream;
 
 /* Opens the file in the files pool. Calls ready() once with the outcome in e->rc, and then once for each
  * READ_STREAM_EMPTY, when bytes have arrived or reading has failed. Copies `path`. Returns 0 with *out set, or
- * ERR_TOO_MANY_STREAMS, or fails as file_work_submit() does. */
+ * ERR_TOO_MANY_STREAMS, or fails as file_work_submit() does; a continuation of an admitted operation fails as
+ * file_work_continue() does. */
 typedef void read_stream_cb(struct read_stream *stream, const struct err *e, void *user);
-int read_stream_open(struct runtime *runtime, struct str path, read_stream_cb *ready, void *user,
+int read_stream_open(struct runtime *runtime, struct str path, bool continuation, read_stream_cb *ready, void *user,
                      struct read_stream **out, struct err *e);
 
 /* Valid once ready() has reported that the file is open. */

@@ -768,3 +768,26 @@ def test_truncated_file_aborts_download(start_with_root):
         assert len(raw.data) < 30 * MB
     with Client(server.urls()[0]) as client:
         assert client.get(fs("a.bin")).body == CHUNK[:100]
+
+
+# -- downloads during the drain ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("condition", [(), ('If-None-Match: "x"',)])
+def test_queued_download_survives_drain(condition, start, tmp_path):
+    """It was admitted before the signal, also if its version has to be looked up first."""
+    (tmp_path / "hello.txt").write_bytes(HELLO)
+    with open(tmp_path / "large.bin", "wb") as large:
+        large.truncate(400 * MB)
+    server = start("--files-root", str(tmp_path), "--files-threads", "1")
+    url = server.urls()[0]
+    with Background(url) as background:
+        hashing = background.post("/v1/run/sha256_file", {"path": "large.bin"})
+        wait_until(lambda: pools(url)["files"]["busy"] == 1, "the hashing")
+        with Raw(url) as raw:
+            raw.send(request_bytes("GET", fs("hello.txt"), None, *condition))
+            wait_until(lambda: pools(url)["files"]["queued"] == 1, "the download in the queue")
+            server.terminate()
+            response = raw.response("GET", fs("hello.txt"))
+            assert (response.status, response.body) == (200, HELLO)
+        assert hashing.result().status == 200
+    server.wait()

@@ -14,6 +14,7 @@ import contract
 from client import Client, Raw, request_bytes
 from file_helpers import HELLO, Handle, as_json, descriptors, run, script, create_example_files
 from server import RELEASE, wait_until
+from task_requests import Background, pools
 
 METHODS = ["read", "readline", "readlines", "write", "writelines", "pread", "pwrite", "seek", "tell", "truncate",
            "flush", "fsync", "stat", "close"]
@@ -782,3 +783,17 @@ def test_readlines_takes_at_most_five_times_fgets(client, example_root, tmp_path
     assert median(called) < 5 * median(fgets_seconds), (median(called), median(fgets_seconds))
     assert median(scripted) < 5 * median(fgets_seconds), (median(scripted), median(fgets_seconds))
     (example_root / "lines.txt").unlink()
+
+
+def test_full_pool_does_not_hide_unknown_handle(start, tmp_path):
+    with open(tmp_path / "large.bin", "wb") as large:
+        large.truncate(400 << 20)
+    server = start("--files-root", str(tmp_path), "--files-threads", "1", "--queue-limit", "0")
+    url = server.urls()[0]
+    with Background(url) as background, Client(url) as client:
+        hashing = background.post("/v1/run/sha256_file", {"path": "large.bin"})
+        wait_until(lambda: pools(url)["files"]["busy"] == 1, "the hashing")
+        assert client.post("/v1/files", {"path": "large.bin"}).status == 503
+        for path in ("/v1/files/unknown/read", "/v1/files/unknown/nonsense"):
+            assert client.post(path, {}).status == 404, path
+        assert hashing.result().status == 200

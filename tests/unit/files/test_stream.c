@@ -79,7 +79,7 @@ static int stream_teardown(void **state)
 
 static int open_read_stream(struct streams *s, struct read_stream **out, struct err *e)
 {
-    return read_stream_open(s->f->runtime, STR("a.txt"), on_read_ready, s, out, e);
+    return read_stream_open(s->f->runtime, STR("a.txt"), false, on_read_ready, s, out, e);
 }
 
 static int open_write_stream(struct streams *s, struct write_stream **out, struct err *e)
@@ -117,7 +117,7 @@ static void failed_open_counts_until_close(void **state)
     struct streams *s = *state;
     struct read_stream *reader;
     struct err e = {0};
-    assert_int_equal(read_stream_open(s->f->runtime, STR("missing"), on_read_ready, s, &reader, &e), 0);
+    assert_int_equal(read_stream_open(s->f->runtime, STR("missing"), false, on_read_ready, s, &reader, &e), 0);
     assert_true(run_until(s->f, callback_ran, s));
     assert_int_equal(s->rc, ERR_FILE_NOT_FOUND);
     assert_int_equal(s->f->runtime->streams, 1);
@@ -158,7 +158,7 @@ static struct read_stream *open_and_wait(struct streams *s, const char *path)
     struct read_stream *reader = NULL;
     struct err e = {0};
     s->callbacks = 0;
-    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), on_read_ready, s, &reader, &e), 0);
+    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), false, on_read_ready, s, &reader, &e), 0);
     assert_true(run_until(s->f, callback_ran, s));
     assert_int_equal(s->rc, 0);
     return reader;
@@ -241,7 +241,7 @@ static void failed_read_reports_errno(void **state)
     snprintf(expected, sizeof expected, "%s: %s", path, strerror(error));
     struct read_stream *reader = NULL;
     struct err e = {0};
-    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), on_read_ready, s, &reader, &e), 0);
+    assert_int_equal(read_stream_open(s->f->runtime, str_from(path), false, on_read_ready, s, &reader, &e), 0);
     assert_true(run_until(s->f, callback_ran, s));
     s->callbacks = 0;
     assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_EMPTY);
