@@ -257,7 +257,8 @@ bool check_file_method_head(struct api *api, struct request *request, struct res
         reject_method(request, response);
         return false;
     }
-    return find_open_file(api, request, response) != NULL && check_open_file_head(api, request, response);
+    return request_reject_query(request, response) && find_open_file(api, request, response) != NULL &&
+           check_open_file_head(api, request, response);
 }
 
 struct responder *post_file_method(struct api *api, const struct request *request, struct response *response)
