@@ -47,8 +47,8 @@ enum body_kind {
     BODY_STREAM,       /* passed on as it arrives; any size and type */
 };
 
-/* Finds the route and sets request->params and request->prepared. NULL with *response filled if the head is enough to
- * reject the request. */
+/* Finds the route and sets request->params and request->prepared. If the request can be rejected from its head alone,
+ * fills *response and returns NULL. */
 const struct route *api_route(struct api *api, struct request *request, struct response *response);
 enum body_kind route_body_kind(const struct route *route);
 

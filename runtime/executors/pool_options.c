@@ -44,7 +44,7 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
     struct str name = equals == NULL ? STR("default") : (struct str){item.data, (size_t)(equals - item.data)};
     struct str number = equals == NULL ? item : (struct str){equals + 1, item.len - name.len - 1};
     if (name.len == 0 || name.len > POOL_NAME_MAX || strspn(name.data, POOL_NAME_CHARS) < name.len)
-        return err_set(e, ERR_INVALID, "must name each pool with 1 to %d characters of a-z, 0-9, _ and -",
+        return err_set(e, ERR_INVALID, "must use pool names of 1 to %d characters from a-z, 0-9, _ and -",
                        POOL_NAME_MAX);
     for (const char *const *reserved = executor_names; *reserved != NULL; reserved++)
         if (str_eq(name, *reserved))

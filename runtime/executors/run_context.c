@@ -2,9 +2,8 @@
 
 #include "runtime/types/limits.h"
 
-/* Relaxed order suffices: the quota is a counter. It is only compared with and changed by amounts, and publishes no
- * other data; the order of the modifications of one object is total anyway, so bytes are never charged twice or
- * lost. */
+/* Relaxed order suffices: the quota is a plain counter that publishes no other data. Atomic updates of one object are
+ * totally ordered even when relaxed, so no bytes are charged twice or lost. */
 int run_reserve_read(struct run_context *run, int64_t bytes)
 {
     long long available = atomic_load_explicit(run->read_quota, memory_order_relaxed);

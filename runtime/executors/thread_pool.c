@@ -189,8 +189,8 @@ int thread_pool_new(struct runtime *runtime, struct str name, enum executor_kind
     while (tp->count < (size_t)size && uv_thread_create(&tp->threads[tp->count], thread_main, tp) == 0)
         tp->count++;
     if (tp->count < (size_t)size) {
-        err_set(e, ERR_INTERNAL, "the pool %s got only %zu of %lld threads from the system", name.data, tp->count,
-                (long long)size);
+        err_set(e, ERR_INTERNAL, "cannot start all threads of the pool %s: the system allowed only %zu of %lld",
+                name.data, tp->count, (long long)size);
         thread_pool_stop(&tp->pool);
         return ERR_INTERNAL;
     }

@@ -29,8 +29,7 @@ int file_entry_rename(int from_dir_fd, const char *from, const struct file_entry
     if (renameat_compat(from_dir_fd, from, to->dir_fd, to->name, exclusive) == 0)
         return 0;
     if (errno == EXDEV)
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path,
-                              "on another file system; a rename can't cross file systems");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "cannot be renamed across file systems");
     if (errno == EINVAL)
         return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "a directory can't be moved into itself");
     return file_error_set_errno(e, errno, path);

@@ -45,7 +45,7 @@ int file_error_set_errno(struct err *e, int error, struct str path)
     case EXDEV:
         return file_error_set(
             e, ERR_PATH_FORBIDDEN, path,
-            "the path leaves the root of files; paths and symlinks must be relative and stay inside it");
+            "the path leads outside the files root; paths and symlinks must be relative and stay inside it");
     case ELOOP:
         return file_error_set(e, ERR_PATH_FORBIDDEN, path, "the path has too many symlinks, or one of /proc");
     case ENAMETOOLONG:

@@ -49,7 +49,7 @@ int file_op_open(struct open_file *file, struct run_context *run)
     }
     if (run_canceled(run)) {
         close(fd);
-        return err_set(run->e, ERR_CANCELED, "The open was canceled");
+        return err_set(run->e, ERR_CANCELED, "Opening the file was canceled");
     }
     atomic_store(&file->position, st.st_size);
     file->fd = fd;

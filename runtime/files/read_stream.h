@@ -26,8 +26,9 @@ int read_stream_open(struct runtime *runtime, struct str path, bool continuation
 /* Valid once ready() has reported that the file is open. */
 void read_stream_get_version(const struct read_stream *stream, struct file_version *out);
 
-/* Copies up to max_len bytes, in order, size_bytes in total. Returns how many. READ_STREAM_EMPTY: ready() follows.
- * READ_STREAM_FAILED: a read failed, or the file has become shorter. */
+/* Copies the next bytes of the file, at most max_len, and returns how many: size_bytes of read_stream_get_version() in
+ * total. READ_STREAM_EMPTY: no bytes yet; ready() will be called. READ_STREAM_FAILED: a read failed, or the file was
+ * truncated. */
 enum { READ_STREAM_EMPTY = 0, READ_STREAM_FAILED = -1 };
 ssize_t read_stream_read(struct read_stream *stream, char *out, size_t max_len);
 

@@ -70,10 +70,9 @@ int temp_dir_open(int root_fd, struct temp_dir *out, struct err *e)
     }
     int fd = openat(root_fd, TEMP_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return err_set(
-            e, ERR_INVALID,
-            "The root of files contains a %s that is not a directory; gatherd needs this name for temporary files",
-            TEMP_DIR_NAME);
+        return err_set(e, ERR_INVALID,
+                       "%s in the --files-root directory must be a directory: gatherd keeps temporary files in it",
+                       TEMP_DIR_NAME);
     if (fd < 0) {
         out->error = errno;
         return 0;

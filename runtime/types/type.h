@@ -18,7 +18,7 @@ struct limits; /* runtime/types/limits.h */
 struct field;
 
 enum type_kind {
-    /* C type; JSON representation, unless it is the obvious one */
+    /* Each comment gives the C type, and the JSON form if it is not obvious. */
     TYPE_BOOLEAN,   /* bool */
     TYPE_INTEGER,   /* int64_t */
     TYPE_SECONDS,   /* uint64_t nanoseconds; JSON: a number of seconds, rounded up to a nanosecond when read */

@@ -37,7 +37,7 @@ static int parse_seconds(const struct type *type, struct str text, const struct 
     if (status == DECIMAL_INVALID)
         return err_set(e, ERR_INVALID, "must be a number of seconds, such as 1.5");
     if (negative)
-        ns = 0; /* so that type_check() reports a minimum above 0 */
+        ns = 0; /* if the type's minimum is above 0, type_check() reports it */
     else if (status == DECIMAL_OVERFLOW)
         ns = INT64_MAX;
     int rc = type_check(type, &ns, limits, e);

@@ -138,9 +138,9 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
     for (const struct config_action *a = actions; a->name != NULL; a++)
         print_flag(out, a->name, a->placeholder == NULL ? "" : a->placeholder, a->doc);
     fputs("\n"
-          "--max-tasks N can be written --max-tasks=N. Each option is also an environment variable,\n"
-          "GATHERD_MAX_TASKS (a list is separated by commas), and a member of the JSON file of --config or\n"
-          "GATHERD_CONFIG, {\"max_tasks\": N}. Flags override variables, and variables override the file.\n",
+          "--max-tasks N can be written --max-tasks=N. Each option above --config can also be set by an\n"
+          "environment variable (GATHERD_MAX_TASKS=N; lists are comma-separated) or in the JSON file named by\n"
+          "--config or GATHERD_CONFIG ({\"max_tasks\": N}). Flags override variables, which override the file.\n",
           out);
 }
 

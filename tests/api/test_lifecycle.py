@@ -265,6 +265,7 @@ def test_two_listeners(start):
     server = start(listen=("127.0.0.1:0", "127.0.0.2:0"))
     assert [u.rsplit(":", 1)[0] for u in server.urls()] == ["http://127.0.0.1", "http://127.0.0.2"]
     assert all(is_serving(url) for url in server.urls())
+    server.wait_event(event="listening", count=2)
     assert [e["address"] for e in server.events(event="listening")] == server.urls()
 
 

@@ -58,6 +58,7 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
         limits = client.get(READ).value
         reduced = {name: limits[name] for name in REDUCED_LIMITS}
         assert sum(reduced.values()) < FD_LIMIT and min(reduced.values()) > FD_LIMIT // 20
+        server.wait_event(event="limit_reduced", count=len(REDUCED_LIMITS))
         limit_events = {e["limit"]: e for e in server.events(event="limit_reduced")}
         assert {name: e["effective"] for name, e in limit_events.items()} == reduced
         assert all(e["level"] == "warn" and e["descriptors"] == FD_LIMIT for e in limit_events.values())
@@ -102,7 +103,7 @@ def test_worker_count_is_reduced_to_fd_budget(start, tmp_path):
     server = start_with_fd_limit(start, 200, "--processes", "64", "--files-root", str(tmp_path))
     pool = pools(server.urls()[0])["processes"]
     assert 4 < pool["size"] < 32 and pool["size_source"] == "descriptors"
-    assert server.events(event="limit_reduced", limit="processes", configured=64, effective=pool["size"])
+    server.wait_event(event="limit_reduced", limit="processes", configured=64, effective=pool["size"])
     wait_until(lambda: len(pools(server.urls()[0])["processes"]["workers"]) == pool["size"], "the workers")
 
 
@@ -140,6 +141,7 @@ def test_connection_without_free_fd_returns_503(start):
         for raw in connections:
             raw.sock.close()
         wait_until(lambda: is_served(url), "a place for a connection")
+    server.wait_event(event="accept_failed")
     limit_events = server.events(event="accept_failed")
     assert len(limit_events) == 1 and limit_events[0]["level"] == "warn"
     assert limit_events[0]["error"] == "Too many open files"
