@@ -32,7 +32,7 @@ NAMES = {
     "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
     "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
     "wrong_mode": "file_mode_mismatch", "unsuitable_file": "unsupported_file_type", "not_text": "invalid_utf8",
-    "worker_died": "worker_crashed", "worker_memory_exceeded": "worker_out_of_memory",
+    "worker_died": "worker_crashed", 
     "no_space": "insufficient_storage",
     "connections_refused": "connections_rejected", "request_refused": "request_rejected", "left_out": "suppressed",
     "limit_lowered": "limit_reduced", "accept_exhausted": "accept_failed", "task_done": "task_succeeded",
@@ -50,7 +50,7 @@ NAMES = {
     "force_look": "pool_stats", "quick_deaths": "crash_streak",
     "raise_peak": "update_peak_rss", "split_range": "range_partition", "let_go": "unref", "take_back": "rollback_write",
     "read_inside": "read_range", "run_spend_read": "quota_reserve", "run_settle_read": "quota_release",
-    "say_lost": "set_error", "LOOK_EVERY": "CANCEL_CHECK_INTERVAL", "PRE": "CHECK", "POST_": "CHECK",
+    "say_lost": "set_error", "LOOK_EVERY": "CANCEL_CHECK_INTERVAL", "PRE": "CHECK",
     "out_of_patience": "timed_out", "assertion_failed": "check_failed",
 }
 SUFFIXES = (".c", ".h", ".py", ".yaml")
