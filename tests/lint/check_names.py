@@ -32,7 +32,7 @@ NAMES = {
     "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
     "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
     "wrong_mode": "file_mode_mismatch", "unsuitable_file": "unsupported_file_type", "not_text": "invalid_utf8",
-    "worker_died": "worker_crashed", 
+    "worker_died": "worker_crashed",
     "no_space": "insufficient_storage",
     "connections_refused": "connections_rejected", "request_refused": "request_rejected", "left_out": "suppressed",
     "limit_lowered": "limit_reduced", "accept_exhausted": "accept_failed", "task_done": "task_succeeded",
