@@ -184,7 +184,7 @@ def change(committed, now):
     return now / committed - 1 if committed and now else None
 
 
-def judge(committed, now):
+def check_counts(committed, now):
     """(problems, improvements), each a list of sentences."""
     problems, improvements = [], []
     for metric, costs in now.items():
@@ -256,9 +256,9 @@ def self_test():
     committed = {"request": {TOTAL: 1000}}
     for cost, problems, improvements in ((1000, 0, 0), (1029, 0, 0), (1031, 1, 0), (971, 0, 0), (969, 0, 1)):
         now = {"request": difference(planted(1000 + 10 * cost), base, 10)}
-        found = judge(committed, now)
+        found = check_counts(committed, now)
         assert [len(f) for f in found] == [problems, improvements], f"self-test: {cost} against 1000 gave {found}"
-    assert judge({}, {"request": {TOTAL: 1000}})[0], "self-test: a metric without a committed number passed"
+    assert check_counts({}, {"request": {TOTAL: 1000}})[0], "self-test: a metric without a committed number passed"
 
 
 # -- the whole -----------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def compare(known, here, used, now, spreads):
     for name, version in known[here]["counted_with"].items():
         if used.get(name) != version:
             print(f"the committed numbers were counted with {name} {version}, these with {used.get(name)}")
-    problems, improvements = judge(committed, now)
+    problems, improvements = check_counts(committed, now)
     for sentence in improvements + problems:
         print(sentence)
     if problems:

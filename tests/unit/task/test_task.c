@@ -134,19 +134,19 @@ static void sleep_never_ends_early(void **state)
 {
     struct fixture *f = *state;
     static const uint64_t durations[] = {1, 999, 999999, 1000000, 1000001, 1500000, 2999999, 3000001};
-    struct waiter watches[COUNT_OF(durations)] = {{0}};
+    struct waiter waiters[COUNT_OF(durations)] = {{0}};
     for (size_t i = 0; i < COUNT_OF(durations); i++) {
         struct task_spec spec = sleep_of(f, durations[i]);
-        assert_int_equal(submit(f, &spec, &watches[i]), 0);
+        assert_int_equal(submit(f, &spec, &waiters[i]), 0);
     }
     task_drain(f->runtime);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < COUNT_OF(durations); i++) {
-        assert_ended(&watches[i], TASK_SUCCEEDED, 0);
-        int64_t slept = output_integer(watches[i].task, "slept_seconds");
+        assert_ended(&waiters[i], TASK_SUCCEEDED, 0);
+        int64_t slept = output_integer(waiters[i].task, "slept_seconds");
         assert_true((uint64_t)slept >= durations[i]);
-        assert_true(watches[i].info.duration_ns >= (uint64_t)slept);
-        task_release(watches[i].task);
+        assert_true(waiters[i].info.duration_ns >= (uint64_t)slept);
+        task_release(waiters[i].task);
     }
 }
 
@@ -862,7 +862,7 @@ static void tasks_can_be_released_in_any_order(void **state)
 }
 
 struct chain {
-    struct waiter watches[1000];
+    struct waiter waiters[1000];
     size_t next;
 };
 
@@ -870,9 +870,9 @@ static void submit_next(struct waiter *w)
 {
     struct chain *chain = w->user;
     task_release(w->task);
-    if (chain->next == COUNT_OF(chain->watches))
+    if (chain->next == COUNT_OF(chain->waiters))
         return;
-    struct waiter *next = &chain->watches[chain->next++];
+    struct waiter *next = &chain->waiters[chain->next++];
     *next = (struct waiter){.on_done = submit_next, .user = chain};
     struct task_spec spec = sleep_of(w->fixture, 0);
     CHECK(submit(w->fixture, &spec, next) == 0);
@@ -885,13 +885,13 @@ static void submit_from_done_does_not_recurse(void **state)
     struct fixture *f = *state;
     struct chain *chain = calloc(1, sizeof *chain);
     assert_non_null(chain);
-    chain->watches[0] = (struct waiter){.on_done = submit_next, .user = chain};
+    chain->waiters[0] = (struct waiter){.on_done = submit_next, .user = chain};
     chain->next = 1;
     struct task_spec spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &chain->watches[0]), 0);
+    assert_int_equal(submit(f, &spec, &chain->waiters[0]), 0);
     task_drain(f->runtime);
-    for (size_t i = 0; i < COUNT_OF(chain->watches); i++)
-        assert_ended(&chain->watches[i], TASK_SUCCEEDED, 0);
+    for (size_t i = 0; i < COUNT_OF(chain->waiters); i++)
+        assert_ended(&chain->waiters[i], TASK_SUCCEEDED, 0);
     free(chain);
 }
 
