@@ -1,5 +1,6 @@
 """/v1/fs: uploads and downloads of files, atomically and in bounded memory."""
 
+import contextlib
 import hashlib
 import os
 import select
@@ -558,8 +559,11 @@ def download(url, path):
 def is_open(server, name):
     """Whether the server has a file with this name open."""
     fd_dir = f"/proc/{server.pid}/fd"
-    links = [f"{fd_dir}/{fd}" for fd in os.listdir(fd_dir)]
-    return any(os.readlink(link).endswith("/" + name) for link in links if os.path.lexists(link))
+    for fd in os.listdir(fd_dir):
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            if os.readlink(f"{fd_dir}/{fd}").endswith("/" + name):
+                return True
+    return False
 
 
 def peak_rss_mib(server):
