@@ -131,15 +131,12 @@ static void write_enum(struct schema_writer *s, const char *const *names, bool n
 
 static void write_function_names(struct schema_writer *s, const struct type *type, bool nullable)
 {
-    if (type->names != NULL) {
-        write_enum(s, type->names, nullable);
-        return;
-    }
+    const struct function *const *functions = type->functions != NULL ? type->functions : function_registry;
     write_type_keyword(s, "string", nullable);
     json_writer_raw(s->w, ",\"enum\":[");
-    for (size_t i = 0; function_registry[i] != NULL; i++) {
+    for (size_t i = 0; functions[i] != NULL; i++) {
         json_writer_raw(s->w, i == 0 ? "" : ",");
-        json_writer_string(s->w, str_from(function_registry[i]->name));
+        json_writer_string(s->w, str_from(functions[i]->name));
     }
     json_writer_raw(s->w, nullable ? ",null]" : "]");
 }

@@ -45,7 +45,8 @@ enum file_op {
     FILE_OP_COUNT
 };
 extern const struct file_method file_methods[FILE_OP_COUNT];
-extern const char *const file_method_names[FILE_OP_COUNT + 1]; /* ends with NULL */
+extern const char *const file_method_names[FILE_OP_COUNT + 1];                /* ends with NULL */
+extern const struct function *const file_method_functions[FILE_OP_COUNT + 1]; /* of file_methods; ends with NULL */
 
 bool file_mode_allows(int mode, enum file_op op);
 

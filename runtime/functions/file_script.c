@@ -85,7 +85,7 @@ static const struct field input_fields[] = {
     {0},
 };
 
-static const struct type method_type = {.kind = TYPE_FUNCTION, .names = file_method_names};
+static const struct type method_type = {.kind = TYPE_FUNCTION, .functions = file_method_functions};
 static const struct type result_type = {.kind = TYPE_OUTPUT};
 static const struct field result_fields[] = {
     {"op", &method_type, offsetof(struct step_output, op), FIELD_REQUIRED, NULL, "The method", "write"},

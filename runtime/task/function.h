@@ -41,9 +41,25 @@ extern const char *const executor_names[EXECUTOR_COUNT + 1]; /* ends with NULL *
 enum cancel_effect executor_cancel_effect(enum executor_kind kind);
 const char *executor_enabling_option(enum executor_kind kind);
 
+/* JSON text without escaped quotes: JSON({"seconds": 1}). */
+#define JSON(...) #__VA_ARGS__
+
+/* A call and its outcome, for the documentation. The API tests run each of them. */
+struct function_example {
+    const char *name;    /* snake_case; NULL ends a table */
+    const char *summary; /* one line without a full stop */
+    const char *input;   /* JSON */
+    const char *query;   /* task options, as in a URL: "parallel=2"; may be NULL */
+    const char *result;  /* JSON, an example of the output; NULL: not shown */
+    int error;           /* the ERR_ code that it fails with; 0: it succeeds */
+};
+
 struct function {
     const char *name;
-    const char *doc;             /* one line for GET /v1/functions, without a full stop */
+    const char *doc;                         /* one line for GET /v1/functions, without a full stop */
+    const char *description;                 /* sentences in Markdown, beyond `doc`; may be NULL */
+    const struct function_example *examples; /* at least one */
+    const int *errors;           /* the ERR_ codes of its own, that run() or start() may end with; ends with 0 */
     enum executor_kind executor; /* default */
     unsigned executors;          /* EXECUTOR_BITs allowed, the default included */
     const struct type *input;    /* a RECORD */

@@ -26,7 +26,7 @@ enum type_kind {
     TYPE_STRING,    /* struct str, UTF-8; a NUL is rejected unless .allow_nul */
     TYPE_TIME,      /* int64_t microseconds since 1970; JSON: RFC 3339 text. Outputs only. */
     TYPE_ARRAY,     /* struct array of .item */
-    TYPE_RECORD,    /* the struct itself, described by .fields */
+    TYPE_RECORD,    /* the struct itself, described by .fields and .variants */
     TYPE_FUNCTION,  /* const struct function *; JSON: its name */
     TYPE_INPUT,     /* void *, the input of the function that an earlier field of the record names */
     TYPE_OUTPUT,    /* const void *, the output of that function. Outputs only. */
@@ -45,18 +45,42 @@ struct check_error {
 bool check_error_set(struct check_error *check_error, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A rule between two fields of a record, beyond their types. A field is "used" if it is present and, for a
+ * FIELD_DEFAULTED, differs from its default. */
+enum rule_kind {
+    RULE_END,           /* ends a table of rules */
+    RULE_ONLY_WITH,     /* .field may be used only if .other has one of .values */
+    RULE_REQUIRED_WITH, /* .field must be present if .other has one of .values */
+    RULE_ITEMS_WITH,    /* .field, an ARRAY, must have an item if .other has one of .values */
+};
+struct rule {
+    enum rule_kind kind;
+    const char *field, *other; /* names of two fields of the record; .other is an ENUM */
+    const char *values[4];     /* of .other, the default included where it applies; ends with NULL unless full */
+};
+
 struct type {
     enum type_kind kind;
-    const char *name; /* of a RECORD in the $defs of JSON Schema, or of a flag's value in --help; may be NULL */
-    /* INTEGER: the value, above INT64_MIN; STRING: bytes; ARRAY: items; SECONDS: nanoseconds, where a min of 1 means
-     * "more than 0" */
+    /* In JSON Schema, the name of its definition; for a flag, of its value in --help. NULL: the schema is inline. A
+     * function's input and output records have none, unless several functions share them: theirs are derived. */
+    const char *name;
+    const char *doc; /* of a named type: sentences in Markdown; may be NULL */
+    /* INTEGER: the value, above INT64_MIN; STRING: characters (Unicode code points, as JSON Schema counts); ARRAY:
+     * items; SECONDS: nanoseconds, where a min of 1 means "more than 0" */
     int64_t min, max;
-    const struct field *limit;  /* a row of limits_fields whose configured value replaces .max, or NULL */
-    const char *const *names;   /* ENUM; FUNCTION: allowed names, NULL for all. Ends with NULL */
+    const struct field *limit;               /* a row of limits_fields whose configured value replaces .max, or NULL */
+    const char *const *names;                /* ENUM: ends with NULL */
+    const struct function *const *functions; /* FUNCTION: the allowed ones, NULL for all. Ends with NULL */
+    const char *pattern;        /* STRING: a regular expression of outputs, for the schema; not checked. May be NULL */
     const struct type *item;    /* ARRAY, REFERENCE */
     const struct field *fields; /* RECORD: ends with a row whose name is NULL */
     size_t size;                /* RECORD: sizeof its struct */
-    /* RECORD: validates fields against each other; returns false with *check_error filled. May be NULL */
+    /* RECORD: the value of its only field, an ENUM, selects one of these records in the same struct, whose fields are
+     * members of the same JSON object. NULL: none */
+    const struct type *const *variants;
+    const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked like .check, and in the schema */
+    /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT): returns
+     * false with *check_error filled. May be NULL */
     bool (*check)(const void *value, struct check_error *check_error);
     bool allow_nul;        /* STRING: U+0000 is allowed */
     bool render_nulls;     /* RECORD: absent fields are rendered as null instead of omitted */
