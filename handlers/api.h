@@ -14,6 +14,7 @@
 #include "handlers/http/request.h"
 #include "handlers/http/response.h"
 #include "handlers/resources/ids.h"
+#include "handlers/resources/route.h"
 #include "handlers/resources/task_object.h"
 #include "handlers/responders/responder.h"
 
@@ -39,13 +40,6 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE]);
 void api_drain(struct api *api);
 
 const struct limits *api_limits(const struct api *api);
-
-enum body_kind {
-    BODY_NONE,         /* discarded */
-    BODY_JSON,         /* whole, up to max_body_bytes, application/json */
-    BODY_JSON_OR_NONE, /* the same; without a body an empty object */
-    BODY_STREAM,       /* passed on as it arrives; any size and type */
-};
 
 /* Finds the route and sets request->params and request->prepared. If the request can be rejected from its head alone,
  * fills *response and returns NULL. */

@@ -1,5 +1,6 @@
 #include "handlers/api.h"
 
+#include "handlers/openapi/openapi.h"
 #include "handlers/resources/handlers.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/wall_clock.h"
@@ -9,34 +10,29 @@
 #include <string.h>
 #include <strings.h>
 
-struct route {
-    enum method method;
-    /* A segment {NAME} matches any one that is not empty, and {NAME...} all that are left; they set request->params. */
-    const char *path;
-    enum body_kind body;
-    handler_fn *handler;
-    head_check_fn *check_head; /* NULL: nothing to check before the body */
-};
-
-static const struct route routes[] = {
-    {METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, check_task_head},
-    {METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, check_run_head},
-    {METHOD_POST, "/v1/gather", BODY_JSON, post_gather, check_task_head},
-    {METHOD_GET, "/v1/functions", BODY_NONE, get_functions, NULL},
-    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, get_function, NULL},
-    {METHOD_POST, "/v1/files", BODY_JSON, post_files, check_open_file_head},
-    {METHOD_GET, "/v1/files", BODY_NONE, get_files, NULL},
-    {METHOD_POST, "/v1/files/script", BODY_JSON, post_run, check_file_script_head},
-    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, NULL},
-    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, NULL},
-    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_file_method_head},
-    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, NULL},
-    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, NULL},
-    {METHOD_GET, "/v1/pools", BODY_NONE, get_pools, NULL},
-    {METHOD_GET, "/v1/limits", BODY_NONE, get_limits, NULL},
-    {METHOD_GET, "/livez", BODY_NONE, get_livez, NULL},
-    {METHOD_GET, "/readyz", BODY_NONE, get_readyz, NULL},
-    {METHOD_GET, "/openapi.yaml", BODY_NONE, get_openapi, NULL},
+/* In the order of the OpenAPI document. */
+static const struct route *const routes[] = {
+    &route_post_tasks,
+    &route_post_gather,
+    &route_post_run,
+    &route_get_functions,
+    &route_get_function,
+    &route_post_files,
+    &route_get_files,
+    &route_post_file_script,
+    &route_get_file,
+    &route_delete_file,
+    &route_post_file_method,
+    &route_get_file_content,
+    &route_put_file_content,
+    &route_get_pools,
+    &route_get_limits,
+    &route_get_index,
+    &route_get_livez,
+    &route_get_readyz,
+    &route_get_openapi_json,
+    &route_get_openapi_yaml,
+    NULL,
 };
 
 static const char *const allow_values[] = {
@@ -50,6 +46,7 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
     api->runtime = config->runtime;
     api->limits = config->limits;
     api->limits_count = config->limits_count;
+    api->routes = routes;
     api->on_task_finished = config->on_task_finished;
     api->user = config->user;
     api->started_ms = wall_clock_us() / 1000;
@@ -64,6 +61,9 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
 
 void api_free(struct api *api)
 {
+    if (api == NULL)
+        return;
+    openapi_cache_free(api->openapi);
     free(api);
 }
 
@@ -185,12 +185,12 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         return NULL;
     const struct route *matched = NULL;
     char allow[48] = "";
-    for (size_t i = 0; count > 0 && i < COUNT_OF(routes); i++) {
-        if (!route_matches(&routes[i], segments, count, request->params))
+    for (size_t i = 0; count > 0 && routes[i] != NULL; i++) {
+        if (!route_matches(routes[i], segments, count, request->params))
             continue;
-        if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(routes[i].path, '{') != NULL)
+        if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(routes[i]->path, '{') != NULL)
             continue; /* a literal path takes precedence over one with parameters */
-        matched = &routes[i];
+        matched = routes[i];
         if (!method_matches(matched, request->method)) {
             snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
                      allow_values[matched->method]);

@@ -139,6 +139,19 @@ void json_writer_seconds(struct json_writer *w, uint64_t ns)
     json_writer_bytes(w, text, seconds_format(ns, text));
 }
 
+void json_writer_item(struct json_writer *w)
+{
+    char last = w->len == 0 ? '{' : w->data[w->len - 1];
+    if (last != '{' && last != '[')
+        json_writer_raw(w, ",");
+}
+
+void json_writer_member(struct json_writer *w, const char *name)
+{
+    json_writer_item(w);
+    json_writer_format(w, "\"%s\":", name);
+}
+
 char *json_writer_take(struct json_writer *w, size_t *len)
 {
     json_writer_reserve(w, 1); /* so that empty text is not NULL */

@@ -33,6 +33,10 @@ void json_writer_string(struct json_writer *w, struct str t); /* t must be UTF-8
 void json_writer_integer(struct json_writer *w, int64_t value);
 void json_writer_seconds(struct json_writer *w, uint64_t ns);
 
+/* Begins a member of the open object, or an item of the open array, with a comma if one precedes it. */
+void json_writer_member(struct json_writer *w, const char *name); /* the name needs no escapes */
+void json_writer_item(struct json_writer *w);
+
 /* Returns the buffer, which the caller must free(), and empties the writer. NULL if it failed. */
 char *json_writer_take(struct json_writer *w, size_t *len);
 void json_writer_free(struct json_writer *w);

@@ -1,50 +1,137 @@
-/* GET /v1/functions and /v1/functions/{name}: the catalogue of functions. */
+/* functions - GET /v1/functions and /v1/functions/{name}: the catalog of functions. */
+#include "handlers/json/field_types.h"
+#include "handlers/json/render.h"
 #include "handlers/json/schema.h"
 #include "handlers/resources/handlers.h"
 
-static void write_function(struct json_writer *w, const struct function *function, const struct limits *limits)
-{
-    json_writer_raw(w, "{\"name\":");
-    json_writer_string(w, str_from(function->name));
-    json_writer_raw(w, ",\"description\":");
-    json_writer_string(w, str_from(function->doc));
-    json_writer_raw(w, ",\"executor\":");
-    json_writer_string(w, str_from(executor_names[function->executor]));
-    json_writer_raw(w, ",\"cancel_effect\":");
-    json_writer_string(w, str_from(cancel_effect_names[executor_cancel_effect(function->executor)]));
-    json_writer_raw(w, ",\"executors\":[");
-    bool first = true;
-    for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
-        if ((function->executors & EXECUTOR_BIT(i)) == 0)
-            continue;
-        json_writer_raw(w, first ? "" : ",");
-        json_writer_string(w, str_from(executor_names[i]));
-        first = false;
+/* -- the representation -------------------------------------------------------------------------------------------- */
+
+struct function_row {
+    struct str name, description;
+    int executor;           /* enum executor_kind */
+    struct array executors; /* of int, enum executor_kind */
+    int cancel_effect;      /* enum cancel_effect */
+    bool parallelizable;
+};
+
+static const struct type executors_type = {.kind = TYPE_ARRAY, .item = &task_executor_type, .max = EXECUTOR_COUNT};
+static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
+
+#define FIELD(json, type, member, doc, example) \
+    { \
+        json, type, offsetof(struct function_row, member), FIELD_REQUIRED, NULL, doc, example \
     }
-    json_writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
-    json_writer_raw(w, ",\"input\":");
-    schema_write(w, function->input, limits, &task_object_child_codec);
-    json_writer_raw(w, ",\"result\":");
-    schema_write(w, function->output, limits, &task_object_child_codec);
-    json_writer_raw(w, "}");
+#define FUNCTION_FIELDS \
+    FIELD("name", &string_type, name, "The name of the function", "sleep"), \
+        FIELD("description", &string_type, description, "What it does, in a line", "Waits without blocking anything"), \
+        FIELD("executor", &task_executor_type, executor, "Its default executor", NULL), \
+        FIELD("executors", &executors_type, executors, "The executors that it can run on", NULL), \
+        FIELD("cancel_effect", &effect_type, cancel_effect, "The effect of canceling it while it runs on its executor", \
+              NULL), \
+        FIELD("parallelizable", &boolean_type, parallelizable, "Whether it takes the option `parallel`", "false")
+
+static const struct field summary_fields[] = {FUNCTION_FIELDS, {0}};
+static const struct type summary_type = {.kind = TYPE_RECORD,
+                                         .name = "FunctionSummary",
+                                         .doc = "A function, without its schemas.",
+                                         .fields = summary_fields,
+                                         .size = sizeof(struct function_row)};
+
+static const struct type summaries_type = {.kind = TYPE_ARRAY, .item = &summary_type, .max = INT64_MAX};
+struct function_list {
+    struct array functions;
+};
+static const struct field list_fields[] = {
+    {"functions", &summaries_type, offsetof(struct function_list, functions), FIELD_REQUIRED, NULL,
+     "All functions, sorted by name", NULL},
+    {0},
+};
+static const struct type list_type = {.kind = TYPE_RECORD,
+                                      .name = "FunctionList",
+                                      .doc = "The functions that tasks can run.",
+                                      .fields = list_fields,
+                                      .size = sizeof(struct function_list)};
+
+/* The schemas are written by schema.c; these rows are for the document only. */
+static const struct type schema_object_type = {.kind = TYPE_OUTPUT};
+static const struct field function_fields[] = {
+    FUNCTION_FIELDS,
+    {"input", &schema_object_type, 0, FIELD_REQUIRED, NULL, "The JSON Schema of its input", NULL},
+    {"result", &schema_object_type, 0, FIELD_REQUIRED, NULL, "The JSON Schema of its result", NULL},
+    {"$defs", &schema_object_type, 0, FIELD_REQUIRED, NULL,
+     "The schemas that `input` and `result` refer to, as `#/$defs/NAME`", NULL},
+    {0},
+};
+static const struct type function_type = {.kind = TYPE_RECORD,
+                                          .name = "Function",
+                                          .doc = "A function, with the JSON Schemas (2020-12) of its input and result.",
+                                          .fields = function_fields};
+
+static bool function_row_fill(const struct function *function, struct arena *arena, struct function_row *row)
+{
+    int *executors = arena_calloc(arena, EXECUTOR_COUNT, sizeof *executors);
+    if (executors == NULL)
+        return false;
+    *row = (struct function_row){
+        .name = str_from(function->name),
+        .description = str_from(function->doc),
+        .executor = (int)function->executor,
+        .executors.items = executors,
+        .cancel_effect = (int)executor_cancel_effect(function->executor),
+        .parallelizable = function->split != NULL,
+    };
+    for (int i = 0; i < EXECUTOR_COUNT; i++)
+        if ((function->executors & EXECUTOR_BIT(i)) != 0)
+            executors[row->executors.count++] = i;
+    return true;
 }
 
-struct responder *get_functions(struct api *api, const struct request *request, struct response *response)
+/* -- GET /v1/functions --------------------------------------------------------------------------------------------- */
+
+static struct responder *get_functions(struct api *api, const struct request *request, struct response *response)
 {
+    (void)api;
     if (!request_reject_query(request, response))
         return NULL;
-    struct json_writer w = {0};
-    json_writer_raw(&w, "{\"functions\":[");
-    for (const struct function *const *f = function_registry; *f != NULL; f++) {
-        json_writer_raw(&w, f == function_registry ? "" : ",");
-        write_function(&w, *f, runtime_limits(api->runtime));
+    size_t count = 0;
+    while (function_registry[count] != NULL)
+        count++;
+    struct function_row *rows = arena_calloc(request->arena, count, sizeof *rows);
+    for (size_t i = 0; rows != NULL && i < count; i++)
+        if (!function_row_fill(function_registry[i], request->arena, &rows[i]))
+            rows = NULL;
+    if (rows == NULL) {
+        request_reject_nomem(request, response);
+        return NULL;
     }
-    json_writer_raw(&w, "]}");
+    struct json_writer w = {0};
+    render_value(&w, &list_type, &(struct function_list){{rows, count}}, NULL);
     response_json(response, 200, &w);
     return NULL;
 }
 
-struct responder *get_function(struct api *api, const struct request *request, struct response *response)
+/* -- GET /v1/functions/{name} -------------------------------------------------------------------------------------- */
+
+static void write_schemas(struct json_writer *w, const struct function *function, const struct limits *limits)
+{
+    struct schema_set set = {
+        .w = w,
+        .prefix = "#/$defs/",
+        .limits = limits,
+        .functions = function_registry,
+        .child = task_object_child_codec.type,
+    };
+    json_writer_raw(w, ",\"input\":{");
+    schema_input_reference(&set, function);
+    json_writer_raw(w, "},\"result\":{");
+    schema_result_reference(&set, function);
+    json_writer_raw(w, "},\"$defs\":{");
+    schema_definitions(&set);
+    json_writer_raw(w, "}");
+    schema_set_free(&set);
+}
+
+static struct responder *get_function(struct api *api, const struct request *request, struct response *response)
 {
     if (!request_reject_query(request, response))
         return NULL;
@@ -53,8 +140,50 @@ struct responder *get_function(struct api *api, const struct request *request, s
         request_reject_function(request, response);
         return NULL;
     }
+    struct function_row row;
+    if (!function_row_fill(function, request->arena, &row)) {
+        request_reject_nomem(request, response);
+        return NULL;
+    }
     struct json_writer w = {0};
-    write_function(&w, function, runtime_limits(api->runtime));
+    bool first = true;
+    json_writer_raw(&w, "{");
+    render_members(&w, &summary_type, &row, &first);
+    write_schemas(&w, function, runtime_limits(api->runtime));
+    json_writer_raw(&w, "}");
     response_json(response, 200, &w);
     return NULL;
 }
+
+/* -- routes -------------------------------------------------------------------------------------------------------- */
+
+static const struct route_answer list_answers[] = {
+    {200, "All functions.", "application/json", &list_type, false, 0, NULL},
+    {0},
+};
+static const struct route_answer function_answers[] = {
+    {200, "The function.", "application/json", &function_type, false, 0, NULL},
+    {0},
+};
+static const int function_errors[] = {ERR_FUNCTION_NOT_FOUND, 0};
+
+const struct route route_get_functions = {
+    .method = METHOD_GET,
+    .path = "/v1/functions",
+    .handler = get_functions,
+    .operation = "listFunctions",
+    .tag = TAG_CATALOG,
+    .summary = "List the functions",
+    .answers = list_answers,
+};
+
+const struct route route_get_function = {
+    .method = METHOD_GET,
+    .path = "/v1/functions/{name}",
+    .handler = get_function,
+    .operation = "getFunction",
+    .tag = TAG_CATALOG,
+    .summary = "Get a function, with its schemas",
+    .answers = function_answers,
+    .errors = function_errors,
+};

@@ -1,4 +1,4 @@
-/* handlers - the handler of each route; the table of routes is in handlers/router.c.
+/* handlers - the routes, each defined beside its handler, and what handlers share.
  *
  * A handler turns a request into a responder, or fills *response and returns NULL. It never waits.
  *
@@ -10,6 +10,7 @@
 
 #include "handlers/http/request.h"
 #include "handlers/resources/ids.h"
+#include "handlers/resources/route.h"
 #include "handlers/resources/task_object.h"
 #include "handlers/responders/responder.h"
 #include "runtime/runtime.h"
@@ -20,41 +21,36 @@ struct api {
     size_t limits_count;
     void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
     void *user; /* borrowed; for on_task_finished */
+    const struct route *const *routes; /* borrowed; ends with NULL */
+    struct openapi_cache *openapi;     /* owned; NULL until the document is requested */
     struct ids ids;
     bool draining;
     int64_t started_ms; /* since 1970; ids issued earlier belong to another process */
 };
 
-typedef struct responder *handler_fn(struct api *api, const struct request *request, struct response *response);
-
-/* Rejects a request from its head, before its body is read: false with *response filled. May set request->prepared. */
-typedef bool head_check_fn(struct api *api, struct request *request, struct response *response);
-
 /* tasks.c */
-head_check_fn check_task_head, check_run_head, check_file_script_head;
-handler_fn post_tasks, post_run, post_gather;
+extern const struct route route_post_tasks, route_post_gather, route_post_run, route_post_file_script;
 
 /* functions.c */
-handler_fn get_functions, get_function;
+extern const struct route route_get_functions, route_get_function;
+
+/* index.c */
+extern const struct route route_get_index;
 
 /* limits.c */
-handler_fn get_limits;
+extern const struct route route_get_limits;
 
 /* health.c */
-handler_fn get_livez, get_readyz;
-
-/* openapi.c */
-handler_fn get_openapi;
+extern const struct route route_get_livez, route_get_readyz;
 
 /* pools.c */
-handler_fn get_pools;
+extern const struct route route_get_pools;
 
 /* open_files.c */
-head_check_fn check_open_file_head, check_file_method_head;
-handler_fn post_files, get_files, get_file, post_file_method, delete_file;
+extern const struct route route_post_files, route_get_files, route_get_file, route_delete_file, route_post_file_method;
 
 /* file_content.c */
-handler_fn get_file_content, put_file_content;
+extern const struct route route_get_file_content, route_put_file_content;
 
 /* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
  * request's arena. */

@@ -1,18 +1,38 @@
 /* GET /livez and /readyz: the probes. */
+#include "handlers/json/field_types.h"
+#include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 
-struct responder *get_livez(struct api *api, const struct request *request, struct response *response)
+struct probe_status {
+    struct str status;
+};
+static const struct field status_fields[] = {
+    {"status", &string_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, "`live` or `ready`", "live"},
+    {0},
+};
+static const struct type status_type = {.kind = TYPE_RECORD,
+                                        .name = "ProbeStatus",
+                                        .doc = "The answer of a probe.",
+                                        .fields = status_fields,
+                                        .size = sizeof(struct probe_status)};
+
+static struct responder *probe_respond(const char *status, struct response *response)
 {
-    (void)api;
-    if (!request_reject_query(request, response))
-        return NULL;
     struct json_writer w = {0};
-    json_writer_raw(&w, "{\"status\":\"live\"}");
+    render_value(&w, &status_type, &(struct probe_status){str_from(status)}, NULL);
     response_json(response, 200, &w);
     return NULL;
 }
 
-struct responder *get_readyz(struct api *api, const struct request *request, struct response *response)
+static struct responder *get_livez(struct api *api, const struct request *request, struct response *response)
+{
+    (void)api;
+    if (!request_reject_query(request, response))
+        return NULL;
+    return probe_respond("live", response);
+}
+
+static struct responder *get_readyz(struct api *api, const struct request *request, struct response *response)
 {
     if (!request_reject_query(request, response))
         return NULL;
@@ -20,8 +40,42 @@ struct responder *get_readyz(struct api *api, const struct request *request, str
         request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
         return NULL;
     }
-    struct json_writer w = {0};
-    json_writer_raw(&w, "{\"status\":\"ready\"}");
-    response_json(response, 200, &w);
-    return NULL;
+    return probe_respond("ready", response);
 }
+
+static const struct route_answer live_answers[] = {
+    {200, "The event loop is running.", "application/json", &status_type, false, 0,
+     JSON({"status": "live"})},
+    {0},
+};
+static const struct route_answer ready_answers[] = {
+    {200, "New tasks are accepted.", "application/json", &status_type, false, 0,
+     JSON({"status": "ready"})},
+    {0},
+};
+static const int ready_errors[] = {ERR_SHUTTING_DOWN, 0};
+
+const struct route route_get_livez = {
+    .method = METHOD_GET,
+    .path = "/livez",
+    .handler = get_livez,
+    .operation = "getLiveness",
+    .tag = TAG_SERVICE,
+    .is_probe = true,
+    .summary = "Liveness probe",
+    .description = "Answered on the event loop itself, so an answer proves that the loop is not blocked.",
+    .answers = live_answers,
+};
+
+const struct route route_get_readyz = {
+    .method = METHOD_GET,
+    .path = "/readyz",
+    .handler = get_readyz,
+    .operation = "getReadiness",
+    .tag = TAG_SERVICE,
+    .is_probe = true,
+    .summary = "Readiness probe",
+    .description = "Answers 503 `shutting_down` as soon as a shutdown has begun.",
+    .answers = ready_answers,
+    .errors = ready_errors,
+};

@@ -21,27 +21,55 @@ struct file_row {
 
 static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_type, .max = FILE_OP_COUNT};
 
-#define FIELD(json, type, member, presence, doc) \
+#define FIELD(json, type, member, presence, doc, example) \
     { \
-        json, type, offsetof(struct file_row, member), presence, NULL, doc, NULL \
+        json, type, offsetof(struct file_row, member), presence, NULL, doc, example \
     }
-static const struct field file_fields[] = {
-    FIELD("id", &string_type, id, FIELD_REQUIRED, "Its handle"),
-    FIELD("path", &string_type, path, FIELD_REQUIRED, "As opened"),
-    FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "As opened"),
-    FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "As opened"),
-    FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, "Offset of the next read or write, in bytes"),
-    FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, "Idle time after which it is closed"),
-    FIELD("expires_in_seconds", &seconds_type, expires_ns, FIELD_OPTIONAL, "Idle time left"),
-    FIELD("methods", &methods_type, methods, FIELD_OPTIONAL,
-          "Methods allowed by its mode: POST /v1/files/{handle}/{method}"),
-    FIELD("pid", &pid_type, pid, FIELD_OPTIONAL, "Id of the process that opened it"),
-    FIELD("tid", &pid_type, tid, FIELD_OPTIONAL, "Id of the thread that opened it"),
-    FIELD("duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, "Duration of the open call"),
+#define FILE_FIELDS \
+    FIELD("id", &id_type, id, FIELD_REQUIRED, "The handle of the open file", NULL), \
+        FIELD("path", &string_type, path, FIELD_REQUIRED, "The path, as opened", "data.txt"), \
+        FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "The mode, as opened", NULL), \
+        FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "The encoding, as opened", NULL), \
+        FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, \
+              "The offset of the next read or write, in bytes", "0"), \
+        FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, \
+              "The file is closed after this time without a call", "60")
+
+static const struct field opened_fields[] = {
+    FILE_FIELDS,
+    FIELD("methods", &methods_type, methods, FIELD_REQUIRED,
+          "The methods that its mode allows: `POST /v1/files/{handle}/{method}`", NULL),
+    FIELD("pid", &pid_type, pid, FIELD_REQUIRED, "The id of the process that opened it", "4711"),
+    FIELD("tid", &pid_type, tid, FIELD_REQUIRED, "The id of the thread that opened it", "4716"),
+    FIELD("duration_seconds", &seconds_type, duration_ns, FIELD_REQUIRED, "The duration of the open call", "0.000187"),
     {0},
 };
-static const struct type file_type = {
-    .kind = TYPE_RECORD, .name = "OpenFile", .fields = file_fields, .size = sizeof(struct file_row)};
+static const struct type opened_type = {.kind = TYPE_RECORD,
+                                        .name = "OpenedFile",
+                                        .doc = "A file that was just opened.",
+                                        .fields = opened_fields,
+                                        .size = sizeof(struct file_row)};
+
+static const struct field listed_fields[] = {
+    FILE_FIELDS,
+    FIELD("expires_in_seconds", &seconds_type, expires_ns, FIELD_REQUIRED,
+          "The time until it is closed, unless a method is called first", "59.9913"),
+    {0},
+};
+static const struct type listed_type = {.kind = TYPE_RECORD,
+                                        .name = "OpenFile",
+                                        .doc = "An open file.",
+                                        .fields = listed_fields,
+                                        .size = sizeof(struct file_row)};
+
+/* Only for the schema: the list is rendered file by file. */
+static const struct type files_type = {.kind = TYPE_ARRAY, .item = &listed_type, .max = INT64_MAX};
+static const struct field list_fields[] = {
+    {"files", &files_type, 0, FIELD_REQUIRED, NULL, "All open files, in the order in which they were opened", NULL},
+    {0},
+};
+static const struct type list_type = {
+    .kind = TYPE_RECORD, .name = "OpenFileList", .doc = "The open files.", .fields = list_fields};
 
 static struct file_row file_row_from(const struct open_file *file)
 {
@@ -52,10 +80,6 @@ static struct file_row file_row_from(const struct open_file *file)
         .encoding = file->encoding,
         .position = atomic_load(&file->position),
         .lease_ns = file->lease_ns,
-        .expires_ns = SECONDS_ABSENT,
-        .pid = INTEGER_ABSENT,
-        .tid = INTEGER_ABSENT,
-        .duration_ns = SECONDS_ABSENT,
     };
 }
 
@@ -70,7 +94,7 @@ static bool reject_if_disabled(const struct api *api, const struct request *requ
     return true;
 }
 
-bool check_open_file_head(struct api *api, struct request *request, struct response *response)
+static bool check_open_file_head(struct api *api, struct request *request, struct response *response)
 {
     struct task_spec spec = {.function = &function_file_open, .options = task_options_none};
     return !reject_if_disabled(api, request, response) && check_capacity(api, request, &spec, response);
@@ -133,12 +157,12 @@ static void render_opened_file(const struct request *request, const struct task_
     row.tid = info->tid;
     row.duration_ns = info->duration_ns;
     struct json_writer w = {0};
-    render_value(&w, &file_type, &row, NULL);
+    render_value(&w, &opened_type, &row, NULL);
     response_json(response, 201, &w);
     response_header(response, "Location", "/v1/files/%s", file->id);
 }
 
-struct responder *post_files(struct api *api, const struct request *request, struct response *response)
+static struct responder *post_files(struct api *api, const struct request *request, struct response *response)
 {
     struct file_open_params params;
     struct open_file *file;
@@ -172,7 +196,7 @@ static void write_open_file(struct json_writer *w, const struct open_file *file,
 {
     struct file_row row = file_row_from(file);
     row.expires_ns = file->expires_ns > now_ns ? file->expires_ns - now_ns : 0;
-    render_value(w, &file_type, &row, NULL);
+    render_value(w, &listed_type, &row, NULL);
 }
 
 struct list_context {
@@ -190,7 +214,7 @@ static void append_file(struct open_file *file, void *user)
     write_open_file(&list_context->w, file, list_context->now_ns);
 }
 
-struct responder *get_files(struct api *api, const struct request *request, struct response *response)
+static struct responder *get_files(struct api *api, const struct request *request, struct response *response)
 {
     if (reject_if_disabled(api, request, response) || !request_reject_query(request, response))
         return NULL;
@@ -202,7 +226,7 @@ struct responder *get_files(struct api *api, const struct request *request, stru
     return NULL;
 }
 
-struct responder *get_file(struct api *api, const struct request *request, struct response *response)
+static struct responder *get_file(struct api *api, const struct request *request, struct response *response)
 {
     struct open_file *file = request_reject_query(request, response) ? find_open_file(api, request, response) : NULL;
     if (file == NULL)
@@ -251,7 +275,7 @@ static struct responder *call_method(struct api *api, const struct request *requ
 }
 
 /* An unknown method or handle is reported first: a full pool does not hide it. */
-bool check_file_method_head(struct api *api, struct request *request, struct response *response)
+static bool check_file_method_head(struct api *api, struct request *request, struct response *response)
 {
     if (find_file_op(request->params[1]) == FILE_OP_COUNT) {
         reject_method(request, response);
@@ -261,7 +285,7 @@ bool check_file_method_head(struct api *api, struct request *request, struct res
            check_open_file_head(api, request, response);
 }
 
-struct responder *post_file_method(struct api *api, const struct request *request, struct response *response)
+static struct responder *post_file_method(struct api *api, const struct request *request, struct response *response)
 {
     int op = find_file_op(request->params[1]);
     if (op < FILE_OP_COUNT)
@@ -270,7 +294,119 @@ struct responder *post_file_method(struct api *api, const struct request *reques
     return NULL;
 }
 
-struct responder *delete_file(struct api *api, const struct request *request, struct response *response)
+static struct responder *delete_file(struct api *api, const struct request *request, struct response *response)
 {
     return call_method(api, request, FILE_OP_CLOSE, response);
 }
+
+/* -- routes -------------------------------------------------------------------------------------------------------- */
+
+#define HANDLE_ERRORS ERR_EXECUTOR_DISABLED, ERR_HANDLE_NOT_FOUND, ERR_HANDLE_CLOSED, ERR_STALE_HANDLE
+static const int list_errors[] = {ERR_EXECUTOR_DISABLED, 0};
+static const int handle_errors[] = {HANDLE_ERRORS, 0};
+static const int open_errors[] = {ERR_TOO_MANY_OPEN_FILES, 0};
+
+static const struct function_example open_examples[] = {
+    {"write", "A file to write", JSON({"path": "data.txt", "mode": "w"}), NULL, NULL, 0},
+    {"bytes", "A file of any bytes, in base64, kept open for 10 minutes without a call",
+     JSON({"path": "blob.bin", "mode": "w+", "encoding": "base64", "lease_seconds": 600}), NULL, NULL, 0},
+    {0},
+};
+static const struct route_answer open_answers[] = {
+    {201, "The file is open.", "application/json", &opened_type, false,
+     ANSWER_LOCATION,
+     JSON({
+         "id": "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2",
+         "path": "data.txt",
+         "mode": "w",
+         "encoding": "utf-8",
+         "position": 0,
+         "lease_seconds": 60,
+         "methods": ["write", "writelines", "pwrite", "seek", "tell", "truncate", "flush", "fsync", "stat", "close"],
+         "pid": 4711,
+         "tid": 4716,
+         "duration_seconds": 0.000187
+     })},
+    {0},
+};
+static const struct route_answer list_answers[] = {
+    {200, "All open files.", "application/json", &list_type, false, 0, NULL},
+    {0},
+};
+static const struct route_answer get_answers[] = {
+    {200, "The open file.", "application/json", &listed_type, false, 0, NULL},
+    {0},
+};
+static const struct route_answer method_answers[] = {
+    {200, "The method has returned.", "application/json", NULL, false, ANSWER_SERVER_TIMING, NULL},
+    {0},
+};
+
+const struct route route_post_files = {
+    .method = METHOD_POST,
+    .path = "/v1/files",
+    .body = BODY_JSON,
+    .handler = post_files,
+    .check_head = check_open_file_head,
+    .operation = "openFile",
+    .tag = TAG_FILES,
+    .function = "open",
+    .summary = "Open a file",
+    .description =
+        "Opens a file and returns its handle, for `POST /v1/files/{handle}/{method}`. The methods are those of\n"
+        "Python's file objects; those of one file run one at a time, in the order in which their requests arrive.\n"
+        "Every call renews the lease; without a call for `lease_seconds`, the file is closed.",
+    .request = &file_open_params_type,
+    .answers = open_answers,
+    .errors = open_errors,
+    .examples = open_examples,
+};
+
+const struct route route_get_files = {
+    .method = METHOD_GET,
+    .path = "/v1/files",
+    .handler = get_files,
+    .operation = "listOpenFiles",
+    .tag = TAG_FILES,
+    .summary = "List the open files",
+    .answers = list_answers,
+    .errors = list_errors,
+};
+
+const struct route route_get_file = {
+    .method = METHOD_GET,
+    .path = "/v1/files/{handle}",
+    .handler = get_file,
+    .operation = "getOpenFile",
+    .tag = TAG_FILES,
+    .summary = "Get an open file",
+    .description = "Does not renew its lease.",
+    .answers = get_answers,
+    .errors = handle_errors,
+};
+
+const struct route route_delete_file = {
+    .method = METHOD_DELETE,
+    .path = "/v1/files/{handle}",
+    .handler = delete_file,
+    .operation = "closeFile",
+    .tag = TAG_FILES,
+    .function = "close",
+    .summary = "Close a file",
+    .description = "The same as its method `close`.",
+    .answers = method_answers,
+    .errors = handle_errors,
+};
+
+const struct route route_post_file_method = {
+    .method = METHOD_POST,
+    .path = "/v1/files/{handle}/{method}",
+    .body = BODY_JSON_OR_NONE,
+    .handler = post_file_method,
+    .check_head = check_file_method_head,
+    .operation = "file",
+    .tag = TAG_FILES,
+    .expansion = EXPAND_METHODS,
+    .answers = method_answers,
+    .errors = handle_errors,
+};

@@ -45,19 +45,80 @@ static const struct field pool_fields[] = {
 static const struct type pool_stats_type = {
     .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_stats)};
 
-struct responder *get_pools(struct api *api, const struct request *request, struct response *response)
+struct pool_list {
+    struct array pools; /* of struct pool_stats */
+};
+static const struct type pools_type = {.kind = TYPE_ARRAY, .item = &pool_stats_type, .max = MAX_POOLS + 2};
+static const struct field pool_list_fields[] = {
+    {"pools", &pools_type, offsetof(struct pool_list, pools), FIELD_REQUIRED, NULL, "All pools", NULL},
+    {0},
+};
+static const struct type pool_list_type = {.kind = TYPE_RECORD,
+                                           .name = "PoolList",
+                                           .doc = "The pools of threads and of worker processes.",
+                                           .fields = pool_list_fields,
+                                           .size = sizeof(struct pool_list)};
+
+static struct responder *get_pools(struct api *api, const struct request *request, struct response *response)
 {
-    struct array pools;
+    struct pool_list list;
     if (!request_reject_query(request, response))
         return NULL;
-    if (!runtime_get_pool_stats(api->runtime, request->arena, &pools)) {
+    if (!runtime_get_pool_stats(api->runtime, request->arena, &list.pools)) {
         request_reject_nomem(request, response);
         return NULL;
     }
     struct json_writer w = {0};
-    json_writer_raw(&w, "{\"pools\":");
-    render_value(&w, &(struct type){.kind = TYPE_ARRAY, .item = &pool_stats_type}, &pools, NULL);
-    json_writer_raw(&w, "}");
+    render_value(&w, &pool_list_type, &list, NULL);
     response_json(response, 200, &w);
     return NULL;
 }
+
+static const struct route_answer pools_answers[] = {
+    {200, "All pools.", "application/json", &pool_list_type, false, 0,
+     JSON({
+         "pools": [
+             {
+                 "name": "default",
+                 "executor": "threads",
+                 "size": 6,
+                 "size_source": "affinity",
+                 "queue_limit": 10000,
+                 "busy": 0,
+                 "queued": 0,
+                 "abandoned": 0,
+                 "tasks_done": 0
+             },
+             {
+                 "name": "processes",
+                 "executor": "processes",
+                 "size": 2,
+                 "size_source": "affinity",
+                 "queue_limit": 10000,
+                 "busy": 0,
+                 "queued": 0,
+                 "abandoned": 0,
+                 "tasks_done": 0,
+                 "restarts": 0,
+                 "workers": [
+                     {"pid": 4712, "busy": false, "tasks_done": 0, "age_seconds": 0.509626},
+                     {"pid": 4713, "busy": false, "tasks_done": 0, "age_seconds": 0.508393}
+                 ]
+             }
+         ]
+     })},
+    {0},
+};
+
+const struct route route_get_pools = {
+    .method = METHOD_GET,
+    .path = "/v1/pools",
+    .handler = get_pools,
+    .operation = "listPools",
+    .tag = TAG_CATALOG,
+    .summary = "List the pools, with their current load",
+    .description = "First the pools of threads, beginning with `default`; then `files`, if gatherd was started with\n"
+                   "`--files-root`; then `processes`, unless it was started with `--processes 0`. By default, sizes\n"
+                   "follow the number of CPUs that the service may use (affinity mask and cgroup quota).",
+    .answers = pools_answers,
+};

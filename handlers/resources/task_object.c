@@ -117,7 +117,7 @@ static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usa
               "Cancellation; null if none was requested", NULL)
 
 static const struct field object_fields[] = {
-    FIELD(task_row, "id", &string_type, id, FIELD_REQUIRED, "Task id", NULL),
+    FIELD(task_row, "id", &id_type, id, FIELD_REQUIRED, "Task id", NULL),
     NAME_FIELD,
     FUNCTION_FIELD,
     EXECUTOR_FIELD,

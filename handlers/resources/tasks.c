@@ -15,7 +15,7 @@ bool check_capacity(struct api *api, const struct request *request, const struct
     return false;
 }
 
-bool check_task_head(struct api *api, struct request *request, struct response *response)
+static bool check_task_head(struct api *api, struct request *request, struct response *response)
 {
     return check_capacity(api, request, NULL, response);
 }
@@ -66,7 +66,7 @@ static bool check_function_head(struct api *api, struct request *request, const 
            check_capacity(api, request, spec, response);
 }
 
-bool check_run_head(struct api *api, struct request *request, struct response *response)
+static bool check_run_head(struct api *api, struct request *request, struct response *response)
 {
     const struct function *function = function_find(request->params[0]);
     if (function != NULL)
@@ -75,7 +75,7 @@ bool check_run_head(struct api *api, struct request *request, struct response *r
     return false;
 }
 
-bool check_file_script_head(struct api *api, struct request *request, struct response *response)
+static bool check_file_script_head(struct api *api, struct request *request, struct response *response)
 {
     return check_function_head(api, request, function_find(STR("file_script")), response);
 }
@@ -114,7 +114,7 @@ struct responder *task_respond(struct api *api, const struct request *request, c
     return task_responder_new(api->runtime, request, spec, on_task_ended, submission, response);
 }
 
-struct responder *post_tasks(struct api *api, const struct request *request, struct response *response)
+static struct responder *post_tasks(struct api *api, const struct request *request, struct response *response)
 {
     struct task_spec *spec = task_spec_new(request, NULL, response);
     if (spec == NULL || !request_reject_query(request, response))
@@ -125,7 +125,7 @@ struct responder *post_tasks(struct api *api, const struct request *request, str
     return task_respond(api, request, spec, render_task, response);
 }
 
-struct responder *post_run(struct api *api, const struct request *request, struct response *response)
+static struct responder *post_run(struct api *api, const struct request *request, struct response *response)
 {
     struct task_spec *spec = request->prepared;
     const struct function *function = spec->function;
@@ -135,7 +135,7 @@ struct responder *post_run(struct api *api, const struct request *request, struc
     return task_respond(api, request, spec, render_task, response);
 }
 
-struct responder *post_gather(struct api *api, const struct request *request, struct response *response)
+static struct responder *post_gather(struct api *api, const struct request *request, struct response *response)
 {
     const struct function *function = function_find(STR("gather"));
     struct task_spec *spec = task_spec_new(request, function, response);
@@ -176,3 +176,144 @@ void render_task(const struct request *request, const struct task_snapshot *task
     response_header(response, "Server-Timing", "queue;dur=%.3f, run;dur=%.3f", ns_to_ms(info->queued_ns),
                     ns_to_ms(info->duration_ns));
 }
+
+/* -- routes -------------------------------------------------------------------------------------------------------- */
+
+static const struct route_answer task_answers[] = {
+    {200, "The task succeeded.", "application/json", NULL, false, ANSWER_SERVER_TIMING, NULL},
+    {0},
+};
+
+static const struct function_example task_examples[] = {
+    {"sleep", "Sleep for a tenth of a second", JSON({"function": "sleep", "input": {"seconds": 0.1}, "name": "nap"}),
+     NULL, NULL, 0},
+    {"gather", "Two tasks, concurrently",
+     JSON({
+         "function": "gather",
+         "input": {
+             "tasks": [
+                 {"function": "sleep", "input": {"seconds": 0.1}},
+                 {"function": "sleep", "input": {"seconds": 0.2}}
+             ]
+         }
+     }),
+     NULL, NULL, 0},
+    {"parallel", "A computation, divided over two worker processes",
+     JSON({"function": "primes", "input": {"to": 10000000}, "parallel": 2}), NULL, NULL, 0},
+    {"pool", "A computation in a thread of a named pool",
+     JSON({"function": "sum", "input": {"n": 5000}, "executor": "threads", "pool": "default"}), NULL, NULL, 0},
+    {"timeout", "A task that exceeds its timeout",
+     JSON({"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 0.1}), NULL, NULL, ERR_TIMEOUT},
+    {0},
+};
+
+static const struct function_example gather_examples[] = {
+    {"pair", "Two named tasks, concurrently",
+     JSON({
+         "tasks": [
+             {"name": "task1", "function": "sleep", "input": {"seconds": 0.1}},
+             {"name": "task2", "function": "sleep", "input": {"seconds": 0.2}}
+         ]
+     }),
+     NULL, NULL, 0},
+    {"kinds", "A wait, a blocking call and a computation, each on its executor",
+     JSON({
+         "tasks": [
+             {"function": "sleep", "input": {"seconds": 0.1}},
+             {"function": "block", "input": {"seconds": 0.1}},
+             {"function": "primes", "input": {"to": 100000}}
+         ]
+     }),
+     NULL, NULL, 0},
+    {"first_success", "The first success decides, and cancels the rest",
+     JSON({
+         "mode": "any",
+         "tasks": [
+             {"function": "sleep", "input": {"seconds": 0.1}},
+             {"function": "sleep", "input": {"seconds": 60}}
+         ]
+     }),
+     NULL, NULL, 0},
+    {"quorum", "Two successes of three decide",
+     JSON({
+         "mode": "quorum",
+         "quorum": 2,
+         "tasks": [
+             {"function": "sleep", "input": {"seconds": 0.1}},
+             {"function": "sleep", "input": {"seconds": 0.2}},
+             {"function": "sleep", "input": {"seconds": 60}}
+         ]
+     }),
+     NULL, NULL, 0},
+    {"child_failed", "A failure cancels the other tasks, and fails the gather",
+     JSON({
+         "tasks": [
+             {"function": "sleep", "input": {"seconds": 60}},
+             {"function": "sleep", "input": {"seconds": 60}, "timeout_seconds": 0.1}
+         ]
+     }),
+     NULL, NULL, ERR_CHILD_FAILED},
+    {0},
+};
+
+const struct route route_post_tasks = {
+    .method = METHOD_POST,
+    .path = "/v1/tasks",
+    .body = BODY_JSON,
+    .handler = post_tasks,
+    .check_head = check_task_head,
+    .operation = "runTask",
+    .tag = TAG_TASKS,
+    .runs_any_function = true,
+    .summary = "Run a task",
+    .description = "Runs any function, and answers when the task has ended.",
+    .request = &task_spec_type,
+    .answers = task_answers,
+    .examples = task_examples,
+};
+
+const struct route route_post_gather = {
+    .method = METHOD_POST,
+    .path = "/v1/gather",
+    .body = BODY_JSON,
+    .handler = post_gather,
+    .check_head = check_task_head,
+    .operation = "gather",
+    .tag = TAG_TASKS,
+    .function = "gather",
+    .summary = "Run tasks concurrently",
+    .description =
+        "Runs all tasks concurrently, each on its executor, and answers when the `mode` is decided and all tasks have\n"
+        "ended. The input of the function `gather` and the options of its task are members of one object.\n"
+        "\n"
+        "The whole request is validated before any task starts.",
+    .request_name = "GatherRequest",
+    .answers = task_answers,
+    .examples = gather_examples,
+};
+
+const struct route route_post_run = {
+    .method = METHOD_POST,
+    .path = "/v1/run/{function}",
+    .body = BODY_JSON,
+    .handler = post_run,
+    .check_head = check_run_head,
+    .operation = "run",
+    .tag = TAG_TASKS,
+    .expansion = EXPAND_FUNCTIONS,
+    .has_task_options = true,
+    .answers = task_answers,
+};
+
+const struct route route_post_file_script = {
+    .method = METHOD_POST,
+    .path = "/v1/files/script",
+    .body = BODY_JSON,
+    .handler = post_run,
+    .check_head = check_file_script_head,
+    .operation = "fileScript",
+    .tag = TAG_FILES,
+    .function = "file_script",
+    .has_task_options = true,
+    .answers = task_answers,
+};

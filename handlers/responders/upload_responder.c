@@ -1,6 +1,8 @@
 #include "handlers/responders/upload_responder.h"
 
 #include "handlers/http/etag.h"
+#include "handlers/json/field_types.h"
+#include "handlers/json/render.h"
 #include "runtime/files/write_stream.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/util.h"
@@ -25,6 +27,26 @@ struct upload {
     enum upload_state state;
     struct write_stream *stream; /* owned */
 };
+
+struct stored_file {
+    struct str path;
+    int64_t size_bytes;
+    bool created;
+};
+static const struct field stored_file_fields[] = {
+    {"path", &string_type, offsetof(struct stored_file, path), FIELD_REQUIRED, NULL,
+     "The path, relative to the file root", "hello.txt"},
+    {"size_bytes", &count_type, offsetof(struct stored_file, size_bytes), FIELD_REQUIRED, NULL, "The size of the file",
+     "13"},
+    {"created", &boolean_type, offsetof(struct stored_file, created), FIELD_REQUIRED, NULL,
+     "Whether the path had no file before", "true"},
+    {0},
+};
+const struct type stored_file_type = {.kind = TYPE_RECORD,
+                                      .name = "StoredFile",
+                                      .doc = "A file that was uploaded.",
+                                      .fields = stored_file_fields,
+                                      .size = sizeof(struct stored_file)};
 
 static struct upload *upload_of(struct responder *base)
 {
@@ -54,11 +76,8 @@ static void upload_succeed(struct upload *upload)
     write_stream_get_result(upload->stream, &version, &created);
     etag_format(&version, tag);
     response_header(response, "ETag", "%s", tag);
-    json_writer_raw(&w, "{\"path\":");
-    json_writer_string(&w, upload->path);
-    json_writer_raw(&w, ",\"size_bytes\":");
-    json_writer_integer(&w, (int64_t)version.size_bytes);
-    json_writer_raw(&w, created ? ",\"created\":true}" : ",\"created\":false}");
+    const struct stored_file file = {upload->path, (int64_t)version.size_bytes, created};
+    render_value(&w, &stored_file_type, &file, NULL);
     response_json(response, created ? 201 : 200, &w);
 }
 

@@ -12,6 +12,8 @@
 
 struct runtime;
 
+extern const struct type stored_file_type; /* the body of a successful response */
+
 /* `path` and `condition` (NULL: none) are in the request's arena. NULL with *response filled on failure. */
 struct responder *upload_responder_new(struct runtime *runtime, const struct request *request, struct str path,
                                        const struct file_condition *condition, struct response *response);

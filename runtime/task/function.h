@@ -62,6 +62,7 @@ struct function {
     const int *errors;           /* the ERR_ codes of its own, that run() or start() may end with; ends with 0 */
     enum executor_kind executor; /* default */
     unsigned executors;          /* EXECUTOR_BITs allowed, the default included */
+    const char *schema_prefix;   /* of the names of its schemas, before its own name; may be NULL */
     const struct type *input;    /* a RECORD */
     const struct type *output;   /* a RECORD */
     size_t state_size;           /* of task_state() on the loop, zeroed before start() */

@@ -13,7 +13,7 @@ from pathlib import Path
 MODULES = (
     "runtime/lib", "runtime/types", "runtime/task", "runtime/executors", "runtime/files", "runtime/functions",
     "runtime/store", "runtime",
-    "handlers/json", "handlers/http", "handlers/openapi", "handlers/responders", "handlers/resources", "handlers",
+    "handlers/json", "handlers/http", "handlers/responders", "handlers/resources", "handlers/openapi", "handlers",
     "service/log", "service/config", "service/net", "service/http", "service",
 )
 LAYERS = ("runtime", "handlers", "service")
@@ -33,6 +33,7 @@ LIBRARIES = {
     "runtime": {"uv.h"},
     "runtime/lib/base64.c": {"nettle/base64.h"},
     "handlers/json": {"jansson.h"},
+    "handlers/openapi/openapi_routes.c": {"nettle/sha2.h"},
     "service": {"uv.h"},
     "service/http/http_server_internal.h": {"microhttpd.h"},
 }

@@ -1,0 +1,16 @@
+/* yaml - converts JSON to YAML 1.2 in block style, for people to read.
+ *
+ * Members keep their order. Text of several lines becomes a literal block (|), a long line a folded one (>-).
+ *
+ * Owns:     nothing.
+ * Threads:  any.
+ */
+#ifndef GATHERD_HANDLERS_JSON_YAML_H
+#define GATHERD_HANDLERS_JSON_YAML_H
+
+#include "handlers/json/json_writer.h"
+
+/* Appends `json`, an object whose member names are unique, as a YAML document. Out of memory: out->failed. */
+void yaml_write_json(struct json_writer *out, struct str json);
+
+#endif

@@ -1,0 +1,66 @@
+/* openapi_internal - shared by the files of openapi.
+ *
+ * Owns:     nothing.
+ * Threads:  the loop thread.
+ */
+#ifndef GATHERD_HANDLERS_OPENAPI_OPENAPI_INTERNAL_H
+#define GATHERD_HANDLERS_OPENAPI_OPENAPI_INTERNAL_H
+
+#include "handlers/json/schema.h"
+#include "handlers/openapi/openapi.h"
+
+enum { PROBLEM_SETS_MAX = 128 }; /* different answers that are problems: a bound on our own tables */
+
+/* A set of error codes: bit i is the code with error_index i. */
+#define ERROR_BIT(name) (UINT64_C(1) << ERROR_INDEX_##name)
+_Static_assert(ERROR_COUNT <= 64, "a set of error codes has 64 bits");
+
+/* A problem answer: the codes of one status that an operation can give. */
+struct problem_set {
+    char name[SCHEMA_NAME_SIZE]; /* its component */
+    int status;
+    uint64_t codes;
+    unsigned headers; /* of enum answer_header */
+};
+
+struct openapi_writer {
+    struct json_writer *w;
+    const struct openapi_source *source;
+    struct schema_set schemas;
+    struct problem_set problems[PROBLEM_SETS_MAX]; /* in order of the first reference */
+    size_t problem_count;
+    unsigned headers;         /* used by answers: of enum answer_header */
+    unsigned request_headers; /* used as parameters: 1 << HEADER_... */
+};
+
+void write_string(struct json_writer *w, const char *name, const char *text);
+void write_raw(struct json_writer *w, const char *name, const char *json);
+void open_object(struct json_writer *w, const char *name);
+void open_array(struct json_writer *w, const char *name);
+const char *openapi_tag_name(enum route_tag tag);
+void write_component_reference(struct json_writer *w, const char *kind, const char *name);
+
+/* operations.c: the path item objects, as members of the open object. */
+void openapi_write_paths(struct openapi_writer *o);
+void openapi_write_parameters(struct openapi_writer *o);
+
+/* answers.c */
+void openapi_write_answers(struct openapi_writer *o, const struct route *route, const struct function *function);
+void openapi_write_headers(struct openapi_writer *o);
+void openapi_write_problem_components(struct openapi_writer *o);
+
+/* operation_errors.c: every code that the operation can give. */
+uint64_t openapi_operation_errors(const struct openapi_source *source, const struct route *route,
+                                  const struct function *function);
+/* Codes that any operation can give. */
+uint64_t openapi_common_errors(void);
+/* Of these codes, those that come with a task, and those that never come without one. */
+uint64_t openapi_task_errors(uint64_t codes);
+uint64_t openapi_task_only_errors(uint64_t codes);
+
+/* task_schemas.c: each writes a reference as a member of the open schema object. */
+void openapi_task_reference(struct openapi_writer *o, const struct function *function);
+void openapi_any_task_reference(struct openapi_writer *o);
+void openapi_problem_reference(struct openapi_writer *o);
+
+#endif
