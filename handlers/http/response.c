@@ -46,10 +46,7 @@ void response_json(struct response *response, int status, struct json_writer *w)
 
 void problem_begin(struct json_writer *w, struct str request_id, int rc, const char *detail)
 {
-    json_writer_raw(w, "{\"type\":\"urn:gatherd:error:");
-    for (const char *c = error_code(rc); *c != '\0'; c++)
-        json_writer_bytes(w, *c == '_' ? "-" : c, 1);
-    json_writer_raw(w, "\",\"title\":");
+    json_writer_format(w, "{\"type\":\"urn:gatherd:error:%s\",\"title\":", error_code(rc));
     json_writer_string(w, str_from(error_title(rc)));
     json_writer_format(w, ",\"status\":%d,\"detail\":", error_status(rc));
     json_writer_string(w, str_from(detail));

@@ -15,7 +15,7 @@
 
 /* Sent if memory for a response runs out. */
 #define PROBLEM_OUT_OF_MEMORY \
-    "{\"type\":\"urn:gatherd:error:out-of-memory\",\"title\":\"" ERROR_TITLE_OUT_OF_MEMORY "\"," \
+    "{\"type\":\"urn:gatherd:error:out_of_memory\",\"title\":\"" ERROR_TITLE_OUT_OF_MEMORY "\"," \
     "\"status\":503,\"detail\":\"Out of memory; try again later\"," \
     "\"instance\":\"urn:gatherd:request:unknown\"}\n"
 

@@ -15,13 +15,13 @@ static const struct type slept_type = {.kind = TYPE_SECONDS, .min = 0, .max = IN
 
 static const struct field input_fields[] = {
     {"seconds", &sleep_duration_type, offsetof(struct sleep_input, duration_ns), FIELD_REQUIRED, NULL,
-     "How long to sleep; the task never ends earlier", "1.5"},
+     "How long to sleep, in seconds, from 0 to 86400; rounded up to a whole nanosecond", "1.5"},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"slept_seconds", &slept_type, offsetof(struct sleep_output, slept_ns), FIELD_REQUIRED, NULL,
-     "Measured duration; never less than requested", "1.500213"},
+     "The measured duration in seconds; never less than requested", "1.500213"},
     {0},
 };
 
@@ -65,9 +65,26 @@ static void sleep_cancel(struct task *task)
     task_end_canceled(task, EFFECT_STOPPED);
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "moment",
+     .summary = "A tenth of a second",
+     .input = JSON({"seconds": 0.1}),
+     .result = JSON({"slept_seconds": 0.100183})},
+    {.name = "nothing",
+     .summary = "No time at all",
+     .input = JSON({"seconds": 0}),
+     .result = JSON({"slept_seconds": 0.000001})},
+    {0},
+};
+/* clang-format on */
+
 const struct function function_sleep = {
     .name = "sleep",
     .doc = "Waits without blocking anything",
+    .description = "A sleep uses a timer and no thread, so many thousands of them can run at the same time. "
+                   "The task never ends earlier than requested.",
+    .examples = examples,
     .executor = EXECUTOR_LOOP,
     .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
     .input = &input_type,

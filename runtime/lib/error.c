@@ -9,9 +9,10 @@
 static const struct {
     const char *code;
     const char *title;
+    const char *doc;
     int status;
 } errors[ERROR_COUNT] = {
-#define X(name, code, status, title) [ERROR_INDEX_##name] = {code, title, status},
+#define X(name, code, status, title, doc) [ERROR_INDEX_##name] = {code, title, doc, status},
     ERROR_TABLE(X)
 #undef X
 };
@@ -30,6 +31,11 @@ const char *error_code(int rc)
 const char *error_title(int rc)
 {
     return errors[error_row(rc)].title;
+}
+
+const char *error_doc(int rc)
+{
+    return errors[error_row(rc)].doc;
 }
 
 int error_status(int rc)

@@ -60,7 +60,7 @@ def test_schema_valid_input_is_accepted(operation, client):
             assert response.status == 200, response.value
         assert response.status in (200, 500, 504) or uses_files(body) and "task" in response.value, response.value
         if response.status == 500:
-            assert response.value["type"].endswith(":child-failed")
+            assert response.value["type"].endswith(":child_failed")
         check_matches_request(operation, body, response.value if response.status == 200 else response.value["task"])
 
     run()
@@ -413,7 +413,7 @@ def test_undocumented_methods_return_405(path, client):
                                   "/v1/%67ather/x", "/a" * 500])
 def test_unknown_paths_return_404(path, client):
     for method in ("GET", "POST", "DELETE"):
-        assert client.fetch(method, path).value["type"] == "urn:gatherd:error:not-found"
+        assert client.fetch(method, path).value["type"] == "urn:gatherd:error:not_found"
     assert client.fetch("HEAD", path).status == 404
 
 

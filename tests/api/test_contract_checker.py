@@ -44,7 +44,7 @@ def first():
 
 
 def problem(status=422, code="invalid", **members):
-    return {"type": f"urn:gatherd:error:{code.replace('_', '-')}", "title": contract.ERRORS[code][1], "status": status,
+    return {"type": contract.problem_type(code), "title": contract.ERRORS[code][1], "status": status,
             "detail": "/tasks is required", "instance": "urn:gatherd:request:r1",
             "errors": [{"pointer": "/tasks", "detail": "is required"}], **members}
 

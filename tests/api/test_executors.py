@@ -382,7 +382,7 @@ def test_map_honors_tolerated_failures(client):
     response = client.post("/v1/run/map", body)
     assert [c["state"] for c in response.value["result"]["tasks"]] == ["failed", "succeeded"] * 2
     response = client.post("/v1/run/map", {**body, "tolerated_failures": 1})
-    assert response.status == 500 and response.value["type"].endswith(":child-failed")
+    assert response.status == 500 and response.value["type"].endswith(":child_failed")
     codes = [c["error"]["code"] for c in response.value["task"]["result"]["tasks"] if c["state"] == "failed"]
     assert codes == ["host_not_found"] * 2
 
@@ -403,7 +403,7 @@ def test_resolve_returns_addresses(run, client, server):
     assert run("resolve", host="127.0.0.1", family="ipv4")["result"]["addresses"] == ["127.0.0.1"]
     assert run("resolve", host="::1", family="ipv6")["result"]["addresses"] == ["::1"]
     response = client.post("/v1/run/resolve", {"host": "::1", "family": "ipv4"})
-    assert response.status == 404 and response.value["type"] == "urn:gatherd:error:host-not-found"
+    assert response.status == 404 and response.value["type"] == "urn:gatherd:error:host_not_found"
     assert "::1" in response.value["detail"] and response.value["task"]["error"]["code"] == "host_not_found"
 
 
@@ -444,7 +444,7 @@ def test_expired_queued_task_is_prevented(path, start):
         name = "processes" if "processes" in path else "default"
         wait_until(lambda: pools(url)[name]["busy"] == 1, "a busy pool")
         response = post(url, f"{path}{'&' if '?' in path else '?'}deadline_seconds=0.1", {"seconds": 0})
-        assert response.status == 504 and response.value["type"].endswith(":deadline-exceeded")
+        assert response.status == 504 and response.value["type"].endswith(":deadline_exceeded")
         expired = response.value["task"]
         assert expired["cancel"] == {"reason": "deadline", "effect": "prevented"} and expired["started_at"] is None
         assert (expired["pool"], expired["pid"], expired["tid"], expired["usage"]) == (name, None, None, None)

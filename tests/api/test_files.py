@@ -82,7 +82,7 @@ def test_request_examples_return_documented_responses(operation, name, client, e
     response = client.post(str(target), operation.request_examples()[name])
     status, value = operation.response_examples().get(name, (None, None))
     if operation.path == "/v1/run/read_file" and name == "missing":
-        assert response.status == 404 and response.value["type"].endswith(":file-not-found")
+        assert response.status == 404 and response.value["type"].endswith(":file_not_found")
     elif status is None:
         assert response.status in (200, 201), response.value
     else:
@@ -270,7 +270,7 @@ def test_file_operations_without_root_return_403(start):
             else:
                 response = client.fetch(operation.method, target)
             assert response.status == 403, (operation, response.value)
-            assert response.value["type"] == "urn:gatherd:error:executor-disabled"
+            assert response.value["type"] == "urn:gatherd:error:executor_disabled"
             assert "--files-root" in response.value["detail"]
         assert normalized(client.post("/v1/run/read_file", {"path": "x"}).value) == normalized(
             expected[("FileForbidden", "executor_disabled")])
@@ -294,9 +294,9 @@ def test_write_file_in_all_modes(client, example_root):
     path = example_root / "new.txt"
     path.unlink(missing_ok=True)
     assert run(client, "write_file", path="new.txt", data="one\n", mode="x") == {"written_bytes": 4, "size_bytes": 4}
-    assert run(client, "write_file", 409, path="new.txt", data="no", mode="x")["type"].endswith(":file-exists")
+    assert run(client, "write_file", 409, path="new.txt", data="no", mode="x")["type"].endswith(":file_exists")
     problem = run(client, "write_file", 409, path="new.txt", data="no", mode="x", atomic=True)
-    assert problem["type"].endswith(":file-exists")
+    assert problem["type"].endswith(":file_exists")
     assert run(client, "write_file", path="new.txt", data="two\n", mode="a") == {"written_bytes": 4, "size_bytes": 8}
     assert path.read_text() == "one\ntwo\n"
     inode = path.stat().st_ino
@@ -323,7 +323,7 @@ def test_base64_round_trip(client, example_root, data):
     try:
         expected = data.decode()
     except UnicodeDecodeError:
-        assert run(client, "read_file", 422, path="raw.bin")["type"].endswith(":invalid-utf8")
+        assert run(client, "read_file", 422, path="raw.bin")["type"].endswith(":invalid_utf8")
     else:
         assert run(client, "read_file", path="raw.bin")["data"] == expected
 
@@ -361,16 +361,16 @@ def test_read_file_ranges(client, example_root):
 def test_make_and_remove_directories(client, example_root):
     assert run(client, "make_directory", path="made/x/y", parents=True) == {"created": True}
     assert run(client, "make_directory", path="made/x/y", exist_ok=True) == {"created": False}
-    assert run(client, "make_directory", 409, path="made/x")["type"].endswith(":file-exists")
-    assert run(client, "make_directory", 404, path="nowhere/x")["type"].endswith(":file-not-found")
-    assert run(client, "make_directory", 409, path="hello.txt", exist_ok=True)["type"].endswith(":file-exists")
-    assert run(client, "remove_file", 422, path="made/x/y")["type"].endswith(":unsupported-file-type")
-    assert run(client, "remove_file", 409, path="made", directory=True)["type"].endswith(":file-exists")
-    assert run(client, "remove_file", 422, path="hello.txt", directory=True)["type"].endswith(":unsupported-file-type")
+    assert run(client, "make_directory", 409, path="made/x")["type"].endswith(":file_exists")
+    assert run(client, "make_directory", 404, path="nowhere/x")["type"].endswith(":file_not_found")
+    assert run(client, "make_directory", 409, path="hello.txt", exist_ok=True)["type"].endswith(":file_exists")
+    assert run(client, "remove_file", 422, path="made/x/y")["type"].endswith(":unsupported_file_type")
+    assert run(client, "remove_file", 409, path="made", directory=True)["type"].endswith(":file_exists")
+    assert run(client, "remove_file", 422, path="hello.txt", directory=True)["type"].endswith(":unsupported_file_type")
     for path in ("made/x/y", "made/x", "made"):
         assert run(client, "remove_file", path=path, directory=True) == {"removed": True}
     assert run(client, "remove_file", path="made", missing_ok=True) == {"removed": False}
-    assert run(client, "remove_file", 404, path="made")["type"].endswith(":file-not-found")
+    assert run(client, "remove_file", 404, path="made")["type"].endswith(":file_not_found")
     assert run(client, "write_file", path="p/q/r.txt", data="x", create_parents=True)["written_bytes"] == 1
     assert (example_root / "p" / "q" / "r.txt").read_text() == "x"
 
@@ -410,29 +410,29 @@ def test_list_directory_entry_types(client, example_root):
                                {"name": "\u00e9", "type": "file", "size_bytes": 5}],
                    "truncated": False, "skipped_non_utf8": 1}
     assert ".gatherd-tmp" not in [e["name"] for e in run(client, "list_directory")["entries"]]
-    assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsupported-file-type")
+    assert run(client, "list_directory", 422, path="hello.txt")["type"].endswith(":unsupported_file_type")
     shutil.rmtree(os.fsencode(directory))
 
 
 def test_copy_and_rename_file(client, example_root):
     (example_root / "b.txt").unlink(missing_ok=True)
     assert run(client, "copy_file", **{"from": "hello.txt", "to": "b.txt"}) == {"size_bytes": len(HELLO)}
-    assert run(client, "copy_file", 409, **{"from": "hello.txt", "to": "b.txt"})["type"].endswith(":file-exists")
+    assert run(client, "copy_file", 409, **{"from": "hello.txt", "to": "b.txt"})["type"].endswith(":file_exists")
     (example_root / "hello.txt").write_bytes(b"other")
     assert run(client, "copy_file", **{"from": "hello.txt", "to": "b.txt", "replace": True}) == {"size_bytes": 5}
     assert run(client, "copy_file", **{"from": "b.txt", "to": "b.txt", "replace": True}) == {"size_bytes": 5}
     assert (example_root / "b.txt").read_bytes() == b"other"
     for function, given, code in (
-            ("copy_file", {"from": "docs", "to": "c.txt"}, "unsupported-file-type"),
-            ("copy_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported-file-type"),
-            ("copy_file", {"from": "nothing", "to": "c.txt"}, "file-not-found"),
-            ("copy_file", {"from": "hello.txt", "to": "nowhere/c.txt"}, "file-not-found"),
-            ("rename_file", {"from": "hello.txt", "to": "b.txt"}, "file-exists"),
-            ("rename_file", {"from": "nothing", "to": "c.txt"}, "file-not-found"),
-            ("rename_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported-file-type"),
-            ("rename_file", {"from": "notes", "to": "docs", "replace": True}, "file-exists"),
-            ("rename_file", {"from": "docs", "to": "docs/deep/docs"}, "unsupported-file-type"),
-            ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsupported-file-type")):
+            ("copy_file", {"from": "docs", "to": "c.txt"}, "unsupported_file_type"),
+            ("copy_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported_file_type"),
+            ("copy_file", {"from": "nothing", "to": "c.txt"}, "file_not_found"),
+            ("copy_file", {"from": "hello.txt", "to": "nowhere/c.txt"}, "file_not_found"),
+            ("rename_file", {"from": "hello.txt", "to": "b.txt"}, "file_exists"),
+            ("rename_file", {"from": "nothing", "to": "c.txt"}, "file_not_found"),
+            ("rename_file", {"from": "hello.txt", "to": "docs", "replace": True}, "unsupported_file_type"),
+            ("rename_file", {"from": "notes", "to": "docs", "replace": True}, "file_exists"),
+            ("rename_file", {"from": "docs", "to": "docs/deep/docs"}, "unsupported_file_type"),
+            ("rename_file", {"from": "hello.txt", "to": "c/"}, "unsupported_file_type")):
         before = tree(example_root)
         response = client.post(f"/v1/run/{function}", given)
         assert response.value["type"] == contract.problem_type(code), (function, given, response.value)
@@ -488,7 +488,7 @@ def test_file_functions_in_gather(client, example_root):
     assert [c["error"]["code"] for c in result["tasks"][1:3]] == ["file_not_found", "path_forbidden"]
     assert result["tasks"][0]["result"] == {"written_bytes": 8, "size_bytes": 8}
     response = client.post("/v1/gather", {"tasks": tasks})
-    assert response.status == 500 and response.value["type"].endswith(":child-failed")
+    assert response.status == 500 and response.value["type"].endswith(":child_failed")
 
 
 def test_expired_write_changes_nothing(client, example_root):

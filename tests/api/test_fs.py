@@ -99,9 +99,9 @@ def test_special_file_names(client, root):
 
 
 def test_non_file_paths_are_rejected(client, example_root):
-    for path, status, code in (("docs", 422, "unsupported-file-type"), ("docs/", 422, "unsupported-file-type"),
-                               ("nothing", 404, "file-not-found"), ("nothing/x", 404, "file-not-found"),
-                               ("hello.txt/x", 422, "unsupported-file-type"), ("x" * 256, 422, "invalid"),
+    for path, status, code in (("docs", 422, "unsupported_file_type"), ("docs/", 422, "unsupported_file_type"),
+                               ("nothing", 404, "file_not_found"), ("nothing/x", 404, "file_not_found"),
+                               ("hello.txt/x", 422, "unsupported_file_type"), ("x" * 256, 422, "invalid"),
                                ("/".join(["x" * 100] * 41), 422, "invalid")):
         got = client.get(fs(path))
         assert (got.status, got.value["type"]) == (status, contract.problem_type(code)), path
@@ -205,7 +205,7 @@ def test_put_with_content_range_is_rejected(client, server, example_root):
     for value in ("bytes 0-2/13", "bytes 0-12/13", "bytes */13", ""):
         for path in ("hello.txt", "new.txt"):
             got = put(client, path, b"new", **{"Content-Range": value})
-            assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
+            assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed_http")
             assert "whole" in got.value["detail"]
     with Raw(server.urls()[0]) as raw:
         raw.send(request_bytes("PUT", "/v1/fs/hello.txt", None, "content-RANGE: bytes 0-2/13",
@@ -281,7 +281,7 @@ def test_conditional_put(given, there, missing, size, send, client, example_root
         assert (got.status, path.read_bytes()) == (200, data)
         assert got.header("etag") == client.get(fs("hello.txt")).header("etag") != tag
     else:
-        assert (got.status, got.value["type"]) == (412, "urn:gatherd:error:precondition-failed")
+        assert (got.status, got.value["type"]) == (412, "urn:gatherd:error:precondition_failed")
         assert path.read_bytes() == HELLO and client.get(fs("hello.txt")).header("etag") == tag
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
     assert tree(example_root) == before and temp_files(example_root) == []
@@ -300,7 +300,7 @@ def test_put_with_malformed_condition_is_rejected(value, name, client, example_r
     given = with_etag({name: value}, tag)
     for path in ("hello.txt", "new.txt"):
         got = put(client, path, b"new", **given)
-        assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed-http")
+        assert (got.status, got.value["type"]) == (400, "urn:gatherd:error:malformed_http")
         assert got.value["detail"].startswith(f"{name} must be ")
     assert tree(example_root) == before and (example_root / "hello.txt").read_bytes() == HELLO
     assert client.get(fs("hello.txt"), **given).status == (412 if name == "If-Match" else 200)
@@ -722,7 +722,7 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
         for response in (client.get(fs("a.bin")), client.get(fs("missing")), put(client, "b.bin", b"x" * 300000)):
             assert (response.status, response.header("retry-after")) == (503, "1")
             assert (response.value["type"], response.value["title"], response.value["detail"]) == (
-                "urn:gatherd:error:too-many-streams", title, detail)
+                "urn:gatherd:error:too_many_streams", title, detail)
         head = client.fetch("HEAD", fs("a.bin"))
         assert head.status == 200 and head.header("content-length") == str(8 * MB)
         assert client.get(fs("a.bin"), **{"If-None-Match": head.header("etag")}).status == 304

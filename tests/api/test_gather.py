@@ -323,7 +323,7 @@ def test_default_deadline_applies(start):
     server = start("--default-deadline-seconds", "0.2")
     with Client(server.urls()[0]) as client:
         response = client.post("/v1/gather", gather(sleep(LONG_SECONDS)))
-        assert response.status == 504 and response.value["type"].endswith(":deadline-exceeded")
+        assert response.status == 504 and response.value["type"].endswith(":deadline_exceeded")
 
 
 def test_one_nanosecond_limit_expires(client):

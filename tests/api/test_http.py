@@ -262,7 +262,7 @@ def test_curl_receives_413_for_oversized_body(server, options, tmp_path):
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith(b"413")
         value = contract.parse_json(done.stdout[:-3])
-        assert value["type"] == "urn:gatherd:error:body-too-large"
+        assert value["type"] == "urn:gatherd:error:body_too_large"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -354,7 +354,7 @@ def check_rejected(raw):
     assert response.status in (400, 413, 501), response
     if response.header("content-type") == "application/problem+json":
         response.value = contract.check("POST", SLEEP, response)
-        assert response.status == 413 or response.value["type"] == "urn:gatherd:error:malformed-http"
+        assert response.status == 413 or response.value["type"] == "urn:gatherd:error:malformed_http"
     assert raw.wait_closed(SHORT_TIMEOUT)
     assert b"HTTP/1." not in raw.data, raw.data
 
@@ -444,7 +444,7 @@ def test_paths_are_split_before_decoding(target, status, raw):
     assert response.status == status
     assert response.body.endswith(b"}\n")
     if status == 400:
-        assert b"malformed-http" in response.body
+        assert b"malformed_http" in response.body
 
 
 # -- hosts and origins -----------------------------------------------------------------------------
@@ -607,7 +607,7 @@ def test_connections_over_limit_return_503(start):
             late.send(request_bytes("GET", READ))
             response = late.response("GET", READ)
             assert response.status == 503
-            assert response.value["type"] == "urn:gatherd:error:too-many-connections"
+            assert response.value["type"] == "urn:gatherd:error:too_many_connections"
             assert late.wait_closed(SHORT_TIMEOUT)
     with Client(url) as client:
         assert client.post(SLEEP, {"seconds": 0}).status == 503

@@ -55,7 +55,7 @@ def test_malformed_json_returns_400(what, client, no_task_starts):
     for path in ("/v1/run/sleep", "/v1/tasks", "/v1/gather"):
         response = client.post(path, NOT_JSON[what])
         assert response.status == 400, response.value
-        assert response.value["type"] == "urn:gatherd:error:malformed-json"
+        assert response.value["type"] == "urn:gatherd:error:malformed_json"
 
 
 def test_malformed_json_detail_has_line_and_column(client):
@@ -191,7 +191,7 @@ def test_gather_depth_over_limit_is_rejected(depth, client, no_task_starts):
     for path, body in nested(depth):
         response = client.post(path, body)
         assert response.status == 422
-        assert response.value["type"] == "urn:gatherd:error:limit-exceeded"
+        assert response.value["type"] == "urn:gatherd:error:limit_exceeded"
         assert response.value["limit"] == {"name": "max_gather_depth", "value": 8}
         pointer = response.value["errors"][0]["pointer"]
         assert pointer.startswith("/tasks/0/input/tasks/0/input" if path != "/v1/tasks" else "/input/tasks/0/input")
@@ -201,7 +201,7 @@ def test_gather_children_over_limit_are_rejected(client, no_task_starts):
     body = {"tasks": [{"function": "sleep", "input": {"seconds": 0}}] * (MAX_CHILDREN + 1)}
     response = client.post("/v1/gather", body)
     assert response.status == 422
-    assert response.value["type"] == "urn:gatherd:error:limit-exceeded"
+    assert response.value["type"] == "urn:gatherd:error:limit_exceeded"
     assert response.value["limit"] == {"name": "max_gather_children", "value": MAX_CHILDREN}
     assert [e["pointer"] for e in response.value["errors"]] == ["/tasks"]
 
@@ -247,7 +247,7 @@ def test_unknown_function_has_pointer(name, client, no_task_starts):
                                  "/tasks/1/function")):
         response = client.post(path, body)
         assert response.status == 404, response.value
-        assert response.value["type"] == "urn:gatherd:error:function-not-found"
+        assert response.value["type"] == "urn:gatherd:error:function_not_found"
         assert [e["pointer"] for e in response.value["errors"]] == [pointer]
 
 

@@ -130,7 +130,7 @@ def test_drain_timeout_cancels_tasks(start):
         for raw, target in ((one, SLEEP), (many, "/v1/gather")):
             response = raw.response("POST", target)
             assert response.status == 503
-            assert response.value["type"] == "urn:gatherd:error:shutting-down"
+            assert response.value["type"] == "urn:gatherd:error:shutting_down"
             task = response.value["task"]
             assert (task["state"], task["cancel"]) == ("canceled", {"reason": "shutdown", "effect": "stopped"})
             assert raw.wait_closed(SHORT_TIMEOUT)
@@ -177,7 +177,7 @@ def test_requests_during_drain_return_503(start):
     late.send(sleep_bytes(0)[-2:])
     for raw, method, target in ((probe, "GET", "/readyz"), (late, "POST", SLEEP)):
         response = raw.response(method, target)
-        assert response.status == 503 and response.value["type"] == "urn:gatherd:error:shutting-down"
+        assert response.status == 503 and response.value["type"] == "urn:gatherd:error:shutting_down"
         assert response.header("connection") == "close" and raw.wait_closed(SHORT_TIMEOUT)
     assert busy.response("POST", SLEEP).status == 200
     server.wait(SHORT_TIMEOUT)
@@ -193,7 +193,7 @@ def test_drain_rejects_tasks_before_their_body(start):
     server.wait_event(event="draining")
     late.send(b"Content-Length: 14\r\nHost: localhost\r\n\r\n")
     response = late.response("POST", SLEEP)
-    assert response.status == 503 and response.value["type"] == "urn:gatherd:error:shutting-down"
+    assert response.status == 503 and response.value["type"] == "urn:gatherd:error:shutting_down"
     assert late.wait_closed(SHORT_TIMEOUT)
     assert busy.response("POST", SLEEP).status == 200
     server.wait(SHORT_TIMEOUT)

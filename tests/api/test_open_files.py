@@ -101,21 +101,21 @@ def test_closed_file_returns_410(how, client, server, example_root):
                      *(client.post(f"{file.target}/{m}", {"data": "x", "lines": [], "offset": 0, "length": 1})
                        for m in METHODS)):
         assert response.status == 410
-        assert response.value is None or response.value["type"] == "urn:gatherd:error:handle-closed"
+        assert response.value is None or response.value["type"] == "urn:gatherd:error:handle_closed"
 
 
 @pytest.mark.parametrize("handle", ["nothing", "0", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ3", "x" * 300, "%2e%2e", "%C3%A9"])
 def test_unknown_handle_returns_404(handle, client):
     for response in (client.get(f"/v1/files/{handle}"), client.fetch("DELETE", f"/v1/files/{handle}"),
                      client.fetch("POST", f"/v1/files/{handle}/read")):
-        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:handle-not-found"), handle
+        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:handle_not_found"), handle
 
 
 def test_unknown_method_lists_known_methods(client, example_root):
     file = Handle(client, "hello.txt")
     for method in ("fileno", "Read", "read%20", "detach", "x" * 100):
         response = client.fetch("POST", f"{file.target}/{method}")
-        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:file-method-not-found")
+        assert (response.status, response.value["type"]) == (404, "urn:gatherd:error:file_method_not_found")
         assert response.value["detail"].endswith(": " + ", ".join(METHODS))
     file.close()
 
@@ -131,7 +131,7 @@ def test_handle_from_before_restart_returns_410(start_with_root, tmp_path):
     with Client(second.urls()[0]) as client:
         for response in (client.get(file.target), client.fetch("DELETE", file.target),
                          client.fetch("POST", file.target + "/read")):
-            assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:stale-handle")
+            assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:stale_handle")
 
 
 def test_open_over_max_open_files_returns_503(start_with_root):
@@ -140,7 +140,7 @@ def test_open_over_max_open_files_returns_503(start_with_root):
     with Client(server.urls()[0]) as client:
         files = [Handle(client, "a.txt") for _ in range(3)]
         response = client.post("/v1/files", {"path": "a.txt"})
-        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-open-files")
+        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too_many_open_files")
         assert run(client, "read_file", path="a.txt")["data"] == HELLO.decode()
         files[1].close()
         files[1] = Handle(client, "a.txt")
@@ -182,7 +182,7 @@ def test_expired_lease_closes_file(client, server, example_root):
     assert file.get_info()["expires_in_seconds"] <= 0.3
     wait_until(lambda: descriptors(server.pid) == before, "the end of the lease", SHORT_TIMEOUT)
     response = client.get(file.target)
-    assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:handle-closed")
+    assert (response.status, response.value["type"]) == (410, "urn:gatherd:error:handle_closed")
 
 
 @pytest.mark.parametrize("pause", [0, 0.001, 0.05])
@@ -246,7 +246,7 @@ class FilePair:
         response = self.service_file.client.post(f"{self.service_file.target}/{method}", sent)
         if expected is None:
             assert response.status == 422, (self.history, response.value)
-            code = "invalid" if method in self.service_file.opened["methods"] else "file-mode-mismatch"
+            code = "invalid" if method in self.service_file.opened["methods"] else "file_mode_mismatch"
             assert response.value["type"] == contract.problem_type(code)
         else:
             assert response.status == 200, (self.history, response.value)
@@ -423,9 +423,9 @@ def test_reading_invalid_utf8_as_text_fails(client, example_root):
         (example_root / "binary.dat").write_bytes(content)
         file = Handle(client, "binary.dat")
         for method in ("read", "readline", "readlines"):
-            assert file(method, 422)["type"] == "urn:gatherd:error:invalid-utf8"
+            assert file(method, 422)["type"] == "urn:gatherd:error:invalid_utf8"
             assert file.get_info()["position"] == 0
-        assert file("pread", 422, offset=0, length=9)["type"] == "urn:gatherd:error:invalid-utf8"
+        assert file("pread", 422, offset=0, length=9)["type"] == "urn:gatherd:error:invalid_utf8"
         file.close()
         same = Handle(client, "binary.dat", encoding="base64")
         assert base64.b64decode(same("read")["data"]) == content
@@ -445,7 +445,7 @@ def test_mode_determines_allowed_methods(client, example_root):
                                    ("writelines", {"lines": ["x"]}, can_write), ("truncate", {"size": 1}, can_write),
                                    ("pwrite", {"offset": 0, "data": "x"}, can_write and "a" not in mode)):
             value = file(method, 200 if allowed else 422, **given)
-            assert allowed or value["type"] == "urn:gatherd:error:file-mode-mismatch"
+            assert allowed or value["type"] == "urn:gatherd:error:file_mode_mismatch"
             assert allowed or value["detail"] == f"modes.txt is open in mode {mode}, which does not allow {method}"
             assert (method in file.opened["methods"]) == allowed
         assert {"seek", "tell", "flush", "fsync", "stat", "close"} <= set(file.opened["methods"])
@@ -484,7 +484,7 @@ def test_reads_over_max_read_bytes_are_rejected(start_with_root):
             "name": "max_read_bytes", "value": 1000}
         for method in ("read", "readlines"):
             value = file(method, 422)
-            assert value["type"] == "urn:gatherd:error:limit-exceeded" and "max_read_bytes" in value["detail"]
+            assert value["type"] == "urn:gatherd:error:limit_exceeded" and "max_read_bytes" in value["detail"]
             assert file.get_info()["position"] == 0
         assert file("read", length=1000)["position"] == 1000
         assert file("read")["position"] == 2000
@@ -493,7 +493,7 @@ def test_reads_over_max_read_bytes_are_rejected(start_with_root):
         assert (piece["read_bytes"], piece["size_bytes"], piece["eof"]) == (1000, 2000, False)
         script(client, "a.txt", "r", ("read", {"length": 600}), ("read", {"length": 400}))
         value = script(client, "a.txt", "r", ("read", {"length": 600}), ("read", {"length": 401}), status=422)
-        assert value["type"] == "urn:gatherd:error:limit-exceeded"
+        assert value["type"] == "urn:gatherd:error:limit_exceeded"
 
 
 def test_read_quota_is_refunded_on_failure(start_with_root):

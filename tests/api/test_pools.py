@@ -191,7 +191,7 @@ def test_request_over_total_capacity_returns_422(path, body, start):
     server = start("--threads", "2", "--processes", "2", "--queue-limit", "3")
     url = server.urls()[0]
     response = post(url, path, body)
-    assert response.status == 422 and response.value["type"] == "urn:gatherd:error:limit-exceeded"
+    assert response.status == 422 and response.value["type"] == "urn:gatherd:error:limit_exceeded"
     assert response.value["limit"] == {"name": "queue_limit", "value": 3}
     assert "6" in response.value["detail"] and "5" in response.value["detail"]
     assert all(p["tasks_done"] == p["queued"] == 0 for p in pools(url).values())
@@ -238,7 +238,7 @@ def test_max_tasks_spans_all_executors(start):
         running = background.post("/v1/gather", gather(task("block", seconds=0.4), task("sleep", seconds=0.4)))
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         response = post(url, "/v1/run/sum", {"n": 1})
-        assert response.status == 503 and response.value["type"].endswith(":too-many-tasks")
+        assert response.status == 503 and response.value["type"].endswith(":too_many_tasks")
         assert running.result().status == 200
     assert post(url, "/v1/run/sum", {"n": 1}).status == 200
 

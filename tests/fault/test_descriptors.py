@@ -67,12 +67,12 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
         for _ in range(limits["max_open_files"]):
             Handle(client, "a.bin")
         response = client.post("/v1/files", {"path": "a.bin"})
-        assert (response.status, error_name(response)) == (503, "too-many-open-files")
+        assert (response.status, error_name(response)) == (503, "too_many_open_files")
 
         for _ in range(limits["max_streams"]):
             download(stack, url, "a.bin")
         for response in (client.get(fs("a.bin")), put(client, "b.bin", b"x")):
-            assert (response.status, error_name(response)) == (503, "too-many-streams")
+            assert (response.status, error_name(response)) == (503, "too_many_streams")
             assert response.header("retry-after")
 
         for _ in range(limits["max_connections"] - limits["max_streams"] - 1):
@@ -81,7 +81,7 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
             assert raw.response("GET", READ).status == 200
         for _ in range(10):
             problem = rejection(url)
-            assert problem["type"].endswith(":too-many-connections")
+            assert problem["type"].endswith(":too_many_connections")
             assert f"the limit max_connections is {limits['max_connections']}" in problem["detail"]
 
         def workers():
@@ -132,7 +132,7 @@ def test_connection_without_free_fd_returns_503(start):
             assert len(connections) < 50
         for _ in range(20):
             problem = rejection(url)
-            assert problem["type"].endswith(":too-many-connections")
+            assert problem["type"].endswith(":too_many_connections")
             assert "reached its limit of open files" in problem["detail"]
         extra_connections = [stack.enter_context(Raw(url)) for _ in range(20)]
         for raw in extra_connections:

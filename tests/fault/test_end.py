@@ -45,7 +45,7 @@ def test_shutdown_with_busy_pools_meets_drain_timeout(start):
         effects = {}
         for what, future in futures.items():
             response = future.result()
-            assert response.status == 503 and response.value["type"].endswith(":shutting-down")
+            assert response.status == 503 and response.value["type"].endswith(":shutting_down")
             assert response.value["task"]["cancel"]["reason"] == "shutdown"
             effects.setdefault(what.split()[0], []).append(response.value["task"]["cancel"]["effect"])
     assert effects["sleep"] == ["stopped"] and effects["gather"] == ["stopped"]

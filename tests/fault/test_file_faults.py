@@ -326,7 +326,7 @@ def fill_disk(root, free_bytes):
 
 def check_no_space(response):
     assert response.status == 507, response.value
-    assert response.value["type"] == "urn:gatherd:error:insufficient-storage"
+    assert response.value["type"] == "urn:gatherd:error:insufficient_storage"
 
 
 def failing_writes():
@@ -586,7 +586,7 @@ def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
             if response.status != 201:
                 break
             handles.append(response.header("location"))
-        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too-many-open-files")
+        assert (response.status, response.value["type"]) == (503, "urn:gatherd:error:too_many_open_files")
         assert response.header("retry-after")
         assert client.post("/v1/run/read_file", {"path": "a.txt"}).status == 503
         assert client.get(fs("a.txt")).status == 503

@@ -41,7 +41,7 @@ def pool_is_healthy(server):
 
 
 def check_crashed(response, pid, number):
-    assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-crashed"
+    assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker_crashed"
     error = response.value["task"]["error"]
     assert error["exit_signal"] == number and "exit_code" not in error
     assert str(pid) in error["detail"] and response.value["task"]["pid"] == pid
@@ -108,7 +108,7 @@ def test_parallel_task_fails_with_its_part(start):
         pid = busy_worker(url)
         os.kill(pid, signal.SIGKILL)
         response = future.result()
-    assert response.status == 500 and response.value["type"].endswith(":worker-crashed")
+    assert response.status == 500 and response.value["type"].endswith(":worker_crashed")
     assert str(pid) in response.value["detail"]
     wait_until(lambda: pool_is_healthy(server), "a whole pool: the other part was canceled")
 
@@ -171,7 +171,7 @@ def test_worker_memory_limit_fails_only_its_task(start):
         other_tasks = background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 500})
         for _ in range(10):
             response = post(url, "/v1/run/primes", BIG_RANGE)
-            assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker-out-of-memory"
+            assert response.status == 500 and response.value["type"] == "urn:gatherd:error:worker_out_of_memory"
             assert response.value["task"]["error"]["code"] == "worker_out_of_memory"
         assert post(url, "/v1/run/primes", {"to": 10 ** 6}).value["result"]["count"] == 78498
         assert other_tasks.result().value["result"]["counts"]["succeeded"] == 500

@@ -22,12 +22,12 @@ CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
 ERROR_HEADER = (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8")
 ERROR_TITLES = dict(re.findall(r'#define (ERROR_TITLE_\w+) "(.*)"', ERROR_HEADER))
 ERRORS = {code: (int(status), ERROR_TITLES.get(title, title)) for code, status, title in re.findall(
-    r'X\(\w+, "(\w+)", (\d+), "?([^")]*)"?\)', ERROR_HEADER)}
+    r'X\(\w+, "(\w+)", (\d+), "?([^",]*)"?,', ERROR_HEADER)}
 
 
 def problem_type(code):
     """The `type` of a problem with this error code."""
-    return "urn:gatherd:error:" + code.replace("_", "-")
+    return "urn:gatherd:error:" + code
 
 
 def parse_json(data):
@@ -80,8 +80,8 @@ def documented(method, target, status):
 
 def spec_status(response):
     """The status of a shared response: that of the first error code its description names."""
-    code = re.search(r"\(`([a-z-]+)`", response["description"]).group(1)
-    return ERRORS[code.replace("-", "_")][0]
+    code = re.search(r"\(`([a-z_]+)`", response["description"]).group(1)
+    return ERRORS[code][0]
 
 
 def check_headers(response, node):
@@ -131,7 +131,7 @@ def check(method, target, response, sent_id=None):
 def check_problem(value, response, timing, has_location=True):
     """A validation error has a location, unless it is in the path or was detected by a task."""
     has_location = has_location and "task" not in value
-    code = value["type"].rsplit(":", 1)[1].replace("-", "_")
+    code = value["type"].rsplit(":", 1)[1]
     assert (value["status"], value["title"]) == ERRORS[code]
     assert value["status"] == response.status
     assert value["instance"] == "urn:gatherd:request:" + response.header("x-request-id")

@@ -17,12 +17,19 @@ struct error_row {
     int status;
 };
 static const struct error_row rows[] = {
-#define X(name, code, status, title) {#name, code, ERR_##name, status},
+#define X(name, code, status, title, doc) {#name, code, ERR_##name, status},
     ERROR_TABLE(X)
 #undef X
 };
 
-static void every_error_has_code_title_and_status(void **state)
+static void assert_capitalized_without_full_stop(const char *text)
+{
+    assert_true(strlen(text) > 0);
+    assert_true(isupper((unsigned char)text[0]));
+    assert_int_not_equal(text[strlen(text) - 1], '.');
+}
+
+static void every_error_has_code_status_and_texts(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -31,9 +38,8 @@ static void every_error_has_code_title_and_status(void **state)
         assert_string_equal(error_code(rc), rows[i].code);
         assert_int_equal(error_status(rc), rows[i].status);
         assert_in_range(error_status(rc), 400, 599);
-        assert_true(strlen(error_title(rc)) > 0);
-        assert_true(isupper((unsigned char)error_title(rc)[0]));
-        assert_int_not_equal(error_title(rc)[strlen(error_title(rc)) - 1], '.');
+        assert_capitalized_without_full_stop(error_title(rc));
+        assert_capitalized_without_full_stop(error_doc(rc));
     }
 }
 
@@ -72,7 +78,7 @@ static void err_set_fills_struct_and_returns_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_error_has_code_title_and_status),
+        cmocka_unit_test(every_error_has_code_status_and_texts),
         cmocka_unit_test(error_code_is_lowercase_name),
         cmocka_unit_test(err_set_fills_struct_and_returns_code),
     };
