@@ -39,6 +39,7 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE]);
 void api_drain(struct api *api);
 
 const struct limits *api_limits(const struct api *api);
+const struct registry *api_registry(const struct api *api);
 
 enum body_kind {
     BODY_NONE,         /* discarded */

@@ -10,6 +10,7 @@ enum { DEFINITIONS_MAX = 64 }; /* named records in one schema: a bound on our ow
 struct schema_writer {
     struct json_writer *w;
     const struct limits *limits;
+    const struct function *const *functions; /* of the registry */
     const struct child_codec *child;
     const struct type *definitions[DEFINITIONS_MAX];
     size_t definition_count;
@@ -38,7 +39,7 @@ static void collect_fields(struct schema_writer *s, const struct type *record)
     for (const struct field *f = record->fields; f->name != NULL; f++)
         collect_type(s, f->type);
     if (has_input(record))
-        for (const struct function *const *f = function_registry; *f != NULL; f++)
+        for (const struct function *const *f = s->functions; *f != NULL; f++)
             collect_type(s, (*f)->input);
 }
 
@@ -131,7 +132,7 @@ static void write_enum(struct schema_writer *s, const char *const *names, bool n
 
 static void write_function_names(struct schema_writer *s, const struct type *type, bool nullable)
 {
-    const struct function *const *functions = type->functions != NULL ? type->functions : function_registry;
+    const struct function *const *functions = type->functions != NULL ? type->functions : s->functions;
     write_type_keyword(s, "string", nullable);
     json_writer_raw(s->w, ",\"enum\":[");
     for (size_t i = 0; functions[i] != NULL; i++) {
@@ -275,8 +276,8 @@ static void write_record(struct schema_writer *s, const struct type *record, boo
         return;
     }
     json_writer_raw(s->w, "\"oneOf\":[");
-    for (const struct function *const *f = function_registry; *f != NULL; f++) {
-        json_writer_raw(s->w, f == function_registry ? "{\"title\":" : ",{\"title\":");
+    for (const struct function *const *f = s->functions; *f != NULL; f++) {
+        json_writer_raw(s->w, f == s->functions ? "{\"title\":" : ",{\"title\":");
         json_writer_string(s->w, str_from((*f)->name));
         json_writer_raw(s->w, ",\"description\":");
         json_writer_string(s->w, str_from((*f)->doc));
@@ -345,10 +346,11 @@ static void write_type(struct schema_writer *s, const struct type *type, bool nu
     UNREACHABLE();
 }
 
-void schema_write(struct json_writer *w, const struct type *type, const struct limits *limits,
+void schema_write(struct json_writer *w, const struct type *type, const struct decode_context *context,
                   const struct child_codec *child)
 {
-    struct schema_writer s = {.w = w, .limits = limits, .child = child};
+    struct schema_writer s = {
+        .w = w, .limits = context->limits, .functions = registry_functions(context->registry), .child = child};
     json_writer_raw(w, "{");
     if (type->kind == TYPE_RECORD) { /* the root needs a definition only if it contains itself */
         collect_fields(&s, type);

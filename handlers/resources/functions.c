@@ -2,8 +2,9 @@
 #include "handlers/json/schema.h"
 #include "handlers/resources/handlers.h"
 
-static void write_function(struct json_writer *w, const struct function *function, const struct limits *limits)
+static void write_function(struct json_writer *w, const struct function *function, const struct request *request)
 {
+    const struct decode_context context = {request->limits, request->registry};
     json_writer_raw(w, "{\"name\":");
     json_writer_string(w, str_from(function->name));
     json_writer_raw(w, ",\"description\":");
@@ -23,21 +24,23 @@ static void write_function(struct json_writer *w, const struct function *functio
     }
     json_writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
     json_writer_raw(w, ",\"input\":");
-    schema_write(w, function->input, limits, &task_object_child_codec);
+    schema_write(w, function->input, &context, &task_object_child_codec);
     json_writer_raw(w, ",\"result\":");
-    schema_write(w, function->output, limits, &task_object_child_codec);
+    schema_write(w, function->output, &context, &task_object_child_codec);
     json_writer_raw(w, "}");
 }
 
 struct responder *get_functions(struct api *api, const struct request *request, struct response *response)
 {
+    (void)api;
     if (!request_reject_query(request, response))
         return NULL;
     struct json_writer w = {0};
     json_writer_raw(&w, "{\"functions\":[");
-    for (const struct function *const *f = function_registry; *f != NULL; f++) {
-        json_writer_raw(&w, f == function_registry ? "" : ",");
-        write_function(&w, *f, runtime_limits(api->runtime));
+    const struct function *const *functions = registry_functions(request->registry);
+    for (const struct function *const *f = functions; *f != NULL; f++) {
+        json_writer_raw(&w, f == functions ? "" : ",");
+        write_function(&w, *f, request);
     }
     json_writer_raw(&w, "]}");
     response_json(response, 200, &w);
@@ -46,15 +49,16 @@ struct responder *get_functions(struct api *api, const struct request *request, 
 
 struct responder *get_function(struct api *api, const struct request *request, struct response *response)
 {
+    (void)api;
     if (!request_reject_query(request, response))
         return NULL;
-    const struct function *function = function_find(request->params[0]);
+    const struct function *function = registry_find(request->registry, request->params[0]);
     if (function == NULL) {
         request_reject_function(request, response);
         return NULL;
     }
     struct json_writer w = {0};
-    write_function(&w, function, runtime_limits(api->runtime));
+    write_function(&w, function, request);
     response_json(response, 200, &w);
     return NULL;
 }
