@@ -40,6 +40,7 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE]);
 void api_drain(struct api *api);
 
 const struct limits *api_limits(const struct api *api);
+const struct registry *api_registry(const struct api *api);
 
 /* Finds the route and sets request->params and request->prepared. If the request can be rejected from its head alone,
  * fills *response and returns NULL. */

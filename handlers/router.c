@@ -221,6 +221,11 @@ const struct limits *api_limits(const struct api *api)
     return runtime_limits(api->runtime);
 }
 
+const struct registry *api_registry(const struct api *api)
+{
+    return runtime_registry(api->runtime);
+}
+
 struct responder *api_handle(struct api *api, const struct route *route, const struct request *request,
                              struct response *response)
 {

@@ -16,7 +16,9 @@ static void on_timers_fired(struct timers *timers)
 
 static void on_timers_closed(struct timers *timers)
 {
-    free(container_of(timers, struct runtime, timers));
+    struct runtime *runtime = container_of(timers, struct runtime, timers);
+    registry_unref(runtime->registry);
+    free(runtime);
 }
 
 static int start_threads(struct runtime *runtime, const struct runtime_config *config, struct err *e)
@@ -91,6 +93,7 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
         return err_nomem(e);
     runtime->loop = config->loop;
     runtime->limits = *config->limits;
+    runtime->registry = registry_ref(config->registry);
     runtime->ready_tail = &runtime->ready;
     runtime->pid = getpid();
     runtime->tid = gettid();
@@ -109,6 +112,11 @@ int runtime_new(const struct runtime_config *config, struct runtime **out, struc
 const struct limits *runtime_limits(const struct runtime *runtime)
 {
     return &runtime->limits;
+}
+
+struct registry *runtime_registry(const struct runtime *runtime)
+{
+    return runtime->registry;
 }
 
 size_t runtime_unfinished(const struct runtime *runtime)

@@ -16,6 +16,7 @@ struct uv_loop_s;
 struct runtime_config {
     struct uv_loop_s *loop;      /* borrowed */
     const struct limits *limits; /* copied, except limits->pools, whose items are borrowed */
+    struct registry *registry;   /* the functions of requests; the runtime adds a reference */
     struct process_config processes;
     const char *files_root; /* root directory of file functions; NULL: the executor files is disabled */
     int64_t files_threads;
@@ -28,7 +29,8 @@ struct runtime_config {
 int runtime_new(const struct runtime_config *config, struct runtime **out, struct err *e);
 
 const struct limits *runtime_limits(const struct runtime *runtime);
-size_t runtime_unfinished(const struct runtime *runtime); /* tasks not ended, children included */
+struct registry *runtime_registry(const struct runtime *runtime); /* borrowed */
+size_t runtime_unfinished(const struct runtime *runtime);         /* tasks not ended, children included */
 
 /* Makes task_submit() fail with ERR_SHUTTING_DOWN. Admitted tasks continue. */
 void runtime_reject_new(struct runtime *runtime);

@@ -1,5 +1,6 @@
 /* main - runs the service with the configuration from arguments and environment, or a worker process of the service. */
 #include "runtime/executors/worker_main.h"
+#include "runtime/functions/builtin.h"
 #include "runtime/types/type_parse.h"
 #include "service/service.h"
 
@@ -13,7 +14,12 @@ static int run_worker(struct str memory_limit)
     int64_t bytes = INTEGER_ABSENT;
     if (memory_limit.len > 0 && type_parse(&bytes_type, memory_limit, NULL, NULL, &bytes, NULL) != 0)
         return EXIT_FAILURE;
-    return worker_serve(function_registry, bytes);
+    struct registry *registry;
+    if (builtin_registry(&registry, NULL) != 0)
+        return EXIT_FAILURE;
+    int rc = worker_serve(registry, bytes);
+    registry_unref(registry);
+    return rc;
 }
 
 int main(int argc, char **argv)

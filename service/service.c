@@ -2,6 +2,7 @@
 
 #include "gatherd_version.h"
 #include "handlers/api.h"
+#include "runtime/functions/builtin.h"
 #include "runtime/lib/check.h"
 #include "runtime/runtime.h"
 #include "service/config/config_help.h"
@@ -272,9 +273,14 @@ static int service_start(struct service *service, struct err *e)
     if (config->runtime.worker_memory_bytes != INTEGER_ABSENT)
         snprintf(service->worker_memory_limit, sizeof service->worker_memory_limit, "%lld",
                  (long long)config->runtime.worker_memory_bytes);
+    struct registry *registry;
+    rc = builtin_registry(&registry, e);
+    if (rc != 0)
+        return rc;
     struct runtime_config runtime = {
         .loop = &service->loop,
         .limits = &config->limits,
+        .registry = registry,
         .processes.size = config->runtime.processes,
         .processes.size_source = config->processes_source,
         .processes.command = service->worker_command,
@@ -286,6 +292,7 @@ static int service_start(struct service *service, struct err *e)
         .files_source = config->files_source,
     };
     rc = runtime_new(&runtime, &service->runtime, e);
+    registry_unref(registry);
     if (rc != 0)
         return rc;
     struct api_config api = {

@@ -7,6 +7,7 @@
 #define GATHERD_HANDLERS_HTTP_REQUEST_H
 
 #include "runtime/lib/arena.h"
+#include "runtime/task/registry.h"
 #include "runtime/types/limits.h"
 
 /* HEAD uses the routes of GET. */
@@ -55,6 +56,7 @@ struct request {
     struct str params[PATH_PARAMS_MAX]; /* decoded path segments, set by api_route() */
     void *prepared;                     /* from the route's head check to its handler; in the arena */
     const struct limits *limits;        /* borrowed */
+    const struct registry *registry;    /* the functions that it can name; borrowed */
     struct arena *arena;                /* owned by the service */
     uint64_t received_ns;               /* uv_hrtime() at the first byte */
     int64_t received_us;                /* the same moment in microseconds since 1970 */

@@ -210,10 +210,10 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
 }
 
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
-                const struct limits *limits, struct validation_errors *errors)
+                const struct decode_context *context, struct validation_errors *errors)
 {
     validation_errors_init(errors);
-    struct decoder d = {.arena = arena, .limits = limits, .errors = errors};
+    struct decoder d = {.arena = arena, .limits = context->limits, .registry = context->registry, .errors = errors};
     for (size_t i = 0; i < record_count; i++)
         if (records[i].type->size > 0) /* a record without fields may have no address */
             memset(records[i].value, 0, records[i].type->size);

@@ -7,6 +7,7 @@
 #define GATHERD_HANDLERS_JSON_DECODE_H
 
 #include "runtime/lib/str.h"
+#include "runtime/task/registry.h"
 #include "runtime/types/limits.h"
 
 enum { VALIDATION_ERRORS_MAX = 8 };
@@ -37,6 +38,12 @@ void validation_errors_add(struct validation_errors *errors, int rc, const struc
 enum { SANITIZED_SIZE = 64 };
 const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE]);
 
+/* What values are checked against. */
+struct decode_context {
+    const struct limits *limits;
+    const struct registry *registry; /* for TYPE_FUNCTION; may be NULL if no record has one */
+};
+
 /* A record to decode into. Several of them can share one JSON object, whose members are the union of their fields (a
  * gather's options and its input). */
 struct record_ref {
@@ -55,12 +62,12 @@ struct record_ref {
  * ERR_MALFORMED_JSON and duplicate members are located by line and column. Each record's check() is applied. Absent
  * members get their default or are marked as absent. */
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
-                const struct limits *limits, struct validation_errors *errors);
+                const struct decode_context *context, struct validation_errors *errors);
 
 /* Decodes a URL query, percent-encoded (RFC 3986; '+' is a space), into the record: one parameter per field. Results
  * as above; errors have in_query set. */
-int decode_query(struct str query, const struct record_ref *record, struct arena *arena, const struct limits *limits,
-                 struct validation_errors *errors);
+int decode_query(struct str query, const struct record_ref *record, struct arena *arena,
+                 const struct decode_context *context, struct validation_errors *errors);
 
 /* Percent-decodes. False if an escape is malformed, or the result contains a NUL or invalid UTF-8, or if out of memory
  * (*out_of_memory is then set). */

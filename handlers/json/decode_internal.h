@@ -18,6 +18,7 @@
 struct decoder {
     struct arena *arena;
     const struct limits *limits;
+    const struct registry *registry;
     struct validation_errors *errors;
     bool in_query; /* locations are query parameters, not JSON pointers */
 };

@@ -88,11 +88,12 @@ static void decode_parameter(struct decoder *d, const struct record_ref *record,
         decode_text(d, &decoded_at, fields[i].type, value, (char *)record->value + fields[i].offset);
 }
 
-int decode_query(struct str query, const struct record_ref *record, struct arena *arena, const struct limits *limits,
-                 struct validation_errors *errors)
+int decode_query(struct str query, const struct record_ref *record, struct arena *arena,
+                 const struct decode_context *context, struct validation_errors *errors)
 {
     validation_errors_init(errors);
-    struct decoder d = {.arena = arena, .limits = limits, .errors = errors, .in_query = true};
+    struct decoder d = {
+        .arena = arena, .limits = context->limits, .registry = context->registry, .errors = errors, .in_query = true};
     bool seen[FIELDS_MAX] = {false};
     if (record->type->size > 0) /* a record without fields may have no address */
         memset(record->value, 0, record->type->size);

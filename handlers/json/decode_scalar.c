@@ -127,12 +127,13 @@ bool decode_text(struct decoder *d, const struct json_path *at, const struct typ
 static bool decode_function(struct decoder *d, const struct json_path *at, struct str text,
                             const struct function **value)
 {
-    *value = function_find(text);
+    CHECK(d->registry != NULL);
+    *value = registry_find(d->registry, text);
     if (*value != NULL)
         return true;
     char name[SANITIZED_SIZE];
     struct name_list known = {0};
-    for (const struct function *const *f = function_registry; *f != NULL; f++)
+    for (const struct function *const *f = registry_functions(d->registry); *f != NULL; f++)
         name_list_add(&known, (*f)->name);
     decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "names an unknown function, \"%s\"; known are: %s",
                  decode_sanitize(text, name), known.text);

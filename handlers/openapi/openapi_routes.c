@@ -48,7 +48,7 @@ static const struct openapi_text *get_text(struct api *api, enum openapi_format 
         return document;
     const struct openapi_source source = {
         .routes = api->routes,
-        .functions = function_registry,
+        .functions = registry_functions(runtime_registry(api->runtime)),
         .limits = runtime_limits(api->runtime),
         .limit_records = api->limits,
         .limit_record_count = api->limits_count,

@@ -93,12 +93,13 @@ static struct responder *get_functions(struct api *api, const struct request *re
     (void)api;
     if (!request_reject_query(request, response))
         return NULL;
+    const struct function *const *functions = registry_functions(request->registry);
     size_t count = 0;
-    while (function_registry[count] != NULL)
+    while (functions[count] != NULL)
         count++;
     struct function_row *rows = arena_calloc(request->arena, count, sizeof *rows);
     for (size_t i = 0; rows != NULL && i < count; i++)
-        if (!function_row_fill(function_registry[i], request->arena, &rows[i]))
+        if (!function_row_fill(functions[i], request->arena, &rows[i]))
             rows = NULL;
     if (rows == NULL) {
         request_reject_nomem(request, response);
@@ -112,13 +113,13 @@ static struct responder *get_functions(struct api *api, const struct request *re
 
 /* -- GET /v1/functions/{name} -------------------------------------------------------------------------------------- */
 
-static void write_schemas(struct json_writer *w, const struct function *function, const struct limits *limits)
+static void write_schemas(struct json_writer *w, const struct function *function, const struct request *request)
 {
     struct schema_set set = {
         .w = w,
         .prefix = "#/$defs/",
-        .limits = limits,
-        .functions = function_registry,
+        .limits = request->limits,
+        .functions = registry_functions(request->registry),
         .child = task_object_child_codec.type,
     };
     json_writer_raw(w, ",\"input\":{");
@@ -133,9 +134,10 @@ static void write_schemas(struct json_writer *w, const struct function *function
 
 static struct responder *get_function(struct api *api, const struct request *request, struct response *response)
 {
+    (void)api;
     if (!request_reject_query(request, response))
         return NULL;
-    const struct function *function = function_find(request->params[0]);
+    const struct function *function = registry_find(request->registry, request->params[0]);
     if (function == NULL) {
         request_reject_function(request, response);
         return NULL;
@@ -149,7 +151,7 @@ static struct responder *get_function(struct api *api, const struct request *req
     bool first = true;
     json_writer_raw(&w, "{");
     render_members(&w, &summary_type, &row, &first);
-    write_schemas(&w, function, runtime_limits(api->runtime));
+    write_schemas(&w, function, request);
     json_writer_raw(&w, "}");
     response_json(response, 200, &w);
     return NULL;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { TIME_CHARS = 10, RANDOM_CHARS = 16, RANDOM_BYTES = 10 };
+enum { TIME_CHARS = 10, RANDOM_CHARS = 16, RANDOM_BYTES = 10, CHECKED_CHARS = TIME_CHARS + RANDOM_CHARS };
 
 static const char base32_alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -34,13 +34,12 @@ static int base32_value(char c)
     return digit == NULL ? -1 : (int)(digit - base32_alphabet);
 }
 
-/* The characters as digits in base 37, modulo a prime: detects every change of one character and every swap of two
- * neighbors. */
-static unsigned checksum(const char *text)
+/* The digits read in base 37, modulo a prime: detects every change of one character and every swap of two neighbors. */
+static unsigned checksum(const unsigned char digits[CHECKED_CHARS])
 {
     unsigned sum = 0;
-    for (int i = 0; i < TIME_CHARS + RANDOM_CHARS; i++)
-        sum = (sum * 37 + (unsigned)base32_value(text[i])) % 1021;
+    for (int i = 0; i < CHECKED_CHARS; i++)
+        sum = (sum * 37 + digits[i]) % 1021;
     return sum;
 }
 
@@ -53,17 +52,20 @@ void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
     const unsigned char *random = ids->random_bytes + sizeof ids->random_bytes - ids->random_left;
     ids->random_left -= RANDOM_BYTES;
 
+    unsigned char digits[ID_LEN];
     uint64_t ms = (uint64_t)now_us / 1000;
     for (int i = TIME_CHARS; i-- > 0; ms >>= 5)
-        out[i] = base32_alphabet[ms & 31];
+        digits[i] = ms & 31;
     for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each; may span two bytes */
         size_t bit = i * 5;
         unsigned window = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
-        out[TIME_CHARS + i] = base32_alphabet[window >> (11 - bit % 8) & 31];
+        digits[TIME_CHARS + i] = window >> (11 - bit % 8) & 31;
     }
-    unsigned sum = checksum(out);
-    out[TIME_CHARS + RANDOM_CHARS] = base32_alphabet[sum >> 5];
-    out[TIME_CHARS + RANDOM_CHARS + 1] = base32_alphabet[sum & 31];
+    unsigned sum = checksum(digits);
+    digits[CHECKED_CHARS] = sum >> 5 & 31;
+    digits[CHECKED_CHARS + 1] = sum & 31;
+    for (int i = 0; i < ID_LEN; i++)
+        out[i] = base32_alphabet[digits[i]];
     out[ID_LEN] = '\0';
 }
 
@@ -71,16 +73,18 @@ bool ids_parse_time(struct str id, int64_t *ms)
 {
     if (id.len != ID_LEN)
         return false;
+    unsigned char digits[ID_LEN];
     int64_t time = 0;
     for (int i = 0; i < ID_LEN; i++) {
         int digit = base32_value(id.data[i]);
         if (digit < 0)
             return false;
+        digits[i] = (unsigned char)digit;
         if (i < TIME_CHARS)
             time = time << 5 | digit;
     }
-    unsigned sum = checksum(id.data);
-    if (id.data[ID_LEN - 2] != base32_alphabet[sum >> 5] || id.data[ID_LEN - 1] != base32_alphabet[sum & 31])
+    unsigned sum = checksum(digits);
+    if (digits[CHECKED_CHARS] != sum >> 5 || digits[CHECKED_CHARS + 1] != (sum & 31))
         return false;
     *ms = time;
     return true;

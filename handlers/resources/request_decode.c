@@ -38,7 +38,8 @@ void request_reject_invalid(const struct request *request, struct response *resp
 bool request_decode_query(const struct request *request, const struct record_ref *record, struct response *response)
 {
     struct validation_errors errors;
-    if (decode_query(request->query, record, request->arena, request->limits, &errors) == 0)
+    const struct decode_context context = {request->limits, request->registry};
+    if (decode_query(request->query, record, request->arena, &context, &errors) == 0)
         return true;
     request_reject_invalid(request, response, &errors);
     return false;
@@ -53,7 +54,8 @@ bool request_decode_body(const struct request *request, struct str body, const s
                          struct response *response)
 {
     struct validation_errors errors;
-    if (decode_body(body, records, count, request->arena, request->limits, &errors) == 0)
+    const struct decode_context context = {request->limits, request->registry};
+    if (decode_body(body, records, count, request->arena, &context, &errors) == 0)
         return true;
     request_reject_invalid(request, response, &errors);
     return false;
@@ -62,7 +64,7 @@ bool request_decode_body(const struct request *request, struct str body, const s
 void request_reject_function(const struct request *request, struct response *response)
 {
     struct name_list names = {0};
-    for (const struct function *const *f = function_registry; *f != NULL; f++)
+    for (const struct function *const *f = registry_functions(request->registry); *f != NULL; f++)
         name_list_add(&names, (*f)->name);
     request_reject(request, response, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
 }

@@ -68,7 +68,7 @@ static bool check_function_head(struct api *api, struct request *request, const 
 
 static bool check_run_head(struct api *api, struct request *request, struct response *response)
 {
-    const struct function *function = function_find(request->params[0]);
+    const struct function *function = registry_find(request->registry, request->params[0]);
     if (function != NULL)
         return check_function_head(api, request, function, response);
     request_reject_function(request, response);
@@ -77,7 +77,7 @@ static bool check_run_head(struct api *api, struct request *request, struct resp
 
 static bool check_file_script_head(struct api *api, struct request *request, struct response *response)
 {
-    return check_function_head(api, request, function_find(STR("file_script")), response);
+    return check_function_head(api, request, registry_find(request->registry, STR("file_script")), response);
 }
 
 /* -- running ------------------------------------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ static struct responder *post_run(struct api *api, const struct request *request
 
 static struct responder *post_gather(struct api *api, const struct request *request, struct response *response)
 {
-    const struct function *function = function_find(STR("gather"));
+    const struct function *function = registry_find(request->registry, STR("gather"));
     struct task_spec *spec = task_spec_new(request, function, response);
     if (spec == NULL || !request_reject_query(request, response))
         return NULL;

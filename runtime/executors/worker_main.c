@@ -24,14 +24,6 @@ static bool worker_write_all(const void *bytes, size_t len)
     return io_write_full(WORKER_FD, bytes, len, NULL) == 0;
 }
 
-static const struct function *find_function(const struct function *const *table, const char *name)
-{
-    for (; *table != NULL; table++)
-        if (strcmp((*table)->name, name) == 0)
-            return *table;
-    return NULL;
-}
-
 static int worker_out_of_memory(struct err *e)
 {
     return err_set(e, ERR_WORKER_OUT_OF_MEMORY, "The task exceeded the memory limit of its worker process");
@@ -113,13 +105,13 @@ static bool send_response(const struct request_frame *request, const struct func
     return ok;
 }
 
-static bool serve_request(const struct function *const *table, int64_t *peak_rss)
+static bool serve_request(const struct registry *registry, int64_t *peak_rss)
 {
     struct request_frame request;
     if (!worker_read_all(&request, sizeof request))
         return false;
     CHECK(request.len <= FRAME_MAX_LEN && memchr(request.function, '\0', sizeof request.function) != NULL);
-    const struct function *function = find_function(table, request.function);
+    const struct function *function = registry_find(registry, str_from(request.function));
     CHECK(function != NULL);
     struct err e = {0};
     struct rusage before;
@@ -164,13 +156,13 @@ static void sandbox_self(int64_t memory_bytes)
     }
 }
 
-int worker_serve(const struct function *const *table, int64_t memory_bytes)
+int worker_serve(const struct registry *registry, int64_t memory_bytes)
 {
     int64_t peak_rss = 0;
     sandbox_self(memory_bytes);
     /* Reports ready. Fails if the service exited before PR_SET_PDEATHSIG was set. */
     bool ok = worker_write_all(&(struct response_frame){0}, sizeof(struct response_frame));
     while (ok)
-        ok = serve_request(table, &peak_rss);
+        ok = serve_request(registry, &peak_rss);
     return 0;
 }

@@ -10,19 +10,18 @@
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_MAIN_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_MAIN_H
 
-#include "runtime/task/function.h"
+#include "runtime/task/registry.h"
 #include "runtime/task/task_spec.h"
 
 enum {
     WORKER_FD = 3,                    /* the socket in a worker */
     FRAME_MAX_LEN = 64 * 1024 * 1024, /* maximum size of a value in bytes */
-    FUNCTION_NAME_MAX = 32,
 };
 
 struct request_frame {
-    uint64_t number;                  /* from 1 */
-    uint64_t len;                     /* of the input that follows */
-    char function[FUNCTION_NAME_MAX]; /* NUL-terminated */
+    uint64_t number;                   /* from 1 */
+    uint64_t len;                      /* of the input that follows */
+    char function[FUNCTION_NAME_SIZE]; /* NUL-terminated */
 };
 
 struct response_frame {
@@ -34,9 +33,8 @@ struct response_frame {
     char msg[256]; /* error detail, NUL-terminated */
 };
 
-/* Serves requests on WORKER_FD for functions of `table` (ends with NULL) until the service closes it or exits.
- * Returns the exit status of the process. memory_bytes: address space allowed beyond the present size; absent:
- * unlimited. */
-int worker_serve(const struct function *const *table, int64_t memory_bytes);
+/* Serves requests on WORKER_FD for functions of the registry until the service closes it or exits. Returns the exit
+ * status of the process. memory_bytes: address space allowed beyond the present size; absent: unlimited. */
+int worker_serve(const struct registry *registry, int64_t memory_bytes);
 
 #endif

@@ -22,7 +22,7 @@ enum file_access {
 };
 
 struct file_method {
-    struct function function; /* not in function_registry: it needs a file */
+    struct function function; /* not in the registry: it needs a file */
     enum file_access access;
     int (*call_cb)(const struct file_call *call, struct file_result *result, struct run_context *run);
 };

@@ -19,7 +19,7 @@ static int file_work_run(const void *input, void *output, struct run_context *ru
     return req->work(req, run);
 }
 
-/* Not in function_registry: requests can't name it. */
+/* Not in the registry: requests can't name it. */
 static const struct function function_file_work = {
     .name = "file_transfer",
     .executor = EXECUTOR_FILES,

@@ -1,6 +1,6 @@
 /* function - the code that a task runs, with the type tables of its input and output.
  *
- * Owns:     nothing; functions are constants, one file each in runtime/functions/, which the build lists.
+ * Owns:     nothing; functions are constants. Requests name those of the registry (registry.h).
  * Threads:  the loop thread; run() runs in a pool's thread or in a worker process.
  */
 #ifndef GATHERD_RUNTIME_TASK_FUNCTION_H
@@ -54,8 +54,10 @@ struct function_example {
     int error;           /* the ERR_ code that it fails with; 0: it succeeds */
 };
 
+enum { FUNCTION_NAME_SIZE = 32 }; /* of the longest name with its NUL */
+
 struct function {
-    const char *name;
+    const char *name;                        /* as registry_new() requires (registry.h) */
     const char *doc;                         /* one line for GET /v1/functions, without a full stop */
     const char *description;                 /* sentences in Markdown, beyond `doc`; may be NULL */
     const struct function_example *examples; /* at least one */
@@ -108,8 +110,5 @@ extern const struct type function_parts_type;
  * returns the number of parts. The bounds' magnitude is at most 2^53. */
 int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
                              int64_t *part_to);
-
-extern const struct function *const function_registry[]; /* sorted by name; ends with NULL */
-const struct function *function_find(struct str name);   /* NULL: not found */
 
 #endif

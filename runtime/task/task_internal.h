@@ -9,6 +9,7 @@
 #include "runtime/lib/list.h"
 #include "runtime/lib/timers.h"
 #include "runtime/task/executor.h"
+#include "runtime/task/registry.h"
 #include "runtime/task/task.h"
 
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 struct runtime {
     struct uv_loop_s *loop; /* borrowed */
     struct limits limits;
+    struct registry *registry;         /* owned reference */
     struct timers timers;              /* timeouts and deadlines, and the timers of functions */
     struct list_node roots;            /* of struct toplevel, submitted and not released */
     struct task *ready;                /* FIFO of tasks to start and tasks to deliver (task.c) */

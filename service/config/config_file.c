@@ -40,7 +40,7 @@ static int decode_config(const char *path, struct str body, const struct record_
     struct limits limits; /* unused: no option's range depends on a limit */
     record_set_defaults(&limits_type, &limits);
     struct validation_errors errors;
-    int rc = decode_body(body, records, record_count, arena, &limits, &errors);
+    int rc = decode_body(body, records, record_count, arena, &(struct decode_context){.limits = &limits}, &errors);
     if (rc == 0)
         return 0;
     if (rc == ERR_OUT_OF_MEMORY)

@@ -58,6 +58,7 @@ struct exchange *exchange_new(struct exchange_context *context, const char *targ
     struct request *request = &exchange->head.request;
     request->arena = arena;
     request->limits = api_limits(context->api);
+    request->registry = api_registry(context->api);
     request->received_ns = uv_hrtime();
     request->received_us = wall_clock_us();
     if (request_head_init(&exchange->head, target))

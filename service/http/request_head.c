@@ -89,16 +89,22 @@ void request_head_set_line(struct request_head *head, const char *method, const 
 
 /* -- fields -------------------------------------------------------------------------------------------------------- */
 
-/* Names are tokens (RFC 9110 section 5.6.2); values contain no control characters except tabs (section 5.5). */
+/* A tchar of RFC 9110 section 5.6.2. */
+static bool is_token_char(unsigned char c)
+{
+    unsigned char lower = c | 0x20; /* of a letter */
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* Names are tokens; values contain no control characters except tabs (section 5.5). */
 static void check_field_chars(struct request_head *head, struct str name, struct str value)
 {
     if (name.len == 0)
         set_malformed(head, "A header has no name");
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.data[i];
-        if (c <= ' ' || c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_token_char((unsigned char)name.data[i]))
             set_malformed(head, "A header name contains an invalid character");
-    }
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.data[i];
         if ((c < ' ' && c != '\t') || c == 127)

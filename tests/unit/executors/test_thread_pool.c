@@ -1,5 +1,6 @@
 /* test_thread_pool - pools of threads: order, cancellation, abandoned jobs, resource limits. */
 #include "runtime/types/type_parse.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/faulty_function.h"
 
 #include "runtime/executors/pool.h"
@@ -566,9 +567,10 @@ static void thread_limit_fails_startup(void **state)
         setrlimit(RLIMIT_AS, &(struct rlimit){1 << 28, 1 << 28});
         struct runtime *runtime = NULL;
         struct err e = {0};
+        struct runtime_config config = {.loop = &loop, .limits = &limits, .registry = builtins_new()};
         bool ok = uv_loop_init(&loop) == 0;
-        ok =
-            ok && runtime_new(&(struct runtime_config){.loop = &loop, .limits = &limits}, &runtime, &e) == ERR_INTERNAL;
+        ok = ok && runtime_new(&config, &runtime, &e) == ERR_INTERNAL;
+        registry_unref(config.registry);
         ok = ok && e.rc == ERR_INTERNAL && strstr(e.msg, "many") != NULL && strstr(e.msg, "500") != NULL;
         ok = ok && runtime == NULL && uv_run(&loop, UV_RUN_DEFAULT) == 0 && uv_loop_close(&loop) == 0;
         _exit(ok ? 0 : 1);

@@ -28,13 +28,18 @@ static struct worker spawn_worker(int64_t memory)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        const struct function *const table[] = {&function_faulty, NULL};
+        const struct function *function = &function_faulty;
+        struct registry *registry;
+        if (registry_new(&function, 1, &registry, NULL) != 0)
+            _exit(99);
         close(fds[0]);
         if (dup2(fds[1], WORKER_FD) != WORKER_FD)
             _exit(99);
         if (fds[1] != WORKER_FD)
             close(fds[1]);
-        _exit(worker_serve(table, memory));
+        int status = worker_serve(registry, memory);
+        registry_unref(registry);
+        _exit(status);
     }
     close(fds[1]);
     return (struct worker){pid, fds[0]};

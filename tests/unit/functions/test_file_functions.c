@@ -3,6 +3,7 @@
 #include "runtime/files/file_io.h"
 #include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/file_root_fixture.h"
 
 #include <errno.h>
@@ -73,7 +74,7 @@ static void file_functions_use_files_executor(void **state)
                                         "rename_file", "make_directory", "copy_file", "sha256_file"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        const struct function *f = function_find(str_from(names[i]));
+        const struct function *f = builtins_find(names[i]);
         assert_non_null(f);
         assert_int_equal(f->executor, EXECUTOR_FILES);
         assert_int_equal(f->executors, EXECUTOR_BIT(EXECUTOR_FILES));

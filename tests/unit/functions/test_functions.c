@@ -1,5 +1,6 @@
 /* test_functions - functions of pools, called directly: results and errors. */
 #include "runtime/types/type_parse.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/runtime_fixture.h"
 
 #include "runtime/executors/run_context.h"
@@ -27,7 +28,7 @@ struct call {
 
 static void call_init(struct call *c, struct fixture *f, const char *function)
 {
-    *c = (struct call){.f = f, .spec = spec_of(f, function_find(str_from(function))), .arena = arena_new()};
+    *c = (struct call){.f = f, .spec = spec_of(f, builtins_find(function)), .arena = arena_new()};
     assert_non_null(c->arena);
     c->output = arena_alloc(c->arena, c->spec.function->output->size);
     assert_non_null(c->output);

@@ -5,6 +5,7 @@
 #include "runtime/task/task.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/runtime_fixture.h"
 
 #include <setjmp.h>
@@ -70,6 +71,8 @@ static const struct type sample_type = {.kind = TYPE_RECORD, .fields = sample_fi
 struct decode_fixture {
     struct arena *arena;
     struct limits limits;
+    struct decode_context context;
+    struct registry *registry;
     struct validation_errors errors;
     struct sample sample;
     struct task_spec spec;
@@ -82,6 +85,8 @@ static int decode_setup(void **state)
     if (t == NULL)
         return -1;
     record_set_defaults(&limits_type, &t->limits);
+    t->registry = builtins_new();
+    t->context = (struct decode_context){&t->limits, t->registry};
     t->arena = arena_new();
     return t->arena == NULL ? -1 : 0;
 }
@@ -90,6 +95,7 @@ static int decode_teardown(void **state)
 {
     struct decode_fixture *t = *state;
     arena_unref(t->arena);
+    registry_unref(t->registry);
     free(t);
     return 0;
 }
@@ -118,7 +124,7 @@ static int decode_bytes(struct decode_fixture *t, const char *body, size_t len, 
     assert_non_null(bytes);
     memcpy(bytes, body, len);
     memset(record->value, 0xA5, record->type->size);
-    int rc = decode_body((struct str){bytes, len}, record, 1, t->arena, &t->limits, &t->errors);
+    int rc = decode_body((struct str){bytes, len}, record, 1, t->arena, &t->context, &t->errors);
     free(bytes); /* values are copies */
     check_errors(&t->errors, rc);
     return rc;
@@ -136,7 +142,7 @@ static int decode_spec(struct decode_fixture *t, const char *body)
 
 static int decode_function_input(struct decode_fixture *t, const char *function_name, const char *body)
 {
-    const struct function *function = function_find(str_from(function_name));
+    const struct function *function = registry_find(t->registry, str_from(function_name));
     void *input = arena_alloc(t->arena, function->input->size);
     assert_non_null(input);
     return decode_bytes(t, body, strlen(body), &(struct record_ref){function->input, input, function});
@@ -301,7 +307,7 @@ static void one_object_fills_several_records(void **state)
     struct inner inner;
     const struct record_ref records[] = {{&inner_type, &inner, NULL}, {&task_options_type, &options, NULL}};
     struct str body = STR("{\"name\":\"n\",\"depth\":3,\"timeout_seconds\":2,\"label\":\"l\"}");
-    assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), 0);
+    assert_int_equal(decode_body(body, records, 2, t->arena, &t->context, &t->errors), 0);
     assert_string_equal(options.name.data, "n");
     assert_int_equal(options.timeout_ns, 2 * NS_PER_SECOND);
     assert_int_equal(options.deadline_ns, SECONDS_ABSENT);
@@ -309,7 +315,7 @@ static void one_object_fills_several_records(void **state)
     assert_string_equal(inner.label.data, "l");
 
     body = STR("{\"x\":1,\"name\":2}");
-    assert_int_equal(decode_body(body, records, 2, t->arena, &t->limits, &t->errors), ERR_INVALID);
+    assert_int_equal(decode_body(body, records, 2, t->arena, &t->context, &t->errors), ERR_INVALID);
     assert_int_equal(t->errors.count, 3);
     expect_first_error(
         t, "/x",
@@ -351,7 +357,8 @@ static void malformed_json_is_rejected(void **state)
                      ERR_MALFORMED_JSON);
     assert_int_equal(decode_bytes(t, "{}\0", 3, &(struct record_ref){&sample_type, &t->sample, NULL}),
                      ERR_MALFORMED_JSON);
-    assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->limits, &t->errors), ERR_MALFORMED_JSON);
+    assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->context, &t->errors),
+                     ERR_MALFORMED_JSON);
 
     enum { DEPTH = 5000 };
     char *nested = malloc(DEPTH + 1);
@@ -467,7 +474,7 @@ static void unknown_function_error_lists_all_functions(void **state)
     struct decode_fixture *t = *state;
     struct name_list names = {0};
     assert_int_equal(decode_spec(t, "{\"function\":\"nope\"}"), ERR_FUNCTION_NOT_FOUND);
-    for (const struct function *const *f = function_registry; *f != NULL; f++) {
+    for (const struct function *const *f = registry_functions(t->registry); *f != NULL; f++) {
         name_list_add(&names, (*f)->name);
         assert_non_null(strstr(t->errors.items[0].detail, (*f)->name));
     }
@@ -670,7 +677,7 @@ static int decode_query_bytes(struct decode_fixture *t, const char *query, struc
     memcpy(bytes, query, len); /* NOLINT(bugprone-not-null-terminated-result): without a NUL, so that none is read */
     memset(out, 0xA5, sizeof *out);
     struct record_ref record = {&query_type, out, NULL};
-    int rc = decode_query((struct str){bytes, len}, &record, t->arena, &t->limits, &t->errors);
+    int rc = decode_query((struct str){bytes, len}, &record, t->arena, &t->context, &t->errors);
     free(bytes);
     check_errors(&t->errors, rc);
     for (size_t i = 0; i < t->errors.count; i++)
@@ -700,7 +707,7 @@ static void query_is_decoded(void **state)
     static const struct field no_fields[] = {{0}};
     static const struct type none_type = {.kind = TYPE_RECORD, .fields = no_fields};
     struct record_ref none = {&none_type, NULL, NULL};
-    assert_int_equal(decode_query((struct str){NULL, 0}, &none, t->arena, &t->limits, &t->errors), 0);
+    assert_int_equal(decode_query((struct str){NULL, 0}, &none, t->arena, &t->context, &t->errors), 0);
 }
 
 static void invalid_query_parameters_are_located(void **state)
@@ -806,7 +813,7 @@ static unsigned long fail_each_allocation(struct decode_fixture *t, const char *
         struct arena *arena = arena_new();
         assert_non_null(arena);
         alloc_fail_at(++n);
-        int rc = decode_body(str_from(body), record, 1, arena, &t->limits, &t->errors);
+        int rc = decode_body(str_from(body), record, 1, arena, &t->context, &t->errors);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         check_errors(&t->errors, rc);
@@ -908,7 +915,7 @@ static void oom_in_query_at_each_allocation(void **state)
         struct query_sample sample;
         struct record_ref record = {&query_type, &sample, NULL};
         alloc_fail_at(++n);
-        int rc = decode_query(str_from(query), &record, arena, &t->limits, &t->errors);
+        int rc = decode_query(str_from(query), &record, arena, &t->context, &t->errors);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         check_errors(&t->errors, rc);

@@ -2,6 +2,7 @@
 #include "handlers/json/render.h"
 #include "handlers/resources/task_object.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/loop_function.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -101,7 +102,7 @@ static void each_type_is_rendered(void **state)
     (void)state;
     int64_t numbers[] = {1, -2};
     struct inner inners[] = {{3}, {INT64_MIN}};
-    const struct function *sleep = function_find(STR("sleep"));
+    const struct function *sleep = builtins_find("sleep");
     uint64_t seconds = 250 * NS_PER_MS; /* the only field of sleep's input and output */
     struct sample s = {
         .flag = true,

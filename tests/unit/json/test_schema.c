@@ -3,6 +3,7 @@
 #include "handlers/resources/task_object.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,8 +25,10 @@ static struct limits schema_limits(void)
 static char *schema_text(const struct type *type)
 {
     struct limits limits = schema_limits();
+    struct registry *registry = builtins_new();
     struct json_writer w = {0};
-    schema_write(&w, type, &limits, &task_object_child_codec);
+    schema_write(&w, type, &(struct decode_context){&limits, registry}, &task_object_child_codec);
+    registry_unref(registry);
     json_writer_bytes(&w, "", 1);
     size_t len;
     char *text = json_writer_take(&w, &len);
@@ -235,7 +238,8 @@ static void registered_schemas_resolve_all_refs(void **state)
     const struct type *types[64] = {&task_spec_type, &task_options_type, &task_object_type,
                                     task_object_child_codec.type, &limits_type};
     size_t count = 5;
-    for (const struct function *const *f = function_registry; *f != NULL; f++) {
+    struct registry *registry = builtins_new();
+    for (const struct function *const *f = registry_functions(registry); *f != NULL; f++) {
         assert_true(count + 2 <= COUNT_OF(types));
         types[count++] = (*f)->input;
         types[count++] = (*f)->output;
@@ -246,6 +250,7 @@ static void registered_schemas_resolve_all_refs(void **state)
         assert_int_equal(check_references(schema, schema) > 0, definitions != NULL);
         json_decref(schema);
     }
+    registry_unref(registry);
 }
 
 static bool contains_name(json_t *names, const char *name)
@@ -265,19 +270,22 @@ static void task_schema_has_one_alternative_per_function(void **state)
     (void)state;
     json_t *schema = parse_schema(&task_spec_type);
     json_t *all = json_object_get(schema, "oneOf");
+    struct registry *registry = builtins_new();
+    const struct function *const *functions = registry_functions(registry);
     size_t i = 0;
-    for (; function_registry[i] != NULL; i++) {
+    for (; functions[i] != NULL; i++) {
         json_t *one = json_array_get(all, i), *properties = json_object_get(one, "properties");
         json_t *function = json_object_get(properties, "function");
-        assert_string_equal(json_string_value(json_object_get(function, "const")), function_registry[i]->name);
+        assert_string_equal(json_string_value(json_object_get(function, "const")), functions[i]->name);
         bool required = false;
-        for (const struct field *f = function_registry[i]->input->fields; f->name != NULL; f++)
+        for (const struct field *f = functions[i]->input->fields; f->name != NULL; f++)
             required = required || f->presence == FIELD_REQUIRED;
         assert_true(contains_name(json_object_get(one, "required"), "function"));
         assert_int_equal(contains_name(json_object_get(one, "required"), "input"), required);
         assert_non_null(json_object_get(properties, "timeout_seconds"));
     }
     assert_int_equal(json_array_size(all), i);
+    registry_unref(registry);
     json_decref(schema);
 }
 
@@ -285,18 +293,21 @@ static void task_schema_has_one_alternative_per_function(void **state)
 static void gather_schema_is_recursive(void **state)
 {
     (void)state;
-    json_t *schema = parse_schema(function_find(STR("gather"))->input);
+    json_t *schema = parse_schema(builtins_find("gather")->input);
     json_t *tasks = json_object_get(json_object_get(schema, "properties"), "tasks");
     assert_string_equal(json_string_value(json_object_get(json_object_get(tasks, "items"), "$ref")),
                         "#/$defs/TaskSpec");
     json_t *definitions = json_object_get(schema, "$defs");
     json_t *all = json_object_get(json_object_get(definitions, "TaskSpec"), "oneOf");
-    for (size_t i = 0; function_registry[i] != NULL; i++) {
+    struct registry *registry = builtins_new();
+    const struct function *const *functions = registry_functions(registry);
+    for (size_t i = 0; functions[i] != NULL; i++) {
         json_t *input = json_object_get(json_object_get(json_array_get(all, i), "properties"), "input");
         char reference[96];
-        snprintf(reference, sizeof reference, "#/$defs/%s", function_registry[i]->input->name);
+        snprintf(reference, sizeof reference, "#/$defs/%s", functions[i]->input->name);
         assert_string_equal(json_string_value(json_object_get(input, "$ref")), reference);
     }
+    registry_unref(registry);
     assert_non_null(json_object_get(definitions, "GatherInput"));
     json_decref(schema);
 }
@@ -305,17 +316,19 @@ static void oom_in_schema_at_each_allocation(void **state)
 {
     (void)state;
     struct limits limits = schema_limits();
+    struct registry *registry = builtins_new();
     unsigned long n = 0;
     bool failed;
     do {
         struct json_writer w = {0};
         alloc_fail_at(++n);
-        schema_write(&w, &task_spec_type, &limits, NULL);
+        schema_write(&w, &task_spec_type, &(struct decode_context){&limits, registry}, NULL);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(w.failed, failed);
         json_writer_free(&w);
     } while (failed);
+    registry_unref(registry);
     assert_true(n > 2);
 }
 

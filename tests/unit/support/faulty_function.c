@@ -386,8 +386,13 @@ bool faulty_is_worker(int argc, char **argv)
 
 int faulty_worker_main(int argc, char **argv)
 {
-    const struct function *const table[] = {&function_faulty, NULL};
-    return worker_serve(table, argc > 2 ? strtoll(argv[2], NULL, 10) : INTEGER_ABSENT);
+    const struct function *function = &function_faulty;
+    struct registry *registry;
+    if (registry_new(&function, 1, &registry, NULL) != 0)
+        return EXIT_FAILURE;
+    int rc = worker_serve(registry, argc > 2 ? strtoll(argv[2], NULL, 10) : INTEGER_ABSENT);
+    registry_unref(registry);
+    return rc;
 }
 
 char *const faulty_worker_command[] = {(char[]){"/proc/self/exe"}, (char[]){FAULTY_WORKER_FLAG}, NULL};

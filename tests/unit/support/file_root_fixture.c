@@ -68,7 +68,7 @@ struct tree *tree_new(const char *type, const char *options)
     record_set_defaults(&limits_type, &t->limits);
     if (mkdir(t->root, 0755) == 0 && mkdir(t->outside, 0755) == 0 && chmod(t->base, 0755) == 0 &&
         write_content(secret, SECRET, strlen(SECRET)) && (type == NULL || mount_fs(t, t->root, type, options)) &&
-        file_root_new(t->root, &t->file_root, &t->e) == 0)
+        file_root_new(t->root, &t->file_root, &t->e) == 0 && builtin_registry(&t->registry, &t->e) == 0)
         return t;
     fprintf(stderr, "no tree in %s: %s\n", t->base, t->e.rc != 0 ? t->e.msg : strerror(errno));
     tree_free(t);
@@ -96,6 +96,7 @@ bool tree_free(struct tree *t)
 {
     arena_unref(t->arena);
     file_root_free(t->file_root);
+    registry_unref(t->registry);
     unmount_all(t);
     bool clean = t->mounts == 0 && nftw(t->base, tree_remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0;
     if (!clean)
@@ -330,7 +331,7 @@ int tree_call_fields(struct tree *t, const char *function, const char *field, st
 {
     arena_unref(t->arena);
     t->arena = arena_new();
-    t->function = function_find(str_from(function)); /* never NULL in a correct test */
+    t->function = registry_find(t->registry, str_from(function)); /* never NULL in a correct test */
     t->e = (struct err){0};
     if (t->arena == NULL)
         return ERR_OUT_OF_MEMORY;

@@ -11,7 +11,7 @@
 
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_root.h"
-#include "runtime/task/function.h"
+#include "runtime/functions/builtin.h"
 #include "runtime/types/limits.h"
 
 #include <setjmp.h>
@@ -25,6 +25,7 @@ struct tree {
     char base[64], root[80], outside[80];
     struct file_root *file_root;
     struct limits limits;
+    struct registry *registry;
     int mounts;
 
     /* of the last call of a function */

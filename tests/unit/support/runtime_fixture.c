@@ -2,6 +2,7 @@
 
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
+#include "tests/unit/support/builtins.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,16 @@ struct fixture *fixture_start(const struct runtime_config *config)
     uv_unref((uv_handle_t *)&f->timeout_timer); /* it must not keep the loop alive */
     struct runtime_config local_config = *config;
     local_config.loop = &f->loop;
-    if (runtime_new(&local_config, &f->runtime, NULL) != 0)
+    int rc = 0;
+    if (config->registry == NULL)
+        rc = builtin_registry(&local_config.registry, NULL);
+    else
+        registry_ref(config->registry);
+    if (rc == 0) {
+        rc = runtime_new(&local_config, &f->runtime, NULL);
+        registry_unref(local_config.registry);
+    }
+    if (rc != 0)
         goto err_after_loop;
     f->arena = arena_new();
     if (f->arena != NULL)
@@ -214,7 +224,7 @@ struct task_spec spec_of(struct fixture *f, const struct function *function)
 
 struct task_spec sleep_of(struct fixture *f, uint64_t duration_ns)
 {
-    struct task_spec spec = spec_of(f, function_find(STR("sleep")));
+    struct task_spec spec = spec_of(f, builtins_find("sleep"));
     const struct field *field = find_field(spec.function->input, "seconds", strlen("seconds"));
     memcpy((char *)spec.input + field->offset, &duration_ns, sizeof duration_ns);
     return spec;
@@ -222,7 +232,7 @@ struct task_spec sleep_of(struct fixture *f, uint64_t duration_ns)
 
 static struct task_spec gather_of_list(struct fixture *f, const char *mode, struct array tasks)
 {
-    struct task_spec spec = spec_of(f, function_find(STR("gather")));
+    struct task_spec spec = spec_of(f, builtins_find("gather"));
     const struct type *input = spec.function->input;
     const struct field *field = find_field(input, "tasks", strlen("tasks"));
     memcpy((char *)spec.input + field->offset, &tasks, sizeof tasks);

@@ -28,7 +28,7 @@ struct fixture {
 /* limits NULL: the defaults. Returns NULL on failure. */
 struct fixture *fixture_new(const struct limits *limits);
 
-/* With this configuration, except config->loop. */
+/* With this configuration, except config->loop; config->registry NULL: the built-in functions. */
 struct fixture *fixture_start(const struct runtime_config *config);
 
 /* False: the test leaked tasks, timers or handles. */

@@ -7,6 +7,7 @@
 #include "runtime/task/parallel.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/faulty_function.h"
 
 #include <sched.h>
@@ -217,7 +218,7 @@ static void parallel_sum_matches_formula(void **state)
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         for (size_t s = 0; s < COUNT_OF(sizes); s++) {
             for (size_t p = 0; p < COUNT_OF(parallels); p++) {
-                struct task_spec spec = spec_of(f, function_find(STR("sum")));
+                struct task_spec spec = spec_of(f, builtins_find("sum"));
                 set_integer(&spec, "n", sizes[s]);
                 spec.options.parallel = parallels[p];
                 spec.options.executor = executor;
@@ -249,7 +250,7 @@ static void parallel_primes_run_on_workers(void **state)
 {
     (void)state;
     struct fixture *f = start_runtime(1, 4, 1000);
-    struct task_spec spec = spec_of(f, function_find(STR("primes")));
+    struct task_spec spec = spec_of(f, builtins_find("primes"));
     set_integer(&spec, "to", 1000000);
     spec.options.parallel = 64;
     struct waiter w;
@@ -278,7 +279,7 @@ static void merge_overflow_fails_task(void **state)
     (void)state;
     struct fixture *f = start_runtime(2, 0, 1000);
     int64_t max_bound = INT64_C(1) << 53;
-    struct task_spec spec = spec_of(f, function_find(STR("sum")));
+    struct task_spec spec = spec_of(f, builtins_find("sum"));
     set_integer(&spec, "from", max_bound - 1500); /* the total overflows, no part does */
     set_integer(&spec, "n", max_bound);
     spec.options.executor = EXECUTOR_THREADS;
@@ -328,7 +329,7 @@ static void worker_crash_fails_task(void **state)
 {
     (void)state;
     struct fixture *f = start_runtime(1, 2, 1000);
-    struct task_spec spec = spec_of(f, function_find(STR("sum")));
+    struct task_spec spec = spec_of(f, builtins_find("sum"));
     set_integer(&spec, "n", INT64_C(1) << 31);
     spec.options.parallel = 4;
     struct waiter w = {0};
@@ -363,7 +364,7 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         for (int cause = 0; cause < 3; cause++) {
             struct fixture *f = start_runtime(2, 2, 1000);
-            struct task_spec spec = spec_of(f, function_find(STR("sum")));
+            struct task_spec spec = spec_of(f, builtins_find("sum"));
             set_integer(&spec, "n", INT64_C(1) << 32);
             spec.options.executor = executor;
             spec.options.parallel = 10;
@@ -449,7 +450,7 @@ static void cancel_after_failed_part_never_succeeds(void **state)
 {
     (void)state;
     struct fixture *f = start_runtime(1, 2, 1000);
-    struct task_spec spec = spec_of(f, function_find(STR("sum")));
+    struct task_spec spec = spec_of(f, builtins_find("sum"));
     int64_t max_bound = INT64_C(1) << 53;
     set_integer(&spec, "from", max_bound - (INT64_C(1) << 31)); /* each part overflows */
     set_integer(&spec, "n", max_bound);
@@ -552,18 +553,18 @@ static void submit_fails_when_out_of_memory(void **state)
 
 static struct task_spec make_map_spec(struct fixture *f, const char *function, size_t count)
 {
-    struct task_spec spec = spec_of(f, function_find(STR("map")));
+    struct task_spec spec = spec_of(f, builtins_find("map"));
     const struct type *type = spec.function->input;
     for (const struct field *field = type->fields; field->name != NULL; field++) {
         char *value = (char *)spec.input + field->offset;
         if (strcmp(field->name, "function") == 0) {
-            const struct function *of = function_find(str_from(function));
+            const struct function *of = builtins_find(function);
             memcpy(value, &of, sizeof(void *));
         } else if (strcmp(field->name, "inputs") == 0) {
             struct array inputs = {arena_calloc(f->arena, count + 1, sizeof(void *)), count};
             CHECK(inputs.items != NULL);
             for (size_t i = 0; i < count; i++)
-                ((void **)inputs.items)[i] = spec_of(f, function_find(str_from(function))).input;
+                ((void **)inputs.items)[i] = spec_of(f, builtins_find(function)).input;
             memcpy(value, &inputs, sizeof inputs);
         }
     }
@@ -586,7 +587,7 @@ static void map_keeps_input_order(void **state)
     struct fixture *f = start_runtime(3, 2, 1000);
     for (int executor = EXECUTOR_THREADS; executor <= EXECUTOR_PROCESSES; executor++) {
         enum { COUNT = 50 };
-        struct task_spec spec = make_map_spec(f, "sum", COUNT), item_spec = {.function = function_find(STR("sum"))};
+        struct task_spec spec = make_map_spec(f, "sum", COUNT), item_spec = {.function = builtins_find("sum")};
         for (size_t i = 0; i < COUNT; i++) {
             item_spec.input = map_input(&spec, i);
             set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one longer part */
@@ -617,7 +618,7 @@ static void map_tolerates_configured_failures(void **state)
     (void)state;
     struct fixture *f = start_runtime(1, 0, 1000);
     for (int64_t tolerated_failures = 0; tolerated_failures <= 3; tolerated_failures++) {
-        struct task_spec spec = make_map_spec(f, "sum", 10), item_spec = {.function = function_find(STR("sum"))};
+        struct task_spec spec = make_map_spec(f, "sum", 10), item_spec = {.function = builtins_find("sum")};
         int executor = EXECUTOR_THREADS;
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)
@@ -701,8 +702,12 @@ static void map_rejects_unsuitable_options(void **state)
 
 int main(int argc, char **argv)
 {
-    if (faulty_is_worker(argc, argv))
-        return worker_serve(function_registry, INTEGER_ABSENT);
+    if (faulty_is_worker(argc, argv)) {
+        struct registry *registry = builtins_new();
+        int rc = worker_serve(registry, INTEGER_ABSENT);
+        registry_unref(registry);
+        return rc;
+    }
     signal(SIGPIPE, SIG_IGN); /* as in the service */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(split_range_covers_range_once),

@@ -2,6 +2,7 @@
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/builtins.h"
 #include "tests/unit/support/loop_function.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -706,9 +707,10 @@ static void runtime_new_fails_when_out_of_memory(void **state)
     struct err e = {0};
     unsigned long n = 0;
     int rc;
+    struct runtime_config config = {.loop = &loop, .limits = &limits, .registry = builtins_new()};
     do {
         alloc_fail_at(++n);
-        rc = runtime_new(&(struct runtime_config){.loop = &loop, .limits = &limits}, &runtime, &e);
+        rc = runtime_new(&config, &runtime, &e);
         assert_int_equal(rc, alloc_count() >= n ? ERR_OUT_OF_MEMORY : 0);
         assert_int_equal(runtime != NULL, rc == 0);
         if (rc != 0)
@@ -716,6 +718,7 @@ static void runtime_new_fails_when_out_of_memory(void **state)
     } while (rc != 0);
     alloc_fail_at(0);
     assert_true(n > 1);
+    registry_unref(config.registry);
     runtime_close(runtime);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&loop), 0);
@@ -901,7 +904,8 @@ static void two_runtimes_on_one_loop(void **state)
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     struct runtime *first_runtime = f->runtime, *other;
-    assert_int_equal(runtime_new(&(struct runtime_config){.loop = &f->loop, .limits = &limits}, &other, NULL), 0);
+    struct runtime_config config = {.loop = &f->loop, .limits = &limits, .registry = runtime_registry(first_runtime)};
+    assert_int_equal(runtime_new(&config, &other, NULL), 0);
     struct waiter w[2] = {{0}};
     struct task_spec spec = sleep_of(f, MS(1));
     assert_int_equal(submit(f, &spec, &w[0]), 0);
