@@ -42,6 +42,8 @@ void api_drain(struct api *api);
 const struct limits *api_limits(const struct api *api);
 const struct registry *api_registry(const struct api *api);
 
+extern const struct route *const api_routes[]; /* in the order of the OpenAPI document; ends with NULL */
+
 /* Finds the route and sets request->params and request->prepared. If the request can be rejected from its head alone,
  * fills *response and returns NULL. */
 const struct route *api_route(struct api *api, struct request *request, struct response *response);

@@ -11,28 +11,14 @@
 #include <strings.h>
 
 /* In the order of the OpenAPI document. */
-static const struct route *const routes[] = {
-    &route_post_tasks,
-    &route_post_gather,
-    &route_post_run,
-    &route_get_functions,
-    &route_get_function,
-    &route_post_files,
-    &route_get_files,
-    &route_post_file_script,
-    &route_get_file,
-    &route_delete_file,
-    &route_post_file_method,
-    &route_get_file_content,
-    &route_put_file_content,
-    &route_get_pools,
-    &route_get_limits,
-    &route_get_index,
-    &route_get_livez,
-    &route_get_readyz,
-    &route_get_openapi_json,
-    &route_get_openapi_yaml,
-    NULL,
+const struct route *const api_routes[] = {
+    &route_post_tasks,       &route_post_gather,      &route_post_run,
+    &route_get_functions,    &route_get_function,     &route_post_files,
+    &route_get_files,        &route_post_file_script, &route_get_file,
+    &route_delete_file,      &route_post_file_method, &route_get_file_content,
+    &route_put_file_content, &route_get_pools,        &route_get_limits,
+    &route_get_index,        &route_get_livez,        &route_get_readyz,
+    &route_get_openapi_json, &route_get_openapi_yaml, NULL,
 };
 
 static const char *const allow_values[] = {
@@ -46,7 +32,7 @@ int api_new(const struct api_config *config, struct api **out, struct err *e)
     api->runtime = config->runtime;
     api->limits = config->limits;
     api->limits_count = config->limits_count;
-    api->routes = routes;
+    api->routes = api_routes;
     api->on_task_finished = config->on_task_finished;
     api->user = config->user;
     api->started_ms = wall_clock_us() / 1000;
@@ -185,12 +171,12 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         return NULL;
     const struct route *matched = NULL;
     char allow[48] = "";
-    for (size_t i = 0; count > 0 && routes[i] != NULL; i++) {
-        if (!route_matches(routes[i], segments, count, request->params))
+    for (size_t i = 0; count > 0 && api_routes[i] != NULL; i++) {
+        if (!route_matches(api_routes[i], segments, count, request->params))
             continue;
-        if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(routes[i]->path, '{') != NULL)
+        if (matched != NULL && strchr(matched->path, '{') == NULL && strchr(api_routes[i]->path, '{') != NULL)
             continue; /* a literal path takes precedence over one with parameters */
-        matched = routes[i];
+        matched = api_routes[i];
         if (!method_matches(matched, request->method)) {
             snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", allow[0] == '\0' ? "" : ", ",
                      allow_values[matched->method]);

@@ -2,6 +2,7 @@
 #include "runtime/executors/worker_main.h"
 #include "runtime/functions/builtin.h"
 #include "runtime/types/type_parse.h"
+#include "service/print_openapi.h"
 #include "service/service.h"
 
 #include <stdlib.h>
@@ -31,7 +32,10 @@ int main(int argc, char **argv)
     int rc = config_load(&config, argc, argv, environ, stdout, stderr, &done);
     if (done)
         return rc;
-    rc = service_run(&config, stdout, stderr);
+    if (config.print_openapi != ENUM_ABSENT)
+        rc = print_openapi(&config, stdout, stderr);
+    else
+        rc = service_run(&config, stdout, stderr);
     config_free(&config);
     return rc;
 }

@@ -822,7 +822,8 @@ static void write_definition(struct schema_set *set, const struct schema_definit
     }
     write_anonymous(set, definition->name, type, false);
     bool any = false;
-    for (const struct function_example *example = function != NULL && type == function->output ? function->examples : NULL;
+    for (const struct function_example *example = function != NULL && type == function->output ? function->examples
+                                                                                               : NULL;
          example != NULL && example->name != NULL; example++) {
         if (example->result == NULL)
             continue;

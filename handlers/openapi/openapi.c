@@ -58,10 +58,11 @@ static const struct {
     const char *name, *description;
 } tags[TAG_COUNT] = {
     [TAG_TASKS] = {"tasks", "Run a function, or many concurrently, and wait for the results."},
-    [TAG_FILES] = {"files",
-                   "Files below the file root (`--files-root DIR`), which no path can leave: functions for whole files,\n"
-                   "open files whose methods are called one by one, and raw transfers. Without a file root, all of\n"
-                   "these answer 403 `executor_disabled`. The directory `.gatherd-tmp` in the file root is reserved."},
+    [TAG_FILES] =
+        {"files",
+         "Files below the file root (`--files-root DIR`), which no path can leave: functions for whole files,\n"
+         "open files whose methods are called one by one, and raw transfers. Without a file root, all of\n"
+         "these answer 403 `executor_disabled`. The directory `.gatherd-tmp` in the file root is reserved."},
     [TAG_CATALOG] = {"catalog", "What can run, and how much of it."},
     [TAG_SERVICE] = {"service", "The index, the probes, and this document."},
 };
@@ -103,8 +104,9 @@ static void write_info(struct json_writer *w)
     write_string(w, "summary", "Await anything over HTTP.");
     write_string(w, "description", description);
     write_raw(w, "license", "{\"name\":\"MIT\",\"identifier\":\"MIT\"}}");
-    write_raw(w, "servers", "[{\"url\":\"http://127.0.0.1:8080\","
-                            "\"description\":\"The default listener, reachable from this machine only.\"}]");
+    write_raw(w, "servers",
+              "[{\"url\":\"http://127.0.0.1:8080\","
+              "\"description\":\"The default listener, reachable from this machine only.\"}]");
     write_raw(w, "security", "[]");
     open_array(w, "tags");
     for (size_t i = 0; i < TAG_COUNT; i++) {

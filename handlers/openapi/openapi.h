@@ -12,10 +12,10 @@
 
 /* What the document depends on; borrowed. */
 struct openapi_source {
-    const struct route *const *routes;             /* in the order of the document; ends with NULL */
-    const struct function *const *functions;       /* sorted by name; ends with NULL */
-    const struct limits *limits;                   /* in force */
-    const struct record_ref *limit_records;        /* every record of limits */
+    const struct route *const *routes;       /* in the order of the document; ends with NULL */
+    const struct function *const *functions; /* sorted by name; ends with NULL */
+    const struct limits *limits;             /* in force */
+    const struct record_ref *limit_records;  /* every record of limits */
     size_t limit_record_count;
 };
 

@@ -3,9 +3,8 @@
 #include "runtime/task/task_spec.h"
 
 /* Of HTTP itself; Host and Origin are not checked for the probes. */
-static const uint64_t any_request =
-    ERROR_BIT(MALFORMED_HTTP) | ERROR_BIT(BODY_TOO_LARGE) | ERROR_BIT(INVALID) | ERROR_BIT(OUT_OF_MEMORY) |
-    ERROR_BIT(TOO_MANY_CONNECTIONS);
+static const uint64_t any_request = ERROR_BIT(MALFORMED_HTTP) | ERROR_BIT(BODY_TOO_LARGE) | ERROR_BIT(INVALID) |
+                                    ERROR_BIT(OUT_OF_MEMORY) | ERROR_BIT(TOO_MANY_CONNECTIONS);
 static const uint64_t origin_checks = ERROR_BIT(CROSS_ORIGIN_REQUEST) | ERROR_BIT(MISDIRECTED_REQUEST);
 static const uint64_t json_body = ERROR_BIT(MALFORMED_JSON) | ERROR_BIT(UNSUPPORTED_MEDIA_TYPE);
 static const uint64_t task_admission = ERROR_BIT(TOO_MANY_TASKS) | ERROR_BIT(SHUTTING_DOWN);

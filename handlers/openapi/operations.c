@@ -29,8 +29,7 @@ static const struct parameter {
      "412, and for `GET` 304. With `PUT`, a malformed list is rejected with 400; with `GET`, it matches nothing.",
      "\"a80210-8-660dd7ae60c35\"", HEADER_IF_NONE_MATCH},
     {"FunctionName", "name", "path", "The name of a function.", "sleep", HEADER_COUNT},
-    {"Handle", "handle", "path", "The handle of an open file: its `id`.", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2",
-     HEADER_COUNT},
+    {"Handle", "handle", "path", "The handle of an open file: its `id`.", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", HEADER_COUNT},
     {"FilePathParameter", "path", "path",
      "The path of a file, relative to the file root. Slashes may be percent-encoded: `docs/a.txt` and `docs%2Fa.txt`\n"
      "are the same file.",
@@ -230,8 +229,7 @@ static void write_operation(struct openapi_writer *o, const struct route *route,
 static void path_of(const struct route *route, const struct function *function, char out[PATH_SIZE])
 {
     const char *dots = strstr(route->path, "...}"), *parameter = strrchr(route->path, '{');
-    int len = dots != NULL
-                  ? snprintf(out, PATH_SIZE, "%.*s}", (int)(dots - route->path), route->path)
+    int len = dots != NULL ? snprintf(out, PATH_SIZE, "%.*s}", (int)(dots - route->path), route->path)
               : route->expansion != EXPAND_NONE
                   ? snprintf(out, PATH_SIZE, "%.*s%s", (int)(parameter - route->path), route->path, function->name)
                   : snprintf(out, PATH_SIZE, "%s", route->path);

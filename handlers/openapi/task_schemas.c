@@ -102,8 +102,9 @@ static void write_failed_task(struct schema_set *set, const struct schema_defini
     json_writer_raw(w, "}]");
     write_raw(w, "required", "[\"function\",\"result\"]");
     open_object(w, "properties");
-    write_raw(w, "function", "{\"description\":\"The function, or the method of an open file.\",\"type\":\"string\","
-                             "\"enum\":[");
+    write_raw(w, "function",
+              "{\"description\":\"The function, or the method of an open file.\",\"type\":\"string\","
+              "\"enum\":[");
     write_names(w, set->functions);
     write_names(w, file_method_functions);
     json_writer_item(w);
@@ -142,11 +143,12 @@ static void write_validation_error(struct schema_set *set, const struct schema_d
                  "One reason why a request is invalid: in its body (`pointer`) or in its query (`parameter`).");
     write_raw(set->w, "type", "\"object\"");
     write_raw(set->w, "required", "[\"detail\"]");
-    write_raw(set->w, "properties",
-              "{\"pointer\":{\"description\":\"A JSON pointer (RFC 6901) into the body; empty for the body as a whole.\","
-              "\"type\":\"string\"},"
-              "\"parameter\":{\"description\":\"The name of a query parameter.\",\"type\":\"string\"},"
-              "\"detail\":{\"description\":\"What is wrong with it.\",\"type\":\"string\",\"minLength\":1}}");
+    write_raw(
+        set->w, "properties",
+        "{\"pointer\":{\"description\":\"A JSON pointer (RFC 6901) into the body; empty for the body as a whole.\","
+        "\"type\":\"string\"},"
+        "\"parameter\":{\"description\":\"The name of a query parameter.\",\"type\":\"string\"},"
+        "\"detail\":{\"description\":\"What is wrong with it.\",\"type\":\"string\",\"minLength\":1}}");
     write_raw(set->w, "additionalProperties", "false");
     write_raw(set->w, "oneOf", "[{\"required\":[\"pointer\"]},{\"required\":[\"parameter\"]}]");
 }
@@ -158,8 +160,9 @@ static void write_exceeded_limit(struct schema_set *set, const struct schema_def
     write_string(w, "description", "The limit that the request exceeds.");
     write_raw(w, "type", "\"object\"");
     write_raw(w, "required", "[\"name\",\"value\"]");
-    write_raw(w, "properties", "{\"name\":{\"description\":\"Its name, as in `GET /v1/limits`.\",\"type\":\"string\","
-                               "\"enum\":[");
+    write_raw(w, "properties",
+              "{\"name\":{\"description\":\"Its name, as in `GET /v1/limits`.\",\"type\":\"string\","
+              "\"enum\":[");
     for (size_t i = 0; i < source->limit_record_count; i++) {
         for (const struct field *f = source->limit_records[i].type->fields; f->name != NULL; f++) {
             json_writer_item(w);
@@ -186,13 +189,14 @@ static void write_problem(struct schema_set *set, const struct schema_definition
     }
     json_writer_raw(w, "]}");
     schema_members(set, &problem_type);
-    write_raw(w, "errors", "{\"description\":\"Why the request is invalid: up to 8 errors.\",\"type\":\"array\","
-                           "\"minItems\":1,\"maxItems\":8,\"items\":{");
+    write_raw(w, "errors",
+              "{\"description\":\"Why the request is invalid: up to 8 errors.\",\"type\":\"array\","
+              "\"minItems\":1,\"maxItems\":8,\"items\":{");
     schema_reference(set, &(struct schema_definition){.name = "ValidationError", .write = write_validation_error});
     json_writer_raw(w, "}}");
     open_object(w, "limit");
-    schema_reference(set, &(struct schema_definition){
-                              .name = "ExceededLimit", .write = write_exceeded_limit, .user = source});
+    schema_reference(
+        set, &(struct schema_definition){.name = "ExceededLimit", .write = write_exceeded_limit, .user = source});
     json_writer_raw(w, "}");
     write_raw(w, "pool", "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\"}");
     open_object(w, "task");

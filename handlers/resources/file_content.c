@@ -63,9 +63,10 @@ static const struct route_answer download_answers[] = {
     {0},
 };
 static const struct route_answer upload_answers[] = {
-    {200, "An existing file was replaced.", "application/json", &stored_file_type, false, ANSWER_ETAG, JSON({"path": "hello.txt", "size_bytes": 13, "created": false})},
-    {201, "A new file was created.", "application/json", &stored_file_type, false,
-     ANSWER_ETAG, JSON({"path": "hello.txt", "size_bytes": 13, "created": true})},
+    {200, "An existing file was replaced.", "application/json", &stored_file_type, false, ANSWER_ETAG,
+     JSON({"path" : "hello.txt", "size_bytes" : 13, "created" : false})},
+    {201, "A new file was created.", "application/json", &stored_file_type, false, ANSWER_ETAG,
+     JSON({"path" : "hello.txt", "size_bytes" : 13, "created" : true})},
     {0},
 };
 

@@ -26,8 +26,8 @@ static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effec
         FIELD("description", &string_type, description, "What it does, in a line", "Waits without blocking anything"), \
         FIELD("executor", &task_executor_type, executor, "Its default executor", NULL), \
         FIELD("executors", &executors_type, executors, "The executors that it can run on", NULL), \
-        FIELD("cancel_effect", &effect_type, cancel_effect, "The effect of canceling it while it runs on its executor", \
-              NULL), \
+        FIELD("cancel_effect", &effect_type, cancel_effect, \
+              "The effect of canceling it while it runs on its executor", NULL), \
         FIELD("parallelizable", &boolean_type, parallelizable, "Whether it takes the option `parallel`", "false")
 
 static const struct field summary_fields[] = {FUNCTION_FIELDS, {0}};

@@ -20,7 +20,7 @@ struct api {
     const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
     void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
-    void *user; /* borrowed; for on_task_finished */
+    void *user;                        /* borrowed; for on_task_finished */
     const struct route *const *routes; /* borrowed; ends with NULL */
     struct openapi_cache *openapi;     /* owned; NULL until the document is requested */
     struct ids ids;

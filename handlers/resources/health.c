@@ -44,13 +44,11 @@ static struct responder *get_readyz(struct api *api, const struct request *reque
 }
 
 static const struct route_answer live_answers[] = {
-    {200, "The event loop is running.", "application/json", &status_type, false, 0,
-     JSON({"status": "live"})},
+    {200, "The event loop is running.", "application/json", &status_type, false, 0, JSON({"status" : "live"})},
     {0},
 };
 static const struct route_answer ready_answers[] = {
-    {200, "New tasks are accepted.", "application/json", &status_type, false, 0,
-     JSON({"status": "ready"})},
+    {200, "New tasks are accepted.", "application/json", &status_type, false, 0, JSON({"status" : "ready"})},
     {0},
 };
 static const int ready_errors[] = {ERR_SHUTTING_DOWN, 0};

@@ -14,7 +14,7 @@ struct index {
 
 #define LINK(member, path, doc) \
     { \
-        #member, &string_type, offsetof(struct index_links, member), FIELD_REQUIRED, NULL, doc, path \
+#member, &string_type, offsetof(struct index_links, member), FIELD_REQUIRED, NULL, doc, path \
     }
 static const struct field links_fields[] = {
     LINK(openapi_json, "/openapi.json", "The OpenAPI document, as JSON"),
@@ -26,8 +26,7 @@ static const struct field links_fields[] = {
     LINK(readyz, "/readyz", "The readiness probe"),
     {0},
 };
-static const struct type links_type = {
-    .kind = TYPE_RECORD, .fields = links_fields, .size = sizeof(struct index_links)};
+static const struct type links_type = {.kind = TYPE_RECORD, .fields = links_fields, .size = sizeof(struct index_links)};
 static const struct field index_fields[] = {
     {"name", &string_type, offsetof(struct index, name), FIELD_REQUIRED, NULL, "The name of the program", "gatherd"},
     {"version", &string_type, offsetof(struct index, version), FIELD_REQUIRED, NULL, "Its version", GATHERD_VERSION},

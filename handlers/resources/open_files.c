@@ -307,25 +307,23 @@ static const int handle_errors[] = {HANDLE_ERRORS, 0};
 static const int open_errors[] = {ERR_TOO_MANY_OPEN_FILES, 0};
 
 static const struct function_example open_examples[] = {
-    {"write", "A file to write", JSON({"path": "data.txt", "mode": "w"}), NULL, NULL, 0},
+    {"write", "A file to write", JSON({"path" : "data.txt", "mode" : "w"}), NULL, NULL, 0},
     {"bytes", "A file of any bytes, in base64, kept open for 10 minutes without a call",
-     JSON({"path": "blob.bin", "mode": "w+", "encoding": "base64", "lease_seconds": 600}), NULL, NULL, 0},
+     JSON({"path" : "blob.bin", "mode" : "w+", "encoding" : "base64", "lease_seconds" : 600}), NULL, NULL, 0},
     {0},
 };
 static const struct route_answer open_answers[] = {
-    {201, "The file is open.", "application/json", &opened_type, false,
-     ANSWER_LOCATION,
-     JSON({
-         "id": "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2",
-         "path": "data.txt",
-         "mode": "w",
-         "encoding": "utf-8",
-         "position": 0,
-         "lease_seconds": 60,
-         "methods": ["write", "writelines", "pwrite", "seek", "tell", "truncate", "flush", "fsync", "stat", "close"],
-         "pid": 4711,
-         "tid": 4716,
-         "duration_seconds": 0.000187
+    {201, "The file is open.", "application/json", &opened_type, false, ANSWER_LOCATION, JSON({
+         "id" : "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2",
+         "path" : "data.txt",
+         "mode" : "w",
+         "encoding" : "utf-8",
+         "position" : 0,
+         "lease_seconds" : 60,
+         "methods" : [ "write", "writelines", "pwrite", "seek", "tell", "truncate", "flush", "fsync", "stat", "close" ],
+         "pid" : 4711,
+         "tid" : 4716,
+         "duration_seconds" : 0.000187
      })},
     {0},
 };

@@ -75,34 +75,33 @@ static struct responder *get_pools(struct api *api, const struct request *reques
 }
 
 static const struct route_answer pools_answers[] = {
-    {200, "All pools.", "application/json", &pool_list_type, false, 0,
-     JSON({
-         "pools": [
+    {200, "All pools.", "application/json", &pool_list_type, false, 0, JSON({
+         "pools" : [
              {
-                 "name": "default",
-                 "executor": "threads",
-                 "size": 6,
-                 "size_source": "affinity",
-                 "queue_limit": 10000,
-                 "busy": 0,
-                 "queued": 0,
-                 "abandoned": 0,
-                 "tasks_done": 0
+                 "name" : "default",
+                 "executor" : "threads",
+                 "size" : 6,
+                 "size_source" : "affinity",
+                 "queue_limit" : 10000,
+                 "busy" : 0,
+                 "queued" : 0,
+                 "abandoned" : 0,
+                 "tasks_done" : 0
              },
              {
-                 "name": "processes",
-                 "executor": "processes",
-                 "size": 2,
-                 "size_source": "affinity",
-                 "queue_limit": 10000,
-                 "busy": 0,
-                 "queued": 0,
-                 "abandoned": 0,
-                 "tasks_done": 0,
-                 "restarts": 0,
-                 "workers": [
-                     {"pid": 4712, "busy": false, "tasks_done": 0, "age_seconds": 0.509626},
-                     {"pid": 4713, "busy": false, "tasks_done": 0, "age_seconds": 0.508393}
+                 "name" : "processes",
+                 "executor" : "processes",
+                 "size" : 2,
+                 "size_source" : "affinity",
+                 "queue_limit" : 10000,
+                 "busy" : 0,
+                 "queued" : 0,
+                 "abandoned" : 0,
+                 "tasks_done" : 0,
+                 "restarts" : 0,
+                 "workers" : [
+                     {"pid" : 4712, "busy" : false, "tasks_done" : 0, "age_seconds" : 0.509626},
+                     {"pid" : 4713, "busy" : false, "tasks_done" : 0, "age_seconds" : 0.508393}
                  ]
              }
          ]

@@ -75,13 +75,13 @@ struct route {
     bool runs_any_function;            /* as the body says */
     bool is_probe;                     /* not subject to the checks of Host and Origin */
     const char *summary, *description; /* of an expanded row or one with .function: NULL, the function's */
-    const struct type *request; /* the body; NULL: the input of the function, or none */
-    const char *request_name;   /* of the body's schema: the function's input and the task options in one; or NULL */
-    bool has_task_options;             /* in the query */
-    unsigned request_headers;          /* 1 << HEADER_... of the conditions that it takes */
+    const struct type *request;        /* the body; NULL: the input of the function, or none */
+    const char *request_name; /* of the body's schema: the function's input and the task options in one; or NULL */
+    bool has_task_options;    /* in the query */
+    unsigned request_headers; /* 1 << HEADER_... of the conditions that it takes */
     const struct route_answer *answers;
-    const int *errors;                         /* ERR_ codes of its own; ends with 0. NULL: none */
-    const struct function_example *examples;   /* of the body; NULL: the function's, or none */
+    const int *errors;                       /* ERR_ codes of its own; ends with 0. NULL: none */
+    const struct function_example *examples; /* of the body; NULL: the function's, or none */
 };
 
 #endif

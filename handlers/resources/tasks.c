@@ -185,71 +185,61 @@ static const struct route_answer task_answers[] = {
 };
 
 static const struct function_example task_examples[] = {
-    {"sleep", "Sleep for a tenth of a second", JSON({"function": "sleep", "input": {"seconds": 0.1}, "name": "nap"}),
-     NULL, NULL, 0},
-    {"gather", "Two tasks, concurrently",
-     JSON({
-         "function": "gather",
-         "input": {
-             "tasks": [
-                 {"function": "sleep", "input": {"seconds": 0.1}},
-                 {"function": "sleep", "input": {"seconds": 0.2}}
+    {"sleep", "Sleep for a tenth of a second",
+     JSON({"function" : "sleep", "input" : {"seconds" : 0.1}, "name" : "nap"}), NULL, NULL, 0},
+    {"gather", "Two tasks, concurrently", JSON({
+         "function" : "gather",
+         "input" : {
+             "tasks" : [
+                 {"function" : "sleep", "input" : {"seconds" : 0.1}},
+                 {"function" : "sleep", "input" : {"seconds" : 0.2}}
              ]
          }
      }),
      NULL, NULL, 0},
     {"parallel", "A computation, divided over two worker processes",
-     JSON({"function": "primes", "input": {"to": 10000000}, "parallel": 2}), NULL, NULL, 0},
+     JSON({"function" : "primes", "input" : {"to" : 10000000}, "parallel" : 2}), NULL, NULL, 0},
     {"pool", "A computation in a thread of a named pool",
-     JSON({"function": "sum", "input": {"n": 5000}, "executor": "threads", "pool": "default"}), NULL, NULL, 0},
+     JSON({"function" : "sum", "input" : {"n" : 5000}, "executor" : "threads", "pool" : "default"}), NULL, NULL, 0},
     {"timeout", "A task that exceeds its timeout",
-     JSON({"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 0.1}), NULL, NULL, ERR_TIMEOUT},
+     JSON({"function" : "sleep", "input" : {"seconds" : 5}, "timeout_seconds" : 0.1}), NULL, NULL, ERR_TIMEOUT},
     {0},
 };
 
 static const struct function_example gather_examples[] = {
-    {"pair", "Two named tasks, concurrently",
-     JSON({
-         "tasks": [
-             {"name": "task1", "function": "sleep", "input": {"seconds": 0.1}},
-             {"name": "task2", "function": "sleep", "input": {"seconds": 0.2}}
+    {"pair", "Two named tasks, concurrently", JSON({
+         "tasks" : [
+             {"name" : "task1", "function" : "sleep", "input" : {"seconds" : 0.1}},
+             {"name" : "task2", "function" : "sleep", "input" : {"seconds" : 0.2}}
          ]
      }),
      NULL, NULL, 0},
-    {"kinds", "A wait, a blocking call and a computation, each on its executor",
-     JSON({
-         "tasks": [
-             {"function": "sleep", "input": {"seconds": 0.1}},
-             {"function": "block", "input": {"seconds": 0.1}},
-             {"function": "primes", "input": {"to": 100000}}
+    {"kinds", "A wait, a blocking call and a computation, each on its executor", JSON({
+         "tasks" : [
+             {"function" : "sleep", "input" : {"seconds" : 0.1}}, {"function" : "block", "input" : {"seconds" : 0.1}},
+             {"function" : "primes", "input" : {"to" : 100000}}
          ]
      }),
      NULL, NULL, 0},
-    {"first_success", "The first success decides, and cancels the rest",
-     JSON({
-         "mode": "any",
-         "tasks": [
-             {"function": "sleep", "input": {"seconds": 0.1}},
-             {"function": "sleep", "input": {"seconds": 60}}
+    {"first_success", "The first success decides, and cancels the rest", JSON({
+         "mode" : "any",
+         "tasks" :
+             [ {"function" : "sleep", "input" : {"seconds" : 0.1}}, {"function" : "sleep", "input" : {"seconds" : 60}} ]
+     }),
+     NULL, NULL, 0},
+    {"quorum", "Two successes of three decide", JSON({
+         "mode" : "quorum",
+         "quorum" : 2,
+         "tasks" : [
+             {"function" : "sleep", "input" : {"seconds" : 0.1}}, {"function" : "sleep", "input" : {"seconds" : 0.2}},
+             {"function" : "sleep", "input" : {"seconds" : 60}}
          ]
      }),
      NULL, NULL, 0},
-    {"quorum", "Two successes of three decide",
-     JSON({
-         "mode": "quorum",
-         "quorum": 2,
-         "tasks": [
-             {"function": "sleep", "input": {"seconds": 0.1}},
-             {"function": "sleep", "input": {"seconds": 0.2}},
-             {"function": "sleep", "input": {"seconds": 60}}
-         ]
-     }),
-     NULL, NULL, 0},
-    {"child_failed", "A failure cancels the other tasks, and fails the gather",
-     JSON({
-         "tasks": [
-             {"function": "sleep", "input": {"seconds": 60}},
-             {"function": "sleep", "input": {"seconds": 60}, "timeout_seconds": 0.1}
+    {"child_failed", "A failure cancels the other tasks, and fails the gather", JSON({
+         "tasks" : [
+             {"function" : "sleep", "input" : {"seconds" : 60}},
+             {"function" : "sleep", "input" : {"seconds" : 60}, "timeout_seconds" : 0.1}
          ]
      }),
      NULL, NULL, ERR_CHILD_FAILED},

@@ -1,6 +1,7 @@
 #include "service/config/config.h"
 
 #include "gatherd_version.h"
+#include "handlers/openapi/openapi.h"
 #include "runtime/lib/decimal.h"
 #include "runtime/types/type_parse.h"
 #include "service/config/config_file.h"
@@ -41,11 +42,16 @@ const struct type service_options_type = {
     .size = sizeof(struct service_options),
 };
 
-enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_VERSION, ACTION_HELP, ACTION_COUNT };
+static const struct type openapi_type = {.kind = TYPE_ENUM, .names = openapi_format_names};
+static const struct field openapi_field = {.name = "print_openapi", .type = &openapi_type};
+
+enum action { ACTION_CONFIG, ACTION_PRINT_CONFIG, ACTION_PRINT_OPENAPI, ACTION_VERSION, ACTION_HELP, ACTION_COUNT };
 
 static const struct config_action actions[ACTION_COUNT + 1] = {
     [ACTION_CONFIG] = {"config", "FILE", "Read options from a JSON file"},
     [ACTION_PRINT_CONFIG] = {"print_config", NULL, "Print the configuration in the format of --config and exit"},
+    [ACTION_PRINT_OPENAPI] = {"print_openapi", "[json|yaml]",
+                              "Print the OpenAPI document of this configuration (default: yaml) and exit"},
     [ACTION_VERSION] = {"version", NULL, "Print the version and exit"},
     [ACTION_HELP] = {"help", NULL, "Print this help and exit"},
     [ACTION_COUNT] = {0},
@@ -70,6 +76,7 @@ struct config_loader {
     const struct array *threads;  /* the option that set_default_sizes() validates after loading */
     struct str threads_source;    /* the flag or variable that set it; absent: the file, or not set */
     bool requested[ACTION_COUNT]; /* actions among the flags */
+    int *openapi_format;          /* of config.print_openapi */
 };
 
 static bool name_matches(struct str given, const char *name, char (*map_char)(char))
@@ -161,6 +168,8 @@ static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
         flag->given = STR("true");
     else if (*i < l->argc && strncmp(l->argv[*i], "--", 2) != 0)
         flag->given = str_from(l->argv[(*i)++]);
+    else if (flag->action == ACTION_PRINT_OPENAPI)
+        flag->given = STR("yaml");
     else
         return config_error(l->err, "%.*s needs a value", (int)flag->source.len, flag->source.data);
     return 0;
@@ -181,6 +190,9 @@ static int scan_actions(struct config_loader *l)
             l->file_path = flag.given.data;
         if (flag.action == ACTION_HELP || flag.action == ACTION_VERSION)
             return 0; /* even if invalid flags follow */
+        struct option format = {&openapi_field, l->openapi_format};
+        if (flag.action == ACTION_PRINT_OPENAPI && (code = set_option(l, format, flag.source, flag.given)) != 0)
+            return code;
     }
     return 0;
 }
@@ -358,8 +370,13 @@ static int flush_output(FILE *out, FILE *err)
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done)
 {
-    struct config_loader l = {.argc = argc, .argv = argv, .env = env, .err = err, .threads = &config->runtime.threads};
-    *config = (struct config){.arena = NULL};
+    struct config_loader l = {.argc = argc,
+                              .argv = argv,
+                              .env = env,
+                              .err = err,
+                              .threads = &config->runtime.threads,
+                              .openapi_format = &config->print_openapi};
+    *config = (struct config){.print_openapi = ENUM_ABSENT};
     config_records(config, l.records);
     *done = true;
 

@@ -31,6 +31,7 @@ struct config {
     struct http_limits http;
     struct limits limits;
     struct pool_options runtime;  /* sizes of pools; the parsed pools are limits.pools */
+    int print_openapi;            /* enum openapi_format: print the document and exit; ENUM_ABSENT: serve */
     const char *processes_source; /* static: "configured", "descriptors", or the source of the CPU count */
     const char *files_source;     /* static: the source of files_threads */
     struct arena *arena;          /* owned */
