@@ -41,22 +41,26 @@ int file_error_set_errno(struct err *e, int error, struct str path)
         return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "not a regular file");
     case EBUSY:
     case ETXTBSY:
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "in use by the system");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path,
+                              "in use: a mount point, or a program that is being run");
     case EXDEV:
         return file_error_set(
             e, ERR_PATH_FORBIDDEN, path,
-            "the path leads outside the files root; paths and symlinks must be relative and stay inside it");
+            "the path leads outside the file root; paths and symlinks must be relative and stay inside it");
     case ELOOP:
-        return file_error_set(e, ERR_PATH_FORBIDDEN, path, "the path has too many symlinks, or one of /proc");
+        return file_error_set(e, ERR_PATH_FORBIDDEN, path,
+                              "the path has too many symlinks, or a symlink of /proc that can't be followed");
     case ENAMETOOLONG:
-        return file_error_set(e, ERR_INVALID, path, "the path exceeds 4095 bytes, or a name in it 255");
+        return file_error_set(e, ERR_INVALID, path, "the path exceeds 4095 bytes, or a name in it exceeds 255 bytes");
     case EMFILE:
     case ENFILE:
-        return file_error_set(e, ERR_TOO_MANY_OPEN_FILES, path, "the system's limit of open files is reached");
+        return file_error_set(e, ERR_TOO_MANY_OPEN_FILES, path,
+                              "the system's limit of open files is reached; try again later");
     case ENOMEM:
         return err_nomem(e);
     case EAGAIN:
-        return file_error_set(e, ERR_IO_ERROR, path, "in use, or a directory was renamed meanwhile; try again");
+        return file_error_set(e, ERR_IO_ERROR, path,
+                              "the file is in use, or a directory in the path was renamed meanwhile; try again");
     default: {
         char text[96];
         return file_error_set(e, ERR_IO_ERROR, path, strerror_r(error, text, sizeof text));

@@ -19,7 +19,7 @@ static int file_work_run(const void *input, void *output, struct run_context *ru
     return req->work(req, run);
 }
 
-/* Not in function_registry: requests can't name it. */
+/* Not in function_registry, so that clients can't call it. */
 static const struct function function_file_work = {
     .name = "file_transfer",
     .executor = EXECUTOR_FILES,
@@ -37,7 +37,7 @@ static void file_work_on_done(struct task *task, void *user)
     task_get_info(task, &info);
     if (info.rc != 0)
         err_set(&e, info.rc, "%s", info.detail != NULL ? info.detail : error_title(info.rc));
-    struct arena *arena = arena_ref(req->arena); /* done() may release the last other reference */
+    struct arena *arena = arena_ref(req->arena); /* done() may drop all other references */
     req->done(req, &e);
     arena_unref(arena);
     task_release(task);

@@ -1,4 +1,5 @@
-/* The registry: every file in this folder defines function_NAME, and the build lists the names (CMakeLists.txt). */
+/* The registry of functions. Each file NAME.c in this folder defines function_NAME; CMakeLists.txt generates
+ * function_list.h from the files. */
 #include "function_list.h"
 #include "runtime/task/function.h"
 

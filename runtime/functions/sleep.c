@@ -1,4 +1,4 @@
-/* sleep - ends after a given time; until then it holds only a timer. */
+/* sleep - ends after a given time; until then it uses only a timer, no thread. */
 #include "runtime/task/task_internal.h"
 
 struct sleep_input {
@@ -21,7 +21,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"slept_seconds", &slept_type, offsetof(struct sleep_output, slept_ns), FIELD_REQUIRED, NULL,
-     "Measured duration; never less than requested", "1.500213"},
+     "The measured duration, never less than requested", "1.500213"},
     {0},
 };
 

@@ -6,11 +6,11 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
-/* Shared with the static response that is sent when memory for a response runs out. */
+/* Shared with the static response that is sent when a response cannot be allocated. */
 #define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
 
-/* X(name, code, HTTP status, title). The code is used in JSON and, with hyphens, in a problem's `type`. The title is
- * the same for each occurrence (RFC 9457). */
+/* X(name, code, HTTP status, title). The code appears in JSON and, with hyphens, in the `type` of problem details. The
+ * title is the same for each occurrence (RFC 9457). */
 #define ERROR_TABLE(X) \
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request") \
     X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON") \
@@ -79,13 +79,13 @@ struct field; /* of a type table: runtime/types/type.h */
 /* Filled where a failure is detected; callers may add context. */
 struct err {
     int rc;
-    const char *pool;          /* the pool that is full, or NULL; lives as long as the runtime */
-    const struct field *limit; /* the exceeded row of limits_fields, or NULL */
-    char msg[256];
+    const char *pool;          /* ERR_POOL_FULL: name of the pool; else NULL; lives as long as the runtime */
+    const struct field *limit; /* ERR_LIMIT_EXCEEDED: the row of limits_fields, if known; else NULL */
+    char msg[256];             /* the detail, NUL-terminated */
 };
 
-/* Fills *e, which may be NULL, and returns rc, so that a function can `return err_set(e, ERR_X, ...)`. A message that
- * does not fit ends with "...". */
+/* Fills *e unless e is NULL. Returns rc, so that a function can `return err_set(e, ERR_X, ...)`. A message that does
+ * not fit ends with "...". */
 int err_set(struct err *e, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* err_set() for ERR_OUT_OF_MEMORY. */

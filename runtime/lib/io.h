@@ -1,7 +1,7 @@
 /* io - read(2) and write(2) that transfer everything: short transfers and EINTR are retried.
  *
  * Owns:     nothing.
- * Threads:  any. For blocking descriptors only: EAGAIN is returned as an error.
+ * Threads:  any. For blocking descriptors: EAGAIN is an error like any other.
  */
 #ifndef GATHERD_RUNTIME_LIB_IO_H
 #define GATHERD_RUNTIME_LIB_IO_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Reads `len` bytes, fewer only at the end of the file. Returns the number of bytes read, or -1 with errno set. */
+/* Reads `len` bytes, or fewer if the file ends. Returns the number of bytes read, or -1 with errno set. */
 ssize_t io_read_full(int fd, void *out, size_t len);
 ssize_t io_pread_full(int fd, void *out, size_t len, off_t offset);
 
