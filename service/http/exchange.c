@@ -9,14 +9,23 @@
 
 #define MAX_DISCARDED_BODY (INT64_C(64) * 1024 * 1024)
 
-enum exchange_state { STATE_HEAD, STATE_BODY, STATE_WAIT, STATE_SEND, STATE_END, STATE_COUNT };
+enum exchange_state {
+    STATE_HEAD,
+    STATE_BODY,
+    STATE_WAIT,
+    STATE_SEND,
+    STATE_DISCONNECTED, /* the client has hung up in SEND */
+    STATE_END,
+    STATE_COUNT
+};
 
 static const unsigned char moves[STATE_COUNT] = {
     /* to which states each may change */
     [STATE_HEAD] = 1 << STATE_BODY | 1 << STATE_SEND | 1 << STATE_END,
     [STATE_BODY] = 1 << STATE_WAIT | 1 << STATE_SEND | 1 << STATE_END,
     [STATE_WAIT] = 1 << STATE_SEND | 1 << STATE_END,
-    [STATE_SEND] = 1 << STATE_END,
+    [STATE_SEND] = 1 << STATE_DISCONNECTED | 1 << STATE_END,
+    [STATE_DISCONNECTED] = 1 << STATE_END,
 };
 
 /* Where the bytes of the body go. */
@@ -294,12 +303,18 @@ enum exchange_action exchange_resume(struct exchange *exchange)
 
 void exchange_disconnect(struct exchange *exchange)
 {
-    if (exchange->responder != NULL)
+    if (exchange->state == STATE_SEND) {
+        exchange_move(exchange, STATE_DISCONNECTED);
+        responder_wake(exchange->responder);
+    } else if (exchange->responder != NULL) {
         responder_cancel(exchange->responder);
+    }
 }
 
 ssize_t exchange_read(struct exchange *exchange, char *out, size_t max)
 {
+    if (exchange->state == STATE_DISCONNECTED)
+        return RESPONDER_READ_FAILED;
     CHECK(exchange->state == STATE_SEND);
     return responder_read(exchange->responder, out, max);
 }

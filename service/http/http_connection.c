@@ -83,8 +83,13 @@ static ssize_t on_read_body(void *user, uint64_t offset, char *out, size_t max)
 static struct MHD_Response *make_mhd_response(struct connection *c, struct response *response)
 {
     if (response->is_stream) {
-        uint64_t len = response->body_len == RESPONSE_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : response->body_len;
-        return MHD_create_response_from_callback(len, STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+        bool unknown = response->body_len == RESPONSE_LENGTH_UNKNOWN;
+        struct MHD_Response *mhd = MHD_create_response_from_callback(unknown ? MHD_SIZE_UNKNOWN : response->body_len,
+                                                                     STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+        /* libmicrohttpd before 0.9.77 sends the last chunk of a chunked response even to HEAD; this closes instead. */
+        if (mhd != NULL && unknown && exchange_head(c->exchange)->request.method == METHOD_HEAD)
+            MHD_set_response_options(mhd, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        return mhd;
     }
     return MHD_create_response_from_buffer(response->body_len, response->body,
                                            response->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
