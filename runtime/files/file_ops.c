@@ -292,6 +292,6 @@ int file_op_close(const struct file_call *call, struct file_result *result, stru
     struct open_file *file = call->file;
     (void)result;
     int fd = file->fd;
-    file->fd = -1; /* close(2) releases it even on failure */
+    file->fd = -1; /* close(2) releases it even on failure, so EINTR is none */
     return close(fd) == 0 || errno == EINTR ? 0 : file_error_set_errno(run->e, errno, file->path);
 }

@@ -154,7 +154,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             listener_back_off(listener);
             return;
-        } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
+        } else if (error != 0 && error != EINTR && error != ECONNABORTED) { /* after these the next may succeed */
             return;
         }
     }
