@@ -24,6 +24,7 @@
 #include "runtime/files/temp_file.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/io.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <string.h>
@@ -46,21 +47,25 @@ enum write_state {
     WRITE_STATE_COUNT
 };
 
-enum { WRITE_ENDS_BADLY = 1 << WRITE_DISCARDING | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED };
+enum {
+    WRITE_ENDS_BADLY =
+        STATE_BIT(WRITE_DISCARDING) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED)
+};
 
-/* The states that each may change to. */
-static const uint16_t write_moves[WRITE_STATE_COUNT] = {
-    [WRITE_CREATING] = 1 << WRITE_IDLE | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_IDLE] = 1 << WRITE_WRITING | 1 << WRITE_COMMITTING | 1 << WRITE_DISCARDING | 1 << WRITE_FAILED |
-                   1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_WRITING] = 1 << WRITE_IDLE | WRITE_ENDS_BADLY,
-    [WRITE_COMMITTING] = 1 << WRITE_COMMITTED | WRITE_ENDS_BADLY,
-    [WRITE_COMMITTED] = 1 << WRITE_ENDED,
-    [WRITE_DISCARDING] = 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_FAILED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_LOST] = 1 << WRITE_ENDED,
-    [WRITE_ABANDONED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_CLOSING] = 1 << WRITE_ENDED,
+/* The states that each may move to. */
+static const state_set write_moves[WRITE_STATE_COUNT] = {
+    [WRITE_CREATING] =
+        STATE_BIT(WRITE_IDLE) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_IDLE] = STATE_BIT(WRITE_WRITING) | STATE_BIT(WRITE_COMMITTING) | STATE_BIT(WRITE_DISCARDING) |
+                   STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_WRITING] = STATE_BIT(WRITE_IDLE) | WRITE_ENDS_BADLY,
+    [WRITE_COMMITTING] = STATE_BIT(WRITE_COMMITTED) | WRITE_ENDS_BADLY,
+    [WRITE_COMMITTED] = STATE_BIT(WRITE_ENDED),
+    [WRITE_DISCARDING] = STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_FAILED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_LOST] = STATE_BIT(WRITE_ENDED),
+    [WRITE_ABANDONED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_CLOSING] = STATE_BIT(WRITE_ENDED),
 };
 
 /* The caller's side: SUPPLYING <-> WAITING, and FINISHED from either. */
@@ -99,8 +104,7 @@ static struct write_stream *write_stream_of(struct file_work *req)
 
 static void write_stream_move(struct write_stream *stream, enum write_state to)
 {
-    CHECK((write_moves[stream->state] & 1 << to) != 0);
-    stream->state = to;
+    stream->state = STATE_MOVE(write_moves, stream->state, to);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "service/http/http_server_internal.h"
 #include "service/http/raw_response.h"
 #include "service/log/log_events.h"
@@ -7,26 +8,26 @@
 
 enum { STREAM_BLOCK_SIZE = 128 * 1024 }; /* bytes of a streamed response that are sent at a time */
 
-enum { AFTER_REQUEST = 1 << CONNECTION_IDLE };
+enum { AFTER_REQUEST = STATE_BIT(CONNECTION_IDLE) };
 
-static const uint16_t moves[CONNECTION_STATE_COUNT] = {
-    /* to which states each may change */
-    [CONNECTION_NEW] = 1 << CONNECTION_HEAD,
-    [CONNECTION_IDLE] = 1 << CONNECTION_HEAD,
-    [CONNECTION_HEAD] = 1 << CONNECTION_BODY | 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED | AFTER_REQUEST,
-    [CONNECTION_BODY] = 1 << CONNECTION_BODY_PAUSED | 1 << CONNECTION_WAITING | 1 << CONNECTION_SENDING |
-                        1 << CONNECTION_ABORTED | AFTER_REQUEST,
-    [CONNECTION_BODY_PAUSED] = 1 << CONNECTION_BODY,
-    [CONNECTION_WAITING] = 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED,
-    [CONNECTION_SENDING] = 1 << CONNECTION_SEND_PAUSED | AFTER_REQUEST,
-    [CONNECTION_SEND_PAUSED] = 1 << CONNECTION_SENDING,
+/* The states that each may move to. */
+static const state_set moves[CONNECTION_STATE_COUNT] = {
+    [CONNECTION_NEW] = STATE_BIT(CONNECTION_HEAD),
+    [CONNECTION_IDLE] = STATE_BIT(CONNECTION_HEAD),
+    [CONNECTION_HEAD] =
+        STATE_BIT(CONNECTION_BODY) | STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED) | AFTER_REQUEST,
+    [CONNECTION_BODY] = STATE_BIT(CONNECTION_BODY_PAUSED) | STATE_BIT(CONNECTION_WAITING) |
+                        STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED) | AFTER_REQUEST,
+    [CONNECTION_BODY_PAUSED] = STATE_BIT(CONNECTION_BODY),
+    [CONNECTION_WAITING] = STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED),
+    [CONNECTION_SENDING] = STATE_BIT(CONNECTION_SEND_PAUSED) | AFTER_REQUEST,
+    [CONNECTION_SEND_PAUSED] = STATE_BIT(CONNECTION_SENDING),
     [CONNECTION_ABORTED] = AFTER_REQUEST,
 };
 
 static void connection_move(struct connection *c, enum connection_state to)
 {
-    CHECK((moves[c->state] & 1 << to) != 0);
-    c->state = to;
+    c->state = STATE_MOVE(moves, c->state, to);
 }
 
 struct connection *connection_from_mhd(struct MHD_Connection *mhd)
