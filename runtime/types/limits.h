@@ -38,7 +38,7 @@
       "Deadline of a task that requests none")
 
 struct limits {
-#define X(index, c_type, member, type, default_text, doc) c_type member;
+#define X(index, c_type, member, ...) c_type member;
     LIMITS_TABLE(X)
 #undef X
     /* Of struct pool_config, at most MAX_POOLS, "default" first. Not in the table: pool_options_parse() fills it. */
@@ -56,7 +56,7 @@ enum { MAX_POOLS = 16 };
 
 /* Rows of limits_fields, for a type's .limit and for errors that name a limit. */
 enum limit_index {
-#define X(index, c_type, member, type, default_text, doc) LIMIT_##index,
+#define X(index, ...) LIMIT_##index,
     LIMITS_TABLE(X)
 #undef X
         LIMIT_COUNT
