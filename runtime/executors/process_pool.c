@@ -3,6 +3,7 @@
 #include "runtime/executors/worker_failure.h"
 #include "runtime/executors/worker_process.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/types/type_serialize.h"
 
 #include <stdlib.h>
@@ -20,18 +21,16 @@ enum worker_state {
     WORKER_STATE_COUNT
 };
 
-#define BIT(state) (1U << (state))
-
 /* For each state, the states that it may change to; diagram in process_pool.h. */
-static const unsigned worker_moves[WORKER_STATE_COUNT] = {
-    [DOWN] = BIT(STARTING),
-    [STARTING] = BIT(IDLE) | BIT(START_FAILED) | BIT(START_TIMED_OUT) | BIT(TERMINATED),
-    [IDLE] = BIT(BUSY) | BIT(LOST) | BIT(TERMINATED),
-    [BUSY] = BIT(IDLE) | BIT(LOST) | BIT(TERMINATED),
-    [START_FAILED] = BIT(DOWN),
-    [START_TIMED_OUT] = BIT(DOWN),
-    [LOST] = BIT(DOWN),
-    [TERMINATED] = BIT(DOWN),
+static const state_set worker_moves[WORKER_STATE_COUNT] = {
+    [DOWN] = STATE_BIT(STARTING),
+    [STARTING] = STATE_BIT(IDLE) | STATE_BIT(START_FAILED) | STATE_BIT(START_TIMED_OUT) | STATE_BIT(TERMINATED),
+    [IDLE] = STATE_BIT(BUSY) | STATE_BIT(LOST) | STATE_BIT(TERMINATED),
+    [BUSY] = STATE_BIT(IDLE) | STATE_BIT(LOST) | STATE_BIT(TERMINATED),
+    [START_FAILED] = STATE_BIT(DOWN),
+    [START_TIMED_OUT] = STATE_BIT(DOWN),
+    [LOST] = STATE_BIT(DOWN),
+    [TERMINATED] = STATE_BIT(DOWN),
 };
 
 enum {
@@ -77,8 +76,7 @@ static void process_pool_drain(struct worker *w)
 
 static void worker_move(struct worker *w, enum worker_state to)
 {
-    CHECK((worker_moves[w->state] & BIT(to)) != 0);
-    w->state = to;
+    w->state = STATE_MOVE(worker_moves, w->state, to);
 }
 
 /* False: the worker has no process, or its process has failed or was killed. */

@@ -12,6 +12,7 @@
 #include "runtime/executors/worker_process.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,23 +24,20 @@
 
 /* -- states -------------------------------------------------------------------------------------------------------- */
 
-#define BIT(state) (1U << (state))
-
-/* For each state, the states that it may change to; diagram in worker_process.h. */
-static const unsigned process_moves[PROCESS_STATE_COUNT] = {
-    [PROCESS_CLOSED] = BIT(PROCESS_AWAITING) | BIT(PROCESS_ENDED),
-    [PROCESS_AWAITING] = BIT(PROCESS_SILENT) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_AWAITING),
-    [PROCESS_SILENT] = BIT(PROCESS_AWAITING) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_SILENT),
-    [PROCESS_KILLED] = BIT(PROCESS_ENDED),
-    [PROCESS_EXITED_AWAITING] = BIT(PROCESS_EXITED_SILENT) | BIT(PROCESS_ENDED),
-    [PROCESS_EXITED_SILENT] = BIT(PROCESS_ENDED),
-    [PROCESS_ENDED] = BIT(PROCESS_CLOSED),
+/* For each state, the states that it may change to. */
+static const state_set process_moves[PROCESS_STATE_COUNT] = {
+    [PROCESS_CLOSED] = STATE_BIT(PROCESS_AWAITING) | STATE_BIT(PROCESS_ENDED),
+    [PROCESS_AWAITING] = STATE_BIT(PROCESS_SILENT) | STATE_BIT(PROCESS_KILLED) | STATE_BIT(PROCESS_EXITED_AWAITING),
+    [PROCESS_SILENT] = STATE_BIT(PROCESS_AWAITING) | STATE_BIT(PROCESS_KILLED) | STATE_BIT(PROCESS_EXITED_SILENT),
+    [PROCESS_KILLED] = STATE_BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_AWAITING] = STATE_BIT(PROCESS_EXITED_SILENT) | STATE_BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_SILENT] = STATE_BIT(PROCESS_ENDED),
+    [PROCESS_ENDED] = STATE_BIT(PROCESS_CLOSED),
 };
 
 static void process_move(struct worker_process *proc, enum worker_process_state to)
 {
-    CHECK((process_moves[proc->state] & BIT(to)) != 0);
-    proc->state = to;
+    proc->state = STATE_MOVE(process_moves, proc->state, to);
 }
 
 static bool is_running(const struct worker_process *proc)

@@ -242,10 +242,11 @@ static int reserve_space(int fd, const struct stat *before, int64_t offset, size
     if (getrlimit(RLIMIT_FSIZE, &max_bytes) == 0 && max_bytes.rlim_cur != RLIM_INFINITY &&
         (uint64_t)offset + len > max_bytes.rlim_cur)
         return EFBIG;
-    int error = 0;
+    int result;
     do
-        error = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)len) == 0 ? 0 : errno;
-    while (error == EINTR);
+        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)len);
+    while (io_interrupted(result));
+    int error = result == 0 ? 0 : errno;
     if (error == EOPNOTSUPP || error == ENOSYS) {
         *reserved = false;
         return 0;

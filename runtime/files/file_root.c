@@ -1,6 +1,7 @@
 #include "runtime/files/file_root.h"
 
 #include "runtime/files/temp_file.h"
+#include "runtime/lib/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +31,11 @@ static int resolve(int root_fd, const char *path, int flags, mode_t mode)
         .mode = (flags & O_CREAT) != 0 ? mode : 0, /* without O_CREAT, a mode is EINVAL */
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
-    long fd = -1;
-    for (int i = 0; i < RESOLVE_TRIES; i++) {
+    long fd;
+    int tries = 0;
+    do
         fd = syscall(SYS_openat2, root_fd, path, &how, sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
+    while (io_interrupted(fd) || (fd < 0 && errno == EAGAIN && ++tries < RESOLVE_TRIES));
     return (int)fd;
 }
 

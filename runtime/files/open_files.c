@@ -1,6 +1,7 @@
 #include "runtime/files/open_files.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <search.h>
@@ -20,16 +21,15 @@ struct open_files {
     size_t count; /* of all files, including CLOSED files with references */
 };
 
-/* For each state, the states that it may change to; diagram in open_files.h. */
-static const uint8_t open_file_moves[OPEN_FILE_STATE_COUNT] = {
-    [OPEN_FILE_OPENING] = 1 << OPEN_FILE_OPEN | 1 << OPEN_FILE_CLOSED,
-    [OPEN_FILE_OPEN] = 1 << OPEN_FILE_CLOSED,
+/* For each state, the states that it may change to. */
+static const state_set open_file_moves[OPEN_FILE_STATE_COUNT] = {
+    [OPEN_FILE_OPENING] = STATE_BIT(OPEN_FILE_OPEN) | STATE_BIT(OPEN_FILE_CLOSED),
+    [OPEN_FILE_OPEN] = STATE_BIT(OPEN_FILE_CLOSED),
 };
 
 static void open_file_move(struct open_file *file, enum open_file_state to)
 {
-    CHECK((open_file_moves[file->state] & 1 << to) != 0);
-    file->state = to;
+    file->state = STATE_MOVE(open_file_moves, file->state, to);
 }
 
 static int compare_files(const void *a, const void *b)

@@ -20,6 +20,7 @@
 #include "runtime/files/stream.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/io.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <errno.h>
@@ -44,15 +45,16 @@ enum read_state {
 };
 
 /* For each state, the states that it may change to. */
-static const uint16_t read_moves[READ_STATE_COUNT] = {
-    [READ_OPENING] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_IDLE] = 1 << READ_READING | 1 << READ_FAILED | 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_READING] = 1 << READ_AWAITED | 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_AWAITED] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_FAILED] = 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_LOST] = 1 << READ_ENDED,
-    [READ_ABANDONED] = 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_CLOSING] = 1 << READ_ENDED,
+static const state_set read_moves[READ_STATE_COUNT] = {
+    [READ_OPENING] = STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) | STATE_BIT(READ_ABANDONED),
+    [READ_IDLE] = STATE_BIT(READ_READING) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_READING] = STATE_BIT(READ_AWAITED) | STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) |
+                     STATE_BIT(READ_ABANDONED),
+    [READ_AWAITED] = STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) | STATE_BIT(READ_ABANDONED),
+    [READ_FAILED] = STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_LOST] = STATE_BIT(READ_ENDED),
+    [READ_ABANDONED] = STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_CLOSING] = STATE_BIT(READ_ENDED),
 };
 
 struct read_block {
@@ -82,8 +84,7 @@ static struct read_stream *read_stream_of(struct file_work *req)
 
 static void read_stream_move(struct read_stream *stream, enum read_state to)
 {
-    CHECK((read_moves[stream->state] & 1 << to) != 0);
-    stream->state = to;
+    stream->state = STATE_MOVE(read_moves, stream->state, to);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "runtime/files/temp_file.h"
 
 #include "runtime/files/file_error.h"
+#include "runtime/lib/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,13 +100,13 @@ static int create_unique(int dir_fd, mode_t mode, struct temp_file *out)
 {
     struct stat stat;
     uint64_t random_id;
-    if (getrandom(&random_id, sizeof random_id, 0) != (ssize_t)sizeof random_id)
-        return errno;
+    int error = io_random(&random_id, sizeof random_id);
+    if (error != 0)
+        return error;
     snprintf(out->name, sizeof out->name, "%016" PRIx64, random_id);
     out->fd = openat(dir_fd, out->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (out->fd < 0)
         return errno;
-    int error = 0;
     if (flock(out->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         error = EEXIST;
     else if (fstat(out->fd, &stat) != 0)

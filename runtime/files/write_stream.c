@@ -25,6 +25,7 @@
 #include "runtime/files/temp_file.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/io.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <string.h>
@@ -48,21 +49,25 @@ enum write_state {
 };
 
 /* The moves of every work that fails, is lost or is abandoned. */
-enum { WRITE_FAILURES = 1 << WRITE_DISCARDING | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED };
+enum {
+    WRITE_FAILURES =
+        STATE_BIT(WRITE_DISCARDING) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED)
+};
 
 /* For each state, the states that it may change to. */
-static const uint16_t write_moves[WRITE_STATE_COUNT] = {
-    [WRITE_CREATING] = 1 << WRITE_IDLE | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_IDLE] = 1 << WRITE_WRITING | 1 << WRITE_COMMITTING | 1 << WRITE_DISCARDING | 1 << WRITE_FAILED |
-                   1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_WRITING] = 1 << WRITE_IDLE | WRITE_FAILURES,
-    [WRITE_COMMITTING] = 1 << WRITE_COMMITTED | WRITE_FAILURES,
-    [WRITE_COMMITTED] = 1 << WRITE_ENDED,
-    [WRITE_DISCARDING] = 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_FAILED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_LOST] = 1 << WRITE_ENDED,
-    [WRITE_ABANDONED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_CLOSING] = 1 << WRITE_ENDED,
+static const state_set write_moves[WRITE_STATE_COUNT] = {
+    [WRITE_CREATING] =
+        STATE_BIT(WRITE_IDLE) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_IDLE] = STATE_BIT(WRITE_WRITING) | STATE_BIT(WRITE_COMMITTING) | STATE_BIT(WRITE_DISCARDING) |
+                   STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_WRITING] = STATE_BIT(WRITE_IDLE) | WRITE_FAILURES,
+    [WRITE_COMMITTING] = STATE_BIT(WRITE_COMMITTED) | WRITE_FAILURES,
+    [WRITE_COMMITTED] = STATE_BIT(WRITE_ENDED),
+    [WRITE_DISCARDING] = STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_FAILED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_LOST] = STATE_BIT(WRITE_ENDED),
+    [WRITE_ABANDONED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_CLOSING] = STATE_BIT(WRITE_ENDED),
 };
 
 /* State of the caller: SUPPLYING <-> WAITING, and FINISHED from either. */
@@ -101,8 +106,7 @@ static struct write_stream *write_stream_of(struct file_work *req)
 
 static void write_stream_move(struct write_stream *stream, enum write_state to)
 {
-    CHECK((write_moves[stream->state] & 1 << to) != 0);
-    stream->state = to;
+    stream->state = STATE_MOVE(write_moves, stream->state, to);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */

@@ -73,7 +73,7 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
     ssize_t bytes_copied;
     do
         bytes_copied = copy_file_range(c->from, &from, c->to, &to, CHUNK_SIZE, 0);
-    while (bytes_copied < 0 && errno == EINTR);
+    while (io_interrupted(bytes_copied));
     bool unsupported =
         bytes_copied < 0
             ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP

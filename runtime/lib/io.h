@@ -1,4 +1,4 @@
-/* io - read(2) and write(2) that transfer everything: short transfers and EINTR are retried.
+/* io - system calls that transfer everything: short transfers and EINTR are retried.
  *
  * Owns:     nothing.
  * Threads:  any. For blocking descriptors: EAGAIN is an error like any other.
@@ -6,6 +6,8 @@
 #ifndef GATHERD_RUNTIME_LIB_IO_H
 #define GATHERD_RUNTIME_LIB_IO_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,5 +18,19 @@ ssize_t io_pread_full(int fd, void *out, size_t len, off_t offset);
 /* Writes `len` bytes. Returns 0 or an errno. *written (may be NULL) is the number of bytes written, also on failure. */
 int io_write_full(int fd, const void *bytes, size_t len, size_t *written);
 int io_pwrite_full(int fd, const void *bytes, size_t len, off_t offset, size_t *written);
+
+/* Fills `out` from getrandom(2). Returns 0 or an errno. */
+int io_random(void *out, size_t len);
+
+/* Whether the system call that returned `result` was interrupted by a signal, and must be repeated:
+ *
+ *     do
+ *         result = call();
+ *     while (io_interrupted(result));
+ */
+static inline bool io_interrupted(ssize_t result)
+{
+    return result < 0 && errno == EINTR;
+}
 
 #endif

@@ -9,6 +9,7 @@
  * A queued task of a pool waits in the pool's queue. It enters the ready queue when it has ended.
  */
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <stdalign.h>
@@ -100,17 +101,16 @@ void task_arm_deadline(struct task *task)
 /* -- states -------------------------------------------------------------------------------------------------------- */
 
 /* For each state, the states that it may change to. */
-static const uint16_t moves[TASK_STATE_COUNT] = {
-    [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
-    [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
-    [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,
-    [TASK_CANCELING] = 1 << TASK_SUCCEEDED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+static const state_set moves[TASK_STATE_COUNT] = {
+    [TASK_SUBMITTED] = STATE_BIT(TASK_QUEUED) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
+    [TASK_QUEUED] = STATE_BIT(TASK_RUNNING) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
+    [TASK_RUNNING] = STATE_BIT(TASK_CANCELING) | STATE_BIT(TASK_SUCCEEDED) | STATE_BIT(TASK_FAILED),
+    [TASK_CANCELING] = STATE_BIT(TASK_SUCCEEDED) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
 };
 
 static void move(struct task *task, enum task_state to)
 {
-    CHECK((moves[task->state] & 1 << to) != 0);
-    task->state = (uint8_t)to;
+    task->state = (uint8_t)STATE_MOVE(moves, task->state, to);
 }
 
 bool task_ended(const struct task *task)

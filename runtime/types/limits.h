@@ -39,7 +39,7 @@
       "Deadline of a task that requests none")
 
 struct limits {
-#define X(index, c_type, member, type, default_text, doc) c_type member;
+#define X(index, c_type, member, ...) c_type member;
     LIMITS_TABLE(X)
 #undef X
     struct array pools; /* of struct pool_config: "default" first, at most MAX_THREAD_POOLS. By pool_options_parse() */
@@ -56,7 +56,7 @@ enum { MAX_THREAD_POOLS = 16 };
 
 /* Index of each row of limits_fields, for a type's .limit and for errors that name a limit. */
 enum limit_index {
-#define X(index, c_type, member, type, default_text, doc) LIMIT_##index,
+#define X(index, ...) LIMIT_##index,
     LIMITS_TABLE(X)
 #undef X
         LIMIT_COUNT
