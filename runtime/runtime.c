@@ -63,7 +63,8 @@ static int start_processes(struct runtime *runtime, const struct runtime_config 
     return rc;
 }
 
-/* One row for each executor with pools: appends them unless the executor is disabled. In the order of GET /v1/pools. */
+/* One row for each executor with pools, in the order of GET /v1/pools: starts its pools and appends them to
+ * runtime->pools. No effect if the executor is disabled. */
 static int (*const start_executor[])(struct runtime *runtime, const struct runtime_config *config, struct err *e) = {
     start_threads,
     start_files,

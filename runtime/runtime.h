@@ -1,6 +1,6 @@
-/* runtime - runs tasks on one loop: start, drain, shutdown and statistics of its pools.
+/* runtime - starts and stops all parts that run tasks on one loop, and reports the statistics of its pools.
  *
- * Owns:     its pools, the file root and one timer of the loop. No globals: a process may have several runtimes.
+ * Owns:     its pools, the file root, the open files and one uv timer. No globals: a process may have several runtimes.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_RUNTIME_H
@@ -15,16 +15,16 @@ struct uv_loop_s;
 
 struct runtime_config {
     struct uv_loop_s *loop;      /* borrowed */
-    const struct limits *limits; /* copied, except limits->pools, whose items are borrowed */
+    const struct limits *limits; /* copied; the items of limits->pools are borrowed */
     struct registry *registry;   /* the functions of requests; the runtime adds a reference */
     struct process_config processes;
-    const char *files_root; /* root directory of file functions; NULL: the executor files is disabled */
-    int64_t files_threads;
-    const char *files_source; /* size_source of that pool; static */
+    const char *files_root;   /* root directory of file functions; NULL: the executor files is disabled */
+    int64_t files_threads;    /* size of the pool files */
+    const char *files_source; /* of that size: "configured", "affinity" or "cgroup"; static */
 };
 
-/* Creates a runtime and starts its threads and worker processes. 0 with *out set, or an ERR_ code, such as
- * ERR_OUT_OF_MEMORY or ERR_INTERNAL; then the caller must still run the loop, to close the handles that were
+/* Creates a runtime and starts its threads and worker processes. Returns 0 with *out set, or ERR_OUT_OF_MEMORY,
+ * ERR_INVALID or ERR_INTERNAL. On error the caller must still run the loop, which closes the handles that were
  * opened. */
 int runtime_new(const struct runtime_config *config, struct runtime **out, struct err *e);
 
@@ -32,27 +32,28 @@ const struct limits *runtime_limits(const struct runtime *runtime);
 struct registry *runtime_registry(const struct runtime *runtime); /* borrowed */
 size_t runtime_unfinished(const struct runtime *runtime);         /* tasks not ended, children included */
 
-/* Makes task_submit() fail with ERR_SHUTTING_DOWN. Admitted tasks continue. */
+/* From now on, task_submit() fails with ERR_SHUTTING_DOWN. Admitted tasks continue. */
 void runtime_reject_new(struct runtime *runtime);
 
-/* Cancels all tasks with CANCEL_SHUTDOWN. The caller calls task_drain(). */
+/* Cancels all tasks with CANCEL_SHUTDOWN. The caller must call task_drain() afterwards. */
 void runtime_cancel_all(struct runtime *runtime);
 
-/* Like runtime_cancel_all(); also makes task_submit() and task_continue() fail from now on. */
+/* As runtime_cancel_all(); from now on, task_submit() and task_continue() fail with ERR_SHUTTING_DOWN. */
 void runtime_shutdown(struct runtime *runtime);
 
-/* Threads that still run an abandoned job. While it is not 0, runtime_close() must not be called; a process that
- * cannot wait ends by _exit(2). */
+/* The number of threads that still run an abandoned job. While it is not 0, runtime_close() must not be called; a
+ * process that cannot wait for the threads must end with _exit(2). */
 size_t runtime_abandoned(const struct runtime *runtime);
 
-/* Closes a runtime whose tasks have all been released and whose threads have no abandoned jobs. The caller runs the
- * loop, which stays alive until the worker processes have exited; the runtime is freed there. */
+/* Closes a runtime whose tasks have all been released and whose threads have no abandoned jobs. The caller must then
+ * run the loop, which continues until the worker processes have exited; the runtime is freed in a callback of the
+ * loop. */
 void runtime_close(struct runtime *runtime);
 
-/* The open files of clients; NULL: no files_root. */
+/* The open files of clients, borrowed; NULL: the executor files is disabled. */
 struct open_files *runtime_open_files(struct runtime *runtime);
 
-/* All pools, as an array of struct pool_stats in the arena. False: out of memory. */
+/* Sets *out to an array of struct pool_stats, one for each pool, in the arena. False: out of memory. */
 bool runtime_get_pool_stats(const struct runtime *runtime, struct arena *arena, struct array *out);
 
 #endif

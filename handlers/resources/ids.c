@@ -1,10 +1,9 @@
 #include "handlers/resources/ids.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/io.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { TIME_CHARS = 10, RANDOM_CHARS = 16, RANDOM_BYTES = 10, CHECKED_CHARS = TIME_CHARS + RANDOM_CHARS };
 
@@ -12,14 +11,10 @@ static const char base32_alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 static int refill(struct ids *ids)
 {
-    for (size_t filled = 0; filled < sizeof ids->random_bytes;) {
-        ssize_t n = getrandom(ids->random_bytes + filled, sizeof ids->random_bytes - filled, 0);
-        if (n < 0 && errno != EINTR)
-            return errno;
-        filled += n < 0 ? 0 : (size_t)n;
-    }
-    ids->random_left = sizeof ids->random_bytes;
-    return 0;
+    int error = io_random(ids->random_bytes, sizeof ids->random_bytes);
+    if (error == 0)
+        ids->random_left = sizeof ids->random_bytes;
+    return error;
 }
 
 int ids_init(struct ids *ids, struct err *e)
@@ -46,7 +41,7 @@ static unsigned checksum(const unsigned char digits[CHECKED_CHARS])
 void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
 {
     if (ids->random_left < RANDOM_BYTES) {
-        int error = refill(ids); /* once it has succeeded, getrandom(2) fails only with EINTR */
+        int error = refill(ids); /* once it has succeeded, getrandom(2) does not fail */
         CHECK(error == 0);
     }
     const unsigned char *random = ids->random_bytes + sizeof ids->random_bytes - ids->random_left;

@@ -5,6 +5,7 @@
 #include "runtime/files/file_lookup.h"
 #include "runtime/files/read_stream.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/lib/util.h"
 
 #include <time.h>
@@ -18,10 +19,10 @@
  */
 enum download_state { DOWNLOAD_LOOKUP, DOWNLOAD_OPENING, DOWNLOAD_STREAMING, DOWNLOAD_COMPLETE, DOWNLOAD_STATE_COUNT };
 
-static const unsigned char moves[DOWNLOAD_STATE_COUNT] = {
-    /* to which states each may change */
-    [DOWNLOAD_LOOKUP] = 1 << DOWNLOAD_OPENING | 1 << DOWNLOAD_COMPLETE,
-    [DOWNLOAD_OPENING] = 1 << DOWNLOAD_STREAMING | 1 << DOWNLOAD_COMPLETE,
+/* The states that each may move to. */
+static const state_set moves[DOWNLOAD_STATE_COUNT] = {
+    [DOWNLOAD_LOOKUP] = STATE_BIT(DOWNLOAD_OPENING) | STATE_BIT(DOWNLOAD_COMPLETE),
+    [DOWNLOAD_OPENING] = STATE_BIT(DOWNLOAD_STREAMING) | STATE_BIT(DOWNLOAD_COMPLETE),
 };
 
 struct download {
@@ -41,8 +42,7 @@ static struct download *download_of(struct responder *base)
 
 static void download_move(struct download *download, enum download_state to)
 {
-    CHECK((moves[download->state] & 1 << to) != 0);
-    download->state = to;
+    download->state = STATE_MOVE(moves, download->state, to);
 }
 
 static void release_file(struct download *download)

@@ -1,19 +1,18 @@
 #include "handlers/responders/responder.h"
 
-#include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 
-static const unsigned char moves[RESPONDER_STATE_COUNT] = {
-    /* to which states each may change */
-    [RESPONDER_IDLE] = 1 << RESPONDER_RUNNING,
-    [RESPONDER_RUNNING] = 1 << RESPONDER_IDLE | 1 << RESPONDER_WAITING | 1 << RESPONDER_WOKEN,
-    [RESPONDER_WOKEN] = 1 << RESPONDER_RUNNING | 1 << RESPONDER_IDLE,
-    [RESPONDER_WAITING] = 1 << RESPONDER_IDLE,
+/* The states that each may move to. */
+static const state_set moves[RESPONDER_STATE_COUNT] = {
+    [RESPONDER_IDLE] = STATE_BIT(RESPONDER_RUNNING),
+    [RESPONDER_RUNNING] = STATE_BIT(RESPONDER_IDLE) | STATE_BIT(RESPONDER_WAITING) | STATE_BIT(RESPONDER_WOKEN),
+    [RESPONDER_WOKEN] = STATE_BIT(RESPONDER_RUNNING) | STATE_BIT(RESPONDER_IDLE),
+    [RESPONDER_WAITING] = STATE_BIT(RESPONDER_IDLE),
 };
 
 static void responder_move(struct responder *responder, enum responder_state to)
 {
-    CHECK((moves[responder->state] & 1 << to) != 0);
-    responder->state = to;
+    responder->state = STATE_MOVE(moves, responder->state, to);
 }
 
 void responder_init(struct responder *responder, const struct responder_ops *ops, struct response *response)

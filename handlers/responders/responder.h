@@ -1,6 +1,6 @@
 /* responder - the interface of a response that is not ready at once: of a task, a download, an upload, an event stream.
  *
- *     body()* -> finish() -> read()* -> close()       cancel() at any time before close()
+ *     body()* -> finish()* -> read()* -> close()       cancel() after a finish() that must wait
  *
  * Operations do not block. One that cannot proceed returns "wait", and is called again after wake(). No wake-up is
  * lost:
@@ -44,7 +44,8 @@ struct responder_ops {
     enum responder_result (*finish)(struct responder *responder);
     /* Copies up to `max` bytes of a stream, or returns RESPONDER_READ_*. NULL unless response->is_stream. */
     ssize_t (*read)(struct responder *responder, char *out, size_t max);
-    /* The client has disconnected: ends the wait soon. NULL: nothing to do. */
+    /* The client has disconnected while finish() must wait: ends the wait soon. NULL: it ends soon anyway. Waits in
+     * read() need no cancel(): close() follows. */
     void (*cancel)(struct responder *responder);
     void (*close)(struct responder *responder);
 };

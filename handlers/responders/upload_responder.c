@@ -4,7 +4,7 @@
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "runtime/files/write_stream.h"
-#include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/lib/util.h"
 
 /*
@@ -13,10 +13,10 @@
  */
 enum upload_state { UPLOAD_RECEIVING, UPLOAD_COMMITTING, UPLOAD_COMPLETE, UPLOAD_STATE_COUNT };
 
-static const unsigned char moves[UPLOAD_STATE_COUNT] = {
-    /* to which states each may change */
-    [UPLOAD_RECEIVING] = 1 << UPLOAD_COMMITTING | 1 << UPLOAD_COMPLETE,
-    [UPLOAD_COMMITTING] = 1 << UPLOAD_COMPLETE,
+/* The states that each may move to. */
+static const state_set moves[UPLOAD_STATE_COUNT] = {
+    [UPLOAD_RECEIVING] = STATE_BIT(UPLOAD_COMMITTING) | STATE_BIT(UPLOAD_COMPLETE),
+    [UPLOAD_COMMITTING] = STATE_BIT(UPLOAD_COMPLETE),
 };
 
 struct upload {
@@ -55,8 +55,7 @@ static struct upload *upload_of(struct responder *base)
 
 static void upload_move(struct upload *upload, enum upload_state to)
 {
-    CHECK((moves[upload->state] & 1 << to) != 0);
-    upload->state = to;
+    upload->state = STATE_MOVE(moves, upload->state, to);
 }
 
 static void upload_fail(struct upload *upload, const struct err *e)

@@ -1,18 +1,19 @@
 /* pool.c - queue, strands and slot accounting.
  *
- * A backend is given a job only when a slot is free at that moment, so all waiting happens in pool->queue, on the loop
- * thread: canceling a queued task is an unlink, and a task starts when its slot does.
+ * A backend gets a job only when a slot is free, so all waiting happens in pool->queue, on the loop thread: a queued
+ * task is canceled by removing it from the list, and a job that the backend has gets its slot at once.
  *
- * Slots:    free + busy <= size. pool_dispatch() moves a slot from free to busy; pool_job_ended() takes it off busy.
- *           The slot is free again only when the backend calls pool_slot_available(), which comes later: the backend
- *           first delivers all that has ended (task_drain()), because a delivery may cancel tasks that are still
- *           queued, and a slot freed before that would start them. A process slot also waits for its worker to be
- *           ready or replaced. An abandoned job stays in busy until its thread returns.
+ * Slots:    free + busy <= size. pool_dispatch() moves a slot from free to busy; pool_job_ended() subtracts it from
+ *           busy. The slot is free again when the backend calls pool_slot_available(), later: the backend first calls
+ *           task_drain() to deliver the tasks that have ended, because their delivery may cancel tasks that are still
+ *           queued, which a slot freed earlier would start. The slot of a process also waits until its worker is ready
+ *           or replaced. An abandoned job counts in busy until its thread returns.
  *
- * Admission is not counted here: executor.admitted, kept by the task layer, has each task from its submission to its
- * end.
+ * Admission is counted elsewhere: executor.admitted, updated by the task layer, counts each task from its submission to
+ * its end.
  *
- * Strands: at most one job of a strand is in the queue or in a slot (strand->busy); the others wait in strand->waiting.
+ * Strands:  at most one job of a strand is in the queue or in a slot (strand->busy); the others wait in
+ *           strand->waiting.
  */
 #include "runtime/executors/pool.h"
 
@@ -26,7 +27,7 @@ static void pool_enqueue(struct pool *pool, struct job *job)
     list_append(&pool->queue, &job->link);
 }
 
-/* A job of the strand has left the queue or its slot. Queues the strand's next job. */
+/* Called when a job of the strand has left the queue or its slot: queues the strand's next job. */
 static void pool_release_strand(struct pool *pool, struct strand *strand)
 {
     if (strand == NULL)
@@ -131,7 +132,7 @@ void pool_job_ended(struct job *job)
     } else {
         if (job->e.rc == 0 && !job->killed && job->output_arena != NULL)
             arena_adopt(held_arena, job->output_arena);
-        else /* free it now: the task's arena may live as long as a large gather */
+        else /* freed now, because the task's arena may live as long as a large gather */
             arena_unref(job->output_arena);
         if (job->e.rc != 0 && job->e.msg[0] != '\0')
             task->detail = job->e.msg;
@@ -140,7 +141,7 @@ void pool_job_ended(struct job *job)
         else
             task_end(task, job->e.rc);
     }
-    arena_unref(held_arena); /* frees the job if its task was released */
+    arena_unref(held_arena); /* frees the job if its task has been released */
 }
 
 void pool_job_abandon(struct job *job)

@@ -1,9 +1,11 @@
-/* pool - slots that run tasks off the loop, behind one queue that runtime/task/admission.c bounds.
+/* pool - slots that run tasks off the loop, and the queue of tasks that wait for a slot. A backend runs the tasks.
  *
- *     task_queue() -> executor_ops.queue() -> (queue) -> backend->start() ... pool_job_ended() -> task_end()
+ *     task_queue() -> executor_ops.queue() -> pool->queue -> backend->start() ... pool_job_ended() -> task_end()
  *
- * Owns:     its queue; while a backend has a job (the state of its task), a reference to the task's arena, so that an
- *           abandoned job can outlive its task.
+ * A job is the state of a task in a pool. Admission (runtime/task/admission.c) bounds the queue.
+ *
+ * Owns:     its queue; while the backend has a job, a reference to the arena of the job's task, so that an abandoned
+ *           job can outlive its task.
  * Threads:  the loop thread; struct job says which members a backend's thread may access.
  * Promise:  each started job ends exactly once, by pool_job_ended(), never from inside start().
  */
@@ -21,15 +23,15 @@ struct job;
 struct pool;
 
 struct pool_backend {
-    /* May be NULL. Removes free slots that have become unusable from pool->free. */
+    /* May be NULL. Called before start(): subtracts the slots that have become unusable from pool->free. */
     void (*prune)(struct pool *pool);
-    /* 0, or an ERR_ code with job->e filled: the job was not started. */
+    /* Starts a job; pool_job_ended() follows. 0, or an ERR_ code with job->e filled: the job was not started. */
     int (*start)(struct pool *pool, struct job *job);
-    /* Stops a running job, so that pool_job_ended() follows; or calls pool_job_abandon() from inside. */
+    /* Stops a running job, so that pool_job_ended() follows soon; or calls pool_job_abandon() from inside cancel(). */
     void (*cancel)(struct pool *pool, struct job *job);
-    /* May be NULL. Adds what the backend knows. False: out of memory. */
+    /* May be NULL. Sets the members of *out that only the backend knows. False: out of memory. */
     bool (*get_stats)(const struct pool *pool, struct arena *arena, struct pool_stats *out);
-    /* Called once, when only abandoned jobs are left. Frees the pool, possibly in a later turn of the loop. */
+    /* Called once, when the pool has no jobs. Frees the pool, possibly in a later turn of the loop. */
     void (*stop)(struct pool *pool);
 };
 
@@ -38,50 +40,50 @@ struct pool {
     struct runtime *runtime;
     const struct pool_backend *backend;
     const char *size_source; /* "configured", "affinity" or "cgroup"; static */
-    size_t free;             /* slots ready for a job; raised by pool_slot_available() */
-    size_t busy;             /* slots with a job, abandoned ones included */
-    size_t queued;           /* tasks in the queue or in a strand */
-    int64_t tasks_done;      /* jobs that have ended, in any way */
+    size_t free;             /* slots ready for a job; incremented by pool_slot_available() */
+    size_t busy;             /* slots with a job, abandoned jobs included */
+    size_t queued;           /* tasks in `queue` or waiting for their strand */
+    int64_t tasks_done;      /* jobs that got a slot and have ended, in any way */
     struct list_node queue;  /* of struct job */
 };
 
-/* State of a task in a pool. While it runs, its thread reads function, input and canceled, and writes the members
- * below the line. */
+/* The state of a task in a pool. While the job runs, the thread that runs it reads pool, function, input and canceled,
+ * updates *read_quota, and writes the members below the line. */
 struct job {
-    struct list_node link; /* in pool->queue or strand->waiting; once started, the backend's */
+    struct list_node link; /* in pool->queue or strand->waiting; once started, for the backend */
     struct pool *pool;
     struct task *task;        /* NULL: abandoned */
     struct strand *strand;    /* borrowed; NULL: none */
-    bool in_pool;             /* not in strand->waiting */
+    bool in_pool;             /* in pool->queue or a slot, not in strand->waiting */
     struct arena *held_arena; /* reference to the task's arena while the backend has the job */
     void *slot;               /* for the backend */
     const struct function *function;
     const void *input;        /* in the task's arena */
-    atomic_llong *read_quota; /* of the request */
-    atomic_bool canceled;
-    /* -- written by the thread that runs the job, read by the loop after its end; exceptions are noted -- */
+    atomic_llong *read_quota; /* shared by all tasks of the request */
+    atomic_bool canceled;     /* set on the loop thread */
+    /* -- written by the thread that runs the job, read by the loop thread when it has ended; exceptions are noted -- */
     void *output;               /* in the task's arena */
-    struct arena *output_arena; /* owned; memory of the output; may be NULL */
+    struct arena *output_arena; /* owned; memory that the output points to; may be NULL */
     struct err e;               /* rc 0: success */
-    bool returned;              /* run() has returned; guarded by the thread pool's mutex */
-    atomic_int tid;             /* readable at any time; 0: not started */
+    bool returned;              /* run() has returned; guarded by the mutex of the thread pool */
+    atomic_int tid;             /* may be read at any time; 0: not started */
     int pid;                    /* set on the loop thread */
-    struct usage usage;
+    struct usage usage;         /* valid if has_usage */
     int exit_signal, exit_code; /* of a worker that failed; else 0 and -1. Set on the loop thread */
-    bool killed;                /* canceled: its worker was killed. Set on the loop thread */
+    bool killed;                /* canceled by killing its worker. Set on the loop thread */
     bool has_usage;             /* set on the loop thread */
 };
 
 void pool_init(struct pool *pool, struct runtime *runtime, const struct pool_backend *backend, struct str name,
                enum executor_kind kind, int64_t size, const char *size_source);
 
-/* For backends. */
+/* -- for backends -------------------------------------------------------------------------------------------------- */
 
-/* Frees a slot, and starts the next queued job. */
+/* Adds a free slot and starts the next queued job. */
 void pool_slot_available(struct pool *pool);
 
-/* Ends the job's task unless it was abandoned. Frees the job's output arena and its reference; job may be invalid
- * after. */
+/* Ends the job, and its task unless that was abandoned. The job may be invalid afterwards. Its slot is not free until
+ * pool_slot_available(). */
 void pool_job_ended(struct job *job);
 
 /* Ends the job's task with EFFECT_ABANDONED. The job keeps its slot until pool_job_ended(). */

@@ -7,7 +7,7 @@
 
 static const struct type pool_spec_type = {.kind = TYPE_STRING, .name = "NAME=N", .min = 1, .max = 64};
 static const struct type pool_specs_type = {
-    .kind = TYPE_ARRAY, .item = &pool_spec_type, .min = 1, .max = MAX_POOLS - 1};
+    .kind = TYPE_ARRAY, .item = &pool_spec_type, .min = 1, .max = MAX_THREAD_POOLS - 1};
 static const struct type processes_type = {.kind = TYPE_INTEGER, .min = 0, .max = 256};
 static const struct type worker_tasks_type = {.kind = TYPE_INTEGER, .min = 1, .max = SAFE_INTEGER_MAX};
 static const struct type worker_memory_type = {.kind = TYPE_INTEGER, .min = 1 << 20, .max = SAFE_INTEGER_MAX};
@@ -48,10 +48,10 @@ static int pool_options_parse_one(struct str item, struct pool_config *out, stru
                        POOL_NAME_MAX);
     for (const char *const *reserved = executor_names; *reserved != NULL; reserved++)
         if (str_eq(name, *reserved))
-            return err_set(e, ERR_INVALID, "must not name a pool %s, the name of an executor", *reserved);
+            return err_set(e, ERR_INVALID, "must not name a pool %s: that is the name of an executor", *reserved);
     struct err cause;
     if (type_parse(&pool_size_type, number, arena, NULL, &out->size, &cause) != 0)
-        return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool, and N %s (given: \"%.*s\")", cause.msg,
+        return err_set(e, ERR_INVALID, "must be NAME=N or N for each pool: N %s (given: \"%.*s\")", cause.msg,
                        (int)str_truncate(item, 60), item.data);
     if (!arena_str(arena, name.data, name.len, &out->name))
         return err_nomem(e);

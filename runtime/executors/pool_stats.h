@@ -14,19 +14,22 @@
 struct pool_stats {
     struct str name;
     enum executor_kind executor;
-    int64_t size;
-    struct str size_source;
-    int64_t queue_limit, busy, queued, abandoned;
-    int64_t tasks_done;
-    int64_t restarts;     /* workers that were replaced; absent for threads */
-    struct array workers; /* of struct worker_stats; absent for threads */
+    int64_t size;           /* slots */
+    struct str size_source; /* "configured", "affinity" or "cgroup" */
+    int64_t queue_limit;
+    int64_t busy;         /* slots with a job, abandoned jobs included */
+    int64_t queued;       /* tasks that wait for a slot or for their strand */
+    int64_t abandoned;    /* slots whose task has ended but whose thread has not returned */
+    int64_t tasks_done;   /* since the start, in any way */
+    int64_t restarts;     /* worker processes that were replaced; absent for threads */
+    struct array workers; /* of struct worker_stats, those that run; absent for threads */
 };
 
 struct worker_stats {
     int64_t pid;
     bool busy;
-    int64_t tasks_done;
-    uint64_t age_ns;
+    int64_t tasks_done; /* by this process */
+    uint64_t age_ns;    /* since it was spawned */
 };
 
 #endif

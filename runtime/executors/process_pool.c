@@ -3,40 +3,39 @@
 #include "runtime/executors/worker_failure.h"
 #include "runtime/executors/worker_process.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/types/type_serialize.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum worker_state {
-    DOWN,            /* no process */
+    DOWN,            /* has no process */
     STARTING,        /* its process has not reported ready */
     IDLE,            /* in process_pool.idle; its slot is free */
     BUSY,            /* has a job */
     START_FAILED,    /* its process failed before it was ready */
-    START_TIMED_OUT, /* killed: it was not ready in time */
+    START_TIMED_OUT, /* its process was not ready in time and was killed */
     LOST,            /* its process failed after it was ready */
-    TERMINATED,      /* killed: its task was canceled, it is recycled (max_tasks), or the pool stops */
+    TERMINATED,      /* its process was killed: for a canceled task, after max_tasks, or because the pool stops */
     WORKER_STATE_COUNT
 };
 
-#define BIT(state) (1U << (state))
-
-/* The states that each may move to; diagram in process_pool.h. */
-static const unsigned worker_moves[WORKER_STATE_COUNT] = {
-    [DOWN] = BIT(STARTING),
-    [STARTING] = BIT(IDLE) | BIT(START_FAILED) | BIT(START_TIMED_OUT) | BIT(TERMINATED),
-    [IDLE] = BIT(BUSY) | BIT(LOST) | BIT(TERMINATED),
-    [BUSY] = BIT(IDLE) | BIT(LOST) | BIT(TERMINATED),
-    [START_FAILED] = BIT(DOWN),
-    [START_TIMED_OUT] = BIT(DOWN),
-    [LOST] = BIT(DOWN),
-    [TERMINATED] = BIT(DOWN),
+/* For each state, the states that it may change to; diagram in process_pool.h. */
+static const state_set worker_moves[WORKER_STATE_COUNT] = {
+    [DOWN] = STATE_BIT(STARTING),
+    [STARTING] = STATE_BIT(IDLE) | STATE_BIT(START_FAILED) | STATE_BIT(START_TIMED_OUT) | STATE_BIT(TERMINATED),
+    [IDLE] = STATE_BIT(BUSY) | STATE_BIT(LOST) | STATE_BIT(TERMINATED),
+    [BUSY] = STATE_BIT(IDLE) | STATE_BIT(LOST) | STATE_BIT(TERMINATED),
+    [START_FAILED] = STATE_BIT(DOWN),
+    [START_TIMED_OUT] = STATE_BIT(DOWN),
+    [LOST] = STATE_BIT(DOWN),
+    [TERMINATED] = STATE_BIT(DOWN),
 };
 
 enum {
-    IMMEDIATE_RESTARTS = 2, /* consecutive early crashes without a delay */
-    BACKOFF_MIN_MS = 100,   /* doubled for each further crash */
+    IMMEDIATE_RESTARTS = 2, /* after so many consecutive early failures the next spawn is delayed */
+    BACKOFF_MIN_MS = 100,   /* the first delay; doubled for each further failure */
     BACKOFF_MAX_MS = 5000,
 };
 
@@ -45,11 +44,11 @@ struct worker {
     struct list_node link; /* in process_pool.idle while IDLE */
     enum worker_state state;
     struct worker_process proc;
-    uv_timer_t timer;   /* start timeout, or delay before the next spawn; closed with the worker */
-    struct job *job;    /* while BUSY; LOST or TERMINATED: NULL, or ends when the process is closed */
-    int64_t tasks_done; /* since the spawn */
-    uint64_t spawned_ns;
-    unsigned crash_streak; /* consecutive failures before a task was done */
+    uv_timer_t timer;      /* start timeout, or delay before the next spawn; closed with the pool */
+    struct job *job;       /* while BUSY; in LOST and TERMINATED a job to end when the process is closed, or NULL */
+    int64_t tasks_done;    /* since the spawn */
+    uint64_t spawned_ns;   /* a time of uv_hrtime() */
+    unsigned crash_streak; /* consecutive processes that failed before they completed a task */
 };
 
 struct process_pool {
@@ -61,9 +60,9 @@ struct process_pool {
     void *user;                       /* for on_worker_event; borrowed */
     struct list_node idle;            /* of struct worker */
     int64_t restarts;
-    bool stopping;       /* the runtime may have been freed */
-    size_t open_workers; /* workers with an open handle */
-    size_t count;
+    bool stopping;       /* process_pool_stop() was called: the runtime may have been freed */
+    size_t open_workers; /* workers whose timer is not closed */
+    size_t count;        /* of workers[] */
     struct worker workers[];
 };
 
@@ -77,11 +76,10 @@ static void process_pool_drain(struct worker *w)
 
 static void worker_move(struct worker *w, enum worker_state to)
 {
-    CHECK((worker_moves[w->state] & BIT(to)) != 0);
-    w->state = to;
+    w->state = STATE_MOVE(worker_moves, w->state, to);
 }
 
-/* False: no process, or it has failed or been killed. */
+/* False: the worker has no process, or its process has failed or was killed. */
 static bool is_up(const struct worker *w)
 {
     return w->state == STARTING || w->state == IDLE || w->state == BUSY;
@@ -107,14 +105,14 @@ static void worker_terminate(struct worker *w)
 {
     if (is_up(w) && !worker_process_has_exited(&w->proc))
         worker_end(w, TERMINATED);
-    else /* it failed before the kill */
+    else /* the process failed before the kill */
         worker_fail(w);
     worker_process_kill(&w->proc);
 }
 
 static void mark_idle(struct worker *w)
 {
-    if (!worker_process_is_ready(&w->proc)) { /* the loop will report its exit or stray output */
+    if (!worker_process_is_ready(&w->proc)) { /* it has exited or written stray output, which the loop will report */
         worker_fail(w);
         return;
     }
@@ -134,7 +132,7 @@ static uint64_t backoff_ms(const struct worker *w)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-/* Reports an unexpected end of the process. */
+/* Reports a failure of the process to the operator. */
 static void notify_worker_event(const struct worker *w)
 {
     const struct process_pool *pp = w->pp;
@@ -164,7 +162,8 @@ static void process_pool_on_backoff_end(uv_timer_t *timer)
     worker_spawn(container_of(timer, struct worker, timer));
 }
 
-/* The process and its handles are closed: spawns the next one, or closes the worker. */
+/* Called when the process and its handles are closed. Spawns the next process, possibly after a delay; if the pool is
+ * stopping, closes the worker instead. */
 static void worker_respawn(struct worker *w)
 {
     worker_move(w, DOWN);
@@ -186,7 +185,7 @@ static struct worker *worker_of(struct worker_process *proc)
     return container_of(proc, struct worker, proc);
 }
 
-/* Fills the job. False: invalid response. */
+/* Fills the output, error and usage of the job. False: the response is invalid. */
 static bool decode_response(struct job *job, const struct response_frame *response, const char *output)
 {
     if (response->rc > 0 || response->rc < -ERROR_COUNT || (response->rc != 0 && response->len != 0))
@@ -219,9 +218,9 @@ static bool on_response(struct worker *w, const struct response_frame *response,
     w->job = NULL;
     w->tasks_done++;
     pool_job_ended(job);
-    /* Delivered before the slot is freed: the completion may cancel tasks that are still queued. */
+    /* The result is delivered before the slot is freed, because its delivery may cancel tasks that are still queued. */
     process_pool_drain(w);
-    if (w->state != BUSY) /* a `done` has stopped the pool */
+    if (w->state != BUSY) /* a `done` has called runtime_close() */
         return true;
     if (w->pp->max_tasks != INTEGER_ABSENT && w->tasks_done >= w->pp->max_tasks)
         worker_terminate(w);
@@ -249,7 +248,7 @@ static void on_process_closed(struct worker_process *proc)
 {
     struct worker *w = worker_of(proc);
     struct job *job = w->job;
-    worker_fail(w); /* no effect unless the spawn failed */
+    worker_fail(w); /* no effect, unless the spawn failed */
     bool crashed_early = w->state != TERMINATED && job == NULL && w->tasks_done == 0;
     w->crash_streak = crashed_early ? w->crash_streak + 1 : 0;
     notify_worker_event(w);
@@ -265,11 +264,11 @@ static void on_process_closed(struct worker_process *proc)
 static const struct worker_process_events process_events = {
     .frame = on_frame, .failed = on_process_failed, .closed = on_process_closed};
 
-/* Kills a worker that never reports ready; its slot would otherwise be lost. */
+/* Kills a process that has not reported ready in time; otherwise its slot would be lost. */
 static void on_start_timeout(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, timer);
-    if (!worker_process_is_ready(&w->proc)) { /* it has reported or exited, and the loop is late */
+    if (!worker_process_is_ready(&w->proc)) { /* it has reported ready or exited, which the loop has not read yet */
         uv_timer_start(timer, on_start_timeout, w->pp->start_timeout_ms, 0);
         return;
     }
@@ -284,7 +283,7 @@ static void worker_spawn(struct worker *w)
     w->spawned_ns = uv_hrtime();
     uv_loop_t *loop = w->pp->pool.runtime->loop;
     worker_process_spawn(&w->proc, loop, w->pp->command, &process_events);
-    uv_update_time(loop); /* the loop may have been blocked since it last read the clock, as at our own start */
+    uv_update_time(loop); /* the loop's time may be old, as during the start of the service */
     uv_timer_start(&w->timer, on_start_timeout, w->pp->start_timeout_ms, 0);
 }
 
@@ -295,7 +294,7 @@ static struct process_pool *process_pool_of(struct pool *pool)
     return container_of(pool, struct process_pool, pool);
 }
 
-/* An idle worker may have been killed without having been reaped yet: it must not get a job. */
+/* Removes idle workers whose process has exited or failed, which the loop has not read yet: they must not get a job. */
 static void process_pool_prune(struct pool *pool)
 {
     struct process_pool *pp = process_pool_of(pool);
@@ -334,7 +333,7 @@ static void process_pool_cancel(struct pool *pool, struct job *job)
 {
     (void)pool;
     struct worker *w = job->slot;
-    if (worker_process_has_exited(&w->proc)) /* too late: on_process_closed() ends the job */
+    if (worker_process_has_exited(&w->proc)) /* the cancellation is too late: on_process_closed() ends the job */
         return;
     job->killed = true;
     worker_terminate(w);

@@ -1,4 +1,5 @@
-/* process_pool - a pool backend with one worker process of our own executable for each slot, started with the pool.
+/* process_pool - a pool backend with one worker process for each slot, started with the pool. A worker process runs the
+ * service's own executable.
  *
  *     down --spawn--> starting --ready--> idle <--job, response--> busy
  *      ^                 |                  |                       |
@@ -7,8 +8,8 @@
  *      |                 |                  |                       |
  *      +-----------------+------------------+-----------------------+    the process has exited, its handles are closed
  *
- * A starting worker may be terminated too. A worker that fails costs its own task only, and is replaced; workers that
- * fail repeatedly before completing a task are replaced after a growing delay.
+ * A starting worker may be terminated too. When a worker fails, only its own task fails, and the worker is replaced:
+ * after a growing delay if it fails repeatedly before it completes a task.
  *
  * Owns:     its workers (runtime/executors/worker_process.h); a job from its start to its end.
  * Threads:  the loop thread.
@@ -19,10 +20,10 @@
 #include "runtime/executors/pool.h"
 #include "runtime/executors/worker_event.h"
 
-/* Workers start in milliseconds. One that is not ready after 10 s is hung: it is killed and replaced. */
+/* A worker starts in milliseconds. If it is not ready after 10 s, it hangs: it is killed and replaced. */
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
-/* Starts the workers. 0 with *out set, or ERR_OUT_OF_MEMORY. Workers that cannot be spawned are retried later. */
+/* Starts the workers. 0 with *out set, or ERR_OUT_OF_MEMORY. A spawn that fails is retried later. */
 int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
                      struct err *e);
 

@@ -2,8 +2,8 @@
 
 #include "runtime/types/limits.h"
 
-/* Relaxed order suffices: the quota is a plain counter that publishes no other data. Atomic updates of one object are
- * totally ordered even when relaxed, so no bytes are charged twice or lost. */
+/* Relaxed order suffices, because the quota is a counter that publishes no other data. Atomic updates of one object are
+ * totally ordered even when relaxed, so no update is lost. */
 int run_reserve_read(struct run_context *run, int64_t bytes)
 {
     long long available = atomic_load_explicit(run->read_quota, memory_order_relaxed);
@@ -12,7 +12,7 @@ int run_reserve_read(struct run_context *run, int64_t bytes)
             return err_set(
                 run->e, ERR_LIMIT_EXCEEDED,
                 "The request reads more than %lld bytes from files and directories, the limit max_read_bytes; "
-                "GET /v1/fs/PATH has none",
+                "GET /v1/fs/PATH has no such limit",
                 (long long)run->limits->max_read_bytes);
     } while (!atomic_compare_exchange_weak_explicit(run->read_quota, &available, available - bytes,
                                                     memory_order_relaxed, memory_order_relaxed));

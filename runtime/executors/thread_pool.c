@@ -11,13 +11,13 @@
 
 struct thread_pool {
     struct pool pool;
-    uv_async_t async;           /* wakes the loop: `completed` is not empty */
+    uv_async_t async;           /* sent when `completed` is no longer empty */
     uv_mutex_t mutex;           /* guards the next three members, and job->returned */
-    struct list_node pending;   /* of struct job, to run */
-    struct list_node completed; /* of struct job, to end on the loop */
+    struct list_node pending;   /* of struct job, to be run by a thread */
+    struct list_node completed; /* of struct job, to be ended by the loop thread */
     bool stop;
-    uv_cond_t work_available; /* `pending` is not empty, or stop */
-    size_t count;             /* started threads */
+    uv_cond_t work_available; /* signaled when `pending` gets a job or `stop` is set */
+    size_t count;             /* threads that were started */
     uv_thread_t threads[];
 };
 
@@ -51,7 +51,8 @@ static void run_job(struct job *job)
     job->usage.system_ns = timeval_ns(after.ru_stime) - timeval_ns(before.ru_stime);
 }
 
-/* Leaves asynchronous signals to the loop thread, so that they do not interrupt blocking calls here. */
+/* Blocks asynchronous signals, so that the loop thread handles them and blocking calls of this thread are not
+ * interrupted. */
 static void block_signals(void)
 {
     static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -113,7 +114,7 @@ static void thread_pool_cancel(struct pool *pool, struct job *job)
     uv_mutex_lock(&tp->mutex);
     bool returned = job->returned;
     uv_mutex_unlock(&tp->mutex);
-    if (returned) /* too late: thread_pool_on_wake() ends the task */
+    if (returned) /* the cancellation is too late: thread_pool_on_wake() ends the task */
         return;
     atomic_store_explicit(&job->canceled, true, memory_order_relaxed);
     pool_job_abandon(job);
@@ -122,13 +123,13 @@ static void thread_pool_cancel(struct pool *pool, struct job *job)
 static void pop_completed(struct thread_pool *tp, struct list_node *out)
 {
     uv_mutex_lock(&tp->mutex);
-    list_append(&tp->completed, out); /* makes `out` the head of the list */
+    list_append(&tp->completed, out); /* `out` replaces tp->completed, which becomes empty, as the head of the jobs */
     list_remove(&tp->completed);
     uv_mutex_unlock(&tp->mutex);
 }
 
-/* Jobs that complete during this call wait for the next turn of the loop. All results are delivered before the
- * slots are freed: a completion may cancel tasks that are still queued. */
+/* Jobs that complete during this call are ended in the next turn of the loop. All results are delivered before the
+ * slots are freed, because a delivery may cancel tasks that are still queued. */
 static void thread_pool_on_wake(uv_async_t *async)
 {
     struct thread_pool *tp = container_of(async, struct thread_pool, async);
@@ -189,7 +190,7 @@ int thread_pool_new(struct runtime *runtime, struct str name, enum executor_kind
     while (tp->count < (size_t)size && uv_thread_create(&tp->threads[tp->count], thread_main, tp) == 0)
         tp->count++;
     if (tp->count < (size_t)size) {
-        err_set(e, ERR_INTERNAL, "cannot start all threads of the pool %s: the system allowed only %zu of %lld",
+        err_set(e, ERR_INTERNAL, "cannot start the threads of the pool %s: the system allowed only %zu of %lld",
                 name.data, tp->count, (long long)size);
         thread_pool_stop(&tp->pool);
         return ERR_INTERNAL;

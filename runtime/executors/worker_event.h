@@ -1,4 +1,4 @@
-/* worker_event - configuration of the worker processes, and the event for an unexpected exit of one.
+/* worker_event - the configuration of worker processes, and the event that reports a failed one.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -10,36 +10,36 @@
 
 #include <stdint.h>
 
-/* An unexpected exit of a worker process, for the operator's log. Its task's result reports the exit to the client. */
+/* The failure of a worker process, for the operator's log. The result of the worker's task reports it to the client. */
 struct worker_event {
-    bool was_ready; /* false: it failed during its start */
+    bool was_ready; /* false: the worker failed before it was ready */
     enum worker_fault {
-        WORKER_EXITED,         /* it exited, was killed from outside, or closed its socket and was killed */
+        WORKER_EXITED,         /* exited, was killed by another process, or closed its socket and was killed */
         WORKER_SPAWN_FAILED,   /* uv_spawn() failed */
-        WORKER_START_TIMEOUT,  /* killed: not ready in time */
-        WORKER_PROTOCOL_ERROR, /* killed: invalid output */
-        WORKER_OUT_OF_MEMORY,  /* killed: out of memory for its response */
+        WORKER_START_TIMEOUT,  /* was not ready in time and was killed */
+        WORKER_PROTOCOL_ERROR, /* sent an invalid response and was killed */
+        WORKER_OUT_OF_MEMORY,  /* was killed: the service ran out of memory for its response */
         WORKER_FAULT_COUNT
     } fault;
-    const char *spawn_message; /* the system's error if the spawn failed; else NULL */
+    const char *spawn_message; /* WORKER_SPAWN_FAILED: the system's error; else NULL */
     int pid;                   /* 0: not spawned */
     int exit_signal;           /* WORKER_EXITED by a signal; else 0 */
     int exit_code;             /* WORKER_EXITED by exit(3); else -1 */
-    const char *function;      /* of its task; NULL: it had none */
-    struct str stderr_tail;    /* last stderr line, printable ASCII; may be absent */
+    const char *function;      /* of the worker's task; NULL: the worker had no task */
+    struct str stderr_tail;    /* the last line on stderr, printable ASCII; may be absent */
     uint64_t retry_ns;         /* delay before the next spawn */
 };
 extern const char *const worker_fault_names[WORKER_FAULT_COUNT + 1]; /* ends with NULL */
 
-/* Called from the loop, never from inside a function of the runtime, and not after runtime_close(). The event is
- * valid during the call. The callback must not call the runtime. */
+/* Called on the loop thread, from a callback of the loop, and not after runtime_close(). The event is valid during the
+ * call. The callback must not call functions of the runtime. */
 typedef void worker_event_fn(void *user, const struct worker_event *event);
 
 struct process_config {
     int64_t size;                     /* worker processes; 0: disabled */
-    const char *size_source;          /* static */
+    const char *size_source;          /* "configured", "affinity" or "cgroup"; static */
     char *const *command;             /* argv of a program that calls worker_serve(), ends with NULL; borrowed */
-    int64_t max_tasks;                /* a worker is replaced after so many; absent: unlimited */
+    int64_t max_tasks;                /* a worker is replaced after so many tasks; absent: unlimited */
     uint64_t start_timeout_ns;        /* from spawn to ready; 0: WORKER_START_TIMEOUT_NS */
     worker_event_fn *on_worker_event; /* may be NULL */
     void *user;                       /* for on_worker_event; borrowed */

@@ -35,7 +35,7 @@ static enum worker_fault classify_fault(const struct worker_process *proc, bool 
 {
     if (proc->spawn_error != 0)
         return WORKER_SPAWN_FAILED;
-    if (proc->exit_signal != SIGKILL) /* it exited before a SIGKILL of ours, if any */
+    if (proc->exit_signal != SIGKILL) /* if the service sent SIGKILL, the process had exited before */
         return WORKER_EXITED;
     if (proc->fault != 0)
         return proc->fault == ERR_OUT_OF_MEMORY ? WORKER_OUT_OF_MEMORY : WORKER_PROTOCOL_ERROR;

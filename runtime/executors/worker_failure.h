@@ -1,4 +1,4 @@
-/* worker_failure - describes a failed worker process: in the error of its task and in the operator's event.
+/* worker_failure - describes a failed worker process, in the error of its task and in a worker_event.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -12,11 +12,11 @@
 
 enum { WORKER_MESSAGE_SIZE = 128 };
 
-/* Fills the error and the exit status of the worker's job. The last stderr line is part of the error: it often
+/* Fills the error and the exit status of the worker's job. The error includes the last line on stderr, which often
  * explains the crash. */
 void worker_failure_set_error(struct job *job, const struct worker_process *proc);
 
-/* Fills the members of an event that depend on the process. Its texts borrow from proc and `buffer`. */
+/* Fills the members of an event that depend on the process. Its texts are borrowed from proc and `buffer`. */
 void worker_failure_fill_event(struct worker_event *event, const struct worker_process *proc, bool start_timed_out,
                                char buffer[WORKER_MESSAGE_SIZE]);
 

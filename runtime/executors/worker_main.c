@@ -29,9 +29,9 @@ static int worker_out_of_memory(struct err *e)
     return err_set(e, ERR_WORKER_OUT_OF_MEMORY, "The task exceeded the memory limit of its worker process");
 }
 
-/* Decodes the input, runs the function, and leaves its output in the arena. */
-static int run(const struct function *function, const char *bytes, size_t len, struct arena *arena, void **output,
-               struct err *e)
+/* Decodes the input and runs the function; *output is in the arena. */
+static int run_function(const struct function *function, const char *bytes, size_t len, struct arena *arena,
+                        void **output, struct err *e)
 {
     static const atomic_bool never_canceled;
     struct reader reader = {bytes, bytes + len};
@@ -41,13 +41,13 @@ static int run(const struct function *function, const char *bytes, size_t len, s
         input == NULL || *output == NULL ? ERR_OUT_OF_MEMORY : type_deserialize(function->input, &reader, arena, input);
     if (rc == ERR_OUT_OF_MEMORY)
         return worker_out_of_memory(e);
-    CHECK(rc == 0 && reader.at == reader.end); /* written by the service */
+    CHECK(rc == 0 && reader.at == reader.end); /* the service writes valid requests */
     struct run_context context = {.arena = arena, .canceled = &never_canceled, .e = e};
     rc = function->run(input, *output, &context);
     return rc == ERR_OUT_OF_MEMORY ? worker_out_of_memory(e) : rc;
 }
 
-/* Skips an input that does not fit into memory. */
+/* Skips an input for which memory could not be allocated. */
 static bool discard_input(size_t len)
 {
     char bytes[4096];
@@ -57,11 +57,11 @@ static bool discard_input(size_t len)
     return worker_read_all(bytes, len);
 }
 
-/* Raises *peak_rss to the peak resident set size in bytes. ru_maxrss of getrusage(2) starts with the value of the
- * forking process; VmHWM (proc(5)) is this program's own, but inexact: it can decrease slightly. */
+/* Raises *peak_rss to the peak resident set size in bytes. It is VmHWM (proc(5)), which is inexact and can decrease
+ * slightly. ru_maxrss of getrusage(2) would include the memory of the process that forked this one. */
 static void update_peak_rss(int64_t *peak_rss, const struct rusage *usage)
 {
-    char status[4096]; /* no stdio: memory may be exhausted */
+    char status[4096]; /* read without stdio, which allocates: memory may be exhausted */
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
     if (fd >= 0)
@@ -94,7 +94,7 @@ static bool send_response(const struct request_frame *request, const struct func
     char *bytes = len > FRAME_MAX_LEN ? NULL : malloc(sizeof frame + len);
     if (bytes == NULL) {
         frame.rc = ERR_WORKER_OUT_OF_MEMORY;
-        snprintf(frame.msg, sizeof frame.msg, "The result is too large for a worker process");
+        snprintf(frame.msg, sizeof frame.msg, "The result is too large for the worker process");
         return worker_write_all(&frame, sizeof frame);
     }
     frame.len = (uint32_t)len;
@@ -121,7 +121,8 @@ static bool serve_request(const struct registry *registry, int64_t *peak_rss)
     void *output = NULL;
     bool ok = bytes == NULL ? discard_input(request.len) : worker_read_all(bytes, request.len);
     if (ok) {
-        int rc = bytes == NULL ? worker_out_of_memory(&e) : run(function, bytes, request.len, arena, &output, &e);
+        int rc =
+            bytes == NULL ? worker_out_of_memory(&e) : run_function(function, bytes, request.len, arena, &output, &e);
         ok = send_response(&request, function, rc, output, &e, &before, peak_rss);
     }
     arena_unref(arena);
@@ -141,10 +142,11 @@ static int64_t address_space(void)
     return strtoll(line, NULL, 10) * sysconf(_SC_PAGESIZE); /* the first number, in pages */
 }
 
-/* A task must not outlive the service, gain privileges or leave core files. */
+/* A worker must not outlive the service, gain privileges or leave core files. */
 static void sandbox_self(int64_t memory_bytes)
 {
-    signal(SIGINT, SIG_IGN); /* sent to the whole process group by terminals and supervisors; the service decides */
+    /* Terminals and supervisors send these to the whole process group; the service decides when its workers end. */
+    signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -160,7 +162,7 @@ int worker_serve(const struct registry *registry, int64_t memory_bytes)
 {
     int64_t peak_rss = 0;
     sandbox_self(memory_bytes);
-    /* Reports ready. Fails if the service exited before PR_SET_PDEATHSIG was set. */
+    /* Reports that the worker is ready. Fails if the service exited before PR_SET_PDEATHSIG was set. */
     bool ok = worker_write_all(&(struct response_frame){0}, sizeof(struct response_frame));
     while (ok)
         ok = serve_request(registry, &peak_rss);

@@ -1,17 +1,18 @@
-/* worker_process.c - reading from a process that is not trusted to be sane.
+/* worker_process.c - reads from a process that may crash or send anything.
  *
- * A function may crash or corrupt its worker at any time, so every byte is checked against the state. A response is
- * due only after a request and must repeat its number; its header is checked as soon as it is complete, before memory
- * is allocated; bytes that follow it in the same read, or arrive when none is due, are a protocol error. After an
- * error the process is killed and its output discarded.
+ * A function may crash or corrupt its worker at any time, so every byte is checked against the state. A response is due
+ * only after a request, and must repeat the request's number. The header of a response is checked as soon as it is
+ * complete, before memory is allocated. Bytes that follow a response in the same read, or arrive when no response is
+ * due, are a protocol error. After an error the process is killed and its output is discarded.
  *
- * The exit arrives as SIGCHLD, independently of the pipes, so unread data is read after it: a response that was sent
- * before the exit counts, and stderr often says why the process died. That reading is bounded and non-blocking,
- * because a descendant of the worker may hold the other end of the pipes.
+ * SIGCHLD reports the exit independently of the pipes, so they may still hold data: a response sent before the exit is
+ * valid, and stderr often says why the process died. These reads after the exit are bounded and non-blocking, because a
+ * descendant of the worker may hold the other ends of the pipes open.
  */
 #include "runtime/executors/worker_process.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,23 +24,20 @@
 
 /* -- states -------------------------------------------------------------------------------------------------------- */
 
-#define BIT(state) (1U << (state))
-
-/* The states that each may move to. */
-static const unsigned process_moves[PROCESS_STATE_COUNT] = {
-    [PROCESS_CLOSED] = BIT(PROCESS_AWAITING) | BIT(PROCESS_ENDED),
-    [PROCESS_AWAITING] = BIT(PROCESS_SILENT) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_AWAITING),
-    [PROCESS_SILENT] = BIT(PROCESS_AWAITING) | BIT(PROCESS_KILLED) | BIT(PROCESS_EXITED_SILENT),
-    [PROCESS_KILLED] = BIT(PROCESS_ENDED),
-    [PROCESS_EXITED_AWAITING] = BIT(PROCESS_EXITED_SILENT) | BIT(PROCESS_ENDED),
-    [PROCESS_EXITED_SILENT] = BIT(PROCESS_ENDED),
-    [PROCESS_ENDED] = BIT(PROCESS_CLOSED),
+/* For each state, the states that it may change to. */
+static const state_set process_moves[PROCESS_STATE_COUNT] = {
+    [PROCESS_CLOSED] = STATE_BIT(PROCESS_AWAITING) | STATE_BIT(PROCESS_ENDED),
+    [PROCESS_AWAITING] = STATE_BIT(PROCESS_SILENT) | STATE_BIT(PROCESS_KILLED) | STATE_BIT(PROCESS_EXITED_AWAITING),
+    [PROCESS_SILENT] = STATE_BIT(PROCESS_AWAITING) | STATE_BIT(PROCESS_KILLED) | STATE_BIT(PROCESS_EXITED_SILENT),
+    [PROCESS_KILLED] = STATE_BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_AWAITING] = STATE_BIT(PROCESS_EXITED_SILENT) | STATE_BIT(PROCESS_ENDED),
+    [PROCESS_EXITED_SILENT] = STATE_BIT(PROCESS_ENDED),
+    [PROCESS_ENDED] = STATE_BIT(PROCESS_CLOSED),
 };
 
 static void process_move(struct worker_process *proc, enum worker_process_state to)
 {
-    CHECK((process_moves[proc->state] & BIT(to)) != 0);
-    proc->state = to;
+    proc->state = STATE_MOVE(process_moves, proc->state, to);
 }
 
 static bool is_running(const struct worker_process *proc)
@@ -115,7 +113,7 @@ static void complete_frame(struct worker_process *proc)
     free(output);
 }
 
-/* Checks a complete header and allocates the output. 0 or a fault. */
+/* Checks a complete header and allocates the output. 0, or a code for proc->fault. */
 static int check_header(struct worker_process *proc)
 {
     if (proc->response.number != proc->number || proc->response.len > FRAME_MAX_LEN)
@@ -143,7 +141,7 @@ static void receive_bytes(struct worker_process *proc, const char *bytes, size_t
         len -= n;
         int fault = proc->received == header_len ? check_header(proc) : 0;
         if (fault == 0 && proc->received >= header_len && proc->received == header_len + proc->response.len && len > 0)
-            fault = ERR_WORKER_CRASHED; /* stray bytes follow: do not trust the response either */
+            fault = ERR_WORKER_CRASHED; /* stray bytes follow the response, so it is not trusted either */
         if (fault != 0)
             worker_process_fail(proc, fault);
         else if (proc->received >= header_len && proc->received == header_len + proc->response.len)
@@ -195,7 +193,8 @@ static void on_stderr_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         uv_read_stop(stream);
 }
 
-/* Reads data written before the exit. Bounded, and not until end of file: a descendant may hold the other end. */
+/* Reads the data that was written before the exit: at most 4 MiB, and not until the end of the file, because a
+ * descendant may hold the other end open. */
 static void drain_pipe(struct worker_process *proc, uv_pipe_t *pipe,
                        void (*consume)(struct worker_process *proc, const char *bytes, size_t len))
 {
@@ -221,7 +220,7 @@ static void on_process_exit(uv_process_t *handle, int64_t code, int signum)
     proc->exit_signal = signum;
     drain_pipe(proc, &proc->stderr_pipe, receive_stderr);
     drain_pipe(proc, &proc->channel, receive_bytes);
-    worker_process_fail(proc, 0); /* ended, unless it was killed */
+    worker_process_fail(proc, 0); /* no effect if the process was killed or has failed before */
     close_handles(proc);
 }
 

@@ -1,11 +1,11 @@
 /* worker_process - the service's side of a worker process: its handles, frames, stderr and exit.
  *
- * It knows no tasks; its owner gets events. The service must ignore SIGPIPE.
+ * This module knows nothing of tasks; the owner of a worker_process gets events. The service must ignore SIGPIPE.
  *
- * Owns:     the process, both pipes, request buffers being written and the response being read.
- * Threads:  the loop thread.
- * Promise:  events->closed is called once for each worker_process_spawn(), never from inside it, as the last event,
- *           when all handles are closed.
+ * Owns:     the process, the socket, the stderr pipe, request buffers being written and the response being read.
+ * Threads:  the loop thread; events too.
+ * Promise:  for each worker_process_spawn(), events->closed is called once, later, as the last event, when all handles
+ *           are closed.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
 #define GATHERD_RUNTIME_EXECUTORS_WORKER_PROCESS_H
@@ -17,12 +17,13 @@
 struct worker_process;
 
 struct worker_process_events {
-    /* The response is complete; `output` has response->len bytes and is valid during the call. False: invalid, the
-     * process is killed. Also called after the exit, for a response sent before. */
+    /* A response is complete; `output` has response->len bytes and is valid during the call. Returns false if the
+     * response is invalid: the process is then killed. May be called after the exit, for a response sent before it. */
     bool (*frame)(struct worker_process *proc, const struct response_frame *response, const char *output);
-    /* It has exited, closed its socket or violated the protocol, and has been killed if it runs. Not called after
-     * worker_process_kill(). */
+    /* The process has exited, closed its socket or violated the protocol; if it still ran, it was killed. Not called
+     * after worker_process_kill(). */
     void (*failed)(struct worker_process *proc);
+    /* The process has exited, or its spawn failed, and all handles are closed: `proc` may be freed or spawned again. */
     void (*closed)(struct worker_process *proc);
 };
 
@@ -35,14 +36,14 @@ struct worker_process_events {
  *                     |               v response      |
  *                     +-----------> ended <-----------+
  *
- * A failed spawn goes from closed to ended. */
+ * A failed spawn leads from closed to ended. */
 enum worker_process_state {
     PROCESS_CLOSED,
     PROCESS_AWAITING,        /* runs; a response is due */
     PROCESS_SILENT,          /* runs; any output is a protocol error */
     PROCESS_KILLED,          /* SIGKILL was sent; output is discarded */
-    PROCESS_EXITED_AWAITING, /* has exited; the response may be unread in the socket */
-    PROCESS_EXITED_SILENT,   /* has exited; any unread output is a protocol error */
+    PROCESS_EXITED_AWAITING, /* has exited; its response may still be unread in the socket */
+    PROCESS_EXITED_SILENT,   /* has exited; unread output is a protocol error */
     PROCESS_ENDED,           /* has exited; output is discarded, the handles are closing */
     PROCESS_STATE_COUNT
 };
@@ -50,19 +51,19 @@ enum worker_process_state {
 struct worker_process {
     const struct worker_process_events *events;
     uv_process_t handle;
-    uv_pipe_t channel;     /* socket for frames, both ways */
-    uv_pipe_t stderr_pipe; /* its standard error */
-    int open_handles;      /* of these three */
+    uv_pipe_t channel;     /* socket for frames in both directions */
+    uv_pipe_t stderr_pipe; /* standard error of the process */
+    int open_handles;      /* of these three, while they close */
     enum worker_process_state state;
     int spawn_error; /* of uv_spawn(); 0: spawned */
     int exit_signal, exit_code;
-    int fault;       /* why it was killed: ERR_WORKER_CRASHED (protocol), ERR_OUT_OF_MEMORY (for its response), or 0 */
-    uint64_t number; /* of the last request, which its response repeats; 0: no request yet */
-    struct response_frame response;
-    char *output;    /* owned; response.len bytes, allocated once the header is complete */
-    size_t received; /* bytes of the frame, header included */
+    int fault; /* why it was killed: ERR_WORKER_CRASHED (protocol error), ERR_OUT_OF_MEMORY (for its response); or 0 */
+    uint64_t number;                /* of the last request, which the response must repeat; 0: no request yet */
+    struct response_frame response; /* being read */
+    char *output;                   /* owned; response.len bytes, allocated when the header is complete */
+    size_t received;                /* bytes of the frame, header included */
     size_t stderr_tail_len;
-    char stderr_tail[161]; /* last line on stderr, truncated; printable ASCII, NUL-terminated */
+    char stderr_tail[161]; /* the last line on stderr, truncated; printable ASCII, NUL-terminated */
     bool line_ended;       /* the next byte on stderr begins a new line */
 };
 
@@ -76,19 +77,21 @@ _Static_assert(offsetof(struct request_buffer, input) ==
                    offsetof(struct request_buffer, frame) + sizeof(struct request_frame),
                "the input follows the frame header");
 
-/* Spawns the process and awaits its first frame. If the spawn fails, only events->closed follows. */
+/* Initializes `proc` and spawns the process; its first frame is then due. If the spawn fails, only events->closed
+ * follows. */
 void worker_process_spawn(struct worker_process *proc, uv_loop_t *loop, char *const *command,
                           const struct worker_process_events *events);
 
-/* The caller fills input, `len` bytes. NULL: out of memory. */
+/* A request for a function, with `len` bytes of input, which the caller fills. NULL: out of memory. */
 struct request_buffer *request_buffer_new(const char *function, size_t len);
 
-/* Sends a request to a silent process and awaits the response. Takes ownership of the buffer. */
+/* Sends a request to a silent process; a response is then due. Takes ownership of the buffer. */
 void worker_process_send(struct worker_process *proc, struct request_buffer *request_buffer);
 
 bool worker_process_has_exited(const struct worker_process *proc);
 
-/* False: it has failed, or its socket has an end of file or output that the loop has not read yet. */
+/* Whether the process runs and its socket is open and empty. False: it has failed, or has closed its socket or written
+ * to it, which the loop has not read yet. */
 bool worker_process_is_ready(const struct worker_process *proc);
 
 /* Kills the process and discards its output. events->closed follows, events->failed does not. */

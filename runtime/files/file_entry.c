@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* renameat2(2), with link(2) and unlink(2) in place of RENAME_NOREPLACE on file systems that lack it. */
+/* Calls renameat2(2), or on file systems without RENAME_NOREPLACE link(2) and unlink(2). */
 static int renameat_compat(int from_dir_fd, const char *from, int to_dir_fd, const char *to, bool exclusive)
 {
     if (renameat2(from_dir_fd, from, to_dir_fd, to, exclusive ? RENAME_NOREPLACE : 0) == 0)
@@ -29,7 +29,7 @@ int file_entry_rename(int from_dir_fd, const char *from, const struct file_entry
     if (renameat_compat(from_dir_fd, from, to->dir_fd, to->name, exclusive) == 0)
         return 0;
     if (errno == EXDEV)
-        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "cannot be renamed across file systems");
+        return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "can't be renamed across file systems");
     if (errno == EINVAL)
         return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "a directory can't be moved into itself");
     return file_error_set_errno(e, errno, path);

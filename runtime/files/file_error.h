@@ -1,4 +1,4 @@
-/* file_error - errors about a path: "path: sentence", with the code that an errno stands for.
+/* file_error - errors about a path: the message is "path: detail"; the ERR_ code may be derived from an errno.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -9,10 +9,10 @@
 #include "runtime/lib/error.h"
 #include "runtime/lib/str.h"
 
-/* Fills *e (may be NULL) with "path: detail" and returns rc. A long path is shortened. */
+/* Fills *e (may be NULL) with "path: detail" and returns rc. A long path is truncated. */
 int file_error_set(struct err *e, int rc, struct str path, const char *detail);
 
-/* Fills *e (may be NULL) from the errno of a system call on `path`, and returns the code. */
+/* Fills *e (may be NULL) from `error`, the errno of a system call on `path`, and returns the ERR_ code. */
 int file_error_set_errno(struct err *e, int error, struct str path);
 
 #endif

@@ -68,7 +68,8 @@ static int file_size(const struct file_range *range, int64_t *size, struct err *
     return 0;
 }
 
-/* Reads the part of the range that lies within `size`. whole_chars: ends between UTF-8 characters. */
+/* Reads the part of the range that lies within `size`, the size of the file. whole_chars: the result ends between UTF-8
+ * characters. */
 static int read_range(const struct file_range *range, int64_t size, bool whole_chars, struct arena *arena,
                       struct run_context *run, struct str *out)
 {
@@ -76,7 +77,7 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
     int64_t len = range->max_bytes + (whole_chars && range->max_bytes > 0 ? MAX_UTF8_CHAR - 1 : 0);
     if (range->to_eof && available > range->max_bytes)
         return err_set(run->e, ERR_LIMIT_EXCEEDED,
-                       "%s has more than %lld bytes left, the limit max_read_bytes; set length, or use GET /v1/fs",
+                       "%s has more than %lld bytes left, the limit max_read_bytes; set length, or use GET /v1/fs/PATH",
                        range->path.data, (long long)range->max_bytes);
     if (len > available)
         len = available;
@@ -90,10 +91,10 @@ static int read_range(const struct file_range *range, int64_t size, bool whole_c
         return err_nomem(run->e);
     if (n < 0)
         return file_error_set_errno(run->e, errno, range->path);
-    struct str text = {bytes, (size_t)n}; /* shorter than `len` if the file was truncated meanwhile */
+    struct str text = {bytes, (size_t)n}; /* n is less than `len` if the file was truncated meanwhile */
     if (whole_chars)
         text.len = utf8_prefix_len(text, (size_t)range->max_bytes);
-    run_release_read(run, reserved - (int64_t)text.len); /* may be negative: a whole character can exceed max_bytes */
+    run_release_read(run, reserved - (int64_t)text.len); /* negative if a single character exceeds max_bytes */
     bytes[text.len] = '\0';
     *out = text;
     return 0;
@@ -124,7 +125,7 @@ int file_encode(struct str bytes, enum encoding encoding, struct str path, struc
     return 0;
 }
 
-/* Reads and encodes. The raw bytes of base64 data are freed on return. */
+/* Reads and encodes a range. With ENCODING_BASE64, the memory for the raw bytes is freed on return. */
 static int read_chunk(const struct file_range *range, int64_t size, bool whole_chars, struct run_context *run,
                       struct file_chunk *out)
 {
@@ -153,7 +154,7 @@ int file_read(const struct file_range *range, struct run_context *run, struct fi
     return rc != 0 ? rc : read_chunk(range, size, range->encoding == ENCODING_UTF8, run, out);
 }
 
-/* The length of the line at `offset`, newline included, but no more than max_bytes. -1 with errno set. */
+/* The length of the line at `offset`, newline included, at most max_bytes. -1 with errno set: a read failed. */
 static int64_t line_length(int fd, int64_t offset, int64_t max_bytes, bool *found_newline)
 {
     char chunk[LINE_CHUNK];
@@ -215,15 +216,15 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
         return err_nomem(e);
     if (!base64_decode(data, bytes, &len))
         return err_set(e, ERR_INVALID,
-                       "data is not base64 (RFC 4648): only A-Z a-z 0-9 + /, padded with = to a multiple of four "
-                       "characters, without line breaks");
+                       "data is not base64 (RFC 4648): it must consist of A-Z a-z 0-9 + /, padded with = to a multiple "
+                       "of four characters, without line breaks");
     bytes[len] = '\0';
     *out = (struct str){bytes, len};
     return 0;
 }
 
-/* Truncates the file to `from` after a failed write that ended at `end`, freeing space reserved beyond it. Only if the
- * file still ends there: otherwise another writer has appended. */
+/* After a failed write, which has written up to `end`, truncates the file to `from`; this also frees space reserved
+ * beyond the end of the file. No effect if the file does not end at `end`: another process has appended to it. */
 static void rollback_write(int fd, const struct stat *before, int64_t from, int64_t end)
 {
     struct stat now;
@@ -236,14 +237,16 @@ static int reserve_space(int fd, const struct stat *before, int64_t offset, size
     *reserved = len > 0;
     if (len == 0)
         return 0;
-    struct rlimit max_bytes; /* fallocate(2) ignores it with FALLOC_FL_KEEP_SIZE; write(2) would fail half-way */
+    /* fallocate(2) with FALLOC_FL_KEEP_SIZE ignores RLIMIT_FSIZE; write(2) would fail half-way. */
+    struct rlimit max_bytes;
     if (getrlimit(RLIMIT_FSIZE, &max_bytes) == 0 && max_bytes.rlim_cur != RLIM_INFINITY &&
         (uint64_t)offset + len > max_bytes.rlim_cur)
         return EFBIG;
-    int error = 0;
+    int result;
     do
-        error = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)len) == 0 ? 0 : errno;
-    while (error == EINTR);
+        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)len);
+    while (io_interrupted(result));
+    int error = result == 0 ? 0 : errno;
     if (error == EOPNOTSUPP || error == ENOSYS) {
         *reserved = false;
         return 0;
@@ -286,7 +289,7 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
         return file_error_set_errno(e, error, path);
     error = io_write_full(fd, bytes.data, bytes.len, &written);
     if (error != 0) {
-        /* Another writer may have appended first; our own bytes end at the descriptor's position. */
+        /* Another process may have appended before; the bytes of this call end at the descriptor's position. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
         rollback_write(fd, &stat, end - (int64_t)written, end);
         return file_error_set_errno(e, error, path);
@@ -308,7 +311,7 @@ enum file_type file_type_of(mode_t mode)
     return S_ISLNK(mode) ? FILE_TYPE_SYMLINK : FILE_TYPE_OTHER;
 }
 
-/* Saturates: a file system can hold times that don't fit. */
+/* Microseconds since 1970. Saturates, as the times of some file systems exceed 64 bits of microseconds. */
 static int64_t timespec_us(struct timespec t)
 {
     int64_t us;

@@ -10,14 +10,14 @@
 
 struct file_lookup {
     struct file_work req;
-    struct arena *arena; /* a reference, until file_lookup_close(); holds the lookup */
+    struct arena *arena; /* owned reference, until file_lookup_close(); this struct is in it */
     struct str path;
     file_lookup_cb *done; /* NULL after file_lookup_close() */
     void *user;
     struct file_version version;
 };
 
-/* Opens the file as a download does: the permission to read it is checked too. */
+/* Opens the file for reading, as a download does, so that the permission to read it is checked too. */
 static int work_lookup(struct file_work *req, struct run_context *run)
 {
     struct file_lookup *lookup = container_of(req, struct file_lookup, req);
@@ -63,7 +63,7 @@ int file_lookup_start(struct runtime *runtime, struct str path, file_lookup_cb *
     return 0;
 }
 
-/* While its work is under way, the work holds a reference to the arena too. */
+/* If work_lookup() has not returned, file_work still holds a reference to the arena. */
 void file_lookup_close(struct file_lookup *lookup)
 {
     lookup->done = NULL;

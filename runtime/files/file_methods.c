@@ -147,7 +147,7 @@ static void open_ended(const struct task *task)
         open_file_closed(task_open_file(task));
 }
 
-/* close(2) releases the descriptor also when it fails. */
+/* The file is closed even if close(2) fails with a write error, because close(2) releases the descriptor then too. */
 static void close_ended(const struct task *task)
 {
     if (task->rc == 0 || task->rc == ERR_IO_ERROR || task->rc == ERR_INSUFFICIENT_STORAGE)
@@ -181,7 +181,7 @@ const struct function function_file_open = {
 
 static const struct field open_params_fields[] = {
     {"path", &file_path_type, offsetof(struct file_open_params, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "data.txt"},
+     "The file, relative to the file root", "data.txt"},
     {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r",
      "As in Python's open(), without text mode", NULL},
     {"encoding", &file_encoding_type, offsetof(struct file_open_params, encoding), FIELD_DEFAULTED, "utf-8",

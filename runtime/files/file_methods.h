@@ -4,8 +4,8 @@
  * translated.
  *
  * Owns:     nothing.
- * Threads:  methods run in a thread of the files pool, one at a time per file (its strand); the rest on the loop
- *           thread.
+ * Threads:  file_method_call() and the methods run in a thread of the files pool, one at a time per file (its strand);
+ *           all other functions on the loop thread.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_METHODS_H
 #define GATHERD_RUNTIME_FILES_FILE_METHODS_H
@@ -13,12 +13,12 @@
 #include "runtime/files/file_ops.h"
 #include "runtime/task/task_spec.h"
 
-/* The access that a method needs; the file's mode has to allow it. */
+/* The access that a method needs; the mode of the file must allow it. */
 enum file_access {
     FILE_ACCESS_NONE,
     FILE_ACCESS_READ,
     FILE_ACCESS_WRITE,
-    FILE_ACCESS_PWRITE, /* not in append modes, where Linux appends regardless of the offset (pwrite(2), BUGS) */
+    FILE_ACCESS_PWRITE, /* not allowed in append modes: Linux then ignores the offset (pwrite(2), BUGS) */
 };
 
 struct file_method {
@@ -48,17 +48,17 @@ extern const struct file_method file_methods[FILE_OP_COUNT];
 extern const char *const file_method_names[FILE_OP_COUNT + 1];                /* ends with NULL */
 extern const struct function *const file_method_functions[FILE_OP_COUNT + 1]; /* of file_methods; ends with NULL */
 
-bool file_mode_allows(int mode, enum file_op op);
+bool file_mode_allows(int mode, enum file_op op); /* mode: enum file_mode */
 
 /* Runs a method in the calling thread. Returns 0 with the fields of the method's output type set in *result, or
- * ERR_HANDLE_CLOSED, ERR_FILE_MODE_MISMATCH or the method's own error, with run->e filled. */
+ * ERR_HANDLE_CLOSED, ERR_FILE_MODE_MISMATCH or an error of the method, with run->e filled. */
 int file_method_call(const struct file_call *call, struct file_result *result, struct run_context *run);
 
-/* Opens a file from open_files_add(). Its input is a struct file_call with only `file` set. */
+/* Opens a file that open_files_add() has returned. The input is a struct file_call of which only `file` is set. */
 extern const struct function function_file_open;
 
-/* Fills `spec`, and call->file and call->op; the other members of `call` are the arguments. Both are in the task's
- * arena. */
+/* Fills *spec with a call of the method `op` on `file`. *call holds the arguments; its members `file` and `op` are set
+ * here. Both structs must be in the arena of the task. */
 void file_call_spec(struct open_file *file, enum file_op op, struct file_call *call, struct task_spec *spec);
 
 /* An open_files_close_fn. */
@@ -69,7 +69,7 @@ struct file_open_params {
     struct str path;
     int mode;          /* enum file_mode */
     int encoding;      /* enum encoding */
-    uint64_t lease_ns; /* SECONDS_ABSENT: the default */
+    uint64_t lease_ns; /* absent: the default */
 };
 extern const struct type file_open_params_type;
 extern const struct type file_mode_type;

@@ -111,7 +111,7 @@ static int split_lines(const struct open_file *file, struct str bytes, struct ru
 {
     size_t all = count_lines(bytes), count = 0;
     if (all > (size_t)file_lines_type.max)
-        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left; use readline, or GET /v1/fs",
+        return err_set(run->e, ERR_LIMIT_EXCEEDED, "%s has more than %lld lines left; use readline, or GET /v1/fs/PATH",
                        file->path.data, (long long)file_lines_type.max);
     struct str line, *lines = arena_calloc(run->arena, all, sizeof *lines);
     if (lines == NULL)
@@ -149,7 +149,7 @@ static int write_at_position(struct open_file *file, struct str bytes, struct fi
     int64_t position = atomic_load(&file->position);
     int rc = 0;
     if (bytes.len == 0) {
-        /* as with write(2), the position stays */
+        /* the position is unchanged, as with write(2) */
     } else if (is_append_mode(file)) {
         rc = file_append(file->fd, bytes, file->path, &position, run->e);
     } else {
@@ -292,6 +292,6 @@ int file_op_close(const struct file_call *call, struct file_result *result, stru
     struct open_file *file = call->file;
     (void)result;
     int fd = file->fd;
-    file->fd = -1; /* close(2) releases it even on failure */
+    file->fd = -1; /* close(2) releases the descriptor even if it fails */
     return close(fd) == 0 || errno == EINTR ? 0 : file_error_set_errno(run->e, errno, file->path);
 }

@@ -1,6 +1,7 @@
 #include "runtime/files/file_root.h"
 
 #include "runtime/files/temp_file.h"
+#include "runtime/lib/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    RESOLVE_TRIES = 256, /* openat2(2) fails with EAGAIN when a rename races with its resolving of ".." */
-    MAX_SYMLINKS = 40,   /* symlinks on one path, as in the kernel */
+    RESOLVE_TRIES = 256, /* openat2(2) fails with EAGAIN if a directory is renamed while it resolves ".." */
+    MAX_SYMLINKS = 40,   /* on one path; the kernel's limit */
 };
 
 struct file_root {
@@ -22,31 +23,30 @@ struct file_root {
 
 /* -- resolving ----------------------------------------------------------------------------------------------------- */
 
-/* A descriptor, or -1 with errno set. */
+/* Calls openat2(2). Returns a descriptor, or -1 with errno set. */
 static int resolve(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
-        .mode = (flags & O_CREAT) != 0 ? mode : 0, /* otherwise EINVAL */
+        .mode = (flags & O_CREAT) != 0 ? mode : 0, /* without O_CREAT, a mode is EINVAL */
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
-    long fd = -1;
-    for (int i = 0; i < RESOLVE_TRIES; i++) {
+    long fd;
+    int tries = 0;
+    do
         fd = syscall(SYS_openat2, root_fd, path, &how, sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
+    while (io_interrupted(fd) || (fd < 0 && errno == EAGAIN && ++tries < RESOLVE_TRIES));
     return (int)fd;
 }
 
-/* Rejects invalid paths and those through TEMP_DIR_NAME. A symlink to that directory isn't detected; it leads nowhere
- * outside the root either. */
+/* Rejects invalid paths, and paths through TEMP_DIR_NAME. A symlink to that directory is not detected; it does not lead
+ * outside the root. */
 static int check_path(struct str path, struct err *e)
 {
     if (path.len > FILE_PATH_MAX)
         return file_error_set_errno(e, ENAMETOOLONG, path);
     if (path.len == 0)
-        return err_set(e, ERR_INVALID, "The path must not be empty; \".\" is the root of files");
+        return err_set(e, ERR_INVALID, "The path must not be empty; \".\" is the file root");
     if (memchr(path.data, '\0', path.len) != NULL)
         return file_error_set(e, ERR_INVALID, path, "the path must not contain NUL");
     for (const char *component = path.data; component != NULL; component = strchr(component, '/')) {
@@ -67,15 +67,14 @@ int file_root_new(const char *root, struct file_root **out, struct err *e)
     *file_root = (struct file_root){.root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
     int rc;
     if (file_root->root_fd < 0) {
-        rc = err_set(e, ERR_INVALID, "Can't open the root of files %.150s: %s", root,
-                     strerror_r(errno, text, sizeof text));
+        rc = err_set(e, ERR_INVALID, "Can't open the file root %.150s: %s", root, strerror_r(errno, text, sizeof text));
         goto err_after_malloc;
     }
     int fd = resolve(file_root->root_fd, ".", O_PATH | O_DIRECTORY, 0);
     if (fd < 0) {
         rc = err_set(e, ERR_INVALID,
-                     "Can't use %.100s as the root of files: openat2(2) fails (%s); "
-                     "it needs Linux 5.6 and must not be blocked by a seccomp filter",
+                     "Can't use %.100s as the file root: openat2(2) failed (%s); "
+                     "gatherd needs Linux 5.6 or later, and a seccomp filter must not block openat2(2)",
                      root, strerror_r(errno, text, sizeof text));
         goto err_after_open;
     }
@@ -160,8 +159,8 @@ int file_root_stat(const struct file_root *file_root, struct str path, bool foll
 /* -- names --------------------------------------------------------------------------------------------------------- */
 
 struct last_component {
-    size_t at, len;      /* the component, without slashes */
-    bool trailing_slash; /* the path ends in a slash: it must be a directory */
+    size_t at, len;      /* of the component in the path, without slashes */
+    bool trailing_slash; /* the path ends in a slash: the component must be a directory */
 };
 
 static struct last_component find_last_component(struct str path)
@@ -174,7 +173,7 @@ static struct last_component find_last_component(struct str path)
     return (struct last_component){at, end - at, end < path.len};
 }
 
-/* Opens the directory of the path's last component. -1 with errno set. */
+/* Opens the directory that the first parent_len bytes of the path name; 0: the root. -1 with errno set. */
 static int open_parent(const struct file_root *file_root, struct str path, size_t parent_len)
 {
     char parent[FILE_PATH_MAX + 1];
@@ -190,7 +189,8 @@ static bool is_dot_or_dotdot(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* For a path that ends in ".", ".." or "/": outside the root it is forbidden, inside it names no entry. */
+/* Returns the error for a path that ends in "." or "..", or is "/": it has no last component to act on. A path that
+ * leads outside the root fails with ERR_PATH_FORBIDDEN instead. */
 static int reject_nameless(const struct file_root *file_root, struct str path, struct err *e)
 {
     int fd = resolve(file_root->root_fd, path.data, O_PATH, 0);
@@ -200,7 +200,7 @@ static int reject_nameless(const struct file_root *file_root, struct str path, s
     return file_error_set(e, ERR_UNSUPPORTED_FILE_TYPE, path, "the path must end in a name, not in . or ..");
 }
 
-/* file_root_find_entry() without its check of the trailing slash, and with errors about reported_path. */
+/* As file_root_find_entry(), but does not check the trailing slash, and errors name reported_path. */
 static int find_entry(const struct file_root *file_root, struct str path, struct str reported_path,
                       struct file_entry *out, struct err *e)
 {
@@ -281,24 +281,24 @@ static int follow_link(const struct file_entry *entry, char path[FILE_PATH_MAX +
 
 int file_root_find_target(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e)
 {
-    char at[FILE_PATH_MAX +
-            1]; /* always relative to the root, so that ".." in a symlink resolves as it does in the kernel */
+    /* Relative to the root even after a symlink, so that ".." in a symlink resolves as it does in the kernel. */
+    char current[FILE_PATH_MAX + 1];
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    memcpy(at, path.data, path.len + 1);
-    bool trailing_slash = false; /* following a symlink drops the slash, not its meaning */
+    memcpy(current, path.data, path.len + 1);
+    bool trailing_slash = false; /* of any path so far: follow_link() removes the slash after a symlink */
     for (int links = 0; links <= MAX_SYMLINKS; links++) {
         struct file_entry entry = {.dir_fd = -1};
         struct stat stat;
-        rc = find_entry(file_root, str_from(at), path, &entry, e);
+        rc = find_entry(file_root, str_from(current), path, &entry, e);
         if (rc != 0)
             return rc;
         int error = 0;
         trailing_slash |= entry.trailing_slash;
         bool exists = fstatat(entry.dir_fd, entry.name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
         if (exists && S_ISLNK(stat.st_mode)) {
-            error = follow_link(&entry, at);
+            error = follow_link(&entry, current);
             close(entry.dir_fd);
             if (error != 0)
                 return file_error_set_errno(e, error, path);
@@ -325,7 +325,7 @@ int file_root_find_target(const struct file_root *file_root, struct str path, st
     return file_error_set_errno(e, ELOOP, path);
 }
 
-/* Creates the directory that the first `len` bytes of the path name; its parent exists. */
+/* Creates the directory that the first `len` bytes of the path name. Its own parent must exist. */
 static int make_parent(const struct file_root *file_root, struct str path, size_t len, struct err *e)
 {
     struct last_component last_component = find_last_component((struct str){path.data, len});
@@ -352,7 +352,7 @@ int file_root_make_parents(const struct file_root *file_root, struct str path, s
     int rc = check_path(path, e);
     if (rc != 0)
         return rc;
-    int fd = open_parent(file_root, path, last); /* the common case: they exist */
+    int fd = open_parent(file_root, path, last); /* succeeds in the common case that all parents exist */
     if (fd < 0 && errno == ENOENT) {
         for (size_t i = 1; i < last; i++)
             if (path.data[i] == '/' && (rc = make_parent(file_root, path, i, e)) != 0)

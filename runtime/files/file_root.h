@@ -1,9 +1,9 @@
-/* file_root - resolves clients' paths to descriptors inside the root of files, and to nothing outside it.
+/* file_root - resolves clients' paths to descriptors of files inside the file root; no path leads outside it.
  *
- * The kernel resolves each path in one call from the root's descriptor: openat2(2) with RESOLVE_BENEATH and
- * RESOLVE_NO_MAGICLINKS. Later calls use the resulting descriptor, never the path again, so replacing a directory by a
- * symlink in between has no effect. Functions that act on a name (remove, rename, create) resolve its parent and use an
- * *at call on that.
+ * The kernel resolves each path in one call, openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS, from the root's
+ * descriptor. Later calls use the resulting descriptor and never the path again, so a directory that is meanwhile
+ * replaced by a symlink has no effect. Functions that act on a name (remove, rename, create) resolve its parent
+ * directory and make their system call (unlinkat(2), renameat2(2), ...) relative to the descriptor of that.
  *
  * Owns:     the descriptors of the root and of its directory for temporary files (runtime/files/temp_file.h).
  * Threads:  any; immutable.
@@ -24,8 +24,8 @@ enum { FILE_PATH_MAX = 4095 }; /* bytes: PATH_MAX without the NUL */
 struct file_root;
 struct temp_dir;
 
-/* Opens the root. ERR_INVALID when that fails, or when the kernel lacks openat2(2) (before Linux 5.6).
- * ERR_OUT_OF_MEMORY. */
+/* Opens the root. ERR_OUT_OF_MEMORY; ERR_INVALID if the directory or its TEMP_DIR_NAME can't be used, or if the kernel
+ * lacks openat2(2) (before Linux 5.6). */
 int file_root_new(const char *root, struct file_root **out, struct err *e);
 void file_root_free(struct file_root *file_root); /* NULL is allowed */
 
@@ -33,26 +33,28 @@ void file_root_free(struct file_root *file_root); /* NULL is allowed */
 const struct temp_dir *file_root_temp_dir(const struct file_root *file_root);
 
 /* Opens a regular file; flags and mode as for open(2), plus O_CLOEXEC, O_NOCTTY and O_NONBLOCK. Follows symlinks that
- * stay inside the root. The caller closes *out. ERR_UNSUPPORTED_FILE_TYPE for anything but a regular file. */
+ * stay inside the root. The caller closes *out. ERR_UNSUPPORTED_FILE_TYPE if the file is not a regular file. */
 int file_root_open(const struct file_root *file_root, struct str path, int flags, mode_t mode, int *out, struct err *e);
 
 /* Opens a directory for readdir(3); "." is the root. The caller closes *out. */
 int file_root_open_dir(const struct file_root *file_root, struct str path, int *out, struct err *e);
 
-/* stat(2), or with `follow` false lstat(2). */
+/* As stat(2), or as lstat(2) if `follow` is false. */
 int file_root_stat(const struct file_root *file_root, struct str path, bool follow, struct stat *out, struct err *e);
 
-/* Finds the entry that the path names; a symlink at its end is not followed. */
+/* Finds the directory entry for the path's last component, which need not exist and is not followed if it is a symlink.
+ * The caller closes out->dir_fd, also for the next two functions. */
 int file_root_find_entry(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e);
 
-/* The same for a file that must not exist yet. ERR_FILE_EXISTS when the name exists, also as a dangling symlink. */
+/* As file_root_find_entry(), for a file that must not exist yet: ERR_FILE_EXISTS if the entry exists, even as a
+ * dangling symlink. */
 int file_root_find_new(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e);
 
-/* Finds the entry of a file that is to be created or replaced: symlinks are followed to their end, which need not
- * exist. ERR_UNSUPPORTED_FILE_TYPE when it exists and is not a regular file, or when the path ends in a slash. */
+/* Finds the entry of a regular file that is to be created or replaced. Symlinks are followed; the file at their end
+ * need not exist. ERR_UNSUPPORTED_FILE_TYPE if it exists and is not a regular file, or if the path ends in a slash. */
 int file_root_find_target(const struct file_root *file_root, struct str path, struct file_entry *out, struct err *e);
 
-/* Creates the missing directories on the way to the path's last component, as mkdir -p does. */
+/* Creates the missing parent directories of the path, as mkdir -p does; not its last component. */
 int file_root_make_parents(const struct file_root *file_root, struct str path, struct err *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* file_version - identifies a version of a file's content; and conditions on the version that a new one replaces.
+/* file_version - identifies a version of a file's content, and conditions for replacing a version.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -15,7 +15,7 @@
 struct file_version {
     uint64_t inode;
     uint64_t size_bytes;
-    int64_t modified_us; /* since 1970 */
+    int64_t modified_us; /* microseconds since 1970 */
 };
 
 static inline struct file_version file_version_of(const struct stat *stat)
@@ -29,13 +29,13 @@ static inline struct file_version file_version_of(const struct stat *stat)
 
 struct arena;
 
-/* A condition for replacing a file. check() returns 0, or a code with *e filled, whose message names the path.
- * `current` is the file's version, NULL when it does not exist. check() runs in a thread of the files pool, possibly
- * several times, and uses nothing but its arguments. */
+/* A condition for replacing a file. check() returns 0 if it holds, or an ERR_ code with *e filled, whose message names
+ * the path. `current` is the version of the file, or NULL if the file does not exist. check() runs in a thread of the
+ * files pool, possibly several times, and uses only its arguments. */
 struct file_condition {
     int (*check)(const void *user, const struct file_version *current, struct str path, struct err *e);
     const void *user;
-    struct arena *arena; /* of the condition and `user`; borrowed */
+    struct arena *arena; /* holds this struct and *user; borrowed */
 };
 
 #endif

@@ -37,7 +37,7 @@ static void file_work_on_done(struct task *task, void *user)
     task_get_info(task, &info);
     if (info.rc != 0)
         err_set(&e, info.rc, "%s", info.detail != NULL ? info.detail : error_title(info.rc));
-    struct arena *arena = arena_ref(req->arena); /* done() may release the last other reference */
+    struct arena *arena = arena_ref(req->arena); /* done() may drop all other references */
     req->done(req, &e);
     arena_unref(arena);
     task_release(task);

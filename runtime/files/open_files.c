@@ -1,6 +1,7 @@
 #include "runtime/files/open_files.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <search.h>
@@ -16,20 +17,19 @@ const char *const file_mode_names[FILE_MODE_COUNT + 1] = {
 struct open_files {
     struct runtime *runtime; /* borrowed */
     open_files_close_fn *submit_close;
-    void *by_id;  /* tsearch(3) tree of struct open_file that are not CLOSED */
-    size_t count; /* with the CLOSED ones that are still referenced */
+    void *by_id;  /* tsearch(3) tree of the struct open_file that are not CLOSED */
+    size_t count; /* of all files, including CLOSED files with references */
 };
 
-/* The states that each may change to. */
-static const uint8_t open_file_moves[OPEN_FILE_STATE_COUNT] = {
-    [OPEN_FILE_OPENING] = 1 << OPEN_FILE_OPEN | 1 << OPEN_FILE_CLOSED,
-    [OPEN_FILE_OPEN] = 1 << OPEN_FILE_CLOSED,
+/* For each state, the states that it may change to. */
+static const state_set open_file_moves[OPEN_FILE_STATE_COUNT] = {
+    [OPEN_FILE_OPENING] = STATE_BIT(OPEN_FILE_OPEN) | STATE_BIT(OPEN_FILE_CLOSED),
+    [OPEN_FILE_OPEN] = STATE_BIT(OPEN_FILE_CLOSED),
 };
 
 static void open_file_move(struct open_file *file, enum open_file_state to)
 {
-    CHECK((open_file_moves[file->state] & 1 << to) != 0);
-    file->state = to;
+    file->state = STATE_MOVE(open_file_moves, file->state, to);
 }
 
 static int compare_files(const void *a, const void *b)
@@ -48,8 +48,8 @@ int open_files_new(struct runtime *runtime, open_files_close_fn *submit_close, s
     return 0;
 }
 
-/* A descriptor that is still open belongs to a call that was abandoned, or to the end of the process: close(2) doesn't
- * block the loop for long, as nothing was written since. */
+/* The descriptor is still open only after an abandoned open, which wrote nothing, or at the end of the process;
+ * therefore close(2) may be called on the loop thread. */
 static void destroy(struct open_file *file)
 {
     struct open_files *files = file->files;
@@ -109,7 +109,8 @@ void open_file_closed(struct open_file *file)
     timers_stop(&file->files->runtime->timers, &file->lease);
 }
 
-/* Without a descriptor, the file's open was never submitted, or an abandoned call has closed it. */
+/* A file without references and without a descriptor is CLOSED: its open was never submitted, or an abandoned call of
+ * the method close has closed it. */
 static void open_file_unref(void *data)
 {
     struct open_file *file = data;
@@ -193,7 +194,9 @@ static void visit_node(const void *node, VISIT which, void *closure)
 {
     const struct visit_context *visit_context = closure;
     struct open_file *file = *(struct open_file *const *)node;
-    if ((which == postorder || which == leaf) && file->state == OPEN_FILE_OPEN) /* search.h's postorder is in order */
+    /* twalk_r(3) calls with `postorder` between the two subtrees of a node: the files come in the order of their
+     * ids. */
+    if ((which == postorder || which == leaf) && file->state == OPEN_FILE_OPEN)
         visit_context->cb(file, visit_context->user);
 }
 

@@ -1,15 +1,16 @@
-/* open_files - the files that clients hold open: handles, leases, and the order of the calls on each.
+/* open_files - the files that clients have opened: their handles, leases and states.
  *
- *     OPENING -> OPEN -> CLOSED     opened; closed by a call, or because the lease ended
+ *     OPENING -> OPEN -> CLOSED     opened; closed by a call of the method close, or when the lease expired
  *        +-----------------^        the open failed, was canceled, or was never submitted
  *
  * Only an OPEN file can be found and listed. A call is an ordinary task on the file's strand, so calls on one file run
- * in order, and calls on different files at once. The request of a call references the file until its arena is freed,
- * also when a thread still runs a call whose task has been abandoned. The last reference to a CLOSED file frees it.
+ * in order, and calls on different files run concurrently. Each request that calls a method holds a reference to the
+ * file until the request's arena is freed; an abandoned call keeps that arena until its thread returns. A CLOSED file
+ * is freed with its last reference.
  *
- * Owns:     its files, their descriptors and leases.
- * Threads:  the loop thread; but `fd` belongs to the call that runs (the strand orders one call's accesses after those
- *           of the call before), and `position` is atomic.
+ * Owns:     the files, with their descriptors and lease timers.
+ * Threads:  the loop thread; except `fd`, which is accessed by the call that runs (the strand orders the calls), and
+ *           `position`, which is atomic.
  */
 #ifndef GATHERD_RUNTIME_FILES_OPEN_FILES_H
 #define GATHERD_RUNTIME_FILES_OPEN_FILES_H
@@ -39,43 +40,44 @@ struct open_file {
     struct str path;       /* in path_bytes */
     int mode;              /* enum file_mode */
     int encoding;          /* enum encoding */
-    int fd;                /* owned; -1 before it is open and after it is closed */
-    atomic_llong position; /* in bytes; the next read or write is there */
-    uint64_t lease_ns;
+    int fd;                /* owned; -1: not open */
+    atomic_llong position; /* offset of the next read or write, in bytes */
+    uint64_t lease_ns;     /* duration of the lease, renewed by each call */
     struct timer lease;
-    uint64_t expires_ns; /* uv_hrtime() */
+    uint64_t expires_ns; /* when the lease ends, a time of uv_hrtime() */
     struct strand strand;
-    size_t refcount; /* requests that reference it */
+    size_t refcount; /* requests that hold a reference */
     enum open_file_state state;
     char path_bytes[];
 };
 
-/* Submits a call that closes a file whose lease has ended, with a reference to the file. False when that is impossible
- * now; it is tried again after another lease. */
+/* Submits a call that closes a file whose lease has expired; the call holds a reference to the file. False: the call
+ * could not be submitted; it is tried again after another lease. */
 typedef bool open_files_close_fn(struct runtime *runtime, struct open_file *file);
 
 int open_files_new(struct runtime *runtime, open_files_close_fn *submit_close, struct open_files **out, struct err *e);
 
-/* Closes the files that are left; no request may reference one. NULL is allowed. */
+/* Closes and frees the remaining files; no request may hold a reference. NULL is allowed. */
 void open_files_free(struct open_files *files);
 
-/* Makes a file in state OPENING, with a reference for the arena. ERR_TOO_MANY_OPEN_FILES or ERR_OUT_OF_MEMORY. */
+/* Makes a file in the state OPENING; the arena holds a reference to it. `id` is its handle. Returns 0 with *out set,
+ * ERR_TOO_MANY_OPEN_FILES or ERR_OUT_OF_MEMORY. */
 int open_files_add(struct open_files *files, const char *id, struct str path, int mode, int encoding, uint64_t lease_ns,
                    struct arena *arena, struct open_file **out, struct err *e);
 
-/* NULL when no OPEN file has the id. */
+/* The OPEN file with this id, borrowed; NULL: none. */
 struct open_file *open_files_find(struct open_files *files, struct str id);
 
 /* Calls cb() for every OPEN file, in the order of their ids. */
 void open_files_for_each(struct open_files *files, void (*cb)(struct open_file *file, void *user), void *user);
 
-/* References the file until the arena is freed, and renews its lease. False when out of memory. */
+/* Renews the lease; the arena holds a reference to the file until the arena is freed. False: out of memory. */
 bool open_file_ref(struct open_file *file, struct arena *arena);
 
-/* To OPEN: the open has succeeded. The lease begins. */
+/* Moves the file to OPEN and starts its lease. */
 void open_file_opened(struct open_file *file);
 
-/* To CLOSED, from any state. The caller, or an arena, has a reference. */
+/* Moves the file from any state to CLOSED. A reference must exist, as it is freed with the last one. */
 void open_file_closed(struct open_file *file);
 
 #endif

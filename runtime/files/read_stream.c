@@ -1,15 +1,17 @@
-/* A download has at most one piece of work in the files pool at a time: open, read a block, or close. The state says
- * which, and what its end means. Two blocks take turns: one is filled by a thread while the loop drains the other.
+/* A read_stream has at most one file_work in the files pool at a time: to open the file, to read a block or to close
+ * the file. The state tells which. The two blocks alternate: a thread fills one while the loop drains the other.
  *
- *     OPENING -> IDLE <-> READING -> AWAITED      reading; AWAITED: and the reader waits for the block
+ *     OPENING -> IDLE <-> READING -> AWAITED      a thread reads a block; AWAITED: the caller waits for that block
  *        |        ^|         |        |
  *        |        +|---------|--------+
  *        +---------+---------+--------+--> FAILED     the file can't be opened or read
  *        +-------------------+--------+--> LOST       the shutdown canceled work that a thread may still be doing
- *        +-------------------+--------+--> ABANDONED  closed while a thread works
+ *        +-------------------+--------+--> ABANDONED  read_stream_close() was called while a thread works
  *
- *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   close(2) in the pool; without a file, or without a thread: ENDED
- *     LOST -> ENDED                                 the descriptor is left to the thread, and to the end of the process
+ *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   close(2) runs in the pool; directly to ENDED if the file is not
+ *                                                   open or the work can't be submitted
+ *     LOST -> ENDED                                 a thread may use the descriptor, which stays open until the process
+ *                                                   ends
  */
 #include "runtime/files/read_stream.h"
 
@@ -18,6 +20,7 @@
 #include "runtime/files/stream.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/io.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <errno.h>
@@ -30,7 +33,7 @@ enum { BLOCK_COUNT = 2, BLOCK_SIZE = 256 * 1024 };
 
 enum read_state {
     READ_OPENING,
-    READ_IDLE, /* no work: the blocks are full, or the file is read to its end */
+    READ_IDLE, /* no work: the blocks are full, or the whole file has been read */
     READ_READING,
     READ_AWAITED,
     READ_FAILED,
@@ -41,16 +44,17 @@ enum read_state {
     READ_STATE_COUNT
 };
 
-/* The states that each may change to. */
-static const uint16_t read_moves[READ_STATE_COUNT] = {
-    [READ_OPENING] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_IDLE] = 1 << READ_READING | 1 << READ_FAILED | 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_READING] = 1 << READ_AWAITED | 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_AWAITED] = 1 << READ_IDLE | 1 << READ_FAILED | 1 << READ_LOST | 1 << READ_ABANDONED,
-    [READ_FAILED] = 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_LOST] = 1 << READ_ENDED,
-    [READ_ABANDONED] = 1 << READ_CLOSING | 1 << READ_ENDED,
-    [READ_CLOSING] = 1 << READ_ENDED,
+/* For each state, the states that it may change to. */
+static const state_set read_moves[READ_STATE_COUNT] = {
+    [READ_OPENING] = STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) | STATE_BIT(READ_ABANDONED),
+    [READ_IDLE] = STATE_BIT(READ_READING) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_READING] = STATE_BIT(READ_AWAITED) | STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) |
+                     STATE_BIT(READ_ABANDONED),
+    [READ_AWAITED] = STATE_BIT(READ_IDLE) | STATE_BIT(READ_FAILED) | STATE_BIT(READ_LOST) | STATE_BIT(READ_ABANDONED),
+    [READ_FAILED] = STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_LOST] = STATE_BIT(READ_ENDED),
+    [READ_ABANDONED] = STATE_BIT(READ_CLOSING) | STATE_BIT(READ_ENDED),
+    [READ_CLOSING] = STATE_BIT(READ_ENDED),
 };
 
 struct read_block {
@@ -59,18 +63,18 @@ struct read_block {
 };
 
 struct read_stream {
-    struct file_work req; /* the work under way */
+    struct file_work req; /* the work in the files pool, if any */
     struct runtime *runtime;
-    struct arena *arena; /* a reference, until ENDED; holds the stream and its blocks */
+    struct arena *arena; /* owned reference, until ENDED; this struct and the blocks are in it */
     struct str path;
     read_stream_cb *ready;
     void *user;
     enum read_state state;
-    int fd; /* set by work_open; -1 before */
-    struct file_version version;
-    uint64_t offset; /* of the next read */
+    int fd;                      /* set by work_open(); -1 before */
+    struct file_version version; /* set by work_open() */
+    uint64_t offset;             /* of the next read */
     struct read_block blocks[BLOCK_COUNT];
-    unsigned filled, drained; /* blocks so far; the next one is at this index modulo BLOCK_COUNT */
+    unsigned filled, drained; /* number of blocks so far; modulo BLOCK_COUNT, the index of the next block */
 };
 
 static struct read_stream *read_stream_of(struct file_work *req)
@@ -80,8 +84,7 @@ static struct read_stream *read_stream_of(struct file_work *req)
 
 static void read_stream_move(struct read_stream *stream, enum read_state to)
 {
-    CHECK((read_moves[stream->state] & 1 << to) != 0);
-    stream->state = to;
+    stream->state = STATE_MOVE(read_moves, stream->state, to);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */
@@ -110,7 +113,7 @@ static int work_read(struct file_work *req, struct run_context *run)
     if (n < 0)
         return file_error_set_errno(run->e, errno, stream->path);
     if ((size_t)n < len)
-        return file_error_set(run->e, ERR_IO_ERROR, stream->path, "the file has become shorter while it was read");
+        return file_error_set(run->e, ERR_IO_ERROR, stream->path, "the file was truncated while it was read");
     block->len = len;
     block->consumed = 0;
     return 0;
@@ -132,7 +135,7 @@ static void read_stream_end(struct read_stream *stream)
     arena_unref(stream->arena);
 }
 
-/* Closes the file; no work is under way. */
+/* Closes the file. Must not be called while work is in the pool. */
 static void read_stream_close_file(struct read_stream *stream)
 {
     stream->req.work = work_close;
@@ -141,11 +144,11 @@ static void read_stream_close_file(struct read_stream *stream)
         return;
     }
     if (stream->fd >= 0)
-        close(stream->fd); /* doesn't block: the file was only read */
+        close(stream->fd); /* does not block the loop: nothing was written */
     read_stream_end(stream);
 }
 
-/* Reads the next block if there is room for it and bytes are left. */
+/* Starts to read the next block, if one is free and the file has more bytes. */
 static void read_ahead(struct read_stream *stream)
 {
     struct err e;
@@ -203,7 +206,7 @@ static void read_stream_on_work_done(struct file_work *req, const struct err *e)
     case READ_LOST:
     case READ_ENDED:
     case READ_STATE_COUNT:
-        UNREACHABLE(); /* no work was under way */
+        UNREACHABLE(); /* these states have no work in the pool */
     }
 }
 

@@ -1,7 +1,7 @@
-/* stream - counts uploads and downloads against the limit max_streams: each has a descriptor and two blocks of memory
- * for as long as its client takes.
+/* stream - counts uploads and downloads, and limits them to max_streams, because each holds a descriptor and two blocks
+ * of memory for as long as its client takes.
  *
- * Owns:     nothing; the count is the runtime's.
+ * Owns:     nothing; the count is in struct runtime.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_FILES_STREAM_H
@@ -10,7 +10,7 @@
 #include "runtime/lib/error.h"
 #include "runtime/task/task.h"
 
-/* Returns 0, or ERR_TOO_MANY_STREAMS. Release the slot after the stream's descriptor and memory. */
+/* Returns 0, or ERR_TOO_MANY_STREAMS. The slot must be released after the descriptor is closed. */
 int stream_slot_acquire(struct runtime *runtime, struct err *e);
 void stream_slot_release(struct runtime *runtime);
 

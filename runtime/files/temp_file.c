@@ -1,17 +1,18 @@
 /* Temporary files, and their commit.
  *
- * Note: leftovers.  Each temporary file is locked (flock(2)) by the process that writes it, and the kernel drops the
- * lock when the process ends, however it ends. A starting process therefore removes the files that are not locked, and
- * leaves those of another process on the same root alone. Between its creation and its lock a file can be mistaken for
- * a leftover; its creator then finds it locked or unlinked, and creates another.
+ * Note: stale files.  Each temporary file is locked (flock(2)) by the process that writes it, and the kernel drops the
+ * lock when the process ends in any way. A starting process therefore removes the files that are not locked, and keeps
+ * those of other processes that use the same root. A file that is not locked yet because it was just created may be
+ * removed too: its creator then finds it locked or unlinked, and creates another.
  *
- * Note: commits.  A conditional commit looks at the file that it replaces and then renames; no other commit may come in
- * between. Both calls are made with a lock (flock(2)) on the directory for temporary files. Each commit opens a
- * descriptor for it, because descriptors that are duplicates share a lock.
+ * Note: commits.  A conditional commit checks the file that it will replace, and then renames; no other commit may
+ * replace the file in between. Both calls are made while holding a lock (flock(2)) on the directory for temporary
+ * files. Each commit opens its own descriptor of the directory, because duplicated descriptors share a lock.
  */
 #include "runtime/files/temp_file.h"
 
 #include "runtime/files/file_error.h"
+#include "runtime/lib/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,15 +31,15 @@ enum {
     LOCK_RETRY_NS = 500000,
 };
 
-/* -- leftovers ----------------------------------------------------------------------------------------------------- */
+/* -- stale files --------------------------------------------------------------------------------------------------- */
 
 static void remove_if_stale(int dir_fd, const char *name)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool stale = fd < 0 ? errno == ELOOP || errno == ENXIO /* not created by gatherd */
+    bool stale = fd < 0 ? errno == ELOOP || errno == ENXIO /* a symlink or a socket, which gatherd does not create */
                         : flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
     if (stale)
-        unlinkat(dir_fd, name, 0); /* harmless if it fails */
+        unlinkat(dir_fd, name, 0); /* if this fails, the file remains until the next start */
     if (fd >= 0)
         close(fd);
 }
@@ -65,7 +65,7 @@ int temp_dir_open(int root_fd, struct temp_dir *out, struct err *e)
 {
     *out = (struct temp_dir){.fd = -1};
     if (mkdirat(root_fd, TEMP_DIR_NAME, 0700) != 0 && errno != EEXIST) {
-        out->error = errno; /* a read-only root can still be read */
+        out->error = errno; /* not a failure: files in a read-only root can still be read */
         return 0;
     }
     int fd = openat(root_fd, TEMP_DIR_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -95,18 +95,18 @@ void temp_dir_close(struct temp_dir *dir)
 
 /* -- one file ------------------------------------------------------------------------------------------------------ */
 
-/* Creates a file under a random name. 0 or an errno; EEXIST and ENOENT are worth another try. */
+/* Creates and locks a file with a random name. 0 or an errno; after EEXIST and ENOENT another try may succeed. */
 static int create_unique(int dir_fd, mode_t mode, struct temp_file *out)
 {
     struct stat stat;
     uint64_t random_id;
-    if (getrandom(&random_id, sizeof random_id, 0) != (ssize_t)sizeof random_id)
-        return errno;
+    int error = io_random(&random_id, sizeof random_id);
+    if (error != 0)
+        return error;
     snprintf(out->name, sizeof out->name, "%016" PRIx64, random_id);
     out->fd = openat(dir_fd, out->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (out->fd < 0)
         return errno;
-    int error = 0;
     if (flock(out->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         error = EEXIST;
     else if (fstat(out->fd, &stat) != 0)
@@ -147,8 +147,9 @@ struct commit_options {
     const struct file_condition *condition; /* NULL: none */
 };
 
-/* Locks the directory, waiting for a limited time: the process that holds the lock may be stopped. When that fails, or
- * the file system has no locks on directories (NFS), *out stays -1, and it is an error only if the lock is required. */
+/* Locks the directory and sets *out to the descriptor that holds the lock. Waits for a limited time, because the
+ * process that holds the lock may be stopped. If locking fails, as on NFS, which has no locks on directories, *out is
+ * unchanged, and an error is returned only if the lock is required. */
 static int lock_temp_dir(const struct temp_dir *dir, bool required, int *out, struct str path, struct err *e)
 {
     int result, tries = 0, fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -162,10 +163,10 @@ static int lock_temp_dir(const struct temp_dir *dir, bool required, int *out, st
     }
     int rc = 0;
     if (required)
-        rc = errno == EWOULDBLOCK
-                 ? file_error_set(e, ERR_IO_ERROR, path,
-                                  "another process holds the lock on " TEMP_DIR_NAME "; nothing was changed")
-                 : file_error_set_errno(e, errno, path);
+        rc = errno == EWOULDBLOCK ? file_error_set(e, ERR_IO_ERROR, path,
+                                                   "another process holds the lock on " TEMP_DIR_NAME
+                                                   "; the file is unchanged, try again")
+                                  : file_error_set_errno(e, errno, path);
     close(fd);
     return rc;
 }
@@ -185,9 +186,9 @@ int temp_file_check_condition(const struct file_entry *entry, const struct file_
     return condition->check(condition->user, *created ? NULL : &current, path, e);
 }
 
-/* Checks and renames under the lock. Functions that take no lock (rename_file, write_file) may still interfere: with a
- * condition, an entry that did not exist when checked is created exclusively, and checked again if it exists by
- * then. */
+/* Checks the condition and renames, holding the lock. Calls that take no lock (rename_file, write_file, exclusive
+ * commits) may create the entry in between: with a condition, an entry that did not exist at the check is therefore
+ * created exclusively, and the condition is checked again if that fails. */
 static int check_and_rename(const struct temp_dir *dir, const struct temp_file *temp_file,
                             const struct file_entry *entry, const struct commit_options *commit_options,
                             struct str path, bool *created, struct err *e)
@@ -212,9 +213,9 @@ static int check_and_rename(const struct temp_dir *dir, const struct temp_file *
     return rc;
 }
 
-/* The kernel sets mtime to the time of its last tick, and ticks are milliseconds apart: a new file that reuses the
- * inode of one just replaced could have its size and mtime too, and so its version. If futimens(3) fails, the kernel's
- * time stays. */
+/* Sets the file's mtime to the exact time. The kernel sets it to the time of its last tick, and ticks are milliseconds
+ * apart: a new file that reuses the inode number of a file just replaced could have the same size and mtime too, and so
+ * the same version. If futimens(3) fails, the kernel's time remains. */
 static void set_exact_mtime(int fd)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
@@ -235,7 +236,7 @@ static int commit_with_options(const struct temp_dir *dir, struct temp_file *tem
     set_exact_mtime(temp_file->fd);
     if (commit_options->sync && ((directory = file_entry_open_dir(entry)) < 0 || fsync(temp_file->fd) != 0))
         rc = file_error_set_errno(e, errno, path);
-    /* Before the rename: afterwards others can write to the file, and its version would be theirs. */
+    /* The version is taken before the rename: afterwards other processes can write to the file and change it. */
     if (rc == 0 && fstat(temp_file->fd, &stat) != 0)
         rc = file_error_set_errno(e, errno, path);
     if (rc == 0)
@@ -246,7 +247,7 @@ static int commit_with_options(const struct temp_dir *dir, struct temp_file *tem
         out->version = file_version_of(&stat);
         if (commit_options->sync && fsync(directory) != 0)
             rc = file_error_set_errno(e, errno, path);
-        if (close(temp_file->fd) != 0 && rc == 0) /* some file systems, as NFS, report write errors here */
+        if (close(temp_file->fd) != 0 && rc == 0) /* some file systems, such as NFS, report write errors here */
             rc = file_error_set_errno(e, errno, path);
         temp_file->fd = -1;
     }

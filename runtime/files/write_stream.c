@@ -1,20 +1,21 @@
-/* An upload has at most one piece of work in the files pool at a time: create the temporary file, write a block, commit
- * or discard. The state says which, and what its end means. Two blocks take turns: one is filled by the loop while a
- * thread writes the other.
+/* A write_stream has at most one file_work in the files pool at a time: to create the temporary file, to write a block,
+ * to commit or to discard the file. The state tells which. The two blocks alternate: the loop fills one while a thread
+ * writes the other.
  *
  *     CREATING -> IDLE <-> WRITING
  *        |         +-----> COMMITTING -> COMMITTED
  *        |         |          |
- *        |         +----------+--> DISCARDING   failed; the temporary file is removed at once, to free its space
+ *        |         +----------+--> DISCARDING   the stream failed; the temporary file is removed now, to free its space
  *        |         |          |        |
  *        +---------+----------+--------+--> FAILED
  *        +--------------------+--------+--> LOST       the shutdown canceled work that a thread may still be doing
- *        +--------------------+--------+--> ABANDONED  closed while a thread works
+ *        +--------------------+--------+--> ABANDONED  write_stream_close() was called while a thread works
  *
- *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   discards in the pool; without a file, or without a thread: ENDED
- *     COMMITTED, LOST -> ENDED                      LOST: the next process to start on this root removes the file
+ *     IDLE, FAILED, ABANDONED -> CLOSING -> ENDED   the file is discarded in the pool; directly to ENDED if no file
+ *                                                   exists or the work can't be submitted
+ *     COMMITTED, LOST -> ENDED                      LOST: the next process that starts with this root removes the file
  *
- * WRITING leads where COMMITTING does, except to COMMITTED.
+ * WRITING leads to the same states as COMMITTING, except COMMITTED.
  */
 #include "runtime/files/write_stream.h"
 
@@ -24,6 +25,7 @@
 #include "runtime/files/temp_file.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/io.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <string.h>
@@ -46,28 +48,33 @@ enum write_state {
     WRITE_STATE_COUNT
 };
 
-enum { WRITE_ENDS_BADLY = 1 << WRITE_DISCARDING | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED };
-
-/* The states that each may change to. */
-static const uint16_t write_moves[WRITE_STATE_COUNT] = {
-    [WRITE_CREATING] = 1 << WRITE_IDLE | 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_IDLE] = 1 << WRITE_WRITING | 1 << WRITE_COMMITTING | 1 << WRITE_DISCARDING | 1 << WRITE_FAILED |
-                   1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_WRITING] = 1 << WRITE_IDLE | WRITE_ENDS_BADLY,
-    [WRITE_COMMITTING] = 1 << WRITE_COMMITTED | WRITE_ENDS_BADLY,
-    [WRITE_COMMITTED] = 1 << WRITE_ENDED,
-    [WRITE_DISCARDING] = 1 << WRITE_FAILED | 1 << WRITE_LOST | 1 << WRITE_ABANDONED,
-    [WRITE_FAILED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_LOST] = 1 << WRITE_ENDED,
-    [WRITE_ABANDONED] = 1 << WRITE_CLOSING | 1 << WRITE_ENDED,
-    [WRITE_CLOSING] = 1 << WRITE_ENDED,
+/* The moves of every work that fails, is lost or is abandoned. */
+enum {
+    WRITE_FAILURES =
+        STATE_BIT(WRITE_DISCARDING) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED)
 };
 
-/* The caller's side: SUPPLYING <-> WAITING, and FINISHED from either. */
+/* For each state, the states that it may change to. */
+static const state_set write_moves[WRITE_STATE_COUNT] = {
+    [WRITE_CREATING] =
+        STATE_BIT(WRITE_IDLE) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_IDLE] = STATE_BIT(WRITE_WRITING) | STATE_BIT(WRITE_COMMITTING) | STATE_BIT(WRITE_DISCARDING) |
+                   STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_WRITING] = STATE_BIT(WRITE_IDLE) | WRITE_FAILURES,
+    [WRITE_COMMITTING] = STATE_BIT(WRITE_COMMITTED) | WRITE_FAILURES,
+    [WRITE_COMMITTED] = STATE_BIT(WRITE_ENDED),
+    [WRITE_DISCARDING] = STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED),
+    [WRITE_FAILED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_LOST] = STATE_BIT(WRITE_ENDED),
+    [WRITE_ABANDONED] = STATE_BIT(WRITE_CLOSING) | STATE_BIT(WRITE_ENDED),
+    [WRITE_CLOSING] = STATE_BIT(WRITE_ENDED),
+};
+
+/* State of the caller: SUPPLYING <-> WAITING, and FINISHED from either. */
 enum writer {
     WRITER_SUPPLYING, /* may call write_stream_write() */
-    WRITER_WAITING,   /* that took less than all: ready() is owed */
-    WRITER_FINISHED,  /* write_stream_finish() was called: ready() is owed when all work is done */
+    WRITER_WAITING,   /* a write_stream_write() took less than `len` bytes: ready() must be called */
+    WRITER_FINISHED,  /* write_stream_finish() was called: ready() must be called when the result is known */
 };
 
 struct write_block {
@@ -76,9 +83,9 @@ struct write_block {
 };
 
 struct write_stream {
-    struct file_work req; /* the work under way */
+    struct file_work req; /* the work in the files pool, if any */
     struct runtime *runtime;
-    struct arena *arena; /* a reference, until ENDED; holds the stream and its blocks */
+    struct arena *arena; /* owned reference, until ENDED; this struct and the blocks are in it */
     struct str path;
     write_stream_cb *ready;
     void *user;
@@ -88,8 +95,8 @@ struct write_stream {
     const struct file_condition *condition; /* NULL: none */
     struct commit_result result;            /* valid in COMMITTED */
     struct write_block blocks[BLOCK_COUNT];
-    unsigned filled, written; /* blocks so far; the next one is at this index modulo BLOCK_COUNT */
-    struct err error;         /* the first; rc 0: none */
+    unsigned filled, written; /* number of blocks so far; modulo BLOCK_COUNT, the index of the next block */
+    struct err error;         /* the first error; rc 0: none */
 };
 
 static struct write_stream *write_stream_of(struct file_work *req)
@@ -99,8 +106,7 @@ static struct write_stream *write_stream_of(struct file_work *req)
 
 static void write_stream_move(struct write_stream *stream, enum write_state to)
 {
-    CHECK((write_moves[stream->state] & 1 << to) != 0);
-    stream->state = to;
+    stream->state = STATE_MOVE(write_moves, stream->state, to);
 }
 
 /* -- in the pool --------------------------------------------------------------------------------------------------- */
@@ -158,8 +164,8 @@ static void write_stream_end(struct write_stream *stream)
     arena_unref(stream->arena);
 }
 
-/* Starts work in the pool. On failure the state is FAILED; the temporary file is discarded when the stream is
- * closed. */
+/* Starts work in the pool and moves to the state `to`. If the work can't be submitted, moves to FAILED; the temporary
+ * file is then discarded when the stream is closed. */
 static void start_work(struct write_stream *stream, enum write_state to,
                        int (*work)(struct file_work *req, struct run_context *run))
 {
@@ -171,7 +177,7 @@ static void start_work(struct write_stream *stream, enum write_state to,
     write_stream_move(stream, rc == 0 ? to : WRITE_FAILED);
 }
 
-/* Discards the temporary file; no work is under way. */
+/* Discards the temporary file and ends the stream. Must not be called while work is in the pool. */
 static void write_stream_discard(struct write_stream *stream)
 {
     stream->req.work = work_discard;
@@ -180,18 +186,18 @@ static void write_stream_discard(struct write_stream *stream)
         return;
     }
     if (stream->temp_file.fd >= 0)
-        temp_file_discard(file_root_temp_dir(stream->runtime->file_root), &stream->temp_file); /* a short call */
+        temp_file_discard(file_root_temp_dir(stream->runtime->file_root), &stream->temp_file); /* blocks only briefly */
     write_stream_end(stream);
 }
 
-/* Starts the next work, if any. */
+/* Starts to write the next full block, or to commit a finished file. */
 static void write_stream_advance(struct write_stream *stream)
 {
     if (stream->state != WRITE_IDLE)
         return;
     if (stream->writer == WRITER_FINISHED && stream->filled - stream->written < BLOCK_COUNT &&
         stream->blocks[stream->filled % BLOCK_COUNT].len > 0)
-        stream->filled++; /* the last block, partly filled */
+        stream->filled++; /* the last block may be partly filled */
     if (stream->filled != stream->written)
         start_work(stream, WRITE_WRITING, work_write);
     else if (stream->writer == WRITER_FINISHED)
@@ -209,7 +215,7 @@ static void write_stream_fail(struct write_stream *stream, const struct err *e)
         write_stream_move(stream, WRITE_FAILED);
 }
 
-/* Calls ready() if it is owed. */
+/* Calls ready() if the caller waits for it. */
 static void write_stream_notify(struct write_stream *stream)
 {
     bool settled = stream->state == WRITE_COMMITTED || stream->state == WRITE_FAILED || stream->state == WRITE_LOST;
@@ -220,7 +226,7 @@ static void write_stream_notify(struct write_stream *stream)
     stream->ready(stream, &stream->error, stream->user);
 }
 
-/* Work that ready() may wait for has ended. */
+/* Handles the end of work other than that of a stream that is being closed. */
 static void on_progress(struct write_stream *stream, const struct err *e)
 {
     if (stream->state == WRITE_DISCARDING) {
@@ -263,7 +269,7 @@ static void write_stream_on_work_done(struct file_work *req, const struct err *e
     case WRITE_LOST:
     case WRITE_ENDED:
     case WRITE_STATE_COUNT:
-        UNREACHABLE(); /* no work was under way */
+        UNREACHABLE(); /* these states have no work in the pool */
     }
 }
 
@@ -368,6 +374,6 @@ void write_stream_close(struct write_stream *stream)
     case WRITE_CLOSING:
     case WRITE_ENDED:
     case WRITE_STATE_COUNT:
-        UNREACHABLE(); /* closed twice */
+        UNREACHABLE(); /* the stream was closed before */
     }
 }

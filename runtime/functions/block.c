@@ -1,4 +1,4 @@
-/* block - blocks its thread, like a call into a blocking library. */
+/* block - blocks the thread that runs it, as a call of a blocking library would. */
 #include "runtime/executors/run_context.h"
 #include "runtime/task/function.h"
 
@@ -25,7 +25,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"blocked_seconds", &blocked_type, offsetof(struct block_output, blocked_ns), FIELD_REQUIRED, NULL,
-     "Measured duration; never less than requested", "0.500061"},
+     "The measured duration, never less than requested", "0.500061"},
     {0},
 };
 
@@ -43,13 +43,13 @@ static uint64_t now_ns(void)
 
 static int block_run(const void *in, void *out, struct run_context *run)
 {
-    (void)run; /* it ignores cancellation on purpose */
+    (void)run; /* ignores cancellation, as a blocking library would */
     const struct block_input *input = in;
     struct block_output *output = out;
     uint64_t started = now_ns(), wakeup = started + input->duration_ns;
     struct timespec end = {.tv_sec = (time_t)(wakeup / NS_PER_SECOND), .tv_nsec = (long)(wakeup % NS_PER_SECOND)};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
-        ;
+        ; /* it returns the error, and sets no errno: not for io_interrupted() */
     output->blocked_ns = now_ns() - started;
     return 0;
 }

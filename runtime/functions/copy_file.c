@@ -1,4 +1,4 @@
-/* copy_file - copies a file; the copy appears whole or not at all. */
+/* copy_file - copies a file; the copy appears complete or not at all. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -13,7 +13,7 @@
 
 enum {
     CHUNK_SIZE = 8 << 20,    /* bytes between two checks for cancellation */
-    BUFFER_SIZE = 256 << 10, /* bytes at a time, if copy_file_range(2) can't be used */
+    BUFFER_SIZE = 256 << 10, /* bytes read at a time if copy_file_range(2) can't be used */
 };
 
 struct copy_file_input {
@@ -27,9 +27,9 @@ struct copy_file_output {
 
 static const struct field input_fields[] = {
     {"from", &file_path_type, offsetof(struct copy_file_input, from), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {"to", &file_path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
-     "The path of the copy, relative to the root of files", "notes/b.txt"},
+     "The path of the copy, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
      "Whether to replace an existing file; it stays unchanged until the copy is complete", NULL},
     {"fsync", &file_bool_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
@@ -55,7 +55,7 @@ struct copy_state {
     char *buffer;   /* owned; NULL while copy_file_range(2) is used */
 };
 
-/* Copies a chunk. *n is its size in bytes, 0 at the end of the file. */
+/* Copies a chunk through the buffer. *n is set to its size in bytes, 0 at the end of the file. */
 static int copy_read_write(struct copy_state *c, size_t *n, struct err *e)
 {
     ssize_t bytes_read = io_pread_full(c->from, c->buffer, BUFFER_SIZE, c->copied);
@@ -73,11 +73,11 @@ static int copy_chunk(struct copy_state *c, size_t *n, struct err *e)
     ssize_t bytes_copied;
     do
         bytes_copied = copy_file_range(c->from, &from, c->to, &to, CHUNK_SIZE, 0);
-    while (bytes_copied < 0 && errno == EINTR);
+    while (io_interrupted(bytes_copied));
     bool unsupported =
         bytes_copied < 0
             ? errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP
-            : bytes_copied == 0 && c->copied == 0; /* 0 also for files in /proc or /sys with content but no size */
+            : bytes_copied == 0 && c->copied == 0; /* an empty file, or one in /proc or /sys whose size is given as 0 */
     if (bytes_copied < 0 && !unsupported)
         return file_error_set_errno(e, errno, c->input->to);
     if (!unsupported) {

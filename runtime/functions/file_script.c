@@ -45,7 +45,7 @@ static const struct field *find_record_field(const struct type *record, const ch
     return NULL;
 }
 
-/* The method's input type decides which fields a step may and must have. */
+/* Checks that a step has all fields that the input type of its method requires, and no fields that it lacks. */
 static bool step_check(const void *data, struct check_error *check_error)
 {
     const struct file_call *call = data;
@@ -76,12 +76,12 @@ static const struct type steps_type = {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "data.txt"},
+     "The file, relative to the file root", "data.txt"},
     {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r", "As in Python's open()", NULL},
     {"encoding", &file_encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
      "The encoding of data in JSON", NULL},
     {"ops", &steps_type, offsetof(struct script_input, ops), FIELD_REQUIRED, NULL,
-     "The methods to call, in order; the first failure ends the script", NULL},
+     "The steps: methods to call, in order; the first failure ends the script", NULL},
     {0},
 };
 
@@ -108,7 +108,7 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "FileScriptOutput", .fields = output_fields, .size = sizeof(struct script_output)};
 
-/* Prefixes the error with the step. */
+/* Puts the index and the method of the step before the error's message. */
 static int set_step_error(struct err *e, size_t index, int op)
 {
     struct err cause = *e;
@@ -157,7 +157,7 @@ static int script_run(const void *in, void *out, struct run_context *run)
 
 const struct function function_file_script = {
     .name = "file_script",
-    .doc = "Calls many methods of one file, in order, in one job",
+    .doc = "Opens a file, calls methods on it in order, and closes it, in one task",
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

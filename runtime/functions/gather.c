@@ -1,7 +1,7 @@
-/* gather - runs tasks concurrently until its mode is decided, and ends when all of them have ended.
+/* gather - runs tasks concurrently, and ends when its mode has decided the result and all of the tasks have ended.
  *
- * Promise:  it ends after its last child, in every mode: once decided, it cancels the other children and waits for
- *           them. Ended children are evaluated on the loop thread, one at a time, so there is exactly one winner.
+ * Promise:  a gather ends after its last child, in every mode: when the result is decided, it cancels the other
+ *           children and waits for them. Ended children are evaluated one at a time, so at most one is the winner.
  */
 #include "runtime/functions/gather.h"
 
@@ -36,15 +36,15 @@ static const struct field input_fields[] = {
     {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
      "The tasks to run; results have the same order", NULL},
     {"mode", &mode_type, offsetof(struct gather_input, mode), FIELD_DEFAULTED, "all",
-     "When the gather is decided: all (a failure cancels the rest), all_settled (all have ended), "
-     "any (the first success), race (the first end), quorum (that many successes)",
+     "What decides the result: all (all succeeded or too many failed), all_settled (all ended), any (the first "
+     "success), race (the first task to end), quorum (that many successes); the other tasks are then canceled",
      NULL},
     {"quorum", &positive_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
-     "How many successes decide it; required in mode quorum, invalid in others", NULL},
+     "The number of successes that decides the result; required in mode quorum, invalid in other modes", NULL},
     {"max_concurrency", &positive_type, offsetof(struct gather_input, max_concurrency), FIELD_OPTIONAL, NULL,
-     "How many tasks may run at the same time; absent: all", NULL},
+     "The maximum number of tasks that run at the same time; absent: all", NULL},
     {"tolerated_failures", &count_type, offsetof(struct gather_input, tolerated_failures), FIELD_DEFAULTED, "0",
-     "How many failures mode all accepts", NULL},
+     "The number of failures that mode all accepts", NULL},
     {0},
 };
 
@@ -65,9 +65,9 @@ static const struct field output_fields[] = {
      "As requested; only in mode quorum", NULL},
     {"counts", &counts_type, offsetof(struct gather_output, counts), FIELD_REQUIRED, NULL, "How the tasks ended", NULL},
     {"winner", &count_type, offsetof(struct gather_output, winner), FIELD_OPTIONAL, NULL,
-     "Index of the task that decided it; only in modes any and race", NULL},
+     "Index of the task that decided the result; only in modes any and race", NULL},
     {"serial_seconds", &serial_type, offsetof(struct gather_output, serial_ns), FIELD_REQUIRED, NULL,
-     "The sum of the tasks' durations: the time to run them one after another", NULL},
+     "The sum of the tasks' durations, the time to run them one after another", NULL},
     {"tasks", &children_type, offsetof(struct gather_output, tasks), FIELD_REQUIRED, NULL,
      "The tasks, in the order of the request", NULL},
     {0},
@@ -107,7 +107,7 @@ const struct array *gather_children(const void *input)
 
 static enum status gather_evaluate(const struct gather_input *input, const struct counts *counts, bool all_ended)
 {
-    int64_t failed = counts->failed + counts->canceled; /* before the decision, only deadlines end children early */
+    int64_t failed = counts->failed + counts->canceled; /* for the result, a canceled child has failed */
     switch ((enum mode)input->mode) {
     case MODE_ALL:
         return failed > input->tolerated_failures ? GATHER_FAILED : all_ended ? GATHER_SUCCEEDED : GATHER_PENDING;
@@ -129,7 +129,7 @@ static void start_children(struct gather *gather, size_t limit)
 {
     while (gather->next < gather->children.count && gather->active < limit) {
         struct task *child = gather->children.children[gather->next++];
-        if (task_ended(child)) /* its deadline passed before it was queued */
+        if (task_ended(child)) /* its deadline has passed, before it was queued */
             continue;
         task_queue(child);
         gather->active++;
@@ -141,7 +141,7 @@ static size_t concurrency_limit(const struct gather_input *input)
     return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
 }
 
-/* The error names the first failure, so that clients need not search the children for it. */
+/* Fills gather->e. The message includes the first failure, so that clients need not search the children for it. */
 static void set_failure(struct gather *gather, const char *mode, const struct counts *c)
 {
     char cause[sizeof gather->e.msg] = "";
@@ -163,7 +163,7 @@ static void gather_end(struct task *task)
     struct gather *gather = task_state(task);
     const struct gather_output *output = task_output(task);
     task->has_output = true;
-    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* else the cancellation was too late */
+    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* after a success it is too late */
         task_end_canceled(task, children_effect(&gather->children));
         return;
     }
@@ -206,13 +206,13 @@ static void gather_resolve(struct task *task, const struct task *child, bool all
     struct gather_output *output = task_output(task);
     bool requires_all = input->mode == MODE_ALL || input->mode == MODE_ALL_SETTLED;
     if (task->state == TASK_CANCELING && requires_all && output->counts.canceled > 0)
-        return; /* its children were canceled with it; modes that need one success may still have it */
+        return; /* the gather ends as canceled; in the other modes, a child may still have succeeded */
     gather->status = gather_evaluate(input, &output->counts, all_ended);
     if (gather->status == GATHER_PENDING)
         return;
-    bool race_failed = input->mode == MODE_RACE &&
-                       task->state == TASK_RUNNING; /* the first child to end failed, and was not canceled */
-    if (race_failed || (gather->status == GATHER_SUCCEEDED && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
+    /* A failed child decides a race too, but not while the gather is being canceled, because children then fail. */
+    bool race_decided = input->mode == MODE_RACE && task->state == TASK_RUNNING;
+    if (race_decided || (gather->status == GATHER_SUCCEEDED && (input->mode == MODE_RACE || input->mode == MODE_ANY)))
         output->winner = child->index;
     if (task->state == TASK_RUNNING)
         cancel_children(gather, CANCEL_SIBLING);
@@ -253,7 +253,7 @@ void gather_cancel(struct task *task)
 
 const struct function function_gather = {
     .name = "gather",
-    .doc = "Runs tasks concurrently, and ends when its mode is decided and all of them have ended",
+    .doc = "Runs tasks concurrently, and ends when its mode has decided the result and all of them have ended",
     .input = &input_type,
     GATHER_MEMBERS,
 };

@@ -1,4 +1,4 @@
-/* gather - the implementation that gather and map share: runs many tasks, and a mode decides the result.
+/* gather - shared by the functions gather and map: runs many tasks; a mode decides when the result is known.
  *
  * Owns:     nothing; all memory is in the task's arena.
  * Threads:  the loop thread.
@@ -12,26 +12,26 @@
 
 enum mode { MODE_ALL, MODE_ALL_SETTLED, MODE_ANY, MODE_RACE, MODE_QUORUM };
 
-/* First member of the input of a gathering function. */
+/* First member of the input of gather and map. */
 struct gather_input {
-    struct array tasks; /* of struct task_spec */
-    int mode;           /* enum mode */
-    int64_t quorum;
-    int64_t max_concurrency;
-    int64_t tolerated_failures;
+    struct array tasks;         /* of struct task_spec */
+    int mode;                   /* enum mode */
+    int64_t quorum;             /* MODE_QUORUM: the number of successes; else absent */
+    int64_t max_concurrency;    /* absent: unlimited */
+    int64_t tolerated_failures; /* MODE_ALL; else 0 */
 };
 
 enum status { GATHER_PENDING, GATHER_SUCCEEDED, GATHER_FAILED };
 
-/* State of a gathering function. */
+/* State of a gather or map. */
 struct gather {
     struct children children; /* first */
-    size_t next;              /* index of the first child not queued */
+    size_t next;              /* index of the next child to queue */
     size_t active;            /* children queued and not ended */
     size_t ended;
-    enum status status;
-    const struct task *first_failed; /* earliest child that failed */
-    struct err e;                    /* of a failed gather */
+    enum status status;              /* other than GATHER_PENDING: decided */
+    const struct task *first_failed; /* the first child that failed; NULL: none */
+    struct err e;                    /* if the status is GATHER_FAILED */
 };
 
 extern const struct type gather_result_type;
@@ -41,7 +41,7 @@ void gather_start(struct task *task);
 void gather_cancel(struct task *task);
 void gather_child_ended(struct task *task, struct task *child);
 
-/* Members of struct function that all gathering functions share. */
+/* Members of struct function that are the same for gather and map. */
 #define GATHER_MEMBERS \
     .executor = EXECUTOR_LOOP, .executors = EXECUTOR_BIT(EXECUTOR_LOOP), .output = &gather_result_type, \
     .state_size = sizeof(struct gather), .start = gather_start, .cancel = gather_cancel, .children = gather_children, \

@@ -15,7 +15,7 @@
 enum {
     ENTRIES_MAX = 10000,
     CANCEL_CHECK_INTERVAL = 4096, /* names between two checks for cancellation */
-    ENTRY_BYTES = 48,             /* cost of an entry besides its name: about its size in JSON */
+    ENTRY_BYTES = 48,             /* charged for an entry in addition to its name: about its size in JSON */
 };
 
 struct list_directory_input {
@@ -53,7 +53,7 @@ static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
-     "The directory, relative to the root of files", "notes"},
+     "The directory, relative to the file root", "notes"},
     {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
      "List only names that sort after this one; to continue a truncated list, pass its last name", NULL},
     {"limit", &limit_type, offsetof(struct list_directory_input, limit), FIELD_DEFAULTED, "10000",
@@ -80,16 +80,16 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct list_directory_output)};
 
-/* The first `max` names in sort order. Up to twice as many are collected, then sorted and cut, so the memory for a
- * directory of any size is bounded by the limit. */
 struct name {
     char text[256];
 };
 
+/* Collects the first `max` names in sort order. Whenever 2 * max names are collected, they are sorted and all but the
+ * first `max` are dropped, so the memory for a directory of any size is bounded. */
 struct name_set {
     struct name *items; /* owned */
     size_t count, capacity, max;
-    bool was_cut;
+    bool was_cut;   /* names were dropped: the first `max` items are sorted, and later names are not needed */
     bool truncated; /* the directory has more than `max` names */
 };
 
@@ -108,11 +108,11 @@ static void names_sort_and_cut(struct name_set *names)
     names->was_cut = names->truncated = true;
 }
 
-/* False when out of memory. */
+/* False: out of memory. */
 static bool names_add(struct name_set *names, struct str name)
 {
     if (names->was_cut && strcmp(name.data, names->items[names->max - 1].text) > 0)
-        return true; /* after a cut the first `max` items are sorted */
+        return true; /* sorts after `max` other names */
     if (names->count == 2 * names->max)
         names_sort_and_cut(names);
     if (names->count == names->capacity) {
@@ -177,7 +177,7 @@ static int stat_entries(int directory, const struct name_set *names, struct list
     return 0;
 }
 
-/* The cost of the list for the request's read quota. */
+/* The bytes to charge to the request's read quota for the list. */
 static int64_t read_cost(const struct name_set *names)
 {
     int64_t cost = 0;

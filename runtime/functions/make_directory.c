@@ -18,7 +18,7 @@ struct make_directory_output {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
-     "The directory, relative to the root of files", "notes/2026"},
+     "The directory, relative to the file root", "notes/2026"},
     {"parents", &file_bool_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
      "Whether to create missing parent directories", NULL},
     {"exist_ok", &file_bool_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",

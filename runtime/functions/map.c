@@ -1,11 +1,11 @@
-/* map - runs one function over many inputs: a gather whose tasks differ in their input only. */
+/* map - runs one function over many inputs: a gather whose tasks differ only in their input. */
 #include "runtime/functions/gather.h"
 
 struct map_input {
-    struct gather_input gather; /* first; prepare() makes its tasks */
+    struct gather_input gather; /* first; map_prepare() fills its tasks */
     const struct function *function;
-    struct array inputs;         /* of void *, each of function->input's type */
-    struct task_options options; /* only those in input_fields are set */
+    struct array inputs;         /* of void *, each an input of the function */
+    struct task_options options; /* of each task; only the options in input_fields are set */
 };
 
 static const struct type function_type = {.kind = TYPE_FUNCTION};
@@ -19,15 +19,15 @@ static const struct field input_fields[] = {
     {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL, "The function to run",
      "primes"},
     {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
-     "Its inputs; results have the same order", NULL},
+     "The function's inputs, one for each task; results have the same order", NULL},
     {"executor", &task_executor_type, offsetof(struct map_input, options.executor), FIELD_OPTIONAL, NULL,
-     "Where to run them; absent: the function's own executor", NULL},
-    {"pool", &task_pool_type, offsetof(struct map_input, options.pool), FIELD_OPTIONAL, NULL, "Which pool of threads",
-     NULL},
+     "The executor of the tasks; absent: the function's default", NULL},
+    {"pool", &task_pool_type, offsetof(struct map_input, options.pool), FIELD_OPTIONAL, NULL,
+     "The pool of the tasks, on the executor threads; absent: the pool named default", NULL},
     {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
-     "How many tasks may run at the same time; absent: all", NULL},
+     "The maximum number of tasks that run at the same time; absent: all", NULL},
     {"tolerated_failures", &failures_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
-     "How many failures it accepts before it cancels the rest", NULL},
+     "The number of failures that is accepted; one more cancels the other tasks", NULL},
     {0},
 };
 

@@ -10,7 +10,7 @@ struct primes_input {
 
 struct primes_output {
     int64_t count;
-    struct array parts; /* of struct task *; absent unless divided */
+    struct array parts; /* of struct task *; absent unless the call was split */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
@@ -36,11 +36,16 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "PrimesResult", .fields = output_fields, .size = sizeof(struct primes_output)};
 
-enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, a byte each: fits into a level 1 cache */
+enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, one byte each: the segment fits a level 1 cache */
+
+static int set_canceled(struct err *e)
+{
+    return err_set(e, ERR_CANCELED, "The task was canceled");
+}
 
 static int64_t isqrt(int64_t n)
 {
-    int64_t low = 0, high = INT64_C(1) << 26; /* its square exceeds every bound */
+    int64_t low = 0, high = INT64_C(1) << 26; /* 2^52 exceeds the maximum of bound_type */
     while (low < high) {
         int64_t middle = (low + high + 1) / 2;
         if (middle * middle <= n)
@@ -51,42 +56,53 @@ static int64_t isqrt(int64_t n)
     return low;
 }
 
-/* The odd primes up to `max`, and the position of each in the sieve. */
+/* The odd primes up to the square root of the range's end, and for each the next multiple to mark. The index of an odd
+ * number n is n / 2. */
 struct base_primes {
     uint32_t *primes;
-    uint64_t *next; /* index of the next odd multiple to mark; the index of an odd number n is n / 2 */
+    uint64_t *next; /* index of the next odd multiple of each prime */
     size_t count;
 };
 
-static bool base_primes_init(struct base_primes *base_primes, int64_t max, struct arena *arena)
+/* 0, ERR_OUT_OF_MEMORY or ERR_CANCELED: for large bounds this takes as long as many segments. */
+static int base_primes_init(struct base_primes *base_primes, int64_t max, struct run_context *run)
 {
-    size_t odds = (size_t)(max + 1) / 2; /* composite[i] is for 2i + 1 */
-    char *composite = arena_alloc(arena, odds + 1);
+    size_t odds = (size_t)(max + 1) / 2; /* composite[i] belongs to the number 2i + 1 */
+    char *composite = arena_alloc(run->arena, odds + 1);
     if (composite == NULL)
-        return false;
+        return err_nomem(run->e);
     size_t count = 0;
     for (size_t i = 1; i < odds; i++) {
         if (composite[i])
             continue;
+        if (run_canceled(run))
+            return set_canceled(run->e);
         count++;
         for (size_t j = 2 * i * (i + 1); j < odds; j += 2 * i + 1)
             composite[j] = 1;
     }
-    base_primes->primes = arena_calloc(arena, count + 1, sizeof *base_primes->primes);
-    base_primes->next = arena_calloc(arena, count + 1, sizeof *base_primes->next);
+    base_primes->primes = arena_calloc(run->arena, count + 1, sizeof *base_primes->primes);
+    base_primes->next = arena_calloc(run->arena, count + 1, sizeof *base_primes->next);
     if (base_primes->primes == NULL || base_primes->next == NULL)
-        return false;
+        return err_nomem(run->e);
     base_primes->count = 0;
-    for (size_t i = 1; i < odds; i++)
-        if (!composite[i])
-            base_primes->primes[base_primes->count++] = (uint32_t)(2 * i + 1);
-    return true;
+    for (size_t i = 1; i < odds; i++) {
+        if (composite[i])
+            continue;
+        if (run_canceled(run))
+            return set_canceled(run->e);
+        base_primes->primes[base_primes->count++] = (uint32_t)(2 * i + 1);
+    }
+    return 0;
 }
 
-/* Positions each prime at its first odd multiple that is at least `from` and at least the prime's square. */
-static void base_primes_seek(struct base_primes *base_primes, uint64_t from)
+/* Positions each prime at its first odd multiple that is at least `from` and at least the prime's square. 0, or
+ * ERR_CANCELED. */
+static int base_primes_seek(struct base_primes *base_primes, uint64_t from, const struct run_context *run)
 {
     for (size_t i = 0; i < base_primes->count; i++) {
+        if (run_canceled(run))
+            return set_canceled(run->e);
         uint64_t p = base_primes->primes[i], first = (from + p - 1) / p * p;
         if (first < p * p)
             first = p * p;
@@ -94,16 +110,17 @@ static void base_primes_seek(struct base_primes *base_primes, uint64_t from)
             first += p;
         base_primes->next[i] = first / 2;
     }
+    return 0;
 }
 
-/* Counts the primes among the odd numbers with index [low, high), at most SEGMENT_LEN of them. */
+/* Counts the primes among the odd numbers with an index from `low` to `high` - 1, at most SEGMENT_LEN numbers. */
 static int64_t sieve_segment(struct base_primes *base_primes, char *composite, uint64_t low, uint64_t high)
 {
     memset(composite, 0, high - low);
     for (size_t i = 0; i < base_primes->count; i++) {
         uint64_t p = base_primes->primes[i], multiple = base_primes->next[i];
         if (p * p / 2 >= high)
-            break; /* nor do larger primes have a multiple here */
+            break; /* this prime and larger ones have no multiple to mark in this segment */
         for (; multiple < high; multiple += p)
             composite[multiple - low] = 1;
         base_primes->next[i] = multiple;
@@ -127,14 +144,18 @@ static int primes_run(const void *in, void *out, struct run_context *run)
 
     struct base_primes base_primes;
     char *composite = arena_alloc(run->arena, SEGMENT_LEN);
-    if (composite == NULL || !base_primes_init(&base_primes, isqrt(input->to), run->arena))
+    if (composite == NULL)
         return err_nomem(run->e);
-    base_primes_seek(&base_primes, 2 * low + 1);
+    int rc = base_primes_init(&base_primes, isqrt(input->to), run);
+    if (rc == 0)
+        rc = base_primes_seek(&base_primes, 2 * low + 1, run);
+    if (rc != 0)
+        return rc;
     for (; low < high; low += SEGMENT_LEN) {
         output->count +=
             sieve_segment(&base_primes, composite, low, high - low < SEGMENT_LEN ? high : low + SEGMENT_LEN);
         if (run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "The task was canceled");
+            return set_canceled(run->e);
     }
     return 0;
 }

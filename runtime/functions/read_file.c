@@ -17,7 +17,7 @@ struct read_file_input {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
      "The offset of the first byte", NULL},
     {"length", &file_read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,

@@ -19,9 +19,9 @@ struct rename_file_output {
 
 static const struct field input_fields[] = {
     {"from", &file_path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files; a symlink is not followed", "notes/a.txt"},
+     "The file, relative to the file root; a symlink is not followed", "notes/a.txt"},
     {"to", &file_path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
-     "The new path, relative to the root of files", "notes/b.txt"},
+     "The new path, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
      "Whether to replace an existing file or symlink; a directory replaces an empty directory", NULL},
     {0},

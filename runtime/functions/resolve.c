@@ -1,4 +1,4 @@
-/* resolve - looks up the addresses of a host by getaddrinfo(3), which blocks. */
+/* resolve - looks up the addresses of a host with getaddrinfo(3), which blocks. */
 #include "runtime/executors/run_context.h"
 #include "runtime/lib/resolver.h"
 #include "runtime/task/function.h"
@@ -65,7 +65,7 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     struct resolve_output *output = out;
     struct addrinfo hints = {.ai_family = families[input->family], .ai_socktype = SOCK_STREAM}, *found;
     int rc = resolver_lookup(input->host.data, NULL, &hints, &found);
-    int host_len = (int)str_truncate(input->host, 160); /* leaves room for the reason */
+    int host_len = (int)str_truncate(input->host, 160); /* leaves space for the reason in the message */
     if (rc == EAI_NONAME || rc == EAI_NODATA || rc == EAI_ADDRFAMILY)
         return err_set(run->e, ERR_HOST_NOT_FOUND, "%.*s has no %saddress: %s", host_len, input->host.data,
                        adjectives[input->family], gai_strerror(rc));

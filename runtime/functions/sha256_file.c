@@ -30,7 +30,7 @@ static const struct type digest_type = {.kind = TYPE_STRING, .min = DIGITS, .max
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct sha256_file_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {0},
 };
 
@@ -49,13 +49,13 @@ static const struct type output_type = {.kind = TYPE_RECORD,
                                         .fields = output_fields,
                                         .size = sizeof(struct sha256_file_output)};
 
-/* Updates the digest with the file, and *size with its size. */
+/* Hashes the file, and adds its size to *size. */
 static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,
                      struct run_context *run)
 {
     for (;;) {
         if (run_canceled(run))
-            return err_set(run->e, ERR_CANCELED, "The digest was canceled");
+            return err_set(run->e, ERR_CANCELED, "The task was canceled");
         ssize_t n = io_pread_full(fd, buffer, BUFFER_SIZE, *size);
         if (n < 0)
             return file_error_set_errno(run->e, errno, path);

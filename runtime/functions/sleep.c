@@ -1,4 +1,4 @@
-/* sleep - ends after a given time; until then it holds only a timer. */
+/* sleep - ends after a given time; until then it uses only a timer, no thread. */
 #include "runtime/task/task_internal.h"
 
 struct sleep_input {

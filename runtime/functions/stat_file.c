@@ -11,7 +11,7 @@ struct stat_file_input {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {"follow", &file_bool_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
      "Whether to follow a symlink", NULL},
     {0},

@@ -1,4 +1,4 @@
-/* sum - adds up a range of integers one by one: the simplest computation that would stall an event loop. */
+/* sum - adds up a range of integers one by one: a simple example of a computation that would block an event loop. */
 #include "runtime/executors/run_context.h"
 #include "runtime/task/function.h"
 
@@ -8,7 +8,7 @@ struct sum_input {
 
 struct sum_output {
     int64_t sum;
-    struct array parts; /* of struct task *; absent unless divided */
+    struct array parts; /* of struct task *; absent unless the call was split */
 };
 
 static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
@@ -47,7 +47,7 @@ static int sum_run(const void *in, void *out, struct run_context *run)
     struct sum_output *output = out;
     int64_t sum = 0;
     for (int64_t i = input->from; i < input->n; i++) {
-        if (__builtin_add_overflow(sum, i, &sum)) /* the check also keeps compilers from using Gauss's formula */
+        if (__builtin_add_overflow(sum, i, &sum)) /* the check also keeps the compiler from replacing the loop */
             return set_overflow(run->e);
         if (i % CANCEL_CHECK_INTERVAL == 0 && run_canceled(run))
             return err_set(run->e, ERR_CANCELED, "The task was canceled");

@@ -1,4 +1,4 @@
-/* write_file - writes a file; for lack of space it is left unchanged. */
+/* write_file - writes a file. If the space does not suffice, the file is unchanged. */
 #include "runtime/executors/run_context.h"
 #include "runtime/files/file_io.h"
 #include "runtime/files/file_root.h"
@@ -28,7 +28,7 @@ static const struct type mode_type = {.kind = TYPE_ENUM, .names = write_mode_nam
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct write_file_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "The data to write",
      "Hello, file.\n"},
     {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
@@ -40,7 +40,7 @@ static const struct field input_fields[] = {
     {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
      "Whether to wait until the data is on disk", NULL},
     {"atomic", &file_bool_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
-     "Whether readers must find either the old file or the new one, even after a crash", NULL},
+     "Whether readers find either the old file or the complete new one, even after a crash", NULL},
     {0},
 };
 
@@ -57,7 +57,7 @@ static bool write_file_check(const void *value, struct check_error *check_error)
     const struct write_file_input *input = value;
     if (!input->atomic || input->mode != MODE_A)
         return true;
-    return check_error_set(check_error, "/atomic", "requires mode w or x: an append changes the file in place");
+    return check_error_set(check_error, "/atomic", "requires mode w or x; mode a changes the file in place");
 }
 
 static const struct type input_type = {
@@ -70,16 +70,16 @@ static const struct type input_type = {
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};
 
-/* A file to write in place. */
+/* A file that is written in place. */
 struct target {
     int fd;
-    bool created;            /* by this call: removed if writing fails */
-    struct file_entry entry; /* if created */
+    bool created;            /* by this call: the file is removed if writing fails */
+    struct file_entry entry; /* valid if created */
 };
 
-enum { OPEN_TRIES = 8 }; /* the file was created or removed between two calls each time */
+enum { OPEN_TRIES = 8 }; /* a try fails if the file is created or removed between its two calls */
 
-/* Creates the file; ERR_FILE_EXISTS. */
+/* Creates the file. ERR_FILE_EXISTS if it exists. */
 static int create_target(const struct write_file_input *input, int flags, struct run_context *run, struct target *out)
 {
     struct file_entry entry;
@@ -115,7 +115,8 @@ static int open_target(const struct write_file_input *input, struct run_context 
     return rc;
 }
 
-/* Closes the file, and removes it if it was created and rc is an error. Returns rc or the error of close(2). */
+/* Closes the file, and removes it if it was created and rc is an error. Returns rc, or if that is 0 the error of
+ * close(2). */
 static int close_target(struct target *target, int rc, struct str path, struct err *e)
 {
     struct stat opened, current;
@@ -125,7 +126,7 @@ static int close_target(struct target *target, int rc, struct str path, struct e
         unlinkat(target->entry.dir_fd, target->entry.name, 0);
     if (target->created)
         close(target->entry.dir_fd);
-    if (close(target->fd) != 0 && rc == 0) /* some file systems, as NFS, report write errors here */
+    if (close(target->fd) != 0 && rc == 0) /* some file systems, such as NFS, report write errors here */
         return file_error_set_errno(e, errno, path);
     return rc;
 }
@@ -185,8 +186,8 @@ static int write_in_place(const struct write_file_input *input, struct str bytes
         rc = file_append(target.fd, bytes, input->path, &size, run->e);
     } else {
         rc = file_reserve(target.fd, 0, bytes.len, &reserved, input->path, run->e);
-        if (rc == 0 && !reserved && bytes.len > 0 &&
-            !target.created) { /* lack of space would be found only after old content is overwritten */
+        if (rc == 0 && !reserved && bytes.len > 0 && !target.created) {
+            /* Without a reservation, lack of space would show only after old content is overwritten. */
             close_target(&target, 0, input->path, NULL);
             return write_atomic(input, bytes, output, run);
         }

@@ -6,12 +6,12 @@
 #include <string.h>
 
 enum {
-    FIRST_BLOCK_SIZE = 1024 - 64, /* fits a plain request; 1 KiB with malloc's header */
+    FIRST_BLOCK_SIZE = 1024 - 64, /* enough for a small request; 64: for struct block and malloc's header */
     MAX_BLOCK_SIZE = 64 * 1024,
 };
 
 struct block {
-    struct block *next; /* older */
+    struct block *next; /* older, or the block of one large allocation */
     size_t size;        /* of bytes[] */
     size_t used;        /* of bytes[] */
     alignas(max_align_t) char bytes[];
@@ -24,10 +24,10 @@ struct cleanup {
 };
 
 struct arena {
-    struct block *current; /* serves allocations; owned, with all older blocks */
+    struct block *current; /* serves small allocations; owned, as are all blocks after it */
     struct cleanup *cleanup;
-    struct arena *adopted; /* the newest adopted arena; owns a reference */
-    struct arena *next;    /* adopted earlier by the same arena */
+    struct arena *adopted; /* head of the list of adopted arenas; owns a reference to each */
+    struct arena *next;    /* in the list of the arena that adopted this one */
     unsigned refcount;
 };
 
@@ -99,7 +99,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     if (memory != NULL)
         return memory;
     size_t block_size = arena->current->size * 2 < MAX_BLOCK_SIZE ? arena->current->size * 2 : MAX_BLOCK_SIZE;
-    /* A large allocation gets its own block after the current one, which still serves small ones. */
+    /* A large allocation gets a block of its own, linked after the current one, which continues to serve small ones. */
     if (size > block_size / 4) {
         struct block *dedicated = block_new(size, arena->current->next);
         if (dedicated == NULL)

@@ -1,4 +1,4 @@
-/* base64 - the base64 encoding (RFC 4648 section 4), by nettle.
+/* base64 - encodes and decodes base64 (RFC 4648 section 4), with nettle.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -17,8 +17,8 @@ void base64_encode(const char *bytes, size_t len, char *out);
 /* The number of bytes that base64_decode() may write. */
 size_t base64_decoded_max_len(struct str text);
 
-/* Strict: standard alphabet, padding required, no white space, unused bits zero; so each byte sequence has exactly one
- * encoding. Returns false otherwise; `out` is then unspecified. */
+/* Decodes into `out`. Accepts only the standard alphabet with padding, without white space and with zero unused bits,
+ * so that each byte sequence has exactly one encoding. False: invalid text; the content of `out` is unspecified. */
 bool base64_decode(struct str text, char *out, size_t *len);
 
 #endif

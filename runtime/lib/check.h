@@ -1,6 +1,6 @@
 /* check - assertions, kept in release builds.
  *
- * For bugs in gatherd only: clients, the system and out of memory must never trigger one.
+ * For bugs in gatherd only: no client, system error or lack of memory may make one fail.
  *
  * Owns:     nothing.
  * Threads:  any.
@@ -8,7 +8,7 @@
 #ifndef GATHERD_RUNTIME_LIB_CHECK_H
 #define GATHERD_RUNTIME_LIB_CHECK_H
 
-/* Writes the condition and its position to stderr and aborts if it is false. */
+/* If the condition is false, writes it with its file and line to stderr and calls abort(3). */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
 /* Marks code that cannot be reached, such as the end of a function after an exhaustive switch. */

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CGROUP_PATH_MAX = 4400, MAX_CPUS = 4096 }; /* PATH_MAX and a prefix */
+enum {
+    CGROUP_PATH_MAX = 4400, /* PATH_MAX and a prefix */
+    MAX_CPUS = 4096,
+};
 
 static int64_t cpu_count_affinity(void)
 {
@@ -19,7 +22,7 @@ static int64_t cpu_count_affinity(void)
     return count > 0 ? count : 1;
 }
 
-/* Reads the first line of a file, without its newline. */
+/* Reads the first line of a file, without its newline. False: the file is missing or empty. */
 static bool read_line(const char *path, char *line, int size)
 {
     FILE *file = fopen(path, "re");
@@ -57,8 +60,9 @@ static int64_t cgroup_v1_limit(const char *root, const char *group)
     return quota_to_cpus(quota, read_line(path, line, sizeof line) ? strtoll(line, NULL, 10) : 0);
 }
 
-/* The smallest limit of a group and its ancestors; 0 if unlimited. The last one tried is the root, where the group is
- * mounted in a container whose /proc has the host's path. */
+/* The smallest limit of a group and its ancestors, up to the root; 0: unlimited. Truncates `group`. The root matters in
+ * a container: /proc may show the group's path on the host, while the group is mounted as the root of
+ * /sys/fs/cgroup. */
 static int64_t min_cgroup_limit(const char *root, char *group,
                                 int64_t (*read_limit)(const char *root, const char *group))
 {
@@ -74,7 +78,7 @@ static int64_t min_cgroup_limit(const char *root, char *group,
     }
 }
 
-/* Whether a list such as "cpu,cpuacct" contains cpu. */
+/* Whether a list such as "cpu,cpuacct" contains "cpu". */
 static bool has_cpu_controller(const char *controllers)
 {
     for (const char *name = controllers;; name++) {

@@ -1,7 +1,7 @@
-/* cpu_count - the number of processors this process may use.
+/* cpu_count - the number of CPUs that this process may use.
  *
  * Owns:     nothing.
- * Threads:  any; reads a few small files.
+ * Threads:  any; blocks while it reads a few small files.
  */
 #ifndef GATHERD_RUNTIME_LIB_CPU_COUNT_H
 #define GATHERD_RUNTIME_LIB_CPU_COUNT_H
@@ -13,10 +13,11 @@ struct cpus {
     const char *source; /* "affinity" (sched_getaffinity(2)) or "cgroup" (cpu.max or cpu.cfs_quota_us, rounded up) */
 };
 
-/* The lower of the affinity and the control group count. `root` is a prefix for /proc and /sys: "" except in tests. */
+/* The lower of the CPU affinity and the control group limit. `root` is a prefix for /proc and /sys: "" except in
+ * tests. */
 struct cpus cpu_count_get(const char *root);
 
-/* The control groups' limit, rounded up; 0 if unlimited. */
+/* The control group limit in CPUs, rounded up; 0: unlimited. */
 int64_t cpu_count_cgroup(const char *root);
 
 #endif

@@ -27,7 +27,7 @@ enum decimal decimal_parse_digits(struct str text, uint64_t *value)
     }
     if (text.len == 0)
         return DECIMAL_INVALID;
-    *value = v; /* unspecified after an overflow */
+    *value = v;
     return fits ? DECIMAL_OK : DECIMAL_OVERFLOW;
 }
 
@@ -46,7 +46,7 @@ static bool split_exponent(struct str *text, int64_t *exponent)
     uint64_t magnitude;
     if (decimal_parse_digits(digits, &magnitude) == DECIMAL_INVALID)
         return false;
-    if (magnitude > INT64_MAX / 4) /* no text has enough digits to compensate */
+    if (magnitude > INT64_MAX / 4) /* avoids overflow; the result is the same, as no text has so many digits */
         magnitude = INT64_MAX / 4;
     *exponent = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     text->len = e;
@@ -64,7 +64,7 @@ enum decimal decimal_parse_seconds(struct str text, uint64_t *ns)
     if (point_index == 0 || !is_digit(text.data[text.len - 1]))
         return DECIMAL_INVALID;
 
-    int64_t integer_digits = (int64_t)point_index + exponent + 9; /* digits up to nanoseconds */
+    int64_t integer_digits = (int64_t)point_index + exponent + 9; /* leading digits that form whole nanoseconds */
     int64_t digits = 0;
     uint64_t value = 0;
     bool round_up = false, fits = true;
@@ -102,7 +102,7 @@ size_t seconds_format(uint64_t ns, char out[SECONDS_TEXT_SIZE])
 {
     char digits[20]; /* least significant first */
     size_t count = 0, trailing_zeros = 0, len = 0;
-    for (; ns > 0 || count < 10; ns /= 10) /* 10: one before the point, nine after */
+    for (; ns > 0 || count < 10; ns /= 10) /* at least 10 digits: one before the point, nine after */
         digits[count++] = (char)('0' + ns % 10);
     while (trailing_zeros < 9 && digits[trailing_zeros] == '0')
         trailing_zeros++;

@@ -6,7 +6,7 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
-/* Shared with the static response that is sent when memory for a response runs out. */
+/* Shared with the static response that is sent when a response cannot be allocated. */
 #define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
 
 /* X(name, code, HTTP status, title, doc). The code is in JSON, in a problem's `type` and in the log. The title is the
@@ -75,7 +75,7 @@
     X(WORKER_CRASHED, "worker_crashed", 500, "The worker process crashed", \
       "The worker process that ran the task died; other tasks are unaffected, and the worker is replaced") \
     X(WORKER_OUT_OF_MEMORY, "worker_out_of_memory", 500, "The worker process ran out of memory", \
-      "The task needed more memory than --worker-out-of-memory-bytes grants a worker process; use a smaller input") \
+      "The task needed more memory than --worker-memory-bytes grants a worker process; use a smaller input") \
     X(RESOLVE_FAILED, "resolve_failed", 502, "Name resolution failed", \
       "The name server did not answer, or refused; try again later") \
     X(OUT_OF_MEMORY, "out_of_memory", 503, ERROR_TITLE_OUT_OF_MEMORY, \
@@ -123,13 +123,13 @@ struct field; /* of a type table: runtime/types/type.h */
 /* Filled where a failure is detected; callers may add context. */
 struct err {
     int rc;
-    const char *pool;          /* the pool that is full, or NULL; lives as long as the runtime */
-    const struct field *limit; /* the exceeded row of limits_fields, or NULL */
-    char msg[256];
+    const char *pool;          /* ERR_POOL_FULL: name of the pool; else NULL; lives as long as the runtime */
+    const struct field *limit; /* ERR_LIMIT_EXCEEDED: the row of limits_fields, if known; else NULL */
+    char msg[256];             /* the detail, NUL-terminated */
 };
 
-/* Fills *e, which may be NULL, and returns rc, so that a function can `return err_set(e, ERR_X, ...)`. A message that
- * does not fit ends with "...". */
+/* Fills *e unless e is NULL. Returns rc, so that a function can `return err_set(e, ERR_X, ...)`. A message that does
+ * not fit ends with "...". */
 int err_set(struct err *e, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* err_set() for ERR_OUT_OF_MEMORY. */

@@ -1,6 +1,6 @@
 #include "runtime/lib/io.h"
 
-#include <errno.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { CURRENT_POSITION = -1 }; /* an offset: use the descriptor's own position */
@@ -12,7 +12,7 @@ static ssize_t transfer_in(int fd, char *out, size_t len, off_t offset)
         size_t left = len - total;
         ssize_t n = offset == CURRENT_POSITION ? read(fd, out + total, left)
                                                : pread(fd, out + total, left, offset + (off_t)total);
-        if (n < 0 && errno == EINTR)
+        if (io_interrupted(n))
             continue;
         if (n < 0)
             return -1;
@@ -45,7 +45,7 @@ static int transfer_out(int fd, const char *bytes, size_t len, off_t offset, siz
             total += (size_t)n;
         else if (n == 0)
             error = EIO; /* retrying could loop forever */
-        else if (errno != EINTR)
+        else if (!io_interrupted(n))
             error = errno;
     }
     if (written != NULL)
@@ -61,4 +61,17 @@ int io_write_full(int fd, const void *bytes, size_t len, size_t *written)
 int io_pwrite_full(int fd, const void *bytes, size_t len, off_t offset, size_t *written)
 {
     return transfer_out(fd, bytes, len, offset, written);
+}
+
+int io_random(void *out, size_t len)
+{
+    size_t total = 0;
+    while (total < len) {
+        ssize_t n = getrandom((char *)out + total, len - total, 0);
+        if (n >= 0)
+            total += (size_t)n;
+        else if (!io_interrupted(n))
+            return errno;
+    }
+    return 0;
 }

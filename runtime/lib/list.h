@@ -8,19 +8,20 @@
 
 #include <stdbool.h>
 
-/* An empty list, and a node outside a list, points to itself; so removing it again has no effect. */
+/* A list is a head, and nodes embedded in its items. The head of an empty list, and a node in no list, point to
+ * themselves, so removing such a node has no effect. */
 struct list_node {
     struct list_node *prev, *next;
 };
 
-static inline void list_init(struct list_node *r)
+static inline void list_init(struct list_node *node)
 {
-    r->prev = r->next = r;
+    node->prev = node->next = node;
 }
 
-static inline bool list_empty(const struct list_node *r)
+static inline bool list_empty(const struct list_node *head)
 {
-    return r->next == r;
+    return head->next == head;
 }
 
 static inline void list_append(struct list_node *head, struct list_node *node)

@@ -8,8 +8,8 @@
 
 #include <netdb.h>
 
-/* getaddrinfo(3), but localhost always resolves to the loopback address (RFC 6761 section 6.3), even without
- * /etc/hosts, as in minimal containers. Free the result with freeaddrinfo(3). */
+/* As getaddrinfo(3), but localhost also resolves, to a loopback address (RFC 6761 section 6.3), in minimal containers
+ * without /etc/hosts. Returns 0 or an EAI_ code. The caller frees *result with freeaddrinfo(3). */
 int resolver_lookup(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **result);
 
 #endif

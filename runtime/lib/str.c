@@ -87,7 +87,8 @@ size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(c
     return len;
 }
 
-/* A lower bound of the length of the leading ASCII run, eight bytes at a time: six times as fast for ASCII text. */
+/* The length of the leading ASCII text, up to 7 bytes short: it is measured eight bytes at a time, which makes
+ * str_is_utf8() six times as fast for ASCII. */
 static size_t ascii_prefix_len(const unsigned char *at, size_t len)
 {
     size_t i = 0;
@@ -116,12 +117,12 @@ bool str_is_utf8(struct str text)
             more = 1;
         } else if (lead >= 0xE0 && lead <= 0xEF) {
             more = 2;
-            low = lead == 0xE0 ? 0xA0 : low;   /* excludes overlong forms */
-            high = lead == 0xED ? 0x9F : high; /* excludes surrogates */
+            low = lead == 0xE0 ? 0xA0 : low;   /* rejects overlong forms */
+            high = lead == 0xED ? 0x9F : high; /* rejects surrogates */
         } else if (lead >= 0xF0 && lead <= 0xF4) {
             more = 3;
             low = lead == 0xF0 ? 0x90 : low;
-            high = lead == 0xF4 ? 0x8F : high; /* excludes code points beyond U+10FFFF */
+            high = lead == 0xF4 ? 0x8F : high; /* rejects code points above U+10FFFF */
         } else {
             return false;
         }

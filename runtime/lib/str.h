@@ -30,16 +30,17 @@ bool str_eq(struct str t, const char *s);
 /* The length of the longest prefix of at most `max` bytes that does not split a character. */
 size_t str_truncate(struct str t, size_t max);
 
-/* The same, but at least one character unless `max` is 0: up to 3 bytes longer than `max`. Malformed text is cut near
- * `max`. */
+/* As str_truncate(), but at least one character unless `max` is 0: the result may exceed `max` by up to 3 bytes.
+ * Malformed text is cut near `max`. */
 size_t utf8_prefix_len(struct str text, size_t max);
 
-/* Replaces the end of a truncated text that fills `size` bytes, at least 8, by STR_ELLIPSIS and a NUL. Returns the new
- * length. */
+/* Marks a text that was cut to fill its buffer: replaces its end by STR_ELLIPSIS and a NUL. `size` is that of the
+ * buffer, at least 8 bytes. Returns the new length. */
 size_t str_ellipsize(char *text, size_t size);
 
-/* Copies client text for a message or a log line: malformed bytes and characters that is_unsafe() matches become
- * `replacement`; text that may not fit ends with STR_ELLIPSIS. Returns the length, without the NUL. */
+/* Copies a client's text for a message or a log line into `out`, of `size` bytes. Malformed bytes, and characters for
+ * which is_unsafe() returns true, become `replacement`. A result of more than `size` - 4 bytes is cut and ends with
+ * STR_ELLIPSIS. Returns the length, without the NUL. */
 size_t str_sanitize(struct str raw, const char *replacement, bool (*is_unsafe)(const unsigned char *at, size_t len),
                     char *out, size_t size);
 
@@ -60,10 +61,10 @@ static inline bool utf8_is_continuation(char byte)
     return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
-/* The length of the first character; 0 if `t` is empty or does not begin with a well-formed one. */
+/* The length of the first character; 0 if `t` is empty or does not begin with a well-formed character. */
 size_t utf8_char_len(struct str t);
 
-/* Whether the bytes are well-formed: no surrogates, no overlong forms. A NUL is allowed. */
+/* Whether the text is well-formed: no surrogates, no overlong forms. A NUL is allowed. */
 bool str_is_utf8(struct str text);
 
 #endif

@@ -55,9 +55,9 @@ static void timers_remove_at(struct timers *t, size_t i)
 
 static void timers_on_timeout(uv_timer_t *uv_timer);
 
-/* Arms the uv timer for the earliest entry. Loop time is uv_hrtime() rounded down to ms; due times are rounded up, so
- * it never fires early. The minimum of 1 ms keeps libuv before 1.48 from running it again in the same iteration. If
- * it is armed for an earlier time, it stays so: it will find nothing due and re-arm. */
+/* Arms the uv timer for the earliest entry. Loop time is uv_hrtime() rounded down to ms, and due times are rounded up,
+ * so the uv timer never fires early. The minimum of 1 ms keeps libuv before 1.48 from running the uv timer again in the
+ * same iteration. If it is armed for an earlier time, it stays so: it will find no entry due and be armed again. */
 static void timers_arm(struct timers *t)
 {
     if (t->count == 0) {
@@ -125,7 +125,7 @@ void timers_start(struct timers *t, struct timer *timer, uint64_t due_ns)
     if (timer->heap_slot != 0)
         timers_remove_at(t, timer->heap_slot - 1);
     CHECK(t->count < t->reserved);
-    if (due_ns <= t->batch_ns) /* a callback that restarts its timer must not extend the batch */
+    if (due_ns <= t->batch_ns) /* otherwise a callback that restarts its timer could extend the batch forever */
         due_ns = t->batch_ns + 1;
     t->count++;
     timers_sift_up(t, t->count - 1, (struct timer_entry){due_ns, timer});

@@ -1,4 +1,4 @@
-/* util - macros and units shared by all modules.
+/* util - macros, units and the struct array, shared by all modules.
  *
  * Owns:     nothing.
  * Threads:  any.

@@ -21,7 +21,7 @@ size_t rfc3339_format(int64_t us, char out[RFC3339_SIZE])
         fraction += 1000000;
     }
     struct tm tm;
-    CHECK(gmtime_r(&seconds, &tm) != NULL); /* the year of 64 bits of microseconds fits an int */
+    CHECK(gmtime_r(&seconds, &tm) != NULL); /* fails only if the year exceeds an int: not with 64-bit microseconds */
     return (size_t)snprintf(out, RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year + 1900, tm.tm_mon + 1,
                             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
 }

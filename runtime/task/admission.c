@@ -1,8 +1,8 @@
 /* Admission.
  *
- * A tree of tasks is allocated and counted first (admit), then checked against every limit (check_capacity), then its
- * timers and its places are reserved. Nothing is undone on failure: until the reservations, only memory of the arena
- * was taken.
+ * A tree of tasks is first allocated and counted (admit), then checked against every limit (check_capacity); then its
+ * timers and its places in the pools are reserved. Nothing has to be undone on failure: before the reservations, only
+ * memory of the arena was taken.
  */
 #include "runtime/task/admission.h"
 
@@ -15,9 +15,9 @@ struct admission {
     struct arena *arena;
     uint64_t received_ns;
     size_t tasks;
-    size_t counts[POOLS_MAX];              /* of tasks, for each of runtime->pools */
-    const struct task_spec *disabled_spec; /* the first whose executor is disabled */
-    bool over_capacity;                    /* more than an idle service could admit; counting has stopped */
+    size_t counts[MAX_POOLS];              /* of tasks, for each of runtime->pools */
+    const struct task_spec *disabled_spec; /* the first whose executor is disabled; NULL: none */
+    bool over_capacity;                    /* an idle service could not admit the tree; counting has stopped */
 };
 
 static size_t executor_capacity(const struct executor *pool)
@@ -25,7 +25,7 @@ static size_t executor_capacity(const struct executor *pool)
     return (size_t)(pool->size + pool->queue_limit);
 }
 
-/* Index in runtime->pools of the pool for a spec; pool_count: its executor is disabled. */
+/* Index in runtime->pools of the pool for a spec; pool_count or more: its executor is disabled. */
 static size_t find_pool(const struct runtime *runtime, const struct task_spec *spec, enum executor_kind kind)
 {
     size_t i = 0;
@@ -35,7 +35,7 @@ static size_t find_pool(const struct runtime *runtime, const struct task_spec *s
     return spec->options.pool == INTEGER_ABSENT ? i : i + (size_t)spec->options.pool;
 }
 
-/* NULL: the loop, or a disabled executor. */
+/* Counts a task for its pool and returns the pool. NULL: the task runs on the loop, or its executor is disabled. */
 static struct executor *choose_pool(struct admission *a, const struct task_spec *spec)
 {
     const struct runtime *runtime = a->runtime;
@@ -55,7 +55,8 @@ static struct executor *choose_pool(struct admission *a, const struct task_spec 
 
 static bool admit_children(struct admission *a, struct task *task, const struct array *specs);
 
-/* Recursive; the decoder bounds the depth (max_gather_depth). NULL: out of memory, or over_capacity. */
+/* Allocates and counts a task and its descendants. Recursive; the decoder bounds the depth (max_gather_depth). NULL:
+ * out of memory, or over_capacity. */
 static struct task *admit(struct admission *a, const struct task_spec *spec)
 {
     const struct function *function = spec->function;
@@ -105,8 +106,8 @@ static bool admit_children(struct admission *a, struct task *task, const struct 
     return true;
 }
 
-/* The request would not fit into an idle service. */
-static int over_capacity(enum limit_index index, struct err *e)
+/* Adds the limit to an ERR_LIMIT_EXCEEDED. Returns that code. */
+static int set_limit(enum limit_index index, struct err *e)
 {
     if (e != NULL)
         e->limit = &limits_fields[index];
@@ -128,16 +129,17 @@ static int check_pool(const struct executor *pool, size_t count, struct err *e)
         return 0;
     size_t capacity = executor_capacity(pool);
     if (count > capacity) {
-        err_set(
-            e, ERR_LIMIT_EXCEEDED,
-            "The request has %zu or more tasks for the pool %s; its capacity is %zu: %lld running and queue_limit %lld",
-            count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
-        return over_capacity(LIMIT_QUEUE, e);
+        err_set(e, ERR_LIMIT_EXCEEDED,
+                "The request has %zu or more tasks for the pool %s; "
+                "the pool's capacity is %zu: %lld slots and queue_limit %lld",
+                count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
+        return set_limit(LIMIT_QUEUE, e);
     }
     size_t occupied = pool->admitted + pool->abandoned; /* an abandoned job still occupies its slot */
     if (occupied + count <= capacity)
         return 0;
-    err_set(e, ERR_POOL_FULL, "The pool %s has %zu unfinished tasks and the request has %zu more; its capacity is %zu",
+    err_set(e, ERR_POOL_FULL,
+            "The pool %s has %zu unfinished tasks and the request has %zu more; the pool's capacity is %zu",
             pool->name.data, occupied, count, capacity);
     if (e != NULL)
         e->pool = pool->name.data;
@@ -151,7 +153,7 @@ static int check_capacity(const struct admission *a, struct err *e)
     if (a->tasks > max_tasks) {
         err_set(e, ERR_LIMIT_EXCEEDED, "The request has %zu or more tasks; the limit max_tasks is %zu", a->tasks,
                 max_tasks);
-        return over_capacity(LIMIT_TASKS, e);
+        return set_limit(LIMIT_TASKS, e);
     }
     if (runtime->unfinished > max_tasks - a->tasks)
         return err_set(e, ERR_TOO_MANY_TASKS,

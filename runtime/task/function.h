@@ -14,18 +14,18 @@ struct strand;
 struct run_context;
 struct task;
 
-/* Outcome of a cancellation, timeout or deadline, in order of severity (except TOO_LATE). */
+/* Outcome of a cancellation, timeout or deadline, in order of severity except for TOO_LATE. */
 enum cancel_effect {
     EFFECT_PREVENTED, /* the task never started */
-    EFFECT_STOPPED,   /* it ended early */
-    EFFECT_KILLED,    /* its worker process was killed */
-    EFFECT_ABANDONED, /* the task has ended, but its thread has not: the slot is freed when the thread returns */
-    EFFECT_TOO_LATE,  /* the work ended before the cancellation reached it */
+    EFFECT_STOPPED,   /* the task ended early */
+    EFFECT_KILLED,    /* the task's worker process was killed */
+    EFFECT_ABANDONED, /* the task has ended, but its thread still runs: the slot is freed when the thread returns */
+    EFFECT_TOO_LATE,  /* the task's work ended before the cancellation reached it */
     EFFECT_COUNT
 };
 extern const char *const cancel_effect_names[EFFECT_COUNT + 1]; /* ends with NULL */
 
-/* Where a task runs. X(NAME, name, effect of canceling a running task, option that enables it; NULL: always enabled) */
+/* Where a task runs. X(NAME, name, effect of canceling a running task, option that enables the executor or NULL). */
 #define EXECUTORS(X) \
     X(LOOP, "loop", EFFECT_STOPPED, NULL) \
     X(THREADS, "threads", EFFECT_ABANDONED, NULL) \
@@ -67,7 +67,7 @@ struct function {
     const char *schema_prefix;   /* of the names of its schemas, before its own name; may be NULL */
     const struct type *input;    /* a RECORD */
     const struct type *output;   /* a RECORD */
-    size_t state_size;           /* of task_state() on the loop, zeroed before start() */
+    size_t state_size;           /* loop functions: size of task_state(), which is zeroed before start() */
 
     /* Loop functions. start() begins the work; the function calls task_end() once, from inside start() or later.
      * cancel() is called at most once, while the task runs; the function then calls task_end_canceled() or
@@ -75,39 +75,39 @@ struct function {
     void (*start)(struct task *task);
     void (*cancel)(struct task *task);
 
-    /* Functions with children; else NULL. children() returns the tasks in the input, an array of struct task_spec.
-     * child_ended() is called for each child, started or not. Their state begins with a struct children, filled before
-     * start(). */
+    /* Loop functions with children; else NULL. children() returns the specs of the children, which are in the input: an
+     * array of struct task_spec. child_ended() is called when a child has ended, also if it never started.
+     * task_state() begins with a struct children, filled before start(). */
     const struct array *(*children)(const void *input);
     void (*child_ended)(struct task *task, struct task *child);
 
-    /* May be NULL. Completes an input before admission. 0 or ERR_OUT_OF_MEMORY. */
+    /* May be NULL. Called at admission, before children(), to complete the input. 0 or ERR_OUT_OF_MEMORY. */
     int (*prepare)(void *input, struct arena *arena);
 
-    /* Pool functions: may use only the input, the output (zeroed) and `run` (runtime/executors/run_context.h). 0 or an
-     * ERR_ code. */
+    /* Pool functions: may use only the input, the output (zeroed) and `run` (runtime/executors/run_context.h). 0, or an
+     * ERR_ code with run->e filled. */
     int (*run)(const void *input, void *output, struct run_context *run);
 
-    /* May be NULL. Calls with the same strand run one at a time, in order of submission. */
+    /* Pool functions; may be NULL. Tasks with the same strand run one at a time, in order of submission. */
     struct strand *(*strand)(const void *input);
 
     /* May be NULL. Runs on the loop thread when a top-level task has ended, before its `done`. */
     void (*ended)(const struct task *task);
 
-    /* Divisible functions; else NULL. split() turns *part, a copy of the input, into part `index` and returns the
-     * number of parts: 1 to max_parts, the same for each index. merge() adds a part's output, in order, to an
-     * output that is zeroed first: 0, or an ERR_ code with *e filled. */
+    /* Parallelizable pool functions; else NULL. split() changes *part, a copy of the input, into part `index` and
+     * returns the number of parts: 1 to max_parts, the same for each index. merge() adds the output of a part to
+     * *output, which is zeroed before the first; parts are merged in order. 0, or an ERR_ code with *e filled. */
     int64_t (*split)(const void *input, int64_t max_parts, int64_t index, void *part);
     int (*merge)(void *output, const void *part, struct err *e);
-    size_t parts_offset; /* of an array of function_parts_type in the output */
+    size_t parts_offset; /* in the output: its array of function_parts_type */
 };
 
-/* Parts in a divisible function's output; absent unless the call was divided. */
+/* The parts of a parallel call, in the function's output; absent if the call was not split. */
 extern const struct type function_parts_type;
-#define FUNCTION_PARTS_DOC "The parts, when the call was divided (option parallel): where each ran, and how long"
+#define FUNCTION_PARTS_DOC "The parts of a parallel call (option parallel): where each ran, and how long"
 
-/* For split(): cuts [from, to) into parts whose sizes differ by at most 1. Sets the bounds of part `index` and
- * returns the number of parts. The bounds' magnitude is at most 2^53. */
+/* For split(): splits the integers from `from` up to, but without, `to` into parts whose sizes differ by at most 1.
+ * Sets the bounds of part `index` and returns the number of parts. The magnitude of the bounds is at most 2^53. */
 int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
                              int64_t *part_to);
 

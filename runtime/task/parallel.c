@@ -5,9 +5,9 @@
 struct parallel {
     struct children children; /* first */
     size_t ended, succeeded;
-    bool resolved; /* a part failed, or the task is canceled */
-    int rc;        /* of the first part that failed, or of the merge */
-    struct err e;  /* of the merge */
+    bool resolved; /* a part has failed or the task is canceled: the other parts are canceled */
+    int rc;        /* of the first part that failed, or of merge() */
+    struct err e;  /* of merge() */
 };
 
 int64_t parallel_split_range(int64_t from, int64_t to, int64_t max_parts, int64_t index, int64_t *part_from,
@@ -48,11 +48,11 @@ static void parallel_start(struct task *task)
 {
     struct parallel *parallel = task_state(task);
     for (size_t i = 0; i < parallel->children.count; i++)
-        if (!task_ended(parallel->children.children[i])) /* else its deadline has passed */
+        if (!task_ended(parallel->children.children[i])) /* ended already: its deadline has passed */
             task_queue(parallel->children.children[i]);
 }
 
-static void merge(struct task *task)
+static void merge_parts(struct task *task)
 {
     const struct function *function = task->spec->function;
     struct parallel *parallel = task_state(task);
@@ -78,13 +78,13 @@ static void parallel_child_ended(struct task *task, struct task *child)
     }
     if (parallel->ended < parallel->children.count)
         return;
-    bool all_succeeded = parallel->succeeded == parallel->children.count; /* then a cancellation was too late */
+    bool all_succeeded = parallel->succeeded == parallel->children.count; /* a cancellation was then too late */
     if (task->state == TASK_CANCELING && !all_succeeded) {
         task_end_canceled(task, children_effect(&parallel->children));
         return;
     }
     if (all_succeeded)
-        merge(task);
+        merge_parts(task);
     task_end(task, parallel->rc);
 }
 

@@ -1,15 +1,15 @@
 /* task.c - states, time limits, delivery.
  *
- * Ready queue: one FIFO holds both the queued tasks of the loop, to start, and ended tasks, to deliver. With one
- * queue, events keep their order: a task that ended before another was queued is delivered before that one starts, so
- * that its parent or its `done` can still cancel the other. Nothing recurses: start() and `done` only append to the
- * queue, and task_drain() takes tasks from it one at a time, however deep the tree of gathers is. A task is in the
- * queue at most once: one that is canceled while it waits there to be started has ended when its turn comes, and is
- * delivered instead.
+ * Ready queue: one FIFO holds both the queued tasks of the loop, to be started, and ended tasks, to be delivered. One
+ * queue keeps events in order: if task A ended before task B was queued, A is delivered before B starts, so the parent
+ * or the `done` of A can still cancel B. Nothing recurses, however deep the tree of gathers is: start() and `done` only
+ * append to the queue, and task_drain() takes tasks from it one at a time. A task is in the queue at most once: if it
+ * is canceled while it waits there to be started, it has ended when its turn comes, and is delivered instead.
  *
- * A queued task of a pool waits in the pool. It enters the ready queue when it has ended.
+ * A queued task of a pool waits in the pool's queue. It enters the ready queue when it has ended.
  */
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/task/task_internal.h"
 
 #include <stdalign.h>
@@ -100,18 +100,17 @@ void task_arm_deadline(struct task *task)
 
 /* -- states -------------------------------------------------------------------------------------------------------- */
 
-/* The states that each may move to. */
-static const uint16_t moves[TASK_STATE_COUNT] = {
-    [TASK_SUBMITTED] = 1 << TASK_QUEUED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
-    [TASK_QUEUED] = 1 << TASK_RUNNING | 1 << TASK_FAILED | 1 << TASK_CANCELED,
-    [TASK_RUNNING] = 1 << TASK_CANCELING | 1 << TASK_SUCCEEDED | 1 << TASK_FAILED,
-    [TASK_CANCELING] = 1 << TASK_SUCCEEDED | 1 << TASK_FAILED | 1 << TASK_CANCELED,
+/* For each state, the states that it may change to. */
+static const state_set moves[TASK_STATE_COUNT] = {
+    [TASK_SUBMITTED] = STATE_BIT(TASK_QUEUED) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
+    [TASK_QUEUED] = STATE_BIT(TASK_RUNNING) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
+    [TASK_RUNNING] = STATE_BIT(TASK_CANCELING) | STATE_BIT(TASK_SUCCEEDED) | STATE_BIT(TASK_FAILED),
+    [TASK_CANCELING] = STATE_BIT(TASK_SUCCEEDED) | STATE_BIT(TASK_FAILED) | STATE_BIT(TASK_CANCELED),
 };
 
 static void move(struct task *task, enum task_state to)
 {
-    CHECK((moves[task->state] & 1 << to) != 0);
-    task->state = (uint8_t)to;
+    task->state = (uint8_t)STATE_MOVE(moves, task->state, to);
 }
 
 bool task_ended(const struct task *task)
@@ -141,7 +140,7 @@ static bool has_children(const struct task *task)
     return task->function->child_ended != NULL;
 }
 
-/* Every task ends here. */
+/* Every task ends through this function. */
 static void task_finish(struct task *task, enum task_state state, int rc)
 {
     move(task, state);
@@ -202,7 +201,8 @@ static void request_cancel(struct task *task, enum cancel_reason reason)
     task->reason = (uint8_t)reason;
 }
 
-/* Ends a task that has not started, and its descendants. The descendants are not delivered: their parents never ran. */
+/* Ends a task that has not started, and its descendants. The caller delivers the task; its descendants are not
+ * delivered, because their parents never ran. */
 static void cancel_before_start(struct task *task, enum cancel_reason reason)
 {
     if (has_children(task)) {
@@ -226,7 +226,7 @@ void task_cancel(struct task *task, enum cancel_reason reason)
         if (task->pool != NULL) {
             task->pool->ops->unqueue(task);
             make_ready(task);
-        } /* else it is in the ready queue, which now delivers it */
+        } /* a queued task of the loop is in the ready queue already */
         break;
     case TASK_RUNNING:
         request_cancel(task, reason);
@@ -279,9 +279,9 @@ static struct task *take_ready(struct runtime *runtime)
 bool task_begin(struct task *task)
 {
     uint64_t now = uv_hrtime(), deadline = task_deadline_ns(task);
-    if (deadline <= now) { /* its timer has not fired yet */
+    if (deadline <= now) { /* the deadline timer has not fired yet */
         cancel_before_start(task, CANCEL_DEADLINE);
-        make_ready(task); /* not delivered here: tasks that ended before come first */
+        make_ready(task); /* delivered after the tasks that ended before it */
         return false;
     }
     move(task, TASK_RUNNING);

@@ -13,7 +13,7 @@ static const struct type parallel_type = {
     .kind = TYPE_INTEGER, .min = 1, .max = 64, .option_flags = OPTION_NEEDS_SPLIT};
 static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
 
-/* The options form a record of their own, and are fields of a spec. */
+/* Each option is a field of two records: of task_options_type and of task_spec_type. */
 #define OPTION_FIELD(ctype, member, name, type, absent, doc, example) \
     {(name), (type), offsetof(struct task_options, member), FIELD_OPTIONAL, NULL, (doc), (example)},
 #define SPEC_FIELD(ctype, member, name, type, absent, doc, example) \
@@ -47,18 +47,18 @@ void task_options_inherit(struct task_options *options, const struct task_option
             memcpy((char *)options + f->offset, (const char *)parent + f->offset, type_size(f->type));
 }
 
-/* False, with *check_error filled. flags: the unmet ones, not 0. */
+/* Fills *check_error and returns false. unmet: the needs of the option that are not met, not 0. */
 static bool option_reject(struct check_error *check_error, const struct task_spec *spec, const char *pointer,
-                          unsigned flags)
+                          unsigned unmet)
 {
-    if ((flags & OPTION_NEEDS_THREADS) != 0)
+    if ((unmet & OPTION_NEEDS_THREADS) != 0)
         return check_error_set(check_error, pointer, "is valid only on the executor threads; this task runs on %s",
                                executor_names[task_spec_executor(spec)]);
-    return check_error_set(check_error, pointer, "is valid only for divisible functions; %s is not divisible",
+    return check_error_set(check_error, pointer, "is valid only for parallelizable functions, not for %s",
                            spec->function->name);
 }
 
-/* Unrolled over the rows, so that options without flags cost nothing: the check runs for each child of a gather. */
+/* Expanded once for each row, so that options without flags cost nothing: the check runs for each child of a gather. */
 #define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
     if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
         return option_reject(check_error, spec, "/" name, (type)->option_flags & unmet);
@@ -69,8 +69,8 @@ static bool task_spec_check(const void *data, struct check_error *check_error)
     const struct function *function = spec->function;
     enum executor_kind executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
-        return check_error_set(check_error, "/executor", "can't be %s: %s does not run there", executor_names[executor],
-                               function->name);
+        return check_error_set(check_error, "/executor", "must not be %s: %s does not run on that executor",
+                               executor_names[executor], function->name);
     unsigned unmet =
         (executor == EXECUTOR_THREADS ? 0 : OPTION_NEEDS_THREADS) | (function->split != NULL ? 0 : OPTION_NEEDS_SPLIT);
     TASK_OPTIONS(CHECK_OPTION)

@@ -1,6 +1,6 @@
-/* task_spec - what a task is to run: a function, its input, and the options that any task may have.
+/* task_spec - the specification of a task: a function, its input, and the options that every task may have.
  *
- * Owns:     nothing; a spec and all it points to live in the request's arena.
+ * Owns:     nothing; a spec and all it points to are in the request's arena.
  * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_TASK_TASK_SPEC_H
@@ -9,14 +9,14 @@
 #include "runtime/task/function.h"
 #include "runtime/types/limits.h"
 
-/* type->option_flags of an option. */
+/* Bits of type->option_flags of an option. */
 enum task_option_flag {
     OPTION_NEEDS_THREADS = 1 << 0, /* valid only on the executor threads */
-    OPTION_NEEDS_SPLIT = 1 << 1,   /* valid only for divisible functions */
-    OPTION_INHERITED = 1 << 2,     /* copied to the parts of a divided call and to the tasks of a map */
+    OPTION_NEEDS_SPLIT = 1 << 1,   /* valid only for parallelizable functions */
+    OPTION_INHERITED = 1 << 2,     /* copied to the parts of a parallel call and to the tasks of a map */
 };
 
-/* One row for each option: X(C type, member, JSON name, type, value when absent, doc, example). */
+/* One row for each option: X(C type, member, JSON name, type, absent value, doc, example). */
 #define TASK_OPTIONS(X) \
     X(struct str, name, "name", &name_type, {0}, "A name for people, returned with the result", "task1") \
     X(uint64_t, timeout_ns, "timeout_seconds", &timeout_type, SECONDS_ABSENT, \
@@ -25,12 +25,12 @@ enum task_option_flag {
       "The task fails when it has not ended by then; counts from receipt, queueing included", "60") \
     /* enum executor_kind */ \
     X(int, executor, "executor", &task_executor_type, ENUM_ABSENT, \
-      "Where to run it, of the executors that its function allows; absent: the function's own", "threads") \
+      "The executor to run on, one of those that the function allows; absent: the function's default", "threads") \
     /* an index in limits->pools */ \
     X(int64_t, pool, "pool", &task_pool_type, INTEGER_ABSENT, \
-      "Which pool of threads, with executor threads; absent: the pool named default", "default") \
+      "The pool to run in, on the executor threads; absent: the pool named default", "default") \
     X(int64_t, parallel, "parallel", &parallel_type, INTEGER_ABSENT, \
-      "Over how many slots to spread the call, with a divisible function such as sum", "2")
+      "The number of slots to spread the call over, for a parallelizable function such as sum", "2")
 
 struct task_options {
 #define TASK_OPTION_MEMBER(ctype, member, ...) ctype member;
@@ -41,11 +41,11 @@ extern const struct type task_options_type;                  /* RECORD of struct
 extern const struct task_options task_options_none;          /* every option absent */
 extern const struct type task_executor_type, task_pool_type; /* of those two options */
 
-/* Whether the option is valid for this function on at least one of its executors. True for fields that are no
+/* Whether the option is valid for the function on at least one of its executors. True for fields that are not
  * options. */
 bool task_option_applies(const struct field *option, const struct function *function);
 
-/* Copies the options that have OPTION_INHERITED. */
+/* Copies the options that have OPTION_INHERITED from `parent`. */
 void task_options_inherit(struct task_options *options, const struct task_options *parent);
 
 struct task_spec {
@@ -53,10 +53,10 @@ struct task_spec {
     void *input; /* of function->input's type */
     struct task_options options;
 };
-/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. Its check() validates the
- * options against the function; code that builds a spec in another way than by decoding calls it. */
+/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. check() validates the options
+ * against the function; the decoder calls it, and so must code that builds a spec otherwise. */
 extern const struct type task_spec_type;
 
-enum executor_kind task_spec_executor(const struct task_spec *spec); /* its option, or the default of its function */
+enum executor_kind task_spec_executor(const struct task_spec *spec); /* the option executor, or function->executor */
 
 #endif

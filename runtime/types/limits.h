@@ -1,6 +1,7 @@
 /* limits - the runtime's configured limits, each one row of a table.
  *
- * Owns:     nothing; a plain value, set from the configuration before the runtime starts and constant afterwards.
+ * Owns:     nothing; a plain value, set from the configuration before the runtime starts.
+ * Threads:  any; constant once the runtime has started.
  */
 #ifndef GATHERD_RUNTIME_TYPES_LIMITS_H
 #define GATHERD_RUNTIME_TYPES_LIMITS_H
@@ -8,8 +9,8 @@
 #include "runtime/lib/util.h"
 #include "runtime/types/type.h"
 
-/* X(LIMIT_ index, C type, member and option name, value type, default, description). A row is a flag, an environment
- * variable, a line of --help and a member of GET /v1/limits. A uint64_t is in nanoseconds. */
+/* X(LIMIT_ index, C type, member and option name, value type, default, description). Each row is a flag, an environment
+ * variable, a line of --help and a member of GET /v1/limits. Members of type uint64_t are in nanoseconds. */
 #define LIMITS_TABLE(X) \
     X(TASKS, int64_t, max_tasks, limits_count_type, "1000000", \
       "Maximum number of unfinished tasks, children included; more are rejected with 503") \
@@ -38,25 +39,24 @@
       "Deadline of a task that requests none")
 
 struct limits {
-#define X(index, c_type, member, type, default_text, doc) c_type member;
+#define X(index, c_type, member, ...) c_type member;
     LIMITS_TABLE(X)
 #undef X
-    /* Of struct pool_config, at most MAX_POOLS, "default" first. Not in the table: pool_options_parse() fills it. */
-    struct array pools;
+    struct array pools; /* of struct pool_config: "default" first, at most MAX_THREAD_POOLS. By pool_options_parse() */
 };
 
 /* A configured thread pool. */
 struct pool_config {
     struct str name;
     int64_t size;
-    const char *source; /* of the size: "configured", "affinity" or "cgroup" */
+    const char *source; /* of the size: "configured", "affinity" or "cgroup"; static */
 };
 
-enum { MAX_POOLS = 16 };
+enum { MAX_THREAD_POOLS = 16 };
 
-/* Rows of limits_fields, for a type's .limit and for errors that name a limit. */
+/* Index of each row of limits_fields, for a type's .limit and for errors that name a limit. */
 enum limit_index {
-#define X(index, c_type, member, type, default_text, doc) LIMIT_##index,
+#define X(index, ...) LIMIT_##index,
     LIMITS_TABLE(X)
 #undef X
         LIMIT_COUNT

@@ -114,7 +114,7 @@ bool type_is_absent(const struct type *type, const void *value)
 
 int64_t limits_get(const struct limits *limits, const struct field *field)
 {
-    int64_t value; /* int64_t or uint64_t; every limit's range fits in 63 bits */
+    int64_t value; /* the member is an int64_t or a uint64_t; the range of every limit fits both */
     memcpy(&value, (const char *)limits + field->offset, sizeof value);
     return value;
 }
@@ -127,7 +127,7 @@ int64_t type_max(const struct type *type, const struct limits *limits)
     return limits_get(limits, type->limit);
 }
 
-/* Fills *e with the bound that a value violates. */
+/* Fills *e with the violated bound, as in "must be at least 1". Returns rc. */
 static int range_error(const struct type *type, const char *relation, int64_t bound, int rc, struct err *e)
 {
     char seconds[SECONDS_TEXT_SIZE];
@@ -135,7 +135,7 @@ static int range_error(const struct type *type, const char *relation, int64_t bo
 
     if (type->kind == TYPE_INTEGER)
         return err_set(e, rc, "must be %s %" PRId64, relation, bound);
-    if (type->kind == TYPE_SECONDS && bound == 1) /* 1 ns: smaller positive values are rounded up to it */
+    if (type->kind == TYPE_SECONDS && bound == 1) /* 1 ns: type_parse() rounds smaller positive values up to it */
         return err_set(e, rc, "must be more than 0");
     if (type->kind == TYPE_SECONDS) {
         seconds_format((uint64_t)bound, seconds);
@@ -144,10 +144,9 @@ static int range_error(const struct type *type, const char *relation, int64_t bo
     return err_set(e, rc, "must have %s %" PRId64 " %s%s", relation, bound, unit, bound == 1 ? "" : "s");
 }
 
-/* Values above INT64_MAX are out of every range, as INT64_MAX is. */
-static int64_t clamp_to_int64(uint64_t size)
+static int64_t clamp_to_int64(uint64_t value)
 {
-    return size > INT64_MAX ? INT64_MAX : (int64_t)size;
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
 int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e)

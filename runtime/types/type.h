@@ -3,7 +3,7 @@
  * A table gives a value's memory layout, range and description. Decoding, rendering, JSON Schema, query options, flags,
  * environment variables and --help are derived from the tables alone.
  *
- * Owns:     nothing; tables are constants. Decoded values are in the arena they were decoded into.
+ * Owns:     nothing; tables are constants.
  * Threads:  any.
  */
 #ifndef GATHERD_RUNTIME_TYPES_TYPE_H
@@ -18,7 +18,7 @@ struct limits; /* runtime/types/limits.h */
 struct field;
 
 enum type_kind {
-    /* Each comment gives the C type, and the JSON form if it is not obvious. */
+    /* Each comment gives the C type of a value, and the JSON form if it is not obvious. */
     TYPE_BOOLEAN,   /* bool */
     TYPE_INTEGER,   /* int64_t */
     TYPE_SECONDS,   /* uint64_t nanoseconds; JSON: a number of seconds, rounded up to a nanosecond when read */
@@ -35,7 +35,7 @@ enum type_kind {
     TYPE_POOL,      /* int64_t, an index into limits->pools; JSON: the pool's name. */
 };
 
-/* Why check() rejects a record whose fields are valid one by one. */
+/* Why type->check() rejects a record whose fields are valid one by one. */
 struct check_error {
     char pointer[64]; /* RFC 6901, from the record's root */
     char detail[192]; /* a sentence */
@@ -84,7 +84,7 @@ struct type {
     bool (*check)(const void *value, struct check_error *check_error);
     bool allow_nul;        /* STRING: U+0000 is allowed */
     bool render_nulls;     /* RECORD: absent fields are rendered as null instead of omitted */
-    unsigned option_flags; /* of a task option: enum task_option_flag */
+    unsigned option_flags; /* type of a task option: enum task_option_flag */
 };
 
 enum presence {
@@ -98,14 +98,15 @@ struct field {
     const struct type *type;
     size_t offset; /* in the record's struct */
     enum presence presence;
-    const char *default_text; /* FIELD_DEFAULTED: input of type_parse() */
+    const char *default_text; /* FIELD_DEFAULTED: the default, as text for type_parse() */
     const char *doc;          /* one line without a final full stop */
-    const char *example;      /* input of type_parse(); may be NULL */
+    const char *example;      /* a value, as text for type_parse(); may be NULL */
 };
 
 size_t type_size(const struct type *type); /* sizeof a value */
 
-/* Integers of a larger magnitude are decimal strings in JSON: a double would round them (RFC 8259 section 6). */
+/* Integers of a larger magnitude are strings of decimal digits in JSON, because clients that parse numbers as doubles
+ * would round them (RFC 8259 section 6). */
 #define SAFE_INTEGER_MAX (INT64_C(1) << 53)
 
 #define SECONDS_ABSENT UINT64_MAX
@@ -123,9 +124,9 @@ int64_t limits_get(const struct limits *limits, const struct field *field);
 /* The maximum of a type: its configured limit, if it has one, or .max. */
 int64_t type_max(const struct type *type, const struct limits *limits);
 
-/* Checks a value against its type's range. Returns 0, ERR_INVALID, or ERR_LIMIT_EXCEEDED for the configured limit
- * type->limit; e->msg gives the allowed range as "must be ...". INTEGER, SECONDS, STRING, ARRAY and POOL have ranges.
- * A STRING is also checked for NULs; the items of an ARRAY are not checked. */
+/* Checks a value of kind INTEGER, SECONDS, STRING, ARRAY or POOL against the range of its type, and a STRING for NULs.
+ * The items of an ARRAY are not checked; other kinds are always valid. Returns 0, ERR_LIMIT_EXCEEDED if the value
+ * exceeds the configured limit type->limit, or ERR_INVALID; e->msg is then "must ...". */
 int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e);
 
 #endif

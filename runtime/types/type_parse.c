@@ -11,11 +11,11 @@ static int parse_integer(const struct type *type, struct str text, const struct 
     bool negative = text.len > 0 && text.data[0] == '-';
     if (negative)
         text = (struct str){text.data + 1, text.len - 1};
-    uint64_t size;
-    enum decimal status = decimal_parse_digits(text, &size);
+    uint64_t magnitude;
+    enum decimal status = decimal_parse_digits(text, &magnitude);
     if (status == DECIMAL_INVALID)
         return err_set(e, ERR_INVALID, "must be an integer");
-    int64_t number = negative ? -(int64_t)size : (int64_t)size;
+    int64_t number = negative ? -(int64_t)magnitude : (int64_t)magnitude;
     if (status == DECIMAL_OVERFLOW)
         number = negative ? INT64_MIN : INT64_MAX;
     int rc = type_check(type, &number, limits, e);
@@ -37,7 +37,7 @@ static int parse_seconds(const struct type *type, struct str text, const struct 
     if (status == DECIMAL_INVALID)
         return err_set(e, ERR_INVALID, "must be a number of seconds, such as 1.5");
     if (negative)
-        ns = 0; /* if the type's minimum is above 0, type_check() reports it */
+        ns = 0; /* type_check() then reports the type's minimum, if it is above 0 */
     else if (status == DECIMAL_OVERFLOW)
         ns = INT64_MAX;
     int rc = type_check(type, &ns, limits, e);
@@ -97,7 +97,7 @@ static int parse_array(const struct type *type, struct str text, struct arena *a
         struct err item_err;
         rc = type_parse(type->item, item, arena, limits, (char *)list.items + i * item_size, &item_err);
         if (rc != 0)
-            return err_set(e, rc, "must be separated by commas, and item %zu %s", i + 1, item_err.msg);
+            return err_set(e, rc, "must be a comma-separated list: item %zu %s", i + 1, item_err.msg);
         if (comma != NULL)
             text = (struct str){comma + 1, text.len - item.len - 1};
     }
@@ -105,7 +105,7 @@ static int parse_array(const struct type *type, struct str text, struct arena *a
     return 0;
 }
 
-static int type_parse_pool(struct str text, const struct limits *limits, int64_t *value, struct err *e)
+static int parse_pool(struct str text, const struct limits *limits, int64_t *value, struct err *e)
 {
     CHECK(limits != NULL);
     const struct pool_config *pools = limits->pools.items;
@@ -141,7 +141,7 @@ int type_parse(const struct type *type, struct str text, struct arena *arena, co
     case TYPE_ARRAY:
         return parse_array(type, text, arena, limits, value, e);
     case TYPE_POOL:
-        return type_parse_pool(text, limits, value, e);
+        return parse_pool(text, limits, value, e);
     case TYPE_TIME:
     case TYPE_RECORD:
     case TYPE_FUNCTION:

@@ -7,6 +7,7 @@
 
 #define ABSENT_LENGTH UINT32_MAX /* the length of an absent string or array */
 
+/* The serialized size of a kind that has a fixed one; 0: of variable size, or not serializable. */
 static size_t scalar_size(const struct type *type)
 {
     switch (type->kind) {
@@ -116,7 +117,8 @@ static int read_array(const struct type *type, struct reader *reader, uint32_t c
 {
     if ((size_t)(reader->end - reader->at) < count) /* an item has at least one byte */
         return ERR_INVALID;
-    if (type->limit == NULL && count > (uint64_t)type->max) /* all items are allocated before the first is read */
+    if (type->limit == NULL &&
+        count > (uint64_t)type->max) /* bounds the memory that is allocated for the items below */
         return ERR_INVALID;
     size_t item_size = type_size(type->item);
     struct array list = {arena_calloc(arena, count, item_size), count};
@@ -133,7 +135,7 @@ static int read_array(const struct type *type, struct reader *reader, uint32_t c
 
 static int read_scalar(const struct type *type, struct reader *reader, size_t size, void *value)
 {
-    if (type->kind == TYPE_BOOLEAN) { /* other bytes are not valid in a bool */
+    if (type->kind == TYPE_BOOLEAN) { /* a bool must hold 0 or 1: other values are undefined behavior */
         unsigned char byte;
         if (!read_bytes(reader, &byte, 1) || byte > 1)
             return ERR_INVALID;

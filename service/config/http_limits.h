@@ -7,34 +7,23 @@
 
 #include "runtime/types/type.h"
 
-/* Rows as in LIMITS_TABLE (runtime/types/limits.h). */
+/* X(C type, member and option name, value type, default, description): as in LIMITS_TABLE (runtime/types/limits.h). */
 #define HTTP_LIMITS_TABLE(X) \
-    X(CONNECTIONS, int64_t, max_connections, max_connections_type, "8192", \
+    X(int64_t, max_connections, max_connections_type, "8192", \
       "Maximum number of open connections; more are rejected with 503 and closed") \
-    X(BODY, int64_t, max_body_bytes, max_body_type, "1048576", \
+    X(int64_t, max_body_bytes, max_body_type, "1048576", \
       "Maximum size of a JSON body in bytes; larger ones are rejected with 413") \
-    X(HEADER_TIMEOUT, uint64_t, header_timeout_seconds, timeout_type, "10", \
+    X(uint64_t, header_timeout_seconds, timeout_type, "10", \
       "Maximum time for the headers, from the start of the connection or of the request line") \
-    X(BODY_TIMEOUT, uint64_t, body_timeout_seconds, timeout_type, "30", \
-      "Maximum time for the body, from the end of the headers") \
-    X(IDLE_TIMEOUT, uint64_t, idle_timeout_seconds, timeout_type, "60", \
-      "Maximum time between two requests on a connection")
+    X(uint64_t, body_timeout_seconds, timeout_type, "30", "Maximum time for the body, from the end of the headers") \
+    X(uint64_t, idle_timeout_seconds, timeout_type, "60", "Maximum time between two requests on a connection")
 
 struct http_limits {
-#define X(index, c_type, member, type, default_text, doc) c_type member;
+#define X(c_type, member, ...) c_type member;
     HTTP_LIMITS_TABLE(X)
 #undef X
 };
 
-/* Rows of http_limits_fields, for errors that name a limit. */
-enum http_limit_row {
-#define X(index, c_type, member, type, default_text, doc) HTTP_LIMIT_##index,
-    HTTP_LIMITS_TABLE(X)
-#undef X
-        HTTP_LIMIT_COUNT
-};
-
-extern const struct field http_limits_fields[HTTP_LIMIT_COUNT + 1];
 extern const struct type http_limits_type;
 
 #endif

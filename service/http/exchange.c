@@ -1,6 +1,7 @@
 #include "service/http/exchange.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/lib/wall_clock.h"
 #include "service/http/origin_check.h"
 #include "service/log/log_events.h"
@@ -9,14 +10,23 @@
 
 #define MAX_DISCARDED_BODY (INT64_C(64) * 1024 * 1024)
 
-enum exchange_state { STATE_HEAD, STATE_BODY, STATE_WAIT, STATE_SEND, STATE_END, STATE_COUNT };
+enum exchange_state {
+    STATE_HEAD,
+    STATE_BODY,
+    STATE_WAIT,
+    STATE_SEND,
+    STATE_DISCONNECTED, /* the client has hung up in SEND */
+    STATE_END,
+    STATE_COUNT
+};
 
-static const unsigned char moves[STATE_COUNT] = {
-    /* to which states each may change */
-    [STATE_HEAD] = 1 << STATE_BODY | 1 << STATE_SEND | 1 << STATE_END,
-    [STATE_BODY] = 1 << STATE_WAIT | 1 << STATE_SEND | 1 << STATE_END,
-    [STATE_WAIT] = 1 << STATE_SEND | 1 << STATE_END,
-    [STATE_SEND] = 1 << STATE_END,
+/* The states that each may move to. */
+static const state_set moves[STATE_COUNT] = {
+    [STATE_HEAD] = STATE_BIT(STATE_BODY) | STATE_BIT(STATE_SEND) | STATE_BIT(STATE_END),
+    [STATE_BODY] = STATE_BIT(STATE_WAIT) | STATE_BIT(STATE_SEND) | STATE_BIT(STATE_END),
+    [STATE_WAIT] = STATE_BIT(STATE_SEND) | STATE_BIT(STATE_END),
+    [STATE_SEND] = STATE_BIT(STATE_DISCONNECTED) | STATE_BIT(STATE_END),
+    [STATE_DISCONNECTED] = STATE_BIT(STATE_END),
 };
 
 /* Where the bytes of the body go. */
@@ -41,8 +51,7 @@ struct exchange {
 
 static void exchange_move(struct exchange *exchange, enum exchange_state to)
 {
-    CHECK((moves[exchange->state] & 1 << to) != 0);
-    exchange->state = to;
+    exchange->state = STATE_MOVE(moves, exchange->state, to);
 }
 
 struct exchange *exchange_new(struct exchange_context *context, const char *target, void *user)
@@ -295,12 +304,18 @@ enum exchange_action exchange_resume(struct exchange *exchange)
 
 void exchange_disconnect(struct exchange *exchange)
 {
-    if (exchange->responder != NULL)
+    if (exchange->state == STATE_SEND) {
+        exchange_move(exchange, STATE_DISCONNECTED);
+        responder_wake(exchange->responder);
+    } else if (exchange->responder != NULL) {
         responder_cancel(exchange->responder);
+    }
 }
 
 ssize_t exchange_read(struct exchange *exchange, char *out, size_t max)
 {
+    if (exchange->state == STATE_DISCONNECTED)
+        return RESPONDER_READ_FAILED;
     CHECK(exchange->state == STATE_SEND);
     return responder_read(exchange->responder, out, max);
 }

@@ -3,6 +3,7 @@
  *     HEAD -> BODY -> WAIT -> SEND -> END
  *       |      +--------------^ |            the response is ready at once
  *       +---------------------^ |            rejected without reading the body
+ *       |      |        |       +--> DISCONNECTED -> END     the client has hung up while a stream waits for bytes
  *       +------+--------+-------+--> END     the connection is closed
  *
  * In BODY, WAIT and SEND the exchange may be suspended; after wake() the caller calls exchange_resume(). The rest of
@@ -58,7 +59,7 @@ enum exchange_action exchange_receive_end(struct exchange *exchange);
 /* To be called after wake(). CONTINUE: again what was suspended. Otherwise RESPOND or SUSPEND. */
 enum exchange_action exchange_resume(struct exchange *exchange);
 
-/* The client has hung up: cancels what a suspended exchange waits for. wake() may run inside. */
+/* The client has hung up: cancels what a suspended exchange waits for, or ends its stream. wake() may run inside. */
 void exchange_disconnect(struct exchange *exchange);
 
 bool exchange_expects_body(const struct exchange *exchange); /* after the head */

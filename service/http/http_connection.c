@@ -1,4 +1,5 @@
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "service/http/http_server_internal.h"
 #include "service/http/raw_response.h"
 #include "service/log/log_events.h"
@@ -7,26 +8,26 @@
 
 enum { STREAM_BLOCK_SIZE = 128 * 1024 }; /* bytes of a streamed response that are sent at a time */
 
-enum { AFTER_REQUEST = 1 << CONNECTION_IDLE };
+enum { AFTER_REQUEST = STATE_BIT(CONNECTION_IDLE) };
 
-static const uint16_t moves[CONNECTION_STATE_COUNT] = {
-    /* to which states each may change */
-    [CONNECTION_NEW] = 1 << CONNECTION_HEAD,
-    [CONNECTION_IDLE] = 1 << CONNECTION_HEAD,
-    [CONNECTION_HEAD] = 1 << CONNECTION_BODY | 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED | AFTER_REQUEST,
-    [CONNECTION_BODY] = 1 << CONNECTION_BODY_PAUSED | 1 << CONNECTION_WAITING | 1 << CONNECTION_SENDING |
-                        1 << CONNECTION_ABORTED | AFTER_REQUEST,
-    [CONNECTION_BODY_PAUSED] = 1 << CONNECTION_BODY,
-    [CONNECTION_WAITING] = 1 << CONNECTION_SENDING | 1 << CONNECTION_ABORTED,
-    [CONNECTION_SENDING] = 1 << CONNECTION_SEND_PAUSED | AFTER_REQUEST,
-    [CONNECTION_SEND_PAUSED] = 1 << CONNECTION_SENDING,
+/* The states that each may move to. */
+static const state_set moves[CONNECTION_STATE_COUNT] = {
+    [CONNECTION_NEW] = STATE_BIT(CONNECTION_HEAD),
+    [CONNECTION_IDLE] = STATE_BIT(CONNECTION_HEAD),
+    [CONNECTION_HEAD] =
+        STATE_BIT(CONNECTION_BODY) | STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED) | AFTER_REQUEST,
+    [CONNECTION_BODY] = STATE_BIT(CONNECTION_BODY_PAUSED) | STATE_BIT(CONNECTION_WAITING) |
+                        STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED) | AFTER_REQUEST,
+    [CONNECTION_BODY_PAUSED] = STATE_BIT(CONNECTION_BODY),
+    [CONNECTION_WAITING] = STATE_BIT(CONNECTION_SENDING) | STATE_BIT(CONNECTION_ABORTED),
+    [CONNECTION_SENDING] = STATE_BIT(CONNECTION_SEND_PAUSED) | AFTER_REQUEST,
+    [CONNECTION_SEND_PAUSED] = STATE_BIT(CONNECTION_SENDING),
     [CONNECTION_ABORTED] = AFTER_REQUEST,
 };
 
 static void connection_move(struct connection *c, enum connection_state to)
 {
-    CHECK((moves[c->state] & 1 << to) != 0);
-    c->state = to;
+    c->state = STATE_MOVE(moves, c->state, to);
 }
 
 struct connection *connection_from_mhd(struct MHD_Connection *mhd)
@@ -83,8 +84,13 @@ static ssize_t on_read_body(void *user, uint64_t offset, char *out, size_t max)
 static struct MHD_Response *make_mhd_response(struct connection *c, struct response *response)
 {
     if (response->is_stream) {
-        uint64_t len = response->body_len == RESPONSE_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : response->body_len;
-        return MHD_create_response_from_callback(len, STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+        bool unknown = response->body_len == RESPONSE_LENGTH_UNKNOWN;
+        struct MHD_Response *mhd = MHD_create_response_from_callback(unknown ? MHD_SIZE_UNKNOWN : response->body_len,
+                                                                     STREAM_BLOCK_SIZE, on_read_body, c, NULL);
+        /* libmicrohttpd before 0.9.77 sends the last chunk of a chunked response even to HEAD; this closes instead. */
+        if (mhd != NULL && unknown && exchange_head(c->exchange)->request.method == METHOD_HEAD)
+            MHD_set_response_options(mhd, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        return mhd;
     }
     return MHD_create_response_from_buffer(response->body_len, response->body,
                                            response->body_is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);

@@ -1,5 +1,6 @@
 #include "service/log/log.h"
 
+#include "runtime/lib/io.h"
 #include "runtime/lib/wall_clock.h"
 #include "runtime/types/type.h"
 
@@ -223,7 +224,7 @@ void log_flush(struct log *log)
 {
     while (log->len > 0) {
         ssize_t n = write_pending(log);
-        if (n < 0 && errno == EINTR)
+        if (io_interrupted(n))
             continue;
         if (n <= 0)
             return;

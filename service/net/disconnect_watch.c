@@ -1,6 +1,7 @@
 #include "service/net/disconnect_watch.h"
 
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "runtime/lib/util.h"
 
 #include <stdlib.h>
@@ -16,16 +17,16 @@ struct disconnect_poll {
     struct disconnect_watch *watch; /* NULL once stopped: the handle may outlive it */
 };
 
-static const unsigned watch_moves[DISCONNECT_WATCH_STATE_COUNT] = {
-    [DISCONNECT_WATCH_IDLE] = 1U << DISCONNECT_WATCH_PENDING,
-    [DISCONNECT_WATCH_PENDING] = 1U << DISCONNECT_WATCH_POLLING | 1U << DISCONNECT_WATCH_IDLE,
-    [DISCONNECT_WATCH_POLLING] = 1U << DISCONNECT_WATCH_IDLE,
+/* The states that each may move to. */
+static const state_set watch_moves[DISCONNECT_WATCH_STATE_COUNT] = {
+    [DISCONNECT_WATCH_IDLE] = STATE_BIT(DISCONNECT_WATCH_PENDING),
+    [DISCONNECT_WATCH_PENDING] = STATE_BIT(DISCONNECT_WATCH_POLLING) | STATE_BIT(DISCONNECT_WATCH_IDLE),
+    [DISCONNECT_WATCH_POLLING] = STATE_BIT(DISCONNECT_WATCH_IDLE),
 };
 
 static void watch_move(struct disconnect_watch *watch, enum disconnect_watch_state to)
 {
-    CHECK((watch_moves[watch->state] & 1U << to) != 0);
-    watch->state = to;
+    watch->state = STATE_MOVE(watch_moves, watch->state, to);
 }
 
 static void watch_on_poll_closed(uv_handle_t *handle)

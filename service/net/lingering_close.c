@@ -65,7 +65,7 @@ static void lingering_on_readable(uv_poll_t *poll, int status, int events)
     for (int i = 0; status == 0 && i < MAX_READS_PER_WAKEUP; i++) {
         ssize_t n = recv(conn->fd, conn->set->buffer, BUFFER_SIZE, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
+            return; /* called again while bytes are left */
         if (n <= 0 || (conn->discarded += n) > MAX_LINGERING_BYTES) {
             lingering_conn_close(conn);
             return;

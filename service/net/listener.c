@@ -1,7 +1,7 @@
 #include "service/net/listener.h"
 
-#include "runtime/lib/check.h"
 #include "runtime/lib/resolver.h"
+#include "runtime/lib/state.h"
 #include "runtime/lib/util.h"
 
 #include <arpa/inet.h>
@@ -35,10 +35,11 @@ enum listener_state {
     LISTENER_STATE_COUNT
 };
 
-static const unsigned listener_moves[LISTENER_STATE_COUNT] = {
-    [LISTENER_BOUND] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
-    [LISTENER_ACCEPTING] = 1U << LISTENER_BACKING_OFF | 1U << LISTENER_CLOSING,
-    [LISTENER_BACKING_OFF] = 1U << LISTENER_ACCEPTING | 1U << LISTENER_CLOSING,
+/* The states that each may move to. */
+static const state_set listener_moves[LISTENER_STATE_COUNT] = {
+    [LISTENER_BOUND] = STATE_BIT(LISTENER_ACCEPTING) | STATE_BIT(LISTENER_CLOSING),
+    [LISTENER_ACCEPTING] = STATE_BIT(LISTENER_BACKING_OFF) | STATE_BIT(LISTENER_CLOSING),
+    [LISTENER_BACKING_OFF] = STATE_BIT(LISTENER_ACCEPTING) | STATE_BIT(LISTENER_CLOSING),
 };
 
 struct listener {
@@ -61,8 +62,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events);
 
 static void listener_move(struct listener *listener, enum listener_state to)
 {
-    CHECK((listener_moves[listener->state] & 1U << to) != 0);
-    listener->state = to;
+    listener->state = STATE_MOVE(listener_moves, listener->state, to);
 }
 
 static void listener_accept(struct listener *listener)
@@ -154,7 +154,7 @@ static void listener_on_readable(uv_poll_t *poll, int status, int events)
         } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
             listener_back_off(listener);
             return;
-        } else if (error != 0 && error != EINTR && error != ECONNABORTED) {
+        } else if (error != 0 && error != EINTR && error != ECONNABORTED) { /* after these the next may succeed */
             return;
         }
     }

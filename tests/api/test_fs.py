@@ -18,7 +18,7 @@ import contract
 from client import Client, Raw, request_bytes
 from file_helpers import HELLO, temp_files, fs, put, run, create_example_files, tree
 from server import RELEASE, wait_until
-from task_requests import Background, pools
+from task_requests import Background, pool_loads, pools
 
 MB = 1 << 20
 LARGE_SIZE = 1000 * MB if RELEASE else 200 * MB
@@ -700,6 +700,11 @@ def test_slow_downloads_do_not_block_others(start_with_root):
         wait_until(lambda: not is_open(server, "a.bin"), "the files to be closed")
 
 
+def wait_no_streams(server, name):
+    """Returns once all downloads of this file have ended: their files are closed in the pool, after the response."""
+    wait_until(lambda: not is_open(server, name) and pool_loads(server.urls()[0])["files"] == (0, 0), "free streams")
+
+
 def test_transfers_over_max_streams_are_rejected(start_with_root):
     """Slow clients can use only bounded memory; slots are reused after they have disconnected."""
     server, root = start_with_root("--max-streams", "8")
@@ -707,6 +712,7 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
     with Client(server.urls()[0]) as client:
         assert client.get("/v1/limits").value["max_streams"] == 8
         assert client.get(fs("a.bin")).body == CHUNK * 8
+        wait_no_streams(server, "a.bin")
         before = server.memory("VmRSS")
         readers, heads = [], []
         for _ in range(100):
@@ -731,8 +737,9 @@ def test_transfers_over_max_streams_are_rejected(start_with_root):
         assert run(client, "stat_file", path="a.bin")["size_bytes"] == 8 * MB
         for raw in readers[:8]:
             raw.sock.close()
-        wait_until(lambda: not is_open(server, "a.bin"), "free slots")
+        wait_no_streams(server, "a.bin")
         assert client.get(fs("a.bin")).status == 200
+        wait_no_streams(server, "a.bin")
         assert put(client, "b.bin", b"x" * 300000).status == 201
         uploads = [Raw(server.urls()[0]) for _ in range(8)]
         for i, raw in enumerate(uploads):
@@ -781,8 +788,8 @@ def test_queued_download_survives_drain(condition, start, tmp_path):
     """It was admitted before the signal, also if its version has to be looked up first."""
     (tmp_path / "hello.txt").write_bytes(HELLO)
     with open(tmp_path / "large.bin", "wb") as large:
-        large.truncate(400 * MB)
-    server = start("--files-root", str(tmp_path), "--files-threads", "1")
+        large.truncate(1000 * MB)
+    server = start("--files-root", str(tmp_path), "--files-threads", "1", "--drain-seconds", "60")
     url = server.urls()[0]
     with Background(url) as background:
         hashing = background.post("/v1/run/sha256_file", {"path": "large.bin"})

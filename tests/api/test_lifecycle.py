@@ -10,12 +10,12 @@ import time
 import pytest
 
 import server as gatherd
-from client import Client, Raw, connect, request_bytes
+from client import Client, Raw, connect, request_bytes, wait_until_read
 from server import RELEASE, run, wait_until
 
 SLEEP = "/v1/run/sleep"
 LONG_SECONDS = 60    # longer than any test waits
-SHORT_TIMEOUT = 5    # seconds, for events that should be immediate
+SHORT_TIMEOUT = 5 if RELEASE else 20  # seconds, for events that should be immediate
 MAX_LATENCY = 0.15 if RELEASE else SHORT_TIMEOUT
 
 
@@ -42,13 +42,15 @@ def disconnect(raw, how):
 
 # A reset right after the request discards it if it has not been read yet.
 @pytest.mark.parametrize("how, after", [("close", 0), ("close", 0.01), ("close", 0.2), ("half", 0), ("half", 0.01),
-                                        ("half", 0.2), ("reset", 0.2)])
+                                        ("half", 0.2), ("reset", 0)])
 @pytest.mark.parametrize("data", [sleep_bytes(LONG_SECONDS), gather_bytes(LONG_SECONDS, 20)], ids=["sleep", "gather"])
 def test_disconnect_cancels_task(data, how, after, start):
     server = start()
     raw = Raw(server.urls()[0])
     raw.send(data)
     time.sleep(after)
+    if how == "reset":
+        wait_until_read(server.urls()[0])
     disconnect(raw, how)
     since = time.monotonic()
     event = server.wait_event(event="task_canceled", request_id="r1", timeout_s=SHORT_TIMEOUT)
@@ -63,9 +65,9 @@ def test_disconnect_cancels_task(data, how, after, start):
 def test_disconnect_does_not_affect_other_clients(start):
     server = start()
     with Raw(server.urls()[0]) as staying, Raw(server.urls()[0]) as leaving:
-        staying.send(sleep_bytes(0.5, "stays"))
+        staying.send(sleep_bytes(1, "stays"))
         leaving.send(sleep_bytes(LONG_SECONDS, "leaves"))
-        time.sleep(0.1)
+        wait_until_read(server.urls()[0])
         disconnect(leaving, "close")
         server.wait_event(event="task_canceled", request_id="leaves", timeout_s=SHORT_TIMEOUT)
         assert staying.response("POST", SLEEP).status == 200
@@ -108,8 +110,8 @@ def test_idle_service_shuts_down_immediately(start):
 def test_drain_finishes_running_tasks(number, start):
     server = start()
     with Raw(server.urls()[0]) as busy, Raw(server.urls()[0]) as idle:
-        busy.send(gather_bytes(0.7, 10))
-        time.sleep(0.2)
+        busy.send(gather_bytes(1.5, 10))
+        wait_until_read(server.urls()[0])
         os.kill(server.pid, number)
         wait_until(lambda: refuses_connections(server.urls()[0]), "the listener to close")
         assert idle.wait_closed(SHORT_TIMEOUT), "an idle connection is closed"
@@ -124,9 +126,9 @@ def test_drain_timeout_cancels_tasks(start):
     with Raw(server.urls()[0]) as one, Raw(server.urls()[0]) as many:
         one.send(sleep_bytes(LONG_SECONDS))
         many.send(gather_bytes(LONG_SECONDS, 10))
-        time.sleep(0.2)
-        server.terminate()
+        wait_until_read(server.urls()[0])
         since = time.monotonic()
+        server.terminate()
         for raw, target in ((one, SLEEP), (many, "/v1/gather")):
             response = raw.response("POST", target)
             assert response.status == 503
@@ -145,7 +147,7 @@ def test_zero_drain_cancels_immediately(start):
     server = start("--drain-seconds", "0")
     with Raw(server.urls()[0]) as raw:
         raw.send(sleep_bytes(LONG_SECONDS))
-        time.sleep(0.1)
+        wait_until_read(server.urls()[0])
         server.terminate()
         server.wait(SHORT_TIMEOUT)
         assert raw.response("POST", SLEEP).status == 503
@@ -155,7 +157,7 @@ def test_second_signal_cancels_running_tasks(start):
     server = start("--drain-seconds", "60")
     with Raw(server.urls()[0]) as raw:
         raw.send(sleep_bytes(LONG_SECONDS))
-        time.sleep(0.1)
+        wait_until_read(server.urls()[0])
         server.terminate()
         server.wait_event(event="draining")
         server.terminate()
@@ -167,10 +169,10 @@ def test_requests_during_drain_return_503(start):
     """On open connections with an incomplete request: new connections are not accepted."""
     server = start()
     probe, late, busy = (Raw(server.urls()[0]) for _ in range(3))
-    busy.send(sleep_bytes(1.5))
+    busy.send(sleep_bytes(2))
     probe.send(b"GET /readyz HTTP/1.1\r\nHost: loc")
     late.send(sleep_bytes(0)[:-2])
-    time.sleep(0.2)
+    wait_until_read(server.urls()[0])
     server.terminate()
     server.wait_event(event="draining")
     probe.send(b"alhost\r\n\r\n")
@@ -186,9 +188,9 @@ def test_requests_during_drain_return_503(start):
 def test_drain_rejects_tasks_before_their_body(start):
     server = start()
     late, busy = Raw(server.urls()[0]), Raw(server.urls()[0])
-    busy.send(sleep_bytes(1))
+    busy.send(sleep_bytes(2))
     late.send(b"POST /v1/run/sleep HTTP/1.1\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n")
-    time.sleep(0.2)
+    wait_until_read(server.urls()[0])
     server.terminate()
     server.wait_event(event="draining")
     late.send(b"Content-Length: 14\r\nHost: localhost\r\n\r\n")
@@ -202,9 +204,9 @@ def test_drain_rejects_tasks_before_their_body(start):
 def test_livez_succeeds_during_drain(start):
     server = start()
     probe, busy = Raw(server.urls()[0]), Raw(server.urls()[0])
-    busy.send(sleep_bytes(1))
+    busy.send(sleep_bytes(2))
     probe.send(b"GET /livez HTTP/1.1\r\n")
-    time.sleep(0.2)
+    wait_until_read(server.urls()[0])
     server.terminate()
     server.wait_event(event="draining")
     probe.send(b"Host: localhost\r\n\r\n")
@@ -228,7 +230,7 @@ def test_idle_clients_do_not_delay_shutdown(data, start):
         since = time.monotonic()
         server.terminate()
         server.wait()
-        assert time.monotonic() - since < (4 if RELEASE else gatherd.TIMEOUT)
+        assert time.monotonic() - since < (4 if RELEASE else 30)
 
 
 def test_shutdown_right_after_startup(start):
@@ -241,7 +243,7 @@ def test_shutdown_with_hundred_clients(start):
     clients = [Raw(server.urls()[0]) for _ in range(100)]
     for i, raw in enumerate(clients):
         raw.send(sleep_bytes(LONG_SECONDS if i % 2 else 0.5, f"c{i}"))
-    time.sleep(0.3)
+    wait_until_read(server.urls()[0])
     server.terminate()
     for i, raw in enumerate(clients):
         assert raw.response("POST", SLEEP, f"c{i}").status == (503 if i % 2 else 200)
@@ -292,7 +294,7 @@ def test_unix_socket_listener(start, tmp_path):
         raw.send(request_bytes("GET", "/v1/limits", host="example.com"))
         assert raw.response("GET", "/v1/limits").status == 200, "Host is not checked on a Unix socket"
         raw.send(sleep_bytes(LONG_SECONDS, "unix"))
-        time.sleep(0.1)
+        wait_until_read(server.urls()[0])
     server.wait_event(event="task_canceled", request_id="unix", timeout_s=SHORT_TIMEOUT)
     server.stop()
     assert not path.exists()
@@ -429,7 +431,7 @@ def test_invalid_environment_variable_is_reported():
 def test_write_error_on_stdout_fails():
     with open("/dev/full", "wb") as full:
         done = gatherd.subprocess.run([gatherd.BINARY, "--help"], stdout=full, stderr=-1, check=False,
-                                      env=gatherd.ENVIRONMENT, timeout=SHORT_TIMEOUT)
+                                      env=gatherd.ENVIRONMENT, timeout=gatherd.TIMEOUT)
     assert done.returncode == 1
 
 

@@ -10,7 +10,7 @@ from client import Client
 from contract import without_volatile
 from processes import children, exists, threads
 from server import RELEASE, run, wait_until
-from task_requests import ENDLESS, Background, gather, pool_loads, pools, post, task, workers
+from task_requests import BUSY_SECONDS, ENDLESS, Background, gather, pools, post, task, workers
 
 
 def example(response, name):
@@ -32,8 +32,9 @@ def test_pools_have_configured_sizes(start):
     assert [(p["name"], p["executor"], p["size"], p["size_source"], p["queue_limit"]) for p in listing] == [
         ("default", "threads", 3, "configured", 7), ("reports", "threads", 2, "configured", 7),
         ("slow-io_1", "threads", 1, "configured", 7), ("processes", "processes", 3, "configured", 7)]
-    names = sorted(threads(server.pid).values())
-    assert [n for n in names if n.startswith("gd-")] == ["gd-default"] * 3 + ["gd-reports"] * 2 + ["gd-slow-io_1"]
+    expected = ["gd-default"] * 3 + ["gd-reports"] * 2 + ["gd-slow-io_1"]
+    wait_until(lambda: sorted(n for n in threads(server.pid).values() if n.startswith("gd-")) == expected,
+               "all threads, each with its name")
     assert len(children(server.pid)) == 3
 
 
@@ -70,7 +71,7 @@ def test_default_sizes_follow_cpu_affinity(start):
     (["--worker-max-tasks", "0"], "--worker-max-tasks"), (["--worker-memory-bytes", "1000"], "--worker-memory-bytes"),
     (["--queue-limit", "-1"], "--queue-limit"), (["--threads", "processes=1"], "processes")])
 def test_invalid_sizes_are_reported(flags, named):
-    done = run(*flags, timeout_s=10)
+    done = run(*flags)
     assert done.returncode == 2, done.stderr
     assert done.stdout == "" and named in done.stderr and done.stderr.count("\n") == 1
 
@@ -84,11 +85,15 @@ def test_help_hides_implementation():
 def test_pools_report_busy_and_queued(start):
     server = start("--threads", "2", "--processes", "1")
     url = server.urls()[0]
-    with Background(url) as background:
-        futures = [background.post("/v1/run/block", {"seconds": 0.7}) for _ in range(5)]
-        futures += [background.post("/v1/run/block?executor=processes", {"seconds": 0.7}) for _ in range(2)]
-        wait_until(lambda: pool_loads(url) == {"default": (2, 3), "processes": (1, 1)}, "full pools")
+    def full_pools():
         listing = pools(url)
+        loads = {name: (p["busy"], p["queued"]) for name, p in listing.items()}
+        return listing if loads == {"default": (2, 3), "processes": (1, 1)} else None
+
+    with Background(url) as background:
+        futures = [background.post("/v1/run/block", {"seconds": BUSY_SECONDS}) for _ in range(5)]
+        futures += [background.post("/v1/run/block?executor=processes", {"seconds": BUSY_SECONDS}) for _ in range(2)]
+        listing = wait_until(full_pools, "full pools")
         assert counters(listing["default"]) == {"busy": 2, "queued": 3, "abandoned": 0, "tasks_done": 0}
         assert counters(listing["processes"]) == {"busy": 1, "queued": 1, "abandoned": 0, "tasks_done": 0}
         worker, = listing["processes"]["workers"]
@@ -98,18 +103,18 @@ def test_pools_report_busy_and_queued(start):
     assert counters(listing["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 5}
     after, = listing["processes"]["workers"]
     assert (after["pid"], after["busy"], after["tasks_done"]) == (worker["pid"], False, 2)
-    assert after["age_seconds"] >= worker["age_seconds"] + 0.7 and listing["processes"]["restarts"] == 0
+    assert after["age_seconds"] >= worker["age_seconds"] + BUSY_SECONDS and listing["processes"]["restarts"] == 0
 
 
 def test_abandoned_slot_is_busy_until_thread_returns(start):
     server = start("--threads", "1")
     url = server.urls()[0]
     since = time.monotonic()
-    response = post(url, "/v1/run/block?timeout_seconds=0.1", {"seconds": 1})
+    response = post(url, "/v1/run/block?timeout_seconds=0.1", {"seconds": 3})
     assert response.status == 504 and response.value["task"]["cancel"]["effect"] == "abandoned"
     assert counters(pools(url)["default"]) == {"busy": 1, "queued": 0, "abandoned": 1, "tasks_done": 0}
     done = post(url, "/v1/run/block", {"seconds": 0}).value
-    assert time.monotonic() - since >= 1 and done["queued_seconds"] >= 0.5, "it had to wait for the thread"
+    assert time.monotonic() - since >= 3 and done["queued_seconds"] >= 0.5, "it had to wait for the thread"
     assert counters(pools(url)["default"]) == {"busy": 0, "queued": 0, "abandoned": 0, "tasks_done": 2}
 
 
@@ -121,7 +126,7 @@ def test_cooperative_function_frees_abandoned_slot(start):
         assert response.value["task"]["cancel"]["effect"] == "abandoned"
         since = time.monotonic()
         wait_until(lambda: pools(url)["default"]["busy"] == 0, "a free slot")
-        assert time.monotonic() - since < (0.2 if RELEASE else 5)
+        assert not RELEASE or time.monotonic() - since < 0.2
 
 
 def test_workers_are_replaced_after_max_tasks(start):
@@ -144,7 +149,7 @@ def test_full_queue_returns_503(start):
     url = server.urls()[0]
     with Background(url) as background:
         for path, name in (("/v1/run/block", "default"), ("/v1/run/block?executor=processes", "processes")):
-            running = background.post(path, {"seconds": 0.5})
+            running = background.post(path, {"seconds": BUSY_SECONDS})
             wait_until(lambda: pools(url)[name]["busy"] == 1, "a busy pool")
             response = post(url, path, {"seconds": 0})
             assert response.status == 503 and response.value["pool"] == name
@@ -159,7 +164,7 @@ def test_pool_full_problem_matches_documentation(start):
     server = start("--threads", "1", "--queue-limit", "0")
     url = server.urls()[0]
     with Background(url) as background:
-        running = background.post("/v1/run/block", {"seconds": 0.4})
+        running = background.post("/v1/run/block", {"seconds": BUSY_SECONDS})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         value = post(url, "/v1/run/block", {"seconds": 0}).value
         assert without_volatile(value) == without_volatile(example("Unavailable", "pool_full"))
@@ -171,7 +176,7 @@ def test_gather_over_free_capacity_starts_nothing(start):
     server = start("--threads", "1", "--queue-limit", "3")
     url = server.urls()[0]
     with Background(url) as background:
-        running = background.post("/v1/run/block", {"seconds": 0.5})
+        running = background.post("/v1/run/block", {"seconds": BUSY_SECONDS})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         response = post(url, "/v1/gather", gather(task("sleep", seconds=0), *[task("block", seconds=0)] * 4))
         assert response.status == 503 and response.value["pool"] == "default"
@@ -201,7 +206,7 @@ def test_canceling_queued_task_frees_queue_slot(start):
     server = start("--threads", "1", "--queue-limit", "2")
     url = server.urls()[0]
     with Background(url) as background:
-        running = background.post("/v1/run/block", {"seconds": 0.6})
+        running = background.post("/v1/run/block", {"seconds": BUSY_SECONDS})
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         for _ in range(3):
             response = post(url, "/v1/gather", gather(*[task("block", seconds=0)] * 2, deadline_seconds=0.05))
@@ -235,7 +240,8 @@ def test_max_tasks_spans_all_executors(start):
     server = start("--max-tasks", "3", "--threads", "1")
     url = server.urls()[0]
     with Background(url) as background:
-        running = background.post("/v1/gather", gather(task("block", seconds=0.4), task("sleep", seconds=0.4)))
+        running = background.post("/v1/gather", gather(
+            task("block", seconds=BUSY_SECONDS), task("sleep", seconds=BUSY_SECONDS)))
         wait_until(lambda: pools(url)["default"]["busy"] == 1, "a busy pool")
         response = post(url, "/v1/run/sum", {"n": 1})
         assert response.status == 503 and response.value["type"].endswith(":too_many_tasks")

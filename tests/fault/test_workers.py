@@ -13,15 +13,11 @@ from client import Client
 from processes import children, descriptors, exists
 from server import RELEASE, wait_until
 from sizes import sized, soak
-from task_requests import ENDLESS, LONG_SECONDS, Background, gather, pools, post, task, workers
+from task_requests import (BUSY_SECONDS, ENDLESS, LONG_SECONDS, Background, busy_worker, gather, pools, post, task,
+                           workers)
 
-MAX_LATENCY = 0.2 if RELEASE else 10  # seconds until all workers are replaced
+MAX_LATENCY = 0.2 if RELEASE else 30  # seconds until all workers are replaced
 BIG_RANGE = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the sieve takes about 12 MB
-
-
-def busy_worker(url):
-    """Waits for a busy worker; its pid."""
-    return wait_until(lambda: next((w["pid"] for w in pools(url)["processes"]["workers"] if w["busy"]), None), "work")
 
 
 def replacement_worker(url, pid):
@@ -119,7 +115,7 @@ def test_workers_ignore_group_signals(number, start):
     url = server.urls()[0]
     pids = workers(url)
     with Background(url) as background:
-        running = background.post("/v1/run/block?executor=processes", {"seconds": 0.3})
+        running = background.post("/v1/run/block?executor=processes", {"seconds": BUSY_SECONDS})
         os.kill(busy_worker(url), number)
         assert running.result().status == 200
     assert workers(url) == pids and pools(url)["processes"]["restarts"] == 0
@@ -139,7 +135,7 @@ def test_stopped_worker_is_killed_on_timeout(start):
     server = start("--processes", "1")
     url = server.urls()[0]
     with Background(url) as background:
-        future = background.post("/v1/run/primes?timeout_seconds=0.5", ENDLESS)
+        future = background.post(f"/v1/run/primes?timeout_seconds={BUSY_SECONDS}", ENDLESS)
         pid = busy_worker(url)
         os.kill(pid, signal.SIGSTOP)
         response = future.result()
@@ -187,7 +183,7 @@ def test_endless_task_is_killed_on_timeout(start):
     elapsed = time.monotonic() - since
     assert response.status == 504 and response.value["task"]["state"] == "failed"
     assert response.value["task"]["cancel"] == {"reason": "timeout", "effect": "killed"}
-    assert 0.3 <= elapsed < (0.5 if RELEASE else 10)
+    assert 0.3 <= elapsed and (elapsed < 0.5 or not RELEASE)
     wait_until(lambda: pool_is_healthy(server), "a whole pool")
     assert pools(url)["processes"]["restarts"] == 1
 
@@ -272,7 +268,7 @@ def test_worker_kills_under_load(start):
     assert 0 < crashed <= kills < finished
     ids = [i for load in loads for i in load.ids]
     assert len(set(ids)) == len(ids)
-    server.wait_event(event="task_succeeded", id=ids[-1])
+    server.wait_event(event="task_succeeded", function="gather", count=len(ids))
     logged = [e["id"] for e in server.events(event="task_succeeded", function="gather")]
     assert sorted(logged) == sorted(ids), "each answer was given once"
     wait_until(lambda: descriptors(server.pid) <= before, f"{before} descriptors again, not {descriptors(server.pid)}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import contract
 
-TIMEOUT = 60  # seconds
+TIMEOUT = 120  # seconds; ends only what hangs, also with sanitizers on a busy machine
 
 
 @dataclass
@@ -88,6 +88,13 @@ class Client(http.client.HTTPConnection):
     def post(self, target, body, **headers):
         """A body that is not bytes is sent as JSON."""
         return self.fetch("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+
+
+def wait_until_read(url):
+    """Returns once the server has read all that was sent to it before: its loop takes events in order of arrival."""
+    with Client(url) as client:
+        for _ in range(2):  # the first may be answered in one turn of the loop with those events, before them
+            client.get("/livez")
 
 
 class Raw:

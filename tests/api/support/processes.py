@@ -26,7 +26,7 @@ def exists(pid):
 
 
 def threads(pid):
-    """{tid: name}"""
+    """{tid: name}; a thread that has just started may still have the name of the process."""
     return {int(tid): Path(f"/proc/{pid}/task/{tid}/comm").read_text(encoding="utf-8").strip()
             for tid in os.listdir(f"/proc/{pid}/task")}
 

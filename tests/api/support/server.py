@@ -21,7 +21,7 @@ RELEASE = os.environ.get("GATHERD_BUILD", "release") == "release"
 LISTENING = re.compile(r"^gatherd \d+\.\d+\.\d+ listening on (\S+)$")
 ERROR_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
                      r"|^gatherd: bug:", re.MULTILINE)
-TIMEOUT = 30  # seconds; long enough for sanitizers on a busy machine
+TIMEOUT = 60  # seconds; long enough for sanitizers on a busy machine
 
 
 def wait_until(condition, what, timeout_s=TIMEOUT):

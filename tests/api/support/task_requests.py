@@ -4,8 +4,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 from client import Client, Raw, request_bytes
+from server import wait_until
 
 LONG_SECONDS = 60  # the task is canceled long before
+BUSY_SECONDS = 2   # of a task that runs while a few requests are answered, even on a busy machine
 ENDLESS = {"to": 10 ** 15}  # input of primes; takes months
 
 
@@ -39,6 +41,22 @@ def post(url, path, body):
     """A request on a new connection."""
     with Client(url) as client:
         return client.post(path, body)
+
+
+def warmed_up_workers(url):
+    """The pids of the workers, once each has run a task: a task for a worker that starts has to wait in the queue."""
+    def all_used():
+        assert post(url, "/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 6}] * 8}).status == 200
+        pool = pools(url)["processes"]
+        return len(pool["workers"]) == pool["size"] and all(w["tasks_done"] > 0 for w in pool["workers"])
+
+    wait_until(all_used, "a task on every worker")
+    return workers(url)
+
+
+def busy_worker(url):
+    """Waits for a busy worker; its pid."""
+    return wait_until(lambda: next((w["pid"] for w in pools(url)["processes"]["workers"] if w["busy"]), None), "work")
 
 
 class Background:

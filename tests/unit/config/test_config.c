@@ -218,7 +218,7 @@ static void repeated_list_flags_accumulate(void **state)
     expect_rejected(l, "", "GATHERD_LISTEN=", "gatherd: GATHERD_LISTEN must have at least 1 item (given: \"\")\n");
     expect_rejected(
         l, "--listen a,,b", "",
-        "gatherd: --listen must be separated by commas, and item 2 must have at least 1 byte (given: \"a,,b\")\n");
+        "gatherd: --listen must be a comma-separated list: item 2 must have at least 1 byte (given: \"a,,b\")\n");
     expect_rejected(l, "--listen 1,2,3,4,5,6,7,8,9 --listen 1,2,3,4,5,6,7,8", "",
                     "gatherd: --listen must have at most 16 items\n");
 }
@@ -269,15 +269,14 @@ static void invalid_flags_are_rejected(void **state)
                     "gatherd: --max-body-bytes must be at most 67108864 (given: \"67108865\")\n");
     expect_rejected(l, "--max-connections 1000001", "",
                     "gatherd: --max-connections must be at most 1000000 (given: \"1000001\")\n");
-    expect_rejected(
-        l, "--threads default=2,a=0", "",
-        "gatherd: --threads must be NAME=N or N for each pool, and N must be at least 1 (given: \"a=0\")\n");
+    expect_rejected(l, "--threads default=2,a=0", "",
+                    "gatherd: --threads must be NAME=N or N for each pool: N must be at least 1 (given: \"a=0\")\n");
     expect_rejected(l, "--log-format xml", "", "gatherd: --log-format must be one of text, json (given: \"xml\")\n");
     expect_rejected(l, "--log-level Info", "",
                     "gatherd: --log-level must be one of error, warn, info, debug (given: \"Info\")\n");
     expect_rejected(l, "--insecure=yes", "", "gatherd: --insecure must be true or false (given: \"yes\")\n");
     expect_rejected(l, "--listen a\xFF", "",
-                    "gatherd: --listen must be separated by commas, and item 1 must be UTF-8"
+                    "gatherd: --listen must be a comma-separated list: item 1 must be UTF-8"
                     " (given: \"a?\")\n");
 
     expect_rejected(l, "--bogus", "", "gatherd: unknown option \"--bogus\"; see gatherd --help\n");
@@ -390,7 +389,7 @@ static void pool_errors_name_their_source(void **state)
 {
     struct load_result *l = *state;
     static const char json[] = "{\"threads\": [\"file=0\"]}";
-    static const char detail[] = "must be NAME=N or N for each pool, and N must be at least 1";
+    static const char detail[] = "must be NAME=N or N for each pool: N must be at least 1";
     char flags[128], line[256];
     snprintf(line, sizeof line, "gatherd: GATHERD_THREADS %s (given: \"env=0\")\n", detail);
     expect_rejected(l, "", "GATHERD_THREADS=env=0", line);

@@ -6,6 +6,7 @@
 
 #include "runtime/executors/pool.h"
 #include "runtime/task/admission.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -149,13 +150,13 @@ static void gather_is_admitted_atomically(void **state)
         assert_int_equal(try_submit(f, &spec, &w, &e), ERR_POOL_FULL);
         assert_string_equal(e.pool, pool_cases[p].name);
         assert_int_equal(runtime_unfinished(f->runtime), 1);
-        assert_true(run_until(f, waiter_is_done, &first));
+        wait_until_done(f, &first);
         task_release(first.task);
 
         child = action_for(f, pool_cases[p].executor, pool_cases[p].pool, NULL, ACTION_ECHO);
         spec = gather_of_copies(f, "all", capacity, &child);
         assert_int_equal(try_submit(f, &spec, &w, &e), 0);
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
         assert_int_equal(w.info.state, TASK_SUCCEEDED);
         assert_int_equal(output_integer(w.task, "counts.succeeded"), (int64_t)capacity);
         task_release(w.task);
@@ -178,7 +179,7 @@ static void submit_accepts_null_error(void **state)
     assert_int_equal(task_submit(f->runtime, &specs[2], f->arena, uv_hrtime(), waiter_done, &full, &full.task, NULL),
                      ERR_POOL_FULL);
     task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w[2]));
+    wait_until_done(f, &w[2]);
     task_release(w[2].task);
     assert_true(fixture_free(f));
 }
@@ -198,7 +199,7 @@ static void disabled_executor_is_rejected(void **state)
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     spec = action_for(f, EXECUTOR_THREADS, INTEGER_ABSENT, NULL, ACTION_ECHO);
     assert_int_equal(try_submit(f, &spec, &w, &e), 0);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     task_release(w.task);
     assert_true(fixture_free(f));
 }
@@ -361,8 +362,7 @@ static void gather_over_all_executors(void **state)
     struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
     set_integer(&spec, "max_concurrency", 7);
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     assert_true(run_until_idle(f));
     assert_int_equal(w.done, 1);
     assert_int_equal(w.info.state, TASK_SUCCEEDED);

@@ -6,6 +6,7 @@
 #include "runtime/executors/worker_main.h"
 #include "runtime/task/admission.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -168,12 +169,6 @@ static void stop_workers(struct fixture *f)
     check_no_children();
 }
 
-static void submit_and_drain(struct fixture *f, const struct task_spec *spec, struct waiter *w)
-{
-    assert_int_equal(submit(f, spec, w), 0);
-    task_drain(f->runtime);
-}
-
 static void submit_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number,
                                  const char *text)
 {
@@ -182,26 +177,11 @@ static void submit_worker_action(struct fixture *f, struct waiter *w, enum actio
     submit_and_drain(f, &spec, w);
 }
 
-static void check_worker_task(const struct waiter *w, enum task_state state, int rc)
-{
-    assert_int_equal(w->done, 1);
-    assert_false(w->done_in_call);
-    if (rc != w->info.rc && w->info.detail != NULL)
-        print_message("it says: %s\n", w->info.detail);
-    assert_int_equal(w->info.rc, rc);
-    assert_int_equal(w->info.state, state);
-}
-
-static void wait_worker_task(struct fixture *f, const struct waiter *w)
-{
-    assert_true(run_until(f, waiter_is_done, w));
-}
-
 /* Runs the action and releases the task. Pointers in w->info are invalid after. */
 static void run_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number, const char *text)
 {
     submit_worker_action(f, w, action, number, text);
-    wait_worker_task(f, w);
+    wait_until_done(f, w);
 }
 
 /* The pool works normally. */
@@ -211,8 +191,8 @@ static void check_works(struct fixture *f)
     for (size_t i = 0; i < COUNT_OF(w); i++)
         submit_worker_action(f, &w[i], ACTION_ECHO, (int64_t)i, "as ever");
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         assert_int_equal(faulty_output(&w[i])->number, i);
         assert_string_equal(faulty_output(&w[i])->text.data, "as ever");
         task_release(w[i].task);
@@ -231,7 +211,7 @@ static void task_runs_in_worker(void **state)
     struct fixture *f = start_workers(2);
     struct waiter w;
     run_worker_action(f, &w, ACTION_ECHO, 42, "h\xC3\xA9llo");
-    check_worker_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
     assert_string_equal(out->text.data, "h\xC3\xA9llo");
@@ -258,9 +238,9 @@ static void worker_function_errors(void **state)
     for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
         run_worker_action(f, &w, ACTION_FAIL, rc, "it is a pity");
         if (rc == ERR_OUT_OF_MEMORY) {
-            check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+            assert_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
         } else {
-            check_worker_task(&w, TASK_FAILED, rc);
+            assert_ended(&w, TASK_FAILED, rc);
             assert_string_equal(w.info.detail, "it is a pity");
         }
         assert_int_equal(w.info.exit_signal, 0);
@@ -304,8 +284,8 @@ static void concurrency_equals_worker_count(void **state)
     cancel(f, w[1].task, CANCEL_CLIENT);
     task_drain(f->runtime);
     for (size_t i = 3; i < COUNT_OF(w); i++) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
     }
     cancel(f, w[0].task, CANCEL_CLIENT);
     cancel(f, w[2].task, CANCEL_CLIENT);
@@ -328,7 +308,7 @@ static void input_sizes_round_trip(void **state)
         text[sizes[i]] = '\0';
         struct waiter w;
         run_worker_action(f, &w, ACTION_ECHO, 1, text);
-        check_worker_task(&w, TASK_SUCCEEDED, 0);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(faulty_output(&w)->text.len, sizes[i]);
         assert_memory_equal(faulty_output(&w)->text.data, text, sizes[i] + 1);
         task_release(w.task);
@@ -350,8 +330,8 @@ static void response_sizes_back_to_back(void **state)
     for (size_t i = 0; i < TASKS; i++)
         submit_worker_action(f, &w[i], ACTION_LARGE_OUTPUT, size + (int64_t)i, NULL);
     for (size_t i = 0; i < TASKS; i++) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         assert_int_equal(faulty_output(&w[i])->text.len, (size_t)size + i);
         task_release(w[i].task);
     }
@@ -366,14 +346,14 @@ static void oversized_frames_are_rejected(void **state)
     struct fixture *f = start_workers(1);
     struct waiter w;
     run_worker_action(f, &w, ACTION_LARGE_OUTPUT, FRAME_MAX_LEN, NULL);
-    check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     char *text = malloc(FRAME_MAX_LEN + 1);
     assert_non_null(text);
     memset(text, 'y', FRAME_MAX_LEN);
     text[FRAME_MAX_LEN] = '\0';
     run_worker_action(f, &w, ACTION_ECHO, 0, text);
-    check_worker_task(&w, TASK_FAILED, ERR_INVALID);
+    assert_ended(&w, TASK_FAILED, ERR_INVALID);
     assert_null(w.info.usage);
     task_release(w.task);
     free(text);
@@ -401,8 +381,8 @@ static void canceled_running_task_is_killed(void **state)
     int pid = task_info_of(w.task).pid, other_pid = task_info_of(other.task).pid;
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(task_info_of(w.task).state, TASK_CANCELING);
-    wait_worker_task(f, &w);
-    check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
     assert_int_equal(w.info.pid, pid);
     assert_int_equal(w.info.exit_signal, 0); /* killed by the service */
@@ -413,7 +393,7 @@ static void canceled_running_task_is_killed(void **state)
     assert_int_equal(kill(other_pid, 0), 0);
     task_release(w.task);
     cancel(f, other.task, CANCEL_CLIENT);
-    wait_worker_task(f, &other);
+    wait_until_done(f, &other);
     task_release(other.task);
     check_works(f);
     assert_int_equal(restarts(f), 2);
@@ -438,15 +418,15 @@ static void canceled_queued_task_never_runs(void **state)
     }
     task_drain(f->runtime);
     for (size_t i = 0; i < COUNT_OF(w); i += 2) {
-        check_worker_task(&w[i], TASK_CANCELED, ERR_CANCELED);
+        assert_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
         assert_int_equal(w[i].info.cancel_effect, EFFECT_PREVENTED);
         assert_int_equal(w[i].info.pid, 0);
         task_release(w[i].task);
     }
     cancel(f, busy.task, CANCEL_CLIENT);
     for (size_t i = 1; i < COUNT_OF(w); i += 2) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     task_release(busy.task);
@@ -467,9 +447,8 @@ static void timeout_and_deadline_kill_worker(void **state)
         *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(20);
         struct waiter w = {0};
         assert_true(run_until(f, all_free, f));
-        submit_and_drain(f, &spec, &w);
-        wait_worker_task(f, &w);
-        check_worker_task(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
+        submit_and_wait(f, &spec, &w);
+        assert_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
         assert_true(w.info.duration_ns + w.info.queued_ns >= MS(20));
         assert_null(w.info.detail);
@@ -488,13 +467,12 @@ static void deadline_expires_in_queue(void **state)
     submit_worker_action(f, &busy, ACTION_SPIN, 0, NULL);
     struct task_spec spec = faulty_spec(f, ACTION_ECHO, 0, NULL);
     spec.options.deadline_ns = MS(5);
-    submit_and_drain(f, &spec, &w);
-    wait_worker_task(f, &w);
-    check_worker_task(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+    submit_and_wait(f, &spec, &w);
+    assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
     task_release(w.task);
     cancel(f, busy.task, CANCEL_CLIENT);
-    wait_worker_task(f, &busy);
+    wait_until_done(f, &busy);
     task_release(busy.task);
     check_works(f);
     stop_workers(f);
@@ -517,7 +495,7 @@ static void cancel_during_response(void **state)
             poll(&more, 1, -1); /* unread data is left */
         if (w.done == 0)
             cancel(f, w.task, CANCEL_CLIENT);
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
         assert_int_equal(w.done, 1);
         assert_true(w.info.state == TASK_CANCELED || w.info.state == TASK_SUCCEEDED);
         if (w.info.state == TASK_SUCCEEDED)
@@ -573,7 +551,7 @@ static void worker_crash_is_described(void **state)
         struct waiter w;
         assert_true(run_until(f, all_free, f));
         run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
-        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         bool signaled = rows[i].action == ACTION_SIGNAL;
         assert_int_equal(w.info.exit_signal, signaled ? rows[i].number : 0);
         assert_int_equal(w.info.exit_code, signaled ? -1 : rows[i].number);
@@ -603,7 +581,7 @@ static void long_stderr_is_truncated(void **state)
     stderr_output[sizeof stderr_output - 1] = '\0';
     struct waiter w;
     run_worker_action(f, &w, ACTION_SIGNAL, SIGKILL, stderr_output);
-    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_non_null(strstr(w.info.detail, "wwwwwwwww"));
     task_release(w.task);
     check_works(f);
@@ -620,13 +598,13 @@ static void crash_does_not_affect_other_workers(void **state)
     int pid = task_info_of(other.task).pid;
     for (int i = 0; i < 10; i++) {
         run_worker_action(f, &w, ACTION_SIGNAL, SIGKILL, NULL);
-        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
     }
     assert_int_equal(task_info_of(other.task).state, TASK_RUNNING);
     assert_int_equal(kill(pid, 0), 0);
     cancel(f, other.task, CANCEL_CLIENT);
-    wait_worker_task(f, &other);
+    wait_until_done(f, &other);
     task_release(other.task);
     check_works(f);
     stop_workers(f);
@@ -649,8 +627,8 @@ static void killed_worker_is_respawned(void **state)
     submit_worker_action(f, &w, ACTION_SPIN, 0, NULL);
     assert_true(run_until(f, is_running, &w));
     assert_int_equal(kill(task_info_of(w.task).pid, SIGKILL), 0);
-    wait_worker_task(f, &w);
-    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_int_equal(w.info.exit_signal, SIGKILL);
     task_release(w.task);
     check_works(f);
@@ -674,10 +652,10 @@ static void no_dispatch_to_exited_worker(void **state)
         kill((pid_t)pid, SIGKILL);
         siginfo_t info;
         assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-        wait_worker_task(f, &w[0]);
-        wait_worker_task(f, &w[1]);
+        wait_until_done(f, &w[0]);
+        wait_until_done(f, &w[1]);
         if (w[0].info.state == TASK_SUCCEEDED) { /* the response arrived before the exit */
-            check_worker_task(&w[1], TASK_SUCCEEDED, 0);
+            assert_ended(&w[1], TASK_SUCCEEDED, 0);
             assert_int_not_equal(faulty_output(&w[1])->pid, pid);
         }
         task_release(w[0].task);
@@ -711,7 +689,7 @@ static void orphaned_grandchild_does_not_block(void **state)
     struct waiter w;
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     run_worker_action(f, &w, ACTION_ORPHAN_CHILD, 4, NULL);
-    check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_int_equal(w.info.exit_code, 4);
     task_release(w.task);
     check_works(f);
@@ -766,7 +744,7 @@ static void worker_exit_emits_event(void **state)
         struct waiter w;
         assert_true(run_until(f, all_free, f));
         run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
-        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         assert_int_equal(event_log.count, i + 1); /* reported before the task ended */
         check_event(&event_log.records[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
         assert_int_equal(event_log.records[i].event.pid, w.info.pid);
@@ -805,7 +783,7 @@ static void intended_kill_emits_no_event(void **state)
             assert_true(run_until(f, is_running, &w));
             cancel(f, w.task, CANCEL_CLIENT);
         }
-        wait_worker_task(f, &w);
+        wait_until_done(f, &w);
         assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
         task_release(w.task);
     }
@@ -893,8 +871,7 @@ static void start_timeout_ends_when_ready(void **state)
     uint64_t from = uv_hrtime();
     struct task_spec spec = sleep_of(f, start_timeout_ns + MS(100));
     w = (struct waiter){0};
-    submit_and_drain(f, &spec, &w);
-    wait_worker_task(f, &w);
+    submit_and_wait(f, &spec, &w);
     task_release(w.task);
     assert_true(uv_hrtime() - from > start_timeout_ns);
     assert_int_equal(event_log.count, 0);
@@ -920,10 +897,10 @@ static void unsolicited_output_fails_one_task(void **state)
             w = (struct waiter){0};
             submit_and_drain(f, &spec, &w);
             submit_worker_action(f, &next, ACTION_ECHO, 7, "next");
-            wait_worker_task(f, &w);
-            wait_worker_task(f, &next);
-            check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-            check_worker_task(&next, TASK_SUCCEEDED, 0);
+            wait_until_done(f, &w);
+            wait_until_done(f, &next);
+            assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+            assert_ended(&next, TASK_SUCCEEDED, 0);
             assert_int_equal(faulty_output(&next)->number, 7);
             task_release(w.task);
             task_release(next.task);
@@ -944,12 +921,12 @@ static void mismatched_sequence_is_rejected(void **state)
         submit_worker_action(f, &w, ACTION_BAD_SEQUENCE, frames, NULL);
         for (size_t i = 0; i < COUNT_OF(next); i++)
             submit_worker_action(f, &next[i], ACTION_ECHO, (int64_t)i, "next");
-        wait_worker_task(f, &w);
-        check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+        wait_until_done(f, &w);
+        assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         task_release(w.task);
         for (size_t i = 0; i < COUNT_OF(next); i++) {
-            wait_worker_task(f, &next[i]);
-            check_worker_task(&next[i], TASK_SUCCEEDED, 0);
+            wait_until_done(f, &next[i]);
+            assert_ended(&next[i], TASK_SUCCEEDED, 0);
             assert_int_equal(faulty_output(&next[i])->number, i);
             task_release(next[i].task);
         }
@@ -970,12 +947,12 @@ static void malformed_responses_are_rejected(void **state)
         assert_true(run_until(f, all_free, f));
         submit_worker_action(f, &w, ACTION_BAD_FRAME, kind, NULL);
         submit_worker_action(f, &next, ACTION_ECHO, 3, "next");
-        wait_worker_task(f, &w);
-        wait_worker_task(f, &next);
-        check_worker_task(&next, TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w);
+        wait_until_done(f, &next);
+        assert_ended(&next, TASK_SUCCEEDED, 0);
         /* A valid response is accepted unless stray bytes came with it. */
         bool fds = kind >= BAD_FRAME_UNTERMINATED_MESSAGE && w.info.rc != ERR_WORKER_CRASHED;
-        check_worker_task(&w, TASK_FAILED, fds ? ERR_INTERNAL : ERR_WORKER_CRASHED);
+        assert_ended(&w, TASK_FAILED, fds ? ERR_INTERNAL : ERR_WORKER_CRASHED);
         if (fds && kind == BAD_FRAME_UNTERMINATED_MESSAGE)
             assert_int_equal(strlen(w.info.detail), 255);
         if (fds && kind == BAD_FRAME_INVALID_UTF8)
@@ -998,17 +975,17 @@ static void closed_descriptors_do_not_block(void **state)
         submit_worker_action(f, &w, actions[i], 0, NULL);
         submit_worker_action(f, &next[0], ACTION_ECHO, 0, NULL);
         submit_worker_action(f, &next[1], ACTION_ECHO, 1, NULL);
-        wait_worker_task(f, &w);
-        wait_worker_task(f, &next[0]);
-        wait_worker_task(f, &next[1]);
+        wait_until_done(f, &w);
+        wait_until_done(f, &next[0]);
+        wait_until_done(f, &next[1]);
         if (actions[i] == ACTION_CLOSE_SOCKET)
-            check_worker_task(&w, TASK_FAILED, ERR_WORKER_CRASHED);
+            assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         else
-            check_worker_task(&w, TASK_SUCCEEDED, 0);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
         if (actions[i] != ACTION_STOP_READING ||
             next[0].info.rc != ERR_WORKER_CRASHED) /* the next task may be the one to fail */
-            check_worker_task(&next[0], TASK_SUCCEEDED, 0);
-        check_worker_task(&next[1], TASK_SUCCEEDED, 0);
+            assert_ended(&next[0], TASK_SUCCEEDED, 0);
+        assert_ended(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
         task_release(next[0].task);
         task_release(next[1].task);
@@ -1046,7 +1023,7 @@ static void worker_memory_is_limited(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct waiter w;
         run_worker_action(f, &w, rows[i].action, rows[i].number, NULL);
-        check_worker_task(&w, rows[i].rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rows[i].rc);
+        assert_ended(&w, rows[i].rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rows[i].rc);
         task_release(w.task);
     }
     char *text = malloc(60000001);
@@ -1055,7 +1032,7 @@ static void worker_memory_is_limited(void **state)
     text[60000000] = '\0';
     struct waiter w;
     run_worker_action(f, &w, ACTION_ECHO, 0, text); /* the input exceeds the worker's memory */
-    check_worker_task(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
+    assert_ended(&w, TASK_FAILED, ERR_WORKER_OUT_OF_MEMORY);
     task_release(w.task);
     free(text);
     check_works(f);
@@ -1078,14 +1055,14 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, &w, &w.task, &e);
     if (rc == 0) {
         task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
     }
     bool failed = alloc_count() >= n;
     alloc_fail_at(0);
     assert_true(rc == 0 || (failed && rc == ERR_OUT_OF_MEMORY));
     assert_int_equal(w.done, rc == 0);
     if (rc == 0 && w.info.rc != 0) { /* else a read failed, which is retried */
-        check_worker_task(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
+        assert_ended(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
         *seen |= w.info.pid == 0 ? REQUEST_BUFFER_FAILED : RESULT_FAILED;
     }
     if (rc == 0)
@@ -1142,8 +1119,8 @@ static void workers_are_recycled_after_max_tasks(void **state)
     for (size_t i = 0; i < COUNT_OF(w); i++)
         submit_worker_action(f, &w[i], ACTION_ECHO, (int64_t)i, NULL);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         if (i > 0)
             assert_int_equal(faulty_output(&w[i])->pid == faulty_output(&w[i - 1])->pid, i % 3 != 0);
     }
@@ -1177,12 +1154,12 @@ static void failed_starts_back_off(void **state)
         assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
         assert_true(uv_hrtime() - from >= MS(100 + 200)); /* delays after the third and the fourth failure */
         assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
-        wait_worker_task(f, &late);
-        check_worker_task(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        wait_until_done(f, &late);
+        assert_ended(&late, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(late.info.cancel_effect, EFFECT_PREVENTED);
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
-        check_worker_task(&w, TASK_CANCELED, ERR_CANCELED);
+        assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
         task_release(w.task);
         task_release(late.task);
         stop_workers(f); /* mostly during a delay */
@@ -1225,8 +1202,8 @@ static void descriptor_exhaustion_recovers(void **state)
     for (size_t i = 0; i < count; i++)
         close(fds[i]);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    wait_worker_task(f, &w);
-    check_worker_task(&w, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
     check_works(f);
     stop_workers(f);
@@ -1256,8 +1233,8 @@ static void task_waits_for_worker_start(void **state)
         assert_int_equal(task_info_of(w[i].task).state, TASK_QUEUED);
     close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        wait_worker_task(f, &w[i]);
-        check_worker_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     check_works(f);
@@ -1286,8 +1263,8 @@ static void close_in_any_worker_state(void **state)
         submit_worker_action(f, &w, ACTION_SPIN, 0, NULL);
         kill((pid_t)worker_pid(f, 1), SIGKILL);
         cancel(f, w.task, CANCEL_SHUTDOWN);
-        wait_worker_task(f, &w);
-        check_worker_task(&w, TASK_CANCELED, ERR_SHUTTING_DOWN);
+        wait_until_done(f, &w);
+        assert_ended(&w, TASK_CANCELED, ERR_SHUTTING_DOWN);
         task_release(w.task);
         for (int i = 0; i < iterations; i++)
             uv_run(&f->loop, UV_RUN_NOWAIT);
@@ -1397,7 +1374,7 @@ static void random_kills_under_load(void **state)
             assert_int_equal(faulty_output(&w[i])->number, i);
             succeeded++;
         } else {
-            check_worker_task(&w[i], TASK_FAILED, ERR_WORKER_CRASHED);
+            assert_ended(&w[i], TASK_FAILED, ERR_WORKER_CRASHED);
             assert_int_equal(w[i].info.exit_signal, SIGKILL);
         }
         task_release(w[i].task);

@@ -6,6 +6,7 @@
 #include "runtime/executors/pool.h"
 #include "runtime/task/admission.h"
 #include "tests/unit/support/alloc_fault.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -72,21 +73,7 @@ static void submit_thread_action(struct fixture *f, struct waiter *w, struct gat
                                  int64_t number)
 {
     struct task_spec spec = faulty_thread_spec(f, gate, action, number);
-    assert_int_equal(submit(f, &spec, w), 0);
-    task_drain(f->runtime);
-}
-
-static void wait_thread_task(struct fixture *f, const struct waiter *w)
-{
-    assert_true(run_until(f, waiter_is_done, w));
-}
-
-static void check_thread_task(const struct waiter *w, enum task_state state, int rc)
-{
-    assert_int_equal(w->done, 1);
-    assert_false(w->done_in_call);
-    assert_int_equal(w->info.rc, rc);
-    assert_int_equal(w->info.state, state);
+    submit_and_drain(f, &spec, w);
 }
 
 /* -- success ------------------------------------------------------------------------------------------------------- */
@@ -98,8 +85,8 @@ static void task_runs_in_thread(void **state)
     struct gate *gate = gate_new();
     struct waiter w = {0};
     submit_thread_action(f, &w, gate, ACTION_ECHO, 42);
-    wait_thread_task(f, &w);
-    check_thread_task(&w, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     const struct faulty_output *out = faulty_output(&w);
     assert_int_equal(out->number, 42);
     assert_string_equal(out->text.data, "a text that lives in the arena");
@@ -123,8 +110,8 @@ static void thread_function_errors(void **state)
     for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
         struct waiter w = {0};
         submit_thread_action(f, &w, NULL, ACTION_FAIL, rc);
-        wait_thread_task(f, &w);
-        check_thread_task(&w, TASK_FAILED, rc);
+        wait_until_done(f, &w);
+        assert_ended(&w, TASK_FAILED, rc);
         assert_string_equal(w.info.detail, "a text that lives in the arena");
         assert_null(w.info.output);
         assert_non_null(w.info.usage);
@@ -140,7 +127,7 @@ static void threads_block_signals(void **state)
     struct fixture *f = start_thread_pool(1);
     struct waiter w = {0};
     submit_thread_action(f, &w, NULL, ACTION_SIGNAL_MASK, 0);
-    wait_thread_task(f, &w);
+    wait_until_done(f, &w);
     assert_int_equal(faulty_output(&w)->number, 1);
     task_release(w.task);
     stop_thread_pools(f, NULL);
@@ -165,7 +152,7 @@ static void pool_starts_configured_threads(void **state)
     gate_open(gate);
     assert_true(run_until_idle(f));
     for (size_t i = 0; i < TASKS; i++) {
-        check_thread_task(&w[i], TASK_SUCCEEDED, 0);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         task_release(w[i].task);
     }
     free(w);
@@ -192,12 +179,11 @@ static void pools_are_independent(void **state)
     for (size_t i = 0; i < COUNT_OF(w); i++) {
         struct task_spec spec = faulty_thread_spec(f, gate, ACTION_ECHO, (int64_t)i);
         spec.options.pool = 1 + (int64_t)i % 2;
-        assert_int_equal(submit(f, &spec, &w[i]), 0);
-        task_drain(f->runtime);
+        submit_and_drain(f, &spec, &w[i]);
     }
     for (size_t i = 0; i < COUNT_OF(w); i++) {
-        wait_thread_task(f, &w[i]);
-        check_thread_task(&w[i], TASK_SUCCEEDED, 0);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_SUCCEEDED, 0);
         assert_true(str_eq(w[i].info.pool, i % 2 == 0 ? "b" : "c"));
         task_release(w[i].task);
     }
@@ -230,11 +216,11 @@ static void queue_is_fifo(void **state)
     size_t next = 0;
     for (size_t i = 0; i < TASKS; i++) {
         if (i % 7 == 3) {
-            check_thread_task(&w[i], TASK_CANCELED, ERR_CANCELED);
+            assert_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
             assert_int_equal(w[i].info.cancel_effect, EFFECT_PREVENTED);
             assert_int_equal(w[i].info.tid, 0);
         } else {
-            check_thread_task(&w[i], TASK_SUCCEEDED, 0);
+            assert_ended(&w[i], TASK_SUCCEEDED, 0);
             assert_int_equal(gate->order[next++], i);
         }
         task_release(w[i].task);
@@ -281,7 +267,7 @@ static void canceled_running_task_is_abandoned(void **state)
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(w.done, 0);
     task_drain(f->runtime);
-    check_thread_task(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
     assert_int_equal(w.info.pid, getpid());
     assert_int_not_equal(w.info.tid, 0);
@@ -297,8 +283,8 @@ static void canceled_running_task_is_abandoned(void **state)
     uv_run(&f->loop, UV_RUN_NOWAIT);
     assert_int_equal(task_info_of(next.task).state, TASK_QUEUED);
     gate_open(gate);
-    wait_thread_task(f, &next);
-    check_thread_task(&next, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &next);
+    assert_ended(&next, TASK_SUCCEEDED, 0);
     assert_int_equal(w.done, 1); /* the late result is dropped */
     assert_int_equal(runtime_abandoned(f->runtime), 0);
     assert_int_equal(pool->tasks_done, 2);
@@ -317,8 +303,8 @@ static void cancel_after_job_returned_is_too_late(void **state)
     struct pollfd wakeup = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     assert_int_equal(poll(&wakeup, 1, 60000), 1);
     cancel(f, w.task, CANCEL_CLIENT);
-    wait_thread_task(f, &w);
-    check_thread_task(&w, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_true(w.info.cancel_requested && w.info.cancel_completed);
     assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
     assert_int_equal(runtime_abandoned(f->runtime), 0);
@@ -340,13 +326,13 @@ static void timeout_and_deadline_abandon_task(void **state)
         spec.options.timeout_ns = MS(1); /* counts from the start */
         spec.options.deadline_ns = MS(12);
         assert_int_equal(submit(f, &spec, &queued), 0);
-        wait_thread_task(f, &w);
-        check_thread_task(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
+        wait_until_done(f, &w);
+        assert_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
         assert_int_equal(w.info.cancel_reason, deadline ? CANCEL_DEADLINE : CANCEL_TIMEOUT);
         assert_true(w.info.duration_ns + (deadline ? w.info.queued_ns : 0) >= MS(10));
-        wait_thread_task(f, &queued);
-        check_thread_task(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        wait_until_done(f, &queued);
+        assert_ended(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(queued.info.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
         task_release(queued.task);
@@ -368,8 +354,8 @@ static void canceled_function_frees_slot(void **state)
         submit_thread_action(f, &w[i], gate, ACTION_SPIN, (int64_t)i);
     for (size_t i = 0; i < COUNT_OF(w); i++) {
         cancel(f, w[i].task, CANCEL_CLIENT);
-        wait_thread_task(f, &w[i]);
-        check_thread_task(&w[i], TASK_CANCELED, ERR_CANCELED);
+        wait_until_done(f, &w[i]);
+        assert_ended(&w[i], TASK_CANCELED, ERR_CANCELED);
         task_release(w[i].task);
     }
     assert_true(run_until(f, no_abandoned_jobs, f));
@@ -390,8 +376,8 @@ static void cancel_races_with_completion(void **state)
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
         bool too_late = w.done == 0;
-        wait_thread_task(f, &w);
-        check_thread_task(&w, too_late ? TASK_SUCCEEDED : TASK_CANCELED, too_late ? 0 : ERR_CANCELED);
+        wait_until_done(f, &w);
+        assert_ended(&w, too_late ? TASK_SUCCEEDED : TASK_CANCELED, too_late ? 0 : ERR_CANCELED);
         assert_int_equal(w.info.cancel_effect, too_late ? EFFECT_TOO_LATE : EFFECT_ABANDONED);
         assert_int_equal(w.info.output != NULL, too_late);
         task_release(w.task);
@@ -441,10 +427,8 @@ static void resolved_gather_starts_no_queued_job(void **state)
                                              i == 0 && m == 2 ? ERR_INTERNAL : (int64_t)i);
         struct task_spec spec = gather_of(f, modes[m], COUNT_OF(children), children);
         struct waiter w = {0};
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
-        wait_thread_task(f, &w);
-        check_thread_task(&w, m == 2 ? TASK_FAILED : TASK_SUCCEEDED, m == 2 ? ERR_CHILD_FAILED : 0);
+        submit_and_wait(f, &spec, &w);
+        assert_ended(&w, m == 2 ? TASK_FAILED : TASK_SUCCEEDED, m == 2 ? ERR_CHILD_FAILED : 0);
         for (size_t i = 1; i < COUNT_OF(children); i++) {
             struct task_info child = task_info_of(child_at(w.task, i));
             assert_int_equal(child.state, TASK_CANCELED);
@@ -501,7 +485,7 @@ static void thread_task_out_of_memory(void **state)
     struct fixture *f = start_thread_pool(1);
     struct waiter first = {0};
     submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* makes one-time allocations */
-    wait_thread_task(f, &first);
+    wait_until_done(f, &first);
     task_release(first.task);
     unsigned long n = 0;
     unsigned failures = 0;
@@ -515,7 +499,7 @@ static void thread_task_out_of_memory(void **state)
         alloc_fail_at(++n);
         int rc = task_submit(f->runtime, copy, f->arena, uv_hrtime(), waiter_done, &w, &w.task, NULL);
         if (rc == 0) {
-            assert_true(run_until(f, waiter_is_done, &w));
+            wait_until_done(f, &w);
             failed = alloc_count() >= n;
             alloc_fail_at(0);
             assert_int_equal(w.info.rc, failed ? ERR_OUT_OF_MEMORY : 0);

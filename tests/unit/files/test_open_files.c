@@ -3,7 +3,7 @@
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
-#include "tests/unit/support/runtime_fixture.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +83,7 @@ static void submit_call(struct open_files_test *t, struct open_file *file, enum 
 
 static void expect_done(struct open_files_test *t, enum task_state state)
 {
-    assert_true(run_until(t->f, waiter_is_done, &t->waiter));
+    wait_until_done(t->f, &t->waiter);
     assert_int_equal(t->waiter.info.state, state);
 }
 
@@ -130,7 +130,7 @@ static void canceled_open_is_never_listed(void **state)
     for (int round = 0; round < 100 && !canceled; round++) {
         struct open_file *file = submit_open(t, "one", "a.txt", MS(60000));
         cancel(t->f, t->waiter.task, CANCEL_CLIENT);
-        assert_true(run_until(t->f, waiter_is_done, &t->waiter));
+        wait_until_done(t->f, &t->waiter);
         canceled = t->waiter.info.state == TASK_CANCELED;
         expect_listed(t, canceled ? "" : "one ");
         assert_true(canceled || t->waiter.info.cancel_effect == EFFECT_TOO_LATE);

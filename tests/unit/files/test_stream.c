@@ -216,7 +216,7 @@ static void truncated_file_fails_read(void **state)
     assert_int_equal(truncate(path, 1), 0);
     assert_int_equal(read_bytes(s, reader, 'l', LARGE), 2 * 256 * 1024);
     assert_int_equal(s->rc, ERR_IO_ERROR);
-    assert_string_equal(s->message, "large: the file has become shorter while it was read");
+    assert_string_equal(s->message, "large: the file was truncated while it was read");
     read_stream_close(reader);
     assert_true(run_until(s->f, all_streams_closed, s));
     assert_true(run_until_idle(s->f));

@@ -2,7 +2,7 @@
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/loop_function.h"
-#include "tests/unit/support/runtime_fixture.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -25,14 +25,6 @@ static void check_counts(const struct task *gather, int64_t succeeded, int64_t f
     assert_int_equal(output_integer(gather, "counts.total"), succeeded + failed + canceled);
 }
 
-static void check_gather_task(const struct waiter *w, enum task_state state, int rc)
-{
-    assert_int_equal(w->done, 1);
-    assert_false(w->done_in_call);
-    assert_int_equal(w->info.state, state);
-    assert_int_equal(w->info.rc, rc);
-}
-
 static void check_child(struct task *gather, size_t i, enum task_state state, int rc)
 {
     struct task_info info = task_info_of(child_at(gather, i));
@@ -49,13 +41,6 @@ static void check_child_canceled(struct task *gather, size_t i, enum cancel_reas
     assert_int_equal(info.cancel_effect, effect);
 }
 
-/* Submits the task and starts it. */
-static void submit_and_start(struct fixture *f, const struct task_spec *spec, struct waiter *w)
-{
-    assert_int_equal(submit(f, spec, w), 0);
-    task_drain(f->runtime);
-}
-
 /* Ends the child and delivers its end to the gather. */
 static void end_child_manually(struct fixture *f, struct waiter *w, size_t i, int rc)
 {
@@ -69,7 +54,7 @@ static void run_manual(struct fixture *f, struct mock_counts *mock_counts, const
 {
     struct task_spec mock = mock_manual(f, mock_counts);
     struct task_spec gather = gather_of_copies(f, mode, count, &mock);
-    submit_and_start(f, &gather, w);
+    submit_and_drain(f, &gather, w);
     assert_int_equal(w->done, 0);
 }
 
@@ -82,8 +67,8 @@ static void empty_gather_succeeds(void **state)
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         struct task_spec spec = gather_of(f, modes[i], 0, NULL);
         struct waiter w = {0};
-        submit_and_start(f, &spec, &w);
-        check_gather_task(&w, TASK_SUCCEEDED, 0);
+        submit_and_drain(f, &spec, &w);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         check_counts(w.task, 0, 0, 0);
         assert_int_equal(output_integer(w.task, "winner"), INT64_MIN);
         assert_int_equal(output_integer(w.task, "serial_seconds"), 0);
@@ -142,10 +127,10 @@ static void gather_of_one_child(void **state)
             if (strcmp(modes[i], "quorum") == 0)
                 set_integer(&spec, "quorum", 1);
             struct waiter w = {0};
-            submit_and_start(f, &spec, &w);
+            submit_and_drain(f, &spec, &w);
             end_child_manually(f, &w, 0, rc);
             bool wins = rc == 0 || strcmp(modes[i], "all_settled") == 0;
-            check_gather_task(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
+            assert_ended(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
             check_counts(w.task, rc == 0, rc != 0, 0);
             assert_false(task_info_of(child_at(w.task, 0)).cancel_requested);
             task_release(w.task);
@@ -164,7 +149,7 @@ static void all_succeeds_after_last_child(void **state)
     assert_int_equal(w.done, 0);
     assert_null(task_info_of(w.task).output);
     end_child_manually(f, &w, 1, 0);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 3, 0, 0);
     assert_null(w.info.detail);
     task_release(w.task);
@@ -178,7 +163,7 @@ static void all_fails_fast_and_cancels_siblings(void **state)
     run_manual(f, &mock_counts, "all", 4, &w);
     end_child_manually(f, &w, 3, 0);
     end_child_manually(f, &w, 1, ERR_INTERNAL);
-    check_gather_task(&w, TASK_FAILED, ERR_CHILD_FAILED);
+    assert_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(w.task, 1, 1, 2);
     assert_int_equal(output_integer(w.task, "winner"), INT64_MIN);
     check_child(w.task, 0, TASK_CANCELED, ERR_CANCELED);
@@ -202,7 +187,7 @@ static void all_counts_every_failure(void **state)
     mock_end(child_at(w.task, 2), ERR_INVALID);
     mock_end(child_at(w.task, 3), ERR_TIMEOUT);
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_FAILED, ERR_CHILD_FAILED);
+    assert_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(w.task, 0, 3, 1);
     assert_string_equal(w.info.detail, "Mode all failed (4 tasks: 0 succeeded, 3 failed, 1 canceled); task 0 failed "
                                        "first: Internal error");
@@ -222,14 +207,14 @@ static void all_honors_tolerated_failures(void **state)
             spec = gather_of_copies(f, "all", 4, &spec);
             set_integer(&spec, "tolerated_failures", tolerated);
             struct waiter w = {0};
-            submit_and_start(f, &spec, &w);
+            submit_and_drain(f, &spec, &w);
             int64_t ended = 0;
             while (w.done == 0) {
                 end_child_manually(f, &w, (size_t)ended, ended < failures ? ERR_INTERNAL : 0);
                 ended++;
             }
             bool wins = failures <= tolerated;
-            check_gather_task(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
+            assert_ended(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
             if (wins)
                 check_counts(w.task, 4 - failures, failures, 0);
             else
@@ -251,7 +236,7 @@ static void all_settled_accepts_failures(void **state)
     assert_int_equal(w.done, 0);
     assert_int_equal(mock_counts.canceled, 0);
     end_child_manually(f, &w, 1, 0);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 2, 2, 0);
     task_release(w.task);
 
@@ -259,7 +244,7 @@ static void all_settled_accepts_failures(void **state)
     run_manual(f, &mock_counts, "all_settled", 2, &all_failing);
     end_child_manually(f, &all_failing, 0, ERR_INTERNAL);
     end_child_manually(f, &all_failing, 1, ERR_INTERNAL);
-    check_gather_task(&all_failing, TASK_SUCCEEDED, 0);
+    assert_ended(&all_failing, TASK_SUCCEEDED, 0);
     task_release(all_failing.task);
 }
 
@@ -272,7 +257,7 @@ static void any_succeeds_on_first_success(void **state)
     end_child_manually(f, &w, 3, ERR_INTERNAL);
     assert_int_equal(w.done, 0);
     end_child_manually(f, &w, 2, 0);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 1, 1, 2);
     assert_int_equal(output_integer(w.task, "winner"), 2);
     task_release(w.task);
@@ -281,7 +266,7 @@ static void any_succeeds_on_first_success(void **state)
     run_manual(f, &mock_counts, "any", 3, &all_failing);
     for (size_t i = 0; i < 3; i++)
         end_child_manually(f, &all_failing, i, ERR_INTERNAL);
-    check_gather_task(&all_failing, TASK_FAILED, ERR_CHILD_FAILED);
+    assert_ended(&all_failing, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(all_failing.task, 0, 3, 0);
     assert_int_equal(output_integer(all_failing.task, "winner"), INT64_MIN);
     task_release(all_failing.task);
@@ -295,7 +280,7 @@ static void race_follows_first_completion(void **state)
         struct waiter w = {0};
         run_manual(f, &mock_counts, "race", 3, &w);
         end_child_manually(f, &w, 1, rc);
-        check_gather_task(&w, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc == 0 ? 0 : ERR_CHILD_FAILED);
+        assert_ended(&w, rc == 0 ? TASK_SUCCEEDED : TASK_FAILED, rc == 0 ? 0 : ERR_CHILD_FAILED);
         check_counts(w.task, rc == 0, rc != 0, 2);
         assert_int_equal(output_integer(w.task, "winner"), 1);
         task_release(w.task);
@@ -313,7 +298,7 @@ static void quorum_resolves_early(void **state)
             spec = gather_of_copies(f, "quorum", CHILDREN, &spec);
             set_integer(&spec, "quorum", quorum);
             struct waiter w = {0};
-            submit_and_start(f, &spec, &w);
+            submit_and_drain(f, &spec, &w);
             int64_t succeeded = 0, failed = 0;
             while (succeeded < quorum && failed <= CHILDREN - quorum) {
                 size_t i = (size_t)(succeeded + failed);
@@ -323,7 +308,7 @@ static void quorum_resolves_early(void **state)
                 failed += failing >> i & 1;
             }
             bool wins = succeeded == quorum;
-            check_gather_task(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
+            assert_ended(&w, wins ? TASK_SUCCEEDED : TASK_FAILED, wins ? 0 : ERR_CHILD_FAILED);
             check_counts(w.task, succeeded, failed, CHILDREN - succeeded - failed);
             assert_int_equal(output_integer(w.task, "quorum"), quorum);
             assert_int_equal(output_integer(w.task, "winner"), INT64_MIN);
@@ -344,7 +329,7 @@ static void simultaneous_completions_have_one_winner(void **state)
         for (size_t i = 10; i-- > 0;)
             mock_end(child_at(w.task, i), 0);
         task_drain(f->runtime);
-        check_gather_task(&w, TASK_SUCCEEDED, 0);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         check_counts(w.task, 10, 0, 0); /* ended children are not canceled */
         assert_int_equal(output_integer(w.task, "winner"), 9);
         task_release(w.task);
@@ -361,7 +346,7 @@ static void gather_ends_after_last_child(void **state)
         mock_input_of(&slow)->on_cancel = on_cancel;
         struct task_spec spec = gather_of(f, "any", 2, (struct task_spec[]){slow, quick});
         struct waiter w = {0};
-        submit_and_start(f, &spec, &w);
+        submit_and_drain(f, &spec, &w);
         end_child_manually(f, &w, 1, 0);
         struct task *child = child_at(w.task, 0);
         if (on_cancel == MOCK_STOP_LATER || on_cancel == MOCK_END_LATER) {
@@ -375,7 +360,7 @@ static void gather_ends_after_last_child(void **state)
             task_drain(f->runtime);
         }
         bool stopped = on_cancel == MOCK_STOP || on_cancel == MOCK_STOP_LATER;
-        check_gather_task(&w, TASK_SUCCEEDED, 0);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         check_counts(w.task, stopped ? 1 : 2, 0, stopped ? 1 : 0);
         check_child_canceled(w.task, 0, CANCEL_SIBLING, stopped ? EFFECT_STOPPED : EFFECT_TOO_LATE);
         assert_int_equal(output_integer(w.task, "winner"), 1);
@@ -397,9 +382,8 @@ static void results_keep_input_order(void **state)
     }
     struct task_spec spec = gather_of(f, "all", CHILDREN, children);
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
-    assert_true(run_until(f, waiter_is_done, &w));
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    submit_and_wait(f, &spec, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     uint64_t serial = 0;
     for (size_t i = 0; i < CHILDREN; i++) {
         struct task *child = child_at(w.task, i);
@@ -425,9 +409,8 @@ static void max_concurrency_is_not_exceeded(void **state)
         struct task_spec spec = gather_of(f, "all", COUNT_OF(children), children);
         set_integer(&spec, "max_concurrency", max);
         struct waiter w = {0};
-        submit_and_start(f, &spec, &w);
-        assert_true(run_until(f, waiter_is_done, &w));
-        check_gather_task(&w, TASK_SUCCEEDED, 0);
+        submit_and_wait(f, &spec, &w);
+        assert_ended(&w, TASK_SUCCEEDED, 0);
         assert_int_equal(mock_counts.ended, 50);
         assert_true(mock_counts.max_active <= (size_t)max);
         task_release(w.task);
@@ -442,7 +425,7 @@ static void children_start_in_order(void **state)
     spec = gather_of_copies(f, "all_settled", 5, &spec);
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
+    submit_and_drain(f, &spec, &w);
     static const size_t ends[] = {1, 0, 2, 4, 3}; /* children, in the order of their ends */
     for (size_t step = 0; step < 5; step++) {
         size_t expected_started = step + 2 < 5 ? step + 2 : 5;
@@ -455,7 +438,7 @@ static void children_start_in_order(void **state)
         }
         end_child_manually(f, &w, ends[step], step % 2 ? ERR_INTERNAL : 0);
     }
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 3, 2, 0);
     task_release(w.task);
 }
@@ -469,7 +452,7 @@ static void resolved_gather_starts_no_child(void **state)
     spec = gather_of_copies(f, "all", 10, &spec);
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
+    submit_and_drain(f, &spec, &w);
     end_child_manually(f, &w, 0, ERR_INTERNAL); /* decides the gather and frees its concurrency slot */
     assert_int_equal(mock_counts.started, 2);
     for (size_t i = 2; i < 10; i++)
@@ -477,7 +460,7 @@ static void resolved_gather_starts_no_child(void **state)
     assert_int_equal(w.done, 0);
     mock_stop(child_at(w.task, 1));
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_FAILED, ERR_CHILD_FAILED);
+    assert_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(w.task, 0, 1, 9);
     assert_int_equal(mock_counts.started, 2);
     task_release(w.task);
@@ -498,10 +481,9 @@ static void deadline_expires_before_child_starts(void **state)
     struct task_spec spec = gather_of(f, "all_settled", COUNT_OF(children), children);
     set_integer(&spec, "max_concurrency", 1);
     struct waiter w = {0}, later = {0};
-    submit_and_start(f, &spec, &w);
+    submit_and_drain(f, &spec, &w);
     spec = sleep_of(f, MS(5));
-    submit_and_start(f, &spec, &later);
-    assert_true(run_until(f, waiter_is_done, &later));
+    submit_and_wait(f, &spec, &later);
     for (size_t i = 1; i <= 3; i++) {
         check_child(w.task, i, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         check_child_canceled(w.task, i, CANCEL_DEADLINE, EFFECT_PREVENTED);
@@ -511,7 +493,7 @@ static void deadline_expires_before_child_starts(void **state)
     end_child_manually(f, &w, 0, 0);
     assert_int_equal(mock_counts.started, 2);
     end_child_manually(f, &w, 4, 0);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 2, 3, 0);
     task_release(w.task);
     task_release(later.task);
@@ -534,8 +516,8 @@ static void expired_children_never_start(void **state)
             if (iterations > 0)
                 uv_run(&f->loop, UV_RUN_NOWAIT);
             task_drain(f->runtime);
-            assert_true(run_until(f, waiter_is_done, &w));
-            check_gather_task(&w, TASK_SUCCEEDED, 0);
+            wait_until_done(f, &w);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
             check_counts(w.task, 0, 5, 0);
             assert_int_equal(mock_counts.started, 0);
             task_release(w.task);
@@ -556,7 +538,7 @@ static void expired_child_frees_concurrency(void **state)
     task_drain(f->runtime);
     assert_int_equal(mock_counts.active, 1);
     end_child_manually(f, &w, 2, 0);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     check_counts(w.task, 1, 2, 0);
     task_release(w.task);
 }
@@ -572,7 +554,7 @@ static void race_ignores_later_expirations(void **state)
     struct waiter w = {0};
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(2), &w), 0);
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 1, 2, 0);
     assert_int_equal(output_integer(w.task, "winner"), 0);
     task_release(w.task);
@@ -633,7 +615,7 @@ static void cancellation_propagates_to_children(void **state)
         spec.options.timeout_ns = rows[i].reason == CANCEL_TIMEOUT ? HOUR : 3 * HOUR;
         spec.options.deadline_ns = 2 * HOUR;
         struct waiter w = {0};
-        submit_and_start(f, &spec, &w);
+        submit_and_drain(f, &spec, &w);
         assert_int_equal(mock_counts.started, 2);
         if (rows[i].reason == CANCEL_CLIENT || rows[i].reason == CANCEL_SHUTDOWN)
             cancel(f, w.task, rows[i].reason);
@@ -641,7 +623,7 @@ static void cancellation_propagates_to_children(void **state)
             fire_limit(w.task);
         task_drain(f->runtime);
         bool fails = rows[i].reason == CANCEL_TIMEOUT || rows[i].reason == CANCEL_DEADLINE;
-        check_gather_task(&w, fails ? TASK_FAILED : TASK_CANCELED, rows[i].rc);
+        assert_ended(&w, fails ? TASK_FAILED : TASK_CANCELED, rows[i].rc);
         assert_int_equal(w.info.cancel_reason, rows[i].reason);
         assert_int_equal(w.info.cancel_effect, EFFECT_STOPPED);
         check_nested_canceled(w.task);
@@ -661,7 +643,7 @@ static void canceled_queued_gather_starts_no_child(void **state)
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
     assert_null(w.info.output);
     assert_int_equal(mock_counts.started, 0);
@@ -679,7 +661,7 @@ static void canceled_gather_waits_for_children(void **state)
     struct task_spec spec = gather_of(f, "any", 3, (struct task_spec[]){ends_later, slow, ends_later});
     spec = gather_of(f, "all", 1, &spec);
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
+    submit_and_drain(f, &spec, &w);
     struct task *inner = child_at(w.task, 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
@@ -692,7 +674,7 @@ static void canceled_gather_waits_for_children(void **state)
     assert_int_equal(w.done, 0);
     mock_end(child_at(inner, 2), ERR_INTERNAL);
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
     check_counts(w.task, 1, 0, 0);
     check_counts(inner, 1, 1, 1);
@@ -715,9 +697,8 @@ static void child_does_not_inherit_timeout(void **state)
     struct task_spec spec = gather_of(f, "all_settled", 2, children);
     spec.options.timeout_ns = HOUR;
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
-    assert_true(run_until(f, waiter_is_done, &w));
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    submit_and_wait(f, &spec, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_child(w.task, 0, TASK_SUCCEEDED, 0);
     check_child(w.task, 1, TASK_FAILED, ERR_TIMEOUT);
     check_counts(w.task, 1, 1, 0);
@@ -736,11 +717,10 @@ static void run_with_queued_deadline(struct fixture *f, struct mock_counts *mock
     struct task_spec inner = gather_of(f, "all_settled", waiting, late);
     struct task_spec spec = gather_of(f, "all_settled", 2, (struct task_spec[]){mock, inner});
     set_integer(&spec, "max_concurrency", 1);
-    submit_and_start(f, &spec, w);
+    submit_and_drain(f, &spec, w);
     struct waiter later = {0};
     spec = sleep_of(f, MS(3));
-    submit_and_start(f, &spec, &later);
-    assert_true(run_until(f, waiter_is_done, &later));
+    submit_and_wait(f, &spec, &later);
     task_release(later.task);
     assert_int_equal(mock_counts->started, 1);
     assert_int_equal(w->done, 0);
@@ -759,8 +739,8 @@ static void child_of_queued_gather_expires(void **state)
     mock_end(child_at(inner, 1), 0);
     mock_end(child_at(inner, 2), 0);
     task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w));
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 2, 0, 0);
     check_counts(inner, 2, 1, 0);
     check_child(inner, 0, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
@@ -775,8 +755,8 @@ static void queued_gather_outlives_expired_child(void **state)
     struct waiter w = {0};
     run_with_queued_deadline(f, &mock_counts, 1, &w);
     end_child_manually(f, &w, 0, 0);
-    assert_true(run_until(f, waiter_is_done, &w));
-    check_gather_task(&w, TASK_SUCCEEDED, 0);
+    wait_until_done(f, &w);
+    assert_ended(&w, TASK_SUCCEEDED, 0);
     check_counts(w.task, 2, 0, 0);
     struct task *inner = child_at(w.task, 1);
     check_child(w.task, 1, TASK_SUCCEEDED, 0);
@@ -794,7 +774,7 @@ static void cancel_queued_gather_with_expired_child(void **state)
         run_with_queued_deadline(f, &mock_counts, waiting, &w);
         cancel(f, w.task, CANCEL_CLIENT);
         task_drain(f->runtime);
-        check_gather_task(&w, TASK_CANCELED, ERR_CANCELED);
+        assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
         check_counts(w.task, 0, 0, 2);
         assert_int_equal(mock_counts.started, 1);
         task_release(w.task);
@@ -813,8 +793,8 @@ static void queued_tree_deadlines_expire_together(void **state)
         spec.options.deadline_ns = MS(1 + order);
         struct waiter w = {0};
         assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(10), &w), 0);
-        assert_true(run_until(f, waiter_is_done, &w)); /* without a drain, the timer callback comes first */
-        check_gather_task(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
+        wait_until_done(f, &w); /* without a drain, the timer callback comes first */
+        assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
     }
@@ -838,7 +818,7 @@ static void gather_of_100000_children(void **state)
             assert_int_equal(submit(f, &spec, &w), 0);
             assert_int_equal(runtime_unfinished(f->runtime), CHILDREN + 1);
             task_drain(f->runtime);
-            check_gather_task(&w, TASK_SUCCEEDED, 0);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
             if (m == 0)
                 check_counts(w.task, CHILDREN, 0, 0);
             else if (c == 1)
@@ -852,12 +832,12 @@ static void gather_of_100000_children(void **state)
     spec.options.timeout_ns = HOUR + HOUR; /* two timers for each task */
     spec = gather_of_copies(f, "all", CHILDREN, &spec);
     struct waiter w = {0};
-    submit_and_start(f, &spec, &w);
+    submit_and_drain(f, &spec, &w);
     assert_int_equal(mock_counts.active, CHILDREN);
     assert_int_equal(started_timers(f), 2 * CHILDREN + 1);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    check_gather_task(&w, TASK_CANCELED, ERR_CANCELED);
+    assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     check_counts(w.task, 0, 0, CHILDREN);
     task_release(w.task);
 }
@@ -872,7 +852,7 @@ static void nested_gathers(void **state)
         for (int depth = 0; depth < DEPTH; depth++)
             spec = gather_of(f, "all", 1, &spec);
         struct waiter w = {0};
-        submit_and_start(f, &spec, &w);
+        submit_and_drain(f, &spec, &w);
         assert_int_equal(runtime_unfinished(f->runtime), DEPTH + 1);
         struct task *innermost = w.task;
         while (child_at(innermost, 0) != NULL)
@@ -883,11 +863,11 @@ static void nested_gathers(void **state)
             mock_end(innermost, variant == 0 ? 0 : ERR_INTERNAL);
         task_drain(f->runtime);
         if (variant == 0)
-            check_gather_task(&w, TASK_SUCCEEDED, 0);
+            assert_ended(&w, TASK_SUCCEEDED, 0);
         else if (variant == 1)
-            check_gather_task(&w, TASK_FAILED, ERR_CHILD_FAILED);
+            assert_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
         else
-            check_gather_task(&w, TASK_CANCELED, ERR_CANCELED);
+            assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
         check_counts(w.task, variant == 0, variant == 1, variant == 2);
         task_release(w.task);
     }

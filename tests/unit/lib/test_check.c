@@ -1,5 +1,6 @@
-/* test_check - a failed check aborts the process. */
+/* check, state - a failed check and a move that is not allowed abort the process. */
 #include "runtime/lib/check.h"
+#include "runtime/lib/state.h"
 #include "tests/unit/support/runtime_fixture.h"
 
 #include <fcntl.h>
@@ -55,6 +56,32 @@ static void reach_the_unreachable(void)
     UNREACHABLE();
 }
 
+enum lamp_state { LAMP_OFF, LAMP_ON, LAMP_BROKEN, LAMP_STATE_COUNT };
+
+static const state_set moves[LAMP_STATE_COUNT] = {
+    [LAMP_OFF] = STATE_BIT(LAMP_ON) | STATE_BIT(LAMP_BROKEN),
+    [LAMP_ON] = STATE_BIT(LAMP_OFF),
+};
+
+static void allowed_moves(void)
+{
+    enum lamp_state state = LAMP_OFF;
+    state = STATE_MOVE(moves, state, LAMP_ON);
+    state = STATE_MOVE(moves, state, LAMP_OFF);
+    state = STATE_MOVE(moves, state, LAMP_BROKEN);
+    CHECK(state == LAMP_BROKEN);
+}
+
+static void move_that_no_row_allows(void)
+{
+    (void)STATE_MOVE(moves, LAMP_ON, LAMP_BROKEN);
+}
+
+static void move_from_last_state(void)
+{
+    (void)STATE_MOVE(moves, LAMP_BROKEN, LAMP_OFF);
+}
+
 static void error_code_of_zero(void)
 {
     error_code(0);
@@ -101,6 +128,9 @@ static void failed_check_aborts(void **state)
     assert_false(aborts(satisfied_checks, ""));
     assert_true(aborts(break_check, "check failed: 1 + 1 == 3\n"));
     assert_true(aborts(reach_the_unreachable, "check failed: unreachable\n"));
+    assert_false(aborts(allowed_moves, ""));
+    assert_true(aborts(move_that_no_row_allows, "check failed: "));
+    assert_true(aborts(move_from_last_state, "check failed: "));
     assert_true(aborts(error_code_of_zero, "check failed: rc < 0"));
     assert_true(aborts(error_status_out_of_range, "check failed: rc < 0"));
     assert_true(aborts(close_with_unreleased_task, "check failed: list_empty"));

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,49 @@ static void pipe_transfer_survives_signals(void **state)
     assert_int_equal(sigaction(SIGUSR1, &previous, NULL), 0);
 }
 
+struct signaler {
+    pthread_t target;
+    atomic_bool stop;
+};
+
+static void *signaler_main(void *arg)
+{
+    struct signaler *signaler = arg;
+    while (!atomic_load(&signaler->stop))
+        pthread_kill(signaler->target, SIGUSR1);
+    return NULL;
+}
+
+static bool is_zeroed(const unsigned char *bytes, size_t len)
+{
+    size_t i = 0;
+    while (i < len && bytes[i] == 0)
+        i++;
+    return i == len;
+}
+
+/* getrandom(2) of more than 256 bytes can be interrupted, and then returns fewer. */
+static void random_bytes_are_complete_despite_signals(void **state)
+{
+    (void)state;
+    enum { LEN = 100000, PIECE = 32 };
+    static unsigned char bytes[LEN];
+    struct sigaction interrupting = {.sa_handler = on_signal}, previous;
+    struct signaler signaler = {.target = pthread_self()};
+    pthread_t thread;
+    assert_int_equal(sigaction(SIGUSR1, &interrupting, &previous), 0);
+    assert_int_equal(pthread_create(&thread, NULL, signaler_main, &signaler), 0);
+    for (int i = 0; i < 10; i++) {
+        memset(bytes, 0, sizeof bytes);
+        assert_int_equal(io_random(bytes, LEN), 0);
+        for (size_t at = 0; at < LEN; at += PIECE)
+            assert_false(is_zeroed(bytes + at, PIECE));
+    }
+    atomic_store(&signaler.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sigaction(SIGUSR1, &previous, NULL), 0);
+}
+
 static void positioned_transfer_keeps_position(void **state)
 {
     (void)state;
@@ -137,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipe_transfer_survives_signals),
+        cmocka_unit_test(random_bytes_are_complete_despite_signals),
         cmocka_unit_test(positioned_transfer_keeps_position),
         cmocka_unit_test(failed_transfer_returns_errno),
         cmocka_unit_test(empty_transfer_makes_no_call),

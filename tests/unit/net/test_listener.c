@@ -220,7 +220,7 @@ static struct sockaddr_un unix_address(char address[64])
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     snprintf(addr.sun_path, sizeof addr.sun_path, "/tmp/gatherd-listener-%d", (int)getpid());
-    snprintf(address, 64, "unix:%s", addr.sun_path);
+    snprintf(address, 64, "unix:/tmp/gatherd-listener-%d", (int)getpid());
     unlink(addr.sun_path);
     return addr;
 }

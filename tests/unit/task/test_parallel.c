@@ -9,6 +9,7 @@
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/builtins.h"
 #include "tests/unit/support/faulty_function.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -181,20 +182,10 @@ static void stop_runtime(struct fixture *f)
     assert_true(fixture_free(f));
 }
 
-static void assert_ended(const struct waiter *w, enum task_state state, int rc)
-{
-    assert_int_equal(w->done, 1);
-    assert_false(w->done_in_call);
-    assert_int_equal(w->info.rc, rc);
-    assert_int_equal(w->info.state, state);
-}
-
 static void submit_and_run(struct fixture *f, const struct task_spec *spec, struct waiter *w)
 {
     *w = (struct waiter){0};
-    assert_int_equal(submit(f, spec, w), 0);
-    task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, w));
+    submit_and_wait(f, spec, w);
 }
 
 /* The parts in the output. */
@@ -333,8 +324,7 @@ static void worker_crash_fails_task(void **state)
     set_integer(&spec, "n", INT64_C(1) << 31);
     spec.options.parallel = 4;
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     while (pool_at(f, EXECUTOR_PROCESSES, 0)->busy < 2)
         uv_run(&f->loop, UV_RUN_ONCE);
     struct arena *arena = arena_new();
@@ -343,7 +333,7 @@ static void worker_crash_fails_task(void **state)
     const struct pool_stats *info = (const struct pool_stats *)stats.items + 1;
     assert_int_equal(kill((pid_t)((const struct worker_stats *)info->workers.items)[0].pid, SIGKILL), 0);
     arena_unref(arena);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
     assert_non_null(strstr(w.info.detail, "signal 9"));
     task_release(w.task);
@@ -373,14 +363,13 @@ static void cancel_timeout_and_deadline_reach_all_parts(void **state)
             if (cause == 2)
                 spec.options.deadline_ns = MS(300);
             struct waiter w = {0};
-            assert_int_equal(submit(f, &spec, &w), 0);
-            task_drain(f->runtime);
+            submit_and_drain(f, &spec, &w);
             if (cause != 1)
                 assert_true(run_until(f, two_slots_busy, f));
             if (cause == 0)
                 cancel(f, w.task, CANCEL_CLIENT);
             task_drain(f->runtime);
-            assert_true(run_until(f, waiter_is_done, &w));
+            wait_until_done(f, &w);
             static const int rcs[] = {ERR_CANCELED, ERR_TIMEOUT, ERR_DEADLINE_EXCEEDED};
             assert_ended(&w, cause == 0 ? TASK_CANCELED : TASK_FAILED, rcs[cause]);
             if (cause != 1) /* the workers may not be ready in time */
@@ -418,14 +407,13 @@ static void cancel_after_last_part_is_too_late(void **state)
         spec = make_share_spec(f, 100, 2, &runs);
         ((struct share_input *)spec.input)->ended = &ended;
         ((struct share_input *)spec.input)->gate = &gate;
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
+        submit_and_drain(f, &spec, &w);
         atomic_store(&gate, true);
         while (atomic_load(&ended) < 3)
             sched_yield();
         for (int j = 0; j < i; j++) /* run() has ended, the job ends soon */
             sched_yield();
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
         struct children *children = task_state(w.task);
         bool complete =
             children->children[0]->state == TASK_SUCCEEDED && children->children[1]->state == TASK_SUCCEEDED;
@@ -456,14 +444,13 @@ static void cancel_after_failed_part_never_succeeds(void **state)
     set_integer(&spec, "n", max_bound);
     spec.options.parallel = 2;
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     struct children *children = task_state(w.task);
     while (!task_ended(children->children[0]) && !task_ended(children->children[1]))
         uv_run(&f->loop, UV_RUN_ONCE);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     assert_int_equal(w.done, 1);
     assert_true(w.info.rc == ERR_OVERFLOW || w.info.rc == ERR_CANCELED);
     assert_null(w.info.output);
@@ -506,7 +493,7 @@ static void parts_are_admitted_all_or_none(void **state)
     spec = make_share_spec(f, 100, 5, &runs);
     assert_int_equal(submit(f, &spec, &w), ERR_POOL_FULL);
     assert_int_equal(runtime_unfinished(f->runtime), 1);
-    assert_true(run_until(f, waiter_is_done, &other));
+    wait_until_done(f, &other);
     task_release(other.task);
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
@@ -535,7 +522,7 @@ static void submit_fails_when_out_of_memory(void **state)
         assert_int_equal(rc, failed ? ERR_OUT_OF_MEMORY : 0);
         task_drain(f->runtime);
         if (rc == 0) {
-            assert_true(run_until(f, waiter_is_done, &w));
+            wait_until_done(f, &w);
             assert_ended(&w, TASK_SUCCEEDED, 0);
             assert_int_equal(output_integer(w.task, "covered"), 100);
             task_release(w.task);

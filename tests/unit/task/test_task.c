@@ -4,7 +4,7 @@
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/builtins.h"
 #include "tests/unit/support/loop_function.h"
-#include "tests/unit/support/runtime_fixture.h"
+#include "tests/unit/support/task_asserts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,23 +15,6 @@
 #include <cmocka.h>
 
 #define ABSENT UINT64_MAX
-
-static void assert_ended(const struct waiter *w, enum task_state state, int rc)
-{
-    assert_int_equal(w->done, 1);
-    assert_false(w->done_in_call);
-    assert_true(w->info.done);
-    assert_int_equal(w->info.state, state);
-    assert_int_equal(w->info.rc, rc);
-}
-
-static void assert_canceled(const struct waiter *w, enum cancel_reason reason, enum cancel_effect effect)
-{
-    assert_true(w->info.cancel_requested);
-    assert_true(w->info.cancel_completed);
-    assert_int_equal(w->info.cancel_reason, reason);
-    assert_int_equal(w->info.cancel_effect, effect);
-}
 
 static void assert_never_started(const struct waiter *w)
 {
@@ -121,9 +104,7 @@ static void task_fails_with_error_of_function(void **state)
     for (uint64_t duration = 0; duration <= MS(1); duration += MS(1)) {
         struct task_spec spec = mock_timed(f, &mock_counts, duration, ERR_INTERNAL);
         struct waiter w = {0};
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &w));
+        submit_and_wait(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, ERR_INTERNAL);
         assert_null(w.info.output);
         assert_true(w.info.duration_ns >= duration);
@@ -206,8 +187,7 @@ static void cancel_while_running(void **state)
                 struct task_spec spec = mock_timed(f, &mock_counts, MOCK_MANUAL, rc);
                 mock_input_of(&spec)->on_cancel = on_cancel;
                 struct waiter w = {0};
-                assert_int_equal(submit(f, &spec, &w), 0);
-                task_drain(f->runtime);
+                submit_and_drain(f, &spec, &w);
                 cancel(f, w.task, reasons[r]);
                 bool stops = on_cancel == MOCK_STOP || on_cancel == MOCK_STOP_LATER;
                 if (on_cancel == MOCK_STOP_LATER || on_cancel == MOCK_END_LATER) {
@@ -253,8 +233,7 @@ static void cancel_after_done_has_no_effect(void **state)
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 0);
     struct waiter w = {.on_done = cancel_self};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
     assert_ended(&w, TASK_SUCCEEDED, 0);
@@ -271,8 +250,7 @@ static void cancel_before_delivery_has_no_effect(void **state)
     struct mock_counts mock_counts = {0};
     struct task_spec spec = mock_manual(f, &mock_counts);
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     mock_end(w.task, 0);
     cancel(f, w.task, CANCEL_CLIENT);
     task_drain(f->runtime);
@@ -297,21 +275,17 @@ static void cancel_from_done_of_another_task(void **state)
     struct waiter queued = {0}, running = {0}, first = {.on_done = cancel_other, .user = &queued},
                   second = {.on_done = cancel_other, .user = &running};
     struct task_spec running_spec = mock_manual(f, &mock_counts);
-    assert_int_equal(submit(f, &running_spec, &running), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &running_spec, &running);
     struct task_spec next_spec = mock_manual(f, &mock_counts);
-    assert_int_equal(submit(f, &next_spec, &first), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &next_spec, &first);
     next_spec = mock_manual(f, &mock_counts);
-    assert_int_equal(submit(f, &next_spec, &second), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &next_spec, &second);
 
     /* Ready queue: end of `first`, end of `second`, start of `queued`. */
     mock_end(first.task, 0);
     mock_end(second.task, 0);
     running_spec = mock_manual(f, &mock_counts);
-    assert_int_equal(submit(f, &running_spec, &queued), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &running_spec, &queued);
     assert_ended(&first, TASK_SUCCEEDED, 0);
     assert_ended(&second, TASK_SUCCEEDED, 0);
     assert_ended(&queued, TASK_CANCELED, ERR_CANCELED);
@@ -346,14 +320,13 @@ static void cancel_from_timer(void **state)
         struct task_spec spec = sleep_of(f, MS(2));
         struct waiter w = {0};
         struct alarm alarm = {.timer.fire = on_alarm, .waiter = &w};
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
+        submit_and_drain(f, &spec, &w);
         assert_true(timers_reserve(&f->runtime->timers, 1));
         timers_start(&f->runtime->timers, &alarm.timer,
                      w.task->started_ns + (offset < 0    ? MS(2) - 1
                                            : offset == 0 ? MS(2)
                                                          : MS(2) + 1));
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
         timers_stop(&f->runtime->timers, &alarm.timer);
         timers_unreserve(&f->runtime->timers, 1);
         if (offset < 0)
@@ -378,13 +351,12 @@ static void cancel_from_loop_callback(void **state)
     struct fixture *f = *state;
     struct task_spec spec = sleep_of(f, 3600 * NS_PER_SECOND);
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &w);
     uv_timer_t timer;
     uv_timer_init(&f->loop, &timer);
     timer.data = &w;
     uv_timer_start(&timer, on_uv_alarm, 1, 0);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     task_release(w.task);
     uv_close((uv_handle_t *)&timer, NULL);
@@ -403,7 +375,7 @@ static void timeout_counts_from_start(void **state)
     struct waiter w = {0};
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* queued for a second */
     task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     assert_ended(&w, TASK_FAILED, ERR_TIMEOUT);
     assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_STOPPED);
     assert_true(w.info.queued_ns >= NS_PER_SECOND);
@@ -421,7 +393,7 @@ static void deadline_counts_from_receipt(void **state)
     struct waiter w = {0};
     assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND + MS(20), &w), 0);
     task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w));
+    wait_until_done(f, &w);
     assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
     assert_int_equal(w.info.cancel_reason, CANCEL_DEADLINE);
     assert_true(w.info.queued_ns + (w.info.duration_ns == ABSENT ? 0 : w.info.duration_ns) >= NS_PER_SECOND);
@@ -443,9 +415,7 @@ static void default_timeout_and_deadline_apply(void **state)
         assert_non_null(f);
         struct task_spec spec = mock_manual(f, &mock_counts);
         struct waiter w = {0};
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &w));
+        submit_and_wait(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, default_kind == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
         task_release(w.task);
 
@@ -455,9 +425,7 @@ static void default_timeout_and_deadline_apply(void **state)
         assert_int_equal(submit(f, &spec, &overriding), 0);
         spec = sleep_of(f, MS(30));
         spec.options = (struct task_options){.timeout_ns = NS_PER_SECOND * 60, .deadline_ns = NS_PER_SECOND * 60};
-        assert_int_equal(submit(f, &spec, &sleeping), 0);
-        task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &sleeping));
+        submit_and_wait(f, &spec, &sleeping);
         assert_ended(&sleeping, TASK_SUCCEEDED, 0);
         assert_int_equal(overriding.done, 0);
         mock_end(overriding.task, 0);
@@ -481,7 +449,7 @@ static void expired_deadline_prevents_start(void **state)
         assert_int_equal(w.done, 0);
         if (!by_timer)
             task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &w));
+        wait_until_done(f, &w);
         assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_canceled(&w, CANCEL_DEADLINE, EFFECT_PREVENTED);
         assert_never_started(&w);
@@ -500,9 +468,7 @@ static void task_may_succeed_after_timeout(void **state)
     spec.options.timeout_ns = MS(1);
     mock_input_of(&spec)->on_cancel = MOCK_END_LATER;
     struct waiter w = {0};
-    assert_int_equal(submit(f, &spec, &w), 0);
-    task_drain(f->runtime);
-    assert_true(run_until(f, waiter_is_done, &w));
+    submit_and_wait(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     assert_canceled(&w, CANCEL_TIMEOUT, EFFECT_TOO_LATE);
     assert_int_equal(mock_counts.canceled, 1);
@@ -522,9 +488,7 @@ static void earlier_of_timeout_and_deadline_applies(void **state)
         spec.options.timeout_ns = rows[i].timeout_ns;
         spec.options.deadline_ns = rows[i].deadline_ns;
         struct waiter w = {0};
-        assert_int_equal(submit(f, &spec, &w), 0);
-        task_drain(f->runtime);
-        assert_true(run_until(f, waiter_is_done, &w));
+        submit_and_wait(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, rows[i].rc);
         task_release(w.task);
     }
@@ -584,8 +548,7 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     task_drain(f->runtime);
     mock_end(w[1].task, 0); /* an ended task frees its place before its release */
     struct waiter again = {0};
-    assert_int_equal(submit(f, &one, &again), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &one, &again);
     assert_int_equal(again.done, 0);
     runtime_cancel_all(f->runtime);
     task_drain(f->runtime);
@@ -744,8 +707,7 @@ static void cancel_all_reaches_every_state(void **state)
     set_integer(&spec, "max_concurrency", 1);
     assert_int_equal(submit(f, &spec, &gather), 0);
     spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &ended), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &ended);
     cancel(f, canceling.task, CANCEL_CLIENT);
     spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &queued), 0);
@@ -859,8 +821,7 @@ static void tasks_can_be_released_in_any_order(void **state)
         assert_int_equal(submit(f, &spec, &others[i]), 0);
     }
     spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &last), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &last);
     assert_int_equal(last.done, 1);
 }
 
@@ -891,8 +852,7 @@ static void submit_from_done_does_not_recurse(void **state)
     chain->waiters[0] = (struct waiter){.on_done = submit_next, .user = chain};
     chain->next = 1;
     struct task_spec spec = sleep_of(f, 0);
-    assert_int_equal(submit(f, &spec, &chain->waiters[0]), 0);
-    task_drain(f->runtime);
+    submit_and_drain(f, &spec, &chain->waiters[0]);
     for (size_t i = 0; i < COUNT_OF(chain->waiters); i++)
         assert_ended(&chain->waiters[i], TASK_SUCCEEDED, 0);
     free(chain);
@@ -918,7 +878,7 @@ static void two_runtimes_on_one_loop(void **state)
     assert_int_equal(w[0].done, 1);
     assert_int_equal(runtime_unfinished(other), 1);
     task_drain(other);
-    assert_true(run_until(f, waiter_is_done, &w[1]));
+    wait_until_done(f, &w[1]);
     assert_ended(&w[1], TASK_SUCCEEDED, 0);
     task_release(w[0].task);
     task_release(w[1].task);

@@ -348,13 +348,13 @@ static void parse_array(void **state)
     assert_rejected(state, &word_array, STR(""), ERR_INVALID, "must have at least 1 item");
     assert_rejected(state, &word_array, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");
     assert_rejected(state, &word_array, STR("a,"), ERR_INVALID,
-                    "must be separated by commas, and item 2 must have at least 1 byte");
+                    "must be a comma-separated list: item 2 must have at least 1 byte");
     assert_rejected(state, &word_array, STR(","), ERR_INVALID,
-                    "must be separated by commas, and item 1 must have at least 1 byte");
+                    "must be a comma-separated list: item 1 must have at least 1 byte");
     assert_rejected(state, &count_array, STR("1,2,0"), ERR_INVALID,
-                    "must be separated by commas, and item 3 must be at least 1");
+                    "must be a comma-separated list: item 3 must be at least 1");
     assert_rejected(state, &count_array, STR("1 ,2"), ERR_INVALID,
-                    "must be separated by commas, and item 1 must be an integer");
+                    "must be a comma-separated list: item 1 must be an integer");
 
     char commas[10001];
     memset(commas, ',', sizeof commas);
