@@ -142,7 +142,7 @@ static int primes_run(const void *in, void *out, struct run_context *run)
     if (input->to <= 3 || low >= high)
         return 0;
 
-    struct base_primes base_primes;
+    struct base_primes base_primes = {0};
     char *composite = arena_alloc(run->arena, SEGMENT_LEN);
     if (composite == NULL)
         return err_nomem(run->e);
