@@ -2,6 +2,7 @@
 #include "handlers/json/json_parse.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/function.h"
+#include "runtime/types/type_rules.h"
 
 #include <string.h>
 
@@ -113,9 +114,8 @@ static bool decode_record(struct decoder *d, const struct json_path *at, const s
     if (!decode_fields(d, at, record, members, depth))
         return false;
     struct check_error check_error;
-    if (error_count(d) == errors_before && record->type->check != NULL &&
-        !record->type->check(record->value, &check_error))
-        decode_error(d, at, check_error.pointer, ERR_INVALID, NULL, "%s", check_error.detail);
+    if (error_count(d) == errors_before && !type_check_rules(record->type, record->value, &check_error))
+        decode_error(d, at, check_error.pointer, check_error.rc, NULL, "%s", check_error.detail);
     return true;
 }
 

@@ -582,10 +582,10 @@ static void invalid_task_specs_are_rejected(void **state)
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\"}]}}", ERR_INVALID,
          "/input/tasks/0/input/seconds", "is required"},
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"any\"}}", ERR_INVALID, "/input/tasks",
-         "must have at least 1 item in mode any"}, /* check() */
+         "must have at least 1 item with mode any"}, /* check() */
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"gather\",\"input\":{\"tasks\":[],"
          "\"mode\":\"race\"}}]}}",
-         ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item in mode race"},
+         ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item with mode race"},
     };
     expect_errors(*state, rows, COUNT_OF(rows), decode_spec);
     assert_ptr_equal(limits_fields[LIMIT_TIMEOUT].type, limits_fields[LIMIT_DEADLINE].type);
@@ -597,7 +597,7 @@ static void input_record_check_runs(void **state)
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[]}"), 0);
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[],\"mode\":\"quorum\",\"quorum\":1}"),
                      ERR_INVALID);
-    expect_first_error(t, "/tasks", "must have at least 1 item in mode quorum");
+    expect_first_error(t, "/tasks", "must have at least 1 item with mode quorum");
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
     assert_int_equal(t->errors.count, 1); /* check() runs only on records whose fields are valid */
 }
