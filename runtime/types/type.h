@@ -77,8 +77,9 @@ struct type {
     const struct type *item;    /* ARRAY, REFERENCE */
     const struct field *fields; /* RECORD: ends with a row whose name is NULL */
     size_t size;                /* RECORD: sizeof its struct */
-    /* RECORD: the value of its only field, an ENUM, selects one of these records in the same struct, whose fields are
-     * members of the same JSON object. NULL: none */
+    /* RECORD: the value of its only field, a required ENUM, selects one of these records in the same struct, whose
+     * fields are members of the same JSON object; the fields of the others are left zeroed. Inputs only, and not the
+     * root of a body or a query. NULL: none */
     const struct type *const *variants;
     const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked before .check, and in the schema */
     /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT): returns
