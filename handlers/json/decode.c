@@ -1,7 +1,9 @@
 #include "handlers/json/decode_internal.h"
 #include "handlers/json/json_parse.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/util.h"
 #include "runtime/task/function.h"
+#include "runtime/types/type_rules.h"
 
 #include <string.h>
 
@@ -12,6 +14,8 @@ static bool decode_value(struct decoder *d, const struct json_path *at, const st
                          const struct function *function, unsigned depth, void *value);
 static bool decode_object(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, unsigned depth);
+static bool decode_variant(struct decoder *d, const struct json_path *at, const struct type *type, json_t *object,
+                           unsigned depth, void *value);
 
 static bool decode_array(struct decoder *d, const struct json_path *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, struct array *value)
@@ -113,9 +117,8 @@ static bool decode_record(struct decoder *d, const struct json_path *at, const s
     if (!decode_fields(d, at, record, members, depth))
         return false;
     struct check_error check_error;
-    if (error_count(d) == errors_before && record->type->check != NULL &&
-        !record->type->check(record->value, &check_error))
-        decode_error(d, at, check_error.pointer, ERR_INVALID, NULL, "%s", check_error.detail);
+    if (error_count(d) == errors_before && !type_check_rules(record->type, record->value, &check_error))
+        decode_error(d, at, check_error.pointer, check_error.rc, NULL, "%s", check_error.detail);
     return true;
 }
 
@@ -163,10 +166,32 @@ static bool decode_value(struct decoder *d, const struct json_path *at, const st
     if (type->kind == TYPE_RECORD) {
         if (!json_is_object(json))
             return decode_type_error(d, at, "an object", json);
+        if (type->variants != NULL)
+            return decode_variant(d, at, type, json, depth, value);
         struct record_ref record = {type, value, NULL};
         return decode_object(d, at, json, &record, 1, depth);
     }
     return decode_scalar(d, at, type, json, value);
+}
+
+/* The only field of `type` selects the variant, whose fields are members of the same object. If the selector is
+ * missing or invalid, that is the only error. */
+static bool decode_variant(struct decoder *d, const struct json_path *at, const struct type *type, json_t *object,
+                           unsigned depth, void *value)
+{
+    const struct field *selector = type->fields;
+    struct json_path selector_path = {.parent = at, .key = str_from(selector->name)};
+    const json_t *member = json_object_get(object, selector->name);
+    int *selected = (int *)(void *)((char *)value + selector->offset);
+    if (member == NULL)
+        return decode_absent(d, &selector_path, selector, selected);
+    size_t errors_before = error_count(d);
+    if (!decode_scalar(d, &selector_path, selector->type, member, selected))
+        return false;
+    if (error_count(d) != errors_before)
+        return true;
+    struct record_ref records[] = {{type, value, NULL}, {type->variants[*selected], value, NULL}};
+    return decode_object(d, at, object, records, COUNT_OF(records), depth);
 }
 
 static bool is_blank(struct str body)

@@ -55,11 +55,12 @@ struct record_ref {
 /* Decodes `body`, one JSON object, into the records. Initializes *errors. Returns 0, or errors->rc with at least one
  * error:
  *   ERR_MALFORMED_JSON      not JSON (RFC 8259), invalid UTF-8, number out of range, nested too deeply
- *   ERR_INVALID             wrong type, null, out of range; unknown, missing or duplicate member
+ *   ERR_INVALID             wrong type, null, out of range; unknown or missing member; a rule
+ *   ERR_INVALID_ARGUMENT    valid by the schema, but rejected: duplicate member, NUL in a string, check()
  *   ERR_LIMIT_EXCEEDED      exceeds the configured limit errors->limit
  *   ERR_FUNCTION_NOT_FOUND  unknown function name
  *   ERR_OUT_OF_MEMORY
- * ERR_MALFORMED_JSON and duplicate members are located by line and column. Each record's check() is applied. Absent
+ * ERR_MALFORMED_JSON and duplicate members are located by line and column. Each record's rules and check() are applied. Absent
  * members get their default or are marked as absent. */
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
                 const struct decode_context *context, struct validation_errors *errors);

@@ -2,6 +2,9 @@
 #include "handlers/resources/handlers.h"
 #include "handlers/responders/task_responder.h"
 #include "runtime/task/admission.h"
+#include "runtime/types/type_rules.h"
+
+#include <string.h>
 
 /* -- what the head decides ----------------------------------------------------------------------------------------- */
 
@@ -25,11 +28,15 @@ static bool check_options(const struct request *request, const struct task_spec 
                           struct response *response)
 {
     struct check_error check_error;
-    if (task_spec_type.check(spec, &check_error))
+    if (type_check_rules(&task_spec_type, spec, &check_error))
         return true;
+    /* Query parameters have their schemas one by one: a conflict of two of them is in none. */
+    if (in_query && strcmp(check_error.pointer, "/pool") == 0 &&
+        (spec->function->executors & EXECUTOR_BIT(EXECUTOR_THREADS)) != 0)
+        check_error.rc = ERR_INVALID_ARGUMENT;
     struct validation_errors errors;
     validation_errors_init(&errors);
-    validation_errors_add(&errors, ERR_INVALID, NULL, check_error.pointer + (in_query ? 1 : 0), "%s",
+    validation_errors_add(&errors, check_error.rc, NULL, check_error.pointer + (in_query ? 1 : 0), "%s",
                           check_error.detail);
     errors.items[0].in_query = in_query;
     request_reject_invalid(request, response, &errors);

@@ -221,66 +221,42 @@ bool file_submit_close(struct runtime *runtime, struct open_file *file)
     return ok;
 }
 
-#define METHOD(ident, required, text, in, out, ...) \
-    { \
+/* X(FILE_OP_ index, name, access, input, output, doc, further members of struct function) */
+#define FILE_METHODS(X) \
+    X(READ, read, READ, read, read_result, "Reads at the position", ) \
+    X(READLINE, readline, READ, read, read_result, "Reads a line, with its newline", ) \
+    X(READLINES, readlines, READ, no_args, lines, "Reads all remaining lines", ) \
+    X(WRITE, write, WRITE, write, write_result, "Writes at the position", ) \
+    X(WRITELINES, writelines, WRITE, writelines, write_result, "Writes lines", ) \
+    X(PREAD, pread, READ, pread, pread_result, "Reads at an offset, without moving the position", ) \
+    X(PWRITE, pwrite, PWRITE, pwrite, pwrite_result, "Writes at an offset, without moving the position", ) \
+    X(SEEK, seek, NONE, seek, position, "Moves the position", ) \
+    X(TELL, tell, NONE, no_args, position, "Returns the position", ) \
+    X(TRUNCATE, truncate, WRITE, truncate, size, "Truncates the file, or extends it with zeros", ) \
+    X(FLUSH, flush, NONE, no_args, no_result, "Does nothing: written data is not buffered", ) \
+    X(FSYNC, fsync, NONE, no_args, no_result, "Waits until written data is on disk", ) \
+    X(STAT, stat, NONE, no_args, file_stat, "Returns the file's metadata", ) \
+    X(CLOSE, close, NONE, no_args, no_result, "Closes the file", .ended = close_ended)
+
+#define METHOD(OP, ident, required, in, out, text, ...) \
+    [FILE_OP_##OP] = { \
         .function = {.name = #ident, \
                      .doc = (text), \
                      .executor = EXECUTOR_FILES, \
                      .executors = EXECUTOR_BIT(EXECUTOR_FILES), \
-                     .input = (in), \
-                     .output = (out), \
+                     .input = &in##_type, \
+                     .output = &out##_type, \
                      .run = method_run, \
                      .strand = call_strand, \
                      __VA_ARGS__}, \
-        .access = (required), .call_cb = file_op_##ident, \
-    }
+        .access = FILE_ACCESS_##required, \
+        .call_cb = file_op_##ident, \
+    },
+#define METHOD_NAME(OP, ident, ...) [FILE_OP_##OP] = #ident,
+#define METHOD_FUNCTION(OP, ...) [FILE_OP_##OP] = &file_methods[FILE_OP_##OP].function,
+#define METHOD_INPUT(OP, ident, required, in, ...) [FILE_OP_##OP] = &in##_type,
 
-const struct file_method file_methods[FILE_OP_COUNT] = {
-    [FILE_OP_READ] = METHOD(read, FILE_ACCESS_READ, "Reads at the position", &read_type, &read_result_type),
-    [FILE_OP_READLINE] =
-        METHOD(readline, FILE_ACCESS_READ, "Reads a line, with its newline", &read_type, &read_result_type),
-    [FILE_OP_READLINES] = METHOD(readlines, FILE_ACCESS_READ, "Reads all remaining lines", &no_args_type, &lines_type),
-    [FILE_OP_WRITE] = METHOD(write, FILE_ACCESS_WRITE, "Writes at the position", &write_type, &write_result_type),
-    [FILE_OP_WRITELINES] = METHOD(writelines, FILE_ACCESS_WRITE, "Writes lines", &writelines_type, &write_result_type),
-    [FILE_OP_PREAD] = METHOD(pread, FILE_ACCESS_READ, "Reads at an offset, without moving the position", &pread_type,
-                             &pread_result_type),
-    [FILE_OP_PWRITE] = METHOD(pwrite, FILE_ACCESS_PWRITE, "Writes at an offset, without moving the position",
-                              &pwrite_type, &pwrite_result_type),
-    [FILE_OP_SEEK] = METHOD(seek, FILE_ACCESS_NONE, "Moves the position", &seek_type, &position_type),
-    [FILE_OP_TELL] = METHOD(tell, FILE_ACCESS_NONE, "Returns the position", &no_args_type, &position_type),
-    [FILE_OP_TRUNCATE] =
-        METHOD(truncate, FILE_ACCESS_WRITE, "Truncates the file, or extends it with zeros", &truncate_type, &size_type),
-    [FILE_OP_FLUSH] =
-        METHOD(flush, FILE_ACCESS_NONE, "Does nothing: written data is not buffered", &no_args_type, &no_result_type),
-    [FILE_OP_FSYNC] =
-        METHOD(fsync, FILE_ACCESS_NONE, "Waits until written data is on disk", &no_args_type, &no_result_type),
-    [FILE_OP_STAT] = METHOD(stat, FILE_ACCESS_NONE, "Returns the file's metadata", &no_args_type, &file_stat_type),
-    [FILE_OP_CLOSE] =
-        METHOD(close, FILE_ACCESS_NONE, "Closes the file", &no_args_type, &no_result_type, .ended = close_ended),
-};
-
-#define NAME(op, ident) [op] = #ident
-const char *const file_method_names[FILE_OP_COUNT + 1] = {
-    NAME(FILE_OP_READ, read),
-    NAME(FILE_OP_READLINE, readline),
-    NAME(FILE_OP_READLINES, readlines),
-    NAME(FILE_OP_WRITE, write),
-    NAME(FILE_OP_WRITELINES, writelines),
-    NAME(FILE_OP_PREAD, pread),
-    NAME(FILE_OP_PWRITE, pwrite),
-    NAME(FILE_OP_SEEK, seek),
-    NAME(FILE_OP_TELL, tell),
-    NAME(FILE_OP_TRUNCATE, truncate),
-    NAME(FILE_OP_FLUSH, flush),
-    NAME(FILE_OP_FSYNC, fsync),
-    NAME(FILE_OP_STAT, stat),
-    NAME(FILE_OP_CLOSE, close),
-};
-
-#define FUNCTION(op) [op] = &file_methods[op].function
-const struct function *const file_method_functions[FILE_OP_COUNT + 1] = {
-    FUNCTION(FILE_OP_READ),       FUNCTION(FILE_OP_READLINE), FUNCTION(FILE_OP_READLINES), FUNCTION(FILE_OP_WRITE),
-    FUNCTION(FILE_OP_WRITELINES), FUNCTION(FILE_OP_PREAD),    FUNCTION(FILE_OP_PWRITE),    FUNCTION(FILE_OP_SEEK),
-    FUNCTION(FILE_OP_TELL),       FUNCTION(FILE_OP_TRUNCATE), FUNCTION(FILE_OP_FLUSH),     FUNCTION(FILE_OP_FSYNC),
-    FUNCTION(FILE_OP_STAT),       FUNCTION(FILE_OP_CLOSE),
-};
+const struct file_method file_methods[FILE_OP_COUNT] = {FILE_METHODS(METHOD)};
+const char *const file_method_names[FILE_OP_COUNT + 1] = {FILE_METHODS(METHOD_NAME)};
+const struct function *const file_method_functions[FILE_OP_COUNT + 1] = {FILE_METHODS(METHOD_FUNCTION)};
+const struct type *const file_method_inputs[FILE_OP_COUNT] = {FILE_METHODS(METHOD_INPUT)};

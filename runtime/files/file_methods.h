@@ -47,6 +47,7 @@ enum file_op {
 extern const struct file_method file_methods[FILE_OP_COUNT];
 extern const char *const file_method_names[FILE_OP_COUNT + 1];                /* ends with NULL */
 extern const struct function *const file_method_functions[FILE_OP_COUNT + 1]; /* of file_methods; ends with NULL */
+extern const struct type *const file_method_inputs[FILE_OP_COUNT];            /* of file_methods */
 
 bool file_mode_allows(int mode, enum file_op op); /* mode: enum file_mode */
 

@@ -2,8 +2,6 @@
 #include "runtime/files/file_methods.h"
 #include "runtime/task/function.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 struct script_input {
@@ -24,53 +22,17 @@ struct script_output {
 
 static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
 
+/* A step is the name of a method and the members of its input. */
 static const struct field step_fields[] = {
     {"op", &op_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "The method to call", "write"},
-    {"data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_OPTIONAL, NULL, "For write and pwrite", "aio file"},
-    {"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_OPTIONAL, NULL, "For writelines", NULL},
-    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL, "For read, readline and pread",
-     NULL},
-    {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_OPTIONAL, NULL, "For seek, pread and pwrite",
-     NULL},
-    {"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL, "For truncate", NULL},
-    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_OPTIONAL, NULL, "For seek; default: start", NULL},
     {0},
 };
-
-static const struct field *find_record_field(const struct type *record, const char *name)
-{
-    for (const struct field *f = record->fields; f->name != NULL; f++)
-        if (strcmp(f->name, name) == 0)
-            return f;
-    return NULL;
-}
-
-/* Checks that a step has all fields that the input type of its method requires, and no fields that it lacks. */
-static bool step_check(const void *data, struct check_error *check_error)
-{
-    const struct file_call *call = data;
-    const struct type *input = file_methods[call->op].function.input;
-    for (const struct field *f = step_fields + 1; f->name != NULL; f++) {
-        bool provided = !type_is_absent(f->type, (const char *)data + f->offset);
-        const struct field *accepted = find_record_field(input, f->name);
-        bool required = accepted != NULL && accepted->presence == FIELD_REQUIRED;
-        if (provided ? accepted != NULL : !required)
-            continue;
-        char pointer[sizeof check_error->pointer];
-        snprintf(pointer, sizeof pointer, "/%s", f->name);
-        return check_error_set(check_error, pointer, provided ? "is not accepted by %s" : "is required by %s",
-                               file_method_names[call->op]);
-    }
-    if (call->op != FILE_OP_SEEK && !type_is_absent(&file_seek_offset_type, &call->offset) && call->offset < 0)
-        return check_error_set(check_error, "/offset", "must be at least 0 for %s", file_method_names[call->op]);
-    return true;
-}
 
 static const struct type step_type = {.kind = TYPE_RECORD,
                                       .name = "FileScriptStep",
                                       .fields = step_fields,
                                       .size = sizeof(struct file_call),
-                                      .check = step_check};
+                                      .variants = file_method_inputs};
 static const struct type steps_type = {
     .kind = TYPE_ARRAY, .item = &step_type, .min = 1, .limit = &limits_fields[LIMIT_SCRIPT_STEPS]};
 

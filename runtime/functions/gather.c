@@ -76,20 +76,18 @@ static const struct field output_fields[] = {
 const struct type gather_result_type = {
     .kind = TYPE_RECORD, .name = "GatherResult", .fields = output_fields, .size = sizeof(struct gather_output)};
 
+static const struct rule input_rules[] = {
+    {RULE_REQUIRED_WITH, "quorum", "mode", {"quorum"}},
+    {RULE_ONLY_WITH, "quorum", "mode", {"quorum"}},
+    {RULE_ONLY_WITH, "tolerated_failures", "mode", {"all"}},
+    {RULE_ITEMS_WITH, "tasks", "mode", {"any", "race", "quorum"}},
+    {0},
+};
+
 static bool gather_check(const void *data, struct check_error *check_error)
 {
     const struct gather_input *input = data;
-    bool has_quorum = !type_is_absent(&positive_type, &input->quorum);
-    const char *mode = gather_mode_names[input->mode];
-    if (input->mode == MODE_QUORUM && !has_quorum)
-        return check_error_set(check_error, "/quorum", "is required in mode quorum");
-    if (input->mode != MODE_QUORUM && has_quorum)
-        return check_error_set(check_error, "/quorum", "is valid only in mode quorum, not in mode %s", mode);
-    if (input->mode != MODE_ALL && input->tolerated_failures > 0)
-        return check_error_set(check_error, "/tolerated_failures", "is valid only in mode all, not in mode %s", mode);
-    if (input->tasks.count == 0 && input->mode != MODE_ALL && input->mode != MODE_ALL_SETTLED)
-        return check_error_set(check_error, "/tasks", "must have at least 1 item in mode %s", mode);
-    if (has_quorum && (uint64_t)input->quorum > input->tasks.count)
+    if (input->mode == MODE_QUORUM && (uint64_t)input->quorum > input->tasks.count)
         return check_error_set(check_error, "/quorum", "must be at most %zu, the number of tasks", input->tasks.count);
     return true;
 }
@@ -98,6 +96,7 @@ static const struct type input_type = {.kind = TYPE_RECORD,
                                        .name = "GatherInput",
                                        .fields = input_fields,
                                        .size = sizeof(struct gather_input),
+                                       .rules = input_rules,
                                        .check = gather_check};
 
 const struct array *gather_children(const void *input)

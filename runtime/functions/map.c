@@ -1,5 +1,6 @@
 /* map - runs one function over many inputs: a gather whose tasks differ only in their input. */
 #include "runtime/functions/gather.h"
+#include "runtime/types/type_rules.h"
 
 struct map_input {
     struct gather_input gather; /* first; map_prepare() fills its tasks */
@@ -41,7 +42,7 @@ static struct task_spec map_spec(const struct map_input *input, void *item)
 static bool map_check(const void *data, struct check_error *check_error)
 {
     struct task_spec spec = map_spec(data, NULL);
-    return task_spec_type.check(&spec, check_error);
+    return type_check_rules(&task_spec_type, &spec, check_error);
 }
 
 static int map_prepare(void *data, struct arena *arena)

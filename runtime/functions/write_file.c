@@ -52,20 +52,18 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static bool write_file_check(const void *value, struct check_error *check_error)
-{
-    const struct write_file_input *input = value;
-    if (!input->atomic || input->mode != MODE_A)
-        return true;
-    return check_error_set(check_error, "/atomic", "requires mode w or x; mode a changes the file in place");
-}
+/* Mode a changes the file in place. */
+static const struct rule input_rules[] = {
+    {RULE_ONLY_WITH, "atomic", "mode", {"w", "x"}},
+    {0},
+};
 
 static const struct type input_type = {
     .kind = TYPE_RECORD,
     .name = "WriteFileInput",
     .fields = input_fields,
     .size = sizeof(struct write_file_input),
-    .check = write_file_check,
+    .rules = input_rules,
 };
 static const struct type output_type = {
     .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};

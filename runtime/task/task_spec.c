@@ -52,13 +52,25 @@ static bool option_reject(struct check_error *check_error, const struct task_spe
                           unsigned unmet)
 {
     if ((unmet & OPTION_NEEDS_THREADS) != 0)
-        return check_error_set(check_error, pointer, "is valid only on the executor threads; this task runs on %s",
-                               executor_names[task_spec_executor(spec)]);
-    return check_error_set(check_error, pointer, "is valid only for parallelizable functions, not for %s",
-                           spec->function->name);
+        check_error_set(check_error, pointer, "is valid only on the executor threads; this task runs on %s",
+                        executor_names[task_spec_executor(spec)]);
+    else
+        check_error_set(check_error, pointer, "is valid only for parallelizable functions, not for %s",
+                        spec->function->name);
+    check_error->rc = ERR_INVALID;
+    return false;
 }
 
-/* Expanded once for each row, so that options without flags cost nothing: the check runs for each child of a gather. */
+static bool executor_reject(struct check_error *check_error, const struct task_spec *spec)
+{
+    check_error_set(check_error, "/executor", "must not be %s: %s does not run on that executor",
+                    executor_names[task_spec_executor(spec)], spec->function->name);
+    check_error->rc = ERR_INVALID;
+    return false;
+}
+
+/* The schema of each function has these checks too, hence ERR_INVALID. Expanded once for each row, so that options
+ * without flags cost nothing: the check runs for each child of a gather. */
 #define CHECK_OPTION(ctype, member, name, type, absent, doc, example) \
     if (((type)->option_flags & unmet) != 0 && !type_is_absent((type), &spec->options.member)) \
         return option_reject(check_error, spec, "/" name, (type)->option_flags & unmet);
@@ -69,8 +81,7 @@ static bool task_spec_check(const void *data, struct check_error *check_error)
     const struct function *function = spec->function;
     enum executor_kind executor = task_spec_executor(spec);
     if ((function->executors & EXECUTOR_BIT(executor)) == 0)
-        return check_error_set(check_error, "/executor", "must not be %s: %s does not run on that executor",
-                               executor_names[executor], function->name);
+        return executor_reject(check_error, spec);
     unsigned unmet =
         (executor == EXECUTOR_THREADS ? 0 : OPTION_NEEDS_THREADS) | (function->split != NULL ? 0 : OPTION_NEEDS_SPLIT);
     TASK_OPTIONS(CHECK_OPTION)

@@ -42,6 +42,7 @@ bool check_error_set(struct check_error *check_error, const char *pointer, const
 {
     va_list args;
     va_start(args, format);
+    check_error->rc = ERR_INVALID_ARGUMENT;
     snprintf(check_error->pointer, sizeof check_error->pointer, "%s", pointer);
     vsnprintf(check_error->detail, sizeof check_error->detail, format, args);
     va_end(args);

@@ -35,13 +35,15 @@ enum type_kind {
     TYPE_POOL,      /* int64_t, an index into limits->pools; JSON: the pool's name. */
 };
 
-/* Why type->check() rejects a record whose fields are valid one by one. */
+/* Why a record is invalid whose fields are valid one by one. */
 struct check_error {
+    int rc;           /* ERR_INVALID_ARGUMENT, or ERR_INVALID if the schema says so too */
     char pointer[64]; /* RFC 6901, from the record's root */
     char detail[192]; /* a sentence */
 };
 
-/* Fills *check_error and returns false, so that a check() can `return check_error_set(...)`. */
+/* Fills *check_error, with rc ERR_INVALID_ARGUMENT, and returns false, so that a check() can
+ * `return check_error_set(...)`. */
 bool check_error_set(struct check_error *check_error, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -75,10 +77,11 @@ struct type {
     const struct type *item;    /* ARRAY, REFERENCE */
     const struct field *fields; /* RECORD: ends with a row whose name is NULL */
     size_t size;                /* RECORD: sizeof its struct */
-    /* RECORD: the value of its only field, an ENUM, selects one of these records in the same struct, whose fields are
-     * members of the same JSON object. NULL: none */
+    /* RECORD: the value of its only field, a required ENUM, selects one of these records in the same struct, whose
+     * fields are members of the same JSON object; the fields of the others are left zeroed. Inputs only, and not the
+     * root of a body or a query. NULL: none */
     const struct type *const *variants;
-    const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked like .check, and in the schema */
+    const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked before .check, and in the schema */
     /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT): returns
      * false with *check_error filled. May be NULL */
     bool (*check)(const void *value, struct check_error *check_error);

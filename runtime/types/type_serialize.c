@@ -31,6 +31,16 @@ static size_t scalar_size(const struct type *type)
     return 0;
 }
 
+/* The record that a valid record's selector selects; NULL if it has no variants. */
+static const struct type *find_variant(const struct type *record, const void *value)
+{
+    if (record->variants == NULL)
+        return NULL;
+    int selected = *(const int *)(const void *)((const char *)value + record->fields->offset);
+    CHECK(selected >= 0);
+    return record->variants[selected];
+}
+
 size_t type_serialized_size(const struct type *type, const void *value)
 {
     size_t size = scalar_size(type);
@@ -39,7 +49,8 @@ size_t type_serialized_size(const struct type *type, const void *value)
     if (type->kind == TYPE_RECORD) {
         for (const struct field *f = type->fields; f->name != NULL; f++)
             size += type_serialized_size(f->type, (const char *)value + f->offset);
-        return size;
+        const struct type *variant = find_variant(type, value);
+        return variant == NULL ? size : size + type_serialized_size(variant, value);
     }
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     size = sizeof(uint32_t);
@@ -76,7 +87,8 @@ char *type_serialize(const struct type *type, const void *value, char *out)
     if (type->kind == TYPE_RECORD) {
         for (const struct field *f = type->fields; f->name != NULL; f++)
             out = type_serialize(f->type, (const char *)value + f->offset, out);
-        return out;
+        const struct type *variant = find_variant(type, value);
+        return variant == NULL ? out : type_serialize(variant, value, out);
     }
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     bool absent = type_is_absent(type, value);
@@ -152,19 +164,27 @@ static int read_scalar(const struct type *type, struct reader *reader, size_t si
     return ordinal == ENUM_ABSENT || (ordinal >= 0 && ordinal < names) ? 0 : ERR_INVALID;
 }
 
+static int read_record(const struct type *type, struct reader *reader, struct arena *arena, void *value)
+{
+    for (const struct field *f = type->fields; f->name != NULL; f++) {
+        int rc = type_deserialize(f->type, reader, arena, (char *)value + f->offset);
+        if (rc != 0)
+            return rc;
+    }
+    if (type->variants == NULL)
+        return 0;
+    if (type_is_absent(type->fields->type, (const char *)value + type->fields->offset))
+        return ERR_INVALID;
+    return type_deserialize(find_variant(type, value), reader, arena, value);
+}
+
 int type_deserialize(const struct type *type, struct reader *reader, struct arena *arena, void *value)
 {
     size_t size = scalar_size(type);
     if (size > 0)
         return read_scalar(type, reader, size, value);
-    if (type->kind == TYPE_RECORD) {
-        for (const struct field *f = type->fields; f->name != NULL; f++) {
-            int rc = type_deserialize(f->type, reader, arena, (char *)value + f->offset);
-            if (rc != 0)
-                return rc;
-        }
-        return 0;
-    }
+    if (type->kind == TYPE_RECORD)
+        return read_record(type, reader, arena, value);
     CHECK(type->kind == TYPE_STRING || type->kind == TYPE_ARRAY);
     uint32_t length;
     if (!read_bytes(reader, &length, sizeof length))

@@ -1,6 +1,7 @@
 /* test_gather - modes, limits and cancellation of children; then random trees of gathers. */
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
+#include "runtime/types/type_rules.h"
 #include "tests/unit/support/loop_function.h"
 #include "tests/unit/support/task_asserts.h"
 
@@ -86,30 +87,32 @@ static void unsatisfiable_input_is_rejected(void **state)
         size_t count;
         int64_t quorum, tolerated;
         const char *pointer; /* NULL: valid */
+        int rc;
     } rows[] = {
-        {"all", 0, INT64_MIN, 0, NULL},
-        {"all_settled", 0, INT64_MIN, 0, NULL},
-        {"any", 0, INT64_MIN, 0, "/tasks"},
-        {"race", 0, INT64_MIN, 0, "/tasks"},
-        {"quorum", 0, 1, 0, "/tasks"},
-        {"quorum", 3, INT64_MIN, 0, "/quorum"},
-        {"quorum", 3, 4, 0, "/quorum"},
-        {"quorum", 3, INT32_MAX, 0, "/quorum"},
-        {"quorum", 3, 3, 0, NULL},
-        {"quorum", 3, 1, 0, NULL},
-        {"all", 3, 1, 0, "/quorum"},
-        {"any", 3, 1, 0, "/quorum"},
-        {"all", 3, INT64_MIN, 5, NULL},
-        {"any", 3, INT64_MIN, 1, "/tolerated_failures"},
-        {"quorum", 3, 2, 1, "/tolerated_failures"},
-        {"all_settled", 3, INT64_MIN, 1, "/tolerated_failures"},
+        {"all", 0, INT64_MIN, 0, NULL, 0},
+        {"all_settled", 0, INT64_MIN, 0, NULL, 0},
+        {"any", 0, INT64_MIN, 0, "/tasks", ERR_INVALID},
+        {"race", 0, INT64_MIN, 0, "/tasks", ERR_INVALID},
+        {"quorum", 0, 1, 0, "/tasks", ERR_INVALID},
+        {"quorum", 3, INT64_MIN, 0, "/quorum", ERR_INVALID},
+        {"quorum", 3, 4, 0, "/quorum", ERR_INVALID_ARGUMENT},
+        {"quorum", 3, INT32_MAX, 0, "/quorum", ERR_INVALID_ARGUMENT},
+        {"quorum", 3, 3, 0, NULL, 0},
+        {"quorum", 3, 1, 0, NULL, 0},
+        {"all", 3, 1, 0, "/quorum", ERR_INVALID},
+        {"any", 3, 1, 0, "/quorum", ERR_INVALID},
+        {"all", 3, INT64_MIN, 5, NULL, 0},
+        {"any", 3, INT64_MIN, 1, "/tolerated_failures", ERR_INVALID},
+        {"quorum", 3, 2, 1, "/tolerated_failures", ERR_INVALID},
+        {"all_settled", 3, INT64_MIN, 1, "/tolerated_failures", ERR_INVALID},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct task_spec spec = gather_of_copies(f, rows[i].mode, rows[i].count, &mock);
         set_integer(&spec, "quorum", rows[i].quorum);
         set_integer(&spec, "tolerated_failures", rows[i].tolerated);
         struct check_error check_error = {0};
-        assert_int_equal(spec.function->input->check(spec.input, &check_error), rows[i].pointer == NULL);
+        assert_int_equal(type_check_rules(spec.function->input, spec.input, &check_error), rows[i].pointer == NULL);
+        assert_int_equal(check_error.rc, rows[i].rc);
         assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
         assert_int_equal(check_error.detail[0] == '\0', rows[i].pointer == NULL);
     }
@@ -933,7 +936,7 @@ static struct task_spec random_tree(struct simulation *p, int depth, size_t *lef
             set_integer(&spec, "tolerated_failures", (int64_t)prng_below(d, 4));
         if (mode == 4)
             set_integer(&spec, "quorum", 1 + (int64_t)prng_below(d, count));
-        CHECK(spec.function->input->check(spec.input, &(struct check_error){0}));
+        CHECK(type_check_rules(spec.function->input, spec.input, &(struct check_error){0}));
     }
     if (prng_below(d, 6) == 0)
         spec.options.timeout_ns = 1 + prng_below(d, MS(2));

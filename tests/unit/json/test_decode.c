@@ -502,6 +502,107 @@ static void long_errors_are_truncated_at_character_boundary(void **state)
     }
 }
 
+/* -- variants ------------------------------------------------------------------------------------------------------ */
+
+enum { STEP_STOP, STEP_TURN, STEP_SAY };
+static const char *const step_names[] = {"stop", "turn", "say", NULL};
+
+struct step {
+    int op;
+    int64_t count;
+    struct str word;
+};
+
+struct walk {
+    struct array steps;
+};
+
+static const struct field stop_fields[] = {{0}};
+static const struct field turn_fields[] = {
+    {"count", &count_type, offsetof(struct step, count), FIELD_REQUIRED, NULL, NULL, NULL},
+    {0},
+};
+static const struct field say_fields[] = {
+    {"word", &word_type, offsetof(struct step, word), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"count", &count_type, offsetof(struct step, count), FIELD_DEFAULTED, "1", NULL, NULL},
+    {0},
+};
+
+static bool say_check(const void *value, struct check_error *check_error)
+{
+    return ((const struct step *)value)->count != 0 || check_error_set(check_error, "/count", "must not be 0");
+}
+
+static const struct type stop_type = {.kind = TYPE_RECORD, .fields = stop_fields, .size = sizeof(struct step)};
+static const struct type turn_type = {.kind = TYPE_RECORD, .fields = turn_fields, .size = sizeof(struct step)};
+static const struct type say_type = {
+    .kind = TYPE_RECORD, .fields = say_fields, .size = sizeof(struct step), .check = say_check};
+static const struct type *const step_variants[] = {&stop_type, &turn_type, &say_type};
+static const struct type step_op_type = {.kind = TYPE_ENUM, .names = step_names};
+static const struct field step_fields[] = {
+    {"op", &step_op_type, offsetof(struct step, op), FIELD_REQUIRED, NULL, NULL, NULL},
+    {0},
+};
+static const struct type step_type = {
+    .kind = TYPE_RECORD, .fields = step_fields, .size = sizeof(struct step), .variants = step_variants};
+static const struct type steps_type = {.kind = TYPE_ARRAY, .item = &step_type, .max = 8};
+static const struct field walk_fields[] = {
+    {"steps", &steps_type, offsetof(struct walk, steps), FIELD_REQUIRED, NULL, NULL, NULL},
+    {0},
+};
+static const struct type walk_type = {.kind = TYPE_RECORD, .fields = walk_fields, .size = sizeof(struct walk)};
+
+static int decode_walk(struct decode_fixture *t, const char *body)
+{
+    struct walk walk;
+    return decode_bytes(t, body, strlen(body), &(struct record_ref){&walk_type, &walk, NULL});
+}
+
+static void variant_is_selected_by_a_member(void **state)
+{
+    struct decode_fixture *t = *state;
+    struct walk walk;
+    static const char body[] = "{\"steps\":[{\"op\":\"stop\"},{\"count\":7,\"op\":\"turn\"},"
+                               "{\"op\":\"say\",\"word\":\"hello\"},{\"op\":\"say\",\"count\":2}]}";
+    assert_int_equal(decode_bytes(t, body, strlen(body), &(struct record_ref){&walk_type, &walk, NULL}), 0);
+    assert_int_equal(walk.steps.count, 4);
+    const struct step *steps = walk.steps.items;
+    assert_int_equal(steps[0].op, STEP_STOP);
+    assert_int_equal(steps[1].op, STEP_TURN);
+    assert_int_equal(steps[1].count, 7);
+    assert_null(steps[1].word.data); /* not a field of this variant */
+    assert_int_equal(steps[2].op, STEP_SAY);
+    assert_string_equal(steps[2].word.data, "hello");
+    assert_int_equal(steps[2].count, 1);
+    assert_null(steps[3].word.data);
+    assert_int_equal(steps[3].count, 2);
+}
+
+static void invalid_variants_are_located(void **state)
+{
+    static const struct error_case rows[] = {
+        {"{\"steps\":[{}]}", ERR_INVALID, "/steps/0/op", "is required"},
+        {"{\"steps\":[{\"count\":1,\"x\":2}]}", ERR_INVALID, "/steps/0/op", "is required"},
+        {"{\"steps\":[{\"op\":\"run\",\"count\":1}]}", ERR_INVALID, "/steps/0/op", "must be one of stop, turn, say"},
+        {"{\"steps\":[{\"op\":1}]}", ERR_INVALID, "/steps/0/op", "must be a string, not a number"},
+        {"{\"steps\":[{\"op\":null}]}", ERR_INVALID, "/steps/0/op", "must be a string, not null"},
+        {"{\"steps\":[3]}", ERR_INVALID, "/steps/0", "must be an object, not a number"},
+        {"{\"steps\":[{\"op\":\"stop\"},{\"op\":\"turn\"}]}", ERR_INVALID, "/steps/1/count", "is required"},
+        {"{\"steps\":[{\"op\":\"turn\",\"count\":101}]}", ERR_INVALID, "/steps/0/count", "must be at most 100"},
+        {"{\"steps\":[{\"op\":\"stop\",\"count\":1}]}", ERR_INVALID, "/steps/0/count",
+         "is not a known member; known are: op"},
+        {"{\"steps\":[{\"op\":\"say\",\"x\":1}]}", ERR_INVALID, "/steps/0/x",
+         "is not a known member; known are: op, word, count"},
+        {"{\"steps\":[{\"op\":\"say\",\"count\":0}]}", ERR_INVALID_ARGUMENT, "/steps/0/count", "must not be 0"},
+    };
+    expect_errors(*state, rows, COUNT_OF(rows), decode_walk);
+    struct decode_fixture *t = *state;
+    assert_int_equal(decode_walk(t, "{\"steps\":[{\"op\":\"run\",\"x\":1}]}"), ERR_INVALID);
+    assert_int_equal(t->errors.count, 1);
+}
+
+/* -- limits of errors ---------------------------------------------------------------------------------------------- */
+
 static void oom_error_replaces_validation_errors(void **state)
 {
     (void)state;
@@ -589,10 +690,10 @@ static void invalid_task_specs_are_rejected(void **state)
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\"}]}}", ERR_INVALID,
          "/input/tasks/0/input/seconds", "is required"},
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"any\"}}", ERR_INVALID, "/input/tasks",
-         "must have at least 1 item in mode any"}, /* check() */
+         "must have at least 1 item with mode any"}, /* check() */
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"gather\",\"input\":{\"tasks\":[],"
          "\"mode\":\"race\"}}]}}",
-         ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item in mode race"},
+         ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item with mode race"},
     };
     expect_errors(*state, rows, COUNT_OF(rows), decode_spec);
     assert_ptr_equal(limits_fields[LIMIT_TIMEOUT].type, limits_fields[LIMIT_DEADLINE].type);
@@ -604,7 +705,7 @@ static void input_record_check_runs(void **state)
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[]}"), 0);
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[],\"mode\":\"quorum\",\"quorum\":1}"),
                      ERR_INVALID);
-    expect_first_error(t, "/tasks", "must have at least 1 item in mode quorum");
+    expect_first_error(t, "/tasks", "must have at least 1 item with mode quorum");
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
     assert_int_equal(t->errors.count, 1); /* check() runs only on records whose fields are valid */
 }
@@ -941,6 +1042,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_names_are_truncated_at_character_boundary, decode_setup, decode_teardown),
         cmocka_unit_test(long_errors_are_truncated_at_character_boundary),
         cmocka_unit_test_setup_teardown(unknown_function_error_lists_all_functions, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(variant_is_selected_by_a_member, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(invalid_variants_are_located, decode_setup, decode_teardown),
         cmocka_unit_test(oom_error_replaces_validation_errors),
         cmocka_unit_test_setup_teardown(excess_errors_are_counted, decode_setup, decode_teardown),
         cmocka_unit_test(sanitized_text_is_printable_utf8),

@@ -2,6 +2,7 @@
 
 #include "runtime/files/temp_file.h"
 #include "runtime/types/type_parse.h"
+#include "runtime/types/type_rules.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -351,8 +352,8 @@ int tree_call_fields(struct tree *t, const char *function, const char *field, st
     for (; rc == 0 && pairs[0] != NULL; pairs += 2)
         rc = set_field(t, input, pairs[0], str_from(pairs[1]));
     struct check_error check_error;
-    if (rc == 0 && t->function->input->check != NULL && !t->function->input->check(input, &check_error))
-        rc = err_set(&t->e, ERR_INVALID, "%s %s", check_error.pointer, check_error.detail);
+    if (rc == 0 && !type_check_rules(t->function->input, input, &check_error))
+        rc = err_set(&t->e, check_error.rc, "%s %s", check_error.pointer, check_error.detail);
     if (rc != 0)
         return rc;
     atomic_llong read_quota = t->limits.max_read_bytes;

@@ -6,6 +6,7 @@
 #include "runtime/task/admission.h"
 #include "runtime/task/parallel.h"
 #include "runtime/types/type_parse.h"
+#include "runtime/types/type_rules.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/builtins.h"
 #include "tests/unit/support/faulty_function.h"
@@ -583,7 +584,7 @@ static void map_keeps_input_order(void **state)
             if (strcmp(field->name, "executor") == 0)
                 memcpy((char *)spec.input + field->offset, &executor, sizeof executor);
         struct check_error check_error;
-        assert_true(spec.function->input->check(spec.input, &check_error));
+        assert_true(type_check_rules(spec.function->input, spec.input, &check_error));
         struct waiter w;
         submit_and_run(f, &spec, &w);
         assert_ended(&w, TASK_SUCCEEDED, 0);
@@ -681,7 +682,7 @@ static void map_rejects_unsuitable_options(void **state)
                 memcpy((char *)spec.input + field->offset, &rows[i].pool, sizeof rows[i].pool);
         }
         struct check_error check_error = {0};
-        assert_int_equal(spec.function->input->check(spec.input, &check_error), rows[i].pointer == NULL);
+        assert_int_equal(type_check_rules(spec.function->input, spec.input, &check_error), rows[i].pointer == NULL);
         assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
     }
     stop_runtime(f);

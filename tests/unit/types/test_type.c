@@ -2,6 +2,7 @@
 #include "runtime/lib/decimal.h"
 #include "runtime/types/limits.h"
 #include "runtime/types/type_parse.h"
+#include "runtime/types/type_rules.h"
 #include "tests/unit/support/alloc_fault.h"
 
 #include <inttypes.h>
@@ -479,6 +480,92 @@ static void limits_have_valid_defaults(void **state)
     assert_true(end_offset <= limits_type.size);
 }
 
+/* -- rules --------------------------------------------------------------------------------------------------------- */
+
+enum ruled_mode { RULED_SLOW, RULED_FAST, RULED_AUTO };
+static const char *const ruled_mode_names[] = {"slow", "fast", "auto", NULL};
+
+struct ruled {
+    int mode;
+    int64_t count;   /* optional; only with fast or auto */
+    int64_t retries; /* default 3; only with slow */
+    bool safe;       /* default true; only with slow */
+    struct str name; /* optional; required with auto */
+    struct array items;
+};
+
+static const struct type ruled_mode_type = {.kind = TYPE_ENUM, .names = ruled_mode_names};
+static const struct field ruled_fields[] = {
+    {"mode", &ruled_mode_type, offsetof(struct ruled, mode), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"count", &count, offsetof(struct ruled, count), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"retries", &count, offsetof(struct ruled, retries), FIELD_DEFAULTED, "3", NULL, NULL},
+    {"safe", &boolean, offsetof(struct ruled, safe), FIELD_DEFAULTED, "true", NULL, NULL},
+    {"name", &short_string, offsetof(struct ruled, name), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {"items", &count_array, offsetof(struct ruled, items), FIELD_OPTIONAL, NULL, NULL, NULL},
+    {0},
+};
+static const struct rule ruled_rules[] = {
+    {RULE_ONLY_WITH, "count", "mode", {"fast", "auto"}}, {RULE_ONLY_WITH, "retries", "mode", {"slow"}},
+    {RULE_ONLY_WITH, "safe", "mode", {"slow"}},          {RULE_REQUIRED_WITH, "name", "mode", {"auto"}},
+    {RULE_ITEMS_WITH, "items", "mode", {"fast"}},        {0},
+};
+
+static bool ruled_check(const void *value, struct check_error *check_error)
+{
+    const struct ruled *ruled = value;
+    return ruled->count != 100 || check_error_set(check_error, "/count", "must not be %d", 100);
+}
+
+static const struct type ruled_type = {.kind = TYPE_RECORD,
+                                       .fields = ruled_fields,
+                                       .size = sizeof(struct ruled),
+                                       .rules = ruled_rules,
+                                       .check = ruled_check};
+
+static void rules_restrict_fields_by_an_enum(void **state)
+{
+    (void)state;
+    static int64_t numbers[] = {1};
+    static const struct {
+        struct ruled value;
+        const char *pointer, *detail; /* NULL: valid */
+        int rc;
+    } rows[] = {
+        {{RULED_SLOW, INTEGER_ABSENT, 3, true, {0}, {0}}, NULL, NULL, 0},
+        {{RULED_SLOW, INTEGER_ABSENT, 4, false, {0}, {0}}, NULL, NULL, 0},
+        {{RULED_FAST, 1, 3, true, {0}, {numbers, 1}}, NULL, NULL, 0},
+        {{RULED_AUTO, 1, 3, true, {"x", 1}, {0}}, NULL, NULL, 0},
+        {{ENUM_ABSENT, INTEGER_ABSENT, 3, true, {0}, {0}}, NULL, NULL, 0},
+        {{RULED_SLOW, 1, 3, true, {0}, {0}},
+         "/count",
+         "is valid only with mode fast or auto, not with slow",
+         ERR_INVALID},
+        {{ENUM_ABSENT, 1, 3, true, {0}, {0}}, "/count", "is valid only with mode fast or auto", ERR_INVALID},
+        {{RULED_FAST, 1, 4, true, {0}, {numbers, 1}},
+         "/retries",
+         "is valid only with mode slow, not with fast",
+         ERR_INVALID},
+        {{RULED_FAST, 1, 3, false, {0}, {numbers, 1}},
+         "/safe",
+         "is valid only with mode slow, not with fast",
+         ERR_INVALID},
+        {{RULED_AUTO, 1, 3, true, {0}, {0}}, "/name", "is required with mode auto", ERR_INVALID},
+        {{RULED_FAST, 1, 3, true, {0}, {0}}, "/items", "must have at least 1 item with mode fast", ERR_INVALID},
+        {{RULED_FAST, 1, 3, true, {0}, {numbers, 0}},
+         "/items",
+         "must have at least 1 item with mode fast",
+         ERR_INVALID},
+        {{RULED_AUTO, 100, 3, true, {"x", 1}, {0}}, "/count", "must not be 100", ERR_INVALID_ARGUMENT},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct check_error check_error = {0};
+        assert_int_equal(type_check_rules(&ruled_type, &rows[i].value, &check_error), rows[i].pointer == NULL);
+        assert_int_equal(check_error.rc, rows[i].rc);
+        assert_string_equal(check_error.pointer, rows[i].pointer == NULL ? "" : rows[i].pointer);
+        assert_string_equal(check_error.detail, rows[i].detail == NULL ? "" : rows[i].detail);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +581,7 @@ int main(void)
         cmocka_unit_test(absent_values_are_recognized),
         cmocka_unit_test(parse_fails_when_out_of_memory),
         cmocka_unit_test_setup_teardown(limits_have_valid_defaults, setup, teardown),
+        cmocka_unit_test(rules_restrict_fields_by_an_enum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,13 +19,20 @@ struct inner {
     bool flag;
 };
 
+/* A record with variants: the first member selects which others it has. */
+struct action {
+    int choice;
+    int64_t number;
+    struct str text;
+};
+
 struct outer {
     bool flag;
     int64_t integer, optional_integer, time, pool;
     uint64_t seconds;
     int choice;
     struct str text, optional_text;
-    struct array texts, inners, lists, numbers;
+    struct array texts, inners, lists, numbers, actions;
     struct inner inner;
 };
 
@@ -50,6 +57,29 @@ static const struct field inner_fields[] = {
 static const struct type inner_type = {.kind = TYPE_RECORD, .fields = inner_fields, .size = sizeof(struct inner)};
 static const struct type inners_type = {.kind = TYPE_ARRAY, .item = &inner_type, .min = 0, .max = 20};
 
+static const struct field no_fields[] = {{0}};
+static const struct field number_fields[] = {
+    {"number", &integer_type, offsetof(struct action, number), FIELD_OPTIONAL, NULL, "A number", NULL},
+    {0},
+};
+static const struct field number_and_text_fields[] = {
+    {"number", &integer_type, offsetof(struct action, number), FIELD_REQUIRED, NULL, "A number", NULL},
+    {"text", &text_type, offsetof(struct action, text), FIELD_REQUIRED, NULL, "A text", NULL},
+    {0},
+};
+static const struct type no_fields_type = {.kind = TYPE_RECORD, .fields = no_fields, .size = sizeof(struct action)};
+static const struct type number_type = {.kind = TYPE_RECORD, .fields = number_fields, .size = sizeof(struct action)};
+static const struct type number_and_text_type = {
+    .kind = TYPE_RECORD, .fields = number_and_text_fields, .size = sizeof(struct action)};
+static const struct type *const action_variants[] = {&no_fields_type, &number_type, &number_and_text_type};
+static const struct field action_fields[] = {
+    {"choice", &choice_type, offsetof(struct action, choice), FIELD_REQUIRED, NULL, "The variant", NULL},
+    {0},
+};
+static const struct type action_type = {
+    .kind = TYPE_RECORD, .fields = action_fields, .size = sizeof(struct action), .variants = action_variants};
+static const struct type actions_type = {.kind = TYPE_ARRAY, .item = &action_type, .min = 0, .max = 20};
+
 static const struct field outer_fields[] = {
     {"configured", &flag_type, offsetof(struct outer, flag), FIELD_REQUIRED, NULL, "A flag", NULL},
     {"integer", &integer_type, offsetof(struct outer, integer), FIELD_REQUIRED, NULL, "A number", NULL},
@@ -64,6 +94,7 @@ static const struct field outer_fields[] = {
     {"inners", &inners_type, offsetof(struct outer, inners), FIELD_OPTIONAL, NULL, "Records", NULL},
     {"lists", &lists_type, offsetof(struct outer, lists), FIELD_OPTIONAL, NULL, "Lists of texts", NULL},
     {"numbers", &numbers_type, offsetof(struct outer, numbers), FIELD_OPTIONAL, NULL, "Numbers", NULL},
+    {"actions", &actions_type, offsetof(struct outer, actions), FIELD_OPTIONAL, NULL, "Records with variants", NULL},
     {"inner", &inner_type, offsetof(struct outer, inner), FIELD_REQUIRED, NULL, "A record", NULL},
     {0},
 };
@@ -115,6 +146,8 @@ static void random_record(struct generator *g, const struct type *type, void *va
         else
             random_value(g, f->type, field);
     }
+    if (type->variants != NULL)
+        random_record(g, type->variants[((const struct action *)value)->choice], value);
 }
 
 static void random_value(struct generator *g, const struct type *type, void *value)
@@ -182,6 +215,8 @@ static bool values_equal(const struct type *type, const void *a, const void *b)
     bool equal = true;
     for (const struct field *f = type->fields; equal && f->name != NULL; f++)
         equal = values_equal(f->type, (const char *)a + f->offset, (const char *)b + f->offset);
+    if (equal && type->variants != NULL)
+        equal = values_equal(type->variants[((const struct action *)a)->choice], a, b);
     return equal;
 }
 
@@ -379,6 +414,30 @@ static void values_outside_the_type_are_rejected(void **state)
 }
 
 /* A short frame cannot cause large allocations or long loops: the maximum of the type bounds both. */
+static void variant_is_selected_by_its_field(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    struct action value = {.choice = 1, .number = 7, .text = STR("left out")}, decoded = {0};
+    char bytes[64];
+    size_t len = type_serialized_size(&action_type, &value);
+    assert_int_equal(len, sizeof(int) + sizeof(int64_t));
+    assert_ptr_equal(type_serialize(&action_type, &value, bytes), bytes + len);
+    struct reader reader = {bytes, bytes + len};
+    assert_int_equal(type_deserialize(&action_type, &reader, arena, &decoded), 0);
+    assert_int_equal(decoded.choice, 1);
+    assert_int_equal(decoded.number, 7);
+    assert_null(decoded.text.data);
+
+    static const int invalid[] = {ENUM_ABSENT, 3, -2};
+    for (size_t i = 0; i < COUNT_OF(invalid); i++) {
+        memcpy(bytes, &invalid[i], sizeof invalid[i]);
+        reader = (struct reader){bytes, bytes + len};
+        assert_int_equal(type_deserialize(&action_type, &reader, arena, &decoded), ERR_INVALID);
+    }
+    arena_unref(arena);
+}
+
 static void array_count_is_limited_by_type(void **state)
 {
     (void)state;
@@ -439,6 +498,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(corrupted_input_yields_valid_value_or_error),
         cmocka_unit_test(random_bytes_yield_valid_value_or_error),
         cmocka_unit_test(values_outside_the_type_are_rejected),
+        cmocka_unit_test(variant_is_selected_by_its_field),
         cmocka_unit_test(array_count_is_limited_by_type),
         cmocka_unit_test(deserialize_fails_when_out_of_memory),
     };
