@@ -2,10 +2,10 @@
 #include "handlers/json/schema.h"
 #include "handlers/resources/handlers.h"
 
-static void write_function(struct json_writer *w, const struct function *function, const struct request *request)
+/* Appends the members of a summary to an object: all but the schemas, which are large. */
+static void write_summary(struct json_writer *w, const struct function *function)
 {
-    const struct decode_context context = {request->limits, request->registry};
-    json_writer_raw(w, "{\"name\":");
+    json_writer_raw(w, "\"name\":");
     json_writer_string(w, str_from(function->name));
     json_writer_raw(w, ",\"description\":");
     json_writer_string(w, str_from(function->doc));
@@ -23,11 +23,15 @@ static void write_function(struct json_writer *w, const struct function *functio
         first = false;
     }
     json_writer_raw(w, function->split != NULL ? "],\"parallelizable\":true" : "],\"parallelizable\":false");
+}
+
+static void write_schemas(struct json_writer *w, const struct function *function, const struct request *request)
+{
+    const struct decode_context context = {request->limits, request->registry};
     json_writer_raw(w, ",\"input\":");
     schema_write(w, function->input, &context, &task_object_child_codec);
     json_writer_raw(w, ",\"result\":");
     schema_write(w, function->output, &context, &task_object_child_codec);
-    json_writer_raw(w, "}");
 }
 
 struct responder *get_functions(struct api *api, const struct request *request, struct response *response)
@@ -39,8 +43,9 @@ struct responder *get_functions(struct api *api, const struct request *request, 
     json_writer_raw(&w, "{\"functions\":[");
     const struct function *const *functions = registry_functions(request->registry);
     for (const struct function *const *f = functions; *f != NULL; f++) {
-        json_writer_raw(&w, f == functions ? "" : ",");
-        write_function(&w, *f, request);
+        json_writer_raw(&w, f == functions ? "{" : ",{");
+        write_summary(&w, *f);
+        json_writer_raw(&w, "}");
     }
     json_writer_raw(&w, "]}");
     response_json(response, 200, &w);
@@ -58,7 +63,10 @@ struct responder *get_function(struct api *api, const struct request *request, s
         return NULL;
     }
     struct json_writer w = {0};
-    write_function(&w, function, request);
+    json_writer_raw(&w, "{");
+    write_summary(&w, function);
+    write_schemas(&w, function, request);
+    json_writer_raw(&w, "}");
     response_json(response, 200, &w);
     return NULL;
 }
