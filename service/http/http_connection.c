@@ -1,3 +1,4 @@
+#include "gatherd_version.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/state.h"
 #include "service/http/http_server_internal.h"
@@ -103,7 +104,8 @@ static struct MHD_Response *make_response_with_headers(struct connection *c)
     if (mhd == NULL)
         return NULL;
     response->body = NULL; /* owned by libmicrohttpd now */
-    bool ok = (response->content_type == NULL ||
+    bool ok = MHD_add_response_header(mhd, "Server", GATHERD_PRODUCT) == MHD_YES &&
+              (response->content_type == NULL ||
                MHD_add_response_header(mhd, "Content-Type", response->content_type) == MHD_YES) &&
               MHD_add_response_header(mhd, "X-Request-Id", exchange_request_id(c->exchange).data) == MHD_YES;
     for (size_t i = 0; ok && i < response->header_count; i++)

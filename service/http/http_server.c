@@ -1,3 +1,4 @@
+#include "gatherd_version.h"
 #include "runtime/lib/check.h"
 #include "service/http/http_server_internal.h"
 #include "service/http/raw_response.h"
@@ -183,6 +184,7 @@ static int make_out_of_memory_response(struct http_server *server, struct err *e
     server->out_of_memory_response =
         MHD_create_response_from_buffer(sizeof problem - 1, (void *)(uintptr_t)problem, MHD_RESPMEM_PERSISTENT);
     if (server->out_of_memory_response == NULL ||
+        MHD_add_response_header(server->out_of_memory_response, "Server", GATHERD_PRODUCT) != MHD_YES ||
         MHD_add_response_header(server->out_of_memory_response, "Content-Type", PROBLEM_CONTENT_TYPE) != MHD_YES ||
         MHD_add_response_header(server->out_of_memory_response, "Retry-After", "1") != MHD_YES ||
         MHD_add_response_header(server->out_of_memory_response, "Connection", "close") != MHD_YES)

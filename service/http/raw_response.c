@@ -1,5 +1,6 @@
 #include "service/http/raw_response.h"
 
+#include "gatherd_version.h"
 #include "runtime/lib/wall_clock.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ void raw_response_send(int fd, const struct response *response, struct str reque
     /* Clients must ignore the reason phrase (RFC 9112 section 4). */
     json_writer_format(&w, "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
                        response->status, response->content_type, response->body_len);
-    json_writer_raw(&w, "X-Request-Id: ");
+    json_writer_raw(&w, "Server: " GATHERD_PRODUCT "\r\nX-Request-Id: ");
     json_writer_bytes(&w, request_id.data, request_id.len);
     for (size_t i = 0; i < response->header_count; i++)
         json_writer_format(&w, "\r\n%s: %s", response->headers[i].name, response->headers[i].value);

@@ -19,7 +19,8 @@ def example(path, method, name):
 
 
 def make_response(value, status=200, media_type="application/json", **headers):
-    fields = {"Content_Type": media_type, "X_Request_Id": "r1", "Server_Timing": timing(value), **headers}
+    fields = {"Content_Type": media_type, "X_Request_Id": "r1", "Server_Timing": timing(value),
+              "Server": contract.PRODUCT, **headers}
     body = value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
     return Response(status, [(n.replace("_", "-"), v) for n, v in fields.items() if v is not None], body)
 
@@ -66,6 +67,8 @@ INVALID_RESPONSES = {
     "bad request id": lambda: make_response(pair(), X_Request_Id="a b"),
     "no timing": lambda: make_response(pair(), Server_Timing=None),
     "timing of another task": lambda: make_response(pair(), Server_Timing="queue;dur=0.028, run;dur=7.000"),
+    "no Server": lambda: make_response(pair(), Server=None),
+    "another version": lambda: make_response(pair(), Server="gatherd/0.0.0"),
     "undocumented header": lambda: make_response(pair(), X_Powered_By="C"),
     "media type": lambda: make_response(pair(), media_type="text/html"),
     "no newline": lambda: make_response(json.dumps(pair()).encode(), Server_Timing=timing(pair())),

@@ -8,7 +8,10 @@ import openapi_spec
 from server import ROOT
 
 # Headers of HTTP itself, not of an operation.
-HTTP_HEADERS = {"date", "content-length", "content-type", "connection"}
+HTTP_HEADERS = {"date", "content-length", "content-type", "connection", "server"}
+# The value of Server in each response.
+PRODUCT = "gatherd/" + re.search(r"^project\(gatherd VERSION ([0-9.]+) ", (ROOT / "CMakeLists.txt").read_text("utf-8"),
+                                 re.MULTILINE).group(1)
 # Responses that are possible on any path.
 COMMON_RESPONSES = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
 LINE_AND_COLUMN = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
@@ -87,6 +90,7 @@ def spec_status(response):
 def check_headers(response, node):
     names = [name.lower() for name, _ in response.headers]
     assert len(names) == len(set(names)), f"a header twice: {response.headers}"
+    assert response.header("server") == PRODUCT
     known = {name.lower(): openapi_spec.resolve(header) for name, header in node.get("headers", {}).items()}
     for name, header in known.items():
         value = response.header(name)
