@@ -59,8 +59,9 @@ static void field_description(struct schema_set *set, const struct field *f)
     if (f->doc == NULL)
         return;
     char text[1024];
-    int len = f->presence == FIELD_DEFAULTED ? snprintf(text, sizeof text, "%s. Default: %s.", f->doc, f->default_text)
-                                             : snprintf(text, sizeof text, "%s.", f->doc);
+    int len = f->presence == FIELD_DEFAULTED
+                  ? snprintf(text, sizeof text, "%s. Default: `%s`.", f->doc, f->default_text)
+                  : snprintf(text, sizeof text, "%s.", f->doc);
     CHECK(len < (int)sizeof text);
     member_string(set, "description", text);
 }

@@ -34,13 +34,13 @@ static bool is_reserved(struct str text)
     return false;
 }
 
-/* Whether the text is a string without quotes. Stricter than YAML: it begins with a letter, '/' or '_'. */
+/* Whether the text is a string without quotes. Stricter than YAML: it begins with a letter, '/', '_' or '$'. */
 static bool is_plain(struct str text)
 {
     if (text.len == 0 || is_reserved(text))
         return false;
     char first = text.data[0], last = text.data[text.len - 1];
-    if (!isalpha((unsigned char)first) && first != '/' && first != '_')
+    if (!isalpha((unsigned char)first) && first != '/' && first != '_' && first != '$')
         return false;
     for (size_t i = 0; i + 1 < text.len; i++)
         if ((text.data[i] == ':' && text.data[i + 1] == ' ') || (text.data[i] == ' ' && text.data[i + 1] == '#'))
