@@ -11,46 +11,12 @@
 
 static void write_definition(struct schema_set *set, const struct schema_definition *definition);
 
-/* -- members ------------------------------------------------------------------------------------------------------- */
-
-static void member(struct schema_set *set, const char *name, const char *json)
-{
-    json_writer_member(set->w, name);
-    json_writer_raw(set->w, json);
-}
-
-static void member_string(struct schema_set *set, const char *name, const char *text)
-{
-    json_writer_member(set->w, name);
-    json_writer_string(set->w, str_from(text));
-}
-
-static void item_string(struct schema_set *set, const char *text)
-{
-    json_writer_item(set->w);
-    json_writer_string(set->w, str_from(text));
-}
-
-static void open_object(struct schema_set *set, const char *name)
-{
-    member(set, name, "{");
-}
-
-static void close_object(struct schema_set *set)
-{
-    json_writer_raw(set->w, "}");
-}
+/* -- keywords ----------------------------------------------------------------------------------------------------- */
 
 static void type_keyword(struct schema_set *set, const char *kind, bool nullable)
 {
     json_writer_member(set->w, "type");
     json_writer_format(set->w, nullable ? "[\"%s\",\"null\"]" : "\"%s\"", kind);
-}
-
-static void bound(struct schema_set *set, const char *keyword, int64_t value)
-{
-    json_writer_member(set->w, keyword);
-    json_writer_integer(set->w, value);
 }
 
 /* A sentence without its full stop, followed by the default. */
@@ -63,7 +29,7 @@ static void field_description(struct schema_set *set, const struct field *f)
                   ? snprintf(text, sizeof text, "%s. Default: `%s`.", f->doc, f->default_text)
                   : snprintf(text, sizeof text, "%s.", f->doc);
     CHECK(len < (int)sizeof text);
-    member_string(set, "description", text);
+    json_writer_member_string(set->w, "description", text);
 }
 
 /* -- definitions --------------------------------------------------------------------------------------------------- */
@@ -145,9 +111,9 @@ void schema_definitions(struct schema_set *set)
 {
     for (size_t i = 0; i < set->count; i++) { /* writing one can add more */
         struct schema_definition definition = set->definitions[i];
-        open_object(set, definition.name);
+        json_writer_open_object(set->w, definition.name);
         definition.write(set, &definition);
-        close_object(set);
+        json_writer_raw(set->w, "}");
     }
 }
 
@@ -164,13 +130,14 @@ static void write_integer(struct schema_set *set, const struct type *type, bool 
 {
     int64_t max = type_max(type, set->limits);
     if (type->min < -SAFE_INTEGER_MAX || max > SAFE_INTEGER_MAX) { /* a larger one is a string of digits */
-        member(set, "type", nullable ? "[\"integer\",\"string\",\"null\"]" : "[\"integer\",\"string\"]");
-        member_string(set, "pattern", "^-?[0-9]+$");
+        json_writer_member_raw(set->w, "type",
+                               nullable ? "[\"integer\",\"string\",\"null\"]" : "[\"integer\",\"string\"]");
+        json_writer_member_string(set->w, "pattern", "^-?[0-9]+$");
     } else {
         type_keyword(set, "integer", nullable);
     }
-    bound(set, "minimum", type->min);
-    bound(set, "maximum", max);
+    json_writer_member_integer(set->w, "minimum", type->min);
+    json_writer_member_integer(set->w, "maximum", max);
 }
 
 static void write_seconds(struct schema_set *set, const struct type *type, bool nullable)
@@ -178,7 +145,7 @@ static void write_seconds(struct schema_set *set, const struct type *type, bool 
     int64_t max = type_max(type, set->limits);
     type_keyword(set, "number", nullable);
     if (type->min == 1) { /* 1 ns: smaller positive values are rounded up to it */
-        bound(set, "exclusiveMinimum", 0);
+        json_writer_member_integer(set->w, "exclusiveMinimum", 0);
     } else {
         json_writer_member(set->w, "minimum");
         json_writer_seconds(set->w, (uint64_t)type->min);
@@ -194,21 +161,21 @@ static void write_string(struct schema_set *set, const struct type *type, bool n
     int64_t max = type_max(type, set->limits);
     type_keyword(set, "string", nullable);
     if (type->pattern != NULL)
-        member_string(set, "pattern", type->pattern);
+        json_writer_member_string(set->w, "pattern", type->pattern);
     else if (!type->allow_nul)
-        member(set, "pattern", "\"^[^\\\\u0000]*$\"");
+        json_writer_member_raw(set->w, "pattern", "\"^[^\\\\u0000]*$\"");
     if (type->min > 0)
-        bound(set, "minLength", type->min);
+        json_writer_member_integer(set->w, "minLength", type->min);
     if (max < INT64_MAX)
-        bound(set, "maxLength", max);
+        json_writer_member_integer(set->w, "maxLength", max);
 }
 
 static void write_enum(struct schema_set *set, const char *const *names, bool nullable)
 {
     type_keyword(set, "string", nullable);
-    member(set, "enum", "[");
+    json_writer_open_array(set->w, "enum");
     for (size_t i = 0; names[i] != NULL; i++)
-        item_string(set, names[i]);
+        json_writer_item_string(set->w, names[i]);
     json_writer_raw(set->w, nullable ? ",null]" : "]");
 }
 
@@ -216,9 +183,9 @@ static void write_function_names(struct schema_set *set, const struct type *type
 {
     const struct function *const *functions = type->functions != NULL ? type->functions : set->functions;
     type_keyword(set, "string", nullable);
-    member(set, "enum", "[");
+    json_writer_open_array(set->w, "enum");
     for (size_t i = 0; functions[i] != NULL; i++)
-        item_string(set, functions[i]->name);
+        json_writer_item_string(set->w, functions[i]->name);
     json_writer_raw(set->w, nullable ? ",null]" : "]");
 }
 
@@ -228,9 +195,9 @@ static void write_pool_names(struct schema_set *set, bool nullable)
     type_keyword(set, "string", nullable);
     if (set->limits->pools.count == 0)
         return;
-    member(set, "enum", "[");
+    json_writer_open_array(set->w, "enum");
     for (size_t i = 0; i < set->limits->pools.count; i++)
-        item_string(set, pools[i].name.data);
+        json_writer_item_string(set->w, pools[i].name.data);
     json_writer_raw(set->w, nullable ? ",null]" : "]");
 }
 
@@ -246,8 +213,8 @@ static void write_executors(struct schema_set *set, unsigned executors)
 
 static void write_const(struct schema_set *set, const char *text)
 {
-    member(set, "type", "\"string\"");
-    member_string(set, "const", text);
+    json_writer_member_raw(set->w, "type", "\"string\"");
+    json_writer_member_string(set->w, "const", text);
 }
 
 /* Writes a default or an example, which a table has as input of type_parse(). */
@@ -341,15 +308,15 @@ static void write_array(struct schema_set *set, const struct type *type, const s
     int64_t max = type_max(type, set->limits);
     type_keyword(set, "array", nullable);
     if (type->min > 0)
-        bound(set, "minItems", type->min);
+        json_writer_member_integer(set->w, "minItems", type->min);
     if (max < INT64_MAX)
-        bound(set, "maxItems", max);
-    open_object(set, "items");
+        json_writer_member_integer(set->w, "maxItems", max);
+    json_writer_open_object(set->w, "items");
     if (function != NULL)
         schema_input_reference(set, function);
     else
         schema_type(set, type->item, false);
-    close_object(set);
+    json_writer_raw(set->w, "}");
 }
 
 /* Writes a field of `record`, or of the record's alternative for `function`. */
@@ -357,7 +324,7 @@ static void write_field(struct schema_set *set, const struct type *record, const
                         const struct function *function)
 {
     bool nullable = record->render_nulls && f->presence == FIELD_OPTIONAL;
-    open_object(set, f->name);
+    json_writer_open_object(set->w, f->name);
     field_description(set, f);
     if (function != NULL && f->type->kind == TYPE_FUNCTION)
         write_const(set, function->name);
@@ -372,11 +339,11 @@ static void write_field(struct schema_set *set, const struct type *record, const
     else
         schema_type(set, f->type, nullable);
     if (f->example != NULL && f->type->kind != TYPE_FUNCTION && f->type->name == NULL) {
-        member(set, "examples", "[");
+        json_writer_open_array(set->w, "examples");
         write_literal(set, f->type, f->example);
         json_writer_raw(set->w, "]");
     }
-    close_object(set);
+    json_writer_raw(set->w, "}");
 }
 
 void schema_members(struct schema_set *set, const struct type *record)
@@ -405,11 +372,11 @@ static const struct field *find_name(const struct type *record, const char *name
 /* "properties":{"mode":{"enum":[...]}} */
 static void write_other(struct schema_set *set, const struct rule *rule)
 {
-    member(set, "properties", "{");
-    open_object(set, rule->other);
-    member(set, "enum", "[");
+    json_writer_open_object(set->w, "properties");
+    json_writer_open_object(set->w, rule->other);
+    json_writer_open_array(set->w, "enum");
     for (size_t i = 0; i < COUNT_OF(rule->values) && rule->values[i] != NULL; i++)
-        item_string(set, rule->values[i]);
+        json_writer_item_string(set->w, rule->values[i]);
     json_writer_raw(set->w, "]}}");
 }
 
@@ -419,37 +386,37 @@ static void write_rule(struct schema_set *set, const struct type *record, const 
     const struct field *field = find_name(record, rule->field), *other = find_name(record, rule->other);
     if (rule->kind == RULE_ONLY_WITH) {
         if (field->presence == FIELD_DEFAULTED) { /* its default is always valid */
-            open_object(set, "if");
-            open_object(set, "properties");
-            open_object(set, field->name);
+            json_writer_open_object(set->w, "if");
+            json_writer_open_object(set->w, "properties");
+            json_writer_open_object(set->w, field->name);
             json_writer_member(set->w, "const");
             write_literal(set, field->type, field->default_text);
             json_writer_raw(set->w, "}}}");
-            open_object(set, "else");
+            json_writer_open_object(set->w, "else");
         }
         write_other(set, rule);
         if (!is_value(rule, other->default_text)) {
-            member(set, "required", "[");
-            item_string(set, other->name);
+            json_writer_open_array(set->w, "required");
+            json_writer_item_string(set->w, other->name);
             json_writer_raw(set->w, "]");
         }
         if (field->presence == FIELD_DEFAULTED)
-            close_object(set);
+            json_writer_raw(set->w, "}");
         return;
     }
     CHECK(!is_value(rule, other->default_text));
-    open_object(set, "if");
+    json_writer_open_object(set->w, "if");
     write_other(set, rule);
-    close_object(set);
-    open_object(set, "then");
+    json_writer_raw(set->w, "}");
+    json_writer_open_object(set->w, "then");
     if (rule->kind == RULE_REQUIRED_WITH) {
-        member(set, "required", "[");
-        item_string(set, field->name);
+        json_writer_open_array(set->w, "required");
+        json_writer_item_string(set->w, field->name);
         json_writer_raw(set->w, "]}");
     } else {
-        open_object(set, "properties");
-        open_object(set, field->name);
-        member(set, "minItems", "1");
+        json_writer_open_object(set->w, "properties");
+        json_writer_open_object(set->w, field->name);
+        json_writer_member_raw(set->w, "minItems", "1");
         json_writer_raw(set->w, "}}}");
     }
 }
@@ -470,11 +437,11 @@ static void write_rules_of_key(struct schema_set *set, const struct type *record
             return;
         count++;
     }
-    open_object(set, rule_key(first));
+    json_writer_open_object(set->w, rule_key(first));
     if (count == 1) {
         write_rule(set, record, first);
     } else {
-        member(set, "allOf", "[");
+        json_writer_open_array(set->w, "allOf");
         for (const struct rule *rule = first; rule->kind != RULE_END; rule++) {
             if (strcmp(rule_key(rule), rule_key(first)) != 0)
                 continue;
@@ -485,20 +452,20 @@ static void write_rules_of_key(struct schema_set *set, const struct type *record
         }
         json_writer_raw(set->w, "]");
     }
-    close_object(set);
+    json_writer_raw(set->w, "}");
 }
 
 /* The option pool is only for the executor threads. */
 static void write_pool_rule(struct schema_set *set, const struct field *pool, const struct function *function)
 {
-    open_object(set, pool->name);
-    open_object(set, "properties");
-    open_object(set, "executor");
+    json_writer_open_object(set->w, pool->name);
+    json_writer_open_object(set->w, "properties");
+    json_writer_open_object(set->w, "executor");
     write_const(set, executor_names[EXECUTOR_THREADS]);
     json_writer_raw(set->w, "}}");
     if (function->executor != EXECUTOR_THREADS)
-        member(set, "required", "[\"executor\"]");
-    close_object(set);
+        json_writer_member_raw(set->w, "required", "[\"executor\"]");
+    json_writer_raw(set->w, "}");
 }
 
 static const struct field *find_pool(const struct type *record, const struct function *function)
@@ -517,7 +484,7 @@ static void write_rules(struct schema_set *set, const struct type *const *record
         any = any || records[i]->rules != NULL || find_pool(records[i], function) != NULL;
     if (!any)
         return;
-    open_object(set, "dependentSchemas");
+    json_writer_open_object(set->w, "dependentSchemas");
     for (size_t i = 0; i < count; i++) {
         for (const struct rule *rule = records[i]->rules; rule != NULL && rule->kind != RULE_END; rule++)
             write_rules_of_key(set, records[i], rule);
@@ -525,7 +492,7 @@ static void write_rules(struct schema_set *set, const struct type *const *record
         if (pool != NULL)
             write_pool_rule(set, pool, function);
     }
-    close_object(set);
+    json_writer_raw(set->w, "}");
 }
 
 static void write_required(struct schema_set *set, const struct type *const *records, size_t count,
@@ -537,9 +504,9 @@ static void write_required(struct schema_set *set, const struct type *const *rec
             if (!field_applies(f, function) || !is_required(records[i], f, function))
                 continue;
             if (!any)
-                member(set, "required", "[");
+                json_writer_open_array(set->w, "required");
             any = true;
-            item_string(set, f->name);
+            json_writer_item_string(set->w, f->name);
         }
     }
     if (any)
@@ -551,13 +518,13 @@ void schema_object(struct schema_set *set, const struct type *const *records, si
 {
     type_keyword(set, "object", false);
     write_required(set, records, count, function);
-    open_object(set, "properties");
+    json_writer_open_object(set->w, "properties");
     for (size_t i = 0; i < count; i++)
         for (const struct field *f = records[i]->fields; f->name != NULL; f++)
             if (field_applies(f, function))
                 write_field(set, records[i], f, function);
-    close_object(set);
-    member(set, "additionalProperties", "false");
+    json_writer_raw(set->w, "}");
+    json_writer_member_raw(set->w, "additionalProperties", "false");
     write_rules(set, records, count, function);
 }
 
@@ -571,22 +538,22 @@ void schema_open_object(struct schema_set *set, const struct type *record)
         if (f->type->kind == TYPE_FUNCTION || f->type->kind == TYPE_OUTPUT || !is_required(record, f, NULL))
             continue;
         if (!any)
-            member(set, "required", "[");
+            json_writer_open_array(set->w, "required");
         any = true;
-        item_string(set, f->name);
+        json_writer_item_string(set->w, f->name);
     }
     if (any)
         json_writer_raw(set->w, "]");
-    open_object(set, "properties");
+    json_writer_open_object(set->w, "properties");
     schema_members(set, record);
-    close_object(set);
+    json_writer_raw(set->w, "}");
 }
 
 static void write_common_members(struct schema_set *set, const struct schema_definition *definition)
 {
     char text[SCHEMA_NAME_SIZE + 64];
     snprintf(text, sizeof text, "The members of every %s, whatever its function.", definition->type->name);
-    member_string(set, "description", text);
+    json_writer_member_string(set->w, "description", text);
     schema_open_object(set, definition->type);
 }
 
@@ -596,7 +563,7 @@ static void write_function_alternative(struct schema_set *set, const struct sche
     const struct function *function = definition->function;
     char text[SCHEMA_NAME_SIZE + 640];
     snprintf(text, sizeof text, "%s.", function->doc);
-    member_string(set, "description", text);
+    json_writer_member_string(set->w, "description", text);
     if (has_input(record) || !has_other_fields(record)) {
         schema_object(set, &record, 1, function);
         return;
@@ -605,19 +572,19 @@ static void write_function_alternative(struct schema_set *set, const struct sche
     struct schema_definition base = {.write = write_common_members, .type = record};
     snprintf(base.name, sizeof base.name, "%sMembers", record->name);
     type_keyword(set, "object", false);
-    member(set, "allOf", "[{");
+    json_writer_member_raw(set->w, "allOf", "[{");
     schema_reference(set, &base);
     json_writer_raw(set->w, "}]");
-    member(set, "required", "[");
-    item_string(set, name->name);
+    json_writer_open_array(set->w, "required");
+    json_writer_item_string(set->w, name->name);
     if (is_required(record, output, NULL))
-        item_string(set, output->name);
+        json_writer_item_string(set->w, output->name);
     json_writer_raw(set->w, "]");
-    open_object(set, "properties");
+    json_writer_open_object(set->w, "properties");
     write_field(set, record, name, function);
     write_field(set, record, output, function);
-    close_object(set);
-    member(set, "unevaluatedProperties", "false");
+    json_writer_raw(set->w, "}");
+    json_writer_member_raw(set->w, "unevaluatedProperties", "false");
 }
 
 static void write_variant(struct schema_set *set, const struct schema_definition *definition)
@@ -627,20 +594,20 @@ static void write_variant(struct schema_set *set, const struct schema_definition
     size_t i = (size_t)((const struct type *const *)definition->user - record->variants);
     const struct type *variant = record->variants[i];
     type_keyword(set, "object", false);
-    member(set, "required", "[");
-    item_string(set, tag->name);
+    json_writer_open_array(set->w, "required");
+    json_writer_item_string(set->w, tag->name);
     for (const struct field *f = variant->fields; f->name != NULL; f++)
         if (is_required(variant, f, NULL))
-            item_string(set, f->name);
+            json_writer_item_string(set->w, f->name);
     json_writer_raw(set->w, "]");
-    open_object(set, "properties");
-    open_object(set, tag->name);
+    json_writer_open_object(set->w, "properties");
+    json_writer_open_object(set->w, tag->name);
     field_description(set, tag);
     write_const(set, tag->type->names[i]);
-    close_object(set);
+    json_writer_raw(set->w, "}");
     schema_members(set, variant);
-    close_object(set);
-    member(set, "additionalProperties", "false");
+    json_writer_raw(set->w, "}");
+    json_writer_member_raw(set->w, "additionalProperties", "false");
     write_rules(set, &variant, 1, NULL);
 }
 
@@ -652,7 +619,7 @@ struct alternative {
 static void write_union(struct schema_set *set, const char *property, const struct alternative *alternatives,
                         size_t count)
 {
-    member(set, "oneOf", "[");
+    json_writer_open_array(set->w, "oneOf");
     for (size_t i = 0; i < count; i++) {
         json_writer_item(set->w);
         json_writer_raw(set->w, "{");
@@ -660,9 +627,9 @@ static void write_union(struct schema_set *set, const char *property, const stru
         json_writer_raw(set->w, "}");
     }
     json_writer_raw(set->w, "]");
-    open_object(set, "discriminator");
-    member_string(set, "propertyName", property);
-    open_object(set, "mapping");
+    json_writer_open_object(set->w, "discriminator");
+    json_writer_member_string(set->w, "propertyName", property);
+    json_writer_open_object(set->w, "mapping");
     for (size_t i = 0; i < count; i++) {
         json_writer_member(set->w, alternatives[i].value);
         json_writer_format(set->w, "\"%s%s\"", set->prefix, alternatives[i].definition.name);
@@ -764,7 +731,7 @@ static void write_anonymous(struct schema_set *set, const char *name, const stru
         return;
     case TYPE_TIME:
         type_keyword(set, "string", nullable);
-        member_string(set, "format", "date-time");
+        json_writer_member_string(set->w, "format", "date-time");
         return;
     case TYPE_ARRAY:
         write_array(set, type, NULL, nullable);
@@ -789,7 +756,7 @@ static void write_anonymous(struct schema_set *set, const char *name, const stru
     case TYPE_INPUT:
     case TYPE_OUTPUT:
         type_keyword(set, "object", nullable);
-        member(set, "additionalProperties", "true");
+        json_writer_member_raw(set->w, "additionalProperties", "true");
         return;
     }
     UNREACHABLE();
@@ -802,7 +769,7 @@ void schema_type(struct schema_set *set, const struct type *type, bool nullable)
     } else if (type->name == NULL) {
         write_anonymous(set, NULL, type, nullable);
     } else if (nullable) {
-        member(set, "anyOf", "[{");
+        json_writer_member_raw(set->w, "anyOf", "[{");
         named_reference(set, type, NULL, "");
         json_writer_raw(set->w, "},{\"type\":\"null\"}]");
     } else {
@@ -815,11 +782,11 @@ static void write_definition(struct schema_set *set, const struct schema_definit
     const struct type *type = definition->type;
     const struct function *function = definition->function; /* whose input or result it is */
     if (type->doc != NULL) {
-        member_string(set, "description", type->doc);
+        json_writer_member_string(set->w, "description", type->doc);
     } else if (function != NULL) {
         char text[SCHEMA_NAME_SIZE];
         snprintf(text, sizeof text, "The %s of `%s`.", type == function->input ? "input" : "result", function->name);
-        member_string(set, "description", text);
+        json_writer_member_string(set->w, "description", text);
     }
     write_anonymous(set, definition->name, type, false);
     bool any = false;
@@ -829,7 +796,7 @@ static void write_definition(struct schema_set *set, const struct schema_definit
         if (example->result == NULL)
             continue;
         if (!any)
-            member(set, "examples", "[");
+            json_writer_open_array(set->w, "examples");
         any = true;
         json_writer_item(set->w);
         json_writer_raw(set->w, example->result);
