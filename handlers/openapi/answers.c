@@ -123,7 +123,7 @@ static void set_problem_name(const struct openapi_writer *o, struct problem_set 
         if ((own & UINT64_C(1) << i) == 0)
             continue;
         if (all || named < NAMED_CODES - 1)
-            schema_function_name(&(struct function){.name = error_code(-1 - i)}, "", name);
+            schema_name(error_code(-1 - i), "", name);
         named++;
         len += (size_t)snprintf(set->name + len, size - len, "%s", name);
         CHECK(len < size - 4);

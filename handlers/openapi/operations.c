@@ -47,7 +47,7 @@ static void write_parameter_reference(struct openapi_writer *o, const char *comp
 static void write_option_component(struct openapi_writer *o, const struct field *f)
 {
     char component[SCHEMA_NAME_SIZE], description[1024];
-    schema_function_name(&(struct function){.name = f->name}, "Option", component);
+    schema_name(f->name, "Option", component);
     json_writer_open_object(o->w, component);
     json_writer_member_string(o->w, "name", f->name);
     json_writer_member_string(o->w, "in", "query");
@@ -83,7 +83,7 @@ static void write_option_references(struct openapi_writer *o, const struct funct
         char component[SCHEMA_NAME_SIZE];
         if (!task_option_applies(f, function))
             continue;
-        schema_function_name(&(struct function){.name = f->name}, "Option", component);
+        schema_name(f->name, "Option", component);
         if (f->type == &task_executor_type)
             write_executor_option(o, f, function);
         else
@@ -204,7 +204,7 @@ static void write_operation(struct openapi_writer *o, const struct route *route,
     struct json_writer *w = o->w;
     char id[SCHEMA_NAME_SIZE], name[SCHEMA_NAME_SIZE] = "";
     if (route->expansion != EXPAND_NONE)
-        schema_function_name(&(struct function){.name = function->name}, "", name);
+        schema_name(function->name, "", name);
     CHECK(snprintf(id, sizeof id, "%s%s", route->operation, name) < (int)sizeof id);
     bool in_files = function != NULL && function->executor == EXECUTOR_FILES;
     const char *text = route->summary == NULL ? function->description : route->description;
