@@ -152,6 +152,40 @@ void json_writer_member(struct json_writer *w, const char *name)
     json_writer_format(w, "\"%s\":", name);
 }
 
+void json_writer_member_raw(struct json_writer *w, const char *name, const char *json)
+{
+    json_writer_member(w, name);
+    json_writer_raw(w, json);
+}
+
+void json_writer_member_string(struct json_writer *w, const char *name, const char *text)
+{
+    json_writer_member(w, name);
+    json_writer_string(w, str_from(text));
+}
+
+void json_writer_member_integer(struct json_writer *w, const char *name, int64_t value)
+{
+    json_writer_member(w, name);
+    json_writer_integer(w, value);
+}
+
+void json_writer_item_string(struct json_writer *w, const char *text)
+{
+    json_writer_item(w);
+    json_writer_string(w, str_from(text));
+}
+
+void json_writer_open_object(struct json_writer *w, const char *name)
+{
+    json_writer_member_raw(w, name, "{");
+}
+
+void json_writer_open_array(struct json_writer *w, const char *name)
+{
+    json_writer_member_raw(w, name, "[");
+}
+
 char *json_writer_take(struct json_writer *w, size_t *len)
 {
     json_writer_reserve(w, 1); /* so that empty text is not NULL */

@@ -37,6 +37,14 @@ void json_writer_seconds(struct json_writer *w, uint64_t ns);
 void json_writer_member(struct json_writer *w, const char *name); /* the name needs no escapes */
 void json_writer_item(struct json_writer *w);
 
+/* Whole members and items, and those that open an object or array; json_writer_raw() closes it. */
+void json_writer_member_raw(struct json_writer *w, const char *name, const char *json);
+void json_writer_member_string(struct json_writer *w, const char *name, const char *text);
+void json_writer_member_integer(struct json_writer *w, const char *name, int64_t value);
+void json_writer_item_string(struct json_writer *w, const char *text);
+void json_writer_open_object(struct json_writer *w, const char *name);
+void json_writer_open_array(struct json_writer *w, const char *name);
+
 /* Returns the buffer, which the caller must free(), and empties the writer. NULL if it failed. */
 char *json_writer_take(struct json_writer *w, size_t *len);
 void json_writer_free(struct json_writer *w);

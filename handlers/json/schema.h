@@ -61,7 +61,8 @@ void schema_reference(struct schema_set *set, const struct schema_definition *de
 void schema_input_reference(struct schema_set *set, const struct function *function);
 void schema_result_reference(struct schema_set *set, const struct function *function);
 
-/* "Sha256File" for a function sha256_file, followed by `suffix`. */
+/* "Sha256File" for "sha256_file", followed by `suffix`; of a function, preceded by its schema_prefix. */
+void schema_name(const char *name, const char *suffix, char out[SCHEMA_NAME_SIZE]);
 void schema_function_name(const struct function *function, const char *suffix, char out[SCHEMA_NAME_SIZE]);
 
 /* Writes each definition, and those that they refer to, as a member of the open object. */

@@ -37,11 +37,11 @@ static const struct {
 static void write_header_component(struct json_writer *w, const char *component, const char *description, bool required,
                                    const char *schema, const char *example)
 {
-    open_object(w, component);
-    write_string(w, "description", description);
-    write_raw(w, "required", required ? "true" : "false");
-    write_raw(w, "schema", schema);
-    write_string(w, "example", example);
+    json_writer_open_object(w, component);
+    json_writer_member_string(w, "description", description);
+    json_writer_member_raw(w, "required", required ? "true" : "false");
+    json_writer_member_raw(w, "schema", schema);
+    json_writer_member_string(w, "example", example);
     json_writer_raw(w, "}");
 }
 
@@ -58,15 +58,15 @@ void openapi_write_headers(struct openapi_writer *o)
 static void write_header_references(struct openapi_writer *o, unsigned used)
 {
     o->headers |= used;
-    open_object(o->w, "headers");
-    open_object(o->w, "X-Request-Id");
-    write_component_reference(o->w, "headers", "X-Request-Id");
+    json_writer_open_object(o->w, "headers");
+    json_writer_open_object(o->w, "X-Request-Id");
+    openapi_write_reference(o->w, "headers", "X-Request-Id");
     json_writer_raw(o->w, "}");
     for (int i = 0; i < ANSWER_HEADER_COUNT; i++) {
         if ((used & 1U << i) == 0)
             continue;
-        open_object(o->w, headers[i].name);
-        write_component_reference(o->w, "headers", headers[i].component);
+        json_writer_open_object(o->w, headers[i].name);
+        openapi_write_reference(o->w, "headers", headers[i].component);
         json_writer_raw(o->w, "}");
     }
     json_writer_raw(o->w, "}");
@@ -123,7 +123,7 @@ static void set_problem_name(const struct openapi_writer *o, struct problem_set 
         if ((own & UINT64_C(1) << i) == 0)
             continue;
         if (all || named < NAMED_CODES - 1)
-            schema_function_name(&(struct function){.name = error_code(-1 - i)}, "", name);
+            schema_name(error_code(-1 - i), "", name);
         named++;
         len += (size_t)snprintf(set->name + len, size - len, "%s", name);
         CHECK(len < size - 4);
@@ -170,7 +170,7 @@ static void write_problem_description(struct json_writer *w, uint64_t codes)
         CHECK(n > 0 && (size_t)n < sizeof text - len);
         len += (size_t)n;
     }
-    write_string(w, "description", text);
+    json_writer_member_string(w, "description", text);
 }
 
 void openapi_write_problem_components(struct openapi_writer *o)
@@ -178,13 +178,13 @@ void openapi_write_problem_components(struct openapi_writer *o)
     struct json_writer *w = o->w;
     for (size_t i = 0; i < o->problem_count; i++) {
         const struct problem_set *set = &o->problems[i];
-        open_object(w, set->name);
+        json_writer_open_object(w, set->name);
         write_problem_description(w, set->codes);
         write_header_references(o, set->headers);
-        open_object(w, "content");
-        open_object(w, PROBLEM_CONTENT_TYPE);
-        open_object(w, "schema");
-        write_raw(w, "allOf", "[{");
+        json_writer_open_object(w, "content");
+        json_writer_open_object(w, PROBLEM_CONTENT_TYPE);
+        json_writer_open_object(w, "schema");
+        json_writer_member_raw(w, "allOf", "[{");
         openapi_problem_reference(o);
         json_writer_raw(w, "},{\"type\":\"object\",\"properties\":{\"type\":{\"type\":\"string\",\"enum\":[");
         for (int code = 0; code < ERROR_COUNT; code++) {
@@ -205,8 +205,8 @@ static void write_problems(struct openapi_writer *o, uint64_t codes, bool runs_t
             continue;
         char key[16];
         snprintf(key, sizeof key, "%d", status);
-        open_object(o->w, key);
-        write_component_reference(o->w, "responses", problem_component(o, status, set, runs_task));
+        json_writer_open_object(o->w, key);
+        openapi_write_reference(o->w, "responses", problem_component(o, status, set, runs_task));
         json_writer_raw(o->w, "}");
     }
 }
@@ -221,7 +221,7 @@ static void write_limits(struct schema_set *set, const struct schema_definition 
     CHECK(source->limit_record_count <= COUNT_OF(records));
     for (size_t i = 0; i < source->limit_record_count; i++)
         records[i] = source->limit_records[i].type;
-    write_string(set->w, "description", "Every limit, with the value in force.");
+    json_writer_member_string(set->w, "description", "Every limit, with the value in force.");
     schema_object(set, records, source->limit_record_count, NULL);
 }
 
@@ -229,9 +229,9 @@ static void write_schema(struct openapi_writer *o, const struct route *route, co
                          const struct function *function)
 {
     if (strcmp(answer->media_type, "application/json") != 0) {
-        write_raw(o->w, "type", "\"string\"");
+        json_writer_member_raw(o->w, "type", "\"string\"");
         if (strcmp(answer->media_type, "application/octet-stream") == 0)
-            write_raw(o->w, "format", "\"binary\"");
+            json_writer_member_raw(o->w, "format", "\"binary\"");
     } else if (answer->is_limits) {
         schema_reference(&o->schemas,
                          &(struct schema_definition){.name = "Limits", .write = write_limits, .user = o->source});
@@ -247,21 +247,21 @@ static void write_schema(struct openapi_writer *o, const struct route *route, co
 void openapi_write_answers(struct openapi_writer *o, const struct route *route, const struct function *function)
 {
     struct json_writer *w = o->w;
-    open_object(w, "responses");
+    json_writer_open_object(w, "responses");
     for (const struct route_answer *answer = route->answers; answer->status != 0; answer++) {
         char key[16];
         snprintf(key, sizeof key, "%d", answer->status);
-        open_object(w, key);
-        write_string(w, "description", answer->description);
+        json_writer_open_object(w, key);
+        json_writer_member_string(w, "description", answer->description);
         write_header_references(o, answer->headers);
         if (answer->media_type != NULL) {
-            open_object(w, "content");
-            open_object(w, answer->media_type);
-            open_object(w, "schema");
+            json_writer_open_object(w, "content");
+            json_writer_open_object(w, answer->media_type);
+            json_writer_open_object(w, "schema");
             write_schema(o, route, answer, function);
             json_writer_raw(w, "}");
             if (answer->example != NULL)
-                write_raw(w, "example", answer->example);
+                json_writer_member_raw(w, "example", answer->example);
             json_writer_raw(w, "}}");
         }
         json_writer_raw(w, "}");

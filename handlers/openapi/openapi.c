@@ -67,29 +67,7 @@ static const struct {
     [TAG_SERVICE] = {"service", "The index, the probes, and this document."},
 };
 
-void write_string(struct json_writer *w, const char *name, const char *text)
-{
-    json_writer_member(w, name);
-    json_writer_string(w, str_from(text));
-}
-
-void write_raw(struct json_writer *w, const char *name, const char *json)
-{
-    json_writer_member(w, name);
-    json_writer_raw(w, json);
-}
-
-void open_object(struct json_writer *w, const char *name)
-{
-    write_raw(w, name, "{");
-}
-
-void open_array(struct json_writer *w, const char *name)
-{
-    write_raw(w, name, "[");
-}
-
-void write_component_reference(struct json_writer *w, const char *kind, const char *name)
+void openapi_write_reference(struct json_writer *w, const char *kind, const char *name)
 {
     json_writer_member(w, "$ref");
     json_writer_format(w, "\"#/components/%s/%s\"", kind, name);
@@ -97,23 +75,23 @@ void write_component_reference(struct json_writer *w, const char *kind, const ch
 
 static void write_info(struct json_writer *w)
 {
-    write_string(w, "openapi", "3.1.0");
-    open_object(w, "info");
-    write_string(w, "title", "gatherd");
-    write_string(w, "version", GATHERD_VERSION);
-    write_string(w, "summary", "Await anything over HTTP.");
-    write_string(w, "description", description);
-    write_raw(w, "license", "{\"name\":\"MIT\",\"identifier\":\"MIT\"}}");
-    write_raw(w, "servers",
-              "[{\"url\":\"http://127.0.0.1:8080\","
-              "\"description\":\"The default listener, reachable from this machine only.\"}]");
-    write_raw(w, "security", "[]");
-    open_array(w, "tags");
+    json_writer_member_string(w, "openapi", "3.1.0");
+    json_writer_open_object(w, "info");
+    json_writer_member_string(w, "title", "gatherd");
+    json_writer_member_string(w, "version", GATHERD_VERSION);
+    json_writer_member_string(w, "summary", "Await anything over HTTP.");
+    json_writer_member_string(w, "description", description);
+    json_writer_member_raw(w, "license", "{\"name\":\"MIT\",\"identifier\":\"MIT\"}}");
+    json_writer_member_raw(w, "servers",
+                           "[{\"url\":\"http://127.0.0.1:8080\","
+                           "\"description\":\"The default listener, reachable from this machine only.\"}]");
+    json_writer_member_raw(w, "security", "[]");
+    json_writer_open_array(w, "tags");
     for (size_t i = 0; i < TAG_COUNT; i++) {
         json_writer_item(w);
         json_writer_raw(w, "{");
-        write_string(w, "name", tags[i].name);
-        write_string(w, "description", tags[i].description);
+        json_writer_member_string(w, "name", tags[i].name);
+        json_writer_member_string(w, "description", tags[i].description);
         json_writer_raw(w, "}");
     }
     json_writer_raw(w, "]");
@@ -128,20 +106,20 @@ static void write_json(struct json_writer *w, struct openapi_writer *o)
 {
     json_writer_raw(w, "{");
     write_info(w);
-    open_object(w, "paths");
+    json_writer_open_object(w, "paths");
     openapi_write_paths(o);
     json_writer_raw(w, "}");
-    open_object(w, "components");
-    open_object(w, "parameters");
+    json_writer_open_object(w, "components");
+    json_writer_open_object(w, "parameters");
     openapi_write_parameters(o);
     json_writer_raw(w, "}");
-    open_object(w, "responses");
+    json_writer_open_object(w, "responses");
     openapi_write_problem_components(o);
     json_writer_raw(w, "}");
-    open_object(w, "headers");
+    json_writer_open_object(w, "headers");
     openapi_write_headers(o);
     json_writer_raw(w, "}");
-    open_object(w, "schemas");
+    json_writer_open_object(w, "schemas");
     schema_definitions(&o->schemas);
     json_writer_raw(w, "}}}\n");
 }

@@ -33,12 +33,8 @@ struct openapi_writer {
     unsigned request_headers; /* used as parameters: 1 << HEADER_... */
 };
 
-void write_string(struct json_writer *w, const char *name, const char *text);
-void write_raw(struct json_writer *w, const char *name, const char *json);
-void open_object(struct json_writer *w, const char *name);
-void open_array(struct json_writer *w, const char *name);
 const char *openapi_tag_name(enum route_tag tag);
-void write_component_reference(struct json_writer *w, const char *kind, const char *name);
+void openapi_write_reference(struct json_writer *w, const char *kind, const char *name);
 
 /* operations.c: the path item objects, as members of the open object. */
 void openapi_write_paths(struct openapi_writer *o);

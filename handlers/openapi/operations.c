@@ -40,20 +40,20 @@ static void write_parameter_reference(struct openapi_writer *o, const char *comp
 {
     json_writer_item(o->w);
     json_writer_raw(o->w, "{");
-    write_component_reference(o->w, "parameters", component);
+    openapi_write_reference(o->w, "parameters", component);
     json_writer_raw(o->w, "}");
 }
 
 static void write_option_component(struct openapi_writer *o, const struct field *f)
 {
     char component[SCHEMA_NAME_SIZE], description[1024];
-    schema_function_name(&(struct function){.name = f->name}, "Option", component);
-    open_object(o->w, component);
-    write_string(o->w, "name", f->name);
-    write_string(o->w, "in", "query");
+    schema_name(f->name, "Option", component);
+    json_writer_open_object(o->w, component);
+    json_writer_member_string(o->w, "name", f->name);
+    json_writer_member_string(o->w, "in", "query");
     snprintf(description, sizeof description, "%s.", f->doc);
-    write_string(o->w, "description", description);
-    open_object(o->w, "schema");
+    json_writer_member_string(o->w, "description", description);
+    json_writer_open_object(o->w, "schema");
     schema_type(&o->schemas, f->type, false);
     json_writer_raw(o->w, "}}");
 }
@@ -65,15 +65,14 @@ static void write_executor_option(struct openapi_writer *o, const struct field *
     snprintf(description, sizeof description, "%s.", f->doc);
     json_writer_item(o->w);
     json_writer_raw(o->w, "{");
-    write_string(o->w, "name", f->name);
-    write_string(o->w, "in", "query");
-    write_string(o->w, "description", description);
-    write_raw(o->w, "schema", "{\"type\":\"string\",\"enum\":[");
+    json_writer_member_string(o->w, "name", f->name);
+    json_writer_member_string(o->w, "in", "query");
+    json_writer_member_string(o->w, "description", description);
+    json_writer_member_raw(o->w, "schema", "{\"type\":\"string\",\"enum\":[");
     for (int i = 0; i < EXECUTOR_COUNT; i++) {
         if ((function->executors & EXECUTOR_BIT(i)) == 0)
             continue;
-        json_writer_item(o->w);
-        json_writer_string(o->w, str_from(executor_names[i]));
+        json_writer_item_string(o->w, executor_names[i]);
     }
     json_writer_raw(o->w, "]}}");
 }
@@ -84,7 +83,7 @@ static void write_option_references(struct openapi_writer *o, const struct funct
         char component[SCHEMA_NAME_SIZE];
         if (!task_option_applies(f, function))
             continue;
-        schema_function_name(&(struct function){.name = f->name}, "Option", component);
+        schema_name(f->name, "Option", component);
         if (f->type == &task_executor_type)
             write_executor_option(o, f, function);
         else
@@ -96,14 +95,14 @@ void openapi_write_parameters(struct openapi_writer *o)
 {
     struct json_writer *w = o->w;
     for (size_t i = 0; i < COUNT_OF(parameters); i++) {
-        open_object(w, parameters[i].component);
-        write_string(w, "name", parameters[i].name);
-        write_string(w, "in", parameters[i].in);
+        json_writer_open_object(w, parameters[i].component);
+        json_writer_member_string(w, "name", parameters[i].name);
+        json_writer_member_string(w, "in", parameters[i].in);
         if (strcmp(parameters[i].in, "path") == 0)
-            write_raw(w, "required", "true");
-        write_string(w, "description", parameters[i].description);
-        write_raw(w, "schema", "{\"type\":\"string\"}");
-        write_string(w, "example", parameters[i].example);
+            json_writer_member_raw(w, "required", "true");
+        json_writer_member_string(w, "description", parameters[i].description);
+        json_writer_member_raw(w, "schema", "{\"type\":\"string\"}");
+        json_writer_member_string(w, "example", parameters[i].example);
         json_writer_raw(w, "}");
     }
     for (const struct field *f = task_options_type.fields; f->name != NULL; f++)
@@ -122,7 +121,7 @@ static bool has_segment(const char *path, const char *name)
 static void write_operation_parameters(struct openapi_writer *o, const struct route *route, const char *path,
                                        const struct function *function)
 {
-    open_array(o->w, "parameters");
+    json_writer_open_array(o->w, "parameters");
     for (size_t i = 0; i < COUNT_OF(parameters); i++) {
         bool in_path = strcmp(parameters[i].in, "path") == 0;
         bool condition = parameters[i].header != HEADER_COUNT;
@@ -141,15 +140,15 @@ static void write_examples(struct json_writer *w, const struct function_example 
 {
     if (examples == NULL)
         return;
-    open_object(w, "examples");
+    json_writer_open_object(w, "examples");
     for (const struct function_example *example = examples; example->name != NULL; example++) {
         if (example->query != NULL) /* a body alone would be another call */
             continue;
-        open_object(w, example->name);
-        write_string(w, "summary", example->summary);
-        write_raw(w, "value", example->input);
+        json_writer_open_object(w, example->name);
+        json_writer_member_string(w, "summary", example->summary);
+        json_writer_member_raw(w, "value", example->input);
         if (example->error != 0)
-            write_string(w, "x-error", error_code(example->error));
+            json_writer_member_string(w, "x-error", error_code(example->error));
         json_writer_raw(w, "}");
     }
     json_writer_raw(w, "}");
@@ -162,7 +161,7 @@ static void write_combined_request(struct schema_set *set, const struct schema_d
     char text[SCHEMA_NAME_SIZE + 64];
     snprintf(text, sizeof text, "The input of `%s` and the options of its task, in one object.",
              definition->function->name);
-    write_string(set->w, "description", text);
+    json_writer_member_string(set->w, "description", text);
     schema_object(set, records, COUNT_OF(records), definition->function);
 }
 
@@ -171,15 +170,16 @@ static void write_request_body(struct openapi_writer *o, const struct route *rou
     struct json_writer *w = o->w;
     if (route->body == BODY_NONE)
         return;
-    open_object(w, "requestBody");
-    write_raw(w, "required", route->body == BODY_JSON_OR_NONE ? "false" : "true");
-    open_object(w, "content");
+    json_writer_open_object(w, "requestBody");
+    json_writer_member_raw(w, "required", route->body == BODY_JSON_OR_NONE ? "false" : "true");
+    json_writer_open_object(w, "content");
     if (route->body == BODY_STREAM) {
-        write_raw(w, "application/octet-stream", "{\"schema\":{\"type\":\"string\",\"format\":\"binary\"}}}}");
+        json_writer_member_raw(w, "application/octet-stream",
+                               "{\"schema\":{\"type\":\"string\",\"format\":\"binary\"}}}}");
         return;
     }
-    open_object(w, "application/json");
-    open_object(w, "schema");
+    json_writer_open_object(w, "application/json");
+    json_writer_open_object(w, "schema");
     if (route->request_name != NULL) {
         struct schema_definition combined = {.write = write_combined_request, .function = function};
         snprintf(combined.name, sizeof combined.name, "%s", route->request_name);
@@ -204,19 +204,19 @@ static void write_operation(struct openapi_writer *o, const struct route *route,
     struct json_writer *w = o->w;
     char id[SCHEMA_NAME_SIZE], name[SCHEMA_NAME_SIZE] = "";
     if (route->expansion != EXPAND_NONE)
-        schema_function_name(&(struct function){.name = function->name}, "", name);
+        schema_name(function->name, "", name);
     CHECK(snprintf(id, sizeof id, "%s%s", route->operation, name) < (int)sizeof id);
     bool in_files = function != NULL && function->executor == EXECUTOR_FILES;
     const char *text = route->summary == NULL ? function->description : route->description;
 
-    open_object(w, names[route->method]);
-    write_string(w, "operationId", id);
-    open_array(w, "tags");
+    json_writer_open_object(w, names[route->method]);
+    json_writer_member_string(w, "operationId", id);
+    json_writer_open_array(w, "tags");
     json_writer_string(w, str_from(openapi_tag_name(in_files ? TAG_FILES : route->tag)));
     json_writer_raw(w, "]");
-    write_string(w, "summary", route->summary == NULL ? function->doc : route->summary);
+    json_writer_member_string(w, "summary", route->summary == NULL ? function->doc : route->summary);
     if (text != NULL)
-        write_string(w, "description", text);
+        json_writer_member_string(w, "description", text);
     write_operation_parameters(o, route, path, function);
     write_request_body(o, route, function);
     openapi_write_answers(o, route, function);
@@ -263,7 +263,7 @@ static void write_path(struct openapi_writer *o, const struct route *route, cons
 {
     char path[PATH_SIZE];
     path_of(route, function, path);
-    open_object(o->w, path);
+    json_writer_open_object(o->w, path);
     for (const struct route *const *r = o->source->routes; *r != NULL; r++)
         if (strcmp((*r)->path, route->path) == 0)
             write_operation(o, *r, path, function != NULL ? function : find_function(o->source, (*r)->function));

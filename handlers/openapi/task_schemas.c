@@ -12,7 +12,7 @@
 static void write_task_members(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    write_string(set->w, "description", "The members of every task, whatever its function and outcome.");
+    json_writer_member_string(set->w, "description", "The members of every task, whatever its function and outcome.");
     schema_open_object(set, &task_object_type);
 }
 
@@ -24,35 +24,36 @@ static void task_members_reference(struct schema_set *set)
 static void write_succeeded_task(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    write_string(set->w, "description", "The members of every task that succeeded.");
-    write_raw(set->w, "type", "\"object\"");
-    write_raw(set->w, "allOf", "[{");
+    json_writer_member_string(set->w, "description", "The members of every task that succeeded.");
+    json_writer_member_raw(set->w, "type", "\"object\"");
+    json_writer_member_raw(set->w, "allOf", "[{");
     task_members_reference(set);
     json_writer_raw(set->w, "}]");
-    write_raw(set->w, "properties",
-              "{\"state\":{\"type\":\"string\",\"const\":\"succeeded\"},\"done\":{\"type\":\"boolean\",\"const\":true},"
-              "\"error\":{\"type\":\"null\"}}");
+    json_writer_member_raw(
+        set->w, "properties",
+        "{\"state\":{\"type\":\"string\",\"const\":\"succeeded\"},\"done\":{\"type\":\"boolean\",\"const\":true},"
+        "\"error\":{\"type\":\"null\"}}");
 }
 
 static void write_function_task(struct schema_set *set, const struct schema_definition *definition)
 {
     char text[SCHEMA_NAME_SIZE + 64];
     snprintf(text, sizeof text, "A task that ran `%s` and succeeded.", definition->function->name);
-    write_string(set->w, "description", text);
-    write_raw(set->w, "type", "\"object\"");
-    write_raw(set->w, "allOf", "[{");
+    json_writer_member_string(set->w, "description", text);
+    json_writer_member_raw(set->w, "type", "\"object\"");
+    json_writer_member_raw(set->w, "allOf", "[{");
     schema_reference(set, &(struct schema_definition){.name = "SucceededTask", .write = write_succeeded_task});
     json_writer_raw(set->w, "}]");
-    write_raw(set->w, "required", "[\"function\",\"result\"]");
-    open_object(set->w, "properties");
-    open_object(set->w, "function");
-    write_raw(set->w, "type", "\"string\"");
-    write_string(set->w, "const", definition->function->name);
+    json_writer_member_raw(set->w, "required", "[\"function\",\"result\"]");
+    json_writer_open_object(set->w, "properties");
+    json_writer_open_object(set->w, "function");
+    json_writer_member_raw(set->w, "type", "\"string\"");
+    json_writer_member_string(set->w, "const", definition->function->name);
     json_writer_raw(set->w, "}");
-    open_object(set->w, "result");
+    json_writer_open_object(set->w, "result");
     schema_result_reference(set, definition->function);
     json_writer_raw(set->w, "}}");
-    write_raw(set->w, "unevaluatedProperties", "false");
+    json_writer_member_raw(set->w, "unevaluatedProperties", "false");
 }
 
 static struct schema_definition function_task(const struct function *function)
@@ -71,7 +72,7 @@ void openapi_task_reference(struct openapi_writer *o, const struct function *fun
 static void write_any_task(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    write_string(set->w, "description", "A task that succeeded, by its function.");
+    json_writer_member_string(set->w, "description", "A task that succeeded, by its function.");
     schema_union(set, "function", set->functions, function_task);
 }
 
@@ -85,8 +86,7 @@ void openapi_any_task_reference(struct openapi_writer *o)
 static void write_names(struct json_writer *w, const struct function *const *functions)
 {
     for (; *functions != NULL; functions++) {
-        json_writer_item(w);
-        json_writer_string(w, str_from((*functions)->name));
+        json_writer_item_string(w, (*functions)->name);
     }
 }
 
@@ -94,28 +94,28 @@ static void write_failed_task(struct schema_set *set, const struct schema_defini
 {
     struct json_writer *w = set->w;
     (void)definition;
-    write_string(w, "description",
-                 "A task that failed or was canceled. Only a gather or map has a result: the outcome of its children.");
-    write_raw(w, "type", "\"object\"");
-    write_raw(w, "allOf", "[{");
+    json_writer_member_string(
+        w, "description",
+        "A task that failed or was canceled. Only a gather or map has a result: the outcome of its children.");
+    json_writer_member_raw(w, "type", "\"object\"");
+    json_writer_member_raw(w, "allOf", "[{");
     task_members_reference(set);
     json_writer_raw(w, "}]");
-    write_raw(w, "required", "[\"function\",\"result\"]");
-    open_object(w, "properties");
-    write_raw(w, "function",
-              "{\"description\":\"The function, or the method of an open file.\",\"type\":\"string\","
-              "\"enum\":[");
+    json_writer_member_raw(w, "required", "[\"function\",\"result\"]");
+    json_writer_open_object(w, "properties");
+    json_writer_member_raw(w, "function",
+                           "{\"description\":\"The function, or the method of an open file.\",\"type\":\"string\","
+                           "\"enum\":[");
     write_names(w, set->functions);
     write_names(w, file_method_functions);
-    json_writer_item(w);
-    json_writer_string(w, str_from(function_file_open.name));
+    json_writer_item_string(w, function_file_open.name);
     json_writer_raw(w, "]}");
-    write_raw(w, "state", "{\"type\":\"string\",\"enum\":[\"failed\",\"canceled\"]}");
-    write_raw(w, "done", "{\"type\":\"boolean\",\"const\":true}");
-    open_object(w, "result");
+    json_writer_member_raw(w, "state", "{\"type\":\"string\",\"enum\":[\"failed\",\"canceled\"]}");
+    json_writer_member_raw(w, "done", "{\"type\":\"boolean\",\"const\":true}");
+    json_writer_open_object(w, "result");
     schema_type(set, &gather_result_type, true);
     json_writer_raw(w, "}}");
-    write_raw(w, "unevaluatedProperties", "false");
+    json_writer_member_raw(w, "unevaluatedProperties", "false");
 }
 
 /* -- problems ------------------------------------------------------------------------------------------------------ */
@@ -139,75 +139,80 @@ static const struct type problem_type = {.kind = TYPE_RECORD, .fields = problem_
 static void write_validation_error(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    write_string(set->w, "description",
-                 "One reason why a request is invalid: in its body (`pointer`) or in its query (`parameter`).");
-    write_raw(set->w, "type", "\"object\"");
-    write_raw(set->w, "required", "[\"detail\"]");
-    write_raw(
+    json_writer_member_string(
+        set->w, "description",
+        "One reason why a request is invalid: in its body (`pointer`) or in its query (`parameter`).");
+    json_writer_member_raw(set->w, "type", "\"object\"");
+    json_writer_member_raw(set->w, "required", "[\"detail\"]");
+    json_writer_member_raw(
         set->w, "properties",
         "{\"pointer\":{\"description\":\"A JSON pointer (RFC 6901) into the body; empty for the body as a whole.\","
         "\"type\":\"string\"},"
         "\"parameter\":{\"description\":\"The name of a query parameter.\",\"type\":\"string\"},"
         "\"detail\":{\"description\":\"What is wrong with it.\",\"type\":\"string\",\"minLength\":1}}");
-    write_raw(set->w, "additionalProperties", "false");
-    write_raw(set->w, "oneOf", "[{\"required\":[\"pointer\"]},{\"required\":[\"parameter\"]}]");
+    json_writer_member_raw(set->w, "additionalProperties", "false");
+    json_writer_member_raw(set->w, "oneOf", "[{\"required\":[\"pointer\"]},{\"required\":[\"parameter\"]}]");
 }
 
 static void write_exceeded_limit(struct schema_set *set, const struct schema_definition *definition)
 {
     const struct openapi_source *source = definition->user;
     struct json_writer *w = set->w;
-    write_string(w, "description", "The limit that the request exceeds.");
-    write_raw(w, "type", "\"object\"");
-    write_raw(w, "required", "[\"name\",\"value\"]");
-    write_raw(w, "properties",
-              "{\"name\":{\"description\":\"Its name, as in `GET /v1/limits`.\",\"type\":\"string\","
-              "\"enum\":[");
+    json_writer_member_string(w, "description", "The limit that the request exceeds.");
+    json_writer_member_raw(w, "type", "\"object\"");
+    json_writer_member_raw(w, "required", "[\"name\",\"value\"]");
+    json_writer_member_raw(w, "properties",
+                           "{\"name\":{\"description\":\"Its name, as in `GET /v1/limits`.\",\"type\":\"string\","
+                           "\"enum\":[");
     for (size_t i = 0; i < source->limit_record_count; i++) {
         for (const struct field *f = source->limit_records[i].type->fields; f->name != NULL; f++) {
-            json_writer_item(w);
-            json_writer_string(w, str_from(f->name));
+            json_writer_item_string(w, f->name);
         }
     }
     json_writer_raw(w, "]},\"value\":{\"description\":\"Its value: a number of seconds if its name ends in `_seconds`, "
                        "else a count.\",\"type\":\"number\"}}");
-    write_raw(w, "additionalProperties", "false");
+    json_writer_member_raw(w, "additionalProperties", "false");
 }
 
 static void write_problem(struct schema_set *set, const struct schema_definition *definition)
 {
     const struct openapi_source *source = definition->user;
     struct json_writer *w = set->w;
-    write_string(w, "description", "A problem (RFC 9457): why a request was rejected, or why its task failed.");
-    write_raw(w, "type", "\"object\"");
-    write_raw(w, "required", "[\"type\",\"title\",\"status\",\"detail\",\"instance\"]");
-    open_object(w, "properties");
-    write_raw(w, "type", "{\"description\":\"A URN that ends with the error code.\",\"type\":\"string\",\"enum\":[");
+    json_writer_member_string(w, "description",
+                              "A problem (RFC 9457): why a request was rejected, or why its task failed.");
+    json_writer_member_raw(w, "type", "\"object\"");
+    json_writer_member_raw(w, "required", "[\"type\",\"title\",\"status\",\"detail\",\"instance\"]");
+    json_writer_open_object(w, "properties");
+    json_writer_member_raw(w, "type",
+                           "{\"description\":\"A URN that ends with the error code.\",\"type\":\"string\",\"enum\":[");
     for (int i = 0; i < ERROR_COUNT; i++) {
         json_writer_item(w);
         json_writer_format(w, "\"urn:gatherd:error:%s\"", error_code(-1 - i));
     }
     json_writer_raw(w, "]}");
     schema_members(set, &problem_type);
-    write_raw(w, "errors",
-              "{\"description\":\"Why the request is invalid: up to 8 errors.\",\"type\":\"array\","
-              "\"minItems\":1,\"maxItems\":8,\"items\":{");
+    json_writer_member_raw(w, "errors",
+                           "{\"description\":\"Why the request is invalid: up to 8 errors.\",\"type\":\"array\","
+                           "\"minItems\":1,\"maxItems\":8,\"items\":{");
     schema_reference(set, &(struct schema_definition){.name = "ValidationError", .write = write_validation_error});
     json_writer_raw(w, "}}");
-    open_object(w, "limit");
+    json_writer_open_object(w, "limit");
     schema_reference(
         set, &(struct schema_definition){.name = "ExceededLimit", .write = write_exceeded_limit, .user = source});
     json_writer_raw(w, "}");
-    write_raw(w, "pool", "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\"}");
-    open_object(w, "task");
-    write_string(w, "description", "The task, if the request was accepted and its task failed or was canceled.");
+    json_writer_member_raw(w, "pool",
+                           "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\"}");
+    json_writer_open_object(w, "task");
+    json_writer_member_string(w, "description",
+                              "The task, if the request was accepted and its task failed or was canceled.");
     schema_reference(set, &(struct schema_definition){.name = "FailedTask", .write = write_failed_task});
     json_writer_raw(w, "}}");
-    write_raw(w, "additionalProperties", "false");
-    write_raw(w, "examples",
-              "[{\"type\":\"urn:gatherd:error:invalid\",\"title\":\"Validation failed\",\"status\":422,"
-              "\"detail\":\"/seconds must be at least 0\",\"instance\":\"urn:gatherd:request:order-7.retry-1\","
-              "\"errors\":[{\"pointer\":\"/seconds\",\"detail\":\"must be at least 0\"}]}]");
+    json_writer_member_raw(w, "additionalProperties", "false");
+    json_writer_member_raw(
+        w, "examples",
+        "[{\"type\":\"urn:gatherd:error:invalid\",\"title\":\"Validation failed\",\"status\":422,"
+        "\"detail\":\"/seconds must be at least 0\",\"instance\":\"urn:gatherd:request:order-7.retry-1\","
+        "\"errors\":[{\"pointer\":\"/seconds\",\"detail\":\"must be at least 0\"}]}]");
 }
 
 void openapi_problem_reference(struct openapi_writer *o)

@@ -1,0 +1,160 @@
+#include "handlers/json/schema_internal.h"
+#include "runtime/lib/check.h"
+
+#include <string.h>
+
+static void write_integer(struct schema_set *set, const struct type *type, bool nullable)
+{
+    int64_t max = type_max(type, set->limits);
+    if (type->min < -SAFE_INTEGER_MAX || max > SAFE_INTEGER_MAX) { /* a larger one is a string of digits */
+        json_writer_member_raw(set->w, "type",
+                               nullable ? "[\"integer\",\"string\",\"null\"]" : "[\"integer\",\"string\"]");
+        json_writer_member_string(set->w, "pattern", "^-?[0-9]+$");
+    } else {
+        schema_type_keyword(set, "integer", nullable);
+    }
+    json_writer_member_integer(set->w, "minimum", type->min);
+    json_writer_member_integer(set->w, "maximum", max);
+}
+
+static void write_seconds(struct schema_set *set, const struct type *type, bool nullable)
+{
+    int64_t max = type_max(type, set->limits);
+    schema_type_keyword(set, "number", nullable);
+    if (type->min == 1) { /* 1 ns: smaller positive values are rounded up to it */
+        json_writer_member_integer(set->w, "exclusiveMinimum", 0);
+    } else {
+        json_writer_member(set->w, "minimum");
+        json_writer_seconds(set->w, (uint64_t)type->min);
+    }
+    if (max < INT64_MAX) {
+        json_writer_member(set->w, "maximum");
+        json_writer_seconds(set->w, (uint64_t)max);
+    }
+}
+
+static void write_string(struct schema_set *set, const struct type *type, bool nullable)
+{
+    int64_t max = type_max(type, set->limits);
+    schema_type_keyword(set, "string", nullable);
+    if (type->pattern != NULL)
+        json_writer_member_string(set->w, "pattern", type->pattern);
+    else if (!type->allow_nul)
+        json_writer_member_raw(set->w, "pattern", "\"^[^\\\\u0000]*$\"");
+    if (type->min > 0)
+        json_writer_member_integer(set->w, "minLength", type->min);
+    if (max < INT64_MAX)
+        json_writer_member_integer(set->w, "maxLength", max);
+}
+
+static void write_enum(struct schema_set *set, const char *const *names, bool nullable)
+{
+    schema_type_keyword(set, "string", nullable);
+    json_writer_open_array(set->w, "enum");
+    for (size_t i = 0; names[i] != NULL; i++)
+        json_writer_item_string(set->w, names[i]);
+    json_writer_raw(set->w, nullable ? ",null]" : "]");
+}
+
+static void write_function_names(struct schema_set *set, const struct type *type, bool nullable)
+{
+    const struct function *const *functions = type->functions != NULL ? type->functions : set->functions;
+    schema_type_keyword(set, "string", nullable);
+    json_writer_open_array(set->w, "enum");
+    for (size_t i = 0; functions[i] != NULL; i++)
+        json_writer_item_string(set->w, functions[i]->name);
+    json_writer_raw(set->w, nullable ? ",null]" : "]");
+}
+
+static void write_pool_names(struct schema_set *set, bool nullable)
+{
+    const struct pool_config *pools = set->limits->pools.items;
+    schema_type_keyword(set, "string", nullable);
+    if (set->limits->pools.count == 0)
+        return;
+    json_writer_open_array(set->w, "enum");
+    for (size_t i = 0; i < set->limits->pools.count; i++)
+        json_writer_item_string(set->w, pools[i].name.data);
+    json_writer_raw(set->w, nullable ? ",null]" : "]");
+}
+
+void schema_executors(struct schema_set *set, unsigned executors)
+{
+    const char *names[EXECUTOR_COUNT + 1] = {NULL};
+    size_t count = 0;
+    for (unsigned i = 0; i < EXECUTOR_COUNT; i++)
+        if ((executors & EXECUTOR_BIT(i)) != 0)
+            names[count++] = executor_names[i];
+    write_enum(set, names, false);
+}
+
+void schema_const(struct schema_set *set, const char *text)
+{
+    json_writer_member_raw(set->w, "type", "\"string\"");
+    json_writer_member_string(set->w, "const", text);
+}
+
+/* Writes a default or an example, which a table has as input of type_parse(). */
+void schema_literal(struct schema_set *set, const struct type *type, const char *text)
+{
+    if (type->kind == TYPE_BOOLEAN || type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS) {
+        json_writer_raw(set->w, text);
+    } else if (type->kind == TYPE_ARRAY) {
+        json_writer_raw(set->w, "[");
+        while (*text != '\0') {
+            char item[128];
+            size_t len = strcspn(text, ",");
+            CHECK(len < sizeof item);
+            memcpy(item, text, len);
+            item[len] = '\0';
+            json_writer_item(set->w);
+            schema_literal(set, type->item, item);
+            text += len + (text[len] == ',');
+        }
+        json_writer_raw(set->w, "]");
+    } else {
+        json_writer_string(set->w, str_from(text));
+    }
+}
+
+void schema_scalar(struct schema_set *set, const struct type *type, bool nullable)
+{
+    switch (type->kind) {
+    case TYPE_BOOLEAN:
+        schema_type_keyword(set, "boolean", nullable);
+        return;
+    case TYPE_INTEGER:
+        write_integer(set, type, nullable);
+        return;
+    case TYPE_SECONDS:
+        write_seconds(set, type, nullable);
+        return;
+    case TYPE_ENUM:
+        write_enum(set, type->names, nullable);
+        return;
+    case TYPE_STRING:
+        write_string(set, type, nullable);
+        return;
+    case TYPE_TIME:
+        schema_type_keyword(set, "string", nullable);
+        json_writer_member_string(set->w, "format", "date-time");
+        return;
+    case TYPE_FUNCTION:
+        write_function_names(set, type, nullable);
+        return;
+    case TYPE_POOL:
+        write_pool_names(set, nullable);
+        return;
+    case TYPE_INPUT:
+    case TYPE_OUTPUT: /* of any function */
+        schema_type_keyword(set, "object", nullable);
+        json_writer_member_raw(set->w, "additionalProperties", "true");
+        return;
+    case TYPE_ARRAY:
+    case TYPE_RECORD:
+    case TYPE_REFERENCE:
+    case TYPE_CHILD:
+        break;
+    }
+    UNREACHABLE();
+}
