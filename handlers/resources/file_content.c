@@ -25,7 +25,7 @@ static bool decode_path(const struct request *request, struct str *path, struct 
     }
     if (path->len <= FILE_PATH_MAX)
         return true;
-    request_reject(request, response, ERR_INVALID, "The path must have at most %d bytes", FILE_PATH_MAX);
+    request_reject(request, response, ERR_INVALID_ARGUMENT, "The path must have at most %d bytes", FILE_PATH_MAX);
     return false;
 }
 

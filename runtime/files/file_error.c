@@ -49,7 +49,7 @@ int file_error_set_errno(struct err *e, int error, struct str path)
     case ELOOP:
         return file_error_set(e, ERR_PATH_FORBIDDEN, path, "the path has too many symlinks, or one of /proc");
     case ENAMETOOLONG:
-        return file_error_set(e, ERR_INVALID, path, "the path exceeds 4095 bytes, or a name in it 255");
+        return file_error_set(e, ERR_INVALID_ARGUMENT, path, "the path exceeds 4095 bytes, or a name in it 255");
     case EMFILE:
     case ENFILE:
         return file_error_set(e, ERR_TOO_MANY_OPEN_FILES, path, "the system's limit of open files is reached");

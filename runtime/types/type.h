@@ -127,8 +127,8 @@ int64_t limits_get(const struct limits *limits, const struct field *field);
 int64_t type_max(const struct type *type, const struct limits *limits);
 
 /* Checks a value against its type's range. Returns 0, ERR_INVALID, or ERR_LIMIT_EXCEEDED for the configured limit
- * type->limit; e->msg gives the allowed range as "must be ...". INTEGER, SECONDS, STRING, ARRAY and POOL have ranges.
- * A STRING is also checked for NULs; the items of an ARRAY are not checked. */
+ * type->limit; e->msg gives the allowed range as "must be ...". INTEGER, SECONDS, STRING (valid UTF-8), ARRAY and POOL
+ * have ranges. A STRING is also checked for NULs (ERR_INVALID_ARGUMENT); the items of an ARRAY are not checked. */
 int type_check(const struct type *type, const void *value, const struct limits *limits, struct err *e);
 
 #endif

@@ -14,7 +14,8 @@
  * name; STRING: verbatim; ARRAY of these: separated by commas, empty text for no items. Other kinds have no text
  * form: CHECK.
  *
- * Returns 0 with *value set, ERR_INVALID or ERR_LIMIT_EXCEEDED with e->msg as "must be ...", or ERR_OUT_OF_MEMORY.
+ * Returns 0 with *value set; ERR_INVALID, ERR_LIMIT_EXCEEDED or (an unknown pool, a NUL in a STRING)
+ * ERR_INVALID_ARGUMENT, with e->msg as "must be ..."; or ERR_OUT_OF_MEMORY.
  * `e` may be NULL, `arena` too unless the type contains STRING or ARRAY, and `limits` unless it refers to a limit. */
 int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,
                struct err *e);
