@@ -209,7 +209,7 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
     int rc = ERR_MALFORMED_JSON;
     switch ((int)json_error_code(error)) {
     case json_error_duplicate_key:
-        rc = ERR_INVALID;
+        rc = ERR_INVALID_ARGUMENT;
         reason = "duplicate member name";
         break;
     case json_error_null_byte_in_key:

@@ -56,7 +56,7 @@ struct record_ref {
  * error:
  *   ERR_MALFORMED_JSON      not JSON (RFC 8259), invalid UTF-8, number out of range, nested too deeply
  *   ERR_INVALID             wrong type, null, out of range; unknown or missing member; a rule
- *   ERR_INVALID_ARGUMENT    valid by the schema, but rejected: duplicate member, NUL in a string, check()
+ *   ERR_INVALID_ARGUMENT    valid by the schema, but rejected: duplicate member or parameter, check()
  *   ERR_LIMIT_EXCEEDED      exceeds the configured limit errors->limit
  *   ERR_FUNCTION_NOT_FOUND  unknown function name
  *   ERR_OUT_OF_MEMORY

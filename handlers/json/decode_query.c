@@ -55,7 +55,7 @@ static bool decode_component(struct decoder *d, const struct json_path *at, stru
     if (out_of_memory)
         decode_out_of_memory(d);
     else
-        decode_error(d, at, "", ERR_INVALID, NULL, "must be percent-encoded UTF-8 without a NUL");
+        decode_error(d, at, "", ERR_INVALID_ARGUMENT, NULL, "must be percent-encoded UTF-8 without a NUL");
     return false;
 }
 
@@ -80,7 +80,7 @@ static void decode_parameter(struct decoder *d, const struct record_ref *record,
         return;
     }
     if (seen[i]) {
-        decode_error(d, &decoded_at, "", ERR_INVALID, NULL, "is given more than once");
+        decode_error(d, &decoded_at, "", ERR_INVALID_ARGUMENT, NULL, "is given more than once");
         return;
     }
     seen[i] = true;

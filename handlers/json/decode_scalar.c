@@ -1,6 +1,7 @@
 /* decode_scalar - decodes values without members or items. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
+#include "runtime/lib/decimal.h"
 #include "runtime/task/function.h"
 #include "runtime/types/type_parse.h"
 
@@ -13,21 +14,34 @@ static struct str json_str(const json_t *json)
     return (struct str){json_string_value(json), json_string_length(json)};
 }
 
-/* JSON Schema counts 1.0 and 1e3 as integers. */
-static int integer_from_real(double real, int64_t *number, struct err *e)
+static bool exceeds_safe_integer(const struct type *type)
 {
-    const double max_exact = (double)SAFE_INTEGER_MAX;
+    return type->limit == NULL && (type->min < -SAFE_INTEGER_MAX || type->max > SAFE_INTEGER_MAX);
+}
+
+/* Parses an integer as it is rendered. The schema has a pattern for the digits, but no range for the number. */
+static int integer_from_string(const struct type *type, struct str text, int64_t *number, struct err *e)
+{
+    int rc = type_parse(type, text, NULL, NULL, number, e);
+    size_t sign = text.len > 0 && text.data[0] == '-';
+    uint64_t magnitude;
+    if (rc != 0 && decimal_parse_digits((struct str){text.data + sign, text.len - sign}, &magnitude) != DECIMAL_INVALID)
+        e->rc = rc = ERR_INVALID_ARGUMENT;
+    return rc;
+}
+
+/* JSON Schema counts 1.0 and 1e3 as integers. */
+static int integer_from_real(const struct type *type, double real, int64_t *number, struct err *e)
+{
+    const double max_exact = (double)SAFE_INTEGER_MAX, max = (double)INT64_MAX;
+    bool is_valid = exceeds_safe_integer(type) && real > -max && real < max; /* by the schema */
     if (!(real >= -max_exact && real <= max_exact))
-        return err_set(e, ERR_INVALID, "must be an integer, without fraction or exponent if it is this large");
+        return err_set(e, is_valid ? ERR_INVALID_ARGUMENT : ERR_INVALID,
+                       "must be an integer, without fraction or exponent if it is this large");
     *number = (int64_t)real;
     if ((double)*number != real)
         return err_set(e, ERR_INVALID, "must be an integer, without a fraction");
     return 0;
-}
-
-static bool exceeds_safe_integer(const struct type *type)
-{
-    return type->limit == NULL && (type->min < -SAFE_INTEGER_MAX || type->max > SAFE_INTEGER_MAX);
 }
 
 static bool decode_integer(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
@@ -37,9 +51,9 @@ static bool decode_integer(struct decoder *d, const struct json_path *at, const 
     struct err e;
     int rc;
     if (json_is_string(json) && exceeds_safe_integer(type)) { /* as they are rendered */
-        rc = type_parse(type, json_str(json), d->arena, d->limits, &number, &e);
+        rc = integer_from_string(type, json_str(json), &number, &e);
     } else if (json_is_real(json)) {
-        rc = integer_from_real(json_real_value(json), &number, &e);
+        rc = integer_from_real(type, json_real_value(json), &number, &e);
         rc = rc != 0 ? rc : type_check(type, &number, d->limits, &e);
     } else if (json_is_integer(json)) {
         rc = type_check(type, &number, d->limits, &e);

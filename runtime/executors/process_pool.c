@@ -313,7 +313,7 @@ static int process_pool_start(struct pool *pool, struct job *job)
     struct worker *w = container_of(pp->idle.next, struct worker, link);
     size_t len = type_serialized_size(job->function->input, job->input);
     if (len > FRAME_MAX_LEN)
-        return err_set(&job->e, ERR_INVALID, "The input is too large for a worker process");
+        return err_set(&job->e, ERR_INVALID_ARGUMENT, "The input is too large for a worker process");
     struct request_buffer *request_buffer = request_buffer_new(job->function->name, len);
     if (request_buffer == NULL)
         return err_nomem(&job->e);

@@ -36,7 +36,7 @@ static const struct error_row {
     {EXDEV, ERR_PATH_FORBIDDEN,
      "the path leads outside the file root; paths and symlinks must be relative and stay inside it"},
     {ELOOP, ERR_PATH_FORBIDDEN, "the path has too many symlinks, or a symlink of /proc that can't be followed"},
-    {ENAMETOOLONG, ERR_INVALID, "the path exceeds 4095 bytes, or a name in it exceeds 255 bytes"},
+    {ENAMETOOLONG, ERR_INVALID_ARGUMENT, "the path exceeds 4095 bytes, or a name in it exceeds 255 bytes"},
     {EMFILE, ERR_TOO_MANY_OPEN_FILES, "the system's limit of open files is reached; try again later"},
     {ENFILE, ERR_TOO_MANY_OPEN_FILES, "the system's limit of open files is reached; try again later"},
     {EAGAIN, ERR_IO_ERROR, "the file is in use, or a directory in the path was renamed meanwhile; try again"},

@@ -215,7 +215,7 @@ int file_decode(struct str data, enum encoding encoding, struct arena *arena, st
     if (bytes == NULL)
         return err_nomem(e);
     if (!base64_decode(data, bytes, &len))
-        return err_set(e, ERR_INVALID,
+        return err_set(e, ERR_INVALID_ARGUMENT,
                        "data is not base64 (RFC 4648): it must consist of A-Z a-z 0-9 + /, padded with = to a multiple "
                        "of four characters, without line breaks");
     bytes[len] = '\0';

@@ -23,7 +23,7 @@ enum encoding {
 };
 extern const char *const file_encoding_names[]; /* "utf-8", "base64"; ends with NULL */
 
-extern const struct type file_path_type;      /* STRING: 1 to FILE_PATH_MAX bytes */
+extern const struct type file_path_type;      /* STRING: 1 to FILE_PATH_MAX characters */
 extern const struct type file_data_type;      /* STRING: data to write, in an encoding; may contain NUL, up to 1 GiB */
 extern const struct type file_read_data_type; /* STRING: data that was read, in an encoding */
 extern const struct type file_encoding_type;  /* ENUM */
@@ -71,7 +71,7 @@ bool file_next_line(struct str *rest, struct str *line);
 
 /* -- writing ------------------------------------------------------------------------------------------------------- */
 
-/* Decodes a client's data. ERR_INVALID if it is not valid base64. With ENCODING_UTF8, *out borrows the data. */
+/* Decodes a client's data. ERR_INVALID_ARGUMENT if it is not valid base64. With ENCODING_UTF8, *out borrows the data. */
 int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e);
 
 /* Writes at `offset`; a gap before `offset` reads as zeros. Not for descriptors with O_APPEND. */

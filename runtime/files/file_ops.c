@@ -241,7 +241,8 @@ int file_op_seek(const struct file_call *call, struct file_result *result, struc
     if (rc != 0)
         return rc;
     if (__builtin_add_overflow(base, call->offset, &position) || position < 0 || position > file_bytes_type.max)
-        return err_set(run->e, ERR_INVALID, "The new position in %s is negative or exceeds 2^53", file->path.data);
+        return err_set(run->e, ERR_INVALID_ARGUMENT, "The new position in %s is negative or exceeds 2^53",
+                       file->path.data);
     atomic_store(&file->position, position);
     *result = (struct file_result){.position = position};
     return 0;

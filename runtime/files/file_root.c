@@ -46,9 +46,9 @@ static int check_path(struct str path, struct err *e)
     if (path.len > FILE_PATH_MAX)
         return file_error_set_errno(e, ENAMETOOLONG, path);
     if (path.len == 0)
-        return err_set(e, ERR_INVALID, "The path must not be empty; \".\" is the file root");
+        return err_set(e, ERR_INVALID_ARGUMENT, "The path must not be empty; \".\" is the file root");
     if (memchr(path.data, '\0', path.len) != NULL)
-        return file_error_set(e, ERR_INVALID, path, "the path must not contain NUL");
+        return file_error_set(e, ERR_INVALID_ARGUMENT, path, "the path must not contain NUL");
     for (const char *component = path.data; component != NULL; component = strchr(component, '/')) {
         component += *component == '/';
         size_t len = strcspn(component, "/");

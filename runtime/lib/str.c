@@ -100,6 +100,14 @@ static size_t ascii_prefix_len(const unsigned char *at, size_t len)
     return i;
 }
 
+size_t utf8_count_chars(struct str text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < text.len; i++)
+        count += !utf8_is_continuation(text.data[i]);
+    return count;
+}
+
 bool str_is_utf8(struct str text)
 {
     const unsigned char *at = (const unsigned char *)text.data;

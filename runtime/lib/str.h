@@ -64,6 +64,9 @@ static inline bool utf8_is_continuation(char byte)
 /* The length of the first character; 0 if `t` is empty or does not begin with a well-formed character. */
 size_t utf8_char_len(struct str t);
 
+/* The number of characters (code points) of well-formed text. */
+size_t utf8_count_chars(struct str text);
+
 /* Whether the text is well-formed: no surrogates, no overlong forms. A NUL is allowed. */
 bool str_is_utf8(struct str text);
 

@@ -132,7 +132,7 @@ int64_t type_max(const struct type *type, const struct limits *limits)
 static int range_error(const struct type *type, const char *relation, int64_t bound, int rc, struct err *e)
 {
     char seconds[SECONDS_TEXT_SIZE];
-    const char *unit = type->kind == TYPE_STRING ? "byte" : "item";
+    const char *unit = type->kind == TYPE_STRING ? "character" : "item";
 
     if (type->kind == TYPE_INTEGER)
         return err_set(e, rc, "must be %s %" PRId64, relation, bound);
@@ -166,6 +166,8 @@ int type_check(const struct type *type, const void *value, const struct limits *
         if (!type->allow_nul && text->len > 0 && memchr(text->data, '\0', text->len) != NULL)
             return err_set(e, ERR_INVALID, "must not contain a NUL");
         n = clamp_to_int64(text->len);
+        if (n > type->max || type->min > 1) /* else the bytes tell enough */
+            n = clamp_to_int64(utf8_count_chars(*text));
         break;
     }
     case TYPE_ARRAY:

@@ -246,7 +246,7 @@ def test_mutations_violate_schema():
     assert len(mutations) > 60
     for mutation in mutations:
         is_valid = openapi_spec.validator(schema).is_valid(mutation.value)
-        assert mutation.what in ("a NUL", "too many bytes") or not is_valid, mutation
+        assert mutation.what == "a NUL" or not is_valid, mutation
 
 
 def test_schema_differences_are_detected():

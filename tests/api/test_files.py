@@ -334,7 +334,7 @@ def test_invalid_base64_is_rejected(data, client, example_root):
     """Non-canonical base64 is rejected too: each content has one encoding."""
     (example_root / "raw.bin").write_bytes(b"old")
     response = client.post("/v1/run/write_file", {"path": "raw.bin", "data": data, "encoding": "base64"})
-    assert response.status == 422 and response.value["type"].endswith(":invalid"), data
+    assert response.status == 422 and response.value["type"].endswith(":invalid_argument"), data
     assert (example_root / "raw.bin").read_bytes() == b"old"
 
 

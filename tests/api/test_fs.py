@@ -101,8 +101,8 @@ def test_special_file_names(client, root):
 def test_non_file_paths_are_rejected(client, example_root):
     for path, status, code in (("docs", 422, "unsupported_file_type"), ("docs/", 422, "unsupported_file_type"),
                                ("nothing", 404, "file_not_found"), ("nothing/x", 404, "file_not_found"),
-                               ("hello.txt/x", 422, "unsupported_file_type"), ("x" * 256, 422, "invalid"),
-                               ("/".join(["x" * 100] * 41), 422, "invalid")):
+                               ("hello.txt/x", 422, "unsupported_file_type"), ("x" * 256, 422, "invalid_argument"),
+                               ("/".join(["x" * 100] * 41), 422, "invalid_argument")):
         got = client.get(fs(path))
         assert (got.status, got.value["type"]) == (status, contract.problem_type(code)), path
         before = tree(example_root)

@@ -353,7 +353,7 @@ static void oversized_frames_are_rejected(void **state)
     memset(text, 'y', FRAME_MAX_LEN);
     text[FRAME_MAX_LEN] = '\0';
     run_worker_action(f, &w, ACTION_ECHO, 0, text);
-    assert_ended(&w, TASK_FAILED, ERR_INVALID);
+    assert_ended(&w, TASK_FAILED, ERR_INVALID_ARGUMENT);
     assert_null(w.info.usage);
     task_release(w.task);
     free(text);

@@ -318,18 +318,18 @@ static void invalid_paths_are_rejected(void **state)
     char path[5001];
     memset(path, 'x', sizeof path);
     path[5000] = '\0';
-    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID);
-    assert_int_equal(open_dir_rc(t, path), ERR_INVALID);
-    assert_int_equal(stat_rc(t, path), ERR_INVALID);
-    assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID);
-    assert_int_equal(find_entry_rc(t, file_root_find_target, path, NULL), ERR_INVALID);
-    assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID);
+    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID_ARGUMENT);
+    assert_int_equal(open_dir_rc(t, path), ERR_INVALID_ARGUMENT);
+    assert_int_equal(stat_rc(t, path), ERR_INVALID_ARGUMENT);
+    assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID_ARGUMENT);
+    assert_int_equal(find_entry_rc(t, file_root_find_target, path, NULL), ERR_INVALID_ARGUMENT);
+    assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID_ARGUMENT);
     path[256] = '\0'; /* the name is too long */
-    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID);
-    assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID);
+    assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID_ARGUMENT);
+    assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID_ARGUMENT);
     path[256] = '/';
     path[300] = '\0';
-    assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID);
+    assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID_ARGUMENT);
     path[256] = 'x';
     path[300] = 'x';
     for (size_t i = 0; i < 4096; i += 2)
@@ -340,9 +340,9 @@ static void invalid_paths_are_rejected(void **state)
     assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: is a directory") != NULL);
     path[4094] = 'x';
     assert_int_equal(find_entry_rc(t, file_root_find_target, path, "x"), 0);
-    assert_int_equal(open_rc(t, "", O_RDONLY), ERR_INVALID);
+    assert_int_equal(open_rc(t, "", O_RDONLY), ERR_INVALID_ARGUMENT);
     int fd;
-    assert_int_equal(file_root_open(t->file_root, STR("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID);
+    assert_int_equal(file_root_open(t->file_root, STR("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID_ARGUMENT);
 }
 
 /* Long paths are cut between characters. */
@@ -387,7 +387,7 @@ static void errno_maps_to_error_code(void **state)
         {ETXTBSY, ERR_UNSUPPORTED_FILE_TYPE},
         {EXDEV, ERR_PATH_FORBIDDEN},
         {ELOOP, ERR_PATH_FORBIDDEN},
-        {ENAMETOOLONG, ERR_INVALID},
+        {ENAMETOOLONG, ERR_INVALID_ARGUMENT},
         {EMFILE, ERR_TOO_MANY_OPEN_FILES},
         {ENFILE, ERR_TOO_MANY_OPEN_FILES},
         {ENOMEM, ERR_OUT_OF_MEMORY},

@@ -128,12 +128,13 @@ static void write_file_binary_data(void **state)
     assert_int_equal(tree_output_integer(t, "written_bytes"), 3);
     expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
-    expect_error(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL), ERR_INVALID);
+    expect_error(t, tree_call(t, "write_file", "path", "b", "data", "AP+", "encoding", "base64", NULL),
+                 ERR_INVALID_ARGUMENT);
     assert_non_null(strstr(t->e.msg, "not base64"));
     expect_error(
         t,
         tree_call(t, "write_file", "path", "c/d", "create_parents", "true", "data", "\n", "encoding", "base64", NULL),
-        ERR_INVALID);
+        ERR_INVALID_ARGUMENT);
     assert_false(tree_exists(t, "c")); /* an invalid request changes nothing */
     expect_ok(t, tree_call(t, "read_file", "path", "b", "encoding", "base64", NULL));
     expect_text(t, "data", STR("AP+A"));
@@ -977,8 +978,9 @@ static void no_function_escapes_root(void **state)
     path[3000] = '\0';
     assert_int_equal(call_all(t, path, &forbidden), 0);
     assert_int_equal(call_all(t, "", &forbidden), 0);
-    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL), ERR_INVALID);
-    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL),
+                     ERR_INVALID_ARGUMENT);
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID_ARGUMENT);
     assert_true(tree_outside_is_intact(t));
 }
 

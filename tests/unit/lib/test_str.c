@@ -236,6 +236,15 @@ static void ellipsis_replaces_whole_characters(void **state)
     }
 }
 
+static void chars_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_count_chars(STR("")), 0);
+    assert_int_equal(utf8_count_chars(STR("abc")), 3);
+    assert_int_equal(utf8_count_chars(STR("a\0b")), 3);
+    assert_int_equal(utf8_count_chars(STR("\u00e9\u20ac\U0001F600")), 3);
+}
+
 static void first_character_length(void **state)
 {
     (void)state;
@@ -252,6 +261,7 @@ static void first_character_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chars_are_counted),
         cmocka_unit_test(str_from_and_eq),
         cmocka_unit_test(name_list_is_truncated_when_full),
         cmocka_unit_test(sanitize_replaces_unsafe_and_malformed_bytes),

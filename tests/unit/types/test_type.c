@@ -320,14 +320,19 @@ static void parse_string(void **state)
     assert_parsed(state, &short_string, "häuser", &value);
     assert_int_equal(value.len, 7);
     assert_string_equal(value.data, "häuser");
+    assert_parsed(state, &short_string, "\u00e9\u20ac\U0001F600\u00e9\u20ac\U0001F600\u00e9\u20ac", &value);
+    assert_int_equal(value.len, 23); /* 8 characters */
     const char *input = "copied";
     assert_parsed(state, &short_string, input, &value);
     assert_ptr_not_equal(value.data, input);
 
-    assert_rejected(state, &short_string, STR(""), ERR_INVALID, "must have at least 1 byte");
-    assert_rejected(state, &long_string, STR("x"), ERR_INVALID, "must have at least 2 bytes");
-    assert_rejected(state, &short_string, STR("ninebytes"), ERR_INVALID, "must have at most 8 bytes");
-    assert_rejected(state, &short_string, (struct str){"a\0b", 3}, ERR_INVALID, "must not contain a NUL");
+    assert_rejected(state, &short_string, STR(""), ERR_INVALID, "must have at least 1 character");
+    assert_rejected(state, &long_string, STR("x"), ERR_INVALID, "must have at least 2 characters");
+    assert_rejected(state, &short_string, STR("ninebytes"), ERR_INVALID, "must have at most 8 characters");
+    assert_rejected(state, &short_string, (struct str){"a\0b", 3}, ERR_INVALID_ARGUMENT, "must not contain a NUL");
+    assert_rejected(state, &short_string, STR("\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9x"),
+                    ERR_INVALID, "must have at most 8 characters");
+    assert_rejected(state, &long_string, STR("\xF0\x9F\x98\x80"), ERR_INVALID, "must have at least 2 characters");
     assert_rejected(state, &short_string, STR("a\xFF"), ERR_INVALID, "must be UTF-8");
 }
 
@@ -349,9 +354,9 @@ static void parse_array(void **state)
     assert_rejected(state, &word_array, STR(""), ERR_INVALID, "must have at least 1 item");
     assert_rejected(state, &word_array, STR("a,b,c"), ERR_INVALID, "must have at most 2 items");
     assert_rejected(state, &word_array, STR("a,"), ERR_INVALID,
-                    "must be a comma-separated list: item 2 must have at least 1 byte");
+                    "must be a comma-separated list: item 2 must have at least 1 character");
     assert_rejected(state, &word_array, STR(","), ERR_INVALID,
-                    "must be a comma-separated list: item 1 must have at least 1 byte");
+                    "must be a comma-separated list: item 1 must have at least 1 character");
     assert_rejected(state, &count_array, STR("1,2,0"), ERR_INVALID,
                     "must be a comma-separated list: item 3 must be at least 1");
     assert_rejected(state, &count_array, STR("1 ,2"), ERR_INVALID,
