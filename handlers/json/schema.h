@@ -10,7 +10,8 @@
 #include "handlers/json/render.h"
 
 /* Writes the schema of `type` as a self-contained JSON value: referenced records are in its "$defs". Configured
- * limits appear with their values, and a task's function is one of the registry. `child` may be NULL if the type contains no TYPE_CHILD. */
+ * limits appear with their values, and a task's function is one of the registry. `child` may be NULL if the type
+ * contains no TYPE_CHILD. */
 void schema_write(struct json_writer *w, const struct type *type, const struct decode_context *context,
                   const struct child_codec *child);
 
