@@ -40,14 +40,15 @@ static int check_functions(const struct registry *registry, struct err *e)
 
 int registry_new(const struct function *const functions[], size_t count, struct registry **out, struct err *e)
 {
-    struct registry *registry = calloc(1, sizeof *registry + (count + 1) * sizeof functions[0]);
+    const size_t item_size = sizeof(const struct function *);
+    struct registry *registry = calloc(1, sizeof *registry + (count + 1) * item_size);
     if (registry == NULL)
         return err_nomem(e);
     registry->references = 1;
     registry->count = count;
     if (count > 0) {
-        memcpy(registry->functions, functions, count * sizeof functions[0]);
-        qsort(registry->functions, count, sizeof functions[0], compare_names);
+        memcpy(registry->functions, functions, count * item_size);
+        qsort(registry->functions, count, item_size, compare_names);
     }
     int rc = check_functions(registry, e);
     if (rc != 0) {
