@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void write_definition(struct schema_set *set, const struct schema_definition *definition);
+/* Kinds of definitions. */
+static void write_named_type(struct schema_set *set, const struct schema_definition *definition);
+static void write_input(struct schema_set *set, const struct schema_definition *definition);
+static void write_result(struct schema_set *set, const struct schema_definition *definition);
 
 void schema_type_keyword(struct schema_set *set, const char *kind, bool nullable)
 {
@@ -74,27 +77,33 @@ void schema_function_name(const struct function *function, const char *suffix, c
     CHECK(snprintf(out, SCHEMA_NAME_SIZE, "%s%s", prefix, name) < SCHEMA_NAME_SIZE);
 }
 
-static void named_reference(struct schema_set *set, const struct type *type, const struct function *function,
-                            const char *suffix)
+static void type_reference(struct schema_set *set, const struct type *type)
 {
-    struct schema_definition definition = {.write = write_definition, .type = type};
-    if (type->name != NULL) {
-        CHECK(snprintf(definition.name, sizeof definition.name, "%s", type->name) < SCHEMA_NAME_SIZE);
-    } else {
-        definition.function = function;
-        schema_function_name(function, suffix, definition.name);
-    }
+    struct schema_definition definition = {.write = write_named_type, .type = type};
+    CHECK(snprintf(definition.name, sizeof definition.name, "%s", type->name) < SCHEMA_NAME_SIZE);
     schema_reference(set, &definition);
 }
 
 void schema_input_reference(struct schema_set *set, const struct function *function)
 {
-    named_reference(set, function->input, function, "Input");
+    struct schema_definition definition = {.write = write_input, .type = function->input, .function = function};
+    if (function->input->name != NULL) {
+        type_reference(set, function->input);
+        return;
+    }
+    schema_function_name(function, "Input", definition.name);
+    schema_reference(set, &definition);
 }
 
 void schema_result_reference(struct schema_set *set, const struct function *function)
 {
-    named_reference(set, function->output, function, "Result");
+    struct schema_definition definition = {.write = write_result, .type = function->output, .function = function};
+    if (function->output->name != NULL) {
+        type_reference(set, function->output);
+        return;
+    }
+    schema_function_name(function, "Result", definition.name);
+    schema_reference(set, &definition);
 }
 
 void schema_definitions(struct schema_set *set)
@@ -285,7 +294,7 @@ void schema_type(struct schema_set *set, const struct type *type, bool nullable)
     if (any_of)
         json_writer_member_raw(set->w, "anyOf", "[{");
     if (type->name != NULL)
-        named_reference(set, type, NULL, "");
+        type_reference(set, type);
     else
         write_anonymous(set, NULL, type, nullable && !any_of);
     if (any_of)
@@ -309,18 +318,32 @@ static void write_result_examples(struct schema_set *set, const struct function 
         json_writer_raw(set->w, "]");
 }
 
-static void write_definition(struct schema_set *set, const struct schema_definition *definition)
+/* Its `doc`, or else the text. */
+static void write_type_description(struct schema_set *set, const struct type *type, const char *text)
 {
-    const struct type *type = definition->type;
-    const struct function *function = definition->function; /* whose input or result it is, or NULL */
-    if (type->doc != NULL) {
-        json_writer_member_string(set->w, "description", type->doc);
-    } else if (function != NULL) {
-        char text[SCHEMA_NAME_SIZE];
-        snprintf(text, sizeof text, "The %s of `%s`.", type == function->input ? "input" : "result", function->name);
-        json_writer_member_string(set->w, "description", text);
-    }
-    write_anonymous(set, definition->name, type, false);
-    if (function != NULL && type == function->output)
-        write_result_examples(set, function);
+    if (type->doc != NULL || text != NULL)
+        json_writer_member_string(set->w, "description", type->doc != NULL ? type->doc : text);
+}
+
+static void write_named_type(struct schema_set *set, const struct schema_definition *definition)
+{
+    write_type_description(set, definition->type, NULL);
+    write_anonymous(set, definition->name, definition->type, false);
+}
+
+static void write_input(struct schema_set *set, const struct schema_definition *definition)
+{
+    char text[FUNCTION_NAME_SIZE + 32];
+    snprintf(text, sizeof text, "The input of `%s`.", definition->function->name);
+    write_type_description(set, definition->type, text);
+    write_anonymous(set, definition->name, definition->type, false);
+}
+
+static void write_result(struct schema_set *set, const struct schema_definition *definition)
+{
+    char text[FUNCTION_NAME_SIZE + 32];
+    snprintf(text, sizeof text, "The result of `%s`.", definition->function->name);
+    write_type_description(set, definition->type, text);
+    write_anonymous(set, definition->name, definition->type, false);
+    write_result_examples(set, definition->function);
 }

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 enum {
@@ -14,12 +15,43 @@ enum {
     INDENT_STEP = 2,
 };
 
-static void write_node(struct json_writer *out, const json_t *node, int indent);
+static void write_node(struct json_writer *out, json_t *node, int indent);
 
 static void write_indent(struct json_writer *out, int indent)
 {
     for (int i = 0; i < indent; i++)
         json_writer_raw(out, " ");
+}
+
+/* -- characters ---------------------------------------------------------------------------------------------------- */
+
+/* Removes the first character of the text, which is UTF-8 and not empty, and returns its code point. */
+static uint32_t next_character(struct str *text)
+{
+    const unsigned char *at = (const unsigned char *)text->data;
+    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    CHECK(len <= text->len);
+    uint32_t character = len == 1 ? at[0] : at[0] & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++)
+        character = character << 6 | (at[i] & 0x3fU);
+    *text = (struct str){text->data + len, text->len - len};
+    return character;
+}
+
+/* Whether the character needs an escape: a control character, a line break of YAML 1.1, or one that YAML does not
+ * allow. */
+static bool is_special(uint32_t character)
+{
+    return character < ' ' || (character >= 0x7f && character < 0xa0) || character == 0x2028 || character == 0x2029 ||
+           character == 0xfeff || character == 0xfffe || character == 0xffff;
+}
+
+static bool has_special(struct str text)
+{
+    while (text.len > 0)
+        if (is_special(next_character(&text)))
+            return true;
+    return false;
 }
 
 /* -- scalars ------------------------------------------------------------------------------------------------------- */
@@ -48,39 +80,59 @@ static bool is_plain(struct str text)
     return last != ':' && last != ' ';
 }
 
-static bool has_control_character(struct str text)
+static void write_double_quoted(struct json_writer *out, struct str text)
 {
+    json_writer_raw(out, "\"");
+    while (text.len > 0) {
+        const char *at = text.data;
+        uint32_t character = next_character(&text);
+        if (character == '\n')
+            json_writer_raw(out, "\\n");
+        else if (character == '\t')
+            json_writer_raw(out, "\\t");
+        else if (character == '"' || character == '\\')
+            json_writer_format(out, "\\%c", (char)character);
+        else if (is_special(character))
+            json_writer_format(out, "\\u%04x", (unsigned)character);
+        else
+            json_writer_bytes(out, at, (size_t)(text.data - at));
+    }
+    json_writer_raw(out, "\"");
+}
+
+static void write_single_quoted(struct json_writer *out, struct str text)
+{
+    json_writer_raw(out, "'");
     for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
-            return true;
-    return false;
+        json_writer_bytes(out, text.data[i] == '\'' ? "''" : &text.data[i], text.data[i] == '\'' ? 2 : 1);
+    json_writer_raw(out, "'");
 }
 
-static void write_short_string(struct json_writer *out, struct str text)
+/* A string on one line. */
+static void write_flow_string(struct json_writer *out, struct str text)
 {
-    if (has_control_character(text)) {
-        json_writer_string(out, text); /* JSON's escapes are YAML's */
-    } else if (is_plain(text)) {
+    if (has_special(text))
+        write_double_quoted(out, text);
+    else if (is_plain(text))
         json_writer_bytes(out, text.data, text.len);
-    } else {
-        json_writer_raw(out, "'");
-        for (size_t i = 0; i < text.len; i++)
-            json_writer_bytes(out, text.data[i] == '\'' ? "''" : &text.data[i], text.data[i] == '\'' ? 2 : 1);
-        json_writer_raw(out, "'");
-    }
+    else
+        write_single_quoted(out, text);
 }
 
-/* Lines without trailing blanks, the first not indented; all of them printable. */
-static bool is_block(struct str text)
+/* Several lines: none ends with a blank, the first is neither empty nor indented, and the last is not empty. */
+static bool is_literal_block(struct str text)
 {
-    if (memchr(text.data, '\n', text.len) == NULL || text.data[0] == ' ' || text.data[0] == '\n')
+    if (text.len < 2 || memchr(text.data, '\n', text.len) == NULL || text.data[0] == ' ' || text.data[0] == '\n' ||
+        memcmp(text.data + text.len - 2, "\n\n", 2) == 0)
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if ((c < ' ' && c != '\n') || (c == ' ' && (i + 1 == text.len || text.data[i + 1] == '\n')))
+    uint32_t last = 0;
+    while (text.len > 0) {
+        uint32_t character = next_character(&text);
+        if ((character == '\n' && last == ' ') || (character != '\n' && is_special(character)))
             return false;
+        last = character;
     }
-    return text.len < 2 || text.data[text.len - 1] != '\n' || text.data[text.len - 2] != '\n';
+    return last != ' ';
 }
 
 static void write_literal_block(struct json_writer *out, struct str text, int indent)
@@ -98,16 +150,11 @@ static void write_literal_block(struct json_writer *out, struct str text, int in
     }
 }
 
-/* One line of words, each separated by one blank. */
+/* One long line of words, each separated by one blank. */
 static bool is_foldable(struct str text)
 {
-    if (text.len <= LINE_MAX_LEN || has_control_character(text) || text.data[0] == ' ' ||
-        text.data[text.len - 1] == ' ')
-        return false;
-    for (size_t i = 1; i < text.len; i++)
-        if (text.data[i] == ' ' && text.data[i - 1] == ' ')
-            return false;
-    return memchr(text.data, ' ', text.len) != NULL;
+    return text.len > LINE_MAX_LEN && !has_special(text) && text.data[0] != ' ' && text.data[text.len - 1] != ' ' &&
+           memchr(text.data, ' ', text.len) != NULL && memmem(text.data, text.len, "  ", 2) == NULL;
 }
 
 static void write_folded_block(struct json_writer *out, struct str text, int indent)
@@ -131,6 +178,7 @@ static void write_folded_block(struct json_writer *out, struct str text, int ind
     }
 }
 
+/* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
 static void write_real(struct json_writer *out, double real)
 {
     char text[32];
@@ -139,28 +187,31 @@ static void write_real(struct json_writer *out, double real)
         if (strtod(text, NULL) == real)
             break;
     }
-    json_writer_raw(out, text);
+    size_t mantissa = strcspn(text, "e");
+    json_writer_bytes(out, text, mantissa);
+    if (memchr(text, '.', mantissa) == NULL)
+        json_writer_raw(out, ".0");
+    json_writer_raw(out, text + mantissa);
 }
 
-static struct str text_of(const json_t *node)
+static void write_string(struct json_writer *out, struct str text, int indent)
 {
-    return (struct str){json_string_value(node), json_string_length(node)};
+    if (is_literal_block(text)) {
+        write_literal_block(out, text, indent);
+    } else if (is_foldable(text)) {
+        write_folded_block(out, text, indent);
+    } else {
+        write_flow_string(out, text);
+        json_writer_raw(out, "\n");
+    }
 }
 
 static void write_scalar(struct json_writer *out, const json_t *node, int indent)
 {
     switch (json_typeof(node)) {
     case JSON_STRING:
-        if (is_block(text_of(node))) {
-            write_literal_block(out, text_of(node), indent);
-            return;
-        }
-        if (is_foldable(text_of(node))) {
-            write_folded_block(out, text_of(node), indent);
-            return;
-        }
-        write_short_string(out, text_of(node));
-        break;
+        write_string(out, (struct str){json_string_value(node), json_string_length(node)}, indent);
+        return;
     case JSON_INTEGER:
         json_writer_integer(out, json_integer_value(node));
         break;
@@ -185,62 +236,57 @@ static void write_scalar(struct json_writer *out, const json_t *node, int indent
 
 /* -- collections --------------------------------------------------------------------------------------------------- */
 
-static bool is_collection(const json_t *node)
+static bool has_items(const json_t *node)
 {
     return json_object_size(node) > 0 || json_array_size(node) > 0;
 }
 
-/* A value after its key or "-": a scalar on the same line. */
-static void write_value(struct json_writer *out, const json_t *node, int indent)
-{
-    if (is_collection(node)) {
-        json_writer_raw(out, "\n");
-        write_indent(out, indent);
-        write_node(out, node, indent);
-    } else if (json_is_object(node)) {
-        json_writer_raw(out, " {}\n");
-    } else if (json_is_array(node)) {
-        json_writer_raw(out, " []\n");
-    } else {
-        json_writer_raw(out, " ");
-        write_scalar(out, node, indent);
-    }
-}
-
-/* The first line is indented already. Recursion is bounded by jansson's nesting limit. */
-static void write_object(struct json_writer *out, const json_t *node, int indent)
-{
-    bool first = true;
-    for (void *iter = json_object_iter((json_t *)(uintptr_t)node); iter != NULL;
-         iter = json_object_iter_next((json_t *)(uintptr_t)node, iter)) {
-        if (!first)
-            write_indent(out, indent);
-        first = false;
-        write_short_string(out, (struct str){json_object_iter_key(iter), json_object_iter_key_len(iter)});
-        json_writer_raw(out, ":");
-        write_value(out, json_object_iter_value(iter), indent + INDENT_STEP);
-    }
-}
-
-static void write_array(struct json_writer *out, const json_t *node, int indent)
-{
-    for (size_t i = 0; i < json_array_size(node); i++) {
-        const json_t *item = json_array_get(node, i);
-        if (i > 0)
-            write_indent(out, indent);
-        json_writer_raw(out, "-");
-        if (is_collection(item)) { /* its first line follows the "- " */
-            json_writer_raw(out, " ");
-            write_node(out, item, indent + INDENT_STEP);
-        } else {
-            write_value(out, item, indent + INDENT_STEP);
-        }
-    }
-}
-
-static void write_node(struct json_writer *out, const json_t *node, int indent)
+/* A scalar or an empty collection. */
+static void write_leaf(struct json_writer *out, const json_t *node, int indent)
 {
     if (json_is_object(node))
+        json_writer_raw(out, "{}\n");
+    else if (json_is_array(node))
+        json_writer_raw(out, "[]\n");
+    else
+        write_scalar(out, node, indent);
+}
+
+static void write_object(struct json_writer *out, json_t *node, int indent)
+{
+    void *first = json_object_iter(node);
+    for (void *iter = first; iter != NULL; iter = json_object_iter_next(node, iter)) {
+        json_t *value = json_object_iter_value(iter);
+        if (iter != first)
+            write_indent(out, indent);
+        write_flow_string(out, (struct str){json_object_iter_key(iter), json_object_iter_key_len(iter)});
+        if (has_items(value)) {
+            json_writer_raw(out, ":\n");
+            write_indent(out, indent + INDENT_STEP);
+        } else {
+            json_writer_raw(out, ": ");
+        }
+        write_node(out, value, indent + INDENT_STEP);
+    }
+}
+
+static void write_array(struct json_writer *out, json_t *node, int indent)
+{
+    for (size_t i = 0; i < json_array_size(node); i++) {
+        if (i > 0)
+            write_indent(out, indent);
+        json_writer_raw(out, "- ");
+        write_node(out, json_array_get(node, i), indent + INDENT_STEP);
+    }
+}
+
+/* The first line is indented already; the others get `indent`. Ends with a newline. Recursion is bounded by jansson's
+ * nesting limit. */
+static void write_node(struct json_writer *out, json_t *node, int indent)
+{
+    if (!has_items(node))
+        write_leaf(out, node, indent);
+    else if (json_is_object(node))
         write_object(out, node, indent);
     else
         write_array(out, node, indent);
@@ -254,7 +300,7 @@ void yaml_write_json(struct json_writer *out, struct str json)
     if (arena == NULL || !json_parse(json, arena, &tree, &error)) {
         out->failed = true;
     } else {
-        CHECK(tree != NULL && json_is_object(tree));
+        CHECK(json_is_object(tree) || json_is_array(tree));
         write_node(out, tree, 0);
     }
     arena_unref(arena);

@@ -1,4 +1,4 @@
-/* yaml - converts JSON to YAML 1.2 in block style, for people to read.
+/* yaml - converts JSON to YAML in block style, for people to read. Parsers of YAML 1.1 and 1.2 read the same value.
  *
  * Members keep their order. Text of several lines becomes a literal block (|), a long line a folded one (>-).
  *
@@ -10,7 +10,8 @@
 
 #include "handlers/json/json_writer.h"
 
-/* Appends `json`, an object whose member names are unique, as a YAML document. Out of memory: out->failed. */
+/* Appends `json`, an object or array whose member names are unique and shorter than 1,024 bytes, as a YAML document. Out
+ * of memory: out->failed. */
 void yaml_write_json(struct json_writer *out, struct str json);
 
 #endif
