@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import lint
+
 WRITABLE = re.compile(r'^(\.data|\.bss|\.tdata|\.tbss|\.sdata|\.sbss)(\.|$)|^\*COM\*$|^COMMON$')
 
 # (object, symbol, section): why it cannot be a member of a struct.
@@ -93,13 +95,9 @@ def main():
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
     self_test(options.cc, options.nm)
-    wrong = faults(mutable_symbols(options.nm, options.files), ALLOWED)
-    for line in wrong:
-        print(line)
-    if not wrong:
-        print(f"{len(options.files)} files, no mutable globals except {len(ALLOWED)} allowed; "
-              f"{len(BAD)} planted ones were found")
-    return 1 if wrong else 0
+    return lint.report(faults(mutable_symbols(options.nm, options.files), ALLOWED),
+                       f"{len(options.files)} files, no mutable globals except {len(ALLOWED)} allowed; "
+                       f"{len(BAD)} planted ones were found")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ usage: check_layers.py [repository]     first checks that a planted violation of
 
 import re
 import sys
-import tempfile
-from pathlib import Path
+
+import lint
 
 # The modules, lowest first. A file may include its own module and those before it.
 MODULES = (
@@ -41,6 +41,7 @@ LIBRARIES = {
 NOT_FOR_FUNCTIONS = {"jansson.h", "microhttpd.h"}
 GENERATED = {"gatherd_version.h", "function_list.h"}
 
+COMMENT = lint.any_of(lint.C_COMMENT)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\b[ \t]*(.*)$', re.MULTILINE)
 SPELLING = re.compile(r'<([^>]+)>|"([^"]+)"')
 
@@ -59,18 +60,13 @@ def is_allowed_library(name, header):
     return any(header in LIBRARIES.get(place, ()) for place in (name, module_of(name), name.split("/")[0]))
 
 
-def blank_comments(text):
-    """Replaces comments by blanks, and keeps line breaks."""
-    return re.sub(r'/\*.*?\*/|//[^\n]*', lambda m: re.sub(r'[^\n]', ' ', m.group()), text, flags=re.DOTALL)
-
-
 def includes(path):
     """(line, system header or None, our header or None, text) of each #include."""
-    text = blank_comments(path.read_text(encoding="utf-8"))
+    text = lint.blank(COMMENT, path.read_text(encoding="utf-8"))
     for match in INCLUDE.finditer(text):
         spelling = SPELLING.match(match.group(1))
         system, ours = spelling.groups() if spelling else (None, None)
-        yield text.count("\n", 0, match.start()) + 1, system, ours, match.group(1).strip()
+        yield lint.line_at(text, match.start()), system, ours, match.group(1).strip()
 
 
 def check_ours(root, name, ours):
@@ -154,7 +150,6 @@ def find_circles(root, files):
     return circles
 
 
-
 def check(root):
     files = sorted(f for layer in LAYERS for f in (root / layer).rglob("*.[ch]"))
     problems = [problem for f in files for problem in check_file(root, f)]
@@ -173,6 +168,9 @@ GOOD = {
     "service/http/http_server_internal.h": '#include <microhttpd.h>\n',
     "service/http/http_server.c": '#include "service/http/http_server_internal.h"\n#include <uv.h>\n'
                                   '#include "handlers/json/tasks.h"\n#include "gatherd_version.h"\n',
+    "runtime/types/x.h": "int x;\n",
+    "runtime/types/y.h": "int y;\n",
+    "runtime/types/y.c": '#include "runtime/types/x.h"\n',
 }
 # name of the planted file: (its text, what the message about it says)
 BAD = {
@@ -201,41 +199,7 @@ BAD = {
     "runtime/spare/a.c": ("#include <stdint.h>\n", "not in the list of modules"),
     "runtime/types/x.h": ('#include "runtime/types/y.h"\n', "circle of includes: runtime/types/x, runtime/types/y"),
 }
-BESIDE = {"runtime/types/y.h": "int y;\n", "runtime/types/y.c": '#include "runtime/types/x.h"\n'}
-
-
-def plant(root, files):
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-
-
-def self_test():
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        plant(root, GOOD)
-        _, problems = check(root)
-        assert not problems, f"self-test: a clean tree is rejected: {problems}"
-        for name, (text, message) in BAD.items():
-            beside = BESIDE if "types" in name else {}
-            plant(root, {name: text, **beside})
-            _, problems = check(root)
-            assert len(problems) == 1 and message in problems[0], f"self-test: {name} ({text!r}) gave {problems}"
-            for planted in (name, *beside):
-                (root / planted).unlink()
-
-
-def main():
-    self_test()
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    files, problems = check(root)
-    if not files:
-        problems.append(f"{root}: no source files found")
-    print("\n".join(problems) if problems else
-          f"{len(files)} files, no back include and no circle; "
-          f"{len(BAD)} planted violations were found")
-    return 1 if problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(lint.main(check, GOOD, BAD, "that include no module above their own, and no circle"))

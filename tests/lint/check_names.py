@@ -9,8 +9,9 @@ instead.
 
 import re
 import sys
-import tempfile
 from pathlib import Path
+
+import lint
 
 # A word of an identifier (between underscores): the field's term.
 WORDS = {
@@ -58,24 +59,24 @@ SUFFIXES = (".c", ".h", ".py", ".yaml")
 FOLDERS = ("runtime", "handlers", "service", "tests")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PROSE = {  # what is no name: comments and literals, by kind of file
-    ".c": re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
-    ".py": re.compile(r'#[^\n]*|"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
+    ".c": lint.any_of(lint.C_COMMENT, lint.STRING, lint.QUOTED),
+    ".py": lint.any_of(lint.PY_COMMENT, lint.PY_DOCSTRING, lint.STRING, lint.QUOTED),
 }
 QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string that is one word may be a code, an event or a member
 
 
 def names_in(text, suffix):
-    """(line, name) of each name of the text."""
+    """(position, name) of each name of the text."""
     if suffix == ".yaml":
         for match in re.finditer(r'^ *(?:- )?([A-Za-z_]\w*):|/([A-Z]\w+)\'?"?$', text, re.MULTILINE):
-            yield text.count("\n", 0, match.start()) + 1, match.group(1) or match.group(2)
+            yield match.start(), match.group(1) or match.group(2)
         return
     for match in QUOTED.finditer(text):
         if match.group(1) in NAMES:
-            yield text.count("\n", 0, match.start()) + 1, match.group(1)
-    code = PROSE[".py" if suffix == ".py" else ".c"].sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+            yield match.start(), match.group(1)
+    code = lint.blank(PROSE[".py" if suffix == ".py" else ".c"], text)
     for match in IDENTIFIER.finditer(code):
-        yield code.count("\n", 0, match.start()) + 1, match.group()
+        yield match.start(), match.group()
 
 
 def fault_of(name):
@@ -94,41 +95,25 @@ def check(root):
     files += [f for f in (root / "openapi.yaml",) if f.is_file()]
     problems = []
     for path in files:
-        where = path.relative_to(root).as_posix()
-        for line, name in names_in(path.read_text(encoding="utf-8"), path.suffix):
+        where, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
+        for position, name in names_in(text, path.suffix):
             term = fault_of(name)
             if term:
-                problems.append(f"{where}:{line}: {name}: say {term}")
+                problems.append(f"{where}:{lint.line_at(text, position)}: {name}: say {term}")
     return files, sorted(set(problems))
 
 
 GOOD = {"runtime/a.c": '/* jail, patience */\nint timeout_at; const char *s = "the most";\n',
         "tests/a.py": '"""patience"""\ntimeout = "a crew"\n'}
-BAD = {"runtime/b.c": "int conn_patience;\n", "runtime/c.h": "enum { PATH_MOST = 1 };\n",
-       "service/d.c": 'f("worker_died");\n', "handlers/e.c": "text_of(a);\n", "tests/f.py": "spoiled = 1\n",
-       "openapi.yaml": "  TooLong:\n"}
-
-
-def self_test():
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        for files, expected in ((GOOD, 0), (BAD, len(BAD))):
-            for name, text in files.items():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / name).write_text(text, encoding="utf-8")
-            _, problems = check(root)
-            assert len(problems) == expected, f"self-test: {problems}"
-
-
-def main():
-    self_test()
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    files, problems = check(root)
-    if not files:
-        problems.append(f"{root}: no source files found")
-    print("\n".join(problems) if problems else f"{len(files)} files without a coined name of {len(WORDS) + len(NAMES)}")
-    return 1 if problems else 0
+BAD = {
+    "runtime/b.c": ("int conn_patience;\n", "conn_patience: say timeout"),
+    "runtime/c.h": ("enum { PATH_MOST = 1 };\n", "PATH_MOST: say max"),
+    "service/d.c": ('f("worker_died");\n', "worker_died: say worker_crashed"),
+    "handlers/e.c": ("text_of(a);\n", "text_of: say str_from"),
+    "tests/f.py": ("spoiled = 1\n", "spoiled: say mutated"),
+    "openapi.yaml": ("  TooLong:\n", "TooLong: say Timeout"),
+}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(lint.main(check, GOOD, BAD, f"without a coined name of {len(WORDS) + len(NAMES)}"))

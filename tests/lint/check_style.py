@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+import lint
 
 LONGEST = 450  # lines of a .c or .h file outside tests/
 BANNED = ("sprintf", "strcpy", "strcat", "strtok", "atoi", "gets", "alloca", "system")
@@ -17,7 +18,7 @@ BANNED_CALL = re.compile(r'\b(' + "|".join(BANNED) + r')\s*\(')
 OPEN_WORDS = ("TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK")  # split, so that this file passes
 OPEN_WORD = re.compile(r'\b(' + "|".join(OPEN_WORDS) + r')\b')
 NOT_OURS = {".git", "build", ".cache", "__pycache__", ".hypothesis", ".pytest_cache"}
-LITERALS = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+LITERALS = lint.any_of(lint.C_COMMENT, lint.STRING, lint.QUOTED)
 
 
 def list_files(root):
@@ -37,11 +38,6 @@ def list_files(root):
     return sorted(f for f in files if f.is_file())
 
 
-def blank_literals(text):
-    """Replaces comments and literals by blanks, and keeps line breaks."""
-    return LITERALS.sub(lambda m: re.sub(r'[^\n]', ' ', m.group()), text)
-
-
 def check_file(root, path):
     """The violations in a file, as text."""
     name = path.relative_to(root).as_posix()
@@ -51,11 +47,11 @@ def check_file(root, path):
     text = data.decode("utf-8", errors="replace")
 
     def at(match):
-        return f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
+        return f"{name}:{lint.line_at(text, match.start())}"
 
     problems = [f"{at(m)}: {m.group()}" for m in OPEN_WORD.finditer(text)]
     if path.suffix in {".c", ".h"}:
-        problems += [f"{at(m)}: {m.group(1)}() is banned" for m in BANNED_CALL.finditer(blank_literals(text))]
+        problems += [f"{at(m)}: {m.group(1)}() is banned" for m in BANNED_CALL.finditer(lint.blank(LITERALS, text))]
         lines = text.count("\n")
         if lines > LONGEST and not name.startswith("tests/"):
             problems.append(f"{name}: {lines} lines, the limit is {LONGEST}")
@@ -75,41 +71,10 @@ GOOD = {
     "picture.png": "\0" + OPEN_WORDS[0],
     "build/other.c": OPEN_WORDS[0] + " gets(a);\n",
 }
-BAD = {f"runtime/{f}.c": f"int x = 1; /* fine */\nint y = {f} (1);\n" for f in BANNED}
-BAD.update({f"{w.lower()}.md": f"a line\n{w}: later\n" for w in OPEN_WORDS})
-BAD["runtime/long.h"] = "\n" * (LONGEST + 1)
-
-
-def plant(root, files):
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-
-
-def self_test():
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        plant(root, GOOD)
-        _, problems = check(root)
-        assert not problems, f"self-test: a clean tree is rejected: {problems}"
-        for name, text in BAD.items():
-            plant(root, {name: text})
-            _, problems = check(root)
-            assert len(problems) == 1 and problems[0].startswith(name + ":"), \
-                f"self-test: {name} ({text!r}) gave {problems}"
-            (root / name).unlink()
-
-
-def main():
-    self_test()
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    files, problems = check(root)
-    if not files:
-        problems.append(f"{root}: no files found")
-    print("\n".join(problems) if problems else
-          f"{len(files)} files in good style; {len(BAD)} planted violations were found")
-    return 1 if problems else 0
+BAD = {f"runtime/{f}.c": (f"int x = 1; /* fine */\nint y = {f} (1);\n", f"runtime/{f}.c:2: {f}() is") for f in BANNED}
+BAD.update({f"{w.lower()}.md": (f"a line\n{w}: later\n", f"{w.lower()}.md:2: {w}") for w in OPEN_WORDS})
+BAD["runtime/long.h"] = ("\n" * (LONGEST + 1), "runtime/long.h: ")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(lint.main(check, GOOD, BAD, "in good style"))

@@ -8,8 +8,9 @@ Looks at comments and string literals of C, at comments and docstrings of Python
 
 import re
 import sys
-import tempfile
 from pathlib import Path
+
+import lint
 
 COLUMNS = 120
 
@@ -36,8 +37,8 @@ PHRASES = [
 ]
 COMPILED = [(re.compile(phrase, re.IGNORECASE), instead) for phrase, instead in PHRASES]
 
-C_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
-PY_TEXT = re.compile(r'#[^\n]*|"""(?:\\.|[^\\])*?"""', re.DOTALL)
+C_TEXT = lint.any_of(lint.C_COMMENT, lint.STRING)
+PY_TEXT = lint.any_of(lint.PY_COMMENT, lint.PY_DOCSTRING)
 FOLDERS = ("runtime", "handlers", "service", "tests")
 ALONE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dev", ".ci/run", "CMakeLists.txt", "runtime/README.md")
 
@@ -52,7 +53,7 @@ def texts(path):
     else:
         pieces = re.finditer(r'[^\n]+(?:\n[^\n]+)*', text)
     for piece in pieces:
-        yield text.count("\n", 0, piece.start()) + 1, re.sub(r'\s*\n[\s*#]*', " ", piece.group())
+        yield lint.line_at(text, piece.start()), re.sub(r'\s*\n[\s*#]*', " ", piece.group())
 
 
 def check(root):
@@ -75,31 +76,15 @@ def check(root):
 
 GOOD = {"runtime/a.c": '/* Frees the buffer. */\nint no_memory; f("out of memory");\n', "tests/a.py": '"""Waits."""\n'}
 BAD = {
-    "runtime/b.c": "/* There\n * is no memory. */\n", "runtime/c.h": 'f("who waits is told");\n/* (who asks is served) */\n',
-    "tests/d.py": '"""Starts anew."""\n', "README.md": "What is not read goes on.\n", "service/e.c": "x" * (COLUMNS + 1) + "\n",
+    "runtime/b.c": ("/* There\n * is no limit. */\n", "runtime/b.c:1: "),
+    "runtime/c.h": ('f("who waits is notified");\n', "name the subject"),
+    "runtime/d.h": ("/* (who asks is served) */\n", "name the subject"),
+    "tests/e.py": ('"""Starts anew."""\n', "again"),
+    "README.md": ("The reader goes on.\n", "continue"),
+    "CONTRIBUTING.md": ("What is not read is discarded.\n", "name the noun"),
+    "service/f.c": ("x" * (COLUMNS + 1) + "\n", "service/f.c:1: 121 columns"),
 }
 
 
-def self_test():
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        for name, text in {**GOOD, **BAD}.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text, encoding="utf-8")
-        _, problems = check(root)
-        found = {problem.split(":")[0] for problem in problems}
-        assert found == set(BAD), f"self-test: {problems}"
-
-
-def main():
-    self_test()
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    files, problems = check(root)
-    if not files:
-        problems.append(f"{root}: no files found")
-    print("\n".join(problems) if problems else f"{len(files)} files without {len(PHRASES)} phrases that read as translated")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(lint.main(check, GOOD, BAD, f"without {len(PHRASES)} phrases that read as translated"))
