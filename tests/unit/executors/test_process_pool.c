@@ -444,13 +444,13 @@ static void timeout_and_deadline_kill_worker(void **state)
     struct fixture *f = start_workers(1);
     for (int deadline = 0; deadline <= 1; deadline++) {
         struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
-        *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(20);
+        *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(200); /* long enough to start */
         struct waiter w = {0};
         assert_true(run_until(f, all_free, f));
         submit_and_wait(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
-        assert_true(w.info.duration_ns + w.info.queued_ns >= MS(20));
+        assert_true(w.info.duration_ns + w.info.queued_ns >= MS(200));
         assert_null(w.info.detail);
         task_release(w.task);
     }
@@ -777,7 +777,7 @@ static void intended_kill_emits_no_event(void **state)
         if (i == 0)
             spec.options.timeout_ns = MS(5);
         if (i == 1)
-            spec.options.deadline_ns = MS(100);
+            spec.options.deadline_ns = MS(200); /* long enough to start */
         submit_and_drain(f, &spec, &w);
         if (i == 2) {
             assert_true(run_until(f, is_running, &w));
@@ -844,7 +844,7 @@ static void slow_loop_does_not_time_out_worker(void **state)
 {
     (void)state;
     static struct event_log event_log;
-    uint64_t start_timeout_ns = MS(300), from = uv_hrtime();
+    uint64_t start_timeout_ns = NS_PER_SECOND, from = uv_hrtime();
     struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
     uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the handles */
     struct pollfd tail = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
@@ -864,7 +864,7 @@ static void start_timeout_ends_when_ready(void **state)
 {
     (void)state;
     static struct event_log event_log;
-    uint64_t start_timeout_ns = 2 * NS_PER_SECOND;
+    uint64_t start_timeout_ns = 5 * NS_PER_SECOND;
     struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
     struct waiter w;
     assert_true(run_until(f, all_free, f));

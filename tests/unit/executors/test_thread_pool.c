@@ -319,18 +319,18 @@ static void timeout_and_deadline_abandon_task(void **state)
         struct fixture *f = start_thread_pool(1);
         struct gate *gate = gate_new();
         struct task_spec spec = faulty_thread_spec(f, gate, ACTION_WAIT_GATE, 1);
-        *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(10);
+        *(deadline ? &spec.options.deadline_ns : &spec.options.timeout_ns) = MS(200); /* long enough to start */
         struct waiter w = {0}, queued = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         spec = faulty_thread_spec(f, gate, ACTION_ECHO, 2);
         spec.options.timeout_ns = MS(1); /* counts from the start */
-        spec.options.deadline_ns = MS(12);
+        spec.options.deadline_ns = MS(210);
         assert_int_equal(submit(f, &spec, &queued), 0);
         wait_until_done(f, &w);
         assert_ended(&w, TASK_FAILED, deadline ? ERR_DEADLINE_EXCEEDED : ERR_TIMEOUT);
         assert_int_equal(w.info.cancel_effect, EFFECT_ABANDONED);
         assert_int_equal(w.info.cancel_reason, deadline ? CANCEL_DEADLINE : CANCEL_TIMEOUT);
-        assert_true(w.info.duration_ns + (deadline ? w.info.queued_ns : 0) >= MS(10));
+        assert_true(w.info.duration_ns + (deadline ? w.info.queued_ns : 0) >= MS(200));
         wait_until_done(f, &queued);
         assert_ended(&queued, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(queued.info.cancel_effect, EFFECT_PREVENTED);

@@ -333,7 +333,7 @@ static void task_errors_are_described(void **state)
     spec.options.timeout_ns = MS(2);
     assert_int_equal(submit(f, &spec, &timeout), 0);
     spec = mock_manual(f, &mock_counts);
-    spec.options.deadline_ns = MS(100); /* long enough to start */
+    spec.options.deadline_ns = NS_PER_SECOND; /* long enough to start */
     assert_int_equal(submit(f, &spec, &deadline), 0);
     spec = mock_manual(f, &mock_counts);
     spec.options.deadline_ns = 1;
@@ -348,7 +348,7 @@ static void task_errors_are_described(void **state)
     expect_task_error(timeout.task, "failed", "timeout", "The task did not end within its timeout_seconds, 0.002 s",
                       "timeout", "stopped");
     expect_task_error(deadline.task, "failed", "deadline_exceeded",
-                      "The task did not end within its deadline_seconds, 0.1 s, queueing included", "deadline",
+                      "The task did not end within its deadline_seconds, 1 s, queueing included", "deadline",
                       "stopped");
     expect_task_error(late.task, "failed", "deadline_exceeded",
                       "The task did not start within its deadline_seconds, 0.000000001 s, queueing included",
