@@ -39,10 +39,6 @@ struct api {
     int opened, closed, canceled, reads;
 };
 
-struct route {
-    enum body_kind body_kind;
-};
-
 static struct event_stream *event_stream_of(struct responder *base)
 {
     return container_of(base, struct event_stream, base);
@@ -115,7 +111,7 @@ void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE])
 
 const struct route *api_route(struct api *api, struct request *request, struct response *response)
 {
-    static const struct route route = {BODY_NONE};
+    static const struct route route = {.body = BODY_NONE};
     (void)api;
     (void)request;
     (void)response;
@@ -124,7 +120,7 @@ const struct route *api_route(struct api *api, struct request *request, struct r
 
 enum body_kind route_body_kind(const struct route *route)
 {
-    return route->body_kind;
+    return route->body;
 }
 
 struct responder *api_handle(struct api *api, const struct route *route, const struct request *request,
