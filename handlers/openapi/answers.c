@@ -165,7 +165,7 @@ static void write_problem_description(struct json_writer *w, uint64_t codes)
     for (int i = 0; i < ERROR_COUNT; i++) {
         if ((codes & UINT64_C(1) << i) == 0)
             continue;
-        int n = snprintf(text + len, sizeof text - len, "%s`%s`: %s%s", list ? "- " : "", error_code(-1 - i),
+        int n = snprintf(text + len, sizeof text - len, "%s`%s`: %s.%s", list ? "- " : "", error_code(-1 - i),
                          error_doc(-1 - i), list ? "\n" : "");
         CHECK(n > 0 && (size_t)n < sizeof text - len);
         len += (size_t)n;

@@ -4,7 +4,8 @@
 
 /* Of HTTP itself; Host and Origin are not checked for the probes. */
 static const uint64_t any_request = ERROR_BIT(MALFORMED_HTTP) | ERROR_BIT(BODY_TOO_LARGE) | ERROR_BIT(INVALID) |
-                                    ERROR_BIT(OUT_OF_MEMORY) | ERROR_BIT(TOO_MANY_CONNECTIONS);
+                                    ERROR_BIT(INVALID_ARGUMENT) | ERROR_BIT(OUT_OF_MEMORY) |
+                                    ERROR_BIT(TOO_MANY_CONNECTIONS);
 static const uint64_t origin_checks = ERROR_BIT(CROSS_ORIGIN_REQUEST) | ERROR_BIT(MISDIRECTED_REQUEST);
 static const uint64_t json_body = ERROR_BIT(MALFORMED_JSON) | ERROR_BIT(UNSUPPORTED_MEDIA_TYPE);
 static const uint64_t task_admission = ERROR_BIT(TOO_MANY_TASKS) | ERROR_BIT(SHUTTING_DOWN);
@@ -41,7 +42,7 @@ static uint64_t error_set(const int *errors)
 /* What the fields of a record can be rejected for, beyond `invalid`. */
 static uint64_t record_errors(const struct type *record)
 {
-    uint64_t codes = record->check != NULL ? ERROR_BIT(INVALID_ARGUMENT) : 0;
+    uint64_t codes = 0;
     for (const struct field *f = record->fields; f->name != NULL; f++) {
         const struct type *type = f->type;
         for (; type->kind == TYPE_ARRAY; type = type->item)
@@ -72,8 +73,7 @@ static uint64_t function_errors(const struct openapi_source *source, const struc
         codes |= worker;
     if (function->children == NULL)
         return codes;
-    codes |= ERROR_BIT(CHILD_FAILED) | ERROR_BIT(FUNCTION_NOT_FOUND) | ERROR_BIT(LIMIT_EXCEEDED) |
-             ERROR_BIT(INVALID_ARGUMENT);
+    codes |= ERROR_BIT(CHILD_FAILED) | ERROR_BIT(FUNCTION_NOT_FOUND) | ERROR_BIT(LIMIT_EXCEEDED);
     for (const struct function *const *f = source->functions; *f != NULL; f++)
         codes |= executor_errors((*f)->executors);
     return codes;
@@ -94,10 +94,10 @@ uint64_t openapi_operation_errors(const struct openapi_source *source, const str
     if (function != NULL)
         codes |= function_errors(source, function);
     if (route->has_task_options || route->request_name != NULL)
-        codes |= ERROR_BIT(LIMIT_EXCEEDED) | ERROR_BIT(INVALID_ARGUMENT);
+        codes |= ERROR_BIT(LIMIT_EXCEEDED);
     if (!route->runs_any_function)
         return codes;
-    codes |= ERROR_BIT(FUNCTION_NOT_FOUND) | ERROR_BIT(LIMIT_EXCEEDED) | ERROR_BIT(INVALID_ARGUMENT);
+    codes |= ERROR_BIT(FUNCTION_NOT_FOUND) | ERROR_BIT(LIMIT_EXCEEDED);
     for (const struct function *const *f = source->functions; *f != NULL; f++)
         codes |= function_errors(source, *f);
     return codes;
