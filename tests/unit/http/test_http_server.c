@@ -101,6 +101,12 @@ const struct limits *api_limits(const struct api *api)
     return &api->limits;
 }
 
+const struct registry *api_registry(const struct api *api)
+{
+    (void)api;
+    return NULL;
+}
+
 void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE])
 {
     (void)api;
