@@ -142,7 +142,7 @@ bool schema_field_applies(const struct field *f, const struct function *function
     return function == NULL || task_option_applies(f, function);
 }
 
-static bool has_required(const struct type *record)
+bool schema_has_required(const struct type *record)
 {
     if (record->variants != NULL)
         return true;
@@ -155,13 +155,15 @@ static bool has_required(const struct type *record)
 bool schema_field_required(const struct type *record, const struct field *f, const struct function *function)
 {
     if (function != NULL && f->type->kind == TYPE_INPUT) /* an absent input is an empty one */
-        return has_required(function->input);
+        return schema_has_required(function->input);
     return f->presence == FIELD_REQUIRED || record->render_nulls;
 }
 
-static bool has_example(const struct field *f)
+/* Of the executors, a function allows some. */
+static bool has_example(const struct field *f, const struct function *function)
 {
-    return f->example != NULL && f->type->kind != TYPE_FUNCTION && f->type->name == NULL;
+    return f->example != NULL && f->type->kind != TYPE_FUNCTION && f->type->name == NULL &&
+           (function == NULL || f->type != &task_executor_type);
 }
 
 static void write_array(struct schema_set *set, const struct type *type, const struct function *function, bool nullable)
@@ -204,7 +206,7 @@ void schema_field(struct schema_set *set, const struct type *record, const struc
     json_writer_open_object(set->w, f->name);
     schema_field_description(set, f);
     write_field_type(set, record, f, function);
-    if (has_example(f)) {
+    if (has_example(f, function)) {
         json_writer_open_array(set->w, "examples");
         schema_literal(set, f->type, f->example);
         json_writer_raw(set->w, "]");
@@ -288,6 +290,10 @@ static void write_anonymous(struct schema_set *set, const char *name, const stru
 
 void schema_type(struct schema_set *set, const struct type *type, bool nullable)
 {
+    if (type->kind == TYPE_CHILD && set->parts_of != NULL) {
+        schema_alternative_reference(set, set->child, set->parts_of);
+        return;
+    }
     while (type->kind == TYPE_REFERENCE || type->kind == TYPE_CHILD)
         type = type->kind == TYPE_CHILD ? set->child : type->item;
     bool any_of = nullable && (type->name != NULL || type->kind == TYPE_RECORD);
@@ -344,6 +350,9 @@ static void write_result(struct schema_set *set, const struct schema_definition 
     char text[FUNCTION_NAME_SIZE + 32];
     snprintf(text, sizeof text, "The result of `%s`.", definition->function->name);
     write_type_description(set, definition->type, text);
+    if (set->typed_results && definition->function->split != NULL)
+        set->parts_of = definition->function;
     write_anonymous(set, definition->name, definition->type, false);
+    set->parts_of = NULL;
     write_result_examples(set, definition->function);
 }

@@ -34,6 +34,7 @@ struct schema_set {
     const struct function *const *functions; /* ends with NULL */
     const struct type *child;                /* the record of a TYPE_CHILD */
     bool typed_results;                      /* a record with an OUTPUT has one alternative for each function */
+    const struct function *parts_of;         /* while its result is written: each TYPE_CHILD is a part of it */
     struct schema_definition *definitions;   /* owned; in order of the first reference */
     size_t count, capacity;
 };
@@ -45,6 +46,9 @@ void schema_type(struct schema_set *set, const struct type *type, bool nullable)
  * apply. */
 void schema_object(struct schema_set *set, const struct type *const *records, size_t count,
                    const struct function *function);
+
+/* Whether an empty object lacks a member that the record requires. */
+bool schema_has_required(const struct type *record);
 
 /* A record's fields as the members of an open "properties" object, except FUNCTION and OUTPUT ones. */
 void schema_members(struct schema_set *set, const struct type *record);

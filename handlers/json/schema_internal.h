@@ -36,6 +36,9 @@ void schema_rules(struct schema_set *set, const struct type *const *records, siz
 bool schema_is_union(const struct schema_set *set, const struct type *record);
 bool schema_is_input_array(const struct type *type);
 
+/* The alternative for `function` of a named record that is a union. */
+void schema_alternative_reference(struct schema_set *set, const struct type *record, const struct function *function);
+
 /* The union's alternatives are definitions, whose names end with `name`. */
 void schema_record_union(struct schema_set *set, const char *name, const struct type *record);
 

@@ -73,6 +73,9 @@ static void write_needed_with(struct schema_set *set, const struct rule *rule, c
     json_writer_open_object(set->w, "then");
     if (rule->kind == RULE_REQUIRED_WITH) {
         write_required(set, field);
+        json_writer_open_object(set->w, "properties"); /* linters want each required member among these */
+        json_writer_member_raw(set->w, field->name, "{}");
+        json_writer_raw(set->w, "}");
     } else {
         json_writer_open_object(set->w, "properties");
         json_writer_open_object(set->w, field->name);

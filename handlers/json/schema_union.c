@@ -173,6 +173,20 @@ void schema_union(struct schema_set *set, const char *property, const struct fun
     free(alternatives);
 }
 
+static struct schema_definition function_alternative(const struct type *record, const char *name,
+                                                     const struct function *function)
+{
+    struct schema_definition definition = {.write = write_function_alternative, .type = record, .function = function};
+    schema_function_name(function, name, definition.name);
+    return definition;
+}
+
+void schema_alternative_reference(struct schema_set *set, const struct type *record, const struct function *function)
+{
+    struct schema_definition definition = function_alternative(record, record->name, function);
+    schema_reference(set, &definition);
+}
+
 static void write_function_union(struct schema_set *set, const char *name, const struct type *record)
 {
     const struct field *tag = find_kind(record, TYPE_FUNCTION);
@@ -181,13 +195,8 @@ static void write_function_union(struct schema_set *set, const char *name, const
     struct alternative *alternatives = alternatives_new(set, count);
     if (alternatives == NULL)
         return;
-    for (size_t i = 0; i < count; i++) {
-        struct schema_definition *definition = &alternatives[i].definition;
-        *definition =
-            (struct schema_definition){.write = write_function_alternative, .type = record, .function = functions[i]};
-        schema_function_name(functions[i], name, definition->name);
-        alternatives[i].value = functions[i]->name;
-    }
+    for (size_t i = 0; i < count; i++)
+        alternatives[i] = (struct alternative){functions[i]->name, function_alternative(record, name, functions[i])};
     write_union(set, tag->name, alternatives, count);
     free(alternatives);
 }

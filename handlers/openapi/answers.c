@@ -217,12 +217,16 @@ static void write_problems(struct openapi_writer *o, uint64_t codes, bool runs_t
 static void write_limits(struct schema_set *set, const struct schema_definition *definition)
 {
     const struct openapi_source *source = definition->user;
-    const struct type *records[8];
-    CHECK(source->limit_record_count <= COUNT_OF(records));
-    for (size_t i = 0; i < source->limit_record_count; i++)
-        records[i] = source->limit_records[i].type;
     json_writer_member_string(set->w, "description", "Every limit, with the value in force.");
-    schema_object(set, records, source->limit_record_count, NULL);
+    json_writer_member_string(set->w, "type", "object");
+    json_writer_open_array(set->w, "required");
+    openapi_write_limit_names(set->w, source);
+    json_writer_raw(set->w, "]");
+    json_writer_open_object(set->w, "properties");
+    for (size_t i = 0; i < source->limit_record_count; i++)
+        schema_members(set, source->limit_records[i].type);
+    json_writer_raw(set->w, "}");
+    json_writer_member_raw(set->w, "additionalProperties", "false");
 }
 
 static void write_schema(struct openapi_writer *o, const struct route *route, const struct route_answer *answer,

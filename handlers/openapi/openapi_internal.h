@@ -59,4 +59,7 @@ void openapi_task_reference(struct openapi_writer *o, const struct function *fun
 void openapi_any_task_reference(struct openapi_writer *o);
 void openapi_problem_reference(struct openapi_writer *o);
 
+/* The names of all limits, as items of the open array. */
+void openapi_write_limit_names(struct json_writer *w, const struct openapi_source *source);
+
 #endif

@@ -165,13 +165,18 @@ static void write_combined_request(struct schema_set *set, const struct schema_d
     schema_object(set, records, COUNT_OF(records), definition->function);
 }
 
+static bool is_body_required(const struct route *route, const struct function *function)
+{
+    return route->body != BODY_JSON_OR_NONE || schema_has_required(function->input);
+}
+
 static void write_request_body(struct openapi_writer *o, const struct route *route, const struct function *function)
 {
     struct json_writer *w = o->w;
     if (route->body == BODY_NONE)
         return;
     json_writer_open_object(w, "requestBody");
-    json_writer_member_raw(w, "required", route->body == BODY_JSON_OR_NONE ? "false" : "true");
+    json_writer_member_raw(w, "required", is_body_required(route, function) ? "true" : "false");
     json_writer_open_object(w, "content");
     if (route->body == BODY_STREAM) {
         json_writer_member_raw(w, "application/octet-stream",

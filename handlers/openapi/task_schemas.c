@@ -111,6 +111,9 @@ static void write_failed_task(struct schema_set *set, const struct schema_defini
     json_writer_item_string(w, function_file_open.name);
     json_writer_raw(w, "]}");
     json_writer_member_raw(w, "state", "{\"type\":\"string\",\"enum\":[\"failed\",\"canceled\"]}");
+    json_writer_open_object(w, "error");
+    schema_type(set, &task_error_type, false);
+    json_writer_raw(w, "}");
     json_writer_member_raw(w, "done", "{\"type\":\"boolean\",\"const\":true}");
     json_writer_open_object(w, "result");
     schema_type(set, &gather_result_type, true);
@@ -154,6 +157,13 @@ static void write_validation_error(struct schema_set *set, const struct schema_d
     json_writer_member_raw(set->w, "oneOf", "[{\"required\":[\"pointer\"]},{\"required\":[\"parameter\"]}]");
 }
 
+void openapi_write_limit_names(struct json_writer *w, const struct openapi_source *source)
+{
+    for (size_t i = 0; i < source->limit_record_count; i++)
+        for (const struct field *f = source->limit_records[i].type->fields; f->name != NULL; f++)
+            json_writer_item_string(w, f->name);
+}
+
 static void write_exceeded_limit(struct schema_set *set, const struct schema_definition *definition)
 {
     const struct openapi_source *source = definition->user;
@@ -164,11 +174,7 @@ static void write_exceeded_limit(struct schema_set *set, const struct schema_def
     json_writer_member_raw(w, "properties",
                            "{\"name\":{\"description\":\"Its name, as in `GET /v1/limits`.\",\"type\":\"string\","
                            "\"enum\":[");
-    for (size_t i = 0; i < source->limit_record_count; i++) {
-        for (const struct field *f = source->limit_records[i].type->fields; f->name != NULL; f++) {
-            json_writer_item_string(w, f->name);
-        }
-    }
+    openapi_write_limit_names(w, source);
     json_writer_raw(w, "]},\"value\":{\"description\":\"Its value: a number of seconds if its name ends in `_seconds`, "
                        "else a count.\",\"type\":\"number\"}}");
     json_writer_member_raw(w, "additionalProperties", "false");

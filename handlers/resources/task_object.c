@@ -62,9 +62,9 @@ static const struct field error_fields[] = {
     FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "Exit status of the worker process", "1"),
     {0},
 };
-static const struct type error_type = {
+const struct type task_error_type = {
     .kind = TYPE_RECORD, .name = "TaskError", .fields = error_fields, .size = sizeof(struct error_row)};
-static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &error_type};
+static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &task_error_type};
 
 static const struct field cancel_fields[] = {
     FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Origin of the cancellation", "client"),

@@ -11,6 +11,7 @@
 #include "runtime/task/task.h"
 
 extern const struct type task_object_type; /* of a top-level task */
+extern const struct type task_error_type;  /* of its member `error` */
 
 /* A top-level task as the API shows it: the runtime's information, and what only its request knows. */
 struct task_snapshot {

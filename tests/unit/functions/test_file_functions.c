@@ -978,9 +978,8 @@ static void no_function_escapes_root(void **state)
     path[3000] = '\0';
     assert_int_equal(call_all(t, path, &forbidden), 0);
     assert_int_equal(call_all(t, "", &forbidden), 0);
-    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL),
-                     ERR_INVALID_ARGUMENT);
-    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID_ARGUMENT);
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0/../../outside/secret"), NULL), ERR_INVALID);
+    assert_int_equal(tree_call_data(t, "read_file", "path", STR("a\0"), NULL), ERR_INVALID);
     assert_true(tree_outside_is_intact(t));
 }
 
