@@ -6,6 +6,7 @@
 #ifndef GATHERD_RUNTIME_RUNTIME_H
 #define GATHERD_RUNTIME_RUNTIME_H
 
+#include "runtime/executors/pool_options.h"
 #include "runtime/executors/pool_stats.h"
 #include "runtime/executors/worker_event.h"
 #include "runtime/lib/error.h"
@@ -16,10 +17,8 @@ struct uv_loop_s;
 struct runtime_config {
     struct uv_loop_s *loop;      /* borrowed */
     const struct limits *limits; /* copied, except limits->pools, whose items are borrowed */
+    struct pool_options options; /* with the sizes of pool_options_set_sizes(); its strings are borrowed */
     struct process_config processes;
-    const char *files_root; /* root directory of file functions; NULL: the executor files is disabled */
-    int64_t files_threads;
-    const char *files_source; /* size_source of that pool; static */
 };
 
 /* Creates a runtime and starts its threads and worker processes. 0 with *out set, or an ERR_ code, such as
@@ -47,7 +46,7 @@ size_t runtime_abandoned(const struct runtime *runtime);
  * loop, which stays alive until the worker processes have exited; the runtime is freed there. */
 void runtime_close(struct runtime *runtime);
 
-/* The open files of clients; NULL: no files_root. */
+/* The open files of clients; NULL: no option files_root. */
 struct open_files *runtime_open_files(struct runtime *runtime);
 
 /* All pools, as an array of struct pool_stats in the arena. False: out of memory. */

@@ -17,13 +17,14 @@
 #define GATHERD_RUNTIME_EXECUTORS_PROCESS_POOL_H
 
 #include "runtime/executors/pool.h"
+#include "runtime/executors/pool_options.h"
 #include "runtime/executors/worker_event.h"
 
 /* Workers start in milliseconds. One that is not ready after 10 s is hung: it is killed and replaced. */
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
 /* Starts the workers. 0 with *out set, or ERR_OUT_OF_MEMORY. Workers that cannot be spawned are retried later. */
-int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
-                     struct err *e);
+int process_pool_new(struct runtime *runtime, const struct pool_options *options, const struct process_config *config,
+                     struct executor **out, struct err *e);
 
 #endif
