@@ -21,6 +21,16 @@ static void on_timers_closed(struct timers *timers)
     free(runtime);
 }
 
+static int start_thread_pool(struct runtime *runtime, struct str name, enum executor_kind kind, int64_t size,
+                             const char *size_source, struct err *e)
+{
+    struct executor *executor;
+    int rc = thread_pool_new(runtime, name, kind, size, size_source, &executor, e);
+    if (rc == 0)
+        runtime->pools[runtime->pool_count++] = executor;
+    return rc;
+}
+
 static int start_threads(struct runtime *runtime, const struct runtime_config *config, struct err *e)
 {
     (void)config;
@@ -28,36 +38,30 @@ static int start_threads(struct runtime *runtime, const struct runtime_config *c
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < pools->count; i++) {
         const struct pool_config *pool = (const struct pool_config *)pools->items + i;
-        struct executor *executor;
-        rc = thread_pool_new(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, &executor, e);
-        if (rc == 0)
-            runtime->pools[runtime->pool_count++] = executor;
+        rc = start_thread_pool(runtime, pool->name, EXECUTOR_THREADS, pool->size, pool->source, e);
     }
     return rc;
 }
 
 static int start_files(struct runtime *runtime, const struct runtime_config *config, struct err *e)
 {
-    if (config->files_root == NULL)
+    const struct pool_options *options = &config->options;
+    if (options->files_root.data == NULL)
         return 0;
-    struct executor *executor;
-    int rc = file_root_new(config->files_root, &runtime->file_root, e);
+    int rc = file_root_new(options->files_root.data, &runtime->file_root, e);
     if (rc == 0)
         rc = open_files_new(runtime, file_submit_close, &runtime->open_files, e);
     if (rc == 0)
-        rc = thread_pool_new(runtime, STR("files"), EXECUTOR_FILES, config->files_threads, config->files_source,
-                             &executor, e);
-    if (rc == 0)
-        runtime->pools[runtime->pool_count++] = executor;
+        rc = start_thread_pool(runtime, STR("files"), EXECUTOR_FILES, options->files_threads, options->files_source, e);
     return rc;
 }
 
 static int start_processes(struct runtime *runtime, const struct runtime_config *config, struct err *e)
 {
-    if (config->processes.size == 0)
+    if (config->options.processes == 0)
         return 0;
     struct executor *executor;
-    int rc = process_pool_new(runtime, &config->processes, &executor, e);
+    int rc = process_pool_new(runtime, &config->options, &config->processes, &executor, e);
     if (rc == 0)
         runtime->pools[runtime->pool_count++] = executor;
     return rc;

@@ -6,6 +6,7 @@
 #ifndef GATHERD_RUNTIME_RUNTIME_H
 #define GATHERD_RUNTIME_RUNTIME_H
 
+#include "runtime/executors/pool_options.h"
 #include "runtime/executors/pool_stats.h"
 #include "runtime/executors/worker_event.h"
 #include "runtime/lib/error.h"
@@ -17,10 +18,8 @@ struct runtime_config {
     struct uv_loop_s *loop;      /* borrowed */
     const struct limits *limits; /* copied; the items of limits->pools are borrowed */
     struct registry *registry;   /* the functions of requests; the runtime adds a reference */
+    struct pool_options options; /* with the sizes of pool_options_set_sizes(); its strings are borrowed */
     struct process_config processes;
-    const char *files_root;   /* root directory of file functions; NULL: the executor files is disabled */
-    int64_t files_threads;    /* size of the pool files */
-    const char *files_source; /* of that size: "configured", "affinity" or "cgroup"; static */
 };
 
 /* Creates a runtime and starts its threads and worker processes. Returns 0 with *out set, or ERR_OUT_OF_MEMORY,

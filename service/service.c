@@ -281,15 +281,10 @@ static int service_start(struct service *service, struct err *e)
         .loop = &service->loop,
         .limits = &config->limits,
         .registry = registry,
-        .processes.size = config->runtime.processes,
-        .processes.size_source = config->processes_source,
+        .options = config->runtime,
         .processes.command = service->worker_command,
-        .processes.max_tasks = config->runtime.worker_max_tasks,
         .processes.on_worker_event = on_worker_event,
         .processes.user = service,
-        .files_root = config->runtime.files_root.data,
-        .files_threads = config->runtime.files_threads,
-        .files_source = config->files_source,
     };
     rc = runtime_new(&runtime, &service->runtime, e);
     registry_unref(registry);

@@ -15,21 +15,11 @@ static const struct type pool_size_type = {.kind = TYPE_INTEGER, .min = 1, .max 
 static const struct type directory_type = {.kind = TYPE_STRING, .name = "DIR", .min = 1, .max = 4095};
 
 static const struct field pool_options_fields[] = {
-    {"threads", &pool_specs_type, offsetof(struct pool_options, threads), FIELD_OPTIONAL, NULL,
-     "Pools of threads for blocking calls, such as default=4,reports=2; a bare number sizes the pool default "
-     "(default: CPUs + 4, at most 32)",
-     NULL},
-    {"processes", &processes_type, offsetof(struct pool_options, processes), FIELD_OPTIONAL, NULL,
-     "Worker processes for computation; 0 disables them (default: one for each CPU)", NULL},
-    {"worker_max_tasks", &worker_tasks_type, offsetof(struct pool_options, worker_max_tasks), FIELD_OPTIONAL, NULL,
-     "Replace a worker process after this many tasks (default: never)", NULL},
-    {"worker_memory_bytes", &worker_memory_type, offsetof(struct pool_options, worker_memory_bytes), FIELD_OPTIONAL,
-     NULL, "Address space that a worker process may use beyond what it starts with (default: unlimited)", NULL},
-    {"files_root", &directory_type, offsetof(struct pool_options, files_root), FIELD_OPTIONAL, NULL,
-     "The directory that file functions can access; without it they are disabled", NULL},
-    {"files_threads", &pool_size_type, offsetof(struct pool_options, files_threads), FIELD_OPTIONAL, NULL,
-     "Threads for file functions (default: CPUs + 4, at most 32)", NULL},
-    {0},
+#define X(c_type, member, type, doc) \
+    {#member, &(type), offsetof(struct pool_options, member), FIELD_OPTIONAL, NULL, doc, NULL},
+    POOL_OPTIONS(X)
+#undef X
+        {0},
 };
 
 const struct type pool_options_type = {
@@ -67,9 +57,37 @@ static bool has_pool(const struct pool_config *pools, size_t count, struct str n
     return false;
 }
 
-int64_t pool_options_default_threads(struct cpus cpus)
+/* More than the CPUs, because functions on threads mostly block. */
+static int64_t default_threads(struct cpus cpus)
 {
     return cpus.count + POOL_EXTRA_THREADS < POOL_DEFAULT_MAX ? cpus.count + POOL_EXTRA_THREADS : POOL_DEFAULT_MAX;
+}
+
+static void set_size(int64_t *size, const char **source, int64_t default_size, struct cpus cpus)
+{
+    *source = *size == INTEGER_ABSENT ? cpus.source : "configured";
+    if (*size == INTEGER_ABSENT)
+        *size = default_size;
+}
+
+void pool_options_set_sizes(struct pool_options *options, struct cpus cpus)
+{
+    set_size(&options->processes, &options->processes_source, cpus.count, cpus);
+    if (options->files_root.data != NULL)
+        set_size(&options->files_threads, &options->files_source, default_threads(cpus), cpus);
+    else
+        options->files_threads = INTEGER_ABSENT;
+}
+
+int64_t pool_options_count_threads(const struct pool_options *options)
+{
+    int64_t count = 0;
+    for (const struct field *field = pool_options_fields; field->name != NULL; field++) {
+        const char *value = (const char *)options + field->offset;
+        if (field->type == &pool_size_type && !type_is_absent(field->type, value))
+            count += *(const int64_t *)(const void *)value;
+    }
+    return count;
 }
 
 int pool_options_parse(const struct pool_options *options, struct cpus cpus, struct arena *arena, struct array *out,
@@ -79,7 +97,7 @@ int pool_options_parse(const struct pool_options *options, struct cpus cpus, str
     struct pool_config *pools = arena_calloc(arena, spec_count + 1, sizeof *pools);
     if (pools == NULL)
         return err_nomem(e);
-    pools[count++] = (struct pool_config){STR("default"), pool_options_default_threads(cpus), cpus.source};
+    pools[count++] = (struct pool_config){STR("default"), default_threads(cpus), cpus.source};
     bool default_configured = false;
     for (size_t i = 0; i < spec_count; i++) {
         struct pool_config pool = {.source = NULL};

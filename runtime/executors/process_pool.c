@@ -379,16 +379,17 @@ static const struct pool_backend process_pool_backend = {.prune = process_pool_p
                                                          .get_stats = process_pool_get_stats,
                                                          .stop = process_pool_stop};
 
-int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out, struct err *e)
+int process_pool_new(struct runtime *runtime, const struct pool_options *options, const struct process_config *config,
+                     struct executor **out, struct err *e)
 {
-    size_t count = (size_t)config->size;
+    size_t count = (size_t)options->processes;
     struct process_pool *pp = calloc(1, sizeof *pp + count * sizeof pp->workers[0]);
     if (pp == NULL)
         return err_nomem(e);
-    pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, config->size,
-              config->size_source);
+    pool_init(&pp->pool, runtime, &process_pool_backend, STR("processes"), EXECUTOR_PROCESSES, options->processes,
+              options->processes_source);
     pp->command = config->command;
-    pp->max_tasks = config->max_tasks;
+    pp->max_tasks = options->worker_max_tasks;
     pp->start_timeout_ms =
         (config->start_timeout_ns == 0 ? WORKER_START_TIMEOUT_NS : config->start_timeout_ns) / NS_PER_MS;
     pp->on_worker_event = config->on_worker_event;

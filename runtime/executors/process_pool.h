@@ -18,13 +18,14 @@
 #define GATHERD_RUNTIME_EXECUTORS_PROCESS_POOL_H
 
 #include "runtime/executors/pool.h"
+#include "runtime/executors/pool_options.h"
 #include "runtime/executors/worker_event.h"
 
 /* A worker starts in milliseconds. If it is not ready after 10 s, it hangs: it is killed and replaced. */
 #define WORKER_START_TIMEOUT_NS (10 * NS_PER_SECOND)
 
 /* Starts the workers. 0 with *out set, or ERR_OUT_OF_MEMORY. A spawn that fails is retried later. */
-int process_pool_new(struct runtime *runtime, const struct process_config *config, struct executor **out,
-                     struct err *e);
+int process_pool_new(struct runtime *runtime, const struct pool_options *options, const struct process_config *config,
+                     struct executor **out, struct err *e);
 
 #endif

@@ -35,11 +35,9 @@ extern const char *const worker_fault_names[WORKER_FAULT_COUNT + 1]; /* ends wit
  * call. The callback must not call functions of the runtime. */
 typedef void worker_event_fn(void *user, const struct worker_event *event);
 
+/* The configuration of worker processes, besides their options (runtime/executors/pool_options.h). */
 struct process_config {
-    int64_t size;                     /* worker processes; 0: disabled */
-    const char *size_source;          /* "configured", "affinity" or "cgroup"; static */
     char *const *command;             /* argv of a program that calls worker_serve(), ends with NULL; borrowed */
-    int64_t max_tasks;                /* a worker is replaced after so many tasks; absent: unlimited */
     uint64_t start_timeout_ns;        /* from spawn to ready; 0: WORKER_START_TIMEOUT_NS */
     worker_event_fn *on_worker_event; /* may be NULL */
     void *user;                       /* for on_worker_event; borrowed */

@@ -333,15 +333,7 @@ static int set_default_sizes(const struct config_loader *l, struct config *confi
         return config_error(l->err, "%s: /threads %s; see gatherd --help", l->file_path, e.msg);
     if (rc != 0)
         return config_error(l->err, "%.*s %s", (int)l->threads_source.len, l->threads_source.data, e.msg);
-    config->processes_source = config->files_source = "configured";
-    if (config->runtime.files_threads == INTEGER_ABSENT) {
-        config->runtime.files_threads = pool_options_default_threads(cpus);
-        config->files_source = cpus.source;
-    }
-    if (config->runtime.processes == INTEGER_ABSENT) {
-        config->runtime.processes = cpus.count;
-        config->processes_source = cpus.source;
-    }
+    pool_options_set_sizes(&config->runtime, cpus);
     return 0;
 }
 

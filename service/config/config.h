@@ -30,11 +30,9 @@ struct config {
     struct service_options service;
     struct http_limits http;
     struct limits limits;
-    struct pool_options runtime;  /* sizes of pools; the parsed pools are limits.pools */
-    int print_openapi;            /* enum openapi_format: print the document and exit; ENUM_ABSENT: serve */
-    const char *processes_source; /* static: "configured", "descriptors", or the source of the CPU count */
-    const char *files_source;     /* static: the source of files_threads */
-    struct arena *arena;          /* owned */
+    struct pool_options runtime; /* sizes of pools; the parsed pools are limits.pools */
+    int print_openapi;           /* enum openapi_format: print the document and exit; ENUM_ABSENT: serve */
+    struct arena *arena;         /* owned */
 };
 
 /* The records that make up a configuration, in the order of --help. */

@@ -45,7 +45,7 @@ static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t ava
 static int64_t thread_fds(const struct config *config, int64_t max_fds)
 {
     const struct pool_config *pools = config->limits.pools.items;
-    int64_t threads = config->runtime.files_root.data == NULL ? 0 : config->runtime.files_threads;
+    int64_t threads = pool_options_count_threads(&config->runtime);
     for (size_t i = 0; i < config->limits.pools.count; i++)
         threads += pools[i].size;
     return threads * FDS_PER_THREAD < max_fds / 8 ? threads * FDS_PER_THREAD : max_fds / 8;
@@ -87,7 +87,7 @@ size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t m
     int64_t configured = *processes;
     reduce_limit("processes", processes, shares[FD_WORKERS].allocation / FDS_PER_WORKER, out, &count);
     if (*processes < configured)
-        config->processes_source = "descriptors";
+        config->runtime.processes_source = "descriptors";
     if (*max_lingering > shares[FD_LINGERING].allocation)
         *max_lingering = shares[FD_LINGERING].allocation;
     return count;

@@ -11,7 +11,7 @@ static struct pool_config pools[] = {{.name = {.data = "default", .len = 7}, .si
 
 static struct config make_config(int64_t connections, int64_t open_files, int64_t streams, int64_t processes)
 {
-    struct config config = {.processes_source = "configured"};
+    struct config config = {.runtime.processes_source = "configured"};
     config.service.listen.count = 1;
     config.http.max_connections = connections;
     config.limits.max_open_files = open_files;
@@ -71,7 +71,8 @@ static void every_consumer_keeps_a_share(void **state)
         assert_int_equal(config.runtime.processes, reported_limit(reduced, count, "processes", 4));
         assert_true(config.http.max_connections >= 4 && config.limits.max_open_files >= 2);
         assert_true(config.limits.max_streams >= 1 && config.runtime.processes >= 1 && max_lingering >= 1);
-        assert_string_equal(config.processes_source, config.runtime.processes < 4 ? "descriptors" : "configured");
+        assert_string_equal(config.runtime.processes_source,
+                            config.runtime.processes < 4 ? "descriptors" : "configured");
         if (max_fds > 300) /* four workers fit in their share */
             assert_int_equal(config.runtime.processes, 4);
         if (count > 0) /* the budget is used up to rounding */
@@ -100,6 +101,7 @@ static void file_limits_are_kept_without_files_root(void **state)
     struct reduced_limit reduced[MAX_REDUCED_LIMITS];
     int64_t max_lingering = 0;
     config.runtime.files_root = (struct str){0};
+    config.runtime.files_threads = INTEGER_ABSENT;
     assert_int_equal(fd_budget_apply(&config, &max_lingering, 900, reduced), 1);
     assert_int_equal(config.limits.max_open_files, 1000);
     assert_int_equal(config.limits.max_streams, 256);

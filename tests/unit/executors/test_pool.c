@@ -26,10 +26,10 @@ static struct fixture *start(int64_t processes, int64_t queue_limit)
     limits.queue_limit = queue_limit;
     limits.pools = (struct array){test_pools, 2};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
-                                                               .processes.size = processes,
-                                                               .processes.size_source = "configured",
+                                                               .options.processes = processes,
+                                                               .options.processes_source = "configured",
                                                                .processes.command = faulty_worker_command,
-                                                               .processes.max_tasks = INTEGER_ABSENT});
+                                                               .options.worker_max_tasks = INTEGER_ABSENT});
     assert_non_null(f);
     return f;
 }

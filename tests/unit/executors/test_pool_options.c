@@ -305,12 +305,48 @@ static void cpu_count_is_positive(void **state)
     assert_true(cpus.count >= 1);
 }
 
+static void sizes_come_from_options_or_cpus(void **state)
+{
+    (void)state;
+    const struct cpus cpus = {.count = 6, .source = "affinity"};
+    struct pool_options options;
+    record_set_defaults(&pool_options_type, &options);
+    pool_options_set_sizes(&options, cpus);
+    assert_int_equal(options.processes, 6);
+    assert_string_equal(options.processes_source, "affinity");
+    assert_int_equal(options.files_threads, INTEGER_ABSENT); /* the executor files is disabled */
+    assert_int_equal(pool_options_count_threads(&options), 0);
+
+    record_set_defaults(&pool_options_type, &options);
+    options.files_root = STR("/srv");
+    pool_options_set_sizes(&options, cpus);
+    assert_int_equal(options.files_threads, 10);
+    assert_string_equal(options.files_source, "affinity");
+    assert_int_equal(pool_options_count_threads(&options), 10);
+
+    options.processes = 0;
+    options.files_threads = 3;
+    pool_options_set_sizes(&options, cpus);
+    assert_int_equal(options.processes, 0);
+    assert_int_equal(options.files_threads, 3);
+    assert_string_equal(options.processes_source, "configured");
+    assert_string_equal(options.files_source, "configured");
+
+    options.files_root = (struct str){0};
+    pool_options_set_sizes(&options, cpus);
+    assert_int_equal(pool_options_count_threads(&options), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pool_options_table),         cmocka_unit_test(pool_options_random_input),
-        cmocka_unit_test(pool_options_out_of_memory), cmocka_unit_test(cgroup_cpu_limits),
-        cmocka_unit_test(cgroup_long_paths),          cmocka_unit_test(cpu_count_is_positive),
+        cmocka_unit_test(pool_options_table),
+        cmocka_unit_test(pool_options_random_input),
+        cmocka_unit_test(pool_options_out_of_memory),
+        cmocka_unit_test(cgroup_cpu_limits),
+        cmocka_unit_test(cgroup_long_paths),
+        cmocka_unit_test(cpu_count_is_positive),
+        cmocka_unit_test(sizes_come_from_options_or_cpus),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -35,10 +35,10 @@ static struct fixture *start_workers_with(int64_t processes, char *const *comman
     record_set_defaults(&limits_type, &limits);
     limits.queue_limit = queue_limit;
     return fixture_start(&(struct runtime_config){.limits = &limits,
-                                                  .processes.size = processes,
-                                                  .processes.size_source = "configured",
+                                                  .options.processes = processes,
+                                                  .options.processes_source = "configured",
                                                   .processes.command = command,
-                                                  .processes.max_tasks = max_tasks});
+                                                  .options.worker_max_tasks = max_tasks});
 }
 
 /* Recorded worker events. */
@@ -72,11 +72,11 @@ static struct fixture *start_with_log(char *const *command, uint64_t start_timeo
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
-                                                               .processes.size = 1,
-                                                               .processes.size_source = "configured",
+                                                               .options.processes = 1,
+                                                               .options.processes_source = "configured",
                                                                .processes.command = command,
                                                                .processes.start_timeout_ns = start_timeout_ns,
-                                                               .processes.max_tasks = max_tasks,
+                                                               .options.worker_max_tasks = max_tasks,
                                                                .processes.on_worker_event = on_worker_event,
                                                                .processes.user = event_log});
     assert_non_null(f);

@@ -26,8 +26,10 @@ static int open_files_setup(void **state)
     t = (struct open_files_test){.tree = tree_new(NULL, NULL)};
     if (t.tree == NULL || !tree_write_file(t.tree, "a.txt", "a file"))
         return -1;
-    t.f = fixture_start(&(struct runtime_config){
-        .limits = &limits, .files_root = t.tree->root, .files_threads = 1, .files_source = ""});
+    t.f = fixture_start(&(struct runtime_config){.limits = &limits,
+                                                 .options.files_root = str_from(t.tree->root),
+                                                 .options.files_threads = 1,
+                                                 .options.files_source = ""});
     if (t.f == NULL)
         return -1;
     t.files = runtime_open_files(t.f->runtime);

@@ -64,8 +64,10 @@ static int stream_setup(void **state)
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.max_streams = 2;
-    s.f = fixture_start(&(struct runtime_config){
-        .limits = &limits, .files_root = s.tree->root, .files_threads = 1, .files_source = ""});
+    s.f = fixture_start(&(struct runtime_config){.limits = &limits,
+                                                 .options.files_root = str_from(s.tree->root),
+                                                 .options.files_threads = 1,
+                                                 .options.files_source = ""});
     *state = &s;
     return s.f == NULL ? -1 : 0;
 }

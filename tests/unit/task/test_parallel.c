@@ -167,10 +167,10 @@ static struct fixture *start_runtime(int64_t threads, int64_t processes, int64_t
     limits.queue_limit = queue_limit;
     limits.pools = (struct array){pools, 1};
     struct fixture *f = fixture_start(&(struct runtime_config){.limits = &limits,
-                                                               .processes.size = processes,
-                                                               .processes.size_source = "configured",
+                                                               .options.processes = processes,
+                                                               .options.processes_source = "configured",
                                                                .processes.command = worker_command,
-                                                               .processes.max_tasks = INTEGER_ABSENT});
+                                                               .options.worker_max_tasks = INTEGER_ABSENT});
     assert_non_null(f);
     return f;
 }
