@@ -11,33 +11,25 @@
 
 struct route {
     enum method method;
-    /* A segment {NAME} matches any one that is not empty, and {NAME...} all that are left; they set request->params. */
     const char *path;
     enum body_kind body;
     handler_fn *handler;
-    head_check_fn *check_head; /* NULL: nothing to check before the body */
+    head_check_fn *check_head;
 };
 
 static const struct route routes[] = {
-    {METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, check_task_head},
-    {METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, check_run_head},
-    {METHOD_POST, "/v1/gather", BODY_JSON, post_gather, check_task_head},
-    {METHOD_GET, "/v1/functions", BODY_NONE, get_functions, NULL},
-    {METHOD_GET, "/v1/functions/{name}", BODY_NONE, get_function, NULL},
-    {METHOD_POST, "/v1/files", BODY_JSON, post_files, check_open_file_head},
-    {METHOD_GET, "/v1/files", BODY_NONE, get_files, NULL},
-    {METHOD_POST, "/v1/files/script", BODY_JSON, post_run, check_file_script_head},
-    {METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, NULL},
-    {METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, NULL},
-    {METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_file_method_head},
-    {METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, NULL},
-    {METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, NULL},
-    {METHOD_GET, "/v1/pools", BODY_NONE, get_pools, NULL},
-    {METHOD_GET, "/v1/limits", BODY_NONE, get_limits, NULL},
-    {METHOD_GET, "/livez", BODY_NONE, get_livez, NULL},
-    {METHOD_GET, "/readyz", BODY_NONE, get_readyz, NULL},
-    {METHOD_GET, "/openapi.yaml", BODY_NONE, get_openapi, NULL},
+#define X(method, path, body, handler, check_head) {method, path, body, handler, check_head},
+    ROUTES(X)
+#undef X
 };
+
+bool check_nothing(struct api *api, struct request *request, struct response *response)
+{
+    (void)api;
+    (void)request;
+    (void)response;
+    return true;
+}
 
 static const char *const allow_values[] = {
     [METHOD_GET] = "GET, HEAD", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
@@ -196,8 +188,7 @@ const struct route *api_route(struct api *api, struct request *request, struct r
                      allow_values[matched->method]);
             continue;
         }
-        if (!check_media_type(matched, request, response) ||
-            (matched->check_head != NULL && !matched->check_head(api, request, response)))
+        if (!check_media_type(matched, request, response) || !matched->check_head(api, request, response))
             return NULL;
         return matched;
     }

@@ -1,4 +1,4 @@
-/* handlers - the handler of each route; the table of routes is in handlers/router.c.
+/* handlers - the routes, and what their handlers share.
  *
  * A handler turns a request into a responder, or fills *response and returns NULL. It never waits.
  *
@@ -30,31 +30,33 @@ typedef struct responder *handler_fn(struct api *api, const struct request *requ
 /* Rejects a request from its head, before its body is read: false with *response filled. May set request->prepared. */
 typedef bool head_check_fn(struct api *api, struct request *request, struct response *response);
 
-/* tasks.c */
-head_check_fn check_task_head, check_run_head, check_file_script_head;
-handler_fn post_tasks, post_run, post_gather;
+/* X(method, path, body, handler, check of the head). A path segment {NAME} matches any one that is not empty, and
+ * {NAME...} all that are left; they set request->params. */
+#define ROUTES(X) \
+    X(METHOD_POST, "/v1/tasks", BODY_JSON, post_tasks, check_task_head) \
+    X(METHOD_POST, "/v1/run/{function}", BODY_JSON, post_run, check_run_head) \
+    X(METHOD_POST, "/v1/gather", BODY_JSON, post_gather, check_task_head) \
+    X(METHOD_GET, "/v1/functions", BODY_NONE, get_functions, check_nothing) \
+    X(METHOD_GET, "/v1/functions/{name}", BODY_NONE, get_function, check_nothing) \
+    X(METHOD_POST, "/v1/files", BODY_JSON, post_files, check_open_file_head) \
+    X(METHOD_GET, "/v1/files", BODY_NONE, get_files, check_nothing) \
+    X(METHOD_POST, "/v1/files/script", BODY_JSON, post_run, check_file_script_head) \
+    X(METHOD_GET, "/v1/files/{handle}", BODY_NONE, get_file, check_nothing) \
+    X(METHOD_DELETE, "/v1/files/{handle}", BODY_NONE, delete_file, check_nothing) \
+    X(METHOD_POST, "/v1/files/{handle}/{method}", BODY_JSON_OR_NONE, post_file_method, check_file_method_head) \
+    X(METHOD_GET, "/v1/fs/{path...}", BODY_NONE, get_file_content, check_nothing) \
+    X(METHOD_PUT, "/v1/fs/{path...}", BODY_STREAM, put_file_content, check_nothing) \
+    X(METHOD_GET, "/v1/pools", BODY_NONE, get_pools, check_nothing) \
+    X(METHOD_GET, "/v1/limits", BODY_NONE, get_limits, check_nothing) \
+    X(METHOD_GET, "/livez", BODY_NONE, get_livez, check_nothing) \
+    X(METHOD_GET, "/readyz", BODY_NONE, get_readyz, check_nothing) \
+    X(METHOD_GET, "/openapi.yaml", BODY_NONE, get_openapi, check_nothing)
 
-/* functions.c */
-handler_fn get_functions, get_function;
-
-/* limits.c */
-handler_fn get_limits;
-
-/* health.c */
-handler_fn get_livez, get_readyz;
-
-/* openapi.c */
-handler_fn get_openapi;
-
-/* pools.c */
-handler_fn get_pools;
-
-/* open_files.c */
-head_check_fn check_open_file_head, check_file_method_head;
-handler_fn post_files, get_files, get_file, post_file_method, delete_file;
-
-/* file_content.c */
-handler_fn get_file_content, put_file_content;
+#define X(method, path, body, handler, check_head) \
+    handler_fn handler; \
+    head_check_fn check_head;
+ROUTES(X)
+#undef X
 
 /* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
  * request's arena. */
