@@ -1,4 +1,4 @@
-/* test_schema - schemas of small tables, compared literally, and consistency of all registered ones. */
+/* test_schema - JSON Schemas of small tables, compared literally, and the consistency of those of all functions. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/task_object.h"
 #include "runtime/types/type_parse.h"
@@ -86,8 +86,8 @@ static void schema_of_each_type(void **state)
     expect_schema(&unbounded_type, "{\"type\":\"number\",\"minimum\":0}");
     expect_schema(&timeout_type, "{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}");
     expect_schema(&mode_type, "{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}");
-    expect_schema(&word_type,
-                  "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}"); /* five bytes can be two characters */
+    /* The minimum of 5 bytes is reached by 2 characters. */
+    expect_schema(&word_type, "{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}");
     expect_schema(&string_type, "{\"type\":\"string\"}");
     expect_schema(&numbers_type, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":100},"
                                  "\"minItems\":1,\"maxItems\":4}");
@@ -184,7 +184,7 @@ static void named_records_become_refs(void **state)
                   "\"wide\":{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]+$\",\"minimum\":0,"
                   "\"maximum\":9007199254740993},\"mode\":{\"type\":\"string\",\"enum\":[\"slow\",\"fast\"]}},"
                   "\"required\":[\"inner\",\"named\"],\"additionalProperties\":false,\"$defs\":{\"Pair\":" PAIR "}}");
-    expect_schema(&named_type, PAIR); /* the root is not in $defs */
+    expect_schema(&named_type, PAIR); /* a schema does not define itself in $defs */
     expect_schema(&named_reference, "{\"$ref\":\"#/$defs/Pair\",\"$defs\":{\"Pair\":" PAIR "}}");
 }
 
@@ -203,7 +203,7 @@ static void rendered_nulls_are_nullable(void **state)
 
 /* -- registered types ---------------------------------------------------------------------------------------------- */
 
-/* Asserts that each "$ref" has a definition. Returns their number. */
+/* Asserts that each "$ref" has a definition. Returns the number of references. */
 static size_t check_references(const json_t *schema, json_t *node)
 {
     static const char prefix[] = "#/$defs/";
@@ -281,7 +281,7 @@ static void task_schema_has_one_alternative_per_function(void **state)
     json_decref(schema);
 }
 
-/* A gather's tasks can be gathers: the schema is recursive, but finite. */
+/* The tasks of a gather can be gathers, so its schema refers to itself. */
 static void gather_schema_is_recursive(void **state)
 {
     (void)state;

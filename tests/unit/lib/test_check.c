@@ -1,4 +1,4 @@
-/* test_check - a failed check aborts the process. */
+/* test_check - a failed CHECK() aborts the process. */
 #include "runtime/lib/check.h"
 #include "tests/unit/support/runtime_fixture.h"
 
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* Asserts that what() aborts its process with `message` on stderr. */
+/* Whether function() aborts the process that calls it and writes `message` to stderr. */
 static bool aborts(void (*function)(void), const char *message)
 {
     int fds[2];
@@ -50,7 +50,7 @@ static void break_check(void)
     CHECK(1 + 1 == 3);
 }
 
-static void reach_the_unreachable(void)
+static void reach_unreachable(void)
 {
     UNREACHABLE();
 }
@@ -84,7 +84,7 @@ static void release_unfinished_task(void)
     task_release(w.task);
 }
 
-/* The task has ended, but its `done` callback has not run: it is still queued. */
+/* Releases a task that was not delivered yet. */
 static void release_before_done(void)
 {
     struct fixture *f = fixture_new(NULL);
@@ -100,7 +100,7 @@ static void failed_check_aborts(void **state)
     (void)state;
     assert_false(aborts(satisfied_checks, ""));
     assert_true(aborts(break_check, "check failed: 1 + 1 == 3\n"));
-    assert_true(aborts(reach_the_unreachable, "check failed: unreachable\n"));
+    assert_true(aborts(reach_unreachable, "check failed: unreachable\n"));
     assert_true(aborts(error_code_of_zero, "check failed: rc < 0"));
     assert_true(aborts(error_status_out_of_range, "check failed: rc < 0"));
     assert_true(aborts(close_with_unreleased_task, "check failed: list_empty"));
