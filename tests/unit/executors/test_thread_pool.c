@@ -336,7 +336,7 @@ static void timeout_and_deadline_abandon_task(void **state)
         struct waiter w = {0}, queued = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         spec = faulty_thread_spec(f, gate, ACTION_ECHO, 2);
-        spec.options.timeout_ns = MS(1); /* does not expire, because it counts from the start */
+        spec.options.timeout_ns = MS(1); /* counts from the start, which never comes */
         spec.options.deadline_ns = MS(12);
         assert_int_equal(submit(f, &spec, &queued), 0);
         wait_thread_task(f, &w);

@@ -1,4 +1,4 @@
-/* test_schema - JSON Schemas of small tables, compared literally, and the consistency of those of all functions. */
+/* test_schema - JSON Schemas: those of small tables, compared literally, and the consistency of all registered ones. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/task_object.h"
 #include "runtime/types/type_parse.h"

@@ -26,7 +26,7 @@ struct fixture {
     struct rlimit saved_limit;
     int clients[CLIENTS];
     int accepted, rejected, accept_failed; /* calls of each callback */
-    int error;                             /* of the last accept_failed */
+    int error;                             /* the errno passed to the last accept_failed */
     int accepted_fds[CLIENTS];
 };
 

@@ -37,8 +37,7 @@ struct tree {
 };
 
 /* Creates the directories. `type` is the file system to mount as the root, such as "tmpfs", with options as for
- * mount(8);
- * NULL: the root is a plain directory. On failure prints a message and returns NULL. */
+ * mount(8), or NULL: the root is a plain directory. On failure prints a message and returns NULL. */
 struct tree *tree_new(const char *type, const char *options);
 bool tree_free(struct tree *t); /* false: BASE could not be removed */
 
@@ -46,8 +45,8 @@ int tree_setup(void **state);       /* for cmocka: sets *state to a tree whose r
 int tree_small_setup(void **state); /* the root is a tmpfs of 64 KiB, for tests of ENOSPC */
 int tree_teardown(void **state);
 
-/* Whether this process may mount file systems. Moves the process to new namespaces, without network, where its mounts
- * end with the process, or in a chroot with tree_free(). To be called while the process has one thread. */
+/* Whether this process may mount file systems. Moves the process to new namespaces, without network. Its mounts are
+ * removed when it ends, but in a chroot by tree_free(). To be called while the process has one thread. */
 bool tree_can_mount(void);
 
 /* Mounts an empty file over a system file, if that exists, for this process. False: not permitted. */

@@ -305,7 +305,7 @@ static void cancel_from_done_of_another_task(void **state)
     assert_int_equal(submit(f, &next_spec, &second), 0);
     task_drain(f->runtime);
 
-    /* The ready queue then has: end of `first`, end of `second`, start of `queued`. */
+    /* Before the drain, the ready queue has: end of `first`, end of `second`, start of `queued`. */
     mock_end(first.task, 0);
     mock_end(second.task, 0);
     running_spec = mock_manual(f, &mock_counts);
