@@ -20,7 +20,7 @@ struct pool_stats {
     int64_t busy;         /* slots with a job, abandoned jobs included */
     int64_t queued;       /* tasks that wait for a slot or for their strand */
     int64_t abandoned;    /* slots whose task has ended but whose thread has not returned */
-    int64_t tasks_done;   /* since the start, in any way */
+    int64_t tasks_done;   /* tasks that got a slot and have ended, in any way */
     int64_t restarts;     /* worker processes that were replaced; absent for threads */
     struct array workers; /* of struct worker_stats, those that run; absent for threads */
 };

@@ -34,7 +34,7 @@ static const state_set worker_moves[WORKER_STATE_COUNT] = {
 };
 
 enum {
-    IMMEDIATE_RESTARTS = 2, /* after so many consecutive early failures the next spawn is delayed */
+    IMMEDIATE_RESTARTS = 2, /* up to so many consecutive early failures, the next spawn is not delayed */
     BACKOFF_MIN_MS = 100,   /* the first delay; doubled for each further failure */
     BACKOFF_MAX_MS = 5000,
 };
@@ -313,7 +313,8 @@ static int process_pool_start(struct pool *pool, struct job *job)
     struct worker *w = container_of(pp->idle.next, struct worker, link);
     size_t len = type_serialized_size(job->function->input, job->input);
     if (len > FRAME_MAX_LEN)
-        return err_set(&job->e, ERR_INVALID_ARGUMENT, "The input is too large for a worker process");
+        return err_set(&job->e, ERR_INVALID_ARGUMENT, "The input exceeds %d bytes, the maximum for a worker process",
+                       FRAME_MAX_LEN);
     struct request_buffer *request_buffer = request_buffer_new(job->function->name, len);
     if (request_buffer == NULL)
         return err_nomem(&job->e);

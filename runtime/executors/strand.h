@@ -1,7 +1,7 @@
 /* strand - serializes jobs: jobs of one strand run one at a time, in order of submission, while the pool runs other
  * jobs concurrently.
  *
- * Owns:     nothing; a strand is embedded in another struct and must be empty when that is freed.
+ * Owns:     nothing; a strand is embedded in another struct, and must be empty when that struct is freed.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_RUNTIME_EXECUTORS_STRAND_H

@@ -16,7 +16,7 @@ enum { WORKER_MESSAGE_SIZE = 128 };
  * explains the crash. */
 void worker_failure_set_error(struct job *job, const struct worker_process *proc);
 
-/* Fills the members of an event that depend on the process. Its texts are borrowed from proc and `buffer`. */
+/* Fills the members of *event that depend on the process. Their texts are borrowed from *proc and `buffer`. */
 void worker_failure_fill_event(struct worker_event *event, const struct worker_process *proc, bool start_timed_out,
                                char buffer[WORKER_MESSAGE_SIZE]);
 

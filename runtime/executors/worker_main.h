@@ -1,8 +1,8 @@
 /* worker_main - the program of a worker process: runs one task at a time for the service, over a socket.
  *
- * Requests and responses are frames: a struct, followed by a value (runtime/types/type_serialize.h). The first
- * response has number 0 and reports that the worker is ready. Each later response repeats the number of its request, so
- * that stray output of a corrupted worker is not taken for a response.
+ * Requests and responses are frames: a struct, followed by a value (runtime/types/type_serialize.h). The first response
+ * has number 0 and reports that the worker is ready. Each later response repeats the number of its request, so that
+ * stray output of a corrupted worker is not taken for a response.
  *
  * Owns:     nothing between tasks.
  * Threads:  a worker process has one thread.

@@ -26,10 +26,10 @@ extern const char *const file_encoding_names[]; /* "utf-8", "base64"; ends with 
 extern const struct type file_path_type;      /* STRING: 1 to FILE_PATH_MAX characters */
 extern const struct type file_data_type;      /* STRING: data to write, in an encoding; may contain NUL, up to 1 GiB */
 extern const struct type file_read_data_type; /* STRING: data that was read, in an encoding */
-extern const struct type file_encoding_type;  /* ENUM */
+extern const struct type file_encoding_type;  /* ENUM: enum encoding */
 extern const struct type file_read_length_type; /* INTEGER: bytes to read, from 0 to the limit max_read_bytes */
 extern const struct type file_bytes_type;       /* INTEGER: a size, an offset or a count, 0 to 2^53 */
-extern const struct type file_bool_type;        /* BOOLEAN */
+extern const struct type file_bool_type;
 
 /* -- reading ------------------------------------------------------------------------------------------------------- */
 

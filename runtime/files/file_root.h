@@ -1,9 +1,9 @@
 /* file_root - resolves clients' paths to descriptors of files inside the file root; no path leads outside it.
  *
  * The kernel resolves each path in one call, openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS, from the root's
- * descriptor. Later calls use the resulting descriptor and never the path again, so a directory that is meanwhile
- * replaced by a symlink has no effect. Functions that act on a name (remove, rename, create) resolve its parent
- * directory and make their system call (unlinkat(2), renameat2(2), ...) relative to the descriptor of that.
+ * descriptor. Later calls use the resulting descriptor and never the path again, so it has no effect to replace a
+ * directory by a symlink meanwhile. Functions that act on a name (remove, rename, create) resolve the parent directory
+ * and pass its descriptor to unlinkat(2), renameat2(2) and so on.
  *
  * Owns:     the descriptors of the root and of its directory for temporary files (runtime/files/temp_file.h).
  * Threads:  any; immutable.

@@ -77,7 +77,7 @@ bool open_file_ref(struct open_file *file, struct arena *arena);
 /* Moves the file to OPEN and starts its lease. */
 void open_file_opened(struct open_file *file);
 
-/* Moves the file from any state to CLOSED. A reference must exist, as it is freed with the last one. */
+/* Moves the file from any state to CLOSED. The file must have a reference; with the last one it is freed. */
 void open_file_closed(struct open_file *file);
 
 #endif

@@ -49,9 +49,9 @@ struct commit_result {
     bool created;                /* no file was replaced */
 };
 
-/* Commits with `sync` if the condition (NULL: none) holds. No other commit replaces the file between the check and
- * the rename. If the entry did not exist at the check, the rename is exclusive: if another process has created the
- * entry meanwhile, the condition is checked again. */
+/* Commits with `sync` if the condition (NULL: none) holds. No other commit replaces the file between the check and the
+ * rename. If the entry did not exist at the check, the rename is exclusive: if another process has created the entry
+ * meanwhile, the condition is checked again. */
 int temp_file_commit_if(const struct temp_dir *dir, struct temp_file *temp_file, const struct file_entry *entry,
                         const struct file_condition *condition, struct str path, struct commit_result *out,
                         struct err *e);

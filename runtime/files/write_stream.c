@@ -48,7 +48,7 @@ enum write_state {
     WRITE_STATE_COUNT
 };
 
-/* The moves of every work that fails, is lost or is abandoned. */
+/* The states to which the stream moves when a write or a commit does not succeed. */
 enum {
     WRITE_FAILURES =
         STATE_BIT(WRITE_DISCARDING) | STATE_BIT(WRITE_FAILED) | STATE_BIT(WRITE_LOST) | STATE_BIT(WRITE_ABANDONED)
@@ -226,7 +226,7 @@ static void write_stream_notify(struct write_stream *stream)
     stream->ready(stream, &stream->error, stream->user);
 }
 
-/* Handles the end of work other than that of a stream that is being closed. */
+/* Handles the end of work, if the stream was not closed meanwhile. */
 static void on_progress(struct write_stream *stream, const struct err *e)
 {
     if (stream->state == WRITE_DISCARDING) {

@@ -17,9 +17,9 @@ size_t base64_decoded_max_len(struct str text)
     return text.len / 4 * 3;
 }
 
-/* nettle rejects non-zero unused bits and data after padding, but skips white space, which is detected by the length of
- * the result. The other characters form groups of four, as all characters do, so white space takes the place of whole
- * groups and shortens the result by at least 3 bytes. Padding shortens it by at most 2. */
+/* nettle rejects non-zero unused bits and data after padding, but skips white space, which the length of the result
+ * reveals. The number of characters is a multiple of 4 with and without the white space, so that is at least 4
+ * characters and shortens the result by at least 3 bytes. Padding shortens it by at most 2. */
 bool base64_decode(struct str text, char *out, size_t *len)
 {
     struct base64_decode_ctx context;

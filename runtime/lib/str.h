@@ -30,8 +30,8 @@ bool str_eq(struct str t, const char *s);
 /* The length of the longest prefix of at most `max` bytes that does not split a character. */
 size_t str_truncate(struct str t, size_t max);
 
-/* As str_truncate(), but at least one character unless `max` is 0: the result may exceed `max` by up to 3 bytes.
- * Malformed text is cut near `max`. */
+/* As str_truncate(), but at least one character unless `max` is 0: the result may exceed `max` by up to 3 bytes. For
+ * malformed text it differs from `max` by at most 3. */
 size_t utf8_prefix_len(struct str text, size_t max);
 
 /* Marks a text that was cut to fill its buffer: replaces its end by STR_ELLIPSIS and a NUL. `size` is that of the

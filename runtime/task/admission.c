@@ -106,7 +106,7 @@ static bool admit_children(struct admission *a, struct task *task, const struct 
     return true;
 }
 
-/* Adds the limit to an ERR_LIMIT_EXCEEDED. Returns that code. */
+/* Sets e->limit and returns ERR_LIMIT_EXCEEDED. */
 static int set_limit(enum limit_index index, struct err *e)
 {
     if (e != NULL)

@@ -70,14 +70,14 @@ struct function {
     size_t state_size;           /* loop functions: size of task_state(), which is zeroed before start() */
 
     /* Loop functions. start() begins the work; the function calls task_end() once, from inside start() or later.
-     * cancel() is called at most once, while the task runs; the function then calls task_end_canceled() or
-     * task_end(), from inside cancel() or later. */
+     * cancel() is called at most once, while the task runs; the function then calls task_end_canceled() or task_end(),
+     * from inside cancel() or later. */
     void (*start)(struct task *task);
     void (*cancel)(struct task *task);
 
     /* Loop functions with children; else NULL. children() returns the specs of the children, which are in the input: an
-     * array of struct task_spec. child_ended() is called when a child has ended, also if it never started.
-     * task_state() begins with a struct children, filled before start(). */
+     * array of struct task_spec. child_ended() is called when a child has ended, also if it never started. task_state()
+     * begins with a struct children, filled before start(). */
     const struct array *(*children)(const void *input);
     void (*child_ended)(struct task *task, struct task *child);
 

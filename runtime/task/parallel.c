@@ -5,7 +5,7 @@
 struct parallel {
     struct children children; /* first */
     size_t ended, succeeded;
-    bool resolved; /* a part has failed or the task is canceled: the other parts are canceled */
+    bool resolved; /* a part has failed, or the task is canceled; the other parts were then canceled */
     int rc;        /* of the first part that failed, or of merge() */
     struct err e;  /* of merge() */
 };

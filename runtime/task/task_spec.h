@@ -53,8 +53,8 @@ struct task_spec {
     void *input; /* of function->input's type */
     struct task_options options;
 };
-/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. check() validates the options
- * against the function; the decoder calls it, and so must code that builds a spec otherwise. */
+/* RECORD of struct task_spec, with the options as fields beside `function` and `input`. The decoder calls check(),
+ * which validates the options against the function; code that builds a spec in another way must call it too. */
 extern const struct type task_spec_type;
 
 enum executor_kind task_spec_executor(const struct task_spec *spec); /* the option executor, or function->executor */

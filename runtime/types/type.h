@@ -29,7 +29,7 @@ enum type_kind {
     TYPE_RECORD,    /* the struct itself, described by .fields and .variants */
     TYPE_FUNCTION,  /* const struct function *; JSON: its name */
     TYPE_INPUT,     /* void *, the input of the function that an earlier field of the record names */
-    TYPE_OUTPUT,    /* const void *, the output of that function. Outputs only. */
+    TYPE_OUTPUT,    /* const void *, the output of such a function. Outputs only. */
     TYPE_CHILD,     /* const struct task *, a child of a gather. Outputs only. */
     TYPE_REFERENCE, /* const void *, points to a value of .item, a RECORD. Outputs only. */
     TYPE_POOL,      /* int64_t, an index into limits->pools; JSON: the pool's name. */

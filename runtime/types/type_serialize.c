@@ -129,8 +129,7 @@ static int read_array(const struct type *type, struct reader *reader, uint32_t c
 {
     if ((size_t)(reader->end - reader->at) < count) /* an item has at least one byte */
         return ERR_INVALID;
-    if (type->limit == NULL &&
-        count > (uint64_t)type->max) /* bounds the memory that is allocated for the items below */
+    if (type->limit == NULL && count > (uint64_t)type->max) /* bounds the allocation of the items below */
         return ERR_INVALID;
     size_t item_size = type_size(type->item);
     struct array list = {arena_calloc(arena, count, item_size), count};

@@ -1,5 +1,6 @@
-/* fixed_clock - a clock_gettime() to preload, with a constant CLOCK_REALTIME. The cost of formatting a time depends on
- * its digits: with the real clock, the instructions of a request vary by 1 % with the date and the time of day.
+/* fixed_clock - a clock_gettime(2) for LD_PRELOAD, with a constant CLOCK_REALTIME. Formatting a time takes more or
+ * fewer instructions depending on its digits: with the real clock, the instructions of a request vary by 1 % with the
+ * date and the time of day.
  */
 #include <sys/syscall.h>
 #include <time.h>

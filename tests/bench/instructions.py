@@ -1,19 +1,20 @@
 #!/usr/bin/python3
-"""instructions - counts what a request and a child of a gather cost, and fails if it is more than is committed.
+"""instructions - counts the instructions of a request and of a gather child; fails if more than the committed numbers.
 
 usage: instructions.py [--update]       first proves on planted profiles that it can fail
 
-Times vary too much on a shared machine; instructions don't. callgrind counts the instructions of build/gatherd in user
-mode, libraries included, because moving work into a library doesn't make the service faster. Each metric is the
-difference between two runs, divided by the number of requests or children that only one of them has: the cost of start
-and end cancels out.
+Times vary too much on a shared machine; numbers of instructions don't. callgrind counts the instructions of
+build/gatherd in user mode, libraries included, because moving work into a library doesn't make the service faster. Each
+metric is the difference between two runs, divided by the number of requests or children that only one of the runs has,
+so the instructions of start and end don't count.
 
   request        POST /v1/run/sleep with {"seconds":0}, on one keep-alive connection
-  gather child   a sleep of 1 s in POST /v1/gather with 10,000 of them
+  gather child   one of 10,000 sleeps of 1 s in POST /v1/gather
 
 instructions.json has the committed numbers, one entry per system (distribution, release, machine), because compilers
-and libraries differ between systems. On a system without an entry the numbers are shown, not compared. An entry also
-has the versions that its numbers were counted with, and the share of each library; the limit is for totals only.
+and libraries differ between systems. On a system without an entry the numbers are shown, but not compared. An entry
+also has the versions of the tools and libraries it was counted with, and the instructions in each library; only the
+totals are limited.
 """
 
 import argparse
@@ -35,17 +36,17 @@ from server import ROOT, Server  # noqa: E402
 COMMITTED = Path(__file__).with_suffix(".json")
 PROFILES = ROOT / "build" / "bench"
 CLOCK = PROFILES / "fixed_clock.so"
-LIMIT = 0.03   # the increase that is a failure; after the same decrease, --update is suggested
-ROUNDS = 3     # the result is the median: a request varies with the digits of ids, durations and the pid
-WARM_UP = 100  # requests at the start of each run
+LIMIT = 0.03   # a larger increase is a failure; after a larger decrease, --update is suggested
+ROUNDS = 3     # the result is their median: a request varies with the digits of ids, durations and the pid
+WARM_UP = 100  # requests at the start of each run, before the metric
 REQUESTS = 2000
 CHILDREN = 10_000  # the default of --max-gather-children
 TOTAL = "total"
 
-# glibc selects its string functions by the extensions of the processor, and callgrind's has those of the host. With the
-# extensions masked, the selection is the same on all hosts. `rep stosb` is never used: it counts as one instruction for
-# each byte it fills. The time zone is fixed because glibc converts times in another way without /etc/localtime.
-# The clock is fixed for the reason given in fixed_clock.c.
+# glibc selects its string functions by the instruction set extensions of the processor; under callgrind, these are
+# those of the host. With the extensions masked, the selection is the same on all hosts. `rep stosb` and `rep movsb` are
+# disabled, because they count as one instruction for each byte. The time zone is set because glibc converts times in
+# another way without /etc/localtime. fixed_clock.c says why the clock is fixed.
 MASKED = ("AVX2", "AVX_Fast_Unaligned_Load", "BMI2", "ERMS", "FSRM", "LZCNT", "MOVBE", "SSE4_2", "SSE4_1", "SSSE3")
 ENVIRONMENT = (f"GLIBC_TUNABLES=glibc.cpu.hwcaps={','.join('-' + name for name in MASKED)}:"
                "glibc.cpu.x86_rep_stosb_threshold=0x7fffffff:glibc.cpu.x86_rep_movsb_threshold=0x7fffffff",
@@ -55,7 +56,7 @@ ENVIRONMENT = (f"GLIBC_TUNABLES=glibc.cpu.hwcaps={','.join('-' + name for name i
 # -- profiles ------------------------------------------------------------------------------------
 
 TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
-OBJECT = re.compile(r"^c?ob=\((\d+)\)(?: (.*))?$")  # a number, with its name the first time; cob: of the callee
+OBJECT = re.compile(r"^c?ob=\((\d+)\)(?: (.*))?$")  # number of an object, at first with its name; cob: callee
 COST = re.compile(r"^[+*\d-]\S* (\d+)$")
 
 
@@ -70,20 +71,20 @@ def read_profile(text):
             if line.startswith("ob="):
                 current = number
         elif line.startswith("calls="):
-            inclusive = True  # the next line is the cost of the callee, which has lines of its own
+            inclusive = True  # the next line is the cost of the callee, which is counted by the callee's own lines
         elif match := COST.match(line):
             if not inclusive:
                 counts[names[current]] += int(match.group(1))
             inclusive = False
     total = int(TOTALS.search(text).group(1))
     if counts.total() != total:
-        raise SystemExit(f"instructions: the profile's total is {total}, and its parts add up to {counts.total()}")
+        raise SystemExit(f"instructions: the profile's total is {total}, but its objects add up to {counts.total()}")
     counts[TOTAL] = total
     return counts
 
 
 def difference(more, less, times):
-    """The instructions of one of `times` units, by object; objects with less than one instruction are omitted."""
+    """(more - less) / times, for each object; objects with less than one instruction are omitted."""
     costs = {name: round((more[name] - less[name]) / times) for name in more}
     return {name: cost for name, cost in costs.items() if cost > 0}
 
@@ -120,7 +121,7 @@ def ask_gather(sock):
 
 
 def profile(name, work):
-    """Runs the service from start to end, with work(sock) on one connection in between, one request at a time."""
+    """Starts the service, calls work(sock) with a connection, stops the service, and returns its profile."""
     path = PROFILES / f"{name}.callgrind"
     path.unlink(missing_ok=True)
     callgrind = ["env", "-i", *ENVIRONMENT, "valgrind", "--tool=callgrind", f"--callgrind-out-file={path}",
@@ -144,7 +145,7 @@ def measure_once():
 
 
 def measure():
-    """({metric: {object: instructions}}, {metric: spread of the total})"""
+    """({metric: {object: instructions}}, {metric: relative spread of the total over the rounds})"""
     PROFILES.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).with_name("fixed_clock.c")
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", CLOCK, source], check=True)
@@ -162,7 +163,7 @@ def measure():
 # -- the system ----------------------------------------------------------------------------------
 
 def system():
-    """The key of an entry, as "debian 12 x86_64"."""
+    """The key of this system's entry, such as "debian 12 x86_64"."""
     release = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)"?$', Path("/etc/os-release").read_text(encoding="utf-8"),
                               re.MULTILINE))
     return " ".join((release["ID"], release.get("VERSION_ID", "rolling"), os.uname().machine))
@@ -180,7 +181,7 @@ def versions():
 # -- the verdict ---------------------------------------------------------------------------------
 
 def change(committed, now):
-    """As a fraction; None if one of them is missing."""
+    """The relative change; None if a number is missing or 0."""
     return now / committed - 1 if committed and now else None
 
 
@@ -191,12 +192,12 @@ def check_counts(committed, now):
         was = committed.get(metric, {}).get(TOTAL)
         by = change(was, costs[TOTAL])
         if by is None:
-            problems.append(f"{metric}: no number is committed; --update records it")
+            problems.append(f"{metric}: instructions.json has no number; --update records it")
         elif by > LIMIT:
             problems.append(f"{metric}: {costs[TOTAL]:,} instructions, {by:+.1%}; the committed number is {was:,} and "
                             f"the limit {LIMIT:+.0%}")
         elif by < -LIMIT:
-            improvements.append(f"{metric}: {by:+.1%}; commit the new number with ./dev bench instructions --update")
+            improvements.append(f"{metric}: {by:+.1%}; record the new number with ./dev bench instructions --update")
     return problems, improvements
 
 
@@ -264,23 +265,23 @@ def self_test():
 # -- the whole -----------------------------------------------------------------------------------
 
 def compare(known, here, used, now, spreads):
-    """Prints the comparison, and returns the exit code."""
+    """Prints the comparison; returns the exit status."""
     if here not in known:
         print(table({}, now, spreads))
-        print(f"{here} has no committed numbers, so nothing was compared; --update records them (committed: "
+        print(f"instructions.json has no entry for {here}, so nothing was compared; --update adds it (entries: "
               f"{', '.join(known) or 'none'})")
         return 0
     committed = known[here]["metrics"]
     print(table(committed, now, spreads))
     for name, version in known[here]["counted_with"].items():
         if used.get(name) != version:
-            print(f"the committed numbers were counted with {name} {version}, these with {used.get(name)}")
+            print(f"the committed numbers were counted with {name} {version}, the new ones with {used.get(name)}")
     problems, improvements = check_counts(committed, now)
     for sentence in improvements + problems:
         print(sentence)
     if problems:
         print(f"To find the cause, run callgrind_annotate on {PROFILES.relative_to(ROOT)}/*.callgrind. To accept the "
-              "cost, run ./dev bench instructions --update, and give the reason in the commit.")
+              "increase, run ./dev bench instructions --update, and give the reason in the commit.")
     return 1 if problems else 0
 
 

@@ -1,4 +1,4 @@
-/* config - sources of options and their precedence, and the error line of each invalid configuration. */
+/* test_config - the sources of options, their precedence, and the error line of each invalid configuration. */
 #include "runtime/types/type_parse.h"
 #include "service/config/config.h"
 #include "service/log/log.h"
@@ -27,7 +27,7 @@ struct load_result {
     struct config config;
     int code;
     bool done;
-    char *out, *err; /* output, NUL-terminated */
+    char *out, *err; /* output on stdout and stderr, NUL-terminated */
 };
 
 static int setup_config(void **state)
@@ -54,7 +54,7 @@ static int teardown_config(void **state)
     return 0;
 }
 
-/* Splits `list` at spaces into the NULL-terminated array `out`, whose strings are in `copy`. */
+/* Splits `list` at spaces. `out` gets `first`, unless that is NULL, then the words, which are in `copy`, then NULL. */
 static void split_words(const char *list, char *first, char *out[MAX_ARGS], char *copy, size_t size)
 {
     size_t n = 0;
@@ -82,7 +82,7 @@ static void load_argv(struct load_result *l)
     fclose(err);
 }
 
-/* `flags` and `variables` are separated by spaces. */
+/* Calls config_load(). `flags` and `variables` are lists separated by spaces. */
 static void load_config(struct load_result *l, const char *flags, const char *variables)
 {
     static char program[] = "gatherd";
@@ -103,7 +103,7 @@ static void expect_loaded(struct load_result *l, const char *flags, const char *
     assert_non_null(l->config.arena);
 }
 
-/* `line` is all of stderr. */
+/* Asserts that loading fails, and that `line` is the only output on stderr. */
 static void expect_rejected(struct load_result *l, const char *flags, const char *variables, const char *line)
 {
     load_config(l, flags, variables);
@@ -114,7 +114,7 @@ static void expect_rejected(struct load_result *l, const char *flags, const char
     assert_null(l->config.arena);
 }
 
-/* Writes the test's configuration file, whose name is l->path. */
+/* Writes the test's configuration file; creates it and sets l->path on the first call. */
 static void write_config_file(struct load_result *l, const char *text, size_t len)
 {
     static const char pattern[] = "/tmp/gatherd_test_config_XXXXXX";
@@ -130,7 +130,7 @@ static void write_config_file(struct load_result *l, const char *text, size_t le
     close(fd);
 }
 
-/* The error is one line: the file's name, then `prefix`, then any text. */
+/* Asserts that loading fails, and that the error is one line: the file's name, then `prefix`, then any text. */
 static void expect_file_rejected(struct load_result *l, const char *json, const char *prefix)
 {
     char flags[128], line[256];
@@ -173,7 +173,7 @@ static void defaults_apply_without_options(void **state)
     record_set_defaults(&limits_type, &limits);
     for (const struct field *row = limits_fields; row->name != NULL; row++)
         assert_int_equal(limits_get(&c->limits, row), limits_get(&limits, row));
-    assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* sized by the CPU count */
+    assert_true(c->limits.pools.count == 1 && c->runtime.processes > 0); /* the sizes depend on the CPUs */
 }
 
 static void flags_set_options(void **state)
@@ -205,7 +205,7 @@ static void repeated_list_flags_accumulate(void **state)
     struct load_result *l = *state;
     expect_loaded(l, "--listen [::1]:80 --max-tasks 1 --listen=unix:/run/g=1 --listen a,b",
                   "GATHERD_LISTEN=gone:1,gone:2");
-    assert_int_equal(l->config.service.listen.count, 4); /* the variable's list is replaced */
+    assert_int_equal(l->config.service.listen.count, 4); /* the flags replace the variable's list */
     assert_string_equal(listen_address(l, 0), "[::1]:80");
     assert_string_equal(listen_address(l, 1), "unix:/run/g=1");
     assert_string_equal(listen_address(l, 2), "a");
@@ -307,7 +307,7 @@ static void empty_argument_is_rejected(void **state)
     assert_int_equal(l->code, 2);
     assert_string_equal(l->err, "gatherd: unexpected argument \"\"; see gatherd --help\n");
     reset(l);
-    l->argv[0] = NULL; /* execve() allows it */
+    l->argv[0] = NULL; /* execve(2) allows an empty argv */
     load_argv(l);
     assert_int_equal(l->code, 0);
     assert_false(l->done);
@@ -334,7 +334,7 @@ static void invalid_variables_are_rejected(void **state)
     assert_int_equal(l->code, 0);
 }
 
-/* Kubernetes sets such variables for a service named gatherd; options must not have these names. */
+/* Kubernetes sets these variables for a service named gatherd; they must not be taken for options. */
 static void kubernetes_service_links_are_ignored(void **state)
 {
     struct load_result *l = *state;
@@ -384,7 +384,7 @@ static void invalid_files_are_rejected(void **state)
     expect_rejected(l, "--config /nonexistent", "", "gatherd: /nonexistent: No such file or directory\n");
 }
 
-/* Pools are validated after all sources are read. */
+/* Pools are validated only after all sources are read, but their errors name the source. */
 static void pool_errors_name_their_source(void **state)
 {
     struct load_result *l = *state;
@@ -428,7 +428,7 @@ static void version_flag_prints_version(void **state)
     assert_ptr_equal(strchr(l->out, '\n'), l->out + strlen(l->out) - 1);
 }
 
-/* With its default, in lines of up to 100 columns. */
+/* --help lists each option with its default, in lines of up to 100 columns. */
 static void help_lists_every_option(void **state)
 {
     struct load_result *l = *state;
@@ -494,7 +494,7 @@ static void printed_config_loads_back(void **state)
     json_malloc_t old_malloc;
     json_free_t old_free;
     json_get_alloc_funcs(&old_malloc, &old_free);
-    json_set_alloc_funcs(malloc, free); /* gatherd sets allocators that work only while it decodes */
+    json_set_alloc_funcs(malloc, free); /* gatherd's allocators work only inside json_parse() */
     json_t *json = json_loads(l->out, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
     struct record_ref records[CONFIG_RECORDS];
@@ -551,7 +551,7 @@ static void output_error_exits_with_1(void **state)
     }
 }
 
-/* Each allocation fails once. */
+/* Each allocation of config_load() fails in turn. */
 static void config_load_reports_out_of_memory(void **state)
 {
     struct load_result *l = *state;

@@ -1,4 +1,4 @@
-/* fd_budget - limits are reduced until they fit the descriptors, and each consumer keeps a share. */
+/* test_fd_budget - limits are reduced to the available descriptors, and each consumer keeps a share. */
 #include "service/config/fd_budget.h"
 
 #include <setjmp.h>
@@ -54,8 +54,8 @@ static void sufficient_fds_reduce_no_limit(void **state)
     }
 }
 
-/* For each number of descriptors: the limits fit, each consumer has a share, and the reported limits are the effective
- * ones. */
+/* For each number of descriptors, the limits do not exceed it, each consumer has a share, and the reported limits are
+ * the effective limits. */
 static void every_consumer_keeps_a_share(void **state)
 {
     (void)state;
@@ -73,9 +73,9 @@ static void every_consumer_keeps_a_share(void **state)
         assert_true(config.limits.max_streams >= 1 && config.runtime.processes >= 1 && max_lingering >= 1);
         assert_string_equal(config.runtime.processes_source,
                             config.runtime.processes < 4 ? "descriptors" : "configured");
-        if (max_fds > 300) /* four workers fit in their share */
+        if (max_fds > 300) /* the share of the workers suffices for all four */
             assert_int_equal(config.runtime.processes, 4);
-        if (count > 0) /* the budget is used up to rounding */
+        if (count > 0) /* all descriptors are used, except for rounding */
             assert_true(total_fds(&config, max_lingering) + 64 + 2 + 48 + 8 >= (int64_t)max_fds);
     }
 }

@@ -18,7 +18,7 @@
 
 static struct pool_config test_pools[] = {{STR("default"), 2, "configured"}, {STR("side"), 1, "configured"}};
 
-/* Pools default=2 and side=1, and `processes` worker processes. */
+/* A runtime with two pools of threads, default=2 and side=1, and `processes` worker processes. */
 static struct fixture *start(int64_t processes, int64_t queue_limit)
 {
     struct limits limits;
@@ -43,7 +43,7 @@ static struct task_spec action_for(struct fixture *f, enum executor_kind executo
     return spec;
 }
 
-/* task_submit() and task_drain(), as in the service; the error is in *e. */
+/* Calls task_submit() and task_drain(), as the service does; sets *e on failure. */
 static int try_submit(struct fixture *f, const struct task_spec *spec, struct waiter *w, struct err *e)
 {
     *w = (struct waiter){.fixture = f};
@@ -64,7 +64,7 @@ static const struct {
     int64_t pool;
     int64_t size;
     const char *name;
-    enum action action; /* ends only when canceled */
+    enum action action; /* occupies a slot until it is canceled */
 } pool_cases[] = {
     {EXECUTOR_THREADS, 0, 2, "default", ACTION_WAIT_GATE},
     {EXECUTOR_THREADS, 1, 1, "side", ACTION_WAIT_GATE},
@@ -98,12 +98,12 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
             assert_string_equal(e.pool, pool_cases[p].name);
             assert_non_null(strstr(e.msg, pool_cases[p].name));
             assert_int_equal(runtime_unfinished(f->runtime), capacity);
-            /* Other pools and the loop accept tasks. */
+            /* The loop still accepts tasks. */
             spec = sleep_of(f, 0);
             assert_int_equal(try_submit(f, &spec, &extra, &e), 0);
             task_release(extra.task);
 
-            cancel(f, w[capacity - 1].task, CANCEL_CLIENT); /* frees a queue position, if queue_limit > 0 */
+            cancel(f, w[capacity - 1].task, CANCEL_CLIENT); /* removes a task from the queue, if queue_limit > 0 */
             task_drain(f->runtime);
             if (queue_limit > 0) {
                 spec = action_for(f, pool_cases[p].executor, pool_cases[p].pool, gate, ACTION_ECHO);
@@ -126,7 +126,7 @@ static void pool_rejects_beyond_slots_and_queue(void **state)
     }
 }
 
-/* A gather is admitted as a whole; one larger than the capacity is ERR_LIMIT_EXCEEDED. */
+/* A gather is admitted as a whole or not at all; if it is larger than the capacity, with ERR_LIMIT_EXCEEDED. */
 static void gather_is_admitted_atomically(void **state)
 {
     (void)state;
@@ -283,7 +283,7 @@ static void spec_options_are_validated(void **state)
     assert_true(fixture_free(f));
 }
 
-/* The members of each function fit together. */
+/* The members of each struct function are consistent. */
 static void function_executors_are_consistent(void **state)
 {
     (void)state;
@@ -335,7 +335,7 @@ static void pool_stats_match_configuration(void **state)
     assert_true(fixture_free(f));
 }
 
-/* Nested gathers over all executors. */
+/* A gather of gathers whose children run on all executors. */
 static void gather_over_all_executors(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* test_pool_options - pools from options, and the CPU count for default sizes. */
+/* test_pool_options - the parsing of pool options, and the CPU count, on which default sizes depend. */
 #include "runtime/executors/pool_options.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -15,7 +15,7 @@
 
 /* -- pools --------------------------------------------------------------------------------------------------------- */
 
-/* pool_options_parse() of a --threads value; NULL: absent. Writes the pools as "name=size(source) ...". */
+/* Calls pool_options_parse() with the value of --threads; NULL: absent. Writes the pools as "name=size(source) ...". */
 static int parse_threads_option(const char *threads, struct cpus cpus, char pools[600], struct err *e)
 {
     struct arena *arena = arena_new();
@@ -48,7 +48,7 @@ static void pool_options_table(void **state)
     static const struct {
         const char *threads;
         int64_t cpus;
-        const char *pools; /* or the error message */
+        const char *pools; /* the result, or part of the error message */
         int rc;
     } rows[] = {
         {NULL, 1, "default=5(affinity)", 0},
@@ -84,7 +84,7 @@ static void pool_options_table(void **state)
         {"1,default=2", 1, "default twice", ERR_INVALID},
         {"a=1,a=1", 1, "a twice", ERR_INVALID},
         {"a=1,ab=1,abc=1,ab=1", 1, "ab twice", ERR_INVALID},
-        {"processes=2", 1, "processes", ERR_INVALID}, /* reserved names */
+        {"processes=2", 1, "processes", ERR_INVALID}, /* names of executors are reserved */
         {"loop=2", 1, "loop", ERR_INVALID},
         {"threads=2", 1, "threads", ERR_INVALID},
         {"a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1,n=1,o=1", 1,
@@ -156,11 +156,11 @@ static void pool_options_out_of_memory(void **state)
 
 /* -- CPU count ----------------------------------------------------------------------------------------------------- */
 
-struct toplevel {
+struct sysroot {
     char path[64];
 };
 
-static void sysroot_init(struct toplevel *r)
+static void sysroot_init(struct sysroot *r)
 {
     snprintf(r->path, sizeof r->path, "/tmp/gatherd-root-XXXXXX");
     assert_non_null(mkdtemp(r->path));
@@ -174,13 +174,13 @@ static int remove_sysroot_entry(const char *path, const struct stat *info, int f
     return remove(path);
 }
 
-static void sysroot_remove(const struct toplevel *r)
+static void sysroot_remove(const struct sysroot *r)
 {
     assert_int_equal(nftw(r->path, remove_sysroot_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* Writes a file and creates its folders. */
-static void sysroot_write(const struct toplevel *r, const char *path, const char *content)
+/* Writes a file, and creates its missing parent directories. */
+static void sysroot_write(const struct sysroot *r, const char *path, const char *content)
 {
     char full[4300];
     snprintf(full, sizeof full, "%s%s", r->path, path);
@@ -200,8 +200,8 @@ static void cgroup_cpu_limits(void **state)
     (void)state;
     static const char *const v1 = "12:cpuset:/\n5:cpu,cpuacct:/docker/abc\n1:name=systemd:/x\n0::/system.slice\n";
     static const struct {
-        const char *groups;   /* content of /proc/self/cgroup; NULL: missing */
-        const char *files[6]; /* path, content, ... */
+        const char *groups;   /* content of /proc/self/cgroup; NULL: the file is missing */
+        const char *files[6]; /* path and content of each other file */
         int64_t count;
     } rows[] = {
         {NULL, {NULL}, 0},
@@ -219,7 +219,7 @@ static void cgroup_cpu_limits(void **state)
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "-1 100000\n"}, 0},
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "9223372036854775807 2\n"}, INT64_C(4611686018427387904)},
         {"0::/\n", {"/sys/fs/cgroup/cpu.max", "rubbish\n"}, 0},
-        /* The minimum over a group and its ancestors. */
+        /* the minimum of a group and its ancestors */
         {"0::/a/b\n", {"/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n"}, 3},
         {"0::/a/b\n",
          {"/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n", "/sys/fs/cgroup/a/cpu.max", "200000 100000\n"},
@@ -229,7 +229,7 @@ static void cgroup_cpu_limits(void **state)
          1},
         {"0::/a/b\n", {"/sys/fs/cgroup/a/b/cpu.max", "max 100000\n", "/sys/fs/cgroup/a/cpu.max", "400000 100000\n"}, 4},
         {"0::/a/b\n", {"/sys/fs/cgroup/a/c/cpu.max", "100000 100000\n"}, 0},
-        {"0::/a/b\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5}, /* a container with the host's path */
+        {"0::/a/b\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5}, /* a container; the path is that of the host */
         {"0::/../../x\n", {"/sys/fs/cgroup/cpu.max", "500000 100000\n"}, 5},
         /* cgroup version 1 */
         {v1,
@@ -262,7 +262,7 @@ static void cgroup_cpu_limits(void **state)
     assert_true(affinity >= 1);
     assert_string_equal(cpu_count_get("/nowhere").source, "affinity");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct toplevel r;
+        struct sysroot r;
         sysroot_init(&r);
         if (rows[i].groups != NULL)
             sysroot_write(&r, "/proc/self/cgroup", rows[i].groups);
@@ -285,7 +285,7 @@ static void cgroup_long_paths(void **state)
     (void)state;
     static const size_t depths[] = {1, 10, 60, 126, 127, 128, 500, 900};
     for (size_t i = 0; i < COUNT_OF(depths); i++) {
-        struct toplevel r;
+        struct sysroot r;
         char groups[4200] = "0::";
         for (size_t j = 0; j < depths[i]; j++)
             memcpy(groups + strlen(groups), "/abc", 5);

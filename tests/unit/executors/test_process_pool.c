@@ -1,4 +1,4 @@
-/* test_process_pool - worker processes, and the effects of their failures on tasks and other workers. */
+/* test_process_pool - worker processes, and how their failures affect tasks and other workers. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/faulty_function.h"
 
@@ -44,8 +44,8 @@ static struct fixture *start_workers_with(int64_t processes, char *const *comman
 /* Recorded worker events. */
 struct event_log {
     struct record {
-        struct worker_event event; /* without its texts */
-        char function[32], stderr_output[200], spawn_message[128];
+        struct worker_event event;                                 /* its texts are invalid */
+        char function[32], stderr_output[200], spawn_message[128]; /* copies of its texts */
     } records[64];
     size_t count;
 };
@@ -65,7 +65,7 @@ static void on_worker_event(void *user, const struct worker_event *event)
     copy_string(record->spawn_message, sizeof record->spawn_message, event->spawn_message);
 }
 
-/* One worker with this start timeout; its events go to the log. */
+/* A runtime with one worker and this start timeout, whose events are recorded in the log. */
 static struct fixture *start_with_log(char *const *command, uint64_t start_timeout_ns, int64_t max_tasks,
                                       struct event_log *event_log)
 {
@@ -124,7 +124,7 @@ static int64_t restarts(const struct fixture *f)
     return count;
 }
 
-/* pid of live worker number `index`; 0: out of range. */
+/* The pid of worker number `index` of those that run; 0: out of range. */
 static int64_t worker_pid(const struct fixture *f, size_t index)
 {
     struct arena *arena = arena_new();
@@ -145,7 +145,7 @@ static bool has_restarts(const void *of)
     return restarts(c->f) >= c->restarts;
 }
 
-/* All child processes have been reaped, and no descriptor has leaked. */
+/* Asserts that all child processes have been reaped. */
 static void check_no_children(void)
 {
     siginfo_t info = {0};
@@ -177,14 +177,14 @@ static void submit_worker_action(struct fixture *f, struct waiter *w, enum actio
     submit_and_drain(f, &spec, w);
 }
 
-/* Runs the action and releases the task. Pointers in w->info are invalid after. */
+/* Submits the action and waits until its task has ended. */
 static void run_worker_action(struct fixture *f, struct waiter *w, enum action action, int64_t number, const char *text)
 {
     submit_worker_action(f, w, action, number, text);
     wait_until_done(f, w);
 }
 
-/* The pool works normally. */
+/* Asserts that the pool runs tasks normally. */
 static void check_works(struct fixture *f)
 {
     struct waiter w[8];
@@ -318,7 +318,7 @@ static void input_sizes_round_trip(void **state)
     stop_workers(f);
 }
 
-/* Responses that end exactly at the end of a read, each followed by the next queued task. */
+/* Some of the responses end exactly at the end of a read; each is followed by the next queued task. */
 static void response_sizes_back_to_back(void **state)
 {
     (void)state;
@@ -385,7 +385,7 @@ static void canceled_running_task_is_killed(void **state)
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
     assert_int_equal(w.info.pid, pid);
-    assert_int_equal(w.info.exit_signal, 0); /* killed by the service */
+    assert_int_equal(w.info.exit_signal, 0); /* not reported: the service killed the worker */
     assert_null(w.info.usage);
     assert_null(w.info.output);
     assert_true(run_until(f, has_exited, &pid));
@@ -478,7 +478,7 @@ static void deadline_expires_in_queue(void **state)
     stop_workers(f);
 }
 
-/* Part of the response has arrived when the task is canceled. */
+/* The task is canceled when part of its response has arrived. */
 static void cancel_during_response(void **state)
 {
     (void)state;
@@ -488,11 +488,11 @@ static void cancel_during_response(void **state)
         assert_true(run_until(f, all_free, f));
         submit_worker_action(f, &w, ACTION_LARGE_OUTPUT, 4000000, NULL);
         assert_true(run_until(f, is_running, &w));
-        for (int i = 0; w.done == 0 && i < iterations / 2; i++) /* each reads a part */
+        for (int i = 0; w.done == 0 && i < iterations / 2; i++) /* each turn reads a part */
             uv_run(&f->loop, UV_RUN_ONCE);
         struct pollfd more = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
         if (w.done == 0 && iterations % 2 == 1)
-            poll(&more, 1, -1); /* unread data is left */
+            poll(&more, 1, -1); /* waits until the socket has unread data */
         if (w.done == 0)
             cancel(f, w.task, CANCEL_CLIENT);
         wait_until_done(f, &w);
@@ -571,7 +571,7 @@ static void worker_crash_is_described(void **state)
     stop_workers(f);
 }
 
-/* Long stderr lines, in pieces and in one write. */
+/* A line on stderr that exceeds the buffers is truncated. */
 static void long_stderr_is_truncated(void **state)
 {
     (void)state;
@@ -615,7 +615,7 @@ static void killed_worker_is_respawned(void **state)
     (void)state;
     struct fixture *f = start_workers(2);
     assert_true(run_until(f, all_free, f));
-    for (int64_t i = 0; i < 6; i++) { /* idle, and next in line for a job */
+    for (int64_t i = 0; i < 6; i++) { /* kills an idle worker, the one that would get the next job */
         int64_t pid = worker_pid(f, 0);
         assert_true(pid > 0);
         assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
@@ -635,7 +635,7 @@ static void killed_worker_is_respawned(void **state)
     stop_workers(f);
 }
 
-/* One turn of the loop has the response and the exit of the worker. It must not get the next task. */
+/* The response and the exit of a worker are read in one turn of the loop. That worker must not get the next task. */
 static void no_dispatch_to_exited_worker(void **state)
 {
     (void)state;
@@ -665,7 +665,7 @@ static void no_dispatch_to_exited_worker(void **state)
     stop_workers(f);
 }
 
-/* Terminals and supervisors signal the whole process group; workers ignore it. */
+/* Terminals and supervisors send signals to the whole process group; workers ignore them. */
 static void workers_ignore_group_signals(void **state)
 {
     (void)state;
@@ -694,7 +694,7 @@ static void orphaned_grandchild_does_not_block(void **state)
     task_release(w.task);
     check_works(f);
     assert_true(fixture_free(f));
-    assert_true(waitpid(-1, NULL, 0) > 0); /* it exits when our end of the socket is closed */
+    assert_true(waitpid(-1, NULL, 0) > 0); /* the orphan exits when the service's end of the socket is closed */
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
     check_no_children();
 }
@@ -721,7 +721,7 @@ static void check_event(const struct record *record, bool was_ready, enum worker
     assert_int_equal(record->event.exit_code, exit_code);
 }
 
-/* One event for each failure, busy or idle. */
+/* Each failure of a busy or idle worker is reported by one event. */
 static void worker_exit_emits_event(void **state)
 {
     (void)state;
@@ -745,7 +745,7 @@ static void worker_exit_emits_event(void **state)
         assert_true(run_until(f, all_free, f));
         run_worker_action(f, &w, rows[i].action, rows[i].number, rows[i].stderr_output);
         assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
-        assert_int_equal(event_log.count, i + 1); /* reported before the task ended */
+        assert_int_equal(event_log.count, i + 1); /* the event comes before the end of the task */
         check_event(&event_log.records[i], true, rows[i].fault, rows[i].exit_signal, rows[i].exit_code);
         assert_int_equal(event_log.records[i].event.pid, w.info.pid);
         assert_string_equal(event_log.records[i].function, "action");
@@ -787,14 +787,14 @@ static void intended_kill_emits_no_event(void **state)
         assert_int_equal(w.info.cancel_effect, EFFECT_KILLED);
         task_release(w.task);
     }
-    check_works(f); /* recycles two workers */
+    check_works(f); /* two workers reach max_tasks and are replaced */
     assert_true(run_until(f, has_restarts, &(struct restart_count){f, 5}));
     stop_workers(f);
-    stop_workers(start_with_log(faulty_worker_command, 0, 3, &event_log)); /* stopped while starting */
+    stop_workers(start_with_log(faulty_worker_command, 0, 3, &event_log)); /* stops the worker during its start */
     assert_int_equal(event_log.count, 0);
 }
 
-/* A worker that hangs during its start is killed and reported; other failures to start are reported too. */
+/* A worker that hangs during its start is killed. This and all other failures to start are reported by an event. */
 static void failed_start_emits_event(void **state)
 {
     (void)state;
@@ -839,14 +839,14 @@ static void failed_start_emits_event(void **state)
     }
 }
 
-/* A loop that was blocked past the start timeout kills no worker that is ready. */
+/* If the loop was blocked beyond the start timeout, workers that have become ready meanwhile are not killed. */
 static void slow_loop_does_not_time_out_worker(void **state)
 {
     (void)state;
     static struct event_log event_log;
     uint64_t start_timeout_ns = NS_PER_SECOND, from = uv_hrtime();
     struct fixture *f = start_with_log(faulty_worker_command, start_timeout_ns, INTEGER_ABSENT, &event_log);
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the handles */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* adds the handles to the loop's epoll descriptor */
     struct pollfd tail = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     if (!all_free(f))
         assert_int_equal(poll(&tail, 1, 60000), 1);
@@ -892,7 +892,7 @@ static void unsolicited_output_fails_one_task(void **state)
         for (size_t j = 0; j < COUNT_OF(bytes); j++) {
             struct waiter w, next;
             assert_true(run_until(f, all_free, f));
-            /* 0xFF is not UTF-8; specs are validated at decoding, not here */
+            /* 0xFF is not UTF-8; the decoder would reject it, but task_submit() does not check */
             struct task_spec spec = faulty_spec(f, ACTION_UNSOLICITED_OUTPUT, sizes[i], bytes[j]);
             w = (struct waiter){0};
             submit_and_drain(f, &spec, &w);
@@ -910,7 +910,7 @@ static void unsolicited_output_fails_one_task(void **state)
     stop_workers(f);
 }
 
-/* Well-formed responses with other sequence numbers are rejected. */
+/* Well-formed responses with another number than that of the request are rejected. */
 static void mismatched_sequence_is_rejected(void **state)
 {
     (void)state;
@@ -935,13 +935,12 @@ static void mismatched_sequence_is_rejected(void **state)
     stop_workers(f);
 }
 
-/* Responses with the right sequence number that are otherwise invalid. */
+/* Responses that have the right number, but are otherwise invalid. */
 static void malformed_responses_are_rejected(void **state)
 {
     (void)state;
-    struct fixture *f = start_workers_with(1, faulty_worker_command, 1,
-                                           100); /* recycled after each task, so that each request is the first */
-    assert_non_null(f);
+    struct fixture *f = start_workers_with(1, faulty_worker_command, 1, 100);
+    assert_non_null(f); /* max_tasks is 1, so that the number of each request is 1, as in bad_frame() */
     for (int64_t kind = 0; kind < BAD_FRAME_COUNT; kind++) {
         struct waiter w, next;
         assert_true(run_until(f, all_free, f));
@@ -950,12 +949,12 @@ static void malformed_responses_are_rejected(void **state)
         wait_until_done(f, &w);
         wait_until_done(f, &next);
         assert_ended(&next, TASK_SUCCEEDED, 0);
-        /* A valid response is accepted unless stray bytes came with it. */
-        bool fds = kind >= BAD_FRAME_UNTERMINATED_MESSAGE && w.info.rc != ERR_WORKER_CRASHED;
-        assert_ended(&w, TASK_FAILED, fds ? ERR_INTERNAL : ERR_WORKER_CRASHED);
-        if (fds && kind == BAD_FRAME_UNTERMINATED_MESSAGE)
+        /* A valid response is accepted, unless the second response, which echo() adds, was read together with it. */
+        bool accepted = kind >= BAD_FRAME_UNTERMINATED_MESSAGE && w.info.rc != ERR_WORKER_CRASHED;
+        assert_ended(&w, TASK_FAILED, accepted ? ERR_INTERNAL : ERR_WORKER_CRASHED);
+        if (accepted && kind == BAD_FRAME_UNTERMINATED_MESSAGE)
             assert_int_equal(strlen(w.info.detail), 255);
-        if (fds && kind == BAD_FRAME_INVALID_UTF8)
+        if (accepted && kind == BAD_FRAME_INVALID_UTF8)
             assert_null(w.info.detail);
         task_release(w.task);
         task_release(next.task);
@@ -983,7 +982,8 @@ static void closed_descriptors_do_not_block(void **state)
         else
             assert_ended(&w, TASK_SUCCEEDED, 0);
         if (actions[i] != ACTION_STOP_READING ||
-            next[0].info.rc != ERR_WORKER_CRASHED) /* the next task may be the one to fail */
+            next[0].info.rc !=
+                ERR_WORKER_CRASHED) /* With ACTION_STOP_READING, the next task may be sent to the same worker and fail. */
             assert_ended(&next[0], TASK_SUCCEEDED, 0);
         assert_ended(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
@@ -1017,7 +1017,7 @@ static void worker_memory_is_limited(void **state)
         int rc;
     } rows[] = {
         {0, ACTION_EXHAUST_MEMORY, ERR_WORKER_OUT_OF_MEMORY},       {10000000, ACTION_LARGE_OUTPUT, 0},
-        {50000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, /* fits into memory once, not twice */
+        {50000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, /* fits into memory, but not twice */
         {100000000, ACTION_LARGE_OUTPUT, ERR_WORKER_OUT_OF_MEMORY}, {0, ACTION_ECHO, 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -1042,7 +1042,8 @@ static void worker_memory_is_limited(void **state)
 
 enum { REQUEST_BUFFER_FAILED = 1, RESULT_FAILED = 2 };
 
-/* Runs a task whose n-th allocation fails and adds the kind of failure to *seen. False: fewer than n allocations. */
+/* Runs a task while the n-th allocation fails, and adds the kind of failure to *seen. False: the task needs fewer than
+ * n allocations. */
 static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
 {
     struct task_spec spec = faulty_spec(f, ACTION_LARGE_OUTPUT, 300000, NULL);
@@ -1061,7 +1062,7 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     alloc_fail_at(0);
     assert_true(rc == 0 || (failed && rc == ERR_OUT_OF_MEMORY));
     assert_int_equal(w.done, rc == 0);
-    if (rc == 0 && w.info.rc != 0) { /* else a read failed, which is retried */
+    if (rc == 0 && w.info.rc != 0) { /* otherwise the allocation was for a read, which is retried */
         assert_ended(&w, TASK_FAILED, ERR_OUT_OF_MEMORY);
         *seen |= w.info.pid == 0 ? REQUEST_BUFFER_FAILED : RESULT_FAILED;
     }
@@ -1072,8 +1073,8 @@ static bool run_with_failure(struct fixture *f, unsigned long n, unsigned *seen)
     return failed;
 }
 
-/* Each allocation of the service fails in turn, from submit to the end. The number of reads of a response varies,
- * so this repeats until all failures have been seen. */
+/* Each allocation of the service fails in turn, from the submission of a task to its end. The number of reads of a
+ * response varies, so this is repeated until both kinds of failure have been seen. */
 static void worker_task_out_of_memory(void **state)
 {
     (void)state;
@@ -1131,7 +1132,7 @@ static void workers_are_recycled_after_max_tasks(void **state)
     stop_workers(f);
 }
 
-/* A worker that fails to start is retried with growing delays; tasks wait. */
+/* If workers fail to start, they are spawned again after growing delays; tasks wait in the queue. */
 static void failed_starts_back_off(void **state)
 {
     (void)state;
@@ -1162,12 +1163,12 @@ static void failed_starts_back_off(void **state)
         assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
         task_release(w.task);
         task_release(late.task);
-        stop_workers(f); /* mostly during a delay */
+        stop_workers(f); /* in most cases during a delay */
         assert_int_equal(open_descriptors(), before);
     }
 }
 
-/* Lowers the descriptor limit and opens all that are left, in *taken. */
+/* Opens descriptors until the limit is reached, or 64. Returns their number. */
 static size_t exhaust_descriptors(int fds[64])
 {
     size_t count = 0;
@@ -1176,7 +1177,7 @@ static size_t exhaust_descriptors(int fds[64])
     return count;
 }
 
-/* Replacements of dead workers cannot be spawned. */
+/* While descriptors are exhausted, killed workers cannot be replaced; afterwards they are. */
 static void descriptor_exhaustion_recovers(void **state)
 {
     (void)state;
@@ -1193,8 +1194,8 @@ static void descriptor_exhaustion_recovers(void **state)
     assert_true(count > 0 && count < 64);
     for (size_t i = 0; i < 2; i++)
         kill((pid_t)worker_pid(f, i), SIGKILL);
-    assert_true(
-        run_until(f, has_restarts, &(struct restart_count){f, 8})); /* each frees two descriptors and needs six */
+    /* A worker's end closes two descriptors, but a spawn needs six. */
+    assert_true(run_until(f, has_restarts, &(struct restart_count){f, 8}));
     struct waiter w;
     submit_worker_action(f, &w, ACTION_ECHO, 5, NULL);
     assert_int_equal(task_info_of(w.task).state, TASK_QUEUED);
@@ -1249,14 +1250,14 @@ static void close_in_any_worker_state(void **state)
 {
     (void)state;
     int before = open_descriptors();
-    stop_workers(start_workers(3)); /* just spawned */
+    stop_workers(start_workers(3)); /* stops workers that were just spawned */
     for (int iterations = 1; iterations < 20; iterations++) {
         struct fixture *f = start_workers(2);
         for (int i = 0; i < iterations && !all_free(f); i++)
             uv_run(&f->loop, i % 2 == 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         stop_workers(f);
     }
-    for (int iterations = 0; iterations < 12; iterations++) { /* after a kill and this many turns of the loop */
+    for (int iterations = 0; iterations < 12; iterations++) { /* turns of the loop between the kill and the stop */
         struct fixture *f = start_workers(2);
         assert_true(run_until(f, all_free, f));
         struct waiter w;
@@ -1296,7 +1297,7 @@ static void close_from_worker_done_callback(void **state)
     }
 }
 
-/* Workers exit with the service, even if it is killed, and even during a task. */
+/* Workers are killed when the service is killed, even during a task. */
 static void workers_die_with_service(void **state)
 {
     (void)state;
@@ -1309,12 +1310,12 @@ static void workers_die_with_service(void **state)
         struct task_spec spec = faulty_spec(f, ACTION_SPIN, 0, NULL);
         submit(f, &spec, &w);
         task_drain(f->runtime);
-        run_until(f, all_free, f); /* never true, as one is busy: runs until killed by the parent */
+        run_until(f, all_free, f); /* runs until the parent kills this process: one worker stays busy */
         _exit(1);
     }
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", service, service);
-    for (int children = 0; children < 3;) { /* until all are spawned */
+    for (int children = 0; children < 3;) { /* until all workers are spawned */
         FILE *list = fopen(path, "re");
         assert_non_null(list);
         char line[200] = ""; /* pids, each followed by a space */
@@ -1326,7 +1327,7 @@ static void workers_die_with_service(void **state)
     }
     assert_int_equal(kill(service, SIGKILL), 0);
     assert_int_equal(waitpid(service, NULL, 0), service);
-    int ended = 0; /* the workers, and processes of a leak checker */
+    int ended = 0; /* counts the workers, and processes of a leak checker if any */
     while (waitpid(-1, NULL, 0) > 0)
         ended++;
     assert_true(ended >= 3);
@@ -1447,7 +1448,7 @@ int main(int argc, char **argv)
     if (faulty_is_worker(argc, argv))
         return faulty_worker_main(argc, argv);
     signal(SIGPIPE, SIG_IGN); /* as in the service */
-    uv_loop_t loop;           /* the first loop opens descriptors that stay open */
+    uv_loop_t loop;           /* the first loop of a process opens descriptors that are never closed */
     if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
@@ -1490,7 +1491,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(workers_die_with_service),
         cmocka_unit_test(random_kills_under_load),
         cmocka_unit_test(random_worker_tasks),
-        cmocka_unit_test(oversized_frames_are_rejected), /* last: it makes later forks slow */
+        cmocka_unit_test(oversized_frames_are_rejected), /* the last, because it makes later forks slow */
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -1,4 +1,4 @@
-/* test_thread_pool - pools of threads: order, cancellation, abandoned jobs, resource limits. */
+/* test_thread_pool - pools of threads: order of jobs, cancellation, abandoned jobs, failures at the start. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/builtins.h"
 #include "tests/unit/support/faulty_function.h"
@@ -22,7 +22,7 @@
 
 /* -- fixture ------------------------------------------------------------------------------------------------------- */
 
-/* One pool for each size, named default, b, c, d. */
+/* A runtime with one pool for each size; their names are default, b, c and d. */
 static struct fixture *start_thread_pools(size_t count, const int64_t sizes[], int64_t queue_limit)
 {
     static const char *const names[] = {"default", "b", "c", "d"};
@@ -120,7 +120,7 @@ static void thread_function_errors(void **state)
     stop_thread_pools(f, NULL);
 }
 
-/* Signals must not interrupt blocking calls in pool threads. */
+/* Pool threads block signals, so that signals do not interrupt blocking calls. */
 static void threads_block_signals(void **state)
 {
     (void)state;
@@ -136,7 +136,7 @@ static void threads_block_signals(void **state)
 static void pool_starts_configured_threads(void **state)
 {
     (void)state;
-    stop_thread_pools(start_thread_pool(1), NULL); /* sanitizers start a thread with the first one */
+    stop_thread_pools(start_thread_pool(1), NULL); /* with the first thread, sanitizers start one of their own */
     size_t before = process_thread_count();
     struct fixture *f = start_thread_pool(4);
     assert_int_equal(process_thread_count(), before + 4);
@@ -162,7 +162,7 @@ static void pool_starts_configured_threads(void **state)
     assert_int_equal(pool_at(f, EXECUTOR_THREADS, 0)->tasks_done, TASKS);
     assert_int_equal(process_thread_count(), before + 4);
     stop_thread_pools(f, gate);
-    while (process_thread_count() > before) /* joined threads leave /proc a moment later */
+    while (process_thread_count() > before) /* joined threads disappear from /proc a moment later */
         ;
 }
 
@@ -230,8 +230,8 @@ static void queue_is_fifo(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* One turn of the loop delivers only jobs that ended before it, so a long queue of short jobs does not starve other
- * handles. */
+/* One turn of the loop delivers only jobs that completed before it, so that a long queue of short jobs does not starve
+ * other handles. */
 static void long_queue_does_not_starve_loop(void **state)
 {
     (void)state;
@@ -273,7 +273,7 @@ static void canceled_running_task_is_abandoned(void **state)
     assert_int_not_equal(w.info.tid, 0);
     assert_null(w.info.usage);
     assert_null(w.info.output);
-    task_release(w.task); /* while its thread still reads the input */
+    task_release(w.task); /* its thread may still read the input */
     assert_int_equal(runtime_unfinished(f->runtime), 1);
     assert_int_equal(runtime_abandoned(f->runtime), 1);
     const struct pool *pool = pool_at(f, EXECUTOR_THREADS, 0);
@@ -285,20 +285,20 @@ static void canceled_running_task_is_abandoned(void **state)
     gate_open(gate);
     wait_until_done(f, &next);
     assert_ended(&next, TASK_SUCCEEDED, 0);
-    assert_int_equal(w.done, 1); /* the late result is dropped */
+    assert_int_equal(w.done, 1); /* the result of the abandoned job is dropped */
     assert_int_equal(runtime_abandoned(f->runtime), 0);
     assert_int_equal(pool->tasks_done, 2);
     task_release(next.task);
     stop_thread_pools(f, gate);
 }
 
-/* run() has returned, but the loop has not ended the job. */
+/* run() has returned, but the loop thread has not ended the job yet. */
 static void cancel_after_job_returned_is_too_late(void **state)
 {
     (void)state;
     struct fixture *f = start_thread_pool(1);
     struct waiter w = {0};
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* registers the pool's uv_async_t */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* adds the pool's uv_async_t to the loop's epoll descriptor */
     submit_thread_action(f, &w, NULL, ACTION_ECHO, 1);
     struct pollfd wakeup = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
     assert_int_equal(poll(&wakeup, 1, 60000), 1);
@@ -323,7 +323,7 @@ static void timeout_and_deadline_abandon_task(void **state)
         struct waiter w = {0}, queued = {0};
         assert_int_equal(submit(f, &spec, &w), 0);
         spec = faulty_thread_spec(f, gate, ACTION_ECHO, 2);
-        spec.options.timeout_ns = MS(1); /* counts from the start */
+        spec.options.timeout_ns = MS(1); /* counts from the start, which never comes */
         spec.options.deadline_ns = MS(210);
         assert_int_equal(submit(f, &spec, &queued), 0);
         wait_until_done(f, &w);
@@ -343,7 +343,7 @@ static void timeout_and_deadline_abandon_task(void **state)
     }
 }
 
-/* A function that polls run_canceled() frees its slot. */
+/* A function that polls run_canceled() returns when it is canceled, and its slot is free again. */
 static void canceled_function_frees_slot(void **state)
 {
     (void)state;
@@ -362,7 +362,7 @@ static void canceled_function_frees_slot(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* The cancel comes around the return of run(): abandoned or too late, never both. */
+/* The task is canceled at about the time when run() returns: the effect is abandoned or too_late, never both. */
 static void cancel_races_with_completion(void **state)
 {
     (void)state;
@@ -387,7 +387,7 @@ static void cancel_races_with_completion(void **state)
     stop_thread_pools(f, gate);
 }
 
-/* A job canceled before a thread takes it does not run. */
+/* A job that is canceled before a thread takes it does not run. */
 static void cancel_races_with_start(void **state)
 {
     (void)state;
@@ -402,18 +402,18 @@ static void cancel_races_with_start(void **state)
         }
         for (size_t j = 0; j < COUNT_OF(w); j++)
             cancel(f, w[j].task, CANCEL_CLIENT);
-        assert_true(run_until_idle(f)); /* jobs that had returned end in a later turn */
+        assert_true(run_until_idle(f)); /* jobs that had returned before the cancellation end in a later turn */
         for (size_t j = 0; j < COUNT_OF(w); j++) {
             assert_int_equal(w[j].info.state == TASK_SUCCEEDED, w[j].info.cancel_effect == EFFECT_TOO_LATE);
             task_release(w[j].task);
         }
         assert_true(run_until(f, no_abandoned_jobs, f));
     }
-    assert_true(gate->runs < (size_t)4 * ROUNDS); /* some were taken before the cancel */
+    assert_true(gate->runs < (size_t)4 * ROUNDS); /* some jobs did not run */
     stop_thread_pools(f, gate);
 }
 
-/* A delivered result cancels queued tasks before its slot takes the next one. */
+/* A delivered result cancels queued tasks before its slot is freed and would start one of them. */
 static void resolved_gather_starts_no_queued_job(void **state)
 {
     (void)state;
@@ -441,7 +441,7 @@ static void resolved_gather_starts_no_queued_job(void **state)
     }
 }
 
-/* pid and tid are readable while the job runs. */
+/* task_get_info() reports pid and tid while the job runs. */
 static void get_info_while_running(void **state)
 {
     (void)state;
@@ -484,7 +484,7 @@ static void thread_task_out_of_memory(void **state)
     (void)state;
     struct fixture *f = start_thread_pool(1);
     struct waiter first = {0};
-    submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* makes one-time allocations */
+    submit_thread_action(f, &first, NULL, ACTION_ECHO, 0); /* makes the allocations that happen only once */
     wait_until_done(f, &first);
     task_release(first.task);
     unsigned long n = 0;
@@ -513,7 +513,7 @@ static void thread_task_out_of_memory(void **state)
         arena_unref(f->arena);
         f->arena = arena_new();
     } while (failed);
-    assert_true(failures >= 2); /* the output arena and its text */
+    assert_true(failures >= 2); /* at least those of the output arena and of its text */
     stop_thread_pools(f, NULL);
 }
 
@@ -529,11 +529,11 @@ static void thread_pool_startup_out_of_memory(void **state)
         alloc_fail_at(0);
         assert_true(f != NULL || process_thread_count() <= before + 8);
     } while (f == NULL);
-    assert_true(n >= 7); /* fixture, runtime, four pools, arena */
+    assert_true(n >= 7); /* at least the fixture, the runtime, four pools and the arena */
     stop_thread_pools(f, NULL);
 }
 
-/* In a child process whose address space fits only some thread stacks. */
+/* Runs in a child process whose address space suffices only for some of the thread stacks. */
 static void thread_limit_fails_startup(void **state)
 {
     (void)state;
@@ -590,7 +590,7 @@ static void close_from_thread_done_callback(void **state)
     }
 }
 
-/* Many tasks in several pools, canceled or expired at random times. */
+/* Many tasks in several pools are canceled or expire at random times. */
 static void random_thread_tasks(void **state)
 {
     (void)state;

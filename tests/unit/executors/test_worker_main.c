@@ -1,4 +1,4 @@
-/* test_worker_main - a worker process, tested through its socket. */
+/* test_worker_main - the program of a worker process, tested through its socket. */
 #include "runtime/executors/worker_main.h"
 #include "runtime/types/type_serialize.h"
 #include "tests/unit/support/faulty_function.h"
@@ -20,7 +20,7 @@ struct worker {
     int fd;
 };
 
-/* A worker with this memory limit. */
+/* Starts a worker with this memory limit in bytes; INTEGER_ABSENT: none. */
 static struct worker spawn_worker(int64_t memory)
 {
     int fds[2];
@@ -54,7 +54,7 @@ static void socket_read(const struct worker *w, void *bytes, size_t len)
     }
 }
 
-/* Writes in pieces of `piece` bytes. */
+/* Writes `len` bytes, `chunk` bytes at a time. */
 static void socket_write(const struct worker *w, const void *bytes, size_t len, size_t chunk)
 {
     for (size_t written = 0; written < len;) {
@@ -73,7 +73,7 @@ static void check_ready_frame(const struct worker *w)
     assert_int_equal(ready.rc, 0);
 }
 
-/* The worker exits with status 0 when our end is closed. */
+/* Closes the test's end of the socket, and asserts that the worker then exits with status 0. */
 static void stop_worker(const struct worker *w)
 {
     int status;
@@ -141,7 +141,7 @@ static void worker_responds_to_requests(void **state)
     stop_worker(&w);
 }
 
-/* Requests written at once are separated correctly. */
+/* Requests that are written together are answered one by one. */
 static void pipelined_requests(void **state)
 {
     struct fixture *f = *state;

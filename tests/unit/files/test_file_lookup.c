@@ -1,4 +1,4 @@
-/* file_lookup - a file's version is found without a stream slot; failures are those of a download. */
+/* test_file_lookup - a file's version is found without a stream slot; errors are those of a download. */
 #include "runtime/files/file_lookup.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -19,7 +19,7 @@ struct lookup_test {
 
 static int lookup_setup(void **state)
 {
-    static struct lookup_test t; /* one test at a time */
+    static struct lookup_test t; /* static: tests run one at a time */
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.max_streams = 1;
@@ -66,7 +66,7 @@ static void version_is_found_without_a_slot(void **state)
     struct lookup_test *t = *state;
     struct file_lookup *lookup;
     struct stat st;
-    t->f->runtime->streams = 1; /* all that max_streams allows */
+    t->f->runtime->streams = 1; /* the maximum, max_streams */
     assert_int_equal(start_lookup(t, "a.txt", &lookup), 0);
     assert_true(run_until(t->f, lookup_ran, t));
     file_lookup_close(lookup);

@@ -1,5 +1,5 @@
-/* file_root, temp_file - paths that leave the root, types of files, commits, leftovers, and the error for each
- * errno. */
+/* test_file_root - file_root and temp_file: paths that leave the root, types of files, commits, stale temporary files,
+ * and the error for each errno. */
 #include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/file_root_fixture.h"
@@ -106,7 +106,7 @@ static void temp_dir_name_taken_is_rejected(void **state)
     assert_true(tree_symlink(t, "@/outside", "b/" TEMP_DIR_NAME));
     file_root_path_of(t, "a", path);
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
-    file_root_path_of(t, "b", path); /* the target of a symlink is not emptied */
+    file_root_path_of(t, "b", path); /* stale files are not removed from the target of a symlink */
     assert_int_equal(file_root_new(path, &file_root, &t->e), ERR_INVALID);
     assert_non_null(strstr(t->e.msg, "must be a directory"));
     assert_true(tree_outside_is_intact(t));
@@ -131,13 +131,13 @@ static void temp_dir_is_private(void **state)
         assert_int_equal(find_entry_rc(t, file_root_find_target, paths[i], NULL), ERR_PATH_FORBIDDEN);
         assert_int_equal(file_root_make_parents(t->file_root, str_from(paths[i]), &t->e), ERR_PATH_FORBIDDEN);
     }
-    assert_true(tree_write_file(t, "x" TEMP_DIR_NAME, "") &&
-                tree_write_file(t, TEMP_DIR_NAME "x", "")); /* other names are ordinary */
+    /* Similar names are not reserved. */
+    assert_true(tree_write_file(t, "x" TEMP_DIR_NAME, "") && tree_write_file(t, TEMP_DIR_NAME "x", ""));
     assert_int_equal(open_rc(t, "x" TEMP_DIR_NAME, O_RDONLY), 0);
     assert_int_equal(open_rc(t, TEMP_DIR_NAME "x", O_RDONLY), 0);
 }
 
-/* In a read-only root only temporary files fail. */
+/* In a read-only root, files can be read; only temporary files can't be created. */
 static void read_only_root_is_readable(void **state)
 {
     struct tree *t = *state;
@@ -158,7 +158,7 @@ static void read_only_root_is_readable(void **state)
 
 /* -- escapes ------------------------------------------------------------------------------------------------------- */
 
-/* Paths and symlinks that leave the root, by each function that resolves a path. */
+/* Each function that resolves a path rejects paths and symlinks that leave the root. */
 static void paths_outside_root_are_forbidden(void **state)
 {
     struct tree *t = *state;
@@ -179,7 +179,7 @@ static void paths_outside_root_are_forbidden(void **state)
         "a/../../x",
         "a/../..",
         "a/../../outside/secret",
-        "a/../../root/a/x", /* leaves and re-enters */
+        "a/../../root/a/x", /* leaves the root and enters it again */
         "absolute",
         "relative",
         "middle/secret",
@@ -201,7 +201,7 @@ static void paths_outside_root_are_forbidden(void **state)
     };
     for (int flags = 0; flags <= O_CREAT; flags += O_CREAT)
         assert_int_not_equal(open_rc(t, "absolute/", O_WRONLY | flags), 0);
-    int outside = open(t->outside, O_RDONLY | O_DIRECTORY); /* an escape by /proc/self/fd */
+    int outside = open(t->outside, O_RDONLY | O_DIRECTORY); /* for a path through /proc/self/fd */
     assert_true(outside >= 0);
     char by_descriptor[64];
     snprintf(by_descriptor, sizeof by_descriptor, "proc/self/fd/%d/secret", outside);
@@ -243,8 +243,7 @@ static void entries_outside_root_are_forbidden(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "a/../new", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "a///new///", "new"), 0);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "new", "new"), 0);
-    assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/", NULL),
-                     ERR_UNSUPPORTED_FILE_TYPE); /* not a directory */
+    assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "out/", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "file/x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, "no/x", NULL), ERR_FILE_NOT_FOUND);
@@ -274,18 +273,18 @@ static void find_target_follows_symlinks(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_target, "loop1", NULL), ERR_PATH_FORBIDDEN);
     expect_message(t, "loop1: the path has too many symlinks, or a symlink of /proc that can't be followed");
     assert_int_equal(find_entry_rc(t, file_root_find_target, "out", NULL), ERR_PATH_FORBIDDEN);
-    assert_true(tree_symlink(t, "/file", "a/absolute")); /* not a/file */
+    assert_true(tree_symlink(t, "/file", "a/absolute")); /* must not be resolved as a/file */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "a/absolute", NULL), ERR_PATH_FORBIDDEN);
     assert_int_equal(find_entry_rc(t, file_root_find_target, "no/x", NULL), ERR_FILE_NOT_FOUND);
     assert_int_equal(open_rc(t, "loop1", O_RDONLY), ERR_PATH_FORBIDDEN);
     char longest[4096];
     memset(longest, 'y', sizeof longest);
     longest[255] = '\0';
-    assert_true(tree_symlink(t, longest, "long")); /* a missing target with the longest name */
+    assert_true(tree_symlink(t, longest, "long")); /* the target does not exist and has the longest valid name */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "long", longest), 0);
 }
 
-/* A trailing slash asks for a directory, on a symlink too, as in open(2). */
+/* After a trailing slash, the path must be a directory, even if it is a symlink, as for open(2). */
 static void find_target_rejects_trailing_slash(void **state)
 {
     struct tree *t = *state;
@@ -324,7 +323,7 @@ static void invalid_paths_are_rejected(void **state)
     assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID_ARGUMENT);
     assert_int_equal(find_entry_rc(t, file_root_find_target, path, NULL), ERR_INVALID_ARGUMENT);
     assert_int_equal(file_root_make_parents(t->file_root, str_from(path), &t->e), ERR_INVALID_ARGUMENT);
-    path[256] = '\0'; /* the name is too long */
+    path[256] = '\0'; /* a name of 256 bytes is too long */
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_INVALID_ARGUMENT);
     assert_int_equal(find_entry_rc(t, file_root_find_entry, path, NULL), ERR_INVALID_ARGUMENT);
     path[256] = '/';
@@ -345,7 +344,7 @@ static void invalid_paths_are_rejected(void **state)
     assert_int_equal(file_root_open(t->file_root, STR("a\0b"), O_RDONLY, 0, &fd, &t->e), ERR_INVALID_ARGUMENT);
 }
 
-/* Long paths are cut between characters. */
+/* Long paths are truncated between characters. */
 static void long_path_in_message_is_valid_utf8(void **state)
 {
     struct err e;
@@ -424,7 +423,7 @@ static void open_rejects_special_files(void **state)
     static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDWR | O_CREAT};
     for (size_t i = 0; i < COUNT_OF(paths) - !device; i++)
         for (size_t k = 0; k < COUNT_OF(flags); k++)
-            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* does not block on a FIFO */
+            assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* must not block on a FIFO */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     expect_message(t, "fifo: not a regular file");
     assert_int_equal(open_dir_rc(t, "fifo"), ERR_UNSUPPORTED_FILE_TYPE);
@@ -478,7 +477,7 @@ static void permission_and_fd_limit_errors(void **state)
     file_root_path_of(t, "file", path);
     assert_int_equal(chmod(path, 0), 0);
     assert_int_equal(chmod(t->root, 0500), 0);
-    uint64_t capabilities = set_capabilities(0); /* or root could open everything */
+    uint64_t capabilities = set_capabilities(0); /* otherwise root could open the file */
     int denied_rc = open_rc(t, "file", O_RDONLY);
     int created_rc = open_rc(t, "new", O_WRONLY | O_CREAT);
     set_capabilities(capabilities);
@@ -506,8 +505,8 @@ static void make_parents_creates_directories(void **state)
     assert_true(tree_exists(t, "a/b/c") && !tree_exists(t, "a/b/c/file"));
     assert_int_equal(file_root_make_parents(t->file_root, STR("a/b/c/file"), &t->e), 0);
     assert_int_equal(file_root_make_parents(t->file_root, STR("file"), &t->e), 0);
-    assert_int_equal(file_root_make_parents(t->file_root, STR("x//y/.//z/../w/v/"), &t->e),
-                     0); /* all components up to the last name */
+    /* All components but the last, "v", are created. */
+    assert_int_equal(file_root_make_parents(t->file_root, STR("x//y/.//z/../w/v/"), &t->e), 0);
     assert_true(tree_exists(t, "x/y/z") && tree_exists(t, "x/y/w") && !tree_exists(t, "x/y/w/v"));
     assert_true(tree_write_file(t, "file", "x") && tree_symlink(t, "@/outside", "out") && tree_symlink(t, "a", "in"));
     assert_int_equal(file_root_make_parents(t->file_root, STR("file/b/c"), &t->e), ERR_UNSUPPORTED_FILE_TYPE);
@@ -547,7 +546,7 @@ static void commit_replaces_atomically(void **state)
     assert_int_equal(commit_file(t, "a", "two", false), 0);
     assert_true(tree_file_equals(t, "a", "two"));
     assert_int_equal(lstat(path, &stat), 0);
-    assert_int_equal(stat.st_mode & 0777, 0604); /* the permissions of the replaced file */
+    assert_int_equal(stat.st_mode & 0777, 0604); /* the new file has the permissions of the replaced file */
     assert_int_equal(commit_file(t, "a", "three", true), ERR_FILE_EXISTS);
     expect_message(t, "a: file already exists");
     assert_true(tree_file_equals(t, "a", "two"));
@@ -562,35 +561,35 @@ static void commit_replaces_atomically(void **state)
 
 /* -- conditions ---------------------------------------------------------------------------------------------------- */
 
-/* A condition that records its calls and returns given codes. */
+/* A condition that returns given codes and records its calls. */
 struct mock_condition {
     struct tree *t;
-    int codes[4]; /* of the calls, in order */
-    int count;    /* calls so far */
-    bool current[4];
-    struct file_version versions[4];
-    bool creates_file;  /* creates the file, as a writer without the lock can */
-    bool lock_was_free; /* the lock was not held during the check */
+    int codes[4];      /* to return, in the order of the calls */
+    bool creates_file; /* if the file does not exist, a call creates it, as a writer without the lock can */
+    int count;         /* calls so far */
+    bool current[4];   /* whether the file existed, for each call */
+    struct file_version versions[4]; /* of the file, for each call */
+    bool lock_was_free;              /* the lock was not held during the last call */
 };
 
 static int mock_check(const void *user, const struct file_version *current, struct str path, struct err *e)
 {
     struct mock_condition *mock_condition = *(struct mock_condition *const *)user;
     if (mock_condition->count == COUNT_OF(mock_condition->codes))
-        return err_set(e, ERR_INTERNAL, "asked without end");
+        return err_set(e, ERR_INTERNAL, "called too often");
     int i = mock_condition->count++, fd;
     mock_condition->current[i] = current != NULL;
     if (current != NULL)
         mock_condition->versions[i] = *current;
     if (mock_condition->creates_file && current == NULL && !tree_write_file(mock_condition->t, path.data, "planted"))
-        return err_set(e, ERR_INTERNAL, "nothing planted");
+        return err_set(e, ERR_INTERNAL, "the file could not be created");
     char temp_dir[8192];
     file_root_path_of(mock_condition->t, TEMP_DIR_NAME, temp_dir);
     if ((fd = open(temp_dir, O_RDONLY | O_DIRECTORY)) >= 0) {
         mock_condition->lock_was_free = flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK;
         close(fd);
     }
-    return mock_condition->codes[i] == 0 ? 0 : err_set(e, mock_condition->codes[i], "asked");
+    return mock_condition->codes[i] == 0 ? 0 : err_set(e, mock_condition->codes[i], "the condition does not hold");
 }
 
 static int commit_file_if(struct tree *t, const char *path, const char *content, struct mock_condition *mock_condition,
@@ -632,7 +631,7 @@ static void condition_is_checked_under_lock(void **state)
     assert_true(same_version(result.version, version_at(t, "a")));
     struct file_version one = result.version;
     assert_int_equal(commit_file_if(t, "a", "longer", &fail_first, &result), ERR_INVALID);
-    assert_string_equal(t->e.msg, "asked");
+    assert_string_equal(t->e.msg, "the condition does not hold");
     assert_true(fail_first.count == 1 && fail_first.current[0] && same_version(fail_first.versions[0], one));
     assert_true(tree_file_equals(t, "a", "one") && same_version(version_at(t, "a"), one) &&
                 same_version(result.version, one));
@@ -649,8 +648,8 @@ static void condition_is_checked_under_lock(void **state)
     assert_true(result.created);
 }
 
-/* Another writer creates the file after the check found none: it is checked again, and replaced only if that
- * succeeds. */
+/* Another writer creates the file after the check has found none: the condition is checked again, and the file is
+ * replaced only if it holds. */
 static void file_created_meanwhile_is_rechecked(void **state)
 {
     struct tree *t = *state;
@@ -664,8 +663,9 @@ static void file_created_meanwhile_is_rechecked(void **state)
     assert_true(pass.count == 2 && !result.created && tree_file_equals(t, "b", "mine"));
 }
 
-/* Also within one tick of the kernel's clock and in a reused inode. Linux 6.13 has fine-grained times for files whose
- * times are queried, so the test also checks that mtime is not the time of the last tick. */
+/* Versions differ even if commits happen within one tick of the kernel's clock and inode numbers are reused. Since
+ * Linux 6.13, files whose times are queried have fine-grained times, so the test also checks that mtime is not the time
+ * of the last tick. */
 static void each_commit_has_a_unique_version(void **state)
 {
     struct tree *t = *state;
@@ -700,8 +700,8 @@ static int check_version(const void *user, const struct file_version *current, s
     const struct replacer *replacer = user;
     (void)path;
     if (current == NULL || !same_version(*current, replacer->expected))
-        return err_set(e, ERR_INVALID, "another was first");
-    for (int i = 0; i < 100; i++) /* time for other commits, if the lock failed to exclude them */
+        return err_set(e, ERR_INVALID, "another commit was first");
+    for (int i = 0; i < 100; i++) /* gives other commits time to run, if the lock does not exclude them */
         sched_yield();
     return 0;
 }
@@ -752,9 +752,9 @@ static void concurrent_conditional_commits_have_one_winner(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* -- leftovers ----------------------------------------------------------------------------------------------------- */
+/* -- stale temporary files ----------------------------------------------------------------------------------------- */
 
-/* Leftovers are removed; files that a process is writing are not. */
+/* file_root_new() removes stale temporary files, but not files that a process is writing. */
 static void startup_removes_stale_temp_files(void **state)
 {
     struct tree *t = *state;
@@ -798,7 +798,7 @@ static void *starter_main(void *arg)
     return NULL;
 }
 
-/* A process that starts on the same root never removes a file that another one is writing. */
+/* A process that starts with the same root never removes a temporary file that another process is writing. */
 static void startup_keeps_locked_temp_files(void **state)
 {
     struct tree *t = *state;
@@ -829,7 +829,7 @@ static void startup_keeps_locked_temp_files(void **state)
 
 enum { CONTENT_SIZE = 1 << 16 };
 
-/* Replaces a file repeatedly, by all a or all b, until killed. */
+/* Replaces a file repeatedly, by a file of only "a" or only "b", until the process is killed. */
 _Noreturn static void write_until_killed(const char *root)
 {
     struct file_root *file_root;
@@ -864,7 +864,7 @@ static void killed_writer_leaves_complete_file(void **state)
         if (child == 0)
             write_until_killed(t->root);
         char last = 'a';
-        for (int changes = 0; changes < 3 + round;) { /* at any point of its loop */
+        for (int changes = 0; changes < 3 + round;) { /* then the writer is killed, at any point of its loop */
             bool a = tree_file_is_filled(t, "file", 'a', CONTENT_SIZE);
             bool b = !a && tree_file_is_filled(t, "file", 'b', CONTENT_SIZE);
             int status;
@@ -890,7 +890,7 @@ static void killed_writer_leaves_complete_file(void **state)
 
 /* -- races --------------------------------------------------------------------------------------------------------- */
 
-/* The result of a call on the path: 0 if it stayed inside the root, or the error. */
+/* Calls a function with the path. Returns 0 if it succeeded and stayed inside the root, or an error. */
 static int resolve_case(struct tree *t, int which)
 {
     struct file_entry entry;
@@ -944,7 +944,7 @@ static void swapped_directory_stays_inside(void **state)
         int rc = resolve_case(t, (int)(i % 6));
         if (rc == 0) {
             inside++;
-        } else if (rc == ERR_PATH_FORBIDDEN || rc == ERR_IO_ERROR) { /* IO_ERROR: swapped at each attempt */
+        } else if (rc == ERR_PATH_FORBIDDEN || rc == ERR_IO_ERROR) { /* IO_ERROR: all tries met a swap */
             rejected++;
         } else {
             unexpected++;

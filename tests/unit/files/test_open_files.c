@@ -1,4 +1,5 @@
-/* open_files - a file is listed from the success of its open until its close; leases close what is unused. */
+/* test_open_files - a file is listed from the success of its open until its close; unused files are closed when their
+ * lease expires. */
 #include "runtime/files/file_methods.h"
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -19,7 +20,7 @@ struct open_files_test {
 
 static int open_files_setup(void **state)
 {
-    static struct open_files_test t; /* one test at a time */
+    static struct open_files_test t; /* static: tests run one at a time */
     struct limits limits;
     record_set_defaults(&limits_type, &limits);
     limits.max_open_files = 3;
@@ -218,7 +219,7 @@ static void files_over_limit_are_rejected(void **state)
                          0);
     assert_int_equal(open_files_add(t->files, "four", STR("a.txt"), FILE_R, ENCODING_UTF8, MS(1), arena, &file, &e),
                      ERR_TOO_MANY_OPEN_FILES);
-    arena_unref(arena); /* none of them was submitted */
+    arena_unref(arena); /* frees the files, whose opens were not submitted */
     expect_listed(t, "");
     file = submit_open(t, "four", "a.txt", MS(60000));
     expect_done(t, TASK_SUCCEEDED);

@@ -1,4 +1,4 @@
-/* read_stream, write_stream - content, errors, the limit on both together, and closing at each step. */
+/* test_stream - read_stream and write_stream: content, errors, the limit on their number, and closing at each step. */
 #include "runtime/files/read_stream.h"
 #include "runtime/files/stream.h"
 #include "runtime/files/write_stream.h"
@@ -17,8 +17,9 @@ struct streams {
     struct tree *tree;
     struct fixture *f;
     bool can_mount;
-    int callbacks, rc; /* of ready(): how many, and the last one's code */
-    char message[256]; /* and its message */
+    int callbacks;     /* calls of ready() */
+    int rc;            /* of the last call */
+    char message[256]; /* of the last call */
 };
 
 static void on_read_ready(struct read_stream *reader, const struct err *e, void *user)
@@ -51,8 +52,8 @@ static bool all_streams_closed(const void *arg)
 
 static int stream_setup(void **state)
 {
-    static struct streams s;           /* one test at a time */
-    bool can_mount = tree_can_mount(); /* before there are threads */
+    static struct streams s;           /* static: tests run one at a time */
+    bool can_mount = tree_can_mount(); /* must be called before threads are started */
     s = (struct streams){.tree = tree_new(NULL, NULL), .can_mount = can_mount};
     if (s.tree == NULL)
         return -1;
@@ -104,8 +105,8 @@ static void streams_over_limit_are_rejected(void **state)
     assert_int_equal(s->rc, 0);
 
     read_stream_close(reader);
-    assert_int_equal(open_write_stream(s, &rejected_writer, &e),
-                     ERR_TOO_MANY_STREAMS); /* the download's descriptor is not closed yet */
+    /* The descriptor of the read_stream is not closed yet. */
+    assert_int_equal(open_write_stream(s, &rejected_writer, &e), ERR_TOO_MANY_STREAMS);
     assert_true(run_until_idle(s->f));
     assert_int_equal(open_read_stream(s, &reader, &e), 0);
     write_stream_close(writer);
@@ -154,7 +155,7 @@ static void out_of_memory_releases_slot(void **state)
     }
 }
 
-/* Opens a download and waits until it is open. */
+/* Opens a read_stream and waits until the file is open. */
 static struct read_stream *open_and_wait(struct streams *s, const char *path)
 {
     struct read_stream *reader = NULL;
@@ -166,7 +167,7 @@ static struct read_stream *open_and_wait(struct streams *s, const char *path)
     return reader;
 }
 
-/* Reads until the file's end or a failure. Returns the number of bytes that were as expected. */
+/* Reads `max` bytes, all of which must be `expected`, or until a failure. Returns the number of bytes read. */
 static size_t read_bytes(struct streams *s, struct read_stream *reader, char expected, size_t max)
 {
     static char chunk[100000];
@@ -185,7 +186,7 @@ static size_t read_bytes(struct streams *s, struct read_stream *reader, char exp
     return total;
 }
 
-enum { LARGE = 3 * 1024 * 1024 + 17 }; /* many blocks and a bit */
+enum { LARGE = 3 * 1024 * 1024 + 17 }; /* bytes: several blocks and part of one */
 
 static void read_stream_reads_whole_file(void **state)
 {
@@ -197,7 +198,7 @@ static void read_stream_reads_whole_file(void **state)
     read_stream_get_version(reader, &version);
     assert_int_equal(version.size_bytes, LARGE);
     assert_int_equal(read_bytes(s, reader, 'l', LARGE), LARGE);
-    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED); /* beyond size_bytes */
+    assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED); /* a read beyond size_bytes */
     read_stream_close(reader);
     reader = open_and_wait(s, "empty");
     assert_int_equal(read_stream_read(reader, &byte, 1), READ_STREAM_FAILED);
@@ -206,7 +207,7 @@ static void read_stream_reads_whole_file(void **state)
     assert_true(run_until_idle(s->f));
 }
 
-/* Both blocks are read ahead before the file is truncated; the third read finds the end. */
+/* Two blocks are read ahead before the file is truncated; reading the third block fails. */
 static void truncated_file_fails_read(void **state)
 {
     struct streams *s = *state;
@@ -224,7 +225,7 @@ static void truncated_file_fails_read(void **state)
     assert_true(run_until_idle(s->f));
 }
 
-/* sysfs has a file with a size whose read(2) fails. */
+/* The file in sysfs can be opened and has a size, but read(2) fails. */
 static void failed_read_reports_errno(void **state)
 {
     static const char path[] = "sys/devices/virtual/net/lo/speed";
@@ -255,7 +256,7 @@ static void failed_read_reports_errno(void **state)
     assert_true(run_until_idle(s->f));
 }
 
-/* Writes LARGE bytes, waiting for room when the stream takes less. */
+/* Writes LARGE bytes; waits for ready() when the stream takes fewer. */
 static void write_all(struct streams *s, struct write_stream *writer)
 {
     static char chunk[100000];
@@ -309,17 +310,17 @@ static void failed_write_discards_file(void **state)
     char path[256], moved[256];
     snprintf(path, sizeof path, "%s/dir", s->tree->root);
     snprintf(moved, sizeof moved, "%s/moved", s->tree->root);
-    assert_int_equal(rename(path, moved), 0); /* the commit finds no directory */
+    assert_int_equal(rename(path, moved), 0); /* the commit will fail: the directory does not exist any more */
     finish_and_wait(s, writer);
     assert_int_equal(s->rc, ERR_FILE_NOT_FOUND);
     assert_true(write_stream_failed(writer, &e));
-    assert_int_equal(tree_count_temp_files(s->tree), 0); /* before it is closed */
+    assert_int_equal(tree_count_temp_files(s->tree), 0); /* removed although the stream is not closed */
     assert_int_equal(write_stream_write(writer, "x", 1), 1);
     write_stream_close(writer);
     assert_true(run_until(s->f, all_streams_closed, s));
 }
 
-/* At each step that a write takes. */
+/* The stream is closed at each step of a write. */
 static void closed_write_leaves_nothing(void **state)
 {
     struct streams *s = *state;
@@ -341,7 +342,7 @@ static void closed_write_leaves_nothing(void **state)
     }
 }
 
-/* The shutdown rejects all further work: operations under way end, and the rest is done on the loop. */
+/* After a shutdown, no work can be submitted to the pool: work in progress ends, and streams are closed on the loop. */
 static void shutdown_closes_streams(void **state)
 {
     struct streams *s = *state;

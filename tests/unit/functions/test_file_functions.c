@@ -1,5 +1,5 @@
-/* The file functions, called as a pool thread calls them: results, errors, effects on disk, and confinement to the
- * root. */
+/* test_file_functions - the file functions, called as a pool thread calls them: results, errors, effects on disk, and
+ * confinement to the file root. */
 #include "runtime/files/file_io.h"
 #include "runtime/files/temp_file.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -21,18 +21,18 @@
 
 #include <cmocka.h>
 
-static const char path_in_temp_dir[] = TEMP_DIR_NAME "/x"; /* always forbidden */
+static const char path_in_temp_dir[] = TEMP_DIR_NAME "/x"; /* forbidden for all functions */
 
-static void full_path(const struct tree *t, const char *path, char escapes_seen[8192])
+static void full_path(const struct tree *t, const char *path, char out[8192])
 {
-    snprintf(escapes_seen, 8192, "%s/%s", t->root, path);
+    snprintf(out, 8192, "%s/%s", t->root, path);
 }
 
 static void expect_text(struct tree *t, const char *field, struct str text)
 {
     struct str found = tree_output_str(t, field);
     assert_int_equal(found.len, text.len);
-    assert_memory_equal(found.data, text.data, text.len + 1); /* and a NUL after it */
+    assert_memory_equal(found.data, text.data, text.len + 1); /* including the NUL */
 }
 
 static void expect_ok(struct tree *t, int rc)
@@ -210,7 +210,7 @@ static void symlinks_inside_root_are_followed(void **state)
     assert_true(tree_file_equals(t, "d/new", "three") && tree_file_equals(t, "d/newer", "four"));
     char path[8192], target[64];
     full_path(t, "link", path);
-    assert_int_equal(readlink(path, target, sizeof target), 6); /* still a symlink */
+    assert_int_equal(readlink(path, target, sizeof target), 6); /* "link" is still a symlink */
     expect_ok(t, tree_call(t, "read_file", "path", "d/2", NULL));
     expect_text(t, "data", STR("two!"));
     expect_ok(t, tree_call(t, "sha256_file", "path", "link", NULL));
@@ -242,7 +242,7 @@ static void created_files_honor_umask(void **state)
 
 enum { OLD_LEN = 24000, LARGE_LEN = 80000 };
 
-/* A root of 64 KiB; a failed write leaves no block allocated. */
+/* The root has 64 KiB. A failed write changes no file and leaves no block allocated. */
 static void no_space_preserves_file(void **state)
 {
     struct tree *t = *state;
@@ -267,7 +267,7 @@ static void no_space_preserves_file(void **state)
         assert_int_equal(tree_count_temp_files(t), 0);
         assert_int_equal(free_blocks(t), before);
     }
-    large_data[OLD_LEN] = '\0'; /* fits once, but not beside the old file */
+    large_data[OLD_LEN] = '\0'; /* now fits the root once, but not in addition to the old content */
     assert_true(tree_fill_file(t, "other", 'p', OLD_LEN));
     before = free_blocks(t);
     expect_error(t, tree_call(t, "copy_file", "from", "old", "to", "other", "replace", "true", NULL),
@@ -278,11 +278,12 @@ static void no_space_preserves_file(void **state)
     assert_true(tree_file_is_filled(t, "other", 'p', OLD_LEN) && !tree_exists(t, "new") &&
                 tree_count_temp_files(t) == 0);
     assert_int_equal(free_blocks(t), before);
-    expect_ok(t, tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* in place it fits */
+    expect_ok(t,
+              tree_call(t, "write_file", "path", "other", "data", large_data, NULL)); /* fits when written in place */
     assert_true(tree_file_is_filled(t, "other", 'n', OLD_LEN));
 }
 
-/* The same for file_write_at() and file_append(). */
+/* If file_write_at() and file_append() fail for lack of space, the file is unchanged. */
 static void no_space_at_offset_preserves_file(void **state)
 {
     struct tree *t = *state;
@@ -333,7 +334,7 @@ static void *append_until_full(void *arg)
     memset(record, a->byte, sizeof record);
     if (file_root_open(a->t->file_root, STR("log"), O_WRONLY | O_APPEND, 0, &fd, NULL) != 0)
         return NULL;
-    while (failures < 20) { /* space can be freed by the other writer */
+    while (failures < 20) { /* tries again, because a failed append of the other writer frees space */
         int rc = file_append(fd, (struct str){record, RECORD}, STR("log"), &size, NULL);
         a->appended += rc == 0;
         failures += rc != 0;
@@ -342,7 +343,7 @@ static void *append_until_full(void *arg)
     return NULL;
 }
 
-/* Two writers append to one file until the disk is full: each append that succeeded is there, whole. */
+/* Two writers append to one file until the disk is full: the file contains each successful append completely. */
 static void no_space_with_concurrent_appends(void **state)
 {
     struct tree *t = *state;
@@ -370,8 +371,8 @@ static void no_space_with_concurrent_appends(void **state)
     }
 }
 
-/* On a file system without fallocate(2), RLIMIT_FSIZE in place of a full disk: half of the data is written before the
- * write fails. */
+/* On a file system without fallocate(2), part of the data is written before a write fails. RLIMIT_FSIZE stands in for a
+ * full disk. */
 static void failed_write_is_rolled_back(void **state)
 {
     struct tree *t = *state;
@@ -417,7 +418,7 @@ static void mounted_file_systems_in_root(void **state)
 {
     struct tree *t = *state;
     assert_true(tree_mount(t, "m", "tmpfs", "size=64k") && tree_write_file(t, "a", "text"));
-    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place succeeds */
+    expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "x", NULL)); /* in place, without a rename */
     expect_ok(t, tree_call(t, "write_file", "path", "m/a", "data", "y", NULL));
     expect_ok(t, tree_call(t, "read_file", "path", "m/a", NULL));
     expect_text(t, "data", STR("y"));
@@ -427,7 +428,8 @@ static void mounted_file_systems_in_root(void **state)
     expect_error(t, tree_call(t, "rename_file", "from", "a", "to", "m/b", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_non_null(strstr(t->e.msg, "m/b: can't be renamed across file systems"));
     expect_ok(t, tree_call(t, "rename_file", "from", "m/a", "to", "m/b", NULL));
-    expect_ok(t, tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* possibly without copy_file_range(2) */
+    expect_ok(t,
+              tree_call(t, "copy_file", "from", "m/b", "to", "c", NULL)); /* copy_file_range(2) may not support this */
     assert_true(tree_file_equals(t, "c", "y"));
     expect_error(t, tree_call(t, "remove_file", "path", "m", "directory", "true", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(tree_count_temp_files(t), 0);
@@ -477,7 +479,7 @@ static void read_file_honors_limit(void **state)
     expect_ok(t, tree_call(t, "read_file", "path", "a", "length", "4", NULL));
     expect_error(t, tree_call(t, "read_file", "path", "a", "length", "5", NULL), ERR_LIMIT_EXCEEDED);
     assert_string_equal(t->e.msg, "must be at most 4");
-    assert_string_equal(file_read_length_type.limit->name, "max_read_bytes"); /* named in decoding errors */
+    assert_string_equal(file_read_length_type.limit->name, "max_read_bytes"); /* the decoder's errors name the limit */
 }
 
 static void read_file_whole_characters(void **state)
@@ -507,7 +509,7 @@ static void read_file_whole_characters(void **state)
         expect_chunk(t, str_from(rows[i].data), (int64_t)strlen(rows[i].data), rows[i].eof);
     }
     expect_error(t, tree_call(t, "read_file", "path", "a", "offset", "2", NULL), ERR_INVALID_UTF8);
-    assert_true(tree_write_file(t, "cut", "a\xE2\x82")); /* truncated at the end of the file: not UTF-8 */
+    assert_true(tree_write_file(t, "cut", "a\xE2\x82")); /* not UTF-8: the last character is incomplete */
     expect_error(t, tree_call(t, "read_file", "path", "cut", NULL), ERR_INVALID_UTF8);
     assert_non_null(strstr(t->e.msg, "base64"));
     expect_ok(t, tree_call(t, "read_file", "path", "cut", "length", "1", NULL));
@@ -515,7 +517,7 @@ static void read_file_whole_characters(void **state)
     expect_chunk(t, STR("YeKC"), 3, true);
 }
 
-/* Consecutive reads, each at the end of the one before, return the whole file, for any length. */
+/* For each length, consecutive reads of that length return the whole file. */
 static void consecutive_reads_cover_file(void **state)
 {
     struct tree *t = *state;
@@ -629,7 +631,7 @@ static void stat_file_fields(void **state)
     expect_error(t, tree_call(t, "stat_file", "path", "no", NULL), ERR_FILE_NOT_FOUND);
 }
 
-/* The fields of the i-th entry of the last list. */
+/* The name of the i-th entry of the last list_directory; sets *type and *size. */
 static struct str entry_name(struct tree *t, size_t i, int64_t *type, int64_t *size)
 {
     const struct field *entries = t->function->output->fields;
@@ -704,7 +706,7 @@ static void list_directory_cases(void **state)
     assert_int_equal(tree_call(t, "list_directory", "limit", "10001", NULL), ERR_INVALID);
 }
 
-/* Small pages of a large directory, in the file system's own order. */
+/* Pages of 700 entries of a large directory, which the file system lists in an order of its own. */
 static void list_directory_in_pages(void **state)
 {
     enum { FILES = 5000, PAGE = 700 };
@@ -712,7 +714,7 @@ static void list_directory_in_pages(void **state)
     char name[32], after[32] = "";
     int64_t type, size;
     size_t seen = 0;
-    for (int i = 0; i < FILES; i++) { /* each number once, as 2357 and 5000 are coprime */
+    for (int i = 0; i < FILES; i++) { /* creates each number once, because 2357 and 5000 are coprime */
         snprintf(name, sizeof name, "%05d", i * 2357 % FILES);
         assert_true(tree_write_file(t, name, ""));
     }
@@ -744,7 +746,7 @@ static void remove_file_cases(void **state)
                 tree_symlink(t, "d", "in"));
     full_path(t, "fifo", path);
     assert_int_equal(mkfifo(path, 0666), 0);
-    static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* symlinks themselves */
+    static const char *const paths[] = {"a", "out", "outdir", "in", "fifo"}; /* symlinks are not followed */
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         expect_ok(t, tree_call(t, "remove_file", "path", paths[i], NULL));
         assert_true(tree_output_integer(t, "removed"));
@@ -781,8 +783,8 @@ static void rename_file_cases(void **state)
     expect_ok(t, tree_call(t, "rename_file", "from", "a", "to", "d/a", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_FILE);
     assert_true(tree_file_equals(t, "d/a", "a") && !tree_exists(t, "a"));
-    expect_ok(
-        t, tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL)); /* the symlink itself */
+    /* Replaces the symlink, not its target. */
+    expect_ok(t, tree_call(t, "rename_file", "from", "d/a", "to", "link", "replace", "true", NULL));
     assert_true(tree_file_equals(t, "link", "a") && tree_file_equals(t, "b", "b"));
     expect_ok(t, tree_call(t, "rename_file", "from", "out", "to", "d/out", NULL));
     assert_int_equal(tree_output_integer(t, "type"), FILE_TYPE_SYMLINK);
@@ -861,7 +863,7 @@ static void copy_file_cases(void **state)
     assert_int_equal(tree_count_temp_files(t), 0);
 }
 
-/* Files in /proc have size 0, and copy_file_range(2) copies nothing. */
+/* Files in /proc have size 0, so copy_file_range(2) copies no bytes. */
 static void copy_file_without_kernel_copy(void **state)
 {
     struct tree *t = *state;
@@ -893,7 +895,8 @@ static void sha256_file_known_vectors(void **state)
 
 /* -- confinement and blocking -------------------------------------------------------------------------------------- */
 
-/* Calls every function with the path in each of its path fields, and "a" in the others. Returns how many succeeded. */
+/* Calls every function with the path in each of its path fields, and "a" in the other path field. Returns the number of
+ * calls that succeeded, and counts the forbidden calls in *forbidden. */
 static size_t call_all(struct tree *t, const char *path, size_t *forbidden)
 {
     int rcs[] = {
@@ -956,14 +959,14 @@ static void no_function_escapes_root(void **state)
             fail_msg("%s: %zu calls succeeded, %zu were forbidden", paths[i], escaped, forbidden);
         bool link = strcmp(paths[i], "secret") == 0 || strcmp(paths[i], "new") == 0;
         bool proc = strncmp(paths[i], "proc/", 5) == 0;
-        if (!link) { /* these may succeed on the symlink itself */
+        if (!link) { /* for a symlink these succeed, because they do not follow it */
             assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], NULL), 0);
             assert_int_not_equal(tree_call(t, "remove_file", "path", paths[i], "directory", "true", NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", paths[i], "to", "z", NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], NULL), 0);
             assert_int_not_equal(tree_call(t, "rename_file", "from", "a", "to", paths[i], "replace", "true", NULL), 0);
         }
-        if (!link && !proc) /* may succeed on the symlink itself */
+        if (!link && !proc) /* as above; paths in proc may also be symlinks */
             assert_int_not_equal(tree_call(t, "stat_file", "path", paths[i], "follow", "false", NULL), 0);
         assert_true(tree_outside_is_intact(t));
         assert_true(tree_file_equals(t, "a", "a") && !tree_exists(t, "copy") && !tree_exists(t, "z"));
@@ -993,7 +996,7 @@ static void fifo_does_not_block(void **state)
     assert_true(tree_write_file(t, "a", "a") && tree_symlink(t, "fifo", "link"));
     static const char *const paths[] = {"fifo", "link"};
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* stat_file */
+        assert_int_equal(call_all(t, paths[i], &forbidden), 1); /* only stat_file succeeds */
         expect_error(t, tree_call(t, "read_file", "path", paths[i], NULL), ERR_UNSUPPORTED_FILE_TYPE);
         expect_error(t, tree_call(t, "write_file", "path", paths[i], "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
         expect_error(t, tree_call(t, "write_file", "path", paths[i], "data", "x", "mode", "a", NULL),
@@ -1004,7 +1007,7 @@ static void fifo_does_not_block(void **state)
     struct stat stat;
     assert_int_equal(lstat(path, &stat), 0);
     assert_true(S_ISFIFO(stat.st_mode));
-    int reader = open(path, O_RDONLY | O_NONBLOCK); /* lets a writer open it */
+    int reader = open(path, O_RDONLY | O_NONBLOCK); /* with a reader, the FIFO can be opened for writing */
     assert_true(reader >= 0);
     expect_error(t, tree_call(t, "write_file", "path", "fifo", "data", "x", NULL), ERR_UNSUPPORTED_FILE_TYPE);
     close(reader);
@@ -1035,7 +1038,7 @@ static int call_during_swap(struct tree *t, int operation)
         return tree_call(t, "remove_file", "path", "d/m", "directory", "true", NULL);
     case 9:
         rc = tree_call(t, "list_directory", "path", "d", NULL);
-        return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* outside has one entry */
+        return rc == 0 && entry_count(t) < 2 ? 1 : rc; /* BASE/outside has one entry */
     case 10:
         rc = tree_call(t, "stat_file", "path", "d/secret", NULL);
         return rc == 0 && tree_output_integer(t, "size_bytes") != 6 ? 1 : rc;
@@ -1102,7 +1105,7 @@ static int call_nth(struct tree *t, size_t index)
 static void file_functions_out_of_memory(void **state)
 {
     struct tree *t = *state;
-    static char large[100001]; /* more than a block of an arena */
+    static char large[100001]; /* exceeds a block of an arena */
     memset(large, 'l', 100000);
     assert_true(tree_write_file(t, "w", "old") && tree_write_file(t, "a", large) &&
                 tree_mount(t, "proc", "bind", "/proc"));

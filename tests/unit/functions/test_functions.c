@@ -1,4 +1,4 @@
-/* test_functions - functions of pools, called directly: results and errors. */
+/* test_functions - the pool functions other than file functions, called directly: results and errors. */
 #include "runtime/types/type_parse.h"
 #include "tests/unit/support/builtins.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define MAX_BOUND (INT64_C(1000000000000000)) /* 10^15 */
+#define MAX_BOUND (INT64_C(1000000000000000)) /* the maximum for primes, 10^15 */
 
 struct call {
     struct fixture *f;
@@ -43,7 +43,7 @@ static void call_run(struct call *c)
     assert_true(str_is_utf8(str_from(c->e.msg)));
 }
 
-/* Frees the fixture's arena too, for tests with many calls. */
+/* Frees the call, and the fixture's arena, which would otherwise grow in tests with many calls. */
 static void call_end(struct call *c)
 {
     arena_unref(c->arena);
@@ -139,7 +139,7 @@ static int64_t run_primes(struct fixture *f, int64_t from, int64_t to)
 
 enum { SIEVE_LIMIT = 1 << 20 };
 
-/* below[n] is the number of primes less than n. */
+/* The number of primes less than n, for each n up to SIEVE_LIMIT; the caller frees the array. */
 static int32_t *count_primes_naively(void)
 {
     char *composite = calloc(SIEVE_LIMIT, 1);
@@ -172,7 +172,7 @@ static void primes_in_small_ranges(void **state)
         for (int64_t from = roots[i] * roots[i] - 3; from <= roots[i] * roots[i] + 3; from++)
             for (int64_t to = roots[i] * roots[i] - 3; to <= roots[i] * roots[i] + 4; to++)
                 assert_int_equal(run_primes(f, from, to), to <= from ? 0 : primes_below[to] - primes_below[from]);
-    /* Segments have 65536 numbers, from the start of the range. */
+    /* Ranges that end near the end of a segment: segments have 65536 numbers, counted from the start of the range. */
     static const int64_t begins[] = {0, 1, 2, 3, 4, 5, 65535, 65536, 65537, 100003};
     for (size_t i = 0; i < COUNT_OF(begins); i++)
         for (int64_t k = 1; k <= 3; k++)
@@ -228,9 +228,9 @@ static void primes_near_upper_bound(void **state)
         {MAX_BOUND - 70000, MAX_BOUND},
         {MAX_BOUND - 1, MAX_BOUND},
         {MAX_BOUND, MAX_BOUND},
-        {MAX_BOUND - 11, MAX_BOUND}, /* 10^15 - 11 is a prime: the bound is exact */
+        {MAX_BOUND - 11, MAX_BOUND}, /* starts with a prime */
         {MAX_BOUND - 11, MAX_BOUND - 10},
-        {INT64_C(31622743) * 31622743, INT64_C(31622743) * 31622743 + 1}, /* square of the largest sieving prime */
+        {INT64_C(31622743) * 31622743, INT64_C(31622743) * 31622743 + 1}, /* square of the largest base prime */
         {INT64_C(999983) * 999983 - 2, INT64_C(999983) * 999983 + 3000},
         {INT64_C(4294967296) - 500, INT64_C(4294967296) + 70000},
     };
@@ -251,7 +251,7 @@ static void prime_counts_match_known_values(void **state)
         assert_int_equal(run_primes(f, 0, to), counts[i]);
 }
 
-/* -- sum and primes: canceled, out of memory, divided -------------------------------------------------------------- */
+/* -- sum and primes: canceled, out of memory, split ---------------------------------------------------------------- */
 
 static void canceled_computation_stops(void **state)
 {
@@ -259,7 +259,7 @@ static void canceled_computation_stops(void **state)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct call c;
         call_init(&c, *state, names[i]);
-        set_integer(&c.spec, i == 0 ? "n" : "to", MAX_BOUND); /* would run for hours */
+        set_integer(&c.spec, i == 0 ? "n" : "to", MAX_BOUND); /* without the cancellation, sum would run for hours */
         set_integer(&c.spec, "from", i == 0 ? 1 : MAX_BOUND - 10000000);
         atomic_store(&c.canceled, true);
         call_run(&c);
@@ -422,11 +422,11 @@ static void unreachable_dns_is_resolve_failed(void **state)
     call_end(&c);
 }
 
-/* For every name the error message is valid UTF-8, even if truncated. */
+/* The error message is valid UTF-8 for every name, even if it is truncated. */
 static void invalid_host_names_fail(void **state)
 {
     static const char *const patterns[] = {"a", ".", "-", " ", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "%n"};
-    /* All are longer than a DNS label, so that no server is queried. */
+    /* All names exceed the length of a DNS label, so that no server is queried. */
     for (size_t p = 0; p < COUNT_OF(patterns); p++) {
         for (size_t shift = 0; shift < 4; shift++) {
             char host[254] = "";
@@ -436,7 +436,7 @@ static void invalid_host_names_fail(void **state)
             struct call c;
             run_resolve(&c, *state, host, "ipv6");
             assert_true(c.rc == ERR_HOST_NOT_FOUND || c.rc == ERR_RESOLVE_FAILED);
-            assert_non_null(strstr(c.e.msg, ": ")); /* the reason is included */
+            assert_non_null(strstr(c.e.msg, ": ")); /* followed by the reason */
             call_end(&c);
         }
     }

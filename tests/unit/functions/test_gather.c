@@ -1,4 +1,4 @@
-/* test_gather - modes, limits and cancellation of children; then random trees of gathers. */
+/* test_gather - gathers: modes, limits, cancellation of children, and random trees of gathers. */
 #include "runtime/lib/check.h"
 #include "runtime/types/type_parse.h"
 #include "runtime/types/type_rules.h"
@@ -49,7 +49,7 @@ static void end_child_manually(struct fixture *f, struct waiter *w, size_t i, in
     task_drain(f->runtime);
 }
 
-/* A running gather of `count` mocks that end manually. */
+/* Starts a gather of `count` mocks of the duration MOCK_MANUAL. */
 static void run_manual(struct fixture *f, struct mock_counts *mock_counts, const char *mode, size_t count,
                        struct waiter *w)
 {
@@ -186,7 +186,7 @@ static void all_counts_every_failure(void **state)
     struct mock_counts mock_counts = {0};
     struct waiter w = {0};
     run_manual(f, &mock_counts, "all", 4, &w);
-    mock_end(child_at(w.task, 0), ERR_INTERNAL); /* three ends before the first delivery */
+    mock_end(child_at(w.task, 0), ERR_INTERNAL); /* three children end before the first is delivered */
     mock_end(child_at(w.task, 2), ERR_INVALID);
     mock_end(child_at(w.task, 3), ERR_TIMEOUT);
     task_drain(f->runtime);
@@ -295,7 +295,7 @@ static void quorum_resolves_early(void **state)
     struct fixture *f = *state;
     enum { CHILDREN = 5 };
     for (int64_t quorum = 1; quorum <= CHILDREN; quorum++) {
-        for (unsigned failing = 0; failing < 1U << CHILDREN; failing++) { /* a bit for each child */
+        for (unsigned failing = 0; failing < 1U << CHILDREN; failing++) { /* a bit for each child: whether it fails */
             struct mock_counts mock_counts = {0};
             struct task_spec spec = mock_manual(f, &mock_counts);
             spec = gather_of_copies(f, "quorum", CHILDREN, &spec);
@@ -320,7 +320,7 @@ static void quorum_resolves_early(void **state)
     }
 }
 
-/* All children end before the first delivery. */
+/* All children end before the first of them is delivered. */
 static void simultaneous_completions_have_one_winner(void **state)
 {
     struct fixture *f = *state;
@@ -339,7 +339,7 @@ static void simultaneous_completions_have_one_winner(void **state)
     }
 }
 
-/* A decided gather waits for a child that is slow to cancel. */
+/* When its result is decided, a gather waits for a canceled child that ends later. */
 static void gather_ends_after_last_child(void **state)
 {
     struct fixture *f = *state;
@@ -429,7 +429,7 @@ static void children_start_in_order(void **state)
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
     submit_and_drain(f, &spec, &w);
-    static const size_t ends[] = {1, 0, 2, 4, 3}; /* children, in the order of their ends */
+    static const size_t ends[] = {1, 0, 2, 4, 3}; /* indexes of children, in the order in which they end */
     for (size_t step = 0; step < 5; step++) {
         size_t expected_started = step + 2 < 5 ? step + 2 : 5;
         assert_int_equal(mock_counts.started, expected_started);
@@ -456,7 +456,7 @@ static void resolved_gather_starts_no_child(void **state)
     set_integer(&spec, "max_concurrency", 2);
     struct waiter w = {0};
     submit_and_drain(f, &spec, &w);
-    end_child_manually(f, &w, 0, ERR_INTERNAL); /* decides the gather and frees its concurrency slot */
+    end_child_manually(f, &w, 0, ERR_INTERNAL); /* decides the result; another child could start now */
     assert_int_equal(mock_counts.started, 2);
     for (size_t i = 2; i < 10; i++)
         check_child_canceled(w.task, i, CANCEL_SIBLING, EFFECT_PREVENTED);
@@ -469,7 +469,8 @@ static void resolved_gather_starts_no_child(void **state)
     task_release(w.task);
 }
 
-/* Their deadlines pass before they are queued. The running child keeps the only slot, then the last child runs. */
+/* With max_concurrency 1, the first child runs while the deadlines of three other children pass, which never start;
+ * then the last child runs. */
 static void deadline_expires_before_child_starts(void **state)
 {
     struct fixture *f = *state;
@@ -502,7 +503,7 @@ static void deadline_expires_before_child_starts(void **state)
     task_release(later.task);
 }
 
-/* All deadlines passed before the gather started. */
+/* The deadlines of all children have passed before the gather starts. */
 static void expired_children_never_start(void **state)
 {
     struct fixture *f = *state;
@@ -546,7 +547,7 @@ static void expired_child_frees_concurrency(void **state)
     task_release(w.task);
 }
 
-/* The first child ended before the expiry of the second was detected: the first must win. */
+/* The first child ends before it is detected that the deadline of the second has passed: the first must win. */
 static void race_ignores_later_expirations(void **state)
 {
     struct fixture *f = *state;
@@ -565,7 +566,8 @@ static void race_ignores_later_expirations(void **state)
 
 /* -- cancellation of children -------------------------------------------------------------------------------------- */
 
-/* A gather of a running mock, a running gather (of a running and a waiting mock) and a waiting gather of two mocks. */
+/* A gather with max_concurrency 2 of three children: a mock, a gather with max_concurrency 1 of two mocks, and a gather
+ * of two mocks, which cannot start. */
 static struct task_spec nested_gather(struct fixture *f, struct mock_counts *mock_counts)
 {
     struct task_spec mock = mock_manual(f, mock_counts);
@@ -594,7 +596,7 @@ static void check_nested_canceled(struct task *gather)
     assert_true(child_at(waiting, 1)->ended_ns <= waiting->ended_ns);
 }
 
-/* As if the earlier of timeout and deadline had passed. */
+/* Fires the task's timer for timeout and deadline now. */
 static void fire_limit(struct task *task)
 {
     assert_int_not_equal(task->limit_timer.heap_slot, 0);
@@ -653,7 +655,7 @@ static void canceled_queued_gather_starts_no_child(void **state)
     task_release(w.task);
 }
 
-/* Children that end some time after a cancel, stopped or successful. */
+/* The children end some time after they are canceled, stopped or successfully. */
 static void canceled_gather_waits_for_children(void **state)
 {
     struct fixture *f = *state;
@@ -670,7 +672,7 @@ static void canceled_gather_waits_for_children(void **state)
     task_drain(f->runtime);
     assert_int_equal(task_info_of(w.task).state, TASK_CANCELING);
     assert_int_equal(task_info_of(inner).state, TASK_CANCELING);
-    mock_end(child_at(inner, 0), 0); /* a success decides mode any: the cancel was too late */
+    mock_end(child_at(inner, 0), 0); /* a success decides mode any, so the cancellation is too late */
     task_drain(f->runtime);
     mock_stop(child_at(inner, 1));
     task_drain(f->runtime);
@@ -711,7 +713,8 @@ static void child_does_not_inherit_timeout(void **state)
 
 /* -- deadlines below a gather that has not started ----------------------------------------------------------------- */
 
-/* The only slot is taken; the deadline of a child of a waiting gather passes. */
+/* Starts a gather with max_concurrency 1 of a mock and a gather. While that waits, the deadline of its first child
+ * passes. */
 static void run_with_queued_deadline(struct fixture *f, struct mock_counts *mock_counts, size_t waiting,
                                      struct waiter *w)
 {
@@ -784,7 +787,7 @@ static void cancel_queued_gather_with_expired_child(void **state)
     }
 }
 
-/* The deadlines of a gather and its child have both passed at the first turn of the loop. */
+/* The deadlines of a queued gather and of its child have both passed when the loop first runs. */
 static void queued_tree_deadlines_expire_together(void **state)
 {
     struct fixture *f = *state;
@@ -796,7 +799,7 @@ static void queued_tree_deadlines_expire_together(void **state)
         spec.options.deadline_ns = MS(1 + order);
         struct waiter w = {0};
         assert_int_equal(submit_received(f, &spec, uv_hrtime() - MS(10), &w), 0);
-        wait_until_done(f, &w); /* without a drain, the timer callback comes first */
+        wait_until_done(f, &w); /* task_drain() was not called, so the timers fire first */
         assert_ended(&w, TASK_FAILED, ERR_DEADLINE_EXCEEDED);
         assert_int_equal(w.info.cancel_effect, EFFECT_PREVENTED);
         task_release(w.task);
@@ -832,7 +835,7 @@ static void gather_of_100000_children(void **state)
 
     struct mock_counts mock_counts = {0};
     struct task_spec spec = mock_timed(f, &mock_counts, HOUR, 0);
-    spec.options.timeout_ns = HOUR + HOUR; /* two timers for each task */
+    spec.options.timeout_ns = HOUR + HOUR; /* each task has two timers: this, and the one that ends the mock */
     spec = gather_of_copies(f, "all", CHILDREN, &spec);
     struct waiter w = {0};
     submit_and_drain(f, &spec, &w);
@@ -876,12 +879,10 @@ static void nested_gathers(void **state)
     }
 }
 
-/* -- random trees
- * ------------------------------------------------------------------------------------------------------
- *
- * Random trees of gathers and mocks are submitted, canceled, ended and timed out at random times. The invariants are
- * checked on the tasks, during the run and at its end, independently of the implementation of gather.
- */
+/* -- random trees -------------------------------------------------------------------------------------------------- */
+
+/* Random trees of gathers and mocks are submitted, canceled, ended and timed out at random times. The invariants are
+ * checked on the tasks, during the run and at its end, independently of the implementation of gather. */
 
 enum { TREES = 6, CANCEL_TIMERS = 4, TREE_TASKS = 150, TREE_DEPTH = 4 };
 
@@ -903,45 +904,45 @@ struct simulation {
 static struct task_spec random_mock(struct simulation *p)
 {
     static const int ends[] = {0, 0, 0, 0, ERR_INTERNAL};
-    struct prng *d = &p->prng;
+    struct prng *prng = &p->prng;
     struct mock_counts *mock_counts = arena_alloc(p->f->arena, sizeof *mock_counts);
     CHECK(mock_counts != NULL);
-    uint64_t durations[] = {0, MOCK_MANUAL, 1 + prng_below(d, MS(2)), 1 + prng_below(d, MS(1) / 10)};
-    struct task_spec spec = mock_timed(p->f, mock_counts, durations[prng_below(d, COUNT_OF(durations))],
-                                       ends[prng_below(d, COUNT_OF(ends))]);
-    mock_input_of(&spec)->on_cancel = (enum mock_cancel)prng_below(d, MOCK_CANCEL_COUNT);
-    mock_input_of(&spec)->cancel_delay_ns = prng_below(d, 2) ? MOCK_MANUAL : prng_below(d, MS(1));
+    uint64_t durations[] = {0, MOCK_MANUAL, 1 + prng_below(prng, MS(2)), 1 + prng_below(prng, MS(1) / 10)};
+    struct task_spec spec = mock_timed(p->f, mock_counts, durations[prng_below(prng, COUNT_OF(durations))],
+                                       ends[prng_below(prng, COUNT_OF(ends))]);
+    mock_input_of(&spec)->on_cancel = (enum mock_cancel)prng_below(prng, MOCK_CANCEL_COUNT);
+    mock_input_of(&spec)->cancel_delay_ns = prng_below(prng, 2) ? MOCK_MANUAL : prng_below(prng, MS(1));
     return spec;
 }
 
-/* A valid gather of at most *left tasks; decreases *left. */
+/* A random mock or gather of at most *left tasks, which are subtracted from *left. */
 static struct task_spec random_tree(struct simulation *p, int depth, size_t *left)
 {
     static const char *const modes[] = {"all", "all_settled", "any", "race", "quorum"};
-    struct prng *d = &p->prng;
+    struct prng *prng = &p->prng;
     struct task_spec spec, children[8];
-    if (depth == 0 || (depth < TREE_DEPTH && prng_below(d, 3) > 0)) {
+    if (depth == 0 || (depth < TREE_DEPTH && prng_below(prng, 3) > 0)) {
         spec = random_mock(p);
     } else {
-        size_t count = 0, max = prng_below(d, COUNT_OF(children) + 1);
+        size_t count = 0, max = prng_below(prng, COUNT_OF(children) + 1);
         while (count<max && * left> 0) {
             --*left;
             children[count++] = random_tree(p, depth - 1, left);
         }
-        size_t mode = prng_below(d, count == 0 ? 2 : COUNT_OF(modes));
+        size_t mode = prng_below(prng, count == 0 ? 2 : COUNT_OF(modes));
         spec = gather_of(p->f, modes[mode], count, children);
-        if (prng_below(d, 2) == 0)
-            set_integer(&spec, "max_concurrency", 1 + (int64_t)prng_below(d, 4));
-        if (mode == 0 && prng_below(d, 2) == 0)
-            set_integer(&spec, "tolerated_failures", (int64_t)prng_below(d, 4));
+        if (prng_below(prng, 2) == 0)
+            set_integer(&spec, "max_concurrency", 1 + (int64_t)prng_below(prng, 4));
+        if (mode == 0 && prng_below(prng, 2) == 0)
+            set_integer(&spec, "tolerated_failures", (int64_t)prng_below(prng, 4));
         if (mode == 4)
-            set_integer(&spec, "quorum", 1 + (int64_t)prng_below(d, count));
+            set_integer(&spec, "quorum", 1 + (int64_t)prng_below(prng, count));
         CHECK(type_check_rules(spec.function->input, spec.input, &(struct check_error){0}));
     }
-    if (prng_below(d, 6) == 0)
-        spec.options.timeout_ns = 1 + prng_below(d, MS(2));
-    if (prng_below(d, 6) == 0)
-        spec.options.deadline_ns = 1 + prng_below(d, MS(4));
+    if (prng_below(prng, 6) == 0)
+        spec.options.timeout_ns = 1 + prng_below(prng, MS(2));
+    if (prng_below(prng, 6) == 0)
+        spec.options.deadline_ns = 1 + prng_below(prng, MS(4));
     return spec;
 }
 
@@ -958,7 +959,7 @@ static size_t unfinished_in(struct task *task)
     return count;
 }
 
-/* Has no timer: only mock_end() or mock_stop() ends it. */
+/* Whether the task is a mock that only mock_end() or mock_stop() can end, because it has no timer. */
 static bool needs_manual_end(const struct task *task)
 {
     if (task->spec->function != &function_mock)
@@ -979,7 +980,7 @@ static void end_manually(struct task *task)
         mock_end(task, input->rc);
 }
 
-/* Ends one in `one_in` of the manual mocks. */
+/* Ends mocks of the tree that need it, each with the probability 1 / one_in. */
 static void end_random_mocks(struct simulation *p, struct task *task, uint64_t one_in)
 {
     if (needs_manual_end(task) && prng_below(&p->prng, one_in) == 0)
@@ -988,7 +989,7 @@ static void end_random_mocks(struct simulation *p, struct task *task, uint64_t o
         end_random_mocks(p, child_at(task, i), one_in);
 }
 
-/* A task whose parent has started, and which may therefore be canceled on its own. */
+/* A random task of the tree whose parent has started, so that it may be canceled on its own. */
 static struct task *random_task(struct simulation *p, struct task *tree)
 {
     struct task *task = tree;
@@ -1032,24 +1033,24 @@ static void submit_random_tree(struct simulation *p)
 
 static void random_step(struct simulation *p)
 {
-    struct prng *d = &p->prng;
-    struct waiter *w = p->submitted == 0 ? NULL : &p->waiters[prng_below(d, p->submitted)];
-    switch (prng_below(d, 10)) {
+    struct prng *prng = &p->prng;
+    struct waiter *w = p->submitted == 0 ? NULL : &p->waiters[prng_below(prng, p->submitted)];
+    switch (prng_below(prng, 10)) {
     case 0:
         if (p->submitted < TREES)
             submit_random_tree(p);
         break;
     case 1:
-        if (prng_below(d, 3) == 0)
+        if (prng_below(prng, 3) == 0)
             cancel_random_tree(p);
         break;
     case 2:
-        if (w != NULL && w->done == 0 && p->f->runtime->ready == NULL) /* then no child is queued */
+        if (w != NULL && w->done == 0 && p->f->runtime->ready == NULL) /* ready is NULL: no child is queued */
             task_cancel(random_task(p, w->task), CANCEL_CLIENT);
         break;
     case 3: {
-        struct cancel_timer *cancel_timer = &p->cancel_timers[prng_below(d, CANCEL_TIMERS)];
-        timers_start(&p->f->runtime->timers, &cancel_timer->timer, uv_hrtime() + prng_below(d, MS(2)));
+        struct cancel_timer *cancel_timer = &p->cancel_timers[prng_below(prng, CANCEL_TIMERS)];
+        timers_start(&p->f->runtime->timers, &cancel_timer->timer, uv_hrtime() + prng_below(prng, MS(2)));
         break;
     }
     case 4:
@@ -1109,7 +1110,7 @@ static void finish_all(struct simulation *p)
     }
 }
 
-/* Invariants of an ended task. */
+/* Checks the invariants of an ended task. */
 static void check_task(const struct task *task)
 {
     const struct task_info info = task_info_of(task);
@@ -1158,13 +1159,13 @@ static void check_mock(const struct task *task)
     assert_int_equal(info.output != NULL, info.state == TASK_SUCCEEDED);
 }
 
-/* Maximum number of children that ran at the same time. */
+/* The maximum number of children that ran at the same time. */
 static size_t peak_concurrency(struct task *gather)
 {
     size_t max = 0;
     for (size_t i = 0; i < children_count(gather); i++) {
         const struct task *task = child_at(gather, i);
-        size_t concurrent = 0; /* running when this one started, including itself; equal times do not overlap */
+        size_t concurrent = 0; /* children that ran when `task` started, itself included; equal times do not overlap */
         for (size_t j = 0; j < children_count(gather) && has_started(task); j++) {
             const struct task *other = child_at(gather, j);
             concurrent += i == j || (has_started(other) && other->started_ns < task->started_ns &&
@@ -1185,7 +1186,7 @@ static void check_winner(struct task *gather, const char *mode)
     const struct task *winner = child_at(gather, (size_t)index);
     assert_non_null(winner);
     assert_true(race || winner->state == TASK_SUCCEEDED);
-    for (size_t i = 0; i < children_count(gather); i++) { /* no earlier child could have won */
+    for (size_t i = 0; i < children_count(gather); i++) { /* no child that could have won ended earlier */
         const struct task *other = child_at(gather, i);
         assert_true(winner->ended_ns <= other->ended_ns || (!race && other->state != TASK_SUCCEEDED));
     }
@@ -1290,10 +1291,10 @@ static void simulation(uint64_t seed)
     free(p);
 }
 
-/* GATHERD_TEST_SEED=N runs only that seed, GATHERD_TEST_GAMES=N that many. */
+/* GATHERD_TEST_SEED=N runs only the seed N, GATHERD_TEST_RUNS=N the seeds 1 to N. */
 static void random_gather_trees(void **state)
 {
-    const char *seed_env = getenv("GATHERD_TEST_SEED"), *count_env = getenv("GATHERD_TEST_GAMES");
+    const char *seed_env = getenv("GATHERD_TEST_SEED"), *count_env = getenv("GATHERD_TEST_RUNS");
     uint64_t first = seed_env == NULL ? 1 : strtoull(seed_env, NULL, 10),
              runs = count_env == NULL ? 300 : strtoull(count_env, NULL, 10);
     uint64_t *seed = *state;
@@ -1312,7 +1313,7 @@ static int seed_teardown(void **state)
 {
     const uint64_t *seed = *state;
     if (*seed != 0)
-        print_error("it was the game with GATHERD_TEST_SEED=%" PRIu64 "\n", *seed);
+        print_error("random_gather_trees failed with GATHERD_TEST_SEED=%" PRIu64 "\n", *seed);
     free(*state);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* test_etag - formatting, and matching against lists (RFC 9110). */
+/* test_etag - entity tags: formatting, and matching against lists (RFC 9110). */
 #include "handlers/http/etag.h"
 #include "runtime/lib/util.h"
 
@@ -72,7 +72,7 @@ static void list_without_tag_does_not_match(void **state)
     expect_result(lists, ETAG_NO_MATCH);
 }
 
-/* Including some that contain the tag. */
+/* Malformed lists are rejected even if they contain the tag. */
 static void malformed_list_is_rejected(void **state)
 {
     (void)state;

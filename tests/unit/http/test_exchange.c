@@ -1,4 +1,4 @@
-/* Exchanges: how a request is received, rejected, suspended and answered. */
+/* test_exchange - exchanges: how a request is received, rejected, suspended and answered. */
 #include "runtime/types/type_parse.h"
 #include "service/http/exchange.h"
 #include "service/log/log.h"
@@ -26,7 +26,7 @@ struct server {
     int finished_tasks;
 };
 
-/* A request under test. */
+/* The client of one exchange. */
 struct client {
     struct server *server;
     struct exchange *exchange;
@@ -82,7 +82,7 @@ static void add_field(struct request_head *head, const char *name, const char *v
     request_head_add_field(head, str_from(name), str_from(value));
 }
 
-/* Sends a head with a JSON body of `content_length`, chunked if that is NULL. */
+/* Sends the head of a request with a JSON body; content_length NULL: the body is chunked. */
 static enum exchange_action send_head(struct client *client, struct server *server, const char *method,
                                       const char *target, const char *content_length, bool expects_continue)
 {
@@ -108,7 +108,7 @@ static enum exchange_action send_body(struct client *client, const char *bytes, 
     return action;
 }
 
-/* Sends a whole request that its head does not reject; returns the action after its end. */
+/* Sends a whole request, whose head and body must be accepted; returns the action after its end. */
 static enum exchange_action send_request(struct client *client, struct server *server, const char *target,
                                          const char *body)
 {
@@ -240,7 +240,7 @@ static void draining_rejects_tasks_from_head(void **state)
     }
 }
 
-/* Every failed allocation leads to a 503, or to no exchange; nothing leaks. */
+/* Each failed allocation leads to a 503, or no exchange is made; nothing leaks. */
 static void out_of_memory_is_reported(void **state)
 {
     struct server *server = *state;

@@ -1,4 +1,4 @@
-/* Request heads: parsing, the rejection of ambiguous ones, and origin checks. */
+/* test_request_head - request heads: parsing, the rejection of ambiguous heads, and origin checks. */
 #include "runtime/lib/util.h"
 #include "service/http/origin_check.h"
 #include "service/http/request_head.h"
@@ -13,7 +13,7 @@ struct field_line {
     const char *name, *value;
 };
 
-/* *state is the arena of the test. */
+/* Sets *state to an arena for the test. */
 static int setup_arena(void **state)
 {
     *state = arena_new();
@@ -58,13 +58,13 @@ static void valid_heads_are_accepted(void **state)
     assert_null(head.malformed);
     assert_true(head.chunked);
     assert_int_equal(head.content_length, -1);
-    head = PARSE_HEAD("HTTP/1.0", {"X", "a\tb"}); /* HTTP/1.0 needs no Host */
+    head = PARSE_HEAD("HTTP/1.0", {"X", "a\tb"}); /* HTTP/1.0 does not require Host */
     assert_null(head.malformed);
 }
 
 static void malformed_heads_are_rejected(void **state)
 {
-    assert_non_null(PARSE_HEAD("HTTP/1.1", {"X", ""}).malformed); /* no Host */
+    assert_non_null(PARSE_HEAD("HTTP/1.1", {"X", ""}).malformed); /* HTTP/1.1 requires Host */
     assert_non_null(PARSE_HEAD("HTTP/1.1", HOST_FIELD, HOST_FIELD).malformed);
     assert_non_null(PARSE_HEAD("HTTP/1.1", HOST_FIELD, {"Content-Length", "1"}, {"Content-Length", "1"}).malformed);
     assert_non_null(
@@ -201,8 +201,8 @@ static void foreign_hosts_are_rejected(void **state)
     for (size_t i = 0; i < COUNT_OF(foreign_hosts); i++)
         assert_int_equal(check_origin(foreign_hosts[i], NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
     assert_int_equal(check_origin(NULL, NULL, NULL, NULL), ERR_MISDIRECTED_REQUEST);
-    assert_int_equal(check_origin("localhost", "example.com", NULL, NULL),
-                     ERR_MISDIRECTED_REQUEST); /* the target takes precedence */
+    /* The host in the request target takes precedence. */
+    assert_int_equal(check_origin("localhost", "example.com", NULL, NULL), ERR_MISDIRECTED_REQUEST);
     assert_int_equal(check_origin("example.com", "localhost:80", NULL, NULL), 0);
 }
 

@@ -1,4 +1,4 @@
-/* test_decode - decoding of JSON bodies and queries; locations and messages of errors. */
+/* test_decode - decoding of JSON bodies and queries, and the locations and messages of errors. */
 #include "handlers/json/decode.h"
 #include "handlers/json/json_pointer.h"
 #include "runtime/lib/decimal.h"
@@ -100,7 +100,7 @@ static int decode_teardown(void **state)
     return 0;
 }
 
-/* Invariants of every result. */
+/* Checks the invariants of a result. */
 static void check_errors(const struct validation_errors *errors, int rc)
 {
     assert_int_equal(errors->rc, rc);
@@ -117,7 +117,7 @@ static void check_errors(const struct validation_errors *errors, int rc)
     }
 }
 
-/* Decodes a body in a buffer of the exact size, so that a sanitizer detects reads beyond it. */
+/* Decodes a body from a buffer of the exact size, so that a sanitizer detects reads beyond its end. */
 static int decode_bytes(struct decode_fixture *t, const char *body, size_t len, const struct record_ref *record)
 {
     char *bytes = malloc(len == 0 ? 1 : len);
@@ -125,7 +125,7 @@ static int decode_bytes(struct decode_fixture *t, const char *body, size_t len, 
     memcpy(bytes, body, len);
     memset(record->value, 0xA5, record->type->size);
     int rc = decode_body((struct str){bytes, len}, record, 1, t->arena, &t->context, &t->errors);
-    free(bytes); /* values are copies */
+    free(bytes); /* decoded values must not point into the body */
     check_errors(&t->errors, rc);
     return rc;
 }
@@ -152,7 +152,7 @@ static void expect_first_error(const struct decode_fixture *t, const char *locat
 {
     assert_true(t->errors.count > 0);
     size_t len = strlen(detail);
-    bool is_prefix = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* a list of all functions */
+    bool is_prefix = len > 2 && strcmp(detail + len - 2, ", ") == 0; /* the start of a list of all functions */
     assert_string_equal(t->errors.items[0].location, location);
     if (is_prefix)
         assert_memory_equal(t->errors.items[0].detail, detail, len);
@@ -203,7 +203,7 @@ static void each_type_is_decoded(void **state)
     assert_int_equal(inners[0].depth, 1);
     assert_null(inners[0].label.data);
     assert_int_equal(inners[1].depth, 2);
-    assert_string_equal(inners[1].label.data, ""); /* empty, not absent */
+    assert_string_equal(inners[1].label.data, ""); /* present, but empty */
     assert_int_equal(s->inner.depth, 7);
     assert_string_equal(s->inner.label.data, "x");
 }
@@ -247,7 +247,7 @@ static void integral_reals_decode_as_integers(void **state)
         {"9007199254740992.0", INT64_C(1) << 53},
         {"-9007199254740992.0", -(INT64_C(1) << 53)},
         {"9223372036854775807", INT64_MAX},
-        {"\"9223372036854775807\"", INT64_MAX}, /* as it is rendered */
+        {"\"9223372036854775807\"", INT64_MAX}, /* a string, as large integers are rendered */
         {"\"-9007199254740993\"", -(INT64_C(1) << 53) - 1},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -289,7 +289,7 @@ static void seconds_round_up_to_nanoseconds(void **state)
     expect_pause(t, "1000000.000001", UINT64_C(1000000) * NS_PER_SECOND + 1000);
 
     struct prng prng = {20261122};
-    for (int i = 0; i < 20000; i++) { /* 15 digits survive a double, wherever the point is */
+    for (int i = 0; i < 20000; i++) { /* a double represents 15 digits exactly, wherever the point is */
         uint64_t ns = prng_below(&prng, 1000000000) * 1000000 + prng_below(&prng, 1000000);
         for (uint64_t shorter = prng_below(&prng, 15); shorter > 0; shorter--)
             ns /= 10;
@@ -473,7 +473,7 @@ static void long_names_are_truncated_at_character_boundary(void **state)
     }
 }
 
-/* The message lists all functions, and would fit twice as many. */
+/* The message lists all functions, and twice as many would fit. */
 static void unknown_function_error_lists_all_functions(void **state)
 {
     struct decode_fixture *t = *state;
@@ -695,7 +695,7 @@ static void invalid_task_specs_are_rejected(void **state)
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"sleep\"}]}}", ERR_INVALID,
          "/input/tasks/0/input/seconds", "is required"},
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[],\"mode\":\"any\"}}", ERR_INVALID, "/input/tasks",
-         "must have at least 1 item with mode any"}, /* check() */
+         "must have at least 1 item with mode any"}, /* from gather_check() */
         {"{\"function\":\"gather\",\"input\":{\"tasks\":[{\"function\":\"gather\",\"input\":{\"tasks\":[],"
          "\"mode\":\"race\"}}]}}",
          ERR_INVALID, "/input/tasks/0/input/tasks", "must have at least 1 item with mode race"},
@@ -712,7 +712,7 @@ static void input_record_check_runs(void **state)
                      ERR_INVALID);
     expect_first_error(t, "/tasks", "must have at least 1 item with mode quorum");
     assert_int_equal(decode_function_input(t, "gather", "{\"tasks\":[3],\"mode\":\"quorum\"}"), ERR_INVALID);
-    assert_int_equal(t->errors.count, 1); /* check() runs only on records whose fields are valid */
+    assert_int_equal(t->errors.count, 1); /* type->check() is called only if all fields are valid */
 }
 
 static void gather_depth_is_limited(void **state)
@@ -736,7 +736,7 @@ static void gather_depth_is_limited(void **state)
                 assert_ptr_equal(t->errors.limit, &limits_fields[LIMIT_GATHER_DEPTH]);
 
             static const char start[] = "{\"function\":\"gather\",\"input\":";
-            body[strlen(body) - 1] = '\0'; /* the same, as the input of a gather */
+            body[strlen(body) - 1] = '\0'; /* now decodes only the input of the gather */
             assert_int_equal(decode_function_input(t, "gather", body + sizeof start - 1), rc);
             if (rc != 0 && limit == 1)
                 expect_first_error(t, "/tasks/0/input", "gathers may be nested at most 1 deep (max_gather_depth)");
@@ -780,7 +780,8 @@ static int decode_query_bytes(struct decode_fixture *t, const char *query, struc
     size_t len = strlen(query);
     char *bytes = malloc(len == 0 ? 1 : len);
     assert_non_null(bytes);
-    memcpy(bytes, query, len); /* NOLINT(bugprone-not-null-terminated-result): without a NUL, so that none is read */
+    memcpy(bytes, query,
+           len); /* NOLINT(bugprone-not-null-terminated-result): no NUL, so that reading one is detected */
     memset(out, 0xA5, sizeof *out);
     struct record_ref record = {&query_type, out, NULL};
     int rc = decode_query((struct str){bytes, len}, &record, t->arena, &t->context, &t->errors);
@@ -870,7 +871,7 @@ static const char *const seeds[] = {
     "{\"a\\n\\ud83d\\ude00/~\":[{\"\":[null,true,false,-1.5e-3,\"\\\\\\\"\"]}],\"a\":1,\"a\":2}",
 };
 
-/* Bytes are replaced, removed or duplicated; check_errors() must hold for every result. */
+/* Decodes bodies in which bytes are replaced, removed or duplicated, and checks each result with check_errors(). */
 static void mutated_bodies_never_crash(void **state)
 {
     struct decode_fixture *t = *state;
@@ -910,7 +911,7 @@ static void mutated_bodies_never_crash(void **state)
     }
 }
 
-/* Fails each allocation in turn, including those of jansson. Returns their number. */
+/* Decodes the body while each allocation fails in turn, including those of jansson. Returns the number of failures. */
 static unsigned long fail_each_allocation(struct decode_fixture *t, const char *body, const struct record_ref *record)
 {
     int expected = decode_bytes(t, body, strlen(body), record);
@@ -943,9 +944,10 @@ static void oom_in_body_at_each_allocation(void **state)
     assert_true(fail_each_allocation(t, body, &(struct record_ref){&task_spec_type, &t->spec, NULL}) > 5);
 }
 
-/* jansson 2.14 ignores failures to grow the buffer of a token, which happens at 16 bytes, 32, and so on: it loses
- * what had no room, the closing quote maybe, and reads and writes beyond it. So: tokens of all kinds whose ends lie
- * there, and what else takes memory in large pieces. */
+/* Writes a token of this kind with about `len` bytes of content; returns its length, 0: no such kind. jansson 2.14
+ * grows the buffer of a token at 16 bytes, 32 and so on, but ignores a failure to do so: it drops the bytes that do not
+ * fit, such as the closing quote, and reads and writes beyond the buffer. Therefore the kinds cover all tokens, and
+ * arrays and objects, which need large allocations too. */
 static size_t format_token(char *out, size_t size, size_t kind, size_t len)
 {
     static const struct {
@@ -955,9 +957,9 @@ static size_t format_token(char *out, size_t size, size_t kind, size_t len)
         {"\"x", "\\n", "\""},     {"\"", "\\u00e9", "\""},
         {"\"", "\xc3\xbc", "\""}, {"\"x", "\xc3\xbc", "\""},
         {"\"", "x", ""},                                         /* unterminated */
-        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* a duplicate, for one of the lengths */
+        {"{\"", "x", "\":0}"},    {"{\"x\":1,\"", "x", "\":0}"}, /* at length 1, the second key is a duplicate */
         {"0.", "7", ""},          {"0.", "7", "e-3"},
-        {"-", "1", ""}, /* out of range from some length on */
+        {"-", "1", ""}, /* at large lengths, out of range */
         {"-1", "1", "."},         {"true", "e", ""},
         {"[", "0,", "0]"},        {"{\"y\":[", "{},", "[]]}"},
     };
@@ -970,8 +972,8 @@ static size_t format_token(char *out, size_t size, size_t kind, size_t len)
     return end + (size_t)snprintf(out + end, size - end, "%s", kinds[kind].after);
 }
 
-/* Most of jansson's allocations take a piece of a block that is there. What stands in front of the token lets the
- * blocks end elsewhere each time, by 16 bytes: at each of them, for one of the paddings. */
+/* Most of jansson's allocations are served from an existing block of the arena and cannot fail. The paddings before the
+ * token shift the end of the block by 16 bytes each, so that with one of them each allocation needs a new block. */
 static void oom_in_tokens_of_any_length(void **state)
 {
     struct decode_fixture *t = *state;
@@ -990,14 +992,14 @@ static void oom_in_tokens_of_any_length(void **state)
                 failures += fail_each_allocation(t, body, &(struct record_ref){&sample_type, &t->sample, NULL});
             }
         }
-    assert_true(failures > bodies); /* more than the first block of each body */
+    assert_true(failures > bodies); /* not only the first block of each body has failed */
 }
 
 static void oom_in_deep_nesting(void **state)
 {
     struct decode_fixture *t = *state;
     static const char open[] = "{\"a-name-of-16-b\":[";
-    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* too deep from about 1000 on */
+    for (size_t depth = 1; depth <= 1100; depth += depth < 40 ? 1 : 530) { /* the last depths exceed jansson's limit */
         char body[32768];
         size_t len = 0;
         for (size_t i = 0; i < depth; i++)

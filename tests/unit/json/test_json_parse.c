@@ -1,4 +1,4 @@
-/* test_json_parse - the memory of a tree, concurrent threads, and jansson calls outside of json_parse(). */
+/* test_json_parse - json_parse(): memory, concurrent threads, and calls of jansson outside of it. */
 #include "handlers/json/json_parse.h"
 #include "runtime/lib/util.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -24,13 +24,13 @@ static void tree_is_allocated_in_arena(void **state)
     json_error_t error;
     alloc_fail_at(0);
     assert_true(json_parse(STR("{\"a\":[1,2.5,\"x\\ny\",null]}"), arena, &tree, &error));
-    assert_int_equal(alloc_count(), 0); /* the arena's first block was sufficient */
+    assert_int_equal(alloc_count(), 0); /* the tree is in the arena's first block */
     json_t *list = json_object_get(tree, "a");
     assert_int_equal(json_array_size(list), 4);
     assert_int_equal(json_integer_value(json_array_get(list, 0)), 1);
     assert_true(json_real_value(json_array_get(list, 1)) == 2.5);
     assert_string_equal(json_string_value(json_array_get(list, 2)), "x\ny");
-    arena_unref(arena); /* a sanitizer detects leaks */
+    arena_unref(arena); /* frees the whole tree; a sanitizer detects leaks */
 }
 
 static void invalid_json_returns_error(void **state)
@@ -58,7 +58,7 @@ struct parse_thread {
     bool failed;
 };
 
-/* Each thread parses its own numbers while the others parse theirs. */
+/* Parses numbers and a string that are different in each thread. */
 static void *parse_repeatedly(void *data)
 {
     struct parse_thread *parse_thread = data;
@@ -108,7 +108,7 @@ static void load_directly(void)
     json_decref(json_loadb("[]", 2, 0, NULL));
 }
 
-/* Out of memory ends the parse, too. */
+/* Uses jansson after a json_parse() that ran out of memory. */
 static void build_after_failed_parse(void)
 {
     struct arena *arena = arena_new();
@@ -123,7 +123,7 @@ static void build_after_failed_parse(void)
     build_tree();
 }
 
-/* An allocation would use a freed arena, or none. */
+/* Outside of json_parse(), jansson has no arena to allocate from. */
 static void allocation_outside_parse_aborts(void **state)
 {
     (void)state;

@@ -76,7 +76,7 @@ static void seconds_use_shortest_exact_form(void **state)
     expect_output(&w, "0 1.5 0.000000001");
 }
 
-/* Formats text with every possible amount of free capacity. */
+/* Formats text with every amount of free space in the buffer. */
 static void format_grows_buffer(void **state)
 {
     (void)state;
@@ -143,7 +143,7 @@ static void failure_is_sticky(void **state)
         size_t len;
         char *text = json_writer_take(&w, &len);
         assert_int_equal(text == NULL, failed);
-        assert_null(w.data); /* handed over or freed */
+        assert_null(w.data); /* returned by json_writer_take() or freed */
         free(text);
     } while (alloc_count() >= n);
     alloc_fail_at(0);

@@ -1,4 +1,4 @@
-/* test_render - values and tasks as JSON text, compared literally and parsed by jansson. */
+/* test_render - values and tasks rendered as JSON, which is compared literally or parsed by jansson. */
 #include "handlers/json/render.h"
 #include "handlers/resources/task_object.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -103,7 +103,7 @@ static void each_type_is_rendered(void **state)
     int64_t numbers[] = {1, -2};
     struct inner inners[] = {{3}, {INT64_MIN}};
     const struct function *sleep = builtins_find("sleep");
-    uint64_t seconds = 250 * NS_PER_MS; /* the only field of sleep's input and output */
+    uint64_t seconds = 250 * NS_PER_MS; /* serves as input and output of sleep, which have only this field */
     struct sample s = {
         .flag = true,
         .count = 7,
@@ -242,7 +242,7 @@ static void expect_members(json_t *object, const char *expected)
     assert_string_equal(names, expected);
 }
 
-/* The microseconds of an RFC 3339 time. */
+/* The member `name`, an RFC 3339 time, in microseconds since midnight. */
 static int64_t time_of_day_us(const json_t *object, const char *name)
 {
     static const char day[] = "2026-11-22T";
@@ -333,7 +333,7 @@ static void task_errors_are_described(void **state)
     spec.options.timeout_ns = MS(2);
     assert_int_equal(submit(f, &spec, &timeout), 0);
     spec = mock_manual(f, &mock_counts);
-    spec.options.deadline_ns = NS_PER_SECOND; /* long enough to start */
+    spec.options.deadline_ns = NS_PER_SECOND; /* passes after the task has started */
     assert_int_equal(submit(f, &spec, &deadline), 0);
     spec = mock_manual(f, &mock_counts);
     spec.options.deadline_ns = 1;

@@ -1,4 +1,4 @@
-/* test_schema - schemas of small tables, compared literally, and consistency of all built-in ones. */
+/* test_schema - JSON Schemas: those of small tables, compared literally, and the consistency of all registered ones. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/task_object.h"
 #include "runtime/files/file_methods.h"
@@ -741,7 +741,7 @@ static void task_schema_has_one_alternative_per_function(void **state)
     json_decref(schema);
 }
 
-/* A gather's tasks can be gathers: the schema is recursive, but finite. */
+/* The tasks of a gather can be gathers, so its schema refers to itself. */
 static void gather_schema_is_recursive(void **state)
 {
     (void)state;

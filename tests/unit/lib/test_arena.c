@@ -1,4 +1,4 @@
-/* test_arena - allocation, failure, references and cleanup of arenas. */
+/* test_arena - arenas: allocation, out of memory, references and cleanup. */
 #include "runtime/lib/arena.h"
 #include "tests/unit/support/alloc_fault.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -41,7 +41,7 @@ static void allocations_are_zeroed_aligned_and_disjoint(void **state)
         assert_true(is_filled(allocations[i].at, allocations[i].size, 0));
         memset(allocations[i].at, (int)(i % 255) + 1, allocations[i].size);
     }
-    for (size_t i = 0; i < ALLOCATION_COUNT; i++) /* overlapping allocations would be overwritten */
+    for (size_t i = 0; i < ALLOCATION_COUNT; i++) /* if allocations overlapped, one would be overwritten */
         assert_true(is_filled(allocations[i].at, allocations[i].size, (unsigned char)(i % 255 + 1)));
     arena_unref(arena);
     free(allocations);
@@ -107,7 +107,7 @@ static void last_unref_frees_arena(void **state)
     arena_unref(arena);
     memory[99999] = 'x';
     arena_unref(arena);
-    memory[0] = 'x'; /* detected by a sanitizer if it is freed or leaked */
+    memory[0] = 'x'; /* a sanitizer detects if the memory was freed */
     arena_unref(arena);
 }
 
@@ -122,11 +122,11 @@ static void strings_are_copied_and_nul_terminated(void **state)
     memset(source, 'x', sizeof source);
     assert_int_equal(text.len, 9);
     assert_memory_equal(text.data, "all\0of it", 10);
-    assert_non_null(empty.data); /* empty, not absent */
+    assert_non_null(empty.data); /* present, but empty */
     assert_int_equal(empty.len, 0);
     assert_int_equal(empty.data[0], '\0');
 
-    for (size_t len = 0; len < 1200; len++) { /* including lengths at which only the NUL exceeds the block */
+    for (size_t len = 0; len < 1200; len++) { /* with some lengths, only the NUL does not fit the block */
         char bytes[1200];
         memset(bytes, 'a', sizeof bytes);
         assert_true(arena_str(arena, bytes, len, &text));
@@ -142,14 +142,14 @@ static void small_allocations_share_blocks(void **state)
     struct arena *arena = arena_new();
     for (int i = 0; i < 10; i++)
         assert_non_null(arena_alloc(arena, 64));
-    assert_int_equal(alloc_count(), 1); /* one block for a plain request */
+    assert_int_equal(alloc_count(), 1); /* a small request needs one block */
     for (int i = 0; i < 100000; i++)
         assert_non_null(arena_alloc(arena, 64));
-    assert_in_range(alloc_count(), 2, 150); /* 6.4 MB in blocks of up to 64 KiB */
+    assert_in_range(alloc_count(), 2, 150); /* blocks of up to 64 KiB for 6.4 MB */
     arena_unref(arena);
 }
 
-/* A large allocation gets its own block; the rest of the current block must remain usable. */
+/* A large allocation gets a block of its own; the current block continues to serve small ones. */
 static void large_allocation_keeps_current_block(void **state)
 {
     (void)state;
@@ -163,7 +163,7 @@ static void large_allocation_keeps_current_block(void **state)
     arena_unref(arena);
 }
 
-/* Makes a request's allocations, small and large. False if one fails. */
+/* Makes small and large allocations, as a request does. False: an allocation failed. */
 static bool allocate_request(struct arena *arena, struct str *text)
 {
     char bytes[2000];
@@ -190,7 +190,7 @@ static void failed_allocation_changes_nothing(void **state)
             failed = true;
             assert_string_equal(text.data, "as it was");
             assert_string_equal(retained.data, "kept");
-            assert_true(allocate_request(arena, &text)); /* succeeds after the failure */
+            assert_true(allocate_request(arena, &text)); /* the arena can still be used after the failure */
             assert_string_equal(retained.data, "kept");
             assert_int_equal(strlen(text.data), 2000);
         }

@@ -39,7 +39,8 @@ static void rfc4648_test_vectors(void **state)
     }
 }
 
-/* Lengths up to a few groups, with every byte value. Buffers have the exact size, for sanitizers. */
+/* All lengths up to a few groups, with every byte value. Buffers have the exact size, so that a sanitizer detects
+ * writes beyond them. */
 static void decode_inverts_encode(void **state)
 {
     (void)state;
@@ -66,7 +67,7 @@ static void non_canonical_input_is_rejected(void **state)
     static const char *const invalid[] = {
         "Z",       "Zg",    "Zg=",          "Zg===",     "Zm9",      "Zm9v=",    "=",
         "==",      "====",  "Z===",         "=Zg=",      "Zg=a",     "Zm=v",     "Zg==Zg==",
-        "Zh==",    "Zm9=", /* unused bits are set */
+        "Zh==",    "Zm9=", /* unused bits that are not zero */
         "Zm9v\n",  "Zm 9",  " Zm9v",        "Zm9v    ",  "Zm-_",     "Zm9.",     "Zm9\x80",
         "Zm9\xFF", "Zm\n9", "Zm9v    Zm9v", "Zg= =    ", "Zg  =  =", "\t\n\v\f", "Zm9v\r\n\r\n"};
     char out[16];

@@ -1,4 +1,4 @@
-/* check, state - a failed check and a move that is not allowed abort the process. */
+/* test_check - a failed CHECK() aborts the process. */
 #include "runtime/lib/check.h"
 #include "runtime/lib/state.h"
 #include "tests/unit/support/runtime_fixture.h"
@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-/* Asserts that what() aborts its process with `message` on stderr. */
+/* Whether function() aborts the process that calls it and writes `message` to stderr. */
 static bool aborts(void (*function)(void), const char *message)
 {
     int fds[2];
@@ -51,7 +51,7 @@ static void break_check(void)
     CHECK(1 + 1 == 3);
 }
 
-static void reach_the_unreachable(void)
+static void reach_unreachable(void)
 {
     UNREACHABLE();
 }
@@ -111,7 +111,7 @@ static void release_unfinished_task(void)
     task_release(w.task);
 }
 
-/* The task has ended, but its `done` callback has not run: it is still queued. */
+/* Releases a task that was not delivered yet. */
 static void release_before_done(void)
 {
     struct fixture *f = fixture_new(NULL);

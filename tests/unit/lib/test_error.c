@@ -43,7 +43,7 @@ static void every_error_has_code_status_and_texts(void **state)
     }
 }
 
-/* A code is the name in lower case, so that one search finds it in logs, JSON and source. */
+/* A code is its name in lower case, so that a search finds it in logs, JSON and source. */
 static void error_code_is_lowercase_name(void **state)
 {
     (void)state;

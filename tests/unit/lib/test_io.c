@@ -1,4 +1,4 @@
-/* io - short transfers are continued, signals don't end one, errors are returned with the amount transferred. */
+/* test_io - short and interrupted transfers are continued; errors are returned with the number of bytes transferred. */
 #include "runtime/lib/io.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { PIPE_BYTES = 1 << 20 }; /* more than a pipe holds: both ends block */
+enum { PIPE_BYTES = 1 << 20 }; /* exceeds the capacity of a pipe, so that transfers block */
 
 static void fill(char *bytes, size_t len)
 {
@@ -24,11 +24,12 @@ static void fill(char *bytes, size_t len)
         bytes[i] = (char)(i * 7 + i / 251);
 }
 
-/* The far end of a pipe: transfers PIPE_BYTES in pieces, and signals the test's thread before each. */
+/* A thread at the other end of a pipe. It transfers PIPE_BYTES in several calls, and signals the test's thread before
+ * each. */
 struct peer {
     int fd;
     bool writes;
-    pthread_t target;
+    pthread_t target; /* the test's thread */
     char bytes[PIPE_BYTES];
 };
 
@@ -58,7 +59,7 @@ static void pipe_transfer_survives_signals(void **state)
     (void)state;
     static struct peer peer;
     static char bytes[PIPE_BYTES + 1];
-    struct sigaction interrupting = {.sa_handler = on_signal}, previous; /* no SA_RESTART: calls fail with EINTR */
+    struct sigaction interrupting = {.sa_handler = on_signal}, previous; /* without SA_RESTART, calls fail with EINTR */
     assert_int_equal(sigaction(SIGUSR1, &interrupting, &previous), 0);
     for (int writes = 0; writes < 2; writes++) {
         int fds[2];
@@ -70,7 +71,7 @@ static void pipe_transfer_survives_signals(void **state)
         assert_int_equal(pthread_create(&thread, NULL, peer_main, &peer), 0);
         if (writes == 1) {
             memset(bytes, 0, sizeof bytes);
-            assert_int_equal(io_read_full(fds[0], bytes, sizeof bytes), PIPE_BYTES); /* then the end */
+            assert_int_equal(io_read_full(fds[0], bytes, sizeof bytes), PIPE_BYTES); /* then the pipe ends */
             close(fds[0]);
         } else {
             assert_int_equal(io_write_full(fds[1], bytes, PIPE_BYTES, &written), 0);
@@ -137,7 +138,7 @@ static void positioned_transfer_keeps_position(void **state)
     assert_int_equal(written, 4);
     assert_int_equal(io_write_full(fd, "ab", 2, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_CUR), 2);
-    assert_int_equal(io_pread_full(fd, bytes, sizeof bytes, 1), 5); /* fewer than asked for: the file ends */
+    assert_int_equal(io_pread_full(fd, bytes, sizeof bytes, 1), 5); /* fewer than requested: the file ends */
     assert_memory_equal(bytes, "bcdef", 5);
     assert_int_equal(io_read_full(fd, bytes, 3), 3);
     assert_memory_equal(bytes, "cde", 3);
@@ -162,7 +163,7 @@ static void failed_transfer_returns_errno(void **state)
     assert_true(fd >= 0);
     assert_int_equal(io_pwrite_full(fd, "x", 1, -2, NULL), EINVAL);
     close(fd);
-    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0); /* full after some of it */
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0); /* the capacity is less than sizeof bytes */
     assert_int_equal(io_write_full(fds[1], bytes, sizeof bytes, &written), EAGAIN);
     assert_true(written > 0 && written < sizeof bytes);
     close(fds[0]);

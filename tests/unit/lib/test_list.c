@@ -1,4 +1,4 @@
-/* test_list - order, append and remove of linked lists. */
+/* test_list - linked lists: append, remove, and the order of items. */
 #include "runtime/lib/list.h"
 #include "runtime/lib/util.h"
 
@@ -12,7 +12,7 @@ struct item {
     struct list_node link;
 };
 
-/* The items' numbers as decimal digits. */
+/* The numbers of the items, in order, as the digits of one decimal number. */
 static int list_digits(const struct list_node *head)
 {
     int digits = 0;
@@ -38,7 +38,7 @@ static void list_keeps_insertion_order(void **state)
     list_remove(&items[1].link);
     assert_int_equal(list_digits(&head), 13);
     assert_true(list_empty(&items[1].link));
-    list_remove(&items[1].link); /* not in a list: no effect */
+    list_remove(&items[1].link); /* no effect: the item is in no list */
     assert_int_equal(list_digits(&head), 13);
     list_append(&head, &items[1].link);
     assert_int_equal(list_digits(&head), 132);

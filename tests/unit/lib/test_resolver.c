@@ -1,4 +1,4 @@
-/* test_resolver - host names, and localhost without /etc/hosts. */
+/* test_resolver - lookups of addresses and invalid names, and of localhost without /etc/hosts. */
 #include "runtime/lib/resolver.h"
 
 #include "tests/unit/support/file_root_fixture.h"

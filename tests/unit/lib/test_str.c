@@ -23,7 +23,7 @@ static void str_from_and_eq(void **state)
     assert_false(str_eq(STR("ab"), "abc"));
     assert_false(str_eq(STR("abc"), "abd"));
     assert_false(str_eq(STR("ab\0c"), "ab"));
-    assert_false(str_eq(str_from(NULL), "")); /* absent, not empty */
+    assert_false(str_eq(str_from(NULL), "")); /* an absent text is not equal to an empty one */
 }
 
 static void name_list_is_truncated_when_full(void **state)
@@ -35,7 +35,7 @@ static void name_list_is_truncated_when_full(void **state)
     name_list_add(&list, "bc");
     assert_string_equal(list.text, "a, bc");
     char name[sizeof list.text];
-    for (size_t len = 1; len < sizeof name; len++) { /* of the second name, up to a length that never fits */
+    for (size_t len = 1; len < sizeof name; len++) { /* the length of the second name; the last ones do not fit */
         list = (struct name_list){0};
         memset(name, 'n', len);
         name[len] = '\0';
@@ -98,7 +98,7 @@ static void test_utf8(void **state)
     assert_true(str_is_utf8((struct str){NULL, 0}));
 }
 
-/* Every code point, the surrogates, and 0x110000. */
+/* Every code point, the surrogates, and U+110000, the first value that is not a code point. */
 static void test_utf8_in_full(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void utf8_prefix_ends_at_character_boundary(void **state)
         assert_int_equal(utf8_prefix_len(str_from(rows[i].text), rows[i].max), rows[i].prefix_len);
 }
 
-/* The cut is within the bytes, and a prefix of UTF-8 is UTF-8. */
+/* The result does not exceed the text, and a prefix of UTF-8 is UTF-8. */
 static void utf8_prefix_stays_within_bounds(void **state)
 {
     static const char mixed[] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80z";

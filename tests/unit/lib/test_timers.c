@@ -22,7 +22,7 @@ struct test_timer {
 };
 
 struct harness {
-    struct fixture *f; /* for its loop */
+    struct fixture *f; /* its loop runs the timers */
     struct timers timers;
     bool closed;
     struct test_timer *test_timers;
@@ -30,8 +30,8 @@ struct harness {
     unsigned batches;                          /* calls of after_batch() */
     uint64_t last_iteration_ms;                /* loop time at the last batch */
     uint64_t last_ns;                          /* due time of the last timer fired in this batch, or 0 */
-    unsigned early, out_of_order, not_running; /* timers fired too early, after a later one, or while stopped */
-    unsigned same_iteration;                   /* batches in the same iteration as the previous one */
+    unsigned early, out_of_order, not_running; /* timers that fired too early, after a later timer, or while stopped */
+    unsigned same_iteration;                   /* batches in the same iteration of the loop as the batch before */
     void (*hook)(struct test_timer *s);        /* called by each callback; may be NULL */
     struct prng prng;
 };
@@ -123,11 +123,11 @@ static void harness_free(struct harness *b)
     timers_unreserve(&b->timers, b->count);
     assert_int_equal(b->timers.count, 0);
     assert_int_equal(b->timers.reserved, 0);
-    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.uv_timer),
-                     0); /* an empty heap must not keep the loop alive */
+    /* An empty heap must not keep the loop alive. */
+    assert_int_equal(uv_is_active((uv_handle_t *)&b->timers.uv_timer), 0);
 
     timers_close(&b->timers, on_timers_closed);
-    assert_false(b->closed); /* not from inside timers_close() */
+    assert_false(b->closed); /* close_cb must not be called from inside timers_close() */
     assert_true(run_until(b->f, is_closed, b));
     assert_true(fixture_free(b->f));
     free(b->test_timers);
@@ -136,13 +136,12 @@ static void harness_free(struct harness *b)
 
 /* -- the heap ------------------------------------------------------------------------------------------------------ */
 
-/* All timers are due, so one batch fires the running ones in order. */
+/* All due times have passed, so one batch fires all running timers, in order. */
 static void random_operations_fire_in_order(void **state)
 {
     (void)state;
     enum { TIMER_COUNT = 500, OPERATION_COUNT = 10000 };
-    static const uint64_t ranges[] = {1000000000, 100, 2,
-                                      1}; /* spread of the due times: from all different to all equal */
+    static const uint64_t ranges[] = {1000000000, 100, 2, 1}; /* numbers of different due times; 1: all are equal */
     for (size_t round = 0; round < COUNT_OF(ranges); round++) {
         struct harness *b = harness_new(TIMER_COUNT);
         unsigned *expected_fired = calloc(TIMER_COUNT, sizeof *expected_fired);
@@ -169,7 +168,7 @@ static void random_operations_fire_in_order(void **state)
     }
 }
 
-/* The same while time passes: due times around now, and loop iterations in between. */
+/* As above, but due times are before and after the present time, and the loop runs in between. */
 static void random_operations_while_time_passes(void **state)
 {
     (void)state;
@@ -252,7 +251,7 @@ static void timer_stopped_in_batch_does_not_fire(void **state)
     harness_free(b);
 }
 
-/* A callback may reuse its timer's memory: the timer is not accessed afterwards. */
+/* A timer is not accessed after its callback, so that the callback may reuse its memory. */
 static void reset_timer(struct test_timer *s)
 {
     memset(&s->timer, 0, sizeof s->timer);
@@ -277,7 +276,8 @@ static void restart_in_past(struct test_timer *s)
         start_timer(s, 1);
 }
 
-/* A timer started by a callback waits for the next iteration even if it is due, so that other handles are served. */
+/* A timer that is started by a callback fires in the next iteration even if it is already due, so that other handles
+ * are served. */
 static void timer_started_in_callback_fires_next_iteration(void **state)
 {
     (void)state;
@@ -320,7 +320,7 @@ static void start_never_fires_synchronously(void **state)
     harness_free(b);
 }
 
-/* Due times around millisecond boundaries, where rounding errors would show. on_fire() counts early timers. */
+/* Due times near whole milliseconds, where rounding errors would be detected. on_fire() counts early timers. */
 static void timers_never_fire_early(void **state)
 {
     (void)state;
@@ -341,7 +341,7 @@ static void earlier_timer_rearms_uv_timer(void **state)
     struct harness *b = harness_new(3);
     start_timer(&b->test_timers[0], uv_hrtime() + 3600 * NS_PER_SECOND);
     start_timer(&b->test_timers[1], uv_hrtime() + MS(2)); /* must re-arm the uv timer, or run_until() fails */
-    b->running--;                                         /* not waited for */
+    b->running--;                                         /* is_idle() ignores the first timer */
     assert_true(run_until(b->f, is_idle, b));
     assert_int_equal(b->test_timers[1].fired, 1);
     start_timer(&b->test_timers[2], uv_hrtime() + 1800 * NS_PER_SECOND);
@@ -353,7 +353,7 @@ static void earlier_timer_rearms_uv_timer(void **state)
     harness_free(b);
 }
 
-/* The uv timer stays armed for the old time; it then finds nothing due and re-arms. */
+/* The uv timer stays armed for the old due time; then it finds no timer due and is armed again. */
 static void postponed_timer_still_fires(void **state)
 {
     (void)state;
@@ -396,7 +396,7 @@ static void loop_is_not_alive_without_timers(void **state)
     assert_int_not_equal(uv_loop_alive(&b->f->loop), 0);
     stop_timer(&b->test_timers[1]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
-    stop_timer(&b->test_timers[1]); /* stopped: no effect */
+    stop_timer(&b->test_timers[1]); /* no effect on a stopped timer */
     start_timer(&b->test_timers[0], 0);
     stop_timer(&b->test_timers[0]);
     assert_int_equal(uv_loop_alive(&b->f->loop), 0);
@@ -411,8 +411,7 @@ static void all_reserved_timers_can_run(void **state)
     for (size_t count = 1; count < 300; count++) {
         struct harness *b = harness_new(count);
         for (size_t i = 0; i < count; i++)
-            start_timer(&b->test_timers[i],
-                        1 + prng_below(&b->prng, 1000)); /* a sanitizer detects out-of-bounds access */
+            start_timer(&b->test_timers[i], 1 + prng_below(&b->prng, 1000)); /* a sanitizer checks the heap's bounds */
         assert_true(run_until(b->f, is_idle, b));
         assert_int_equal(b->fired, count);
         harness_free(b);

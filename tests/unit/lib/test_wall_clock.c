@@ -1,4 +1,4 @@
-/* test_wall_clock - the time of day and RFC 3339 text. */
+/* test_wall_clock - the time of day, and its RFC 3339 text. */
 #include "runtime/lib/util.h"
 #include "runtime/lib/wall_clock.h"
 

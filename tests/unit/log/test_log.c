@@ -1,4 +1,4 @@
-/* log - one line per event, whatever its values contain; writing never blocks. */
+/* test_log - each event is one line, whatever its values contain; writing never blocks. */
 #include "runtime/types/type.h"
 #include "service/log/log.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -25,9 +25,9 @@
 
 struct fixture {
     struct log log;
-    int fds[2];   /* reading end; writing end, given to the log */
-    char *read;   /* output of the log, NUL-terminated */
-    size_t count; /* its bytes */
+    int fds[2];   /* of a pipe or file: for reading; for writing by the log */
+    char *read;   /* output of the log so far, NUL-terminated */
+    size_t count; /* length of the output in bytes */
 };
 
 static int teardown_log(void **state)
@@ -123,7 +123,7 @@ static void assert_matches(const char *text, const char *pattern)
         fail_msg("\"%s\" does not match \"%s\"", text, pattern);
 }
 
-/* Logs a line with one value, and returns the value as text format wrote it. */
+/* Logs an event with one value in text format, and returns the value as it was written. */
 static const char *logged_value(struct fixture *f, struct str value)
 {
     clear_output(f);
@@ -209,11 +209,11 @@ static void long_values_are_truncated(void **state)
 
     for (size_t i = 1; i + 1 < sizeof text; i += 2)
         text[i] = '\xC3', text[i + 1] = '\xA4';
-    truncated = logged_value(f, (struct str){text, sizeof text}); /* not within a character */
+    truncated = logged_value(f, (struct str){text, sizeof text}); /* must not be truncated within a character */
     assert_int_equal(strlen(truncated), LOG_MAX_VALUE - 1 + 3);
     assert_true(str_eq(str_from(truncated + LOG_MAX_VALUE - 3), "\xC3\xA4..."));
 
-    memset(text, '\x80', sizeof text); /* invalid: three bytes of U+FFFD each */
+    memset(text, '\x80', sizeof text); /* each invalid byte becomes U+FFFD, three bytes */
     assert_int_equal(strlen(logged_value(f, (struct str){text, sizeof text})), LOG_MAX_VALUE / 3 * 3 + 3);
     log_close(&f->log);
 }
@@ -277,8 +277,8 @@ static void log_numbered(struct fixture *f, int64_t first, int64_t count)
         log_event(&f->log, LOG_INFO, "number", LOG_FIELDS(log_integer("n", i), log_string("filler", STR(filler))));
 }
 
-/* Asserts that the numbers from 0 on are in order, and that a log_dropped line with the right count stands for each
- * gap. Returns the number of gaps, and the last number + 1 in *end. */
+/* Asserts that the events of log_numbered() are in order from 0, and that at each gap a log_dropped line has the right
+ * count. Returns the number of gaps; *end is set to the last number + 1. */
 static int check_numbered(const struct fixture *f, int64_t *end)
 {
     int drop_reports = 0;
@@ -300,7 +300,7 @@ static int check_numbered(const struct fixture *f, int64_t *end)
     return drop_reports;
 }
 
-/* Logs without a reader until lines are dropped, then reads. */
+/* Logs without reading until lines are dropped, then reads the output. */
 static void overflow_then_read(struct fixture *f)
 {
     const int64_t total = 20000; /* exceeds the buffers of the log and the kernel */
@@ -330,7 +330,7 @@ static void full_pipe_drops_lines(void **state)
     struct fixture *f = *state;
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
     assert_true(f->log.owns_fd);
-    assert_int_equal(fcntl(f->fds[1], F_GETFL) & O_NONBLOCK, 0); /* the shared description is unchanged */
+    assert_int_equal(fcntl(f->fds[1], F_GETFL) & O_NONBLOCK, 0); /* the open file description is not changed */
     assert_int_equal(fcntl(f->log.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     overflow_then_read(f);
     int reopened = f->log.fd;
@@ -343,7 +343,7 @@ static void full_inherited_pipe_drops_lines(void **state)
 {
     struct fixture *f = *state;
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    close(f->log.fd); /* as if it could not have been opened again */
+    close(f->log.fd); /* sets the state that log_open() leaves if the pipe can't be opened again */
     f->log.fd = f->fds[1];
     f->log.owns_fd = false;
     f->log.write_mode = LOG_WRITE_POLLED;
@@ -360,7 +360,7 @@ static void full_socket_drops_lines(void **state)
     log_close(&f->log);
 }
 
-/* Lines of varying number per flush: the end of the ring falls on every offset of a line. */
+/* With varying numbers of lines for each flush, the end of the ring buffer meets every offset of a line. */
 static void buffer_wraps_around(void **state)
 {
     struct fixture *f = *state;
@@ -389,7 +389,7 @@ static void regular_file_receives_all_lines(void **state)
     log_flush(&f->log);
     assert_false(log_pending(&f->log));
     log_numbered(f, 1000, 1);
-    log_close(&f->log); /* writes the rest */
+    log_close(&f->log); /* writes the last event */
     read_available(f);
     assert_int_equal(check_numbered(f, &end), 0);
     assert_int_equal(end, 1001);
@@ -411,7 +411,7 @@ static void close_writes_pending_lines(void **state)
     pthread_t reader;
     int64_t end;
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    log_numbered(f, 0, 1900); /* several times the capacity of a pipe */
+    log_numbered(f, 0, 1900); /* exceeds the capacity of a pipe several times */
     assert_int_equal(f->log.dropped, 0);
     assert_int_equal(pthread_create(&reader, NULL, read_until_eof, f), 0);
     log_close(&f->log);
@@ -424,7 +424,7 @@ static void close_writes_pending_lines(void **state)
     assert_int_equal(end, 1900);
 }
 
-/* A FIFO without a reader cannot be reopened for writing (ENXIO). */
+/* A FIFO without a reader can't be opened again for writing (ENXIO), so the log polls the descriptor it was given. */
 static void fifo_without_reader_is_polled(void **state)
 {
     struct fixture *f = *state;
@@ -476,7 +476,7 @@ static void write_errors_are_ignored(void **state)
 
     close(f->fds[1]);
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    assert_int_equal(f->log.fd, -1); /* a later file with this number is not written */
+    assert_int_equal(f->log.fd, -1); /* so that a file that gets this descriptor later is not written to */
     f->fds[1] = -1;
     log_numbered(f, 0, 10);
     log_flush(&f->log);
@@ -516,7 +516,7 @@ static void out_of_memory_drops_lines(void **state)
 
     clear_output(f);
     log_open(&f->log, f->fds[1], LOG_TEXT, LOG_INFO);
-    for (int i = 0; i < 3; i++) { /* the second failure is in the log_dropped line */
+    for (int i = 0; i < 3; i++) { /* the second allocation to fail is that of the log_dropped line */
         alloc_fail_at(1);
         log_numbered(f, i, 1);
     }

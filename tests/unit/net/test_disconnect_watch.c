@@ -1,4 +1,4 @@
-/* disconnect_watch - disconnects are reported once, only while watched, and after failed allocations too. */
+/* test_disconnect_watch - a disconnect is reported once, only while it is watched, and also if allocations fail. */
 #include "runtime/lib/util.h"
 #include "service/net/disconnect_watch.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -17,7 +17,7 @@ struct fixture {
     uv_timer_t ticker; /* keeps uv_run() from blocking */
     struct disconnect_watch_set *set;
     struct disconnect_watch watch;
-    int fds[2]; /* ours, the client's */
+    int fds[2]; /* the ends of the service and of the client */
     int disconnects;
 };
 

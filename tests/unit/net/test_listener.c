@@ -1,4 +1,4 @@
-/* listener - kinds of addresses, connections while descriptors are exhausted, existing Unix socket files. */
+/* test_listener - kinds of addresses, connections while descriptors are exhausted, existing Unix socket files. */
 #include "runtime/lib/util.h"
 #include "service/net/listener.h"
 
@@ -26,7 +26,7 @@ struct fixture {
     struct rlimit saved_limit;
     int clients[CLIENTS];
     int accepted, rejected, accept_failed; /* calls of each callback */
-    int error;                             /* of the last accept_failed */
+    int error;                             /* the errno passed to the last accept_failed */
     int accepted_fds[CLIENTS];
 };
 
@@ -72,7 +72,7 @@ static int setup_listener(void **state)
     uv_timer_init(&f->loop, &f->ticker);
     uv_timer_start(&f->ticker, on_tick, 5, 5);
     listener_start(f->listener, &events, f);
-    uv_run(&f->loop, UV_RUN_NOWAIT); /* opens the descriptors of the loop itself */
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* makes the loop open its own descriptors, before they are limited */
     for (int i = 0; i < CLIENTS; i++)
         f->clients[i] = -1;
     *state = f;
@@ -97,7 +97,7 @@ static int teardown_listener(void **state)
     return rc;
 }
 
-/* The connection is in the backlog afterwards. */
+/* Connects client `i`; the connection is then in the listener's backlog. */
 static void connect_client(struct fixture *f, int i)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -108,7 +108,7 @@ static void connect_client(struct fixture *f, int i)
     assert_int_equal(connect(f->clients[i], (struct sockaddr *)&addr, sizeof addr), 0);
 }
 
-/* Lowers RLIMIT_NOFILE so that `free_fds` more descriptors can be opened. */
+/* Lowers RLIMIT_NOFILE so that only `free_fds` more descriptors can be opened. */
 static void limit_fds(struct fixture *f, int free_fds)
 {
     struct rlimit limit = f->saved_limit;
@@ -196,14 +196,13 @@ static void accepting_resumes_when_fds_are_available(void **state)
     connect_client(f, 2);
     limit_fds(f, 0);
     assert_true(run_until_count(f, &f->rejected, 2));
-    assert_int_equal(f->accept_failed, 1); /* same period of failures */
+    assert_int_equal(f->accept_failed, 1); /* called once for each period of failures */
     assert_false(is_closed_by_peer(f->clients[1]));
 }
 
-/* -- Unix sockets
- * ---------------------------------------------------------------------------------------------------- */
+/* -- Unix sockets -------------------------------------------------------------------------------------------------- */
 
-static int listen_error; /* errno of the next listen(); 0: it succeeds */
+static int listen_error; /* the errno with which the next listen() fails; 0: none */
 
 /* Replaces the C library's listen() in this executable. */
 int listen(int fd, int n)
@@ -247,7 +246,7 @@ static void stale_socket_is_replaced(void **state)
     assert_int_equal(access(addr.sun_path, F_OK), -1);
 }
 
-/* connect() to a socket with a full backlog blocks: alarm() ends this test if listener_open() does. */
+/* connect(2) to a socket with a full backlog blocks; alarm(2) ends the test if listener_open() blocks. */
 static void live_socket_with_full_backlog_is_kept(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,4 @@
-/* Ids: unique, sorted by time, and protected by their checksum. */
+/* test_ids - ids are unique, sorted by time, and protected by a checksum. */
 #include "handlers/resources/ids.h"
 #include "runtime/lib/util.h"
 
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { ID_COUNT = 20000 }; /* refills the buffer of random bytes many times */
+enum { ID_COUNT = 20000 }; /* enough to refill the buffer of random bytes many times */
 
 static int compare_ids(const void *a, const void *b)
 {

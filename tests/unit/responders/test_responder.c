@@ -1,4 +1,4 @@
-/* Responders: wake-ups are delivered once, and never lost. */
+/* test_responder - wake-ups of a responder are delivered once, and are never lost. */
 #include "handlers/responders/responder.h"
 #include "runtime/lib/util.h"
 
@@ -8,11 +8,12 @@
 
 #include <cmocka.h>
 
-/* Waits `waits` times in each operation, and wakes itself inside the operation if `wakes_inside`. */
+/* A responder whose operations wait. */
 struct fake {
     struct responder base;
-    int waits, calls, wakes;
-    bool wakes_inside;
+    int waits;         /* how often its operations still wait */
+    int calls, wakes;  /* of its operations; of on_wake() */
+    bool wakes_inside; /* an operation that waits calls responder_wake() before it returns */
     struct response response;
 };
 

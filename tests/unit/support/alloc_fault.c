@@ -14,11 +14,11 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
 static atomic_ulong allocations; /* since the last alloc_fail_at() */
-static atomic_ulong fail_at;     /* which allocation fails; 0: none */
+static atomic_ulong fail_at;     /* the number of the allocation that fails, from 1; 0: none */
 
 void alloc_fail_at(unsigned long n)
 {
-    atomic_store(&fail_at, 0); /* so that no thread compares the new count with the old number */
+    atomic_store(&fail_at, 0); /* so that no other thread compares the new count with the old number */
     atomic_store(&allocations, 0);
     atomic_store(&fail_at, n);
 }

@@ -1,21 +1,21 @@
-/* alloc_fault - makes the n-th allocation of our code fail, so that tests can fail each in turn.
+/* alloc_fault - makes the n-th allocation of gatherd's code fail, so that a test can fail each allocation in turn.
  *
  * The linker's --wrap redirects malloc, calloc and realloc of statically linked code. Shared libraries are not
- * affected, but jansson decodes into our arenas.
+ * affected; but jansson allocates from an arena, whose allocations can fail.
  *
  *     unsigned long n = 0;
  *     do {
  *         alloc_fail_at(++n);
- *         ... the operation, and checks of its failure ...
+ *         ... run the operation, check how it fails ...
  *     } while (alloc_count() >= n);
  *     alloc_fail_at(0);
  *
- * Threads:  any; the count is of all threads.
+ * Threads:  any; the allocations of all threads are counted together.
  */
 #ifndef GATHERD_TESTS_UNIT_SUPPORT_ALLOC_FAULT_H
 #define GATHERD_TESTS_UNIT_SUPPORT_ALLOC_FAULT_H
 
-/* Makes the n-th allocation from now fail, and only that; 0: none. Resets the count. */
+/* Makes only the n-th allocation from now fail; 0: none. Resets the count. */
 void alloc_fail_at(unsigned long n);
 
 /* Allocations since the last alloc_fail_at(), including the failed one. */

@@ -17,7 +17,7 @@ struct faulty_input {
     int action;
     int64_t number;
     struct str text;
-    int64_t gate; /* a struct gate * of this process; absent in worker processes */
+    int64_t gate; /* a struct gate *, valid in this process; absent in worker processes */
 };
 
 static const char *const action_names[] = {"echo",
@@ -267,12 +267,12 @@ _Noreturn static void raise_signal(const struct faulty_input *input)
         kill(getpid(), (int)input->number);
 }
 
-static void orphan_a_child(void)
+static void orphan_child(void)
 {
     if (fork() != 0)
         return;
     struct pollfd service = {.fd = WORKER_FD};
-    poll(&service, 1, -1); /* until the service closes it */
+    poll(&service, 1, -1); /* returns when the service closes its end of the socket */
     _exit(0);
 }
 
@@ -294,14 +294,14 @@ static int run_action(const struct faulty_input *input, struct faulty_output *ou
         write_bytes(STDERR_FILENO, input->text.data, input->text.len);
         raise_signal(input);
     case ACTION_ORPHAN_CHILD:
-        orphan_a_child();
+        orphan_child();
         _exit((int)input->number);
     case ACTION_EXIT:
         write_bytes(STDERR_FILENO, input->text.data, input->text.len);
         _exit((int)input->number);
     case ACTION_APPEND:
         if (append_number(input) != 0)
-            return err_set(run->e, ERR_INTERNAL, "The note could not be written");
+            return err_set(run->e, ERR_INTERNAL, "The number could not be written");
         break;
     case ACTION_UNSOLICITED_OUTPUT:
         unsolicited_output(input);
@@ -345,7 +345,7 @@ static int faulty_run(const void *in, void *out, struct run_context *run)
 
 const struct function function_faulty = {
     .name = "action",
-    .doc = "Does as the test says",
+    .doc = "Misbehaves as its input says",
     .executor = EXECUTOR_PROCESSES,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
     .input = &input_type,

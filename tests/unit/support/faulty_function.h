@@ -1,6 +1,6 @@
-/* faulty_function - a function for threads and worker processes that misbehaves as the test requests.
+/* faulty_function - a function for threads and worker processes that misbehaves as its input says.
  *
- * A test that starts worker processes is its own worker: its main() begins with
+ * The executable of a test is also the program of its worker processes: its main() begins with
  *
  *     if (faulty_is_worker(argc, argv))
  *         return faulty_worker_main(argc, argv);
@@ -16,50 +16,51 @@
 
 enum action {
     /* on any executor */
-    ACTION_ECHO,           /* returns its number and text, and the pid and tid that ran it */
-    ACTION_FAIL,           /* fails with error code `number` and the text as detail */
+    ACTION_ECHO,           /* returns `number` and `text`, and the pid and tid that ran the action */
+    ACTION_FAIL,           /* fails with the error code `number` and the detail `text` */
     ACTION_LARGE_OUTPUT,   /* returns a text of `number` bytes */
     ACTION_EXHAUST_MEMORY, /* allocates until memory is exhausted */
     ACTION_SPIN,           /* runs until canceled; in a worker process forever */
-    ACTION_APPEND,         /* appends its number to the file named `text`, then echoes */
+    ACTION_APPEND,         /* appends `number` to the file with the path `text`, then echoes */
     /* only in worker processes */
-    ACTION_SIGNAL,             /* writes the text to stderr and raises signal `number` */
-    ACTION_EXIT,               /* writes the text to stderr and exits with status `number` */
-    ACTION_UNSOLICITED_OUTPUT, /* sends `number` bytes, the first one of the text, then echoes */
-    ACTION_BAD_SEQUENCE,       /* sends `number` frames with other sequence numbers, then echoes */
-    ACTION_BAD_FRAME,          /* sends an enum bad_frame as response to the first request, then echoes */
-    ACTION_STOP_READING,       /* stops reading requests, then echoes */
+    ACTION_SIGNAL,             /* writes `text` to stderr and raises the signal `number` */
+    ACTION_EXIT,               /* writes `text` to stderr and exits with the status `number` */
+    ACTION_UNSOLICITED_OUTPUT, /* sends the first byte of `text` `number` times, then echoes */
+    ACTION_BAD_SEQUENCE,       /* sends `number` responses with a wrong request number, then echoes */
+    ACTION_BAD_FRAME,          /* sends a response as enum bad_frame `number` says, then echoes */
+    ACTION_STOP_READING,       /* shuts down the socket for reading, then echoes */
     ACTION_CLOSE_SOCKET,       /* closes the socket, then spins */
     ACTION_CLOSE_STDERR,       /* closes stderr, then echoes */
-    ACTION_ORPHAN_CHILD,       /* leaves a child that keeps socket and stderr open, then exits */
+    ACTION_ORPHAN_CHILD,       /* forks a child that keeps the socket and stderr open, then exits */
     /* only in threads */
-    ACTION_WAIT_GATE,   /* waits until the gate is open */
-    ACTION_SIGNAL_MASK, /* returns as number whether SIGCHLD is blocked */
+    ACTION_WAIT_GATE,   /* waits until the gate is open, then echoes */
+    ACTION_SIGNAL_MASK, /* sets the output's number to 1 if SIGCHLD is blocked and SIGSEGV is not */
     ACTION_COUNT
 };
 
 enum bad_frame {
-    BAD_FRAME_TOO_LONG, /* longer than any valid frame */
+    BAD_FRAME_TOO_LONG, /* len exceeds FRAME_MAX_LEN */
     BAD_FRAME_RC_POSITIVE,
     BAD_FRAME_RC_UNKNOWN,
     BAD_FRAME_RC_MIN,
     BAD_FRAME_ERROR_WITH_OUTPUT,
     BAD_FRAME_NO_OUTPUT,
     BAD_FRAME_TRAILING_BYTES,
-    BAD_FRAME_UNTERMINATED_MESSAGE, /* this one and the following are accepted */
+    BAD_FRAME_UNTERMINATED_MESSAGE, /* this and the next are not protocol errors */
     BAD_FRAME_INVALID_UTF8,
     BAD_FRAME_COUNT
 };
 
-/* Shared state of actions in threads. */
+/* Shared by actions in threads: counts their runs, and holds those of ACTION_WAIT_GATE until it is opened. */
 struct gate {
-    uv_mutex_t mutex;
+    uv_mutex_t mutex; /* guards the other members */
     uv_cond_t changed;
-    bool open; /* the gate */
-    size_t active, max_active, runs;
-    size_t canceled_at_start; /* runs that were canceled before they began */
-    int64_t order[4096];      /* numbers of the runs, in starting order */
-    int tids[64];             /* distinct ones */
+    bool open;
+    size_t active, max_active; /* runs that have begun and not ended, and their maximum */
+    size_t runs;               /* runs that have begun */
+    size_t canceled_at_start;  /* runs whose task was canceled before they began */
+    int64_t order[4096];       /* input->number of each run, in the order in which they began */
+    int tids[64];              /* the threads that ran them, without duplicates */
     size_t tid_count;
 };
 
@@ -82,7 +83,7 @@ const struct faulty_output *faulty_output(const struct waiter *w); /* NULL: no o
 
 #define FAULTY_WORKER_FLAG "--worker"
 bool faulty_is_worker(int argc, char **argv);
-int faulty_worker_main(int argc, char **argv); /* argv[2], if given: memory limit in bytes */
-extern char *const faulty_worker_command[];    /* argv of a worker */
+int faulty_worker_main(int argc, char **argv); /* argv[2], if present: memory limit in bytes */
+extern char *const faulty_worker_command[];    /* argv of a worker process; ends with NULL */
 
 #endif

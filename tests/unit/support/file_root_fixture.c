@@ -71,13 +71,13 @@ struct tree *tree_new(const char *type, const char *options)
         write_content(secret, SECRET, strlen(SECRET)) && (type == NULL || mount_fs(t, t->root, type, options)) &&
         file_root_new(t->root, &t->file_root, &t->e) == 0 && builtin_registry(&t->registry, &t->e) == 0)
         return t;
-    fprintf(stderr, "no tree in %s: %s\n", t->base, t->e.rc != 0 ? t->e.msg : strerror(errno));
+    fprintf(stderr, "cannot create the tree in %s: %s\n", t->base, t->e.rc != 0 ? t->e.msg : strerror(errno));
     tree_free(t);
     return NULL;
 }
 
-/* Unmounts in rounds, because the innermost mounts come last in /proc/self/mounts. MNT_DETACH unmounts nested ones
- * too. */
+/* Unmounts everything below BASE. More than one round may be needed, because /proc/self/mounts lists a mount before the
+ * mounts inside it. MNT_DETACH unmounts nested mounts too. */
 static void unmount_all(struct tree *t)
 {
     for (int attempt = 0; t->mounts > 0 && attempt < 8; attempt++) {
@@ -155,7 +155,7 @@ static bool unshare_namespaces(void)
            write_proc_file("/proc/self/gid_map", gid);
 }
 
-/* Keeps mounts from propagating to the original namespace. Impossible in a chroot, where / is not a mount point. */
+/* Prevents mounts from propagating to the original namespace. Fails in a chroot, where / is not a mount point. */
 static bool make_mounts_private(void)
 {
     return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
@@ -168,7 +168,7 @@ bool tree_can_mount(void)
         can_mount = unshare_namespaces() ? YES : NO;
         make_mounts_private();
         if (can_mount == NO)
-            print_message("no file system may be mounted here, most likely because this is a container\n");
+            print_message("this process may not mount file systems, probably because it runs in a container\n");
     }
     return can_mount == YES;
 }
@@ -212,7 +212,7 @@ bool tree_fill_file(struct tree *t, const char *path, char byte, size_t count)
     return ok;
 }
 
-/* The file's content with a NUL after it; the caller frees it. */
+/* The content of a file, followed by a NUL; the caller frees it. NULL: failed. */
 static char *read_content(const char *path, size_t *len)
 {
     FILE *file = fopen(path, "r");

@@ -82,7 +82,7 @@ static const struct type output_type = {.kind = TYPE_RECORD, .fields = no_fields
 
 const struct function function_mock = {
     .name = "mock",
-    .doc = "Does as the test says",
+    .doc = "Ends as its input says",
     .executor = EXECUTOR_LOOP,
     .executors = EXECUTOR_BIT(EXECUTOR_LOOP),
     .input = &input_type,

@@ -31,7 +31,7 @@ struct fixture *fixture_start(const struct runtime_config *config)
     if (uv_loop_init(&f->loop) != 0)
         goto err_after_calloc;
     uv_timer_init(&f->loop, &f->timeout_timer);
-    uv_unref((uv_handle_t *)&f->timeout_timer); /* it must not keep the loop alive */
+    uv_unref((uv_handle_t *)&f->timeout_timer); /* otherwise it would keep the loop alive */
     struct runtime_config local_config = *config;
     local_config.loop = &f->loop;
     int rc = 0;
@@ -60,7 +60,7 @@ err_after_calloc:
     return NULL;
 }
 
-/* After a failed test the fixture is leaked, because handles and tasks still point to it. */
+/* On failure the fixture is not freed, because handles and tasks still point to it. */
 bool fixture_free(struct fixture *f)
 {
     if (f->runtime->unfinished != 0 || !list_empty(&f->runtime->roots) || f->runtime->ready != NULL ||
@@ -335,11 +335,11 @@ size_t reserved_timers(const struct fixture *f)
 
 /* -- random numbers: Marsaglia's xorshift* ------------------------------------------------------------------------- */
 
-uint64_t prng_below(struct prng *d, uint64_t sides)
+uint64_t prng_below(struct prng *prng, uint64_t limit)
 {
-    CHECK(d->state != 0 && sides > 0);
-    d->state ^= d->state >> 12;
-    d->state ^= d->state << 25;
-    d->state ^= d->state >> 27;
-    return (d->state * UINT64_C(2685821657736338717) >> 32) % sides;
+    CHECK(prng->state != 0 && limit > 0);
+    prng->state ^= prng->state >> 12;
+    prng->state ^= prng->state << 25;
+    prng->state ^= prng->state >> 27;
+    return (prng->state * UINT64_C(2685821657736338717) >> 32) % limit;
 }

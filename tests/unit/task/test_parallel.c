@@ -1,4 +1,4 @@
-/* test_parallel - divided calls. */
+/* test_parallel - parallel calls and maps. */
 #include "runtime/executors/pool.h"
 #include "runtime/executors/run_context.h"
 #include "runtime/executors/worker_main.h"
@@ -66,15 +66,15 @@ static void split_range_covers_range_once(void **state)
     }
 }
 
-/* -- a mock divisible function ------------------------------------------------------------------------------------- */
+/* -- a mock of a parallelizable function --------------------------------------------------------------------------- */
 
 struct share_input {
     int64_t from, to;
-    int64_t failing_number; /* the part that contains it fails; absent: none */
-    int64_t merge_fails;    /* not absent: merge() fails with it */
-    atomic_size_t *runs;    /* parts that began; borrowed, like the next two */
-    atomic_size_t *ended;   /* parts that ended; may be NULL */
-    atomic_bool *gate;      /* parts wait until true; may be NULL */
+    int64_t failing_number; /* the part whose range contains this number fails; absent: none */
+    int64_t merge_fails;    /* not absent: merge() of the second part fails */
+    atomic_size_t *runs;    /* counts parts that have begun; borrowed, as are the next two */
+    atomic_size_t *ended;   /* counts parts that have ended; may be NULL */
+    atomic_bool *gate;      /* parts wait until it is true; may be NULL */
 };
 
 struct share_output {
@@ -105,7 +105,7 @@ static int share_run(const void *in, void *out, struct run_context *run)
     struct share_output *output = out;
     atomic_fetch_add(input->runs, 1);
     if (in_range(input, input->failing_number))
-        return err_set(run->e, ERR_OVERFLOW, "It is the part from %lld", (long long)input->from);
+        return err_set(run->e, ERR_OVERFLOW, "The part from %lld failed", (long long)input->from);
     while (input->gate != NULL && !atomic_load(input->gate))
         sched_yield();
     output->covered = input->to - input->from;
@@ -128,13 +128,13 @@ static int share_merge(void *out, const void *part, struct err *e)
     const struct share_output *partial = part;
     output->covered += partial->covered;
     if (partial->merge_fails != INTEGER_ABSENT && output->covered > partial->covered)
-        return err_set(e, ERR_OVERFLOW, "It is too much");
+        return err_set(e, ERR_OVERFLOW, "The parts can't be merged");
     return 0;
 }
 
 static const struct function function_share = {
     .name = "share",
-    .doc = "Does as the test says",
+    .doc = "Counts the numbers of a range",
     .executor = EXECUTOR_THREADS,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS),
     .input = &share_input_type,
@@ -189,7 +189,7 @@ static void submit_and_run(struct fixture *f, const struct task_spec *spec, stru
     submit_and_wait(f, spec, w);
 }
 
-/* The parts in the output. */
+/* The array of parts in the output. */
 static struct array output_parts(const struct waiter *w)
 {
     struct array parts;
@@ -272,7 +272,7 @@ static void merge_overflow_fails_task(void **state)
     struct fixture *f = start_runtime(2, 0, 1000);
     int64_t max_bound = INT64_C(1) << 53;
     struct task_spec spec = spec_of(f, builtins_find("sum"));
-    set_integer(&spec, "from", max_bound - 1500); /* the total overflows, no part does */
+    set_integer(&spec, "from", max_bound - 1500); /* the sum overflows, but not the sum of each part */
     set_integer(&spec, "n", max_bound);
     spec.options.executor = EXECUTOR_THREADS;
     spec.options.parallel = 64;
@@ -288,13 +288,13 @@ static void merge_overflow_fails_task(void **state)
     ((struct share_input *)spec.input)->merge_fails = 1;
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
-    assert_string_equal(w.info.detail, "It is too much");
+    assert_string_equal(w.info.detail, "The parts can't be merged");
     assert_int_equal(atomic_load(&runs), 4);
     task_release(w.task);
     stop_runtime(f);
 }
 
-/* The first failed part fails the task, and queued parts do not start. */
+/* When a part fails, the task fails, and queued parts do not start. */
 static void first_failed_part_cancels_others(void **state)
 {
     (void)state;
@@ -306,10 +306,10 @@ static void first_failed_part_cancels_others(void **state)
         struct waiter w;
         submit_and_run(f, &spec, &w);
         assert_ended(&w, TASK_FAILED, ERR_OVERFLOW);
-        assert_string_equal(w.info.detail, "It is the part from 20");
+        assert_string_equal(w.info.detail, "The part from 20 failed");
         assert_null(w.info.output);
         assert_false(w.info.cancel_requested);
-        assert_int_equal(children_count(w.task), 0); /* not a gather */
+        assert_int_equal(children_count(w.task), 0); /* parts are not children of the requested function */
         if (threads == 1)
             assert_int_equal(atomic_load(&runs), 3);
         task_release(w.task);
@@ -354,7 +354,7 @@ static bool workers_are_ready(const void *of)
     return processes->free == (size_t)processes->executor.size;
 }
 
-/* Cancel, timeout and deadline reach every part; the effect is the most severe one. */
+/* Cancellation, timeout and deadline cancel every part; the effect on the task is the most severe of theirs. */
 static void cancel_timeout_and_deadline_reach_all_parts(void **state)
 {
     (void)state;
@@ -395,8 +395,8 @@ static void cancel_other(struct waiter *w)
     task_cancel(other->task, CANCEL_CLIENT);
 }
 
-/* The cancel comes from the `done` of a task that ended in the same turn, before or after the last part. After the
- * last part it is too late, and the task succeeds. */
+/* The task is canceled by the `done` of another task that ends in the same turn of the loop, before or after the last
+ * part. After the last part the cancellation is too late, and the task succeeds. */
 static void cancel_after_last_part_is_too_late(void **state)
 {
     (void)state;
@@ -418,7 +418,7 @@ static void cancel_after_last_part_is_too_late(void **state)
         atomic_store(&gate, true);
         while (atomic_load(&ended) < 3)
             sched_yield();
-        for (int j = 0; j < i; j++) /* run() has ended, the job ends soon */
+        for (int j = 0; j < i; j++) /* run() is about to return */
             sched_yield();
         wait_until_done(f, &w);
         struct children *children = task_state(w.task);
@@ -428,7 +428,7 @@ static void cancel_after_last_part_is_too_late(void **state)
         assert_int_equal(w.info.state, complete ? TASK_SUCCEEDED : TASK_CANCELED);
         if (complete)
             assert_int_equal(output_integer(w.task, "covered"), 100);
-        if (complete && w.info.cancel_requested) { /* else it was delivered before the cancel */
+        if (complete && w.info.cancel_requested) { /* if not requested: the task was delivered before */
             assert_int_equal(w.info.cancel_effect, EFFECT_TOO_LATE);
             too_late++;
         }
@@ -440,7 +440,7 @@ static void cancel_after_last_part_is_too_late(void **state)
     stop_runtime(f);
 }
 
-/* A part that ends too late for the cancel does not change the failure. */
+/* After a part has failed, the task fails, even if its cancellation is too late for the other part. */
 static void cancel_after_failed_part_never_succeeds(void **state)
 {
     (void)state;
@@ -491,7 +491,7 @@ static void parts_are_admitted_all_or_none(void **state)
     struct task_spec spec = make_share_spec(f, 100, 6, &runs);
     w = (struct waiter){0};
     assert_int_equal(submit(f, &spec, &w), ERR_LIMIT_EXCEEDED);
-    spec = make_share_spec(f, 5, 6, &runs); /* fewer items than requested parts */
+    spec = make_share_spec(f, 5, 6, &runs); /* a range of 5 numbers has at most 5 parts */
     submit_and_run(f, &spec, &w);
     assert_ended(&w, TASK_SUCCEEDED, 0);
     task_release(w.task);
@@ -584,7 +584,7 @@ static void map_keeps_input_order(void **state)
         struct task_spec spec = make_map_spec(f, "sum", COUNT), item_spec = {.function = builtins_find("sum")};
         for (size_t i = 0; i < COUNT; i++) {
             item_spec.input = map_input(&spec, i);
-            set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one longer part */
+            set_integer(&item_spec, "n", i == 7 ? INT64_C(1) << 20 : (int64_t)i); /* one item takes longer */
         }
         for (const struct field *field = spec.function->input->fields; field->name != NULL; field++)
             if (strcmp(field->name, "executor") == 0)

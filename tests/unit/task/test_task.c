@@ -76,7 +76,7 @@ static void task_info_in_each_state(void **state)
     assert_null(info.output);
     assert_false(info.cancel_requested || info.cancel_completed);
 
-    mock_input_of(&spec)->on_cancel = MOCK_STOP_LATER; /* the submitted copy shares the input */
+    mock_input_of(&spec)->on_cancel = MOCK_STOP_LATER; /* changes the submitted task, which shares the input */
     cancel(f, w.task, CANCEL_CLIENT);
     info = task_info_of(w.task);
     assert_int_equal(info.state, TASK_CANCELING);
@@ -88,7 +88,7 @@ static void task_info_in_each_state(void **state)
 
     mock_stop(w.task);
     assert_true(task_info_of(w.task).done);
-    assert_int_equal(w.done, 0); /* task_drain() delivers */
+    assert_int_equal(w.done, 0); /* only task_drain() delivers */
     task_drain(f->runtime);
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_canceled(&w, CANCEL_CLIENT, EFFECT_STOPPED);
@@ -164,7 +164,7 @@ static void cancel_while_queued_prevents_start(void **state)
     cancel(f, w.task, CANCEL_CLIENT);
     assert_int_equal(w.done, 0);
     assert_int_equal(runtime_unfinished(f->runtime), 0);
-    cancel(f, w.task, CANCEL_SHUTDOWN); /* the first reason stays */
+    cancel(f, w.task, CANCEL_SHUTDOWN); /* does not change the reason */
     task_drain(f->runtime);
     assert_ended(&w, TASK_CANCELED, ERR_CANCELED);
     assert_canceled(&w, CANCEL_CLIENT, EFFECT_PREVENTED);
@@ -174,7 +174,7 @@ static void cancel_while_queued_prevents_start(void **state)
     task_release(w.task);
 }
 
-/* Each reaction of a function to a cancel, requested by a client and by a timeout. */
+/* Each reaction of a function to a cancellation, for each reason. */
 static void cancel_while_running(void **state)
 {
     struct fixture *f = *state;
@@ -243,7 +243,7 @@ static void cancel_after_done_has_no_effect(void **state)
     task_release(w.task);
 }
 
-/* The task has ended and is not delivered yet. */
+/* The task has ended, but is not delivered yet. */
 static void cancel_before_delivery_has_no_effect(void **state)
 {
     struct fixture *f = *state;
@@ -264,7 +264,7 @@ static void cancel_other(struct waiter *w)
 {
     struct waiter *other = w->user;
     cancel(w->fixture, other->task, CANCEL_CLIENT);
-    task_drain(w->fixture->runtime); /* from inside `done` it returns at once */
+    task_drain(w->fixture->runtime); /* returns at once, because it is called from inside `done` */
     CHECK(other->done == 0);
 }
 
@@ -281,7 +281,7 @@ static void cancel_from_done_of_another_task(void **state)
     next_spec = mock_manual(f, &mock_counts);
     submit_and_drain(f, &next_spec, &second);
 
-    /* Ready queue: end of `first`, end of `second`, start of `queued`. */
+    /* Before the drain, the ready queue has: end of `first`, end of `second`, start of `queued`. */
     mock_end(first.task, 0);
     mock_end(second.task, 0);
     running_spec = mock_manual(f, &mock_counts);
@@ -312,7 +312,7 @@ static void on_alarm(struct timer *timer)
     cancel(w->fixture, w->task, CANCEL_CLIENT);
 }
 
-/* The cancel comes in the same batch of timers as the end of the sleep, before or after it. */
+/* The cancellation and the end of the sleep are in the same batch of timers, in either order. */
 static void cancel_from_timer(void **state)
 {
     struct fixture *f = *state;
@@ -373,7 +373,7 @@ static void timeout_counts_from_start(void **state)
     spec.options.timeout_ns = MS(3);
     spec.options.deadline_ns = 3600 * NS_PER_SECOND;
     struct waiter w = {0};
-    assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* queued for a second */
+    assert_int_equal(submit_received(f, &spec, uv_hrtime() - NS_PER_SECOND, &w), 0); /* received a second ago */
     task_drain(f->runtime);
     wait_until_done(f, &w);
     assert_ended(&w, TASK_FAILED, ERR_TIMEOUT);
@@ -419,7 +419,7 @@ static void default_timeout_and_deadline_apply(void **state)
         assert_ended(&w, TASK_FAILED, default_kind == 0 ? ERR_TIMEOUT : ERR_DEADLINE_EXCEEDED);
         task_release(w.task);
 
-        spec = mock_manual(f, &mock_counts); /* its own timeout, longer than the default: not clamped */
+        spec = mock_manual(f, &mock_counts); /* a requested timeout may exceed the default */
         spec.options.timeout_ns = spec.options.deadline_ns = 3600 * NS_PER_SECOND;
         struct waiter overriding = {0}, sleeping = {0};
         assert_int_equal(submit(f, &spec, &overriding), 0);
@@ -459,7 +459,7 @@ static void expired_deadline_prevents_start(void **state)
     assert_int_equal(mock_counts.started, 0);
 }
 
-/* A function may succeed after its timeout: the result counts, with effect too_late. */
+/* If a function succeeds after its timeout, the task succeeds, with the effect too_late. */
 static void task_may_succeed_after_timeout(void **state)
 {
     struct fixture *f = *state;
@@ -500,7 +500,7 @@ static void ended_task_leaves_no_timer(void **state)
     struct task_spec spec = sleep_of(f, 0);
     struct waiter w = {0};
     assert_int_equal(submit(f, &spec, &w), 0);
-    assert_int_equal(started_timers(f), 1); /* the default deadline */
+    assert_int_equal(started_timers(f), 1); /* that of the default deadline */
     assert_int_equal(reserved_timers(f), TIMERS_PER_TASK);
     task_drain(f->runtime);
     assert_int_equal(started_timers(f), 0);
@@ -526,14 +526,14 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     struct err e = {0};
     struct task *task = NULL;
     assert_int_equal(task_submit(f->runtime, &six, f->arena, uv_hrtime(), NULL, NULL, &task, &e), ERR_LIMIT_EXCEEDED);
-    assert_ptr_equal(e.limit, &limits_fields[LIMIT_TASKS]); /* exceeds an idle service */
+    assert_ptr_equal(e.limit, &limits_fields[LIMIT_TASKS]); /* even an idle service could not admit six tasks */
     assert_int_equal(submit(f, &three, &w[0]), 0);
     one = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &one, &w[1]), 0);
     one = mock_manual(f, &mock_counts);
     struct task_spec two = gather_of(f, "all", 1, &one);
-    assert_int_equal(submit(f, &two, &rejected), ERR_TOO_MANY_TASKS); /* one too many */
-    assert_int_equal(submit(f, &one, &w[2]), 0);                      /* exactly the limit */
+    assert_int_equal(submit(f, &two, &rejected), ERR_TOO_MANY_TASKS); /* 6 tasks, one more than the limit */
+    assert_int_equal(submit(f, &one, &w[2]), 0);                      /* 5 tasks, the limit */
     one = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &one, &rejected), ERR_TOO_MANY_TASKS);
     assert_int_equal(runtime_unfinished(f->runtime), 5);
@@ -546,7 +546,7 @@ static void submit_beyond_max_tasks_is_rejected(void **state)
     assert_null(task);
 
     task_drain(f->runtime);
-    mock_end(w[1].task, 0); /* an ended task frees its place before its release */
+    mock_end(w[1].task, 0); /* an ended task does not count, even if it is not released */
     struct waiter again = {0};
     submit_and_drain(f, &one, &again);
     assert_int_equal(again.done, 0);
@@ -571,7 +571,7 @@ static void queued_tasks_run_after_new_ones_are_rejected(void **state)
     runtime_reject_new(f->runtime);
     spec = mock_manual(f, &mock_counts);
     assert_int_equal(submit(f, &spec, &rejected), ERR_SHUTTING_DOWN);
-    task_drain(f->runtime); /* queued tasks still start */
+    task_drain(f->runtime); /* starts the queued task nevertheless */
     assert_int_equal(mock_counts.started, 1);
     mock_end(w.task, 0);
     task_drain(f->runtime);
@@ -580,7 +580,7 @@ static void queued_tasks_run_after_new_ones_are_rejected(void **state)
     task_release(w.task);
 }
 
-/* Each allocation of the submission of a tree fails in turn. */
+/* Each allocation of task_submit() for a tree of tasks fails in turn. */
 static void submit_out_of_memory_starts_nothing(void **state)
 {
     (void)state;
@@ -617,7 +617,7 @@ static void submit_out_of_memory_starts_nothing(void **state)
             task_drain(f->runtime);
             assert_int_equal(w.done, 0);
             assert_int_equal(mock_counts.started, 0);
-            assert_int_equal(submit(f, spec, &w), 0); /* the same spec in the same arena */
+            assert_int_equal(submit(f, spec, &w), 0); /* the same spec in the same arena can be submitted again */
         } else {
             assert_int_equal(rc, 0);
         }
@@ -630,7 +630,7 @@ static void submit_out_of_memory_starts_nothing(void **state)
     assert_true(failures > 5);
 }
 
-/* The same for a single task that straddles the end of an arena block. */
+/* As above, for a single task that does not fit the arena's current block. */
 static void single_submit_fails_when_out_of_memory(void **state)
 {
     struct fixture *f = *state;
@@ -714,7 +714,7 @@ static void cancel_all_reaches_every_state(void **state)
 
     f->in_call = true;
     runtime_cancel_all(f->runtime);
-    runtime_cancel_all(f->runtime); /* idempotent */
+    runtime_cancel_all(f->runtime); /* no further effect */
     f->in_call = false;
     task_drain(f->runtime);
     assert_ended(&queued, TASK_CANCELED, ERR_SHUTTING_DOWN);
@@ -737,7 +737,7 @@ static void cancel_all_reaches_every_state(void **state)
     mock_stop(canceling.task);
     mock_stop(slow_to_cancel.task);
     task_drain(f->runtime);
-    assert_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* the client was first */
+    assert_ended(&canceling, TASK_CANCELED, ERR_CANCELED); /* the client had canceled it before the shutdown */
     assert_ended(&slow_to_cancel, TASK_CANCELED, ERR_SHUTTING_DOWN);
 
     struct waiter *all[] = {&queued, &running, &canceling, &slow_to_cancel, &ended, &gather};
@@ -790,7 +790,7 @@ static void release_others_and_self(struct waiter *w)
     task_release(w->task);
 }
 
-/* Each task has its own arena, so that sanitizers detect use after free and leaks. */
+/* Each task has an arena of its own, so that a sanitizer detects use after free and leaks. */
 static void tasks_can_be_released_in_any_order(void **state)
 {
     struct fixture *f = *state;
@@ -886,7 +886,7 @@ static void two_runtimes_on_one_loop(void **state)
     uv_run(&f->loop, UV_RUN_NOWAIT);
 }
 
-/* Hundreds of random tasks: each is done exactly once, with consistent info. */
+/* Thousands of random tasks: `done` is called exactly once for each, with consistent info. */
 static void every_random_task_is_done_once(void **state)
 {
     struct fixture *f = *state;

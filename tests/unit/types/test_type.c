@@ -1,4 +1,4 @@
-/* test_type - parsing, ranges and their messages, nanoseconds, absence, limits. */
+/* test_type - parsing of values, ranges and their messages, durations, absent values, and limits. */
 #include "runtime/lib/decimal.h"
 #include "runtime/types/limits.h"
 #include "runtime/types/type_parse.h"
@@ -47,7 +47,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Parsing fails with this code and message and leaves the value unchanged. */
+/* Asserts that parsing fails with this code and message, and that the value is unchanged. */
 static void assert_rejected(void **state, const struct type *type, struct str text, int rc, const char *message)
 {
     unsigned char value[64], before[64];
@@ -136,7 +136,7 @@ static void seconds_parse_is_exact(void **state)
         {"1", 1000000000},
         {"0.25", 250000000},
         {"1.5", 1500000000},
-        {"0.1", 100000000}, /* not 100000001, as through a double */
+        {"0.1", 100000000}, /* with a double, the result would be 100000001 */
         {"0.3", 300000000},
         {"1e-3", 1000000},
         {"1E-3", 1000000},
@@ -236,8 +236,8 @@ static void parse_seconds(void **state)
     assert_rejected(state, &timeout, STR("0"), ERR_INVALID, "must be more than 0");
     assert_rejected(state, &around_one_second, STR("-1"), ERR_INVALID, "must be at least 0.5");
     assert_rejected(state, &around_one_second, STR("0.499"), ERR_INVALID, "must be at least 0.5");
-    assert_rejected(state, &around_one_second, STR("1.5000000001"), ERR_INVALID,
-                    "must be at most 1.5"); /* rounded up first */
+    /* The value is rounded up before it is compared. */
+    assert_rejected(state, &around_one_second, STR("1.5000000001"), ERR_INVALID, "must be at most 1.5");
     assert_parsed(state, &around_one_second, "0.4999999999", &ns);
     assert_int_equal(ns, SECOND / 2);
     assert_rejected(state, &pause_time, STR("86400.000000001"), ERR_INVALID, "must be at most 86400");
@@ -253,7 +253,7 @@ static void seconds_format_round_trips(void **state)
     static const struct {
         uint64_t ns;
         const char *text;
-    } row_count[] = {
+    } rows[] = {
         {0, "0"},
         {1, "0.000000001"},
         {10, "0.00000001"},
@@ -265,13 +265,13 @@ static void seconds_format_round_trips(void **state)
         {INT64_MAX, "9223372036.854775807"},
         {UINT64_MAX, "18446744073.709551615"},
     };
-    for (size_t i = 0; i < COUNT_OF(row_count); i++) {
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char text[SECONDS_TEXT_SIZE];
-        assert_int_equal(seconds_format(row_count[i].ns, text), strlen(row_count[i].text));
-        assert_string_equal(text, row_count[i].text);
+        assert_int_equal(seconds_format(rows[i].ns, text), strlen(rows[i].text));
+        assert_string_equal(text, rows[i].text);
     }
     uint64_t ns = 1, parsed_ns;
-    for (int i = 0; i < 20000; i++) { /* every number survives the round trip */
+    for (int i = 0; i < 20000; i++) { /* formatting and parsing returns each number unchanged */
         char text[SECONDS_TEXT_SIZE];
         ns = (ns * UINT64_C(6364136223846793005) + 1442695040888963407);
         uint64_t shifted = ns >> (1 + i % 60);
@@ -346,7 +346,7 @@ static void parse_array(void **state)
     assert_int_equal(((int64_t *)list.items)[2], 100);
     assert_parsed(state, &count_array, "", &list);
     assert_int_equal(list.count, 0);
-    assert_false(type_is_absent(&count_array, &list)); /* empty, not absent */
+    assert_false(type_is_absent(&count_array, &list)); /* present, but empty */
     assert_parsed(state, &word_array, "a,b c", &list);
     assert_string_equal(((struct str *)list.items)[0].data, "a");
     assert_string_equal(((struct str *)list.items)[1].data, "b c");
@@ -371,7 +371,7 @@ static void type_check_rejects_out_of_range(void **state)
 {
     (void)state;
     struct err e;
-    uint64_t ns = UINT64_MAX; /* values beyond 63 bits are large, not negative */
+    uint64_t ns = UINT64_MAX; /* values above INT64_MAX must not be taken for negative numbers */
     assert_int_equal(type_check(&pause_time, &ns, NULL, &e), ERR_INVALID);
     assert_string_equal(e.msg, "must be at most 86400");
 
@@ -424,7 +424,7 @@ static void absent_values_are_recognized(void **state)
     assert_false(type_is_absent(&record, NULL));
 }
 
-/* Each allocation fails in turn: the result is ERR_OUT_OF_MEMORY. */
+/* Each allocation of type_parse() fails in turn, with ERR_OUT_OF_MEMORY. */
 static void parse_fails_when_out_of_memory(void **state)
 {
     (void)state;

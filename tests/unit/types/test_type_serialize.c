@@ -1,4 +1,4 @@
-/* test_type_serialize - round trips, and rejection of malformed bytes. */
+/* test_type_serialize - serialized values are deserialized unchanged, and malformed bytes are rejected. */
 #include "runtime/types/limits.h"
 #include "runtime/types/type_serialize.h"
 #include "tests/unit/support/alloc_fault.h"
@@ -220,7 +220,7 @@ static bool values_equal(const struct type *type, const void *a, const void *b)
     return equal;
 }
 
-/* Copies bytes to a buffer of the exact size, so that a sanitizer detects reads beyond it. */
+/* Serializes into a buffer of the exact size, so that a sanitizer detects writes beyond it; the caller frees it. */
 static char *serialize(const void *value, size_t *len)
 {
     *len = type_serialized_size(&outer_type, value);
@@ -239,7 +239,7 @@ static int deserialize(const char *bytes, size_t len, struct arena *arena, struc
     memset(out, 0, sizeof *out);
     int rc = type_deserialize(&outer_type, &reader, arena, out);
     *remaining = (size_t)(reader.end - reader.at);
-    memset(copy, 0x55, len); /* the value must be a copy */
+    memset(copy, 0x55, len); /* detects a value that points into the bytes */
     free(copy);
     return rc;
 }
@@ -299,7 +299,7 @@ static void truncated_input_is_rejected(void **state)
     }
 }
 
-/* A deserialized value is valid: it can be serialized, and strings are UTF-8. */
+/* If corrupted bytes are accepted, the value is valid: it can be serialized, and its strings are UTF-8. */
 static void corrupted_input_yields_valid_value_or_error(void **state)
 {
     (void)state;
@@ -395,7 +395,7 @@ static void values_outside_the_type_are_rejected(void **state)
          12, ERR_INVALID},
         {&numbers_type, "\xFF\xFF\xFF\xFF", 4, 0}, /* absent */
         {&function_parts_type, "\xFF\xFF\xFF\xFF", 4, 0},
-        {&function_parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children cannot be serialized */
+        {&function_parts_type, "\0\0\0\0", 4, ERR_INVALID}, /* children have no serialized form */
         {&function_parts_type,
          "\x01\0\0\0"
          "12345678",
@@ -413,7 +413,7 @@ static void values_outside_the_type_are_rejected(void **state)
     arena_unref(arena);
 }
 
-/* A short frame cannot cause large allocations or long loops: the maximum of the type bounds both. */
+/* A large count in a frame cannot cause large allocations or long loops: the maximum of the type bounds both. */
 static void variant_is_selected_by_its_field(void **state)
 {
     (void)state;
