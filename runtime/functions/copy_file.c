@@ -27,19 +27,19 @@ struct copy_file_output {
 
 static const struct field input_fields[] = {
     {"from", &file_path_type, offsetof(struct copy_file_input, from), FIELD_REQUIRED, NULL,
-     "The file, relative to the root of files", "notes/a.txt"},
+     "The file, relative to the file root", "notes/a.txt"},
     {"to", &file_path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
-     "The path of the copy, relative to the root of files", "notes/b.txt"},
+     "The path of the copy, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
-     "Whether to replace an existing file; it stays unchanged until the copy is complete", NULL},
+     "Whether to replace an existing file; it stays unchanged until the copy is complete; default: false", NULL},
     {"fsync", &file_bool_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
-     "Whether to wait until the copy is on disk", NULL},
+     "Whether to wait until the copy is on disk; default: false", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"size_bytes", &file_bytes_type, offsetof(struct copy_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "The size of the copy", "13"},
+     "The size of the copy in bytes", "13"},
     {0},
 };
 
@@ -146,9 +146,24 @@ static int copy_file_run(const void *in, void *out, struct run_context *run)
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "replace",
+     .summary = "Another file replaced",
+     .input = JSON({"from": "hello.txt", "to": "copy.txt", "replace": true}),
+     .result = JSON({"size_bytes": 13})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_copy_file = {
     .name = "copy_file",
     .doc = "Copies a file",
+    .description = "The copy appears whole or not at all.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

@@ -18,11 +18,11 @@ struct make_directory_output {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
-     "The directory, relative to the root of files", "notes/2026"},
+     "The directory, relative to the file root", "notes/2026"},
     {"parents", &file_bool_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
-     "Whether to create missing parent directories", NULL},
+     "Whether to create missing parent directories; default: false", NULL},
     {"exist_ok", &file_bool_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
-     "Whether to succeed if the directory exists already", NULL},
+     "Whether to succeed if the directory exists already; default: false", NULL},
     {0},
 };
 
@@ -68,9 +68,23 @@ static int make_directory_run(const void *in, void *out, struct run_context *run
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "nested",
+     .summary = "With its parents, unless it exists",
+     .input = JSON({"path": "out/2026", "parents": true, "exist_ok": true}),
+     .result = JSON({"created": true})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_make_directory = {
     .name = "make_directory",
     .doc = "Creates a directory",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

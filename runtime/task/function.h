@@ -101,7 +101,10 @@ struct function {
 
 /* Parts in a divisible function's output; absent unless the call was divided. */
 extern const struct type function_parts_type;
-#define FUNCTION_PARTS_DOC "The parts, when the call was divided (option parallel): where each ran, and how long"
+#define FUNCTION_PARTS_DOC "The parts of a divided call (option parallel), in order; absent if the call was not divided"
+#define FUNCTION_PARALLEL_DESCRIPTION \
+    "With the option `parallel`, the range is divided into parts that run at the same time; " \
+    "`parts` in the result shows where each of them ran."
 
 /* For split(): cuts [from, to) into parts whose sizes differ by at most 1. Sets the bounds of part `index` and
  * returns the number of parts. The bounds' magnitude is at most 2^53. */
