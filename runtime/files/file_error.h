@@ -9,6 +9,11 @@
 #include "runtime/lib/error.h"
 #include "runtime/lib/str.h"
 
+/* The codes that any operation on a path may fail with, for function->errors. */
+#define FILE_ERRORS \
+    ERR_INVALID_ARGUMENT, ERR_PATH_FORBIDDEN, ERR_ACCESS_DENIED, ERR_FILE_NOT_FOUND, ERR_UNSUPPORTED_FILE_TYPE, \
+        ERR_TOO_MANY_OPEN_FILES, ERR_IO_ERROR
+
 /* Fills *e (may be NULL) with "path: detail" and returns rc. A long path is truncated. */
 int file_error_set(struct err *e, int rc, struct str path, const char *detail);
 

@@ -28,22 +28,52 @@ static const char *const file_type_names[] = {
     NULL,
 };
 
-const struct type file_path_type = {.kind = TYPE_STRING, .min = 1, .max = FILE_PATH_MAX};
-const struct type file_data_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
+const struct type file_path_type = {
+    .kind = TYPE_STRING,
+    .name = "FilePath",
+    .doc = "A path relative to the file root, of 1 to 4095 characters without U+0000. "
+           "The system limits a path to 4095 bytes, and each name in it to 255 bytes; "
+           "longer ones fail with `invalid_argument`. "
+           "Symlinks are followed within the root; a path that leads outside fails with `path_forbidden`.",
+    .min = 1,
+    .max = FILE_PATH_MAX,
+};
+const struct type file_data_type = {
+    .kind = TYPE_STRING,
+    .name = "FileData",
+    .doc = "Data to write, as text or in base64, as the encoding says. "
+           "Malformed base64 fails with `invalid_argument`.",
+    .max = INT64_C(1) << 30,
+    .allow_nul = true,
+};
 const struct type file_read_data_type = {.kind = TYPE_STRING, .max = INT64_MAX, .allow_nul = true};
-const struct type file_encoding_type = {.kind = TYPE_ENUM, .names = file_encoding_names};
+const struct type file_encoding_type = {
+    .kind = TYPE_ENUM,
+    .name = "Encoding",
+    .doc = "How the bytes of a file are represented in JSON:\n\n"
+           "- `utf-8`: as text; reading bytes that are not UTF-8 fails with `invalid_utf8`\n"
+           "- `base64`: in base64 (RFC 4648), padded and without line breaks; for any bytes",
+    .names = file_encoding_names,
+};
 const struct type file_read_length_type = {.kind = TYPE_INTEGER, .min = 0, .limit = &limits_fields[LIMIT_READ_BYTES]};
 const struct type file_bytes_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
 const struct type file_bool_type = {.kind = TYPE_BOOLEAN};
-const struct type file_type_type = {.kind = TYPE_ENUM, .names = file_type_names};
+const struct type file_type_type = {
+    .kind = TYPE_ENUM,
+    .name = "FileType",
+    .doc = "The type of a file; `other` is a device, a pipe or a socket.",
+    .names = file_type_names,
+};
 
-static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4};
+static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4, .pattern = "^[0-7]{4}$"};
 static const struct type time_type = {.kind = TYPE_TIME};
 
 static const struct field file_stat_fields[] = {
     {"type", &file_type_type, offsetof(struct file_stat, type), FIELD_REQUIRED, NULL, "The type of the file", "file"},
-    {"size_bytes", &file_bytes_type, offsetof(struct file_stat, size_bytes), FIELD_REQUIRED, NULL, "The size", "13"},
-    {"mode", &mode_type, offsetof(struct file_stat, mode), FIELD_REQUIRED, NULL, "The permissions, in octal", "0644"},
+    {"size_bytes", &file_bytes_type, offsetof(struct file_stat, size_bytes), FIELD_REQUIRED, NULL, "The size in bytes",
+     "13"},
+    {"mode", &mode_type, offsetof(struct file_stat, mode), FIELD_REQUIRED, NULL,
+     "The permission bits, as four octal digits", "0644"},
     {"links", &file_bytes_type, offsetof(struct file_stat, links), FIELD_REQUIRED, NULL, "The number of hard links",
      "1"},
     {"modified_at", &time_type, offsetof(struct file_stat, modified_us), FIELD_REQUIRED, NULL,

@@ -1,107 +1,9 @@
 #include "runtime/files/file_methods.h"
 
+#include "runtime/files/file_error.h"
+#include "runtime/files/file_method_types.h"
 #include "runtime/task/admission.h"
 #include "runtime/task/task_internal.h"
-
-/* -- the tables ---------------------------------------------------------------------------------------------------- */
-
-const struct type file_mode_type = {.kind = TYPE_ENUM, .names = file_mode_names};
-static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
-
-#define RESULT_OFFSET(member) offsetof(struct file_result, member)
-#define ARG_DATA_FIELD \
-    { \
-        "data", &file_data_type, FILE_CALL_OFFSET(data), FIELD_REQUIRED, NULL, \
-            "The data to write, in the file's encoding", "aio file" \
-    }
-#define OFFSET_DOC "The offset in bytes from the start of the file"
-#define RESULT_DATA_FIELD \
-    { \
-        "data", &file_read_data_type, RESULT_OFFSET(data), FIELD_REQUIRED, NULL, \
-            "The data that was read; \"\" at the end of the file", "aio file" \
-    }
-#define RESULT_READ_BYTES_FIELD \
-    { \
-        "read_bytes", &file_bytes_type, RESULT_OFFSET(read_bytes), FIELD_REQUIRED, NULL, "The number of bytes read", \
-            "8" \
-    }
-#define RESULT_EOF_FIELD \
-    { \
-        "eof", &file_bool_type, RESULT_OFFSET(eof), FIELD_REQUIRED, NULL, "Whether the file ends after the data", \
-            "true" \
-    }
-#define RESULT_POSITION_FIELD \
-    { \
-        "position", &file_bytes_type, RESULT_OFFSET(position), FIELD_REQUIRED, NULL, \
-            "The offset of the next read or write", "8" \
-    }
-#define RESULT_WRITTEN_BYTES_FIELD \
-    { \
-        "written_bytes", &file_bytes_type, RESULT_OFFSET(written_bytes), FIELD_REQUIRED, NULL, \
-            "The number of bytes written: all of them", "8" \
-    }
-#define TYPE(id, struct_name, label) \
-    static const struct type id##_type = { \
-        .kind = TYPE_RECORD, .name = (label), .fields = id##_fields, .size = sizeof(struct struct_name)}
-
-static const struct field no_args_fields[] = {{0}};
-TYPE(no_args, file_call, NULL);
-static const struct type no_result_type = {
-    .kind = TYPE_RECORD, .fields = no_args_fields, .size = sizeof(struct file_result)};
-
-static const struct field read_fields[] = {
-    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL,
-     "The maximum number of bytes, at least one character; default: to the end", "8"},
-    {0}};
-TYPE(read, file_call, "FileReadInput");
-static const struct field write_fields[] = {ARG_DATA_FIELD, {0}};
-TYPE(write, file_call, "FileWriteInput");
-static const struct field writelines_fields[] = {{"lines", &file_lines_type, FILE_CALL_OFFSET(lines), FIELD_REQUIRED,
-                                                  NULL, "The lines to write; no newlines are added", NULL},
-                                                 {0}};
-TYPE(writelines, file_call, "FileWritelinesInput");
-static const struct field pread_fields[] = {
-    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"},
-    {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_REQUIRED, NULL,
-     "The maximum number of bytes, at least one character", "8"},
-    {0}};
-TYPE(pread, file_call, "FilePreadInput");
-static const struct field pwrite_fields[] = {
-    {"offset", &file_bytes_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL, OFFSET_DOC, "0"}, ARG_DATA_FIELD, {0}};
-TYPE(pwrite, file_call, "FilePwriteInput");
-static const struct field seek_fields[] = {
-    {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL,
-     "The offset from `whence` in bytes", "0"},
-    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "The origin of the offset", NULL},
-    {0}};
-TYPE(seek, file_call, "FileSeekInput");
-static const struct field truncate_fields[] = {{"size", &file_bytes_type, FILE_CALL_OFFSET(size), FIELD_OPTIONAL, NULL,
-                                                "The new size in bytes; default: the position", "0"},
-                                               {0}};
-TYPE(truncate, file_call, "FileTruncateInput");
-
-static const struct field read_result_fields[] = {
-    RESULT_DATA_FIELD, RESULT_READ_BYTES_FIELD, RESULT_POSITION_FIELD, RESULT_EOF_FIELD, {0}};
-TYPE(read_result, file_result, "FileReadResult");
-static const struct field lines_fields[] = {{"lines", &file_lines_type, RESULT_OFFSET(lines), FIELD_REQUIRED, NULL,
-                                             "The remaining lines, with their newlines", NULL},
-                                            RESULT_READ_BYTES_FIELD,
-                                            RESULT_POSITION_FIELD,
-                                            RESULT_EOF_FIELD,
-                                            {0}};
-TYPE(lines, file_result, "FileReadlinesResult");
-static const struct field pread_result_fields[] = {RESULT_DATA_FIELD, RESULT_READ_BYTES_FIELD, RESULT_EOF_FIELD, {0}};
-TYPE(pread_result, file_result, "FilePreadResult");
-static const struct field write_result_fields[] = {RESULT_WRITTEN_BYTES_FIELD, RESULT_POSITION_FIELD, {0}};
-TYPE(write_result, file_result, "FileWriteResult");
-static const struct field pwrite_result_fields[] = {RESULT_WRITTEN_BYTES_FIELD, {0}};
-TYPE(pwrite_result, file_result, "FilePwriteResult");
-static const struct field position_fields[] = {RESULT_POSITION_FIELD, {0}};
-TYPE(position, file_result, "FilePositionResult");
-static const struct field size_fields[] = {
-    {"size_bytes", &file_bytes_type, RESULT_OFFSET(size_bytes), FIELD_REQUIRED, NULL, "The new size of the file", "8"},
-    {0}};
-TYPE(size, file_result, "FileTruncateResult");
 
 bool file_mode_allows(int mode, enum file_op op)
 {
@@ -167,27 +69,67 @@ static int open_run(const void *in, void *out, struct run_context *run)
     return rc;
 }
 
+/* Examples of the body of POST /v1/files. */
+/* clang-format off */
+static const struct function_example open_examples[] = {
+    {.name = "write",
+     .summary = "A file to write; an existing file is emptied",
+     .input = JSON({"path": "data.txt", "mode": "w"})},
+    {.name = "read",
+     .summary = "A file to read, with a lease of five minutes",
+     .input = JSON({"path": "hello.txt", "lease_seconds": 300})},
+    {.name = "bytes",
+     .summary = "A file that is not text",
+     .input = JSON({"path": "binary.dat", "mode": "r+", "encoding": "base64"})},
+    {0},
+};
+/* clang-format on */
+
+static const int open_errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_file_open = {
     .name = "open",
     .doc = "Opens a file",
+    .description = "The response has a handle, by which the methods of the file are called. "
+                   "Calls on one file run one at a time, in the order of their arrival; "
+                   "calls on different files run concurrently.",
+    .examples = open_examples,
+    .errors = open_errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
-    .input = &no_args_type,
-    .output = &position_type,
+    .input = &file_no_input_type,
+    .output = &file_position_result_type,
     .run = open_run,
     .strand = call_strand,
     .ended = open_ended,
 };
 
+const struct type file_mode_type = {
+    .kind = TYPE_ENUM,
+    .name = "FileMode",
+    .doc = "How to open a file, as in Python's `open()`. "
+           "Positions and lengths are in bytes in every mode, and newlines are not translated.\n\n"
+           "- `r`: an existing file, to read\n"
+           "- `r+`: an existing file, to read and write\n"
+           "- `w`, `w+`: a file that is emptied, or created\n"
+           "- `a`, `a+`: a file that is created if it is missing; each write appends\n"
+           "- `x`, `x+`: a new file; fails with `file_exists` if the path exists\n\n"
+           "`w`, `a` and `x` are to write only; with `+` the file can also be read.",
+    .names = file_mode_names,
+};
+static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
+
 static const struct field open_params_fields[] = {
     {"path", &file_path_type, offsetof(struct file_open_params, path), FIELD_REQUIRED, NULL,
      "The file, relative to the file root", "data.txt"},
-    {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r",
-     "As in Python's open(), without text mode", NULL},
+    {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r", "How to open the file",
+     NULL},
     {"encoding", &file_encoding_type, offsetof(struct file_open_params, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data in JSON", NULL},
+     "The encoding of data in calls and results", NULL},
     {"lease_seconds", &lease_type, offsetof(struct file_open_params, lease_ns), FIELD_OPTIONAL, NULL,
-     "The file is closed after this time without a call; default: 60, or max_lease_seconds if less", NULL},
+     "After how many seconds without a call the file is closed, from 0.001 to max_lease_seconds; absent: 60, or the "
+     "limit if less",
+     NULL},
     {0},
 };
 const struct type file_open_params_type = {
@@ -221,31 +163,184 @@ bool file_submit_close(struct runtime *runtime, struct open_file *file)
     return ok;
 }
 
-/* X(FILE_OP_ index, name, access, input, output, doc, further members of struct function) */
-#define FILE_METHODS(X) \
-    X(READ, read, READ, read, read_result, "Reads at the position", ) \
-    X(READLINE, readline, READ, read, read_result, "Reads a line, with its newline", ) \
-    X(READLINES, readlines, READ, no_args, lines, "Reads all remaining lines", ) \
-    X(WRITE, write, WRITE, write, write_result, "Writes at the position", ) \
-    X(WRITELINES, writelines, WRITE, writelines, write_result, "Writes lines", ) \
-    X(PREAD, pread, READ, pread, pread_result, "Reads at an offset, without moving the position", ) \
-    X(PWRITE, pwrite, PWRITE, pwrite, pwrite_result, "Writes at an offset, without moving the position", ) \
-    X(SEEK, seek, NONE, seek, position, "Moves the position", ) \
-    X(TELL, tell, NONE, no_args, position, "Returns the position", ) \
-    X(TRUNCATE, truncate, WRITE, truncate, size, "Truncates the file, or extends it with zeros", ) \
-    X(FLUSH, flush, NONE, no_args, no_result, "Does nothing: written data is not buffered", ) \
-    X(FSYNC, fsync, NONE, no_args, no_result, "Waits until written data is on disk", ) \
-    X(STAT, stat, NONE, no_args, file_stat, "Returns the file's metadata", ) \
-    X(CLOSE, close, NONE, no_args, no_result, "Closes the file", .ended = close_ended)
+/* -- the methods --------------------------------------------------------------------------------------------------- */
 
-#define METHOD(OP, ident, required, in, out, text, ...) \
+/* The codes of errors, by groups of methods. */
+static const int reading_errors[] = {ERR_HANDLE_CLOSED,  ERR_IO_ERROR,     ERR_FILE_MODE_MISMATCH,
+                                     ERR_LIMIT_EXCEEDED, ERR_INVALID_UTF8, 0};
+static const int writing_errors[] = {
+    ERR_HANDLE_CLOSED, ERR_IO_ERROR, ERR_FILE_MODE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_INSUFFICIENT_STORAGE, 0};
+static const int seek_errors[] = {ERR_HANDLE_CLOSED, ERR_IO_ERROR, ERR_INVALID_ARGUMENT, 0};
+static const int truncate_errors[] = {ERR_HANDLE_CLOSED, ERR_IO_ERROR, ERR_FILE_MODE_MISMATCH, ERR_INSUFFICIENT_STORAGE,
+                                      0};
+static const int closed_errors[] = {ERR_HANDLE_CLOSED, 0};
+static const int syncing_errors[] = {ERR_HANDLE_CLOSED, ERR_IO_ERROR, ERR_INSUFFICIENT_STORAGE, 0};
+static const int stat_errors[] = {ERR_HANDLE_CLOSED, ERR_IO_ERROR, 0};
+
+/* clang-format off */
+static const struct function_example read_examples[] = {
+    {.name = "four",
+     .summary = "Four bytes",
+     .input = JSON({"length": 4}),
+     .result = JSON({"data": "Hell", "read_bytes": 4, "position": 4, "eof": false})},
+    {.name = "all",
+     .summary = "All that is left",
+     .input = JSON({})},
+    {0},
+};
+static const struct function_example readline_examples[] = {
+    {.name = "line",
+     .summary = "A line",
+     .input = JSON({}),
+     .result = JSON({"data": "Hello, file.\n", "read_bytes": 13, "position": 13, "eof": true})},
+    {.name = "piece",
+     .summary = "At most four bytes of a line",
+     .input = JSON({"length": 4})},
+    {0},
+};
+static const struct function_example readlines_examples[] = {
+    {.name = "lines",
+     .summary = "All lines",
+     .input = JSON({}),
+     .result = JSON({"lines": ["Hello, file.\n"], "read_bytes": 13, "position": 13, "eof": true})},
+    {0},
+};
+static const struct function_example write_examples[] = {
+    {.name = "seed",
+     .summary = "Eight bytes",
+     .input = JSON({"data": "aio file"}),
+     .result = JSON({"written_bytes": 8, "position": 8})},
+    {0},
+};
+static const struct function_example writelines_examples[] = {
+    {.name = "two",
+     .summary = "Two lines",
+     .input = JSON({"lines": ["one\n", "two\n"]}),
+     .result = JSON({"written_bytes": 8, "position": 8})},
+    {0},
+};
+static const struct function_example pread_examples[] = {
+    {.name = "range",
+     .summary = "Four bytes",
+     .input = JSON({"offset": 7, "length": 4}),
+     .result = JSON({"data": "file", "read_bytes": 4, "eof": false})},
+    {0},
+};
+static const struct function_example pwrite_examples[] = {
+    {.name = "patch",
+     .summary = "Four bytes in the middle",
+     .input = JSON({"offset": 7, "data": "FILE"}),
+     .result = JSON({"written_bytes": 4})},
+    {0},
+};
+static const struct function_example seek_examples[] = {
+    {.name = "end",
+     .summary = "To the end",
+     .input = JSON({"offset": 0, "whence": "end"}),
+     .result = JSON({"position": 13})},
+    {.name = "start",
+     .summary = "To the start",
+     .input = JSON({"offset": 0}),
+     .result = JSON({"position": 0})},
+    {.name = "before_start",
+     .summary = "To an offset before the start",
+     .input = JSON({"offset": -1}),
+     .error = ERR_INVALID_ARGUMENT},
+    {0},
+};
+static const struct function_example tell_examples[] = {
+    {.name = "position",
+     .summary = "The position of a file just opened",
+     .input = JSON({}),
+     .result = JSON({"position": 0})},
+    {0},
+};
+static const struct function_example truncate_examples[] = {
+    {.name = "shorter",
+     .summary = "To five bytes",
+     .input = JSON({"size": 5}),
+     .result = JSON({"size_bytes": 5})},
+    {.name = "here",
+     .summary = "To the position",
+     .input = JSON({})},
+    {0},
+};
+static const struct function_example flush_examples[] = {
+    {.name = "flush",
+     .summary = "A call without arguments",
+     .input = JSON({}),
+     .result = JSON({})},
+    {0},
+};
+static const struct function_example fsync_examples[] = {
+    {.name = "fsync",
+     .summary = "A call without arguments",
+     .input = JSON({}),
+     .result = JSON({})},
+    {0},
+};
+static const struct function_example stat_examples[] = {
+    {.name = "stat",
+     .summary = "A call without arguments",
+     .input = JSON({}),
+     .result = JSON({"type": "file", "size_bytes": 13, "mode": "0644", "links": 1,
+                     "modified_at": "2026-11-22T09:30:00.000112Z", "changed_at": "2026-11-22T09:30:00.000112Z",
+                     "accessed_at": "2026-11-22T09:30:00.000112Z"})},
+    {0},
+};
+static const struct function_example close_examples[] = {
+    {.name = "close",
+     .summary = "A call without arguments",
+     .input = JSON({}),
+     .result = JSON({})},
+    {0},
+};
+/* clang-format on */
+
+/* X(FILE_OP_ index, name, access, input, output, errors, doc, description, further members of struct function) */
+#define FILE_METHODS(X) \
+    X(READ, read, READ, read_input, read_result, reading, "Reads at the position, and moves it", \
+      "Without `length` it reads to the end of the file, which fails with `limit_exceeded` if more than " \
+      "`max_read_bytes` are left.", ) \
+    X(READLINE, readline, READ, read_input, read_result, reading, "Reads a line, and moves the position", \
+      "The line ends with its newline, except at the end of the file or after `length` bytes.", ) \
+    X(READLINES, readlines, READ, no_input, readlines_result, reading, \
+      "Reads all remaining lines, and moves the position", \
+      "It fails with `limit_exceeded` if more than `max_read_bytes` are left.", ) \
+    X(WRITE, write, WRITE, write_input, write_result, writing, "Writes at the position, and moves it", \
+      "In the modes `a` and `a+` it writes at the end of the file. If the file system runs out of space, the file " \
+      "stays unchanged.", ) \
+    X(WRITELINES, writelines, WRITE, writelines_input, write_result, writing, \
+      "Writes lines at the position, and moves it", "No newlines are added. All lines are written, or none.", ) \
+    X(PREAD, pread, READ, pread_input, pread_result, reading, "Reads at an offset, without moving the position", \
+      NULL, ) \
+    X(PWRITE, pwrite, PWRITE, pwrite_input, pwrite_result, writing, \
+      "Writes at an offset, without moving the position", \
+      "A gap between the end of the file and the offset reads as zeros. It fails with `file_mode_mismatch` in the " \
+      "modes `a` and `a+`.", ) \
+    X(SEEK, seek, NONE, seek_input, position_result, seek, "Moves the position", \
+      "The position may be after the end of the file; before its start, it fails with `invalid_argument`.", ) \
+    X(TELL, tell, NONE, no_input, position_result, closed, "Returns the position", NULL, ) \
+    X(TRUNCATE, truncate, WRITE, truncate_input, truncate_result, truncate, \
+      "Truncates the file, or extends it with zeros", "The position does not move.", ) \
+    X(FLUSH, flush, NONE, no_input, no_result, closed, "Does nothing: written data is not buffered", \
+      "It exists because files in Python have it. To wait for the disk, call `fsync`.", ) \
+    X(FSYNC, fsync, NONE, no_input, no_result, syncing, "Waits until written data is on disk", NULL, ) \
+    X(STAT, stat, NONE, no_input, stat, stat, "Returns the file's type, size and times", NULL, ) \
+    X(CLOSE, close, NONE, no_input, no_result, syncing, "Closes the file", \
+      "Later calls with its handle fail with `handle_closed`.", .ended = close_ended)
+
+#define METHOD(OP, ident, required, in, out, codes, text, more_text, ...) \
     [FILE_OP_##OP] = { \
         .function = {.name = #ident, \
                      .doc = (text), \
+                     .description = (more_text), \
+                     .examples = ident##_examples, \
+                     .errors = codes##_errors, \
                      .executor = EXECUTOR_FILES, \
                      .executors = EXECUTOR_BIT(EXECUTOR_FILES), \
-                     .input = &in##_type, \
-                     .output = &out##_type, \
+                     .input = &file_##in##_type, \
+                     .output = &file_##out##_type, \
                      .run = method_run, \
                      .strand = call_strand, \
                      __VA_ARGS__}, \
@@ -254,7 +349,7 @@ bool file_submit_close(struct runtime *runtime, struct open_file *file)
     },
 #define METHOD_NAME(OP, ident, ...) [FILE_OP_##OP] = #ident,
 #define METHOD_FUNCTION(OP, ...) [FILE_OP_##OP] = &file_methods[FILE_OP_##OP].function,
-#define METHOD_INPUT(OP, ident, required, in, ...) [FILE_OP_##OP] = &in##_type,
+#define METHOD_INPUT(OP, ident, required, in, ...) [FILE_OP_##OP] = &file_##in##_type,
 
 const struct file_method file_methods[FILE_OP_COUNT] = {FILE_METHODS(METHOD)};
 const char *const file_method_names[FILE_OP_COUNT + 1] = {FILE_METHODS(METHOD_NAME)};

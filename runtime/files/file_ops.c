@@ -13,8 +13,19 @@ static const char *const whence_names[] = {
     [WHENCE_START] = "start", [WHENCE_CURRENT] = "current", [WHENCE_END] = "end", NULL};
 
 static const struct type line_type = {.kind = TYPE_STRING, .max = INT64_C(1) << 30, .allow_nul = true};
-const struct type file_lines_type = {.kind = TYPE_ARRAY, .item = &line_type, .max = 1 << 20};
-const struct type file_whence_type = {.kind = TYPE_ENUM, .names = whence_names};
+const struct type file_lines_type = {
+    .kind = TYPE_ARRAY,
+    .name = "FileLines",
+    .doc = "Lines in the encoding of the file, each with the newline that ends it.",
+    .item = &line_type,
+    .max = 1 << 20,
+};
+const struct type file_whence_type = {
+    .kind = TYPE_ENUM,
+    .name = "Whence",
+    .doc = "The origin of an offset: the `start` of the file, the `current` position, or the `end` of the file.",
+    .names = whence_names,
+};
 const struct type file_seek_offset_type = {.kind = TYPE_INTEGER, .min = -SAFE_INTEGER_MAX, .max = SAFE_INTEGER_MAX};
 
 /* -- opening ------------------------------------------------------------------------------------------------------- */

@@ -7,8 +7,8 @@
  *
  * Owns:     the descriptors of the root and of its directory for temporary files (runtime/files/temp_file.h).
  * Threads:  any; immutable.
- * Errors:   those of file_error.h: INVALID_ARGUMENT, PATH_FORBIDDEN, ACCESS_DENIED, FILE_NOT_FOUND, FILE_EXISTS, UNSUPPORTED_FILE_TYPE,
- *           INSUFFICIENT_STORAGE, IO_ERROR; e->msg begins with the path.
+ * Errors:   those of file_error.h: INVALID_ARGUMENT, PATH_FORBIDDEN, ACCESS_DENIED, FILE_NOT_FOUND, FILE_EXISTS,
+ *           UNSUPPORTED_FILE_TYPE, INSUFFICIENT_STORAGE, IO_ERROR; e->msg begins with the path.
  */
 #ifndef GATHERD_RUNTIME_FILES_FILE_ROOT_H
 #define GATHERD_RUNTIME_FILES_FILE_ROOT_H

@@ -19,13 +19,13 @@ static const struct type blocked_type = {.kind = TYPE_SECONDS, .min = 0, .max = 
 
 static const struct field input_fields[] = {
     {"seconds", &input_seconds_type, offsetof(struct block_input, duration_ns), FIELD_REQUIRED, NULL,
-     "How long to block a thread; it can't be interrupted", "0.5"},
+     "How long to block, in seconds, from 0 to 86400; rounded up to a whole nanosecond", "0.5"},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"blocked_seconds", &blocked_type, offsetof(struct block_output, blocked_ns), FIELD_REQUIRED, NULL,
-     "The measured duration, never less than requested", "0.500061"},
+     "The measured duration in seconds; never less than requested", "0.500061"},
     {0},
 };
 
@@ -54,9 +54,29 @@ static int block_run(const void *in, void *out, struct run_context *run)
     return 0;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "moment",
+     .summary = "A tenth of a second",
+     .input = JSON({"seconds": 0.1}),
+     .result = JSON({"blocked_seconds": 0.100079})},
+    {.name = "nothing",
+     .summary = "No time at all",
+     .input = JSON({"seconds": 0}),
+     .result = JSON({"blocked_seconds": 0.000001})},
+    {0},
+};
+/* clang-format on */
+
 const struct function function_block = {
     .name = "block",
     .doc = "Blocks a thread, as a call of a blocking library would",
+    .description =
+        "It cannot be interrupted. "
+        "On the executor `threads`, a canceled task ends at once with the effect `abandoned`, but its slot stays "
+        "busy until the thread returns. "
+        "On the executor `processes`, the worker process is killed.",
+    .examples = examples,
     .executor = EXECUTOR_THREADS,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
     .input = &input_type,

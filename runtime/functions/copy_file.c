@@ -39,7 +39,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"size_bytes", &file_bytes_type, offsetof(struct copy_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "The size of the copy", "13"},
+     "The size of the copy in bytes", "13"},
     {0},
 };
 
@@ -146,9 +146,24 @@ static int copy_file_run(const void *in, void *out, struct run_context *run)
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "replace",
+     .summary = "Another file replaced",
+     .input = JSON({"from": "hello.txt", "to": "copy.txt", "replace": true}),
+     .result = JSON({"size_bytes": 13})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_copy_file = {
     .name = "copy_file",
     .doc = "Copies a file",
+    .description = "The copy appears whole or not at all.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

@@ -24,8 +24,41 @@ struct gather_output {
 
 static const struct type tasks_type = {
     .kind = TYPE_ARRAY, .item = &task_spec_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
-static const struct type mode_type = {.kind = TYPE_ENUM, .names = gather_mode_names};
-static const struct type positive_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
+static const struct type mode_type = {
+    .kind = TYPE_ENUM,
+    .name = "Mode",
+    .doc = "When a gather is decided, and how. Once it is decided, the tasks that have not ended are canceled.\n\n"
+           "- `all`: fails as soon as more than `tolerated_failures` tasks have failed, "
+           "else succeeds when all tasks have ended\n"
+           "- `all_settled`: succeeds when all tasks have ended\n"
+           "- `any`: succeeds with the first success, fails if no task succeeds\n"
+           "- `race`: succeeds or fails like the first task that ends\n"
+           "- `quorum`: succeeds when `quorum` tasks have succeeded, fails as soon as too few can succeed",
+    .names = gather_mode_names,
+};
+static const struct type quorum_type = {
+    .kind = TYPE_INTEGER,
+    .name = "Quorum",
+    .doc =
+        "How many tasks must succeed, from 1 to the number of tasks. Required with mode `quorum`, and only then valid.",
+    .min = 1,
+    .max = INT32_MAX,
+};
+const struct type gather_concurrency_type = {
+    .kind = TYPE_INTEGER,
+    .name = "MaxConcurrency",
+    .doc = "How many of the tasks may run at the same time. If it is absent, all of them.",
+    .min = 1,
+    .max = INT32_MAX,
+};
+const struct type gather_failures_type = {
+    .kind = TYPE_INTEGER,
+    .name = "ToleratedFailures",
+    .doc = "How many tasks may fail before the gather fails and the other tasks are canceled. "
+           "Above 0 it is valid only with mode `all`, which is also that of a map.",
+    .min = 0,
+    .max = INT32_MAX,
+};
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 static const struct type serial_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type child_type = {.kind = TYPE_CHILD};
@@ -34,42 +67,41 @@ static const struct type children_type = {
 
 static const struct field input_fields[] = {
     {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
-     "The tasks to run; results have the same order", NULL},
+     "The tasks to run, at most max_gather_children; the results have the same order", NULL},
     {"mode", &mode_type, offsetof(struct gather_input, mode), FIELD_DEFAULTED, "all",
-     "What decides the result: all (all succeeded or too many failed), all_settled (all ended), any (the first "
-     "success), race (the first task to end), quorum (that many successes); the other tasks are then canceled",
-     NULL},
-    {"quorum", &positive_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
-     "The number of successes that decides the result; required in mode quorum, invalid in other modes", NULL},
-    {"max_concurrency", &positive_type, offsetof(struct gather_input, max_concurrency), FIELD_OPTIONAL, NULL,
-     "The maximum number of tasks that run at the same time; absent: all", NULL},
-    {"tolerated_failures", &count_type, offsetof(struct gather_input, tolerated_failures), FIELD_DEFAULTED, "0",
-     "The number of failures that mode all accepts", NULL},
+     "When the gather is decided, and how", NULL},
+    {"quorum", &quorum_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
+     "How many tasks must succeed; required with mode quorum, and only then valid", NULL},
+    GATHER_CONCURRENCY_FIELD(offsetof(struct gather_input, max_concurrency)),
+    GATHER_FAILURES_FIELD(offsetof(struct gather_input, tolerated_failures)),
     {0},
 };
 
 static const struct field counts_fields[] = {
-    {"total", &count_type, offsetof(struct counts, total), FIELD_REQUIRED, NULL, "Tasks", NULL},
-    {"succeeded", &count_type, offsetof(struct counts, succeeded), FIELD_REQUIRED, NULL, "Tasks that succeeded", NULL},
-    {"failed", &count_type, offsetof(struct counts, failed), FIELD_REQUIRED, NULL, "Tasks that failed", NULL},
-    {"canceled", &count_type, offsetof(struct counts, canceled), FIELD_REQUIRED, NULL, "Tasks that were canceled",
+    {"total", &count_type, offsetof(struct counts, total), FIELD_REQUIRED, NULL, "The number of tasks", NULL},
+    {"succeeded", &count_type, offsetof(struct counts, succeeded), FIELD_REQUIRED, NULL,
+     "The number of tasks that succeeded", NULL},
+    {"failed", &count_type, offsetof(struct counts, failed), FIELD_REQUIRED, NULL, "The number of tasks that failed",
      NULL},
+    {"canceled", &count_type, offsetof(struct counts, canceled), FIELD_REQUIRED, NULL,
+     "The number of tasks that were canceled", NULL},
     {0},
 };
 static const struct type counts_type = {
     .kind = TYPE_RECORD, .name = "GatherCounts", .fields = counts_fields, .size = sizeof(struct counts)};
 
 static const struct field output_fields[] = {
-    {"mode", &mode_type, offsetof(struct gather_output, mode), FIELD_REQUIRED, NULL, "As requested", NULL},
-    {"quorum", &positive_type, offsetof(struct gather_output, quorum), FIELD_OPTIONAL, NULL,
-     "As requested; only in mode quorum", NULL},
-    {"counts", &counts_type, offsetof(struct gather_output, counts), FIELD_REQUIRED, NULL, "How the tasks ended", NULL},
+    {"mode", &mode_type, offsetof(struct gather_output, mode), FIELD_REQUIRED, NULL, "The requested mode", NULL},
+    {"quorum", &quorum_type, offsetof(struct gather_output, quorum), FIELD_OPTIONAL, NULL,
+     "The requested quorum; only with mode quorum", NULL},
+    {"counts", &counts_type, offsetof(struct gather_output, counts), FIELD_REQUIRED, NULL,
+     "The number of tasks by outcome", NULL},
     {"winner", &count_type, offsetof(struct gather_output, winner), FIELD_OPTIONAL, NULL,
-     "Index of the task that decided the result; only in modes any and race", NULL},
+     "The index of the task that decided the gather; only with mode any or race, and absent if none did", NULL},
     {"serial_seconds", &serial_type, offsetof(struct gather_output, serial_ns), FIELD_REQUIRED, NULL,
-     "The sum of the tasks' durations, the time to run them one after another", NULL},
+     "The sum of the tasks' durations, in seconds: the time to run them one after another", NULL},
     {"tasks", &children_type, offsetof(struct gather_output, tasks), FIELD_REQUIRED, NULL,
-     "The tasks, in the order of the request", NULL},
+     "The outcome of each task, in the order of the request", NULL},
     {0},
 };
 
@@ -98,6 +130,8 @@ static const struct type input_type = {.kind = TYPE_RECORD,
                                        .size = sizeof(struct gather_input),
                                        .rules = input_rules,
                                        .check = gather_check};
+
+const int gather_errors[] = {ERR_CHILD_FAILED, 0};
 
 const struct array *gather_children(const void *input)
 {
@@ -137,7 +171,8 @@ static void start_children(struct gather *gather, size_t limit)
 
 static size_t concurrency_limit(const struct gather_input *input)
 {
-    return type_is_absent(&positive_type, &input->max_concurrency) ? SIZE_MAX : (size_t)input->max_concurrency;
+    return type_is_absent(&gather_concurrency_type, &input->max_concurrency) ? SIZE_MAX
+                                                                             : (size_t)input->max_concurrency;
 }
 
 /* Fills gather->e. The message includes the first failure, so that clients need not search the children for it. */
@@ -250,9 +285,84 @@ void gather_cancel(struct task *task)
     cancel_children(task_state(task), CANCEL_PARENT);
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "pair",
+     .summary = "Two tasks at the same time",
+     .input = JSON({"tasks": [{"name": "task1", "function": "sleep", "input": {"seconds": 0.1}},
+                              {"name": "task2", "function": "sleep", "input": {"seconds": 0.2}}]}),
+     .result = JSON({"mode": "all", "counts": {"total": 2, "succeeded": 2, "failed": 0, "canceled": 0},
+                     "serial_seconds": 0.300364,
+                     "tasks": [
+                         {"index": 0, "name": "task1", "function": "sleep", "executor": "loop",
+                          "state": "succeeded", "result": {"slept_seconds": 0.100172}, "pid": 4711, "tid": 4711,
+                          "queued_seconds": 0.000003, "duration_seconds": 0.100172},
+                         {"index": 1, "name": "task2", "function": "sleep", "executor": "loop",
+                          "state": "succeeded", "result": {"slept_seconds": 0.200192}, "pid": 4711, "tid": 4711,
+                          "queued_seconds": 0.000003, "duration_seconds": 0.200192}]})},
+    {.name = "none",
+     .summary = "No tasks, which succeeds",
+     .input = JSON({"tasks": []}),
+     .result = JSON({"mode": "all", "counts": {"total": 0, "succeeded": 0, "failed": 0, "canceled": 0},
+                     "serial_seconds": 0, "tasks": []})},
+    {.name = "first",
+     .summary = "The first success decides, the other task is canceled",
+     .input = JSON({"mode": "any", "tasks": [{"name": "slow", "function": "sleep", "input": {"seconds": 60}},
+                                             {"name": "quick", "function": "sleep", "input": {"seconds": 0.1}}]}),
+     .result = JSON({"mode": "any", "counts": {"total": 2, "succeeded": 1, "failed": 0, "canceled": 1},
+                     "winner": 1, "serial_seconds": 0.200355,
+                     "tasks": [
+                         {"index": 0, "name": "slow", "function": "sleep", "executor": "loop", "state": "canceled",
+                          "error": {"code": "canceled", "status": 409, "detail": "Its gather was decided without it"},
+                          "pid": 4711, "tid": 4711, "queued_seconds": 0.000003, "duration_seconds": 0.100179,
+                          "cancel": {"reason": "sibling", "effect": "stopped"}},
+                         {"index": 1, "name": "quick", "function": "sleep", "executor": "loop",
+                          "state": "succeeded", "result": {"slept_seconds": 0.100172}, "pid": 4711, "tid": 4711,
+                          "queued_seconds": 0.000003, "duration_seconds": 0.100172}]})},
+    {.name = "two_of_three",
+     .summary = "Two successes are enough",
+     .input = JSON({"mode": "quorum", "quorum": 2, "tasks": [{"function": "sleep", "input": {"seconds": 0.2}},
+                                                             {"function": "sleep", "input": {"seconds": 60}},
+                                                             {"function": "sleep", "input": {"seconds": 0.1}}]})},
+    {.name = "one_by_one",
+     .summary = "One task at a time",
+     .input = JSON({"max_concurrency": 1, "tasks": [{"function": "sleep", "input": {"seconds": 0.1}},
+                                                    {"function": "sleep", "input": {"seconds": 0.1}}]})},
+    {.name = "everywhere",
+     .summary = "Tasks that wait, block and compute, each on its executor",
+     .input = JSON({"tasks": [{"function": "sleep", "input": {"seconds": 0.1}},
+                              {"function": "block", "input": {"seconds": 0.1}},
+                              {"function": "primes", "input": {"to": 100000}}]})},
+    {.name = "nested",
+     .summary = "A gather in a gather",
+     .input = JSON({"mode": "all_settled",
+                    "tasks": [{"name": "inner", "function": "gather",
+                               "input": {"mode": "race", "tasks": [{"function": "sleep", "input": {"seconds": 0.1}},
+                                                                   {"function": "sleep", "input": {"seconds": 60}}]}},
+                              {"function": "sleep", "input": {"seconds": 0.2}}]})},
+    {.name = "child_failed",
+     .summary = "One task times out, so the other is canceled",
+     .input = JSON({"tasks": [{"name": "late", "function": "sleep", "input": {"seconds": 60}, "timeout_seconds": 0.1},
+                              {"name": "fine", "function": "sleep", "input": {"seconds": 60}}]}),
+     .error = ERR_CHILD_FAILED},
+    {.name = "deadline",
+     .summary = "A deadline for the whole gather",
+     .input = JSON({"tasks": [{"function": "sleep", "input": {"seconds": 60}}]}),
+     .query = "deadline_seconds=0.1",
+     .error = ERR_DEADLINE_EXCEEDED},
+    {0},
+};
+/* clang-format on */
+
 const struct function function_gather = {
     .name = "gather",
     .doc = "Runs tasks concurrently, and ends when its mode has decided the result and all of them have ended",
+    .description = "The result has the outcome of each task, also when the gather fails with `child_failed`. "
+                   "Once its mode is decided, a gather cancels the other tasks and waits for them, so it ends after "
+                   "its last task. "
+                   "Gathers can be nested, at most `max_gather_depth` deep. "
+                   "The whole request is validated before the first task starts.",
+    .examples = examples,
     .input = &input_type,
     GATHER_MEMBERS,
 };

@@ -34,8 +34,21 @@ struct gather {
     struct err e;                    /* if the status is GATHER_FAILED */
 };
 
-extern const struct type gather_result_type;
+extern const struct type gather_result_type, gather_concurrency_type, gather_failures_type;
 
+/* Fields that the inputs of all gathering functions have. */
+#define GATHER_CONCURRENCY_FIELD(offset) \
+    { \
+        "max_concurrency", &gather_concurrency_type, (offset), FIELD_OPTIONAL, NULL, \
+            "How many of the tasks may run at the same time, at least 1; absent: all", NULL \
+    }
+#define GATHER_FAILURES_FIELD(offset) \
+    { \
+        "tolerated_failures", &gather_failures_type, (offset), FIELD_DEFAULTED, "0", \
+            "How many tasks may fail before the gather fails", NULL \
+    }
+
+extern const int gather_errors[];
 const struct array *gather_children(const void *input);
 void gather_start(struct task *task);
 void gather_cancel(struct task *task);
@@ -45,6 +58,6 @@ void gather_child_ended(struct task *task, struct task *child);
 #define GATHER_MEMBERS \
     .executor = EXECUTOR_LOOP, .executors = EXECUTOR_BIT(EXECUTOR_LOOP), .output = &gather_result_type, \
     .state_size = sizeof(struct gather), .start = gather_start, .cancel = gather_cancel, .children = gather_children, \
-    .child_ended = gather_child_ended
+    .child_ended = gather_child_ended, .errors = gather_errors
 
 #endif

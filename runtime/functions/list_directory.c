@@ -43,8 +43,8 @@ static const struct field entry_fields[] = {
     {"name", &name_type, offsetof(struct entry, name), FIELD_REQUIRED, NULL, "The name in this directory", "a.txt"},
     {"type", &file_type_type, offsetof(struct entry, type), FIELD_REQUIRED, NULL, "The type; symlinks are not followed",
      "file"},
-    {"size_bytes", &file_bytes_type, offsetof(struct entry, size_bytes), FIELD_OPTIONAL, NULL, "The size of a file",
-     "13"},
+    {"size_bytes", &file_bytes_type, offsetof(struct entry, size_bytes), FIELD_OPTIONAL, NULL,
+     "The size in bytes; only for files", "13"},
     {0},
 };
 static const struct type entry_type = {
@@ -55,9 +55,9 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
      "The directory, relative to the file root", "notes"},
     {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
-     "List only names that sort after this one; to continue a truncated list, pass its last name", NULL},
+     "List only names that sort after this one, such as the last of a truncated list; absent: from the first", NULL},
     {"limit", &limit_type, offsetof(struct list_directory_input, limit), FIELD_DEFAULTED, "10000",
-     "The maximum number of entries", NULL},
+     "The maximum number of entries, from 1 to 10000", NULL},
     {0},
 };
 
@@ -213,9 +213,30 @@ static int list_directory_run(const void *in, void *out, struct run_context *run
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "root",
+     .summary = "The file root",
+     .input = JSON({})},
+    {.name = "some",
+     .summary = "Three names after a given one",
+     .input = JSON({"path": "docs", "after": "a.txt", "limit": 3}),
+     .result = JSON({"entries": [{"name": "b.txt", "type": "file", "size_bytes": 13},
+                                 {"name": "deep", "type": "directory"},
+                                 {"name": "link", "type": "symlink"}],
+                     "truncated": true, "skipped_non_utf8": 0})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_LIMIT_EXCEEDED, 0};
+
 const struct function function_list_directory = {
     .name = "list_directory",
     .doc = "Lists a directory, sorted by name",
+    .description = "Names are compared byte by byte, so upper case sorts before lower case.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

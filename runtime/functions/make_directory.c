@@ -68,9 +68,23 @@ static int make_directory_run(const void *in, void *out, struct run_context *run
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "nested",
+     .summary = "With its parents, unless it exists",
+     .input = JSON({"path": "out/2026", "parents": true, "exist_ok": true}),
+     .result = JSON({"created": true})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_make_directory = {
     .name = "make_directory",
     .doc = "Creates a directory",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

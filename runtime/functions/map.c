@@ -13,22 +13,19 @@ static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type item_type = {.kind = TYPE_INPUT};
 static const struct type inputs_type = {
     .kind = TYPE_ARRAY, .item = &item_type, .limit = &limits_fields[LIMIT_GATHER_CHILDREN]};
-static const struct type concurrency_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
-static const struct type failures_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT32_MAX};
 
 static const struct field input_fields[] = {
-    {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL, "The function to run",
-     "primes"},
+    {"function", &function_type, offsetof(struct map_input, function), FIELD_REQUIRED, NULL,
+     "The function to run, one of GET /v1/functions", "primes"},
     {"inputs", &inputs_type, offsetof(struct map_input, inputs), FIELD_REQUIRED, NULL,
-     "The function's inputs, one for each task; results have the same order", NULL},
+     "The inputs, one for each task, at most max_gather_children; the results have the same order", NULL},
     {"executor", &task_executor_type, offsetof(struct map_input, options.executor), FIELD_OPTIONAL, NULL,
-     "The executor of the tasks; absent: the function's default", NULL},
+     "Where to run the tasks, one of the executors that the function allows; absent: the default of the function",
+     NULL},
     {"pool", &task_pool_type, offsetof(struct map_input, options.pool), FIELD_OPTIONAL, NULL,
-     "The pool of the tasks, on the executor threads; absent: the pool named default", NULL},
-    {"max_concurrency", &concurrency_type, offsetof(struct map_input, gather.max_concurrency), FIELD_OPTIONAL, NULL,
-     "The maximum number of tasks that run at the same time; absent: all", NULL},
-    {"tolerated_failures", &failures_type, offsetof(struct map_input, gather.tolerated_failures), FIELD_DEFAULTED, "0",
-     "The number of failures that is accepted; one more cancels the other tasks", NULL},
+     "The thread pool to run in, only with executor threads; absent: the pool named default", NULL},
+    GATHER_CONCURRENCY_FIELD(offsetof(struct map_input, gather.max_concurrency)),
+    GATHER_FAILURES_FIELD(offsetof(struct map_input, gather.tolerated_failures)),
     {0},
 };
 
@@ -54,7 +51,7 @@ static int map_prepare(void *data, struct arena *arena)
     for (size_t i = 0; i < input->inputs.count; i++)
         specs[i] = map_spec(input, ((void **)input->inputs.items)[i]);
     input->gather.mode = MODE_ALL;
-    type_set_absent(&concurrency_type, &input->gather.quorum);
+    input->gather.quorum = INTEGER_ABSENT;
     input->gather.tasks = (struct array){specs, input->inputs.count};
     return 0;
 }
@@ -65,9 +62,48 @@ static const struct type input_type = {.kind = TYPE_RECORD,
                                        .size = sizeof(struct map_input),
                                        .check = map_check};
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "primes",
+     .summary = "Primes below each of three bounds",
+     .input = JSON({"function": "primes", "inputs": [{"to": 100}, {"to": 1000}, {"to": 10000}]}),
+     .result = JSON({"mode": "all", "counts": {"total": 3, "succeeded": 3, "failed": 0, "canceled": 0},
+                     "serial_seconds": 0.000334,
+                     "tasks": [
+                         {"index": 0, "function": "primes", "executor": "processes", "pool": "processes",
+                          "state": "succeeded", "result": {"count": 25}, "pid": 4712, "tid": 4712,
+                          "queued_seconds": 0.000031, "duration_seconds": 0.000102,
+                          "usage": {"user_seconds": 0.000041, "system_seconds": 0.000021,
+                                    "worker_peak_rss_bytes": 4489216}},
+                         {"index": 1, "function": "primes", "executor": "processes", "pool": "processes",
+                          "state": "succeeded", "result": {"count": 168}, "pid": 4713, "tid": 4713,
+                          "queued_seconds": 0.000031, "duration_seconds": 0.000098,
+                          "usage": {"user_seconds": 0.000041, "system_seconds": 0.000021,
+                                    "worker_peak_rss_bytes": 4489216}},
+                         {"index": 2, "function": "primes", "executor": "processes", "pool": "processes",
+                          "state": "succeeded", "result": {"count": 1229}, "pid": 4712, "tid": 4712,
+                          "queued_seconds": 0.000031, "duration_seconds": 0.000134,
+                          "usage": {"user_seconds": 0.000041, "system_seconds": 0.000021,
+                                    "worker_peak_rss_bytes": 4489216}}]})},
+    {.name = "blocking",
+     .summary = "Blocking calls, two at a time",
+     .input = JSON({"function": "block", "inputs": [{"seconds": 0.1}, {"seconds": 0.1}, {"seconds": 0.1}],
+                    "pool": "default", "max_concurrency": 2})},
+    {.name = "none",
+     .summary = "No inputs, which succeeds",
+     .input = JSON({"function": "sleep", "inputs": []}),
+     .result = JSON({"mode": "all", "counts": {"total": 0, "succeeded": 0, "failed": 0, "canceled": 0},
+                     "serial_seconds": 0, "tasks": []})},
+    {0},
+};
+/* clang-format on */
+
 const struct function function_map = {
     .name = "map",
     .doc = "Runs one function over many inputs, concurrently",
+    .description =
+        "It is a gather in mode `all` whose tasks differ only in their inputs, and has the result of a gather.",
+    .examples = examples,
     .input = &input_type,
     .prepare = map_prepare,
     GATHER_MEMBERS,

@@ -17,15 +17,16 @@ static const struct type bound_type = {.kind = TYPE_INTEGER, .min = 0, .max = IN
 static const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = INT64_C(1000000000000000)};
 
 static const struct field input_fields[] = {
-    {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL, "End of the range, exclusive",
-     "10000000"},
-    {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0", "Start of the range", NULL},
+    {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL,
+     "The end of the range, exclusive, from 0 to 10^15", "10000000"},
+    {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0",
+     "The start of the range, inclusive, from 0 to 10^15", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
-    {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL, "Number of primes in the range",
-     "664579"},
+    {"count", &count_type, offsetof(struct primes_output, count), FIELD_REQUIRED, NULL,
+     "The number of primes in the range", "664579"},
     {"parts", &function_parts_type, offsetof(struct primes_output, parts), FIELD_OPTIONAL, NULL, FUNCTION_PARTS_DOC,
      NULL},
     {0},
@@ -174,9 +175,33 @@ static int primes_merge(void *out, const void *part, struct err *e)
     return 0;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "hundred",
+     .summary = "The primes below a hundred",
+     .input = JSON({"to": 100}),
+     .result = JSON({"count": 25})},
+    {.name = "ten_million",
+     .summary = "The primes below ten million",
+     .input = JSON({"to": 10000000}),
+     .result = JSON({"count": 664579})},
+    {.name = "window",
+     .summary = "A range with a start",
+     .input = JSON({"from": 1000000000000, "to": 1000000010000}),
+     .result = JSON({"count": 335})},
+    {.name = "parallel",
+     .summary = "A range divided into two parts",
+     .input = JSON({"to": 1000000}),
+     .query = "parallel=2"},
+    {0},
+};
+/* clang-format on */
+
 const struct function function_primes = {
     .name = "primes",
     .doc = "Counts the primes of a range",
+    .description = "It uses a sieve of Eratosthenes. " FUNCTION_PARALLEL_DESCRIPTION,
+    .examples = examples,
     .executor = EXECUTOR_PROCESSES,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
     .input = &input_type,

@@ -23,7 +23,7 @@ static const struct field input_fields[] = {
     {"missing_ok", &file_bool_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
      "Whether to succeed if the file does not exist", NULL},
     {"directory", &file_bool_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
-     "Whether to remove an empty directory, instead of a file", NULL},
+     "Whether to remove an empty directory, and not a file", NULL},
     {0},
 };
 
@@ -65,9 +65,24 @@ static int remove_file_run(const void *in, void *out, struct run_context *run)
     return rc == ERR_FILE_NOT_FOUND && input->missing_ok ? 0 : rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "gone",
+     .summary = "A file that may be missing",
+     .input = JSON({"path": "gone.txt", "missing_ok": true}),
+     .result = JSON({"removed": false})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, 0};
+
 const struct function function_remove_file = {
     .name = "remove_file",
     .doc = "Removes a file, a symlink or an empty directory",
+    .description = "A symlink is removed itself, not its target.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

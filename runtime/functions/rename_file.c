@@ -19,7 +19,7 @@ struct rename_file_output {
 
 static const struct field input_fields[] = {
     {"from", &file_path_type, offsetof(struct rename_file_input, from), FIELD_REQUIRED, NULL,
-     "The file, relative to the file root; a symlink is not followed", "notes/a.txt"},
+     "The file, directory or symlink, relative to the file root; a symlink is not followed", "notes/a.txt"},
     {"to", &file_path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
      "The new path, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
@@ -72,9 +72,24 @@ static int rename_file_run(const void *in, void *out, struct run_context *run)
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "swap",
+     .summary = "Another file replaced",
+     .input = JSON({"from": "docs/old.txt", "to": "docs/new.txt", "replace": true}),
+     .result = JSON({"type": "file"})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_rename_file = {
     .name = "rename_file",
     .doc = "Renames or moves a file, a directory or a symlink",
+    .description = "The change is atomic: each path names either the old file or the new one.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

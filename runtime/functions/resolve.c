@@ -27,16 +27,16 @@ static const struct type address_type = {.kind = TYPE_STRING, .min = 2, .max = I
 static const struct type addresses_type = {.kind = TYPE_ARRAY, .item = &address_type, .min = 1, .max = ADDRESSES_MAX};
 
 static const struct field input_fields[] = {
-    {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL, "Host name or IP address",
-     "localhost"},
+    {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL,
+     "A host name or an IP address, of 1 to 253 characters", "localhost"},
     {"family", &family_type, offsetof(struct resolve_input, family), FIELD_DEFAULTED, "any",
-     "Address family to look up", NULL},
+     "The address family to look up", NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"addresses", &addresses_type, offsetof(struct resolve_output, addresses), FIELD_REQUIRED, NULL,
-     "IP addresses in the order of RFC 6724, at most 256", NULL},
+     "The IP addresses, at most 256, in the order in which to try them (RFC 6724)", NULL},
     {0},
 };
 
@@ -80,9 +80,33 @@ static int resolve_run(const void *in, void *out, struct run_context *run)
     return ok ? 0 : err_nomem(run->e);
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "address",
+     .summary = "An address, which needs no name server",
+     .input = JSON({"host": "127.0.0.1"}),
+     .result = JSON({"addresses": ["127.0.0.1"]})},
+    {.name = "name",
+     .summary = "The local host, by its name",
+     .input = JSON({"host": "localhost"})},
+    {.name = "host_not_found",
+     .summary = "A host without an address of this family",
+     .input = JSON({"host": "127.0.0.1", "family": "ipv6"}),
+     .error = ERR_HOST_NOT_FOUND},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {ERR_HOST_NOT_FOUND, ERR_RESOLVE_FAILED, 0};
+
 const struct function function_resolve = {
     .name = "resolve",
     .doc = "Looks up the addresses of a host",
+    .description =
+        "It calls `getaddrinfo`, which follows the configuration of the system (`/etc/hosts`, DNS) and blocks its "
+        "thread until the name server has answered.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_THREADS,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),
     .input = &input_type,

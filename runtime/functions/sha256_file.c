@@ -26,7 +26,7 @@ struct sha256_file_output {
     int64_t size_bytes;
 };
 
-static const struct type digest_type = {.kind = TYPE_STRING, .min = DIGITS, .max = DIGITS};
+static const struct type digest_type = {.kind = TYPE_STRING, .min = DIGITS, .max = DIGITS, .pattern = "^[0-9a-f]{64}$"};
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct sha256_file_input, path), FIELD_REQUIRED, NULL,
@@ -36,9 +36,9 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     {"sha256", &digest_type, offsetof(struct sha256_file_output, sha256), FIELD_REQUIRED, NULL,
-     "The digest, in hexadecimal", "7c678ae0789d440fd5c3111d8ed521fead5da2b46ea7059038c068d597792003"},
+     "The digest, as 64 hexadecimal digits", "7c678ae0789d440fd5c3111d8ed521fead5da2b46ea7059038c068d597792003"},
     {"size_bytes", &file_bytes_type, offsetof(struct sha256_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "The size of the file", "13"},
+     "The size of the file in bytes", "13"},
     {0},
 };
 
@@ -93,9 +93,24 @@ static int sha256_file_run(const void *in, void *out, struct run_context *run)
     return rc != 0 ? rc : format_digest(&context, output, run);
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "digest",
+     .summary = "A file",
+     .input = JSON({"path": "hello.txt"}),
+     .result = JSON({"sha256": "7c678ae0789d440fd5c3111d8ed521fead5da2b46ea7059038c068d597792003",
+                     "size_bytes": 13})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, 0};
+
 const struct function function_sha256_file = {
     .name = "sha256_file",
     .doc = "Computes the SHA-256 of a file",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

@@ -11,9 +11,9 @@ struct stat_file_input {
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
-     "The file, relative to the file root", "notes/a.txt"},
+     "The file, directory or symlink, relative to the file root", "notes/a.txt"},
     {"follow", &file_bool_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
-     "Whether to follow a symlink", NULL},
+     "Whether to follow a symlink, instead of describing the link", NULL},
     {0},
 };
 
@@ -28,9 +28,29 @@ static int stat_file_run(const void *in, void *out, struct run_context *run)
     return rc != 0 ? rc : file_stat_from(&stat, run->arena, out, run->e);
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "file",
+     .summary = "A file",
+     .input = JSON({"path": "hello.txt"}),
+     .result = JSON({"type": "file", "size_bytes": 13, "mode": "0644", "links": 1,
+                     "modified_at": "2026-11-22T09:30:00.000112Z", "changed_at": "2026-11-22T09:30:00.000112Z",
+                     "accessed_at": "2026-11-22T09:30:00.000112Z"})},
+    {.name = "root",
+     .summary = "The file root",
+     .input = JSON({"path": "."})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, 0};
+
 const struct function function_stat_file = {
     .name = "stat_file",
     .doc = "Returns a file's type, size and times",
+    .description = "The file is not opened, so it needs no permission to read.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

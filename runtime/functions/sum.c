@@ -18,7 +18,7 @@ static const struct field input_fields[] = {
     {"n", &bound_type, offsetof(struct sum_input, n), FIELD_REQUIRED, NULL,
      "The end of the range, exclusive, from 0 to 2^53", "5000"},
     {"from", &bound_type, offsetof(struct sum_input, from), FIELD_DEFAULTED, "0",
-     "The start of the range, inclusive, from 0 to 2^53; default: 0", NULL},
+     "The start of the range, inclusive, from 0 to 2^53", NULL},
     {0},
 };
 
@@ -98,9 +98,8 @@ static const int errors[] = {ERR_OVERFLOW, 0};
 const struct function function_sum = {
     .name = "sum",
     .doc = "Adds up a range of integers, one by one",
-    .description = "It takes about a nanosecond for each integer, and is meant for trying out executors. "
-                   "With the option `parallel`, the range is divided into parts that run at the same time; "
-                   "`parts` in the result shows where each of them ran.",
+    .description = "It takes about a nanosecond for each integer, and is meant for trying out "
+                   "executors. " FUNCTION_PARALLEL_DESCRIPTION,
     .examples = examples,
     .errors = errors,
     .executor = EXECUTOR_PROCESSES,

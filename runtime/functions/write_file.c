@@ -32,23 +32,27 @@ static const struct field input_fields[] = {
     {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "The data to write",
      "Hello, file.\n"},
     {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data: text, or base64", NULL},
+     "The encoding of data", NULL},
     {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
-     "Mode w replaces the content, a appends to it, x fails if the file exists; all create a missing file", NULL},
+     "Mode w replaces the content, a appends to it, x fails if the file exists; each creates a missing file; "
+     "default: w",
+     NULL},
     {"create_parents", &file_bool_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
      "Whether to create missing parent directories", NULL},
     {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
      "Whether to wait until the data is on disk", NULL},
     {"atomic", &file_bool_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
-     "Whether readers find either the old file or the complete new one, even after a crash", NULL},
+     "Whether readers find either the old content or the new, even after a crash; only with mode w or x"
+     "false",
+     NULL},
     {0},
 };
 
 static const struct field output_fields[] = {
     {"written_bytes", &file_bytes_type, offsetof(struct write_file_output, written_bytes), FIELD_REQUIRED, NULL,
-     "The number of bytes written", "13"},
+     "The number of bytes written: all of the data", "13"},
     {"size_bytes", &file_bytes_type, offsetof(struct write_file_output, size_bytes), FIELD_REQUIRED, NULL,
-     "The new size of the file", "13"},
+     "The new size of the file in bytes", "13"},
     {0},
 };
 
@@ -217,9 +221,32 @@ static int write_file_run(const void *in, void *out, struct run_context *run)
     return rc;
 }
 
+/* clang-format off */
+static const struct function_example examples[] = {
+    {.name = "new",
+     .summary = "A new file",
+     .input = JSON({"path": "data.txt", "data": "aio file"}),
+     .result = JSON({"written_bytes": 8, "size_bytes": 8})},
+    {.name = "append",
+     .summary = "A line appended",
+     .input = JSON({"path": "log.txt", "data": "one line\n", "mode": "a"}),
+     .result = JSON({"written_bytes": 9, "size_bytes": 9})},
+    {.name = "atomic",
+     .summary = "Replaced atomically, in directories that are created",
+     .input = JSON({"path": "notes/2026/a.txt", "data": "Hello, file.\n", "atomic": true, "create_parents": true}),
+     .result = JSON({"written_bytes": 13, "size_bytes": 13})},
+    {0},
+};
+/* clang-format on */
+
+static const int errors[] = {FILE_ERRORS, ERR_FILE_EXISTS, ERR_INSUFFICIENT_STORAGE, 0};
+
 const struct function function_write_file = {
     .name = "write_file",
     .doc = "Writes a file, or appends to it, in one call",
+    .description = "If the file system runs out of space, the file stays unchanged.",
+    .examples = examples,
+    .errors = errors,
     .executor = EXECUTOR_FILES,
     .executors = EXECUTOR_BIT(EXECUTOR_FILES),
     .input = &input_type,

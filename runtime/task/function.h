@@ -104,7 +104,10 @@ struct function {
 
 /* The parts of a parallel call, in the function's output; absent if the call was not split. */
 extern const struct type function_parts_type;
-#define FUNCTION_PARTS_DOC "The parts of a parallel call (option parallel): where each ran, and how long"
+#define FUNCTION_PARTS_DOC "The parts of a divided call (option parallel), in order; absent if the call was not divided"
+#define FUNCTION_PARALLEL_DESCRIPTION \
+    "With the option `parallel`, the range is divided into parts that run at the same time; " \
+    "`parts` in the result shows where each of them ran."
 
 /* For split(): splits the integers from `from` up to, but without, `to` into parts whose sizes differ by at most 1.
  * Sets the bounds of part `index` and returns the number of parts. The magnitude of the bounds is at most 2^53. */

@@ -3,15 +3,63 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = 128};
+static const struct type name_type = {
+    .kind = TYPE_STRING,
+    .name = "TaskName",
+    .doc = "A name for people, of 1 to 128 characters without U+0000. Names need not be unique.",
+    .min = 1,
+    .max = 128,
+};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type input_type = {.kind = TYPE_INPUT};
-static const struct type timeout_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_TIMEOUT]};
-const struct type task_executor_type = {.kind = TYPE_ENUM, .names = executor_names, .option_flags = OPTION_INHERITED};
-const struct type task_pool_type = {.kind = TYPE_POOL, .option_flags = OPTION_INHERITED | OPTION_NEEDS_THREADS};
+static const struct type timeout_type = {
+    .kind = TYPE_SECONDS,
+    .name = "TimeoutSeconds",
+    .doc = "How long a task may run, in seconds, counted from its start: more than 0, at most `max_timeout_seconds`. "
+           "A task that runs longer fails with `timeout`. "
+           "If it is absent, a top-level task has `default_timeout_seconds`, "
+           "and a task of a gather only the timeout of the gather.",
+    .min = 1,
+    .limit = &limits_fields[LIMIT_TIMEOUT],
+};
+const struct type task_executor_type = {
+    .kind = TYPE_ENUM,
+    .name = "Executor",
+    .doc = "Where a task runs:\n\n"
+           "- `loop`: on the event loop, for functions that only wait\n"
+           "- `threads`: in a thread pool, for calls that block\n"
+           "- `processes`: in a worker process, for computation, and for code that may crash\n"
+           "- `files`: in the thread pool for files",
+    .names = executor_names,
+    .option_flags = OPTION_INHERITED,
+};
+const struct type task_pool_type = {
+    .kind = TYPE_POOL,
+    .name = "PoolName",
+    .doc = "The name of a thread pool, one of those in `GET /v1/pools`.",
+    .option_flags = OPTION_INHERITED | OPTION_NEEDS_THREADS,
+};
 static const struct type parallel_type = {
-    .kind = TYPE_INTEGER, .min = 1, .max = 64, .option_flags = OPTION_NEEDS_SPLIT};
-static const struct type deadline_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_DEADLINE]};
+    .kind = TYPE_INTEGER,
+    .name = "Parallel",
+    .doc = "The maximum number of parts into which to divide a call. "
+           "The parts have about the same size, and each takes its own slot of the pool. "
+           "The task of a divided call takes no slot: its `pool` and `usage` are null, and its `parts` have them.",
+    .min = 1,
+    .max = 64,
+    .option_flags = OPTION_NEEDS_SPLIT,
+};
+static const struct type deadline_type = {
+    .kind = TYPE_SECONDS,
+    .name = "DeadlineSeconds",
+    .doc = "How long a task may take until it has ended, in seconds, counted from the receipt of the request, "
+           "queueing included: more than 0, at most `max_deadline_seconds`. "
+           "A task that takes longer fails with `deadline_exceeded`. "
+           "If it is absent, a top-level task has `default_deadline_seconds`, "
+           "and a task of a gather only the deadline of the gather.",
+    .min = 1,
+    .limit = &limits_fields[LIMIT_DEADLINE],
+};
 
 /* Each option is a field of two records: of task_options_type and of task_spec_type. */
 #define OPTION_FIELD(ctype, member, name, type, absent, doc, example) \
@@ -28,7 +76,7 @@ const struct type task_options_type = {
 static const struct field task_spec_fields[] = {
     {"function", &function_type, offsetof(struct task_spec, function), FIELD_REQUIRED, NULL,
      "The function to run, one of GET /v1/functions", "sleep"},
-    {"input", &input_type, offsetof(struct task_spec, input), FIELD_REQUIRED, NULL, "The function's input", NULL},
+    {"input", &input_type, offsetof(struct task_spec, input), FIELD_REQUIRED, NULL, "The input of the function", NULL},
     TASK_OPTIONS(SPEC_FIELD){0},
 };
 

@@ -18,19 +18,21 @@ enum task_option_flag {
 
 /* One row for each option: X(C type, member, JSON name, type, absent value, doc, example). */
 #define TASK_OPTIONS(X) \
-    X(struct str, name, "name", &name_type, {0}, "A name for people, returned with the result", "task1") \
+    X(struct str, name, "name", &name_type, {0}, "A name for people, shown in the result and in the log", "task1") \
     X(uint64_t, timeout_ns, "timeout_seconds", &timeout_type, SECONDS_ABSENT, \
-      "The task fails when it runs longer; counts from its start", "30") \
+      "How long the task may run, in seconds, counted from its start", "30") \
     X(uint64_t, deadline_ns, "deadline_seconds", &deadline_type, SECONDS_ABSENT, \
-      "The task fails when it has not ended by then; counts from receipt, queueing included", "60") \
+      "How long until the task has ended, in seconds, counted from the receipt of the request, queueing included", \
+      "60") \
     /* enum executor_kind */ \
     X(int, executor, "executor", &task_executor_type, ENUM_ABSENT, \
-      "The executor to run on, one of those that the function allows; absent: the function's default", "threads") \
+      "Where to run the task, one of the executors that its function allows; absent: the default of the function", \
+      "threads") \
     /* an index in limits->pools */ \
     X(int64_t, pool, "pool", &task_pool_type, INTEGER_ABSENT, \
-      "The pool to run in, on the executor threads; absent: the pool named default", "default") \
+      "The thread pool to run in, only with executor threads; absent: the pool named default", "default") \
     X(int64_t, parallel, "parallel", &parallel_type, INTEGER_ABSENT, \
-      "The number of slots to spread the call over, for a parallelizable function such as sum", "2")
+      "The maximum number of parts to divide the call into, from 1 to 64; absent: 1, not divided", "2")
 
 struct task_options {
 #define TASK_OPTION_MEMBER(ctype, member, ...) ctype member;

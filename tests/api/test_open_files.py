@@ -246,7 +246,7 @@ class FilePair:
         response = self.service_file.client.post(f"{self.service_file.target}/{method}", sent)
         if expected is None:
             assert response.status == 422, (self.history, response.value)
-            code = "invalid" if method in self.service_file.opened["methods"] else "file_mode_mismatch"
+            code = "invalid_argument" if method in self.service_file.opened["methods"] else "file_mode_mismatch"
             assert response.value["type"] == contract.problem_type(code)
         else:
             assert response.status == 200, (self.history, response.value)

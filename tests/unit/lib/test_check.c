@@ -127,7 +127,7 @@ static void failed_check_aborts(void **state)
     (void)state;
     assert_false(aborts(satisfied_checks, ""));
     assert_true(aborts(break_check, "check failed: 1 + 1 == 3\n"));
-    assert_true(aborts(reach_the_unreachable, "check failed: unreachable\n"));
+    assert_true(aborts(reach_unreachable, "check failed: unreachable\n"));
     assert_false(aborts(allowed_moves, ""));
     assert_true(aborts(move_that_no_row_allows, "check failed: "));
     assert_true(aborts(move_from_last_state, "check failed: "));
