@@ -281,9 +281,9 @@ static void responses_share_components(void **state)
         json_equal(get(paths, "/v1/run/crunch post responses 503"), get(paths, "/v1/tasks post responses 503")));
     expect_names(get(document_of(state), "components responses"),
                  "BadRequestMalformedJson ForbiddenExecutorDisabled FunctionNotFound ContentTooLarge "
-                 "UnsupportedMediaType MisdirectedRequest UnprocessableContentInvalidArgumentLimitExceededOverflow "
+                 "UnsupportedMediaType MisdirectedRequest UnprocessableContentLimitExceededOverflow "
                  "WorkerCrashedWorkerOutOfMemory ServiceUnavailableTooManyTasksPoolFullShuttingDown "
-                 "TimeoutDeadlineExceeded Forbidden UnprocessableContentInvalidArgumentLimitExceeded "
+                 "TimeoutDeadlineExceeded Forbidden UnprocessableContentLimitExceeded "
                  "ServiceUnavailableTooManyTasksShuttingDown BadRequest UnprocessableContent ServiceUnavailable");
 }
 
