@@ -53,6 +53,12 @@ bool schema_has_required(const struct type *record);
 /* A record's fields as the members of an open "properties" object, except FUNCTION and OUTPUT ones. */
 void schema_members(struct schema_set *set, const struct type *record);
 
+/* The description of a field: its `doc` and its default. */
+void schema_field_description(struct schema_set *set, const struct field *f);
+
+/* The schema of an executor's name: one of these EXECUTOR_BITs. */
+void schema_executors(struct schema_set *set, unsigned executors);
+
 /* The schema of an object with these fields and possibly others. */
 void schema_open_object(struct schema_set *set, const struct type *record);
 

@@ -10,7 +10,6 @@
 
 /* schema.c */
 void schema_type_keyword(struct schema_set *set, const char *kind, bool nullable);
-void schema_field_description(struct schema_set *set, const struct field *f); /* `doc` and the default */
 
 /* A field of `record`, or of the record's alternative for `function`, as a member of the open "properties". */
 void schema_field(struct schema_set *set, const struct type *record, const struct field *f,
@@ -23,7 +22,6 @@ bool schema_field_applies(const struct field *f, const struct function *function
 /* schema_scalar.c: types that contain no other types. */
 void schema_scalar(struct schema_set *set, const struct type *type, bool nullable);
 void schema_const(struct schema_set *set, const char *text);
-void schema_executors(struct schema_set *set, unsigned executors); /* EXECUTOR_BITs */
 
 /* The value of a default or an example, which a table has as input of type_parse(). */
 void schema_literal(struct schema_set *set, const struct type *type, const char *text);

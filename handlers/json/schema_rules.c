@@ -1,5 +1,5 @@
-/* Each rule is a schema in "dependentSchemas", which applies if the member that is its key is present: the field that the
- * rule restricts (RULE_ONLY_WITH), or else the other field. Rules with the same key are joined by "allOf". */
+/* Each rule is a schema in "dependentSchemas", which applies if the member that is its key is present: the field that
+ * the rule restricts (RULE_ONLY_WITH), or else the other field. Rules with the same key are joined by "allOf". */
 #include "handlers/json/schema_internal.h"
 #include "runtime/lib/check.h"
 #include "runtime/task/task_spec.h"

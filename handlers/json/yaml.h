@@ -10,8 +10,8 @@
 
 #include "handlers/json/json_writer.h"
 
-/* Appends `json`, an object or array whose member names are unique and shorter than 1,024 bytes, as a YAML document. Out
- * of memory: out->failed. */
+/* Appends `json`, an object or array whose member names are unique and shorter than 1,024 bytes, as a YAML document.
+ * Out of memory: out->failed. */
 void yaml_write_json(struct json_writer *out, struct str json);
 
 #endif

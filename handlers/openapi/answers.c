@@ -96,13 +96,13 @@ static const char *reason_phrase(int status)
 
 static uint64_t codes_of_status(uint64_t codes, int status)
 {
-    for (int i = 0; i < ERROR_COUNT; i++)
-        if (error_status(-1 - i) != status)
-            codes &= ~(UINT64_C(1) << i);
+    for (int rc = -1; rc >= -ERROR_COUNT; rc--)
+        if (error_status(rc) != status)
+            codes &= ~(UINT64_C(1) << (-1 - rc));
     return codes;
 }
 
-static bool has_problem(const struct openapi_writer *o, const char *name)
+static bool is_name_used(const struct openapi_writer *o, const char *name)
 {
     for (size_t i = 0; i < o->problem_count; i++)
         if (strcmp(o->problems[i].name, name) == 0)
@@ -110,26 +110,28 @@ static bool has_problem(const struct openapi_writer *o, const char *name)
     return false;
 }
 
-/* The reason phrase of the status, if the set has codes that are common to all operations, and its other codes. */
+/* "BadRequestMalformedJson": the reason phrase, if the set has codes that are common to all operations, and its other
+ * codes: up to three, or two and "AndMore". A number is appended if the name is used already. */
 static void set_problem_name(const struct openapi_writer *o, struct problem_set *set)
 {
-    enum { NAMED_CODES = 3 };
     uint64_t common = set->codes & openapi_common_errors(), own = set->codes & ~common;
-    bool all = __builtin_popcountll(own) <= NAMED_CODES;
+    int count = __builtin_popcountll(own), max = count <= 3 ? count : 2, named = 0;
     size_t size = sizeof set->name;
     size_t len = (size_t)snprintf(set->name, size, "%s", common != 0 ? reason_phrase(set->status) : "");
-    for (int i = 0, named = 0; i < ERROR_COUNT && (all || named < NAMED_CODES); i++) {
-        char name[SCHEMA_NAME_SIZE] = "AndMore";
-        if ((own & UINT64_C(1) << i) == 0)
+    for (int rc = -1; rc >= -ERROR_COUNT && named < max; rc--) {
+        char name[SCHEMA_NAME_SIZE];
+        if (!error_set_has(own, rc))
             continue;
-        if (all || named < NAMED_CODES - 1)
-            schema_name(error_code(-1 - i), "", name);
-        named++;
+        schema_name(error_code(rc), "", name);
         len += (size_t)snprintf(set->name + len, size - len, "%s", name);
-        CHECK(len < size - 4);
+        CHECK(len < size);
+        named++;
     }
-    for (unsigned number = 2; has_problem(o, set->name); number++) /* other sets can begin with the same codes */
-        snprintf(set->name + len, size - len, "%u", number);
+    if (count > max)
+        len += (size_t)snprintf(set->name + len, size - len, "AndMore");
+    CHECK(len < size - 4); /* and a number below PROBLEM_SETS_MAX */
+    for (int number = 2; is_name_used(o, set->name); number++)
+        snprintf(set->name + len, size - len, "%d", number);
 }
 
 static unsigned problem_headers(const struct problem_set *set, bool runs_task)
@@ -157,44 +159,59 @@ static const char *problem_component(struct openapi_writer *o, int status, uint6
     return o->problems[o->problem_count++].name;
 }
 
+/* One sentence for each code, as a list if there are several. */
 static void write_problem_description(struct json_writer *w, uint64_t codes)
 {
     char text[4096];
     size_t len = 0;
-    bool list = (codes & (codes - 1)) != 0;
-    for (int i = 0; i < ERROR_COUNT; i++) {
-        if ((codes & UINT64_C(1) << i) == 0)
+    bool list = __builtin_popcountll(codes) > 1;
+    for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
+        if (!error_set_has(codes, rc))
             continue;
-        int n = snprintf(text + len, sizeof text - len, "%s`%s`: %s.%s", list ? "- " : "", error_code(-1 - i),
-                         error_doc(-1 - i), list ? "\n" : "");
+        int n = snprintf(text + len, sizeof text - len, "%s`%s`: %s.%s", list ? "- " : "", error_code(rc),
+                         error_doc(rc), list ? "\n" : "");
         CHECK(n > 0 && (size_t)n < sizeof text - len);
         len += (size_t)n;
     }
     json_writer_member_string(w, "description", text);
 }
 
-void openapi_write_problem_components(struct openapi_writer *o)
+void openapi_write_problem_types(struct json_writer *w, uint64_t codes)
+{
+    json_writer_open_array(w, "enum");
+    for (int rc = -1; rc >= -ERROR_COUNT; rc--) {
+        if (!error_set_has(codes, rc))
+            continue;
+        json_writer_item(w);
+        json_writer_format(w, "\"urn:gatherd:error:%s\"", error_code(rc));
+    }
+    json_writer_raw(w, "]");
+}
+
+static void write_problem_component(struct openapi_writer *o, const struct problem_set *set)
 {
     struct json_writer *w = o->w;
-    for (size_t i = 0; i < o->problem_count; i++) {
-        const struct problem_set *set = &o->problems[i];
-        json_writer_open_object(w, set->name);
-        write_problem_description(w, set->codes);
-        write_header_references(o, set->headers);
-        json_writer_open_object(w, "content");
-        json_writer_open_object(w, PROBLEM_CONTENT_TYPE);
-        json_writer_open_object(w, "schema");
-        json_writer_member_raw(w, "allOf", "[{");
-        openapi_problem_reference(o);
-        json_writer_raw(w, "},{\"type\":\"object\",\"properties\":{\"type\":{\"type\":\"string\",\"enum\":[");
-        for (int code = 0; code < ERROR_COUNT; code++) {
-            if ((set->codes & UINT64_C(1) << code) == 0)
-                continue;
-            json_writer_item(w);
-            json_writer_format(w, "\"urn:gatherd:error:%s\"", error_code(-1 - code));
-        }
-        json_writer_raw(w, "]}}}]}}}}");
-    }
+    json_writer_open_object(w, set->name);
+    write_problem_description(w, set->codes);
+    write_header_references(o, set->headers);
+    json_writer_open_object(w, "content");
+    json_writer_open_object(w, PROBLEM_CONTENT_TYPE);
+    json_writer_open_object(w, "schema");
+    json_writer_member_raw(w, "allOf", "[{");
+    openapi_problem_reference(o);
+    json_writer_raw(w, "},{");
+    json_writer_member_raw(w, "type", "\"object\"");
+    json_writer_open_object(w, "properties");
+    json_writer_open_object(w, "type");
+    json_writer_member_raw(w, "type", "\"string\"");
+    openapi_write_problem_types(w, set->codes);
+    json_writer_raw(w, "}}}]}}}}");
+}
+
+void openapi_write_problem_components(struct openapi_writer *o)
+{
+    for (size_t i = 0; i < o->problem_count; i++)
+        write_problem_component(o, &o->problems[i]);
 }
 
 static void write_problems(struct openapi_writer *o, uint64_t codes, bool runs_task)

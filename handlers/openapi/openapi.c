@@ -11,8 +11,8 @@
 const char *const openapi_format_names[OPENAPI_FORMAT_COUNT + 1] = {"json", "yaml", NULL};
 
 static const char description[] =
-    "gatherd runs tasks concurrently for clients that speak HTTP, and answers in JSON with what ran where, how long it\n"
-    "queued and ran, and how it ended.\n"
+    "gatherd runs tasks concurrently for clients that speak HTTP, and answers in JSON with what ran where, how long\n"
+    "it queued and ran, and how it ended.\n"
     "\n"
     "    curl --json '{\"tasks\":[\n"
     "      {\"name\":\"task1\",\"function\":\"sleep\",\"input\":{\"seconds\":1}},\n"
@@ -20,39 +20,41 @@ static const char description[] =
     "\n"
     "answers after two seconds, not three.\n"
     "\n"
-    "**Executors.** Each function runs on the executor that suits it: waits on the event `loop`, blocking calls in a\n"
-    "pool of `threads`, computations in worker `processes`, file access in the pool of `files`. `GET /v1/functions`\n"
-    "lists the functions and their executors, `GET /v1/pools` the pools and their load.\n"
+    "**Executors.** Each function runs on the executor that suits it: waits on the event `loop`, blocking calls in\n"
+    "a pool of `threads`, computations in worker `processes`, file access in the pool of `files`.\n"
+    "`GET /v1/functions` lists the functions and their executors, `GET /v1/pools` the pools and their load.\n"
     "\n"
-    "**Waiting.** A request is answered when its task has ended. If the client disconnects before that, the task and\n"
-    "all its children are canceled. A client that closes only its sending half of the connection has disconnected.\n"
+    "**Waiting.** A request is answered when its task has ended. If the client disconnects before that, the task\n"
+    "and all its children are canceled. A client that closes only its sending half of the connection has\n"
+    "disconnected.\n"
     "\n"
     "**Names and units.** Members and query parameters whose names end in `_seconds` are numbers of seconds, with a\n"
     "resolution of a nanosecond; those in `_bytes` are numbers of bytes. Times are RFC 3339 timestamps in UTC, with\n"
     "microseconds. Integers that need more than 53 bits are strings of decimal digits. A value beyond a limit is\n"
     "rejected, never clamped, and a sleep never ends early. Maxima in this document that come from a limit, such as\n"
-    "`max_timeout_seconds`, have the value that is configured; `GET /v1/limits` lists all limits.\n"
-    "Unknown members, unknown query parameters and duplicate members are rejected.\n"
+    "`max_timeout_seconds`, have the value that is configured; `GET /v1/limits` lists all limits. Unknown members,\n"
+    "unknown query parameters and duplicate members are rejected.\n"
     "\n"
     "**Errors** are problems (RFC 9457, `application/problem+json`). The last part of `type` is the error code;\n"
     "`errors` says which member or parameter is invalid, and why. A task that failed is an HTTP error too, with the\n"
-    "task in the member `task`, so that `curl --fail-with-body` works. A request that is valid by its schema can still\n"
-    "fail with `invalid_argument`, for reasons that no schema can express. Two answers do not belong to any operation:\n"
-    "a path that is not in this document gets 404 with the code `not_found` (`function_not_found` below `/v1/run/`,\n"
-    "`file_method_not_found` below `/v1/files/{handle}/`), and a method that a path does not support gets 405 with the\n"
-    "code `method_not_allowed` and the header `Allow`.\n"
+    "task in the member `task`, so that `curl --fail-with-body` works. A request that is valid by its schema can\n"
+    "still fail with `invalid_argument`, for reasons that no schema can express. Two answers do not belong to any\n"
+    "operation: a path that is not in this document gets 404 with the code `not_found` (`function_not_found` below\n"
+    "`/v1/run/`, `file_method_not_found` below `/v1/files/{handle}/`), and a method that a path does not support\n"
+    "gets 405 with the code `method_not_allowed` and the header `Allow`.\n"
     "\n"
-    "**Exception.** Requests that are not HTTP, or whose header is too large (400, 413, 414, 431, 505), are answered by\n"
-    "the HTTP library, libmicrohttpd: with a short HTML page without `Content-Type` and `X-Request-Id`, or not at all.\n"
-    "The connection is then closed. A client that does not send its headers or its body in time\n"
+    "**Exception.** Requests that are not HTTP, or whose header is too large (400, 413, 414, 431, 505), are\n"
+    "answered by the HTTP library, libmicrohttpd: with a short HTML page without `Content-Type` and `X-Request-Id`,\n"
+    "or not at all. The connection is then closed. A client that does not send its headers or its body in time\n"
     "(`header_timeout_seconds`, `body_timeout_seconds`) is disconnected without an answer.\n"
     "\n"
     "**HEAD** works wherever GET does, with the same headers and no body. Every JSON answer ends with a newline.\n"
     "\n"
-    "**Hosts and origins.** Cross-site browser requests (an `Origin` that differs from `Host`, or a `Sec-Fetch-Site` of\n"
-    "`cross-site` or `same-site`) are rejected with 403 on every listener. On loopback listeners, `Host` must be an IP\n"
-    "address or `localhost`; other values are rejected with 421. Unix sockets and public listeners, which need\n"
-    "`--insecure`, accept any `Host`. The probes `/livez` and `/readyz` are exempt from both checks.\n";
+    "**Hosts and origins.** Cross-site browser requests (an `Origin` that differs from `Host`, or a\n"
+    "`Sec-Fetch-Site` of `cross-site` or `same-site`) are rejected with 403 on every listener. On loopback\n"
+    "listeners, `Host` must be an IP address or `localhost`; other values are rejected with 421. Unix sockets and\n"
+    "public listeners, which need `--insecure`, accept any `Host`. The probes `/livez` and `/readyz` are exempt\n"
+    "from both checks.\n";
 
 static const struct {
     const char *name, *description;
@@ -102,8 +104,9 @@ const char *openapi_tag_name(enum route_tag tag)
     return tags[tag].name;
 }
 
-static void write_json(struct json_writer *w, struct openapi_writer *o)
+static void write_json(struct openapi_writer *o)
 {
+    struct json_writer *w = o->w;
     json_writer_raw(w, "{");
     write_info(w);
     json_writer_open_object(w, "paths");
@@ -126,7 +129,7 @@ static void write_json(struct json_writer *w, struct openapi_writer *o)
 
 void openapi_write(struct json_writer *w, const struct openapi_source *source, enum openapi_format format)
 {
-    struct openapi_writer *o = calloc(1, sizeof *o);
+    struct openapi_writer *o = calloc(1, sizeof *o); /* too large for a small stack */
     if (o == NULL) {
         w->failed = true;
         return;
@@ -143,7 +146,7 @@ void openapi_write(struct json_writer *w, const struct openapi_source *source, e
         .child = task_object_child_codec.type,
         .typed_results = true,
     };
-    write_json(target, o);
+    write_json(o);
     schema_set_free(&o->schemas);
     free(o);
     if (format == OPENAPI_YAML && !json.failed)

@@ -15,6 +15,11 @@ enum { PROBLEM_SETS_MAX = 128 }; /* different answers that are problems: a bound
 #define ERROR_BIT(name) (UINT64_C(1) << ERROR_INDEX_##name)
 _Static_assert(ERROR_COUNT <= 64, "a set of error codes has 64 bits");
 
+static inline bool error_set_has(uint64_t codes, int rc)
+{
+    return (codes & UINT64_C(1) << (-1 - rc)) != 0;
+}
+
 /* A problem answer: the codes of one status that an operation can give. */
 struct problem_set {
     char name[SCHEMA_NAME_SIZE]; /* its component */
@@ -33,8 +38,9 @@ struct openapi_writer {
     unsigned request_headers; /* used as parameters: 1 << HEADER_... */
 };
 
+/* openapi.c */
 const char *openapi_tag_name(enum route_tag tag);
-void openapi_write_reference(struct json_writer *w, const char *kind, const char *name);
+void openapi_write_reference(struct json_writer *w, const char *kind, const char *name); /* to a component */
 
 /* operations.c: the path item objects, as members of the open object. */
 void openapi_write_paths(struct openapi_writer *o);
@@ -44,13 +50,14 @@ void openapi_write_parameters(struct openapi_writer *o);
 void openapi_write_answers(struct openapi_writer *o, const struct route *route, const struct function *function);
 void openapi_write_headers(struct openapi_writer *o);
 void openapi_write_problem_components(struct openapi_writer *o);
+void openapi_write_problem_types(struct json_writer *w, uint64_t codes); /* as "enum" */
 
 /* operation_errors.c: every code that the operation can give. */
 uint64_t openapi_operation_errors(const struct openapi_source *source, const struct route *route,
                                   const struct function *function);
-/* Codes that any operation can give. */
-uint64_t openapi_common_errors(void);
-/* Of these codes, those that come with a task, and those that never come without one. */
+uint64_t openapi_common_errors(void); /* those that any operation can give, except that probes lack some */
+
+/* Of these codes: those whose problem can have a task, and those whose problem always has one. */
 uint64_t openapi_task_errors(uint64_t codes);
 uint64_t openapi_task_only_errors(uint64_t codes);
 

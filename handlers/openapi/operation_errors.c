@@ -39,7 +39,7 @@ static uint64_t error_set(const int *errors)
     return codes;
 }
 
-/* What the fields of a record can be rejected for, beyond `invalid`. */
+/* The errors of a record's fields, besides those of any request. */
 static uint64_t record_errors(const struct type *record)
 {
     uint64_t codes = 0;
@@ -51,6 +51,8 @@ static uint64_t record_errors(const struct type *record)
         if (type->kind == TYPE_RECORD && type != &task_spec_type)
             codes |= record_errors(type);
     }
+    for (size_t i = 0; record->variants != NULL && record->fields->type->names[i] != NULL; i++)
+        codes |= record_errors(record->variants[i]);
     return codes;
 }
 

@@ -44,37 +44,18 @@ static void write_parameter_reference(struct openapi_writer *o, const char *comp
     json_writer_raw(o->w, "}");
 }
 
-static void write_option_component(struct openapi_writer *o, const struct field *f)
+/* The option `executor` has the executors of the function; the others are the same for all functions. */
+static void write_option(struct openapi_writer *o, const struct field *f, const struct function *function)
 {
-    char component[SCHEMA_NAME_SIZE], description[1024];
-    schema_name(f->name, "Option", component);
-    json_writer_open_object(o->w, component);
     json_writer_member_string(o->w, "name", f->name);
     json_writer_member_string(o->w, "in", "query");
-    snprintf(description, sizeof description, "%s.", f->doc);
-    json_writer_member_string(o->w, "description", description);
+    schema_field_description(&o->schemas, f);
     json_writer_open_object(o->w, "schema");
-    schema_type(&o->schemas, f->type, false);
-    json_writer_raw(o->w, "}}");
-}
-
-/* The option `executor` lists those of the function, so it is no component. */
-static void write_executor_option(struct openapi_writer *o, const struct field *f, const struct function *function)
-{
-    char description[1024];
-    snprintf(description, sizeof description, "%s.", f->doc);
-    json_writer_item(o->w);
-    json_writer_raw(o->w, "{");
-    json_writer_member_string(o->w, "name", f->name);
-    json_writer_member_string(o->w, "in", "query");
-    json_writer_member_string(o->w, "description", description);
-    json_writer_member_raw(o->w, "schema", "{\"type\":\"string\",\"enum\":[");
-    for (int i = 0; i < EXECUTOR_COUNT; i++) {
-        if ((function->executors & EXECUTOR_BIT(i)) == 0)
-            continue;
-        json_writer_item_string(o->w, executor_names[i]);
-    }
-    json_writer_raw(o->w, "]}}");
+    if (f->type == &task_executor_type)
+        schema_executors(&o->schemas, function->executors);
+    else
+        schema_type(&o->schemas, f->type, false);
+    json_writer_raw(o->w, "}");
 }
 
 static void write_option_references(struct openapi_writer *o, const struct function *function)
@@ -83,11 +64,15 @@ static void write_option_references(struct openapi_writer *o, const struct funct
         char component[SCHEMA_NAME_SIZE];
         if (!task_option_applies(f, function))
             continue;
-        schema_name(f->name, "Option", component);
-        if (f->type == &task_executor_type)
-            write_executor_option(o, f, function);
-        else
+        if (f->type == &task_executor_type) { /* no component */
+            json_writer_item(o->w);
+            json_writer_raw(o->w, "{");
+            write_option(o, f, function);
+            json_writer_raw(o->w, "}");
+        } else {
+            schema_name(f->name, "Option", component);
             write_parameter_reference(o, component);
+        }
     }
 }
 
@@ -105,9 +90,15 @@ void openapi_write_parameters(struct openapi_writer *o)
         json_writer_member_string(w, "example", parameters[i].example);
         json_writer_raw(w, "}");
     }
-    for (const struct field *f = task_options_type.fields; f->name != NULL; f++)
-        if (f->type != &task_executor_type)
-            write_option_component(o, f);
+    for (const struct field *f = task_options_type.fields; f->name != NULL; f++) {
+        char component[SCHEMA_NAME_SIZE];
+        if (f->type == &task_executor_type)
+            continue;
+        schema_name(f->name, "Option", component);
+        json_writer_open_object(w, component);
+        write_option(o, f, NULL);
+        json_writer_raw(w, "}");
+    }
 }
 
 /* Whether the path has a segment {NAME}. */
@@ -233,14 +224,18 @@ static void write_operation(struct openapi_writer *o, const struct route *route,
 /* The path in the document: {path...} is {path}, and the name of the function or method replaces its parameter. */
 static void path_of(const struct route *route, const struct function *function, char out[PATH_SIZE])
 {
-    const char *dots = strstr(route->path, "...}"), *parameter = strrchr(route->path, '{');
-    int len = dots != NULL ? snprintf(out, PATH_SIZE, "%.*s}", (int)(dots - route->path), route->path)
-              : route->expansion != EXPAND_NONE
-                  ? snprintf(out, PATH_SIZE, "%.*s%s", (int)(parameter - route->path), route->path, function->name)
-                  : snprintf(out, PATH_SIZE, "%s", route->path);
+    const char *dots = strstr(route->path, "...}"), *last = strrchr(route->path, '{');
+    int len;
+    if (dots != NULL)
+        len = snprintf(out, PATH_SIZE, "%.*s}", (int)(dots - route->path), route->path);
+    else if (route->expansion != EXPAND_NONE)
+        len = snprintf(out, PATH_SIZE, "%.*s%s", (int)(last - route->path), route->path, function->name);
+    else
+        len = snprintf(out, PATH_SIZE, "%s", route->path);
     CHECK(len < PATH_SIZE);
 }
 
+/* The function of a row's .function: of the registry, or of an open file. */
 static const struct function *find_function(const struct openapi_source *source, const char *name)
 {
     if (name == NULL)

@@ -189,13 +189,11 @@ static void write_problem(struct schema_set *set, const struct schema_definition
     json_writer_member_raw(w, "type", "\"object\"");
     json_writer_member_raw(w, "required", "[\"type\",\"title\",\"status\",\"detail\",\"instance\"]");
     json_writer_open_object(w, "properties");
-    json_writer_member_raw(w, "type",
-                           "{\"description\":\"A URN that ends with the error code.\",\"type\":\"string\",\"enum\":[");
-    for (int i = 0; i < ERROR_COUNT; i++) {
-        json_writer_item(w);
-        json_writer_format(w, "\"urn:gatherd:error:%s\"", error_code(-1 - i));
-    }
-    json_writer_raw(w, "]}");
+    json_writer_open_object(w, "type");
+    json_writer_member_string(w, "description", "A URN that ends with the error code.");
+    json_writer_member_raw(w, "type", "\"string\"");
+    openapi_write_problem_types(w, UINT64_MAX);
+    json_writer_raw(w, "}");
     schema_members(set, &problem_type);
     json_writer_member_raw(w, "errors",
                            "{\"description\":\"Why the request is invalid: up to 8 errors.\",\"type\":\"array\","

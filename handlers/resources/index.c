@@ -1,4 +1,4 @@
-/* index - GET /: what this service is, and where to go on. */
+/* index - GET /: the name and version of the service, and links. */
 #include "gatherd_version.h"
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"

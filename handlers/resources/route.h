@@ -1,8 +1,9 @@
-/* route - a row of the table of routes: what it matches, how it is handled, and its part of the OpenAPI document.
+/* route - a row of the table of routes: the requests that it matches, their handler, and their part of the OpenAPI
+ * document.
  *
- * Each resource defines its rows beside their handlers; handlers/router.c lists them. The document derives from a row
- * what any request can get (RFC 9457 problems of HTTP itself), what its kind of body implies, and what the functions
- * that it runs can end with; the row names the rest.
+ * Each resource defines its rows beside their handlers; handlers/router.c lists them. The error codes of an operation
+ * are those of any HTTP request, of its kind of body, and of the functions that it runs (handlers/openapi/
+ * operation_errors.c). A row's .errors are the others.
  *
  * Owns:     nothing; rows are constants.
  */
@@ -72,15 +73,15 @@ struct route {
     enum route_tag tag;
     enum route_expansion expansion;
     const char *function;              /* the function that it runs; NULL: none, or any of the expansion */
-    bool runs_any_function;            /* as the body says */
+    bool runs_any_function;            /* the one that the body names */
     bool is_probe;                     /* not subject to the checks of Host and Origin */
     const char *summary, *description; /* of an expanded row or one with .function: NULL, the function's */
     const struct type *request;        /* the body; NULL: the input of the function, or none */
     const char *request_name; /* of the body's schema: the function's input and the task options in one; or NULL */
     bool has_task_options;    /* in the query */
-    unsigned request_headers; /* 1 << HEADER_... of the conditions that it takes */
+    unsigned request_headers; /* the conditions that it supports: 1 << HEADER_... */
     const struct route_answer *answers;
-    const int *errors;                       /* ERR_ codes of its own; ends with 0. NULL: none */
+    const int *errors;                       /* ERR_ codes of the handler; ends with 0. NULL: none */
     const struct function_example *examples; /* of the body; NULL: the function's, or none */
 };
 

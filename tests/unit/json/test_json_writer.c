@@ -76,7 +76,33 @@ static void seconds_use_shortest_exact_form(void **state)
     expect_output(&w, "0 1.5 0.000000001");
 }
 
-/* Formats text with every amount of free space in the buffer. */
+/* Formats text with every possible amount of free capacity. */
+static void members_and_items_have_commas(void **state)
+{
+    (void)state;
+    struct json_writer w = {0};
+    json_writer_raw(&w, "{");
+    json_writer_member_string(&w, "text", "a\"{");
+    json_writer_member_integer(&w, "number", -1);
+    json_writer_member_raw(&w, "raw", "null");
+    json_writer_open_array(&w, "items");
+    json_writer_item_string(&w, "[");
+    json_writer_item(&w);
+    json_writer_raw(&w, "[");
+    json_writer_item(&w);
+    json_writer_raw(&w, "1]");
+    json_writer_item_string(&w, "");
+    json_writer_raw(&w, "]");
+    json_writer_open_object(&w, "empty");
+    json_writer_raw(&w, "}");
+    json_writer_open_object(&w, "object");
+    json_writer_member(&w, "last");
+    json_writer_seconds(&w, 0);
+    json_writer_raw(&w, "}}");
+    expect_output(&w, "{\"text\":\"a\\\"{\",\"number\":-1,\"raw\":null,\"items\":[\"[\",[1],\"\"],\"empty\":{},"
+                      "\"object\":{\"last\":0}}");
+}
+
 static void format_grows_buffer(void **state)
 {
     (void)state;
@@ -143,7 +169,7 @@ static void failure_is_sticky(void **state)
         size_t len;
         char *text = json_writer_take(&w, &len);
         assert_int_equal(text == NULL, failed);
-        assert_null(w.data); /* returned by json_writer_take() or freed */
+        assert_null(w.data); /* handed over or freed */
         free(text);
     } while (alloc_count() >= n);
     alloc_fail_at(0);
@@ -156,6 +182,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped),
         cmocka_unit_test(extreme_integers_are_exact),
         cmocka_unit_test(seconds_use_shortest_exact_form),
+        cmocka_unit_test(members_and_items_have_commas),
         cmocka_unit_test(format_grows_buffer),
         cmocka_unit_test(large_output_is_complete),
         cmocka_unit_test(empty_output_is_not_null),

@@ -440,22 +440,19 @@ static void record_with_input_is_union_of_functions(void **state)
         {0},
     };
     static const struct type record = {.kind = TYPE_RECORD, .name = "Call", .fields = fields};
-    /* an input without required members may be absent */
-    expect_schema(
-        &record,
-        "{\"$ref\":\"#/$defs/Call\",\"$defs\":{\"Call\":" UNION(
-            "Call",
-            "\"type\":\"object\",\"required\":[\"function\",\"input\"],\"properties\":{\"function\":"
-            "{\"description\":\"The function.\",\"type\":\"string\",\"const\":\"count_up\"},"
-            "\"input\":{\"$ref\":\"#/$defs/CountUpInput\"},\"flag\":{\"type\":\"boolean\"}},"
-            "\"additionalProperties\":false",
-            "\"type\":\"object\",\"required\":[\"function\"],\"properties\":{\"function\":"
-            "{\"description\":\"The function.\",\"type\":\"string\",\"const\":\"nop\"},"
-            "\"input\":{\"$ref\":\"#/$defs/NopInput\"},\"flag\":{\"type\":\"boolean\"}},"
-            "\"additionalProperties\":false") ",\"CountUpInput\":{\"description\":\"The input of `count_up`.\"," NUMBER_MEMBERS
-                                              "},"
-                                              "\"NopInput\":{\"description\":\"The input of `nop`.\"," EMPTY_MEMBERS
-                                              "}}}");
+#define CALL(name, input, required) \
+    "\"type\":\"object\",\"required\":[" required "],\"properties\":{\"function\":" \
+    "{\"description\":\"The function.\",\"type\":\"string\",\"const\":\"" name "\"}," \
+    "\"input\":{\"$ref\":\"#/$defs/" input "\"},\"flag\":{\"type\":\"boolean\"}}," \
+    "\"additionalProperties\":false"
+#define CALLS \
+    UNION("Call", CALL("count_up", "CountUpInput", "\"function\",\"input\""), \
+          CALL("nop", "NopInput", "\"function\"")) /* an input without required members may be absent */
+    expect_schema(&record, "{\"$ref\":\"#/$defs/Call\",\"$defs\":{\"Call\":" CALLS ","
+                           "\"CountUpInput\":{\"description\":\"The input of `count_up`.\"," NUMBER_MEMBERS "},"
+                           "\"NopInput\":{\"description\":\"The input of `nop`.\"," EMPTY_MEMBERS "}}}");
+#undef CALLS
+#undef CALL
 }
 
 static void array_of_inputs_is_union_of_functions(void **state)
@@ -524,18 +521,14 @@ static void typed_results_make_union_of_functions(void **state)
     "\"type\":\"object\",\"allOf\":[{\"$ref\":\"#/$defs/OutcomeMembers\"}],\"required\":[\"function\",\"result\"]," \
     "\"properties\":{\"function\":{\"type\":\"string\",\"const\":\"" function "\"}," \
     "\"result\":{\"$ref\":\"#/$defs/" name "Result\"}},\"unevaluatedProperties\":false"
-    expect_text(
-        &t,
-        "{\"$ref\":\"#/$defs/Outcome\",\"$defs\":{\"Outcome\":" UNION(
-            "Outcome", OUTCOME("count_up", "CountUp"),
-            OUTCOME(
-                "nop",
-                "Nop")) ","
-                        "\"OutcomeMembers\":{\"description\":\"The members of every Outcome, whatever its function.\","
-                        "\"type\":\"object\",\"required\":[\"flag\"],\"properties\":{\"flag\":{\"type\":\"boolean\"}}},"
-                        "\"CountUpResult\":{\"description\":\"The result of `count_up`.\"," NUMBER_MEMBERS ","
-                        "\"examples\":[{\"n\":2},{\"n\":3}]},"
-                        "\"NopResult\":{\"description\":\"The result of `nop`.\"," EMPTY_MEMBERS "}}}");
+#define OUTCOMES UNION("Outcome", OUTCOME("count_up", "CountUp"), OUTCOME("nop", "Nop"))
+    expect_text(&t, "{\"$ref\":\"#/$defs/Outcome\",\"$defs\":{\"Outcome\":" OUTCOMES ","
+                    "\"OutcomeMembers\":{\"description\":\"The members of every Outcome, whatever its function.\","
+                    "\"type\":\"object\",\"required\":[\"flag\"],\"properties\":{\"flag\":{\"type\":\"boolean\"}}},"
+                    "\"CountUpResult\":{\"description\":\"The result of `count_up`.\"," NUMBER_MEMBERS ","
+                    "\"examples\":[{\"n\":2},{\"n\":3}]},"
+                    "\"NopResult\":{\"description\":\"The result of `nop`.\"," EMPTY_MEMBERS "}}}");
+#undef OUTCOMES
 #undef OUTCOME
 }
 

@@ -161,9 +161,17 @@ static void request_record_implies_errors(void **state)
     static const struct type inner = {.kind = TYPE_RECORD, .fields = fields};
     static const struct field outer_fields[] = {{"inner", &inner, 0, FIELD_REQUIRED, NULL, NULL, NULL}, {0}};
     static const struct type outer = {.kind = TYPE_RECORD, .fields = outer_fields};
-    const struct route route = {.request = &outer};
-    expect_errors("limit of an item of a member", operation_errors(state, &route, NULL),
-                  HTTP_ERRORS | ORIGIN_ERRORS | ERROR_BIT(LIMIT_EXCEEDED));
+    static const char *const names[] = {"a", NULL};
+    static const struct type tag = {.kind = TYPE_ENUM, .names = names};
+    static const struct field tag_fields[] = {{"tag", &tag, 0, FIELD_REQUIRED, NULL, NULL, NULL}, {0}};
+    static const struct type *const variants[] = {&outer};
+    static const struct type tagged = {.kind = TYPE_RECORD, .fields = tag_fields, .variants = variants};
+    const struct type *const records[] = {&inner, &outer, &tagged};
+    for (size_t i = 0; i < COUNT_OF(records); i++) {
+        const struct route route = {.request = records[i]};
+        expect_errors("limit of an item", operation_errors(state, &route, NULL),
+                      HTTP_ERRORS | ORIGIN_ERRORS | ERROR_BIT(LIMIT_EXCEEDED));
+    }
 }
 
 static void path_and_method_errors_belong_to_no_operation(void **state)
