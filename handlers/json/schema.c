@@ -33,8 +33,8 @@ static void add_definition(struct schema_set *set, const struct schema_definitio
         const struct schema_definition *known = &set->definitions[i];
         if (strcmp(known->name, definition->name) != 0)
             continue;
-        CHECK(known->write == definition->write && known->type == definition->type &&
-              known->function == definition->function && known->user == definition->user);
+        CHECK(known->write == definition->write && known->type == definition->type && known->user == definition->user &&
+              (known->function == definition->function || definition->is_shared));
         return;
     }
     if (set->count == set->capacity) {
@@ -127,14 +127,16 @@ void schema_set_free(struct schema_set *set)
 
 void schema_field_description(struct schema_set *set, const struct field *f)
 {
-    if (f->doc == NULL)
-        return;
+    /* A named type describes itself. */
+    bool has_doc = f->doc != NULL && (f->type->name == NULL || f->type->doc == NULL);
+    bool has_default = f->presence == FIELD_DEFAULTED;
     char text[1024];
-    int len = f->presence == FIELD_DEFAULTED
-                  ? snprintf(text, sizeof text, "%s. Default: `%s`.", f->doc, f->default_text)
-                  : snprintf(text, sizeof text, "%s.", f->doc);
+    int len = snprintf(text, sizeof text, "%s%s%s%s%s", has_doc ? f->doc : "", has_doc ? "." : "",
+                       has_default ? has_doc ? " Default: `" : "Default: `" : "", has_default ? f->default_text : "",
+                       has_default ? "`." : "");
     CHECK(len < (int)sizeof text);
-    json_writer_member_string(set->w, "description", text);
+    if (len > 0)
+        json_writer_member_string(set->w, "description", text);
 }
 
 bool schema_field_applies(const struct field *f, const struct function *function)
@@ -195,7 +197,7 @@ static void write_field_type(struct schema_set *set, const struct type *record, 
     else if (function != NULL && schema_is_input_array(type))
         write_array(set, type, function, false);
     else if (function != NULL && type == &task_executor_type)
-        schema_executors(set, function->executors);
+        schema_executors(set, function);
     else
         schema_type(set, type, record->render_nulls && f->presence == FIELD_OPTIONAL);
 }

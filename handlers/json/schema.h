@@ -25,6 +25,7 @@ struct schema_definition {
     const struct type *type;
     const struct function *function;
     const void *user;
+    bool is_shared; /* write() gives the same for each function with this name */
 };
 
 struct schema_set {
@@ -56,8 +57,8 @@ void schema_members(struct schema_set *set, const struct type *record);
 /* The description of a field: its `doc` and its default. */
 void schema_field_description(struct schema_set *set, const struct field *f);
 
-/* The schema of an executor's name: one of these EXECUTOR_BITs. */
-void schema_executors(struct schema_set *set, unsigned executors);
+/* A reference to the schema of an executor's name: one of those that the function allows. */
+void schema_executors(struct schema_set *set, const struct function *function);
 
 /* The schema of an object with these fields and possibly others. */
 void schema_open_object(struct schema_set *set, const struct type *record);
@@ -70,6 +71,9 @@ void schema_union(struct schema_set *set, const char *property, const struct fun
 void schema_reference(struct schema_set *set, const struct schema_definition *definition);
 void schema_input_reference(struct schema_set *set, const struct function *function);
 void schema_result_reference(struct schema_set *set, const struct function *function);
+
+/* "ThreadsProcesses" for these EXECUTOR_BITs, followed by `suffix`. */
+void schema_executors_name(unsigned executors, const char *suffix, char out[SCHEMA_NAME_SIZE]);
 
 /* "Sha256File" for "sha256_file", followed by `suffix`; of a function, preceded by its schema_prefix. */
 void schema_name(const char *name, const char *suffix, char out[SCHEMA_NAME_SIZE]);

@@ -1,6 +1,8 @@
 #include "handlers/json/schema_internal.h"
 #include "runtime/lib/check.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 static void write_integer(struct schema_set *set, const struct type *type, bool nullable)
@@ -78,14 +80,38 @@ static void write_pool_names(struct schema_set *set, bool nullable)
     json_writer_raw(set->w, nullable ? ",null]" : "]");
 }
 
-void schema_executors(struct schema_set *set, unsigned executors)
+void schema_executors_name(unsigned executors, const char *suffix, char out[SCHEMA_NAME_SIZE])
 {
+    size_t len = 0;
+    for (unsigned i = 0; i < EXECUTOR_COUNT; i++) {
+        char name[SCHEMA_NAME_SIZE];
+        if ((executors & EXECUTOR_BIT(i)) == 0)
+            continue;
+        schema_name(executor_names[i], "", name);
+        len += (size_t)snprintf(out + len, SCHEMA_NAME_SIZE - len, "%s", name);
+    }
+    CHECK(snprintf(out + len, SCHEMA_NAME_SIZE - len, "%s", suffix) < (int)(SCHEMA_NAME_SIZE - len));
+}
+
+static void write_executors(struct schema_set *set, const struct schema_definition *definition)
+{
+    const struct function *function = definition->function;
     const char *names[EXECUTOR_COUNT + 1] = {NULL};
     size_t count = 0;
     for (unsigned i = 0; i < EXECUTOR_COUNT; i++)
-        if ((executors & EXECUTOR_BIT(i)) != 0)
+        if ((function->executors & EXECUTOR_BIT(i)) != 0)
             names[count++] = executor_names[i];
+    json_writer_member_string(set->w, "description",
+                              "The executor of the task, one of those that its function allows. Default: the "
+                              "function's own, in `GET /v1/functions`.");
     write_enum(set, names, false);
+}
+
+void schema_executors(struct schema_set *set, const struct function *function)
+{
+    struct schema_definition definition = {.write = write_executors, .function = function, .is_shared = true};
+    schema_executors_name(function->executors, "Executor", definition.name);
+    schema_reference(set, &definition);
 }
 
 void schema_const(struct schema_set *set, const char *text)

@@ -15,7 +15,7 @@ enum {
     INDENT_STEP = 2,
 };
 
-static void write_node(struct json_writer *out, json_t *node, int indent);
+static void write_node(struct json_writer *out, json_t *node, int indent, size_t line_max);
 
 static void write_indent(struct json_writer *out, int indent)
 {
@@ -206,12 +206,10 @@ static void write_string(struct json_writer *out, struct str text, int indent)
     }
 }
 
-static void write_scalar(struct json_writer *out, const json_t *node, int indent)
+/* Any scalar but a string. */
+static void write_plain_scalar(struct json_writer *out, const json_t *node)
 {
     switch (json_typeof(node)) {
-    case JSON_STRING:
-        write_string(out, (struct str){json_string_value(node), json_string_length(node)}, indent);
-        return;
     case JSON_INTEGER:
         json_writer_integer(out, json_integer_value(node));
         break;
@@ -227,11 +225,102 @@ static void write_scalar(struct json_writer *out, const json_t *node, int indent
     case JSON_NULL:
         json_writer_raw(out, "null");
         break;
+    case JSON_STRING:
     case JSON_OBJECT:
     case JSON_ARRAY:
         UNREACHABLE();
     }
-    json_writer_raw(out, "\n");
+}
+
+static void write_scalar(struct json_writer *out, const json_t *node, int indent)
+{
+    if (json_is_string(node)) {
+        write_string(out, (struct str){json_string_value(node), json_string_length(node)}, indent);
+    } else {
+        write_plain_scalar(out, node);
+        json_writer_raw(out, "\n");
+    }
+}
+
+/* -- flow style ---------------------------------------------------------------------------------------------------- */
+
+static bool write_flow(struct json_writer *out, json_t *node, size_t end);
+
+/* In a flow collection, some characters end a plain string. */
+static void write_string_in_flow(struct json_writer *out, struct str text)
+{
+    bool ends_plain = false;
+    for (size_t i = 0; i < text.len; i++)
+        ends_plain = ends_plain || strchr(",[]{}", text.data[i]) != NULL;
+    if (ends_plain && !has_special(text))
+        write_single_quoted(out, text);
+    else
+        write_flow_string(out, text);
+}
+
+static bool write_flow_object(struct json_writer *out, json_t *node, size_t end)
+{
+    void *first = json_object_iter(node);
+    json_writer_raw(out, "{");
+    for (void *iter = first; iter != NULL; iter = json_object_iter_next(node, iter)) {
+        json_writer_raw(out, iter == first ? "" : ", ");
+        write_string_in_flow(out, (struct str){json_object_iter_key(iter), json_object_iter_key_len(iter)});
+        json_writer_raw(out, ": ");
+        if (!write_flow(out, json_object_iter_value(iter), end))
+            return false;
+    }
+    json_writer_raw(out, "}");
+    return true;
+}
+
+static bool write_flow_array(struct json_writer *out, json_t *node, size_t end)
+{
+    json_writer_raw(out, "[");
+    for (size_t i = 0; i < json_array_size(node); i++) {
+        json_writer_raw(out, i == 0 ? "" : ", ");
+        if (!write_flow(out, json_array_get(node, i), end))
+            return false;
+    }
+    json_writer_raw(out, "]");
+    return true;
+}
+
+/* Writes a value on one line. False if the text would go beyond the offset `end`; it is then incomplete. */
+static bool write_flow(struct json_writer *out, json_t *node, size_t end)
+{
+    bool written = true;
+    if (json_is_string(node))
+        write_string_in_flow(out, (struct str){json_string_value(node), json_string_length(node)});
+    else if (json_is_object(node))
+        written = write_flow_object(out, node, end);
+    else if (json_is_array(node))
+        written = write_flow_array(out, node, end);
+    else
+        write_plain_scalar(out, node);
+    return written && out->len <= end;
+}
+
+/* The offset at which the current line of `out` would have `line_max` bytes. */
+static size_t line_end(const struct json_writer *out, size_t line_max)
+{
+    size_t start = out->len;
+    while (start > 0 && out->data[start - 1] != '\n')
+        start--;
+    return start + line_max;
+}
+
+/* Writes a collection that fits in the current line. False: it does not, and `out` is unchanged. */
+static bool write_short(struct json_writer *out, json_t *node, size_t line_max)
+{
+    size_t len = out->len;
+    if (line_max == 0)
+        return false;
+    if (write_flow(out, node, line_end(out, line_max)) || out->failed) {
+        json_writer_raw(out, "\n");
+        return true;
+    }
+    out->len = len;
+    return false;
 }
 
 /* -- collections --------------------------------------------------------------------------------------------------- */
@@ -252,7 +341,7 @@ static void write_leaf(struct json_writer *out, const json_t *node, int indent)
         write_scalar(out, node, indent);
 }
 
-static void write_object(struct json_writer *out, json_t *node, int indent)
+static void write_object(struct json_writer *out, json_t *node, int indent, size_t line_max)
 {
     void *first = json_object_iter(node);
     for (void *iter = first; iter != NULL; iter = json_object_iter_next(node, iter)) {
@@ -260,39 +349,43 @@ static void write_object(struct json_writer *out, json_t *node, int indent)
         if (iter != first)
             write_indent(out, indent);
         write_flow_string(out, (struct str){json_object_iter_key(iter), json_object_iter_key_len(iter)});
-        if (has_items(value)) {
-            json_writer_raw(out, ":\n");
+        json_writer_raw(out, ": ");
+        if (!has_items(value)) {
+            write_leaf(out, value, indent + INDENT_STEP);
+        } else if (!write_short(out, value, line_max)) {
+            out->len -= out->failed ? 0 : 1; /* no blank before the line break */
+            json_writer_raw(out, "\n");
             write_indent(out, indent + INDENT_STEP);
-        } else {
-            json_writer_raw(out, ": ");
+            write_node(out, value, indent + INDENT_STEP, line_max);
         }
-        write_node(out, value, indent + INDENT_STEP);
     }
 }
 
-static void write_array(struct json_writer *out, json_t *node, int indent)
+static void write_array(struct json_writer *out, json_t *node, int indent, size_t line_max)
 {
     for (size_t i = 0; i < json_array_size(node); i++) {
         if (i > 0)
             write_indent(out, indent);
+        json_t *item = json_array_get(node, i);
         json_writer_raw(out, "- ");
-        write_node(out, json_array_get(node, i), indent + INDENT_STEP);
+        if (!has_items(item) || !write_short(out, item, line_max))
+            write_node(out, item, indent + INDENT_STEP, line_max);
     }
 }
 
 /* The first line is indented already; the others get `indent`. Ends with a newline. Recursion is bounded by jansson's
  * nesting limit. */
-static void write_node(struct json_writer *out, json_t *node, int indent)
+static void write_node(struct json_writer *out, json_t *node, int indent, size_t line_max)
 {
     if (!has_items(node))
         write_leaf(out, node, indent);
     else if (json_is_object(node))
-        write_object(out, node, indent);
+        write_object(out, node, indent, line_max);
     else
-        write_array(out, node, indent);
+        write_array(out, node, indent, line_max);
 }
 
-void yaml_write_json(struct json_writer *out, struct str json)
+void yaml_write_json(struct json_writer *out, struct str json, size_t line_max)
 {
     struct arena *arena = arena_new();
     json_t *tree;
@@ -301,7 +394,7 @@ void yaml_write_json(struct json_writer *out, struct str json)
         out->failed = true;
     } else {
         CHECK(json_is_object(tree) || json_is_array(tree));
-        write_node(out, tree, 0);
+        write_node(out, tree, 0, line_max);
     }
     arena_unref(arena);
 }

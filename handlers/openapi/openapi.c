@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { YAML_LINE_MAX = 100 };
+
 const char *const openapi_format_names[OPENAPI_FORMAT_COUNT + 1] = {"json", "yaml", NULL};
 
 static const char description[] =
@@ -150,7 +152,7 @@ void openapi_write(struct json_writer *w, const struct openapi_source *source, e
     schema_set_free(&o->schemas);
     free(o);
     if (format == OPENAPI_YAML && !json.failed)
-        yaml_write_json(w, (struct str){json.data, json.len});
+        yaml_write_json(w, (struct str){json.data, json.len}, YAML_LINE_MAX);
     w->failed = w->failed || json.failed;
     json_writer_free(&json);
 }

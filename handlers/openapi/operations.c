@@ -44,18 +44,13 @@ static void write_parameter_reference(struct openapi_writer *o, const char *comp
     json_writer_raw(o->w, "}");
 }
 
-/* The option `executor` has the executors of the function; the others are the same for all functions. */
-static void write_option(struct openapi_writer *o, const struct field *f, const struct function *function)
+/* The option `executor` has one component for each set of executors that functions allow; other options have one. */
+static void option_component(const struct field *f, const struct function *function, char out[SCHEMA_NAME_SIZE])
 {
-    json_writer_member_string(o->w, "name", f->name);
-    json_writer_member_string(o->w, "in", "query");
-    schema_field_description(&o->schemas, f);
-    json_writer_open_object(o->w, "schema");
     if (f->type == &task_executor_type)
-        schema_executors(&o->schemas, function->executors);
+        schema_executors_name(function->executors, "ExecutorOption", out);
     else
-        schema_type(&o->schemas, f->type, false);
-    json_writer_raw(o->w, "}");
+        schema_name(f->name, "Option", out);
 }
 
 static void write_option_references(struct openapi_writer *o, const struct function *function)
@@ -64,15 +59,37 @@ static void write_option_references(struct openapi_writer *o, const struct funct
         char component[SCHEMA_NAME_SIZE];
         if (!task_option_applies(f, function))
             continue;
-        if (f->type == &task_executor_type) { /* no component */
-            json_writer_item(o->w);
-            json_writer_raw(o->w, "{");
-            write_option(o, f, function);
-            json_writer_raw(o->w, "}");
-        } else {
-            schema_name(f->name, "Option", component);
-            write_parameter_reference(o, component);
-        }
+        option_component(f, function, component);
+        write_parameter_reference(o, component);
+    }
+}
+
+static void write_option(struct openapi_writer *o, const struct field *f, const struct function *function)
+{
+    char component[SCHEMA_NAME_SIZE], description[1024];
+    CHECK(snprintf(description, sizeof description, "%s.", f->doc) < (int)sizeof description);
+    option_component(f, function, component);
+    json_writer_open_object(o->w, component);
+    json_writer_member_string(o->w, "name", f->name);
+    json_writer_member_string(o->w, "in", "query");
+    json_writer_member_string(o->w, "description", description);
+    json_writer_open_object(o->w, "schema");
+    if (f->type == &task_executor_type)
+        schema_executors(&o->schemas, function);
+    else
+        schema_type(&o->schemas, f->type, false);
+    json_writer_raw(o->w, "}}");
+}
+
+static void write_executor_options(struct openapi_writer *o, const struct field *f)
+{
+    const struct function *const *functions = o->source->functions;
+    for (size_t i = 0; functions[i] != NULL; i++) {
+        size_t first = 0;
+        while (functions[first]->executors != functions[i]->executors)
+            first++;
+        if (first == i)
+            write_option(o, f, functions[i]);
     }
 }
 
@@ -91,13 +108,10 @@ void openapi_write_parameters(struct openapi_writer *o)
         json_writer_raw(w, "}");
     }
     for (const struct field *f = task_options_type.fields; f->name != NULL; f++) {
-        char component[SCHEMA_NAME_SIZE];
         if (f->type == &task_executor_type)
-            continue;
-        schema_name(f->name, "Option", component);
-        json_writer_open_object(w, component);
-        write_option(o, f, NULL);
-        json_writer_raw(w, "}");
+            write_executor_options(o, f);
+        else
+            write_option(o, f, NULL);
     }
 }
 

@@ -13,7 +13,7 @@
 static void expect_yaml_len(const char *json, size_t len, const char *yaml)
 {
     struct json_writer w = {0};
-    yaml_write_json(&w, (struct str){json, len});
+    yaml_write_json(&w, (struct str){json, len}, 0);
     json_writer_bytes(&w, "", 1);
     size_t text_len;
     char *text = json_writer_take(&w, &text_len);
@@ -278,6 +278,29 @@ static void nested_arrays(void **state)
                                                             "    b: 5\n");
 }
 
+static void short_collections_are_on_one_line(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"a\":{\"b\":1}}", "a: {b: 1}\n"},
+        {"[[1,2,3],[{\"a\":null,\"b\":[]}]]", "- [1, 2, 3]\n- [{a: null, b: []}]\n"},
+        {"{\"a\":[\"x, y\",\"[z]\",\"true\",\"it's {}\"]}", "a: ['x, y', '[z]', 'true', 'it''s {}']\n"},
+        {"{\"a\":[\"one\\ntwo\"]}", "a: [\"one\\ntwo\"]\n"},
+        {"{\"a\":[123456789012,345678901234,5678]}",
+         "a: [123456789012, 345678901234, 5678]\n"}, /* a line of 39 bytes */
+        {"{\"a\":[123456789012,345678901234,56789]}", "a:\n  - 123456789012\n  - 345678901234\n  - 56789\n"},
+        {"{\"a\":{\"b\":[1],\"c\":\"12345678901234567890123456\"}}",
+         "a:\n  b: [1]\n  c: '12345678901234567890123456'\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct json_writer w = {0};
+        yaml_write_json(&w, str_from(rows[i][0]), 39);
+        json_writer_bytes(&w, "", 1);
+        assert_string_equal(w.data, rows[i][1]);
+        json_writer_free(&w);
+    }
+}
+
 static void oom_at_each_allocation(void **state)
 {
     (void)state;
@@ -286,8 +309,10 @@ static void oom_at_each_allocation(void **state)
     do {
         struct json_writer w = {0};
         alloc_fail_at(++n);
-        yaml_write_json(&w, STR("{\"a\":[1,\"" FIFTY FIFTY "end\",\"" FIFTY "\\n" FIFTY FIFTY FIFTY FIFTY
-                                "\\nend\"],\"b\":\"" FIFTY FIFTY FIFTY FIFTY FIFTY "end\"}"));
+        yaml_write_json(&w,
+                        STR("{\"a\":[1,\"" FIFTY FIFTY "end\",\"" FIFTY "\\n" FIFTY FIFTY FIFTY FIFTY
+                            "\\nend\"],\"b\":\"" FIFTY FIFTY FIFTY FIFTY FIFTY "end\"}"),
+                        0);
         failed = alloc_count() >= n;
         alloc_fail_at(0);
         assert_int_equal(w.failed, failed);
@@ -312,6 +337,7 @@ int main(void)
         cmocka_unit_test(keys_are_quoted_as_strings),
         cmocka_unit_test(empty_collections),
         cmocka_unit_test(nested_arrays),
+        cmocka_unit_test(short_collections_are_on_one_line),
         cmocka_unit_test(oom_at_each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
