@@ -60,8 +60,8 @@ struct record_ref {
  *   ERR_LIMIT_EXCEEDED      exceeds the configured limit errors->limit
  *   ERR_FUNCTION_NOT_FOUND  unknown function name
  *   ERR_OUT_OF_MEMORY
- * ERR_MALFORMED_JSON and duplicate members are located by line and column. Each record's rules and check() are applied. Absent
- * members get their default or are marked as absent. */
+ * ERR_MALFORMED_JSON and duplicate members are located by line and column. Each record's rules and check() are applied.
+ * Absent members get their default or are marked as absent. */
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
                 const struct decode_context *context, struct validation_errors *errors);
 

@@ -91,11 +91,10 @@ static bool check_rule(const struct rule *rule, const struct type *record, const
     return matches == (rule->kind == RULE_ONLY_WITH) || break_rule(rule, name, check_error);
 }
 
-bool type_check_rules(const struct type *record, const void *value, struct check_error *check_error)
+bool type_check_each_rule(const struct type *record, const void *value, struct check_error *check_error)
 {
-    if (record->rules != NULL)
-        for (const struct rule *rule = record->rules; rule->kind != RULE_END; rule++)
-            if (!check_rule(rule, record, value, check_error))
-                return false;
-    return record->check == NULL || record->check(value, check_error);
+    for (const struct rule *rule = record->rules; rule->kind != RULE_END; rule++)
+        if (!check_rule(rule, record, value, check_error))
+            return false;
+    return true;
 }
