@@ -146,7 +146,7 @@ static void write_union(struct schema_set *set, const char *property, const stru
 /* NULL: out of memory. */
 static struct alternative *alternatives_new(struct schema_set *set, size_t count)
 {
-    struct alternative *alternatives = calloc(count, sizeof *alternatives);
+    struct alternative *alternatives = calloc(count + 1, sizeof *alternatives); /* + 1: never of 0 bytes */
     if (alternatives == NULL)
         set->w->failed = true;
     return alternatives;
