@@ -10,15 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* In the order of the OpenAPI document. */
 const struct route *const api_routes[] = {
-    &route_post_tasks,       &route_post_gather,      &route_post_run,
-    &route_get_functions,    &route_get_function,     &route_post_files,
-    &route_get_files,        &route_post_file_script, &route_get_file,
-    &route_delete_file,      &route_post_file_method, &route_get_file_content,
-    &route_put_file_content, &route_get_pools,        &route_get_limits,
-    &route_get_index,        &route_get_livez,        &route_get_readyz,
-    &route_get_openapi_json, &route_get_openapi_yaml, NULL,
+#define X(name) &route_##name,
+    ROUTES(X)
+#undef X
+        NULL,
 };
 
 static const char *const allow_values[] = {

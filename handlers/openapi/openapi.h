@@ -25,9 +25,6 @@ extern const char *const openapi_format_names[OPENAPI_FORMAT_COUNT + 1]; /* ends
 /* Appends the document. Out of memory: w->failed. */
 void openapi_write(struct json_writer *w, const struct openapi_source *source, enum openapi_format format);
 
-/* openapi_routes.c */
-extern const struct route route_get_openapi_json, route_get_openapi_yaml;
-
 struct openapi_cache;
 void openapi_cache_free(struct openapi_cache *cache); /* may be NULL */
 

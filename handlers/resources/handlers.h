@@ -28,29 +28,32 @@ struct api {
     int64_t started_ms; /* since 1970; ids issued earlier belong to another process */
 };
 
-/* tasks.c */
-extern const struct route route_post_tasks, route_post_gather, route_post_run, route_post_file_script;
+/* All routes, in the order of the OpenAPI document: X(NAME) for route_NAME, which is defined beside its handler. */
+#define ROUTES(X) \
+    X(post_tasks) \
+    X(post_gather) \
+    X(post_run) \
+    X(get_functions) \
+    X(get_function) \
+    X(post_files) \
+    X(get_files) \
+    X(post_file_script) \
+    X(get_file) \
+    X(delete_file) \
+    X(post_file_method) \
+    X(get_file_content) \
+    X(put_file_content) \
+    X(get_pools) \
+    X(get_limits) \
+    X(get_index) \
+    X(get_livez) \
+    X(get_readyz) \
+    X(get_openapi_json) \
+    X(get_openapi_yaml)
 
-/* functions.c */
-extern const struct route route_get_functions, route_get_function;
-
-/* index.c */
-extern const struct route route_get_index;
-
-/* limits.c */
-extern const struct route route_get_limits;
-
-/* health.c */
-extern const struct route route_get_livez, route_get_readyz;
-
-/* pools.c */
-extern const struct route route_get_pools;
-
-/* open_files.c */
-extern const struct route route_post_files, route_get_files, route_get_file, route_delete_file, route_post_file_method;
-
-/* file_content.c */
-extern const struct route route_get_file_content, route_put_file_content;
+#define X(name) extern const struct route route_##name;
+ROUTES(X)
+#undef X
 
 /* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
  * request's arena. */

@@ -9,7 +9,8 @@
  *                      +-> WAITING -> IDLE     it must wait; wake() is called, once
  *                      +-> WOKEN -> RUNNING    woken before it has returned: it is called again
  *
- * A new kind of response is one file with a struct responder_ops, whose constructor a handler calls.
+ * A new kind of response is a struct responder_ops and a struct that begins with a struct responder, which the handler
+ * of a route returns.
  *
  * Owns:     itself, in the request's arena; close() releases the rest. `response` is owned by the exchange.
  * Threads:  the loop thread.
