@@ -197,7 +197,8 @@ static void gather_end(struct task *task)
     struct gather *gather = task_state(task);
     const struct gather_output *output = task_output(task);
     task->has_output = true;
-    if (task->state == TASK_CANCELING && gather->status != GATHER_SUCCEEDED) { /* after a success it is too late */
+    if (task->state == TASK_CANCELING &&
+        gather->status != GATHER_SUCCEEDED) { /* after a success, canceling is too late */
         task_end_canceled(task, children_effect(&gather->children));
         return;
     }

@@ -31,7 +31,7 @@ enum decimal decimal_parse_digits(struct str text, uint64_t *value)
     return fits ? DECIMAL_OK : DECIMAL_OVERFLOW;
 }
 
-/* Removes the exponent, if any, from the end of *text and parses it. */
+/* Removes the exponent, if any, from the end of *text and parses it. False: the exponent is invalid. */
 static bool split_exponent(struct str *text, int64_t *exponent)
 {
     size_t e = 0;

@@ -16,7 +16,7 @@ struct timer;
 typedef void timer_fn(struct timer *timer);
 
 struct timer {
-    timer_fn *fire;   /* called when the timer is due and stopped; may start or free the timer */
+    timer_fn *fire;   /* called when the timer is due, and already stopped; may start or free the timer */
     size_t heap_slot; /* 1 + index in the heap; 0 while stopped */
 };
 

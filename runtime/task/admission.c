@@ -9,7 +9,7 @@
 #include "runtime/lib/check.h"
 #include "runtime/task/parallel.h"
 
-/* A tree of tasks under admission, and what it needs. */
+/* A tree of tasks that is being admitted, and the number of its tasks in total and for each pool. */
 struct admission {
     struct runtime *runtime;
     struct arena *arena;

@@ -47,7 +47,7 @@ extern const struct type task_executor_type, task_pool_type; /* of those two opt
  * options. */
 bool task_option_applies(const struct field *option, const struct function *function);
 
-/* Copies the options that have OPTION_INHERITED from `parent`. */
+/* Copies from `parent` the options that have OPTION_INHERITED. */
 void task_options_inherit(struct task_options *options, const struct task_options *parent);
 
 struct task_spec {

@@ -42,7 +42,7 @@ struct limits {
 #define X(index, c_type, member, ...) c_type member;
     LIMITS_TABLE(X)
 #undef X
-    struct array pools; /* of struct pool_config: "default" first, at most MAX_THREAD_POOLS. By pool_options_parse() */
+    struct array pools; /* of struct pool_config, "default" first; set by pool_options_parse() */
 };
 
 /* A configured thread pool. */

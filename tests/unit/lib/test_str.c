@@ -69,24 +69,30 @@ static void test_utf8(void **state)
         "a\xC3\xA4z\xE2\x82\xAC\xF0\x9F\x99\x82.",
     };
     static const char *const invalid[] = {
-        "\x80", /* a continuation byte alone */
-        "\xC3", /* truncated */
+        /* a continuation byte without a lead byte */
+        "\x80",
+        /* truncated characters, and lead bytes without continuation bytes */
+        "\xC3",
         "\xC3\x41",
         "a\xE2\x82",
         "\xE2\x82\x41",
         "\xF0\x9F\x99",
         "\xF0\x9F\x41\x82",
+        /* overlong forms */
         "\xC0\x80",
         "\xC1\xBF",
         "\xE0\x9F\xBF",
-        "\xF0\x8F\xBF\xBF", /* overlong */
+        "\xF0\x8F\xBF\xBF",
+        /* surrogates */
         "\xED\xA0\x80",
-        "\xED\xBF\xBF", /* surrogates */
+        "\xED\xBF\xBF",
+        /* above U+10FFFF, and bytes that never occur */
         "\xF4\x90\x80\x80",
         "\xF5\x80\x80\x80",
         "\xF8\x88\x80\x80\x80",
         "\xFE",
-        "\xFF", /* beyond U+10FFFF */
+        "\xFF",
+        /* an extra continuation byte */
         "\xC3\xA4\xA4",
     };
     for (size_t i = 0; i < COUNT_OF(good); i++)

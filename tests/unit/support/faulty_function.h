@@ -27,7 +27,7 @@ enum action {
     ACTION_EXIT,               /* writes `text` to stderr and exits with the status `number` */
     ACTION_UNSOLICITED_OUTPUT, /* sends the first byte of `text` `number` times, then echoes */
     ACTION_BAD_SEQUENCE,       /* sends `number` responses with a wrong request number, then echoes */
-    ACTION_BAD_FRAME,          /* sends a response as enum bad_frame `number` says, then echoes */
+    ACTION_BAD_FRAME,          /* sends a bad response, of kind `number` (enum bad_frame), then echoes */
     ACTION_STOP_READING,       /* shuts down the socket for reading, then echoes */
     ACTION_CLOSE_SOCKET,       /* closes the socket, then spins */
     ACTION_CLOSE_STDERR,       /* closes stderr, then echoes */
