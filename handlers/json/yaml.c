@@ -179,8 +179,25 @@ static void write_folded_block(struct json_writer *out, struct str text, int ind
 }
 
 /* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
+/* Without an exponent. False, and nothing is written, if nine decimals do not give the same number. */
+static bool write_fixed(struct json_writer *out, double real)
+{
+    char text[40];
+    if (real >= 1e15 || real <= -1e15)
+        return false;
+    int len = snprintf(text, sizeof text, "%.9f", real);
+    if (strtod(text, NULL) != real)
+        return false;
+    while (text[len - 1] == '0' && text[len - 2] != '.')
+        len--;
+    json_writer_bytes(out, text, (size_t)len);
+    return true;
+}
+
 static void write_real(struct json_writer *out, double real)
 {
+    if (write_fixed(out, real))
+        return;
     char text[32];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, real);

@@ -85,7 +85,7 @@ const struct route route_get_file_content = {
     .handler = get_file_content,
     .operation = "download",
     .tag = TAG_FILES,
-    .summary = "Download a file",
+    .summary = "Downloads a file",
     .description = "Streams the file's bytes, of any size, in bounded memory. If the file becomes shorter during the\n"
                    "transfer, the connection is closed before `Content-Length` bytes have been sent.",
     .request_headers = CONDITIONS,
@@ -100,7 +100,7 @@ const struct route route_put_file_content = {
     .handler = put_file_content,
     .operation = "upload",
     .tag = TAG_FILES,
-    .summary = "Upload a file",
+    .summary = "Uploads a file",
     .description =
         "Stores the body, of any size and `Content-Type`, as a file, which it creates or replaces. The directory must\n"
         "exist. The file is replaced atomically and durably: after a crash, or if the client disconnects during the\n"

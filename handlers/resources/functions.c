@@ -175,7 +175,7 @@ const struct route route_get_functions = {
     .handler = get_functions,
     .operation = "listFunctions",
     .tag = TAG_CATALOG,
-    .summary = "List the functions",
+    .summary = "Lists the functions",
     .answers = list_answers,
 };
 
@@ -185,7 +185,7 @@ const struct route route_get_function = {
     .handler = get_function,
     .operation = "getFunction",
     .tag = TAG_CATALOG,
-    .summary = "Get a function, with its schemas",
+    .summary = "Gets a function, with its schemas",
     .answers = function_answers,
     .errors = function_errors,
 };

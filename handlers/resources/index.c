@@ -66,6 +66,6 @@ const struct route route_get_index = {
     .handler = get_index,
     .operation = "getIndex",
     .tag = TAG_SERVICE,
-    .summary = "Get the index of the service",
+    .summary = "Gets the index of the service",
     .answers = index_answers,
 };

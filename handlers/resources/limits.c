@@ -27,7 +27,7 @@ const struct route route_get_limits = {
     .handler = get_limits,
     .operation = "getLimits",
     .tag = TAG_CATALOG,
-    .summary = "List all limits",
+    .summary = "Lists all limits",
     .description = "Each limit is set at startup by the option of the same name (`max_tasks`: `--max-tasks`). If the\n"
                    "process may open too few descriptors (`ulimit -Hn`) for `max_connections`, `max_open_files`,\n"
                    "`max_streams` and its worker processes together, gatherd reduces these limits at startup: the\n"

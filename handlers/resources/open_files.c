@@ -349,7 +349,7 @@ const struct route route_post_files = {
     .operation = "openFile",
     .tag = TAG_FILES,
     .function = "open",
-    .summary = "Open a file",
+    .summary = "Opens a file",
     .description =
         "Opens a file and returns its handle, for `POST /v1/files/{handle}/{method}`. The methods are those of\n"
         "Python's file objects; those of one file run one at a time, in the order in which their requests arrive.\n"
@@ -366,7 +366,7 @@ const struct route route_get_files = {
     .handler = get_files,
     .operation = "listOpenFiles",
     .tag = TAG_FILES,
-    .summary = "List the open files",
+    .summary = "Lists the open files",
     .answers = list_answers,
     .errors = list_errors,
 };
@@ -377,7 +377,7 @@ const struct route route_get_file = {
     .handler = get_file,
     .operation = "getOpenFile",
     .tag = TAG_FILES,
-    .summary = "Get an open file",
+    .summary = "Gets an open file",
     .description = "Does not renew its lease.",
     .answers = get_answers,
     .errors = handle_errors,
@@ -390,7 +390,7 @@ const struct route route_delete_file = {
     .operation = "closeFile",
     .tag = TAG_FILES,
     .function = "close",
-    .summary = "Close a file",
+    .summary = "Closes a file",
     .description = "The same as its method `close`.",
     .answers = method_answers,
     .errors = handle_errors,

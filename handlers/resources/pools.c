@@ -115,7 +115,7 @@ const struct route route_get_pools = {
     .handler = get_pools,
     .operation = "listPools",
     .tag = TAG_CATALOG,
-    .summary = "List the pools, with their current load",
+    .summary = "Lists the pools, with their current load",
     .description = "First the pools of threads, beginning with `default`; then `files`, if gatherd was started with\n"
                    "`--files-root`; then `processes`, unless it was started with `--processes 0`. By default, sizes\n"
                    "follow the number of CPUs that the service may use (affinity mask and cgroup quota).",

@@ -262,7 +262,7 @@ const struct route route_post_tasks = {
     .operation = "runTask",
     .tag = TAG_TASKS,
     .runs_any_function = true,
-    .summary = "Run a task",
+    .summary = "Runs a task",
     .description = "Runs any function, and answers when the task has ended.",
     .request = &task_spec_type,
     .answers = task_answers,
@@ -278,7 +278,7 @@ const struct route route_post_gather = {
     .operation = "gather",
     .tag = TAG_TASKS,
     .function = "gather",
-    .summary = "Run tasks concurrently",
+    .summary = "Runs tasks concurrently",
     .description =
         "Runs all tasks concurrently, each on its executor, and answers when the `mode` is decided and all tasks have\n"
         "ended. The input of the function `gather` and the options of its task are members of one object.\n"

@@ -333,6 +333,7 @@ static const struct function_example close_examples[] = {
 #define METHOD(OP, ident, required, in, out, codes, text, more_text, ...) \
     [FILE_OP_##OP] = { \
         .function = {.name = #ident, \
+                     .schema_prefix = "File", \
                      .doc = (text), \
                      .description = (more_text), \
                      .examples = ident##_examples, \
