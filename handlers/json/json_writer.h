@@ -33,7 +33,7 @@ void json_writer_string(struct json_writer *w, struct str t); /* t must be UTF-8
 void json_writer_integer(struct json_writer *w, int64_t value);
 void json_writer_seconds(struct json_writer *w, uint64_t ns);
 
-/* Returns the buffer, which the caller must free(), and empties the writer. NULL if it failed. */
+/* Returns the buffer, which the caller must free(), and empties the writer. Returns NULL if it failed. */
 char *json_writer_take(struct json_writer *w, size_t *len);
 void json_writer_free(struct json_writer *w);
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { DEFINITIONS_MAX = 64 }; /* named records in one schema: a bound on our own tables */
+enum { DEFINITIONS_MAX = 64 }; /* named records in one schema: a limit for our type tables, not for clients */
 
 struct schema_writer {
     struct json_writer *w;
@@ -22,7 +22,7 @@ static bool is_input_array(const struct type *type)
     return type->kind == TYPE_ARRAY && type->item->kind == TYPE_INPUT;
 }
 
-/* Whether a record has an input, or an array of inputs: its schema then has one alternative for each function. */
+/* Whether a record has an input or an array of inputs. Its schema then has one alternative per function. */
 static bool has_input(const struct type *record)
 {
     for (const struct field *f = record->fields; f->name != NULL; f++)
@@ -158,7 +158,7 @@ static void write_array(struct schema_writer *s, const struct type *type, const 
         write_bound(s, "maxItems", max);
 }
 
-/* Writes a default or an example, which a table has as input of type_parse(). */
+/* Writes a default or an example, which tables hold as text for type_parse(). */
 static void write_literal(struct schema_writer *s, const struct type *type, const char *text)
 {
     if (type->kind == TYPE_BOOLEAN || type->kind == TYPE_INTEGER || type->kind == TYPE_SECONDS) {
@@ -242,7 +242,7 @@ static void schema_write_field(struct schema_writer *s, const struct type *recor
 
 static bool is_required(const struct type *record, const struct field *f, const struct function *function)
 {
-    if (function != NULL && f->type->kind == TYPE_INPUT) /* an absent input is an empty one */
+    if (function != NULL && f->type->kind == TYPE_INPUT) /* an absent input counts as an empty object */
         return has_required(function->input);
     return f->presence == FIELD_REQUIRED || record->render_nulls;
 }

@@ -1,4 +1,4 @@
-/* GET /v1/functions and /v1/functions/{name}: the catalogue of functions. */
+/* functions - GET /v1/functions and /v1/functions/{name}: the functions and their JSON Schemas. */
 #include "handlers/json/schema.h"
 #include "handlers/resources/handlers.h"
 

@@ -16,18 +16,19 @@
 
 struct api {
     struct runtime *runtime;         /* borrowed */
-    const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
+    const struct record_ref *limits; /* all records of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
     void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
     void *user; /* borrowed; for on_task_finished */
     struct ids ids;
     bool draining;
-    int64_t started_ms; /* since 1970; ids issued earlier belong to another process */
+    int64_t started_ms; /* milliseconds since 1970; an earlier process generated older ids */
 };
 
 typedef struct responder *handler_fn(struct api *api, const struct request *request, struct response *response);
 
-/* Rejects a request from its head, before its body is read: false with *response filled. May set request->prepared. */
+/* Checks a request's head, before its body is read. Returns false with *response filled if the request is rejected. May
+ * set request->prepared. */
 typedef bool head_check_fn(struct api *api, struct request *request, struct response *response);
 
 /* tasks.c */
@@ -56,29 +57,32 @@ handler_fn post_files, get_files, get_file, post_file_method, delete_file;
 /* file_content.c */
 handler_fn get_file_content, put_file_content;
 
-/* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
- * request's arena. */
+/* Makes the response from a task that has ended. render_task() makes it from the task object. */
 typedef void task_render_fn(const struct request *request, const struct task_snapshot *task, struct response *response);
-struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
-                               task_render_fn *render, struct response *response);
 task_render_fn render_task;
 
-/* Whether a task with this function and these options can be submitted now; false with *response filled. NULL: any
- * task. */
+/* Submits `spec`, which is in the request's arena, and returns a responder. On failure, fills *response and returns
+ * NULL. */
+struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
+                               task_render_fn *render, struct response *response);
+
+/* Whether the task can be submitted now; if `spec` is NULL, whether any task can. If not, fills *response. */
 bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
                     struct response *response);
 
-/* request_decode.c: the booleans are false with *response filled. */
+/* request_decode.c: functions that return bool return false, with *response filled, if the request is rejected. */
 bool request_decode_body(const struct request *request, struct str body, const struct record_ref *records, size_t count,
                          struct response *response);
 bool request_decode_query(const struct request *request, const struct record_ref *record, struct response *response);
-bool request_reject_query(const struct request *request, struct response *response); /* any parameter is an error */
+bool request_reject_query(const struct request *request, struct response *response); /* rejects any parameter */
 void request_reject(const struct request *request, struct response *response, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void request_reject_error(const struct request *request, struct response *response, const struct err *e);
 void request_reject_nomem(const struct request *request, struct response *response);
 void request_reject_invalid(const struct request *request, struct response *response,
                             const struct validation_errors *errors);
-void request_reject_function(const struct request *request, struct response *response); /* lists the functions */
+
+/* Rejects the unknown function that the path names. */
+void request_reject_function(const struct request *request, struct response *response);
 
 #endif

@@ -1,4 +1,4 @@
-/* GET /livez and /readyz: the probes. */
+/* health - GET /livez and /readyz: the probes. */
 #include "handlers/resources/handlers.h"
 
 struct responder *get_livez(struct api *api, const struct request *request, struct response *response)

@@ -1,4 +1,4 @@
-/* GET /openapi.yaml: the contract. */
+/* openapi - GET /openapi.yaml: the embedded OpenAPI document. */
 #include "handlers/openapi/openapi_embed.h"
 #include "handlers/resources/handlers.h"
 

@@ -3,7 +3,7 @@
 #include "runtime/lib/check.h"
 
 static const unsigned char moves[RESPONDER_STATE_COUNT] = {
-    /* to which states each may change */
+    /* allowed transitions */
     [RESPONDER_IDLE] = 1 << RESPONDER_RUNNING,
     [RESPONDER_RUNNING] = 1 << RESPONDER_IDLE | 1 << RESPONDER_WAITING | 1 << RESPONDER_WOKEN,
     [RESPONDER_WOKEN] = 1 << RESPONDER_RUNNING | 1 << RESPONDER_IDLE,
@@ -31,7 +31,8 @@ void responder_wake(struct responder *responder)
     }
 }
 
-/* After an operation has returned: whether to call it again, because it must wait, and was woken meanwhile. */
+/* Sets the state after an operation has returned. Returns whether to call it again: it returned "wait", but was woken
+ * before. */
 static bool must_repeat(struct responder *responder, bool waits)
 {
     bool woken = responder->state == RESPONDER_WOKEN;

@@ -6,11 +6,11 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
-/* Shared with the static response that is sent when memory for a response runs out. */
+/* Also in PROBLEM_OUT_OF_MEMORY (handlers/http/response.h). */
 #define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
 
-/* X(name, code, HTTP status, title). The code is used in JSON and, with hyphens, in a problem's `type`. The title is
- * the same for each occurrence (RFC 9457). */
+/* X(name, code, HTTP status, title). The code appears in JSON and, with hyphens, in a problem's `type`. The title is
+ * the same for each occurrence of the error (RFC 9457). */
 #define ERROR_TABLE(X) \
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request") \
     X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON") \
@@ -28,7 +28,7 @@
     X(CANCELED, "canceled", 409, "The task was canceled") \
     X(FILE_EXISTS, "file_exists", 409, "The file already exists") \
     X(HANDLE_CLOSED, "handle_closed", 410, "The file handle is closed") \
-    X(STALE_HANDLE, "stale_handle", 410, "The file handle did not survive a restart") \
+    X(STALE_HANDLE, "stale_handle", 410, "Stale file handle") \
     X(PRECONDITION_FAILED, "precondition_failed", 412, "Precondition failed") \
     X(BODY_TOO_LARGE, "body_too_large", 413, "The body is too large") \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "Unsupported media type") \
@@ -36,7 +36,7 @@
     X(INVALID, "invalid", 422, "Validation failed") \
     X(LIMIT_EXCEEDED, "limit_exceeded", 422, "Limit exceeded") \
     X(OVERFLOW, "overflow", 422, "The result is too large") \
-    X(FILE_MODE_MISMATCH, "file_mode_mismatch", 422, "The file's mode does not allow this") \
+    X(FILE_MODE_MISMATCH, "file_mode_mismatch", 422, "Operation not allowed by the file's mode") \
     X(UNSUPPORTED_FILE_TYPE, "unsupported_file_type", 422, "Unsupported file type") \
     X(INVALID_UTF8, "invalid_utf8", 422, "The file is not valid UTF-8") \
     X(INTERNAL, "internal", 500, "Internal error") \
@@ -70,11 +70,11 @@ enum {
 #undef X
 };
 
-const char *error_code(int rc);  /* "function_not_found"; static */
-const char *error_title(int rc); /* static */
+const char *error_code(int rc);  /* a static string, such as "function_not_found" */
+const char *error_title(int rc); /* a static string */
 int error_status(int rc);        /* an HTTP status, 400 to 599 */
 
-struct field; /* of a type table: runtime/types/type.h */
+struct field; /* a row of a type table (runtime/types/type.h) */
 
 /* Filled where a failure is detected; callers may add context. */
 struct err {
