@@ -1,4 +1,4 @@
-"""Shutdown with busy pools: on time, every request answered, every worker process gone."""
+"""Shutdown with busy pools: it is on time, every request is answered, and no worker process is left."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ MAX_SHUTDOWN_SECONDS = DRAIN_SECONDS + 1 if RELEASE else 30  # from SIGTERM to e
 
 
 def fill_pools(background, url):
-    """Runs a task of each kind, and more than the pools have slots: {name: future}."""
+    """Starts more tasks of each kind than the pools have slots. Returns {name: future}."""
     futures = {"sleep": background.post("/v1/run/sleep", {"seconds": LONG_SECONDS})}
     for i in range(3):
         futures[f"block {i}"] = background.post("/v1/run/block", {"seconds": LONG_SECONDS})
@@ -64,7 +64,7 @@ def test_tasks_finished_during_drain_return_200(start):
         pids = workers(url)
         since = time.monotonic()
         server.terminate()
-        assert [f.result().status for f in futures] == [200] * 4, "queued tasks run, too"
+        assert [f.result().status for f in futures] == [200] * 4, "queued tasks run during the drain, too"
         server.wait()
         assert time.monotonic() - since < 10
     wait_workers_exit(server, pids)
@@ -79,7 +79,7 @@ def test_shutdown_does_not_wait_for_abandoned_thread(start):
     since = time.monotonic()
     server.terminate()
     server.wait()
-    assert time.monotonic() - since < (1 if RELEASE else 10), "no task was left"
+    assert time.monotonic() - since < (1 if RELEASE else 10), "no task was left to wait for"
     wait_workers_exit(server, pids)
 
 

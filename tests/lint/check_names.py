@@ -1,10 +1,9 @@
 #!/usr/bin/python3
-"""check_names - no name in the source is a coined one where the field has a term.
+"""check_names - rejects coined names that have an established term.
 
-usage: check_names.py [repository]      first proves on planted names that it can fail
+usage: check_names.py [repository]      first checks that planted names are found
 
-Looks at identifiers in C and Python, and at the names in openapi.yaml and the README. Each row says what to use
-instead.
+Looks at identifiers in C and Python, and at the names in openapi.yaml. Each row gives the term to use instead.
 """
 
 import re
@@ -12,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# A word of an identifier (between underscores): the field's term.
+# {a word of an identifier, between underscores: the established term}
 WORDS = {
     "patience": "timeout", "jail": "file_root", "crew": "thread_pool",
     "parcel": "request_buffer", "canned": "raw_response",
@@ -28,7 +27,7 @@ WORDS = {
     "pump": "mhd_loop", "lingers": "lingering_set",
     "nonsense": "protocol_error", "house": "layout", "room": "capacity", "floors": "layers",
 }
-# A whole identifier, error code, log event or JSON member.
+# {a whole identifier, error code, log event or JSON member: the established term}
 NAMES = {
     "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
     "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
@@ -57,15 +56,15 @@ NAMES = {
 SUFFIXES = (".c", ".h", ".py", ".yaml")
 FOLDERS = ("runtime", "handlers", "service", "tests")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PROSE = {  # what is no name: comments and literals, by kind of file
+PROSE = {  # {suffix: comments and literals, which contain no names}
     ".c": re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
     ".py": re.compile(r'#[^\n]*|"""(?:\\.|[^\\])*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL),
 }
-QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string that is one word may be a code, an event or a member
+QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string of one word may be an error code, a log event or a JSON member
 
 
 def names_in(text, suffix):
-    """(line, name) of each name of the text."""
+    """Yields (line, name) for each name in the text."""
     if suffix == ".yaml":
         for match in re.finditer(r'^ *(?:- )?([A-Za-z_]\w*):|/([A-Z]\w+)\'?"?$', text, re.MULTILINE):
             yield text.count("\n", 0, match.start()) + 1, match.group(1) or match.group(2)
@@ -79,7 +78,7 @@ def names_in(text, suffix):
 
 
 def fault_of(name):
-    """The term for a coined name; None: it is not coined."""
+    """The term for a coined name; None for any other name."""
     if name in NAMES:
         return NAMES[name]
     words = name.lower().split("_")
@@ -98,7 +97,7 @@ def check(root):
         for line, name in names_in(path.read_text(encoding="utf-8"), path.suffix):
             term = fault_of(name)
             if term:
-                problems.append(f"{where}:{line}: {name}: say {term}")
+                problems.append(f"{where}:{line}: {name}: use {term}")
     return files, sorted(set(problems))
 
 
@@ -126,7 +125,8 @@ def main():
     files, problems = check(root)
     if not files:
         problems.append(f"{root}: no source files found")
-    print("\n".join(problems) if problems else f"{len(files)} files without a coined name of {len(WORDS) + len(NAMES)}")
+    print("\n".join(problems) if problems else
+          f"{len(files)} files contain none of {len(WORDS) + len(NAMES)} coined names")
     return 1 if problems else 0
 
 
