@@ -2,10 +2,10 @@
  *
  *     service: head -> api_route() -> body -> api_handle() -> responder -> response
  *
- * The route alone decides as much as the head allows: unknown paths and functions, media types, disabled executors,
- * full pools. A handler never sends and never waits.
+ * api_route() rejects requests whose head suffices for that: unknown paths and functions, media types, disabled
+ * executors, full pools. A handler never sends and never waits.
  *
- * Owns:     struct api: the state of issuing ids. A request, and all that it points to, belongs to the service.
+ * Owns:     struct api, with the state for generating ids. The service owns a request, and all that it points to.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_API_H
@@ -23,7 +23,7 @@ struct route;
 
 struct api_config {
     struct runtime *runtime;         /* borrowed */
-    const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
+    const struct record_ref *limits; /* all records of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
     /* Runs when a top-level task has ended, before its response is made. The snapshot is valid only during the call. */
     void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
@@ -33,10 +33,10 @@ struct api_config {
 int api_new(const struct api_config *config, struct api **out, struct err *e);
 void api_free(struct api *api);
 
-/* An id like those of tasks, for a request without an X-Request-Id. */
+/* Generates an id, in the format of task ids, for a request without an X-Request-Id. */
 void api_generate_id(struct api *api, int64_t now_us, char out[ID_SIZE]);
 
-/* /readyz reports from now on that the service is shutting down. */
+/* Makes /readyz report that the service is shutting down. */
 void api_drain(struct api *api);
 
 const struct limits *api_limits(const struct api *api);
@@ -44,12 +44,12 @@ const struct registry *api_registry(const struct api *api);
 
 extern const struct route *const api_routes[]; /* in the order of the OpenAPI document; ends with NULL */
 
-/* Finds the route and sets request->params and request->prepared. If the request can be rejected from its head alone,
- * fills *response and returns NULL. */
+/* Finds the route, and sets request->params and request->prepared. If the head suffices to reject the request, fills
+ * *response and returns NULL. */
 const struct route *api_route(struct api *api, struct request *request, struct response *response);
 enum body_kind route_body_kind(const struct route *route);
 
-/* To be called when the body is complete; for BODY_STREAM, before the body. NULL: *response is ready. */
+/* To be called when the body is complete; for BODY_STREAM, before the body. Returns NULL if *response is ready. */
 struct responder *api_handle(struct api *api, const struct route *route, const struct request *request,
                              struct response *response);
 

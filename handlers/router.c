@@ -69,10 +69,10 @@ static struct str next_segment(struct str *path)
     return (struct str){at, len};
 }
 
-enum { SEGMENTS_MAX = 256 }; /* also for a path that matches {NAME...} */
+enum { SEGMENTS_MAX = 256 }; /* of any path, also if {NAME...} matches it */
 
-/* Splits before decoding, so that %2F is not a separator. Returns the number of segments; -1: no route can match; -2:
- * *response is filled. */
+/* Splits before decoding, so that %2F is not a separator. Returns the number of segments; -1 if no route can match; -2
+ * if the request is rejected, with *response filled. */
 static int split_path(struct request *request, struct str segments[SEGMENTS_MAX], struct response *response)
 {
     struct str path = request->path;
@@ -88,7 +88,8 @@ static int split_path(struct request *request, struct str segments[SEGMENTS_MAX]
                 request_reject_nomem(request, response);
             else
                 request_reject(request, response, ERR_MALFORMED_HTTP,
-                               "Segment %d of the path is not percent-encoded UTF-8 without NUL (RFC 3986)", count + 1);
+                               "Segment %d of the path must be percent-encoded UTF-8 without a NUL (RFC 3986)",
+                               count + 1);
             return -2;
         }
         count++;
@@ -126,10 +127,10 @@ static bool is_json(struct str content_type)
     if (content_type.len < len || strncasecmp(content_type.data, json, len) != 0)
         return false;
     const char *rest = content_type.data + len + strspn(content_type.data + len, " \t");
-    return *rest == '\0' || *rest == ';'; /* RFC 8259 defines no parameters; any are ignored */
+    return *rest == '\0' || *rest == ';'; /* parameters are ignored; RFC 8259 defines none */
 }
 
-/* Whether the route accepts the body's media type and coding; false with *response filled. */
+/* Whether the route accepts the body's media type and coding. If not, fills *response. */
 static bool check_media_type(const struct route *route, const struct request *request, struct response *response)
 {
     char sanitized[SANITIZED_SIZE];
@@ -184,11 +185,12 @@ const struct route *api_route(struct api *api, struct request *request, struct r
         return matched;
     }
     if (matched == NULL) {
-        request_reject(request, response, ERR_NOT_FOUND,
-                       "GET /openapi.yaml describes all paths, and GET /v1/functions all functions");
+        request_reject(
+            request, response, ERR_NOT_FOUND,
+            "This path does not exist; GET /openapi.yaml describes the paths, and GET /v1/functions the functions");
         return NULL;
     }
-    request_reject(request, response, ERR_METHOD_NOT_ALLOWED, "This path supports %s", allow);
+    request_reject(request, response, ERR_METHOD_NOT_ALLOWED, "This path supports only %s", allow);
     response_header(response, "Allow", "%s", allow);
     return NULL;
 }

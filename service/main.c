@@ -1,4 +1,4 @@
-/* main - runs the service with the configuration from arguments and environment, or a worker process of the service. */
+/* main - runs the service, configured by arguments and environment, or one of its worker processes. */
 #include "runtime/executors/worker_main.h"
 #include "runtime/functions/builtin.h"
 #include "runtime/types/type_parse.h"

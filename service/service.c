@@ -21,7 +21,7 @@
 #include <uv.h>
 
 enum {
-    GRACE_PERIOD_MS = 500,  /* for sending the responses of canceled tasks, before connections are closed */
+    GRACE_PERIOD_MS = 500,  /* the longest time in STATE_CANCELING, and in STATE_CLOSING_CONNECTIONS */
     CLOSE_TIMEOUT_MS = 500, /* for killed worker processes to exit */
     LOG_RETRY_MS = 20,      /* between writes to a log whose reader is slow */
 };
@@ -43,7 +43,7 @@ struct service {
     bool drained;         /* no connection is left */
     uv_prepare_t prepare; /* runs in each loop iteration, before the loop blocks */
     uv_signal_t sigterm, sigint;
-    uv_timer_t drain_timer;     /* limits the current state of the drain */
+    uv_timer_t drain_timer;     /* limits the time in the current state */
     uv_timer_t log_retry_timer; /* active while the log has unwritten lines */
     struct record_ref limits[2];
     char worker_memory_limit[24]; /* bytes beyond a worker's initial memory; "": no limit */
@@ -113,7 +113,7 @@ static void on_drain_timeout(uv_timer_t *timer)
     else if (service->state == STATE_CANCELING)
         service_abort_connections(service);
     else if (service->state == STATE_CLOSING_CONNECTIONS)
-        service_exit(service); /* a task does not end, such as one in an uninterruptible system call */
+        service_exit(service); /* some task does not end, such as one in an uninterruptible system call */
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -132,7 +132,8 @@ static void on_drained(void *user)
     service->drained = true;
 }
 
-/* Tasks without a connection may be unfinished, such as the closing of files. */
+/* Stops the loop once no connection is left. Until the drain timeout, it also waits for tasks that have no connection,
+ * such as the closing of files. */
 static void stop_when_drained(struct service *service)
 {
     bool before_timeout = service->state == STATE_DRAINING;
@@ -202,7 +203,7 @@ static const struct listener_events listener_events = {
 
 /* -- the start ----------------------------------------------------------------------------------------------------- */
 
-/* Raises RLIMIT_NOFILE to its hard limit, and reduces the limits that need more descriptors than that. */
+/* Raises the soft limit of RLIMIT_NOFILE to the hard limit, and reduces the configured limits that need more. */
 static void apply_fd_budget(struct service *service)
 {
     struct reduced_limit reduced[MAX_REDUCED_LIMITS];
@@ -331,7 +332,7 @@ static void init_handles(struct service *service)
     start_signal_handlers(service);
 }
 
-/* A killed process may remain in an uninterruptible system call. */
+/* Ends the wait for killed worker processes: one may be in an uninterruptible system call. */
 static void on_close_timeout(uv_timer_t *close_timer)
 {
     service_exit(close_timer->data);
@@ -350,7 +351,7 @@ static void service_close(struct service *service)
     api_free(service->api);
     free(service->listeners);
     if (service->runtime != NULL && runtime_abandoned(service->runtime) > 0)
-        service_exit(service); /* a blocked thread cannot be joined; worker processes exit with the service */
+        service_exit(service); /* a blocked thread cannot be joined; worker processes exit when the service does */
     if (service->runtime != NULL)
         runtime_close(service->runtime);
     uv_timer_t close_timer;
@@ -370,7 +371,7 @@ static void service_close(struct service *service)
 int service_run(struct config *config, FILE *out, FILE *err)
 {
     struct service service = {.config = config};
-    service.worker_command[0] = (char *)(uintptr_t) "/proc/self/exe"; /* not written to */
+    service.worker_command[0] = (char *)(uintptr_t) "/proc/self/exe"; /* execv(3) does not modify its arguments */
     service.worker_command[1] = (char *)(uintptr_t)WORKER_FLAG;
     service.worker_command[2] = service.worker_memory_limit;
     struct err e;

@@ -25,7 +25,7 @@ static struct str trim(struct str t)
     return t;
 }
 
-/* The length of the opaque-tag, with its quotes, at the beginning of the text; 0 if there is not one. */
+/* The length of the opaque-tag, with its quotes, that the text begins with; 0 if it does not begin with one. */
 static size_t opaque_tag_len(struct str t)
 {
     if (t.len == 0 || t.data[0] != '"')

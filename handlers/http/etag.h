@@ -9,9 +9,9 @@
 #include "runtime/files/file_version.h"
 #include "runtime/lib/str.h"
 
-enum { ETAG_SIZE = 64 }; /* of a formatted tag, with its NUL */
+enum { ETAG_SIZE = 64 }; /* bytes of a formatted tag, with its NUL */
 
-/* Formats the strong tag of a file version; a replacement of the file never has the same tag. */
+/* Formats the strong tag of a file version. A file that replaces this one never has the same tag. */
 void etag_format(const struct file_version *version, char out[ETAG_SIZE]);
 
 enum etag_result { ETAG_NO_MATCH, ETAG_MATCH, ETAG_MALFORMED };

@@ -21,7 +21,7 @@ int preconditions_check_if_match(const struct preconditions *preconditions, cons
         return 0;
     return file_error_set(
         e, ERR_PRECONDITION_FAILED, path,
-        "If-Match does not list its ETag, or only as a weak one; get the file and retry with its ETag");
+        "If-Match does not list the file's current ETag as a strong tag; get the file and retry with its ETag");
 }
 
 bool preconditions_not_modified(const struct preconditions *preconditions, const struct file_version *current)
@@ -41,7 +41,7 @@ static int check_upload(const void *user, const struct file_version *current, st
     if (rc != 0 || current == NULL || !preconditions_not_modified(preconditions, current))
         return rc;
     return file_error_set(e, ERR_PRECONDITION_FAILED, path,
-                          "If-None-Match excludes the existing file; use another path, or If-Match to replace it");
+                          "If-None-Match matches the existing file; to replace the file, use If-Match with its ETag");
 }
 
 const char *preconditions_reject_reason(const struct request *request)
@@ -50,12 +50,12 @@ const char *preconditions_reject_reason(const struct request *request)
     if (request->headers[HEADER_CONTENT_RANGE].data != NULL)
         return "Content-Range is not supported: send the whole file (RFC 9110 section 14.4)";
     if (request->headers[HEADER_IF_UNMODIFIED_SINCE].data != NULL)
-        return "If-Unmodified-Since is not supported: it counts whole seconds; use If-Match with the file's ETag";
+        return "If-Unmodified-Since is not supported, as it has a resolution of one second; use If-Match with the ETag";
     if (preconditions.if_match.data != NULL && etag_match_list(preconditions.if_match, "", false) == ETAG_MALFORMED)
-        return "If-Match must be * or a list of entity-tags (RFC 9110 section 13.1.1)";
+        return "If-Match must be * or a list of quoted entity tags (RFC 9110 section 13.1.1)";
     if (preconditions.if_none_match.data != NULL &&
         etag_match_list(preconditions.if_none_match, "", true) == ETAG_MALFORMED)
-        return "If-None-Match must be * or a list of entity-tags (RFC 9110 section 13.1.2)";
+        return "If-None-Match must be * or a list of quoted entity tags (RFC 9110 section 13.1.2)";
     return NULL;
 }
 

@@ -9,25 +9,26 @@
 #include "handlers/http/request.h"
 #include "runtime/files/file_version.h"
 
-/* The headers of a request; absent: no condition. The strings are in the request's arena. */
+/* The headers of a request; an absent one sets no condition. The strings are in the request's arena. */
 struct preconditions {
     struct str if_match, if_none_match;
 };
 
 struct preconditions preconditions_of(const struct request *request);
 
-/* 0, or ERR_PRECONDITION_FAILED with *e filled. `current` is NULL if the file does not exist. */
+/* Returns 0, or ERR_PRECONDITION_FAILED with *e filled. `current` is NULL if the file does not exist. */
 int preconditions_check_if_match(const struct preconditions *preconditions, const struct file_version *current,
                                  struct str path, struct err *e);
 
-/* Whether If-None-Match names the version, so that a GET is answered with 304. */
+/* Whether If-None-Match lists the version's tag, so that a GET is answered with 304. */
 bool preconditions_not_modified(const struct preconditions *preconditions, const struct file_version *current);
 
-/* Why an upload's headers are malformed or unsupported, or NULL. Ignoring them could overwrite what they protect. */
+/* Why an upload's headers are malformed or unsupported, or NULL. To ignore them could overwrite a file that they
+ * protect. */
 const char *preconditions_reject_reason(const struct request *request);
 
-/* The condition for write_stream_open(), in the request's arena; *out is NULL if the request has none. False: out of
- * memory. */
+/* Makes the condition for write_stream_open(), in the request's arena; *out is NULL if the request has none. Returns
+ * false if out of memory. */
 bool preconditions_make_condition(const struct request *request, const struct file_condition **out);
 
 #endif

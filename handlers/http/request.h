@@ -15,14 +15,14 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, M
 
 /* How field lines with the same name are combined. */
 enum header_rule {
-    HEADER_LAST, /* the last line counts */
+    HEADER_LAST, /* the last line is used */
     HEADER_LIST, /* joined by commas (RFC 9110 section 5.3), HEADER_LINES_MAX lines at most */
     HEADER_ONCE, /* a second line makes the request malformed */
 };
 
 enum { HEADER_LINES_MAX = 8, PATH_PARAMS_MAX = 2 };
 
-/* Every header field that is used. The service parses those of its own too; request->headers has them all. */
+/* All header fields that the handlers or the service use; their values are in request->headers. */
 #define REQUEST_HEADERS(X) \
     X(CONTENT_ENCODING, "Content-Encoding", HEADER_LIST) \
     X(CONTENT_LENGTH, "Content-Length", HEADER_ONCE) \
@@ -50,11 +50,11 @@ struct request {
     struct str path;                    /* percent-encoded, without the query; not NUL-terminated */
     struct str query;                   /* percent-encoded; absent without a '?' */
     struct str headers[HEADER_COUNT];   /* absent: not sent */
-    bool has_body;                      /* also when it is empty and chunked */
+    bool has_body;                      /* true also for an empty chunked body */
     struct str id;                      /* the X-Request-Id of the response */
     struct str body;                    /* the whole body; set only while the handler of a BODY_JSON route runs */
     struct str params[PATH_PARAMS_MAX]; /* decoded path segments, set by api_route() */
-    void *prepared;                     /* from the route's head check to its handler; in the arena */
+    void *prepared;                     /* passed from the route's head check to its handler; in the arena */
     const struct limits *limits;        /* borrowed */
     const struct registry *registry;    /* the functions that it can name; borrowed */
     struct arena *arena;                /* owned by the service */

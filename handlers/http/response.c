@@ -20,7 +20,7 @@ void response_header(struct response *response, const char *name, const char *fo
     va_end(args);
 }
 
-/* A 503 is temporary, so it gets a Retry-After. */
+/* Makes the writer's text the body. A 503 is temporary, so it gets a Retry-After. */
 static void response_finish(struct response *response, int status, const char *content_type, struct json_writer *w)
 {
     json_writer_raw(w, "\n");
@@ -91,7 +91,7 @@ void response_error(struct response *response, struct str request_id, const stru
 {
     struct json_writer w = {0};
     problem_begin(&w, request_id, e->rc, e->msg);
-    if (e->limit != NULL) { /* concerns the request as a whole */
+    if (e->limit != NULL) { /* the whole request exceeds it: the pointer is "" */
         json_writer_raw(&w, ",\"errors\":[{\"pointer\":\"\",\"detail\":");
         json_writer_string(&w, str_from(e->msg));
         json_writer_raw(&w, "}]");
@@ -113,7 +113,8 @@ void response_validation_errors(struct response *response, struct str request_id
     int n = first->location[0] == '\0' ? snprintf(detail, sizeof detail, "%s", first->detail)
                                        : snprintf(detail, sizeof detail, "%s %s", first->location, first->detail);
     if (errors->count + errors->more > 1)
-        snprintf(detail + n, sizeof detail - (size_t)n, "; and %zu more, see errors", errors->count + errors->more - 1);
+        snprintf(detail + n, sizeof detail - (size_t)n, "; and %zu more (see errors)",
+                 errors->count + errors->more - 1);
 
     struct json_writer w = {0};
     problem_begin(&w, request_id, errors->rc, detail);

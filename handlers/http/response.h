@@ -13,7 +13,7 @@
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
-/* Sent if memory for a response runs out. */
+/* The body that is sent if memory for another one runs out. */
 #define PROBLEM_OUT_OF_MEMORY \
     "{\"type\":\"urn:gatherd:error:out_of_memory\",\"title\":\"" ERROR_TITLE_OUT_OF_MEMORY "\"," \
     "\"status\":503,\"detail\":\"Out of memory; try again later\"," \
@@ -48,11 +48,11 @@ void response_header(struct response *response, const char *name, const char *fo
  * problem. */
 void response_json(struct response *response, int status, struct json_writer *w);
 
-/* A problem with the title and status of rc. */
+/* Makes a problem response with the title and status of rc; the format gives its detail. */
 void response_problem(struct response *response, struct str request_id, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The same from a struct err, with its pool or exceeded limit. */
+/* Make a problem response from an error, with the pool or limit that it names. */
 void response_error(struct response *response, struct str request_id, const struct err *e, const struct limits *limits);
 void response_validation_errors(struct response *response, struct str request_id,
                                 const struct validation_errors *errors, const struct limits *limits);

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-enum { FIELDS_MAX = 64 }; /* of all records of one object: a bound on our own tables */
+enum { FIELDS_MAX = 64 }; /* of all records of one object: a limit for our type tables, not for clients */
 
-/* Recursion is bounded by the types, or for a type that contains itself by jansson's nesting limit (2048). */
+/* Recursion is bounded by the types or, for a type that contains itself, by jansson's nesting limit (2048). */
 static bool decode_value(struct decoder *d, const struct json_path *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, void *value);
 static bool decode_object(struct decoder *d, const struct json_path *at, json_t *object,
@@ -50,7 +50,7 @@ static size_t field_count(const struct type *record)
     return count;
 }
 
-/* Assigns an object's members to `members`, which has one entry per field, record after record. */
+/* Sorts an object's members into `members`, which has one entry per field, record after record. */
 static void match_members(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, json_t **members)
 {
@@ -90,7 +90,7 @@ static bool needs_function(const struct type *type)
 static bool decode_fields(struct decoder *d, const struct json_path *at, const struct record_ref *record,
                           json_t *const *members, unsigned depth)
 {
-    const struct function *function = NULL; /* named by an earlier field; NULL if that is invalid */
+    const struct function *function = NULL; /* named by an earlier field; NULL if that field is invalid */
     for (const struct field *f = record->type->fields; f->name != NULL; f++, members++) {
         struct json_path child_path = {.parent = at, .key = str_from(f->name)};
         char *value = (char *)record->value + f->offset;
@@ -122,7 +122,7 @@ static bool decode_record(struct decoder *d, const struct json_path *at, const s
     return true;
 }
 
-/* `object` may be NULL for an empty one. `depth` is the number of enclosing gathers. */
+/* NULL for `object` counts as an empty object. `depth` is the number of enclosing gathers. */
 static bool decode_object(struct decoder *d, const struct json_path *at, json_t *object,
                           const struct record_ref *records, size_t record_count, unsigned depth)
 {
@@ -135,7 +135,7 @@ static bool decode_object(struct decoder *d, const struct json_path *at, json_t 
     CHECK(fields <= FIELDS_MAX);
     if (depth > (uint64_t)d->limits->max_gather_depth) {
         const struct field *limit = &limits_fields[LIMIT_GATHER_DEPTH];
-        decode_error(d, at, "", ERR_LIMIT_EXCEEDED, limit, "gathers may be nested at most %lld deep (%s)",
+        decode_error(d, at, "", ERR_LIMIT_EXCEEDED, limit, "must not nest gathers more than %lld deep (%s)",
                      (long long)d->limits->max_gather_depth, limit->name);
         return true;
     }
@@ -152,7 +152,7 @@ static bool decode_object(struct decoder *d, const struct json_path *at, json_t 
     return true;
 }
 
-/* `function` is the one that an earlier field of the same record names; it determines the type of an INPUT. */
+/* `function` is named by an earlier field of the same record; it determines the type of an INPUT. */
 static bool decode_value(struct decoder *d, const struct json_path *at, const struct type *type, json_t *json,
                          const struct function *function, unsigned depth, void *value)
 {
@@ -226,7 +226,7 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
         reason = "number out of range: integers have 64 bits, other numbers are doubles";
         break;
     case json_error_end_of_input_expected:
-        reason = "the body must end after its JSON value";
+        reason = "unexpected data after the JSON document";
         break;
     default:
         break;
@@ -243,7 +243,7 @@ int decode_body(struct str body, const struct record_ref *records, size_t record
         if (records[i].type->size > 0) /* a record without fields may have no address */
             memset(records[i].value, 0, records[i].type->size);
     if (is_blank(body)) {
-        validation_errors_add(errors, ERR_MALFORMED_JSON, NULL, "", "the body is empty; it must be a JSON object");
+        validation_errors_add(errors, ERR_MALFORMED_JSON, NULL, "", "the JSON document is empty; it must be an object");
         return errors->rc;
     }
 
@@ -255,7 +255,7 @@ int decode_body(struct str body, const struct record_ref *records, size_t record
     else if (json == NULL)
         add_parse_error(&error, errors);
     else if (!json_is_object(json))
-        decode_type_error(&d, &(struct json_path){0}, "a JSON object", json);
+        decode_type_error(&d, &(struct json_path){0}, "an object", json);
     else
         decode_object(&d, &(struct json_path){0}, json, records, record_count, 0);
     arena_unref(tree_arena);

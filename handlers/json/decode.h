@@ -14,18 +14,18 @@ enum { VALIDATION_ERRORS_MAX = 8 };
 
 /* Why a request is invalid. The first error determines rc; errors beyond VALIDATION_ERRORS_MAX are only counted. */
 struct validation_errors {
-    int rc;                    /* of the first error; 0 if valid */
+    int rc;                    /* of the first error; 0 if the request is valid */
     size_t count;              /* of items */
-    size_t more;               /* errors that did not fit */
+    size_t more;               /* errors beyond VALIDATION_ERRORS_MAX */
     const struct field *limit; /* the configured limit that the first error exceeds, or NULL */
     struct validation_error {
         bool in_query;      /* location is a query parameter, not a JSON pointer */
         char location[160]; /* an RFC 6901 pointer into the body; "" is the whole body */
-        char detail[640];   /* a predicate such as "is required"; fits a struct name_list */
+        char detail[640];   /* a predicate such as "is required"; a sentence if location is "". Fits a name_list */
     } items[VALIDATION_ERRORS_MAX];
 };
 
-/* Makes it empty; items need not be initialized. */
+/* Empties *errors; the items need not be initialized. */
 void validation_errors_init(struct validation_errors *errors);
 
 /* A location or detail that does not fit ends with "...". ERR_OUT_OF_MEMORY replaces all other errors, because
@@ -49,7 +49,7 @@ struct decode_context {
 struct record_ref {
     const struct type *type;         /* a RECORD */
     void *value;                     /* type->size bytes */
-    const struct function *function; /* whose input it is, to count the depth of gathers; or NULL */
+    const struct function *function; /* the function if the record is its input, for the depth of gathers; else NULL */
 };
 
 /* Decodes `body`, one JSON object, into the records. Initializes *errors. Returns 0, or errors->rc with at least one
@@ -65,13 +65,13 @@ struct record_ref {
 int decode_body(struct str body, const struct record_ref *records, size_t record_count, struct arena *arena,
                 const struct decode_context *context, struct validation_errors *errors);
 
-/* Decodes a URL query, percent-encoded (RFC 3986; '+' is a space), into the record: one parameter per field. Results
- * as above; errors have in_query set. */
+/* Decodes a URL query, percent-encoded (RFC 3986; '+' is a space), into the record: one parameter per field. Returns
+ * the same as decode_body(), with in_query set in each error. */
 int decode_query(struct str query, const struct record_ref *record, struct arena *arena,
                  const struct decode_context *context, struct validation_errors *errors);
 
-/* Percent-decodes. False if an escape is malformed, or the result contains a NUL or invalid UTF-8, or if out of memory
- * (*out_of_memory is then set). */
+/* Decodes percent-encoded text. Returns false if an escape is malformed, if the result contains a NUL or invalid UTF-8,
+ * or if out of memory (*out_of_memory is then set). */
 bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, struct str *out, bool *out_of_memory);
 
 #endif

@@ -65,7 +65,7 @@ static void add_path(struct json_pointer *p, const struct json_path *at)
         json_pointer_add_index(p, at->index);
 }
 
-/* Formats a JSON pointer for a body, the name of a parameter for a query. */
+/* Formats the location: a JSON pointer into a body, or the name of a query parameter. */
 static void format_location(const struct decoder *d, const struct json_path *at, const char *suffix, char *out,
                             size_t size)
 {
@@ -83,7 +83,7 @@ static void format_location(const struct decoder *d, const struct json_path *at,
 void decode_error(struct decoder *d, const struct json_path *at, const char *suffix, int rc, const struct field *limit,
                   const char *format, ...)
 {
-    /* A list of invalid items should cost no more than one of valid items. */
+    /* Not formatted: a list of invalid items should cost no more than a list of valid ones. */
     if (d->errors->count == VALIDATION_ERRORS_MAX) {
         d->errors->more++;
         return;
@@ -91,7 +91,8 @@ void decode_error(struct decoder *d, const struct json_path *at, const char *suf
     char location[sizeof d->errors->items[0].location];
     format_location(d, at, suffix, location, sizeof location);
 
-    char detail[sizeof d->errors->items[0].detail + 1]; /* one more, so that validation_errors_add() sees truncation */
+    char detail[sizeof d->errors->items[0].detail +
+                1]; /* one byte more, so that validation_errors_add() sees truncation */
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
@@ -118,7 +119,7 @@ void decode_unknown_name(struct decoder *d, const struct json_path *at, const st
     if (known.len == 0)
         decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; none are allowed here", kind);
     else
-        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; known are: %s", kind, known.text);
+        decode_error(d, at, "", ERR_INVALID, NULL, "is not a known %s; known %ss: %s", kind, kind, known.text);
 }
 
 bool decode_value_error(struct decoder *d, const struct json_path *at, const struct type *type, const struct err *e)
@@ -155,6 +156,7 @@ static const char *json_type_name(const json_t *json)
 
 bool decode_type_error(struct decoder *d, const struct json_path *at, const char *expected, const json_t *json)
 {
-    decode_error(d, at, "", ERR_INVALID, NULL, "must be %s, not %s", expected, json_type_name(json));
+    const char *subject = at->parent == NULL ? "the JSON document " : ""; /* its pointer, "", does not name it */
+    decode_error(d, at, "", ERR_INVALID, NULL, "%smust be %s, not %s", subject, expected, json_type_name(json));
     return true;
 }

@@ -1,7 +1,7 @@
-/* decode_internal - shared by the files of decode.
+/* decode_internal - shared by the files of the module decode.
  *
- * Functions that return bool return false only when out of memory, which stops decoding. Other errors are added to
- * decoder->errors and decoding continues, to find more.
+ * Functions that return bool return false only if out of memory, which stops decoding. Other errors are added to
+ * decoder->errors, and decoding continues to find further ones.
  *
  * Owns:     nothing.
  * Threads:  any; one at a time for each decoder.

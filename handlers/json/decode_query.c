@@ -1,10 +1,10 @@
-/* decode_query - decodes URL queries, by the same errors and defaults as bodies. */
+/* decode_query - decodes URL queries, with the same errors and defaults as bodies. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
 
 #include <string.h>
 
-enum { FIELDS_MAX = 64 }; /* of the record: a bound on our own tables */
+enum { FIELDS_MAX = 64 }; /* of the record: a limit for our type tables, not for clients */
 
 static int decode_hex_digit(char c)
 {
@@ -46,7 +46,8 @@ bool decode_percent(struct str in, bool plus_is_space, struct arena *arena, stru
     return true;
 }
 
-/* Decodes one half of a parameter; false, with an error under its raw name, if that fails. */
+/* Decodes the name or the value of a parameter. On failure, adds an error located by the undecoded name, and returns
+ * false. */
 static bool decode_component(struct decoder *d, const struct json_path *at, struct str in, struct str *out)
 {
     bool out_of_memory;
@@ -59,7 +60,7 @@ static bool decode_component(struct decoder *d, const struct json_path *at, stru
     return false;
 }
 
-/* Decodes one parameter; `seen` marks the fields of the record that have been given. */
+/* Decodes one parameter; `seen` marks the fields that were given. */
 static void decode_parameter(struct decoder *d, const struct record_ref *record, struct str raw, bool seen[FIELDS_MAX])
 {
     const char *equals = memchr(raw.data, '=', raw.len);

@@ -1,4 +1,4 @@
-/* decode_scalar - decodes values without members or items. */
+/* decode_scalar - decodes JSON values other than objects and arrays. */
 #include "handlers/json/decode_internal.h"
 #include "runtime/lib/check.h"
 #include "runtime/lib/decimal.h"
@@ -37,7 +37,7 @@ static int integer_from_real(const struct type *type, double real, int64_t *numb
     bool is_valid = exceeds_safe_integer(type) && real > -max && real < max; /* by the schema */
     if (!(real >= -max_exact && real <= max_exact))
         return err_set(e, is_valid ? ERR_INVALID_ARGUMENT : ERR_INVALID,
-                       "must be an integer, without fraction or exponent if it is this large");
+                       "must be an integer; one this large must have no fraction or exponent");
     *number = (int64_t)real;
     if ((double)*number != real)
         return err_set(e, ERR_INVALID, "must be an integer, without a fraction");
@@ -50,7 +50,7 @@ static bool decode_integer(struct decoder *d, const struct json_path *at, const 
     int64_t number = json_integer_value(json);
     struct err e;
     int rc;
-    if (json_is_string(json) && exceeds_safe_integer(type)) { /* as they are rendered */
+    if (json_is_string(json) && exceeds_safe_integer(type)) { /* large integers are rendered as strings */
         rc = integer_from_string(type, json_str(json), &number, &e);
     } else if (json_is_real(json)) {
         rc = integer_from_real(type, json_real_value(json), &number, &e);
@@ -66,7 +66,7 @@ static bool decode_integer(struct decoder *d, const struct json_path *at, const 
     return true;
 }
 
-/* Formats the shortest decimal text that parses as `real`: the client's text, or an equivalent. */
+/* Formats the shortest decimal text that parses as `real`, which is the client's text or equivalent to it. */
 static void format_shortest(double real, char *out, size_t size)
 {
     for (int digits = 15; digits <= 17; digits++) {
@@ -76,15 +76,16 @@ static void format_shortest(double real, char *out, size_t size)
     }
 }
 
-/* Converts a non-negative number to nanoseconds directly, if that surely gives the same result as its decimal text. */
+/* Converts a non-negative number to nanoseconds directly. Returns false if converting its decimal text could give
+ * another result. */
 static bool exact_seconds(const json_t *json, uint64_t *ns)
 {
     if (json_is_integer(json)) {
         *ns = (uint64_t)json_integer_value(json) * NS_PER_SECOND;
         return json_integer_value(json) < 1000000;
     }
-    /* Decimals of up to 15 digits parse as distinct doubles. So if an integral number of nanoseconds below 10^15
-     * equals this double, it is the number that was written. */
+    /* Decimals of up to 15 digits parse as distinct doubles. So if a whole number of nanoseconds below 10^15 converts
+     * to this double, it is the number that the client wrote. */
     double real = json_real_value(json);
     if (real >= 1e6)
         return false;
@@ -92,7 +93,8 @@ static bool exact_seconds(const json_t *json, uint64_t *ns)
     return (double)*ns / 1e9 == real;
 }
 
-/* Rounds up the decimal text, not the double: the double nearest to 0.1 is larger, and would become 100000001 ns. */
+/* Rounds the decimal text up to nanoseconds, not the double: the double nearest to 0.1 is larger than 0.1, and would
+ * become 100000001 ns. */
 static bool decode_seconds(struct decoder *d, const struct json_path *at, const struct type *type, const json_t *json,
                            uint64_t *value)
 {
@@ -149,14 +151,14 @@ static bool decode_function(struct decoder *d, const struct json_path *at, struc
     struct name_list known = {0};
     for (const struct function *const *f = registry_functions(d->registry); *f != NULL; f++)
         name_list_add(&known, (*f)->name);
-    decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "names an unknown function, \"%s\"; known are: %s",
+    decode_error(d, at, "", ERR_FUNCTION_NOT_FOUND, NULL, "must be a known function, not \"%s\"; known functions: %s",
                  decode_sanitize(text, name), known.text);
     return true;
 }
 
 bool decode_default(struct decoder *d, const struct json_path *at, const struct field *field, void *value)
 {
-    if (field->presence != FIELD_REQUIRED) /* may still fail: a configured limit may be below the default */
+    if (field->presence != FIELD_REQUIRED) /* decoding may fail: a configured limit may be below the default */
         return decode_text(d, at, field->type, str_from(field->default_text), value);
     decode_error(d, at, "", ERR_INVALID, NULL, "is required");
     return true;

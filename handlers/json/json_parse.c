@@ -4,7 +4,7 @@
 
 #include <setjmp.h>
 
-/* jansson 2.14 ignores failures to grow a token's buffer, and then reads and writes out of bounds. So its allocator
+/* jansson 2.14 ignores failures to grow a token's buffer, and then reads and writes out of bounds. So parser_alloc()
  * never returns NULL, but leaves jansson by longjmp(). This leaks nothing: jansson holds only memory of the arena.
  *
  * An arena is also cheaper than single allocations. CPU time of a whole request, and malloc() calls for decoding it,

@@ -12,8 +12,8 @@
 
 #include <jansson.h>
 
-/* False if out of memory. Otherwise *tree is the root, or NULL with *error set if the text is not JSON (RFC 8259) or
- * has duplicate members. The tree is read-only: jansson functions that allocate must not be called. */
+/* Returns false if out of memory. Otherwise *tree is the root, or NULL with *error set if the text is not JSON (RFC
+ * 8259) or has duplicate members. The tree is read-only: jansson functions that allocate must not be called. */
 bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_t *error);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INITIAL_CAPACITY = 512 }; /* fits a plain task's object after doubling twice */
+enum { INITIAL_CAPACITY = 512 }; /* doubled twice, it fits a task object without children */
 
 /* Grows the buffer for `additional` bytes. */
 static bool json_writer_reserve(struct json_writer *w, size_t additional)
@@ -24,7 +24,7 @@ static bool json_writer_reserve(struct json_writer *w, size_t additional)
         return false;
     }
     size_t capacity = w->capacity == 0 ? INITIAL_CAPACITY : w->capacity;
-    while (capacity < w->len + additional) /* at most SIZE_MAX / 2, so doubling can't wrap */
+    while (capacity < w->len + additional) /* the sum is at most SIZE_MAX / 2, so doubling can't wrap */
         capacity *= 2;
     char *data = realloc(w->data, capacity);
     if (data == NULL) {
@@ -89,7 +89,7 @@ static bool has_escape(uint64_t word)
     return (found & REPEAT_BYTE(0x80)) != 0;
 }
 
-/* A lower bound of the number of leading bytes that need no escape. */
+/* Skips leading bytes that need no escape, eight at a time. Returns how many were skipped. */
 static size_t unescaped_len(const char *at, size_t len)
 {
     size_t i = 0;

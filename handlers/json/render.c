@@ -90,7 +90,7 @@ void render_value(struct json_writer *w, const struct type *type, const void *va
         render_value(w, type->item, load_pointer(value), child);
         return;
     case TYPE_POOL:  /* inputs only */
-    case TYPE_INPUT: /* only render_fields() knows their types */
+    case TYPE_INPUT: /* handled by render_fields(), which knows the function */
     case TYPE_OUTPUT:
         break;
     }

@@ -11,10 +11,9 @@
 
 struct task;
 
-/* How to render a TYPE_CHILD. Passed by the caller, because the type table of a task belongs to a module above this
- * one. */
+/* How to render a TYPE_CHILD. The caller passes it, because the type table of tasks belongs to a higher module. */
 struct child_codec {
-    const struct type *type; /* a RECORD, for the schema */
+    const struct type *type; /* a RECORD; used by schema_write() */
     void (*render)(struct json_writer *w, const struct task *task);
 };
 
@@ -22,8 +21,8 @@ struct child_codec {
  * the type contains no TYPE_CHILD. */
 void render_value(struct json_writer *w, const struct type *type, const void *value, const struct child_codec *child);
 
-/* Renders the members of a record without braces. A comma precedes each unless *first, which becomes false. The
- * record must contain no TYPE_CHILD. */
+/* Renders the members of a record without braces. A comma precedes each member, except the first one if *first is true;
+ * *first becomes false. The record must contain no TYPE_CHILD. */
 void render_members(struct json_writer *w, const struct type *record, const void *value, bool *first);
 
 #endif

@@ -5,8 +5,8 @@
 #include "handlers/responders/upload_responder.h"
 #include "runtime/files/file_root.h"
 
-/* The path after /v1/fs/. An encoded slash is a slash here: generated clients encode the slashes of a parameter, and no
- * file name contains one. The file root confines the path. */
+/* Decodes the path after /v1/fs/. An encoded slash counts as a slash here: generated clients encode the slashes of a
+ * parameter, and no file name contains one. The file root confines the path. */
 static bool decode_path(const struct request *request, struct str *path, struct response *response)
 {
     bool out_of_memory = false;
@@ -20,7 +20,7 @@ static bool decode_path(const struct request *request, struct str *path, struct 
             request_reject_nomem(request, response);
         else
             request_reject(request, response, ERR_MALFORMED_HTTP,
-                           "The path is not percent-encoded UTF-8 without NUL (RFC 3986)");
+                           "The path must be percent-encoded UTF-8 without a NUL (RFC 3986)");
         return false;
     }
     if (path->len <= FILE_PATH_MAX)

@@ -1,4 +1,4 @@
-/* functions - GET /v1/functions and /v1/functions/{name}: the catalog of functions. */
+/* functions - GET /v1/functions and /v1/functions/{name}: the functions and their JSON Schemas. */
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/json/schema.h"

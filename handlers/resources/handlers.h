@@ -17,7 +17,7 @@
 
 struct api {
     struct runtime *runtime;         /* borrowed */
-    const struct record_ref *limits; /* every record of limits, for GET /v1/limits; borrowed */
+    const struct record_ref *limits; /* all records of limits, for GET /v1/limits; borrowed */
     size_t limits_count;
     void (*on_task_finished)(void *user, const struct task_snapshot *task, struct str request_id);
     void *user;                        /* borrowed; for on_task_finished */
@@ -25,7 +25,7 @@ struct api {
     struct openapi_cache *openapi;     /* owned; NULL until the document is requested */
     struct ids ids;
     bool draining;
-    int64_t started_ms; /* since 1970; ids issued earlier belong to another process */
+    int64_t started_ms; /* milliseconds since 1970; an earlier process generated older ids */
 };
 
 /* All routes, in the order of the OpenAPI document: X(NAME) for route_NAME, which is defined beside its handler. */
@@ -55,29 +55,32 @@ struct api {
 ROUTES(X)
 #undef X
 
-/* Submits a task and returns its responder, whose response render() makes; NULL: the task object. `spec` is in the
- * request's arena. */
+/* Makes the response from a task that has ended. render_task() makes it from the task object. */
 typedef void task_render_fn(const struct request *request, const struct task_snapshot *task, struct response *response);
-struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
-                               task_render_fn *render, struct response *response);
 task_render_fn render_task;
 
-/* Whether a task with this function and these options can be submitted now; false with *response filled. NULL: any
- * task. */
+/* Submits `spec`, which is in the request's arena, and returns a responder. On failure, fills *response and returns
+ * NULL. */
+struct responder *task_respond(struct api *api, const struct request *request, const struct task_spec *spec,
+                               task_render_fn *render, struct response *response);
+
+/* Whether the task can be submitted now; if `spec` is NULL, whether any task can. If not, fills *response. */
 bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
                     struct response *response);
 
-/* request_decode.c: the booleans are false with *response filled. */
+/* request_decode.c: functions that return bool return false, with *response filled, if the request is rejected. */
 bool request_decode_body(const struct request *request, struct str body, const struct record_ref *records, size_t count,
                          struct response *response);
 bool request_decode_query(const struct request *request, const struct record_ref *record, struct response *response);
-bool request_reject_query(const struct request *request, struct response *response); /* any parameter is an error */
+bool request_reject_query(const struct request *request, struct response *response); /* rejects any parameter */
 void request_reject(const struct request *request, struct response *response, int rc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void request_reject_error(const struct request *request, struct response *response, const struct err *e);
 void request_reject_nomem(const struct request *request, struct response *response);
 void request_reject_invalid(const struct request *request, struct response *response,
                             const struct validation_errors *errors);
-void request_reject_function(const struct request *request, struct response *response); /* lists the functions */
+
+/* Rejects the unknown function that the path names. */
+void request_reject_function(const struct request *request, struct response *response);
 
 #endif

@@ -1,4 +1,4 @@
-/* GET /livez and /readyz: the probes. */
+/* health - GET /livez and /readyz: the probes. */
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"

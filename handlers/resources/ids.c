@@ -29,7 +29,8 @@ static int base32_value(char c)
     return digit == NULL ? -1 : (int)(digit - base32_alphabet);
 }
 
-/* The digits read in base 37, modulo a prime: detects every change of one character and every swap of two neighbors. */
+/* The characters taken as digits in base 37, modulo a prime. This detects every change of one character and every swap
+ * of two neighbors. */
 static unsigned checksum(const unsigned char digits[CHECKED_CHARS])
 {
     unsigned sum = 0;
@@ -51,7 +52,7 @@ void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE])
     uint64_t ms = (uint64_t)now_us / 1000;
     for (int i = TIME_CHARS; i-- > 0; ms >>= 5)
         digits[i] = ms & 31;
-    for (size_t i = 0; i < RANDOM_CHARS; i++) { /* 5 bits each; may span two bytes */
+    for (size_t i = 0; i < RANDOM_CHARS; i++) { /* each of 5 bits, which may span two bytes */
         size_t bit = i * 5;
         unsigned window = (unsigned)random[bit / 8] << 8 | (bit / 8 + 1 < RANDOM_BYTES ? random[bit / 8 + 1] : 0U);
         digits[TIME_CHARS + i] = window >> (11 - bit % 8) & 31;

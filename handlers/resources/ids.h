@@ -20,11 +20,12 @@ struct ids {
     size_t random_left;               /* unused bytes at the end of random_bytes */
 };
 
-/* 0, or ERR_INTERNAL if getrandom(2) fails. */
+/* Returns 0, or ERR_INTERNAL if getrandom(2) fails. */
 int ids_init(struct ids *ids, struct err *e);
 void ids_generate(struct ids *ids, int64_t now_us, char out[ID_SIZE]); /* NUL-terminated */
 
-/* Sets *ms to the time of issue in milliseconds since 1970. False: wrong format or checksum. */
+/* Sets *ms to the time when the id was generated, in milliseconds since 1970. Returns false if the format or the
+ * checksum is wrong. */
 bool ids_parse_time(struct str id, int64_t *ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* GET /v1/limits: every limit and its value. */
+/* limits - GET /v1/limits: every limit and its value. */
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 

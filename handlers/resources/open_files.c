@@ -90,7 +90,7 @@ static bool reject_if_disabled(const struct api *api, const struct request *requ
     if (runtime_open_files(api->runtime) != NULL)
         return false;
     request_reject(request, response, ERR_EXECUTOR_DISABLED,
-                   "Open files need the executor files, which is disabled; --files-root DIR enables it");
+                   "Open files are disabled; to enable them, start gatherd with --files-root DIR");
     return true;
 }
 
@@ -100,7 +100,8 @@ static bool check_open_file_head(struct api *api, struct request *request, struc
     return !reject_if_disabled(api, request, response) && check_capacity(api, request, &spec, response);
 }
 
-/* The file whose handle is in the path. NULL with *response filled: unknown, closed, or from before the restart. */
+/* Finds the file whose handle is in the path. If the handle is unknown, closed or stale, fills *response and returns
+ * NULL. */
 static struct open_file *find_open_file(struct api *api, const struct request *request, struct response *response)
 {
     struct str id = request->params[0];
@@ -112,7 +113,7 @@ static struct open_file *find_open_file(struct api *api, const struct request *r
         return file;
     if (!ids_parse_time(id, &issued_ms))
         request_reject(request, response, ERR_HANDLE_NOT_FOUND,
-                       "The handle is malformed; POST /v1/files returns a valid one");
+                       "The handle is not valid; POST /v1/files returns a handle");
     else if (issued_ms < api->started_ms)
         request_reject(request, response, ERR_STALE_HANDLE,
                        "The handle was issued before the service restarted; open the file again");
@@ -252,7 +253,9 @@ static void reject_method(const struct request *request, struct response *respon
     struct name_list names = {0};
     for (int i = 0; i < FILE_OP_COUNT; i++)
         name_list_add(&names, file_method_names[i]);
-    request_reject(request, response, ERR_FILE_METHOD_NOT_FOUND, "The methods are: %s", names.text);
+    char sanitized[SANITIZED_SIZE];
+    request_reject(request, response, ERR_FILE_METHOD_NOT_FOUND, "\"%s\" is not a known method; known methods: %s",
+                   decode_sanitize(request->params[1], sanitized), names.text);
 }
 
 static struct responder *call_method(struct api *api, const struct request *request, int op, struct response *response)
@@ -274,7 +277,7 @@ static struct responder *call_method(struct api *api, const struct request *requ
     return task_respond(api, request, spec, render_task, response);
 }
 
-/* An unknown method or handle is reported first: a full pool does not hide it. */
+/* Checks the method and the handle first, so that a full pool does not hide that they are unknown. */
 static bool check_file_method_head(struct api *api, struct request *request, struct response *response)
 {
     if (find_file_op(request->params[1]) == FILE_OP_COUNT) {

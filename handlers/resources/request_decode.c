@@ -1,4 +1,4 @@
-/* request_decode - decodes the query and the body of a request, and rejects it. */
+/* request_decode - decodes a request's query and body, and makes the responses that reject it. */
 #include "handlers/resources/handlers.h"
 
 #include <stdarg.h>
@@ -66,5 +66,7 @@ void request_reject_function(const struct request *request, struct response *res
     struct name_list names = {0};
     for (const struct function *const *f = registry_functions(request->registry); *f != NULL; f++)
         name_list_add(&names, (*f)->name);
-    request_reject(request, response, ERR_FUNCTION_NOT_FOUND, "The functions are: %s", names.text);
+    char sanitized[SANITIZED_SIZE];
+    request_reject(request, response, ERR_FUNCTION_NOT_FOUND, "\"%s\" is not a known function; known functions: %s",
+                   decode_sanitize(request->params[0], sanitized), names.text);
 }

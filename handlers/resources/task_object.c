@@ -161,13 +161,13 @@ static const char *cancel_reason_text(enum cancel_reason reason)
 {
     switch (reason) {
     case CANCEL_CLIENT:
-        return "The client canceled the task or disconnected";
+        return "The client disconnected";
     case CANCEL_PARENT:
-        return "Its gather was canceled or timed out";
+        return "The gather was canceled or timed out";
     case CANCEL_SIBLING:
-        return "Its gather was decided without it";
+        return "The outcome of the gather was decided before this task ended";
     case CANCEL_SHUTDOWN:
-        return "The service is shutting down";
+        return "The task was canceled, because the service is shutting down";
     case CANCEL_TIMEOUT:
     case CANCEL_DEADLINE:
     case CANCEL_REASON_COUNT:
@@ -189,9 +189,10 @@ void task_object_error_detail(const struct task_info *info, char out[TASK_DETAIL
         snprintf(out, TASK_DETAIL_SIZE, "The task did not end within its timeout_seconds, %s s", seconds);
     } else if (info->rc == ERR_DEADLINE_EXCEEDED && options->deadline_ns != SECONDS_ABSENT) {
         seconds_format(options->deadline_ns, seconds);
-        snprintf(out, TASK_DETAIL_SIZE, "The task did not %s within its deadline_seconds, %s s, queueing included",
+        snprintf(out, TASK_DETAIL_SIZE,
+                 "The task did not %s within its deadline_seconds, %s s, including time in the queue",
                  info->pid == 0 ? "start" : "end", seconds);
-    } else if (info->rc == ERR_CANCELED && info->cancel_requested) {
+    } else if ((info->rc == ERR_CANCELED || info->rc == ERR_SHUTTING_DOWN) && info->cancel_requested) {
         snprintf(out, TASK_DETAIL_SIZE, "%s", cancel_reason_text(info->cancel_reason));
     } else {
         snprintf(out, TASK_DETAIL_SIZE, "%s", error_title(info->rc));

@@ -13,14 +13,14 @@
 extern const struct type task_object_type; /* of a top-level task */
 extern const struct type task_error_type;  /* of its member `error` */
 
-/* A top-level task as the API shows it: the runtime's information, and what only its request knows. */
+/* A top-level task as the API shows it: the runtime's information, and its id and creation time. */
 struct task_snapshot {
     struct task_info info;
     char id[ID_SIZE];   /* NUL-terminated */
-    int64_t created_us; /* since 1970 */
+    int64_t created_us; /* microseconds since 1970 */
 };
 
-/* A sentence on why the task failed or was canceled; "" if it succeeded. */
+/* Formats why the task failed or was canceled; "" if it succeeded. */
 enum { TASK_DETAIL_SIZE = 256 };
 void task_object_error_detail(const struct task_info *info, char out[TASK_DETAIL_SIZE]);
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* -- what the head decides ----------------------------------------------------------------------------------------- */
+/* -- checks of the head -------------------------------------------------------------------------------------------- */
 
 bool check_capacity(struct api *api, const struct request *request, const struct task_spec *spec,
                     struct response *response)
@@ -23,7 +23,7 @@ static bool check_task_head(struct api *api, struct request *request, struct res
     return check_capacity(api, request, NULL, response);
 }
 
-/* Checks options that were decoded apart from their function. */
+/* Checks options against the spec's function, if they were decoded separately. */
 static bool check_options(const struct request *request, const struct task_spec *spec, bool in_query,
                           struct response *response)
 {
@@ -43,8 +43,8 @@ static bool check_options(const struct request *request, const struct task_spec 
     return false;
 }
 
-/* With `function` (NULL: it is in the body) the spec has memory for its input. NULL with *response filled: out of
- * memory. */
+/* Allocates a spec and, if `function` is not NULL, its input; NULL if the body names the function. If out of memory,
+ * fills *response and returns NULL. */
 static struct task_spec *task_spec_new(const struct request *request, const struct function *function,
                                        struct response *response)
 {
@@ -60,7 +60,7 @@ static struct task_spec *task_spec_new(const struct request *request, const stru
     return spec;
 }
 
-/* The options are in the query. request->prepared becomes the spec, without its input, which is the body. */
+/* Decodes the options from the query. Sets request->prepared to the spec; its input will be decoded from the body. */
 static bool check_function_head(struct api *api, struct request *request, const struct function *function,
                                 struct response *response)
 {
@@ -89,7 +89,7 @@ static bool check_file_script_head(struct api *api, struct request *request, str
 
 /* -- running ------------------------------------------------------------------------------------------------------- */
 
-/* A submitted task, in its request's arena. */
+/* A submitted task; in the request's arena. */
 struct submission {
     struct api *api;
     task_render_fn *render;

@@ -11,15 +11,15 @@
 #include <time.h>
 
 /*
- *     LOOKUP -> OPENING -> STREAMING   a precondition that holds
+ *     LOOKUP -> OPENING -> STREAMING   the preconditions hold
  *       |          |
  *       +----------+--> COMPLETE       HEAD, 304, 412, and every error: no bytes follow
  *
- * A GET without preconditions begins with OPENING.
+ * A GET without preconditions begins in OPENING.
  */
 enum download_state { DOWNLOAD_LOOKUP, DOWNLOAD_OPENING, DOWNLOAD_STREAMING, DOWNLOAD_COMPLETE, DOWNLOAD_STATE_COUNT };
 
-/* The states that each may move to. */
+/* allowed transitions */
 static const state_set moves[DOWNLOAD_STATE_COUNT] = {
     [DOWNLOAD_LOOKUP] = STATE_BIT(DOWNLOAD_OPENING) | STATE_BIT(DOWNLOAD_COMPLETE),
     [DOWNLOAD_OPENING] = STATE_BIT(DOWNLOAD_STREAMING) | STATE_BIT(DOWNLOAD_COMPLETE),
@@ -68,8 +68,8 @@ static void fail(struct download *download, const struct err *e)
     complete(download);
 }
 
-/* Status and headers for a version whose If-Match holds. HEAD and 304 have the Content-Length of the 200, and no bytes
- * (RFC 9110 sections 9.3.2 and 15.4.5). */
+/* Writes the status and headers, after If-Match was checked. HEAD and 304 have the Content-Length of the 200, and no
+ * bytes (RFC 9110 sections 9.3.2 and 15.4.5). */
 static void write_head(const struct file_version *version, bool not_modified, struct response *response)
 {
     char tag[ETAG_SIZE], date[40];
@@ -90,8 +90,8 @@ static void write_head(const struct file_version *version, bool not_modified, st
 
 static int open_stream(struct download *download, bool continuation, struct err *e);
 
-/* The version has been looked up, or belongs to the open stream: the response is written unless a stream is needed
- * first. */
+/* To be called with the version from the lookup, or that of the open stream. Writes the head of the response, or opens
+ * the stream first if one is needed. */
 static void on_version(struct download *download, const struct file_version *version)
 {
     struct preconditions preconditions = preconditions_of(download->request);

@@ -1,6 +1,7 @@
-/* download_responder - responds with a file: its bytes, or only what its version says (HEAD, 304, 412).
+/* download_responder - responds with a file's bytes, or only with headers or a problem (HEAD, 304, 412).
  *
- * A request with preconditions looks the version up first, so that a stream is opened only for bytes that are sent.
+ * For HEAD and for a request with preconditions, the file's version is looked up first, so that a stream is opened only
+ * if bytes are sent.
  *
  * Owns:     the lookup, then the stream.
  * Threads:  the loop thread.
@@ -13,7 +14,7 @@
 
 struct runtime;
 
-/* `path` is in the request's arena. NULL with *response filled on failure. */
+/* `path` is in the request's arena. On failure, fills *response and returns NULL. */
 struct responder *download_responder_new(struct runtime *runtime, const struct request *request, struct str path,
                                          struct response *response);
 

@@ -2,7 +2,7 @@
 
 #include "runtime/lib/state.h"
 
-/* The states that each may move to. */
+/* allowed transitions */
 static const state_set moves[RESPONDER_STATE_COUNT] = {
     [RESPONDER_IDLE] = STATE_BIT(RESPONDER_RUNNING),
     [RESPONDER_RUNNING] = STATE_BIT(RESPONDER_IDLE) | STATE_BIT(RESPONDER_WAITING) | STATE_BIT(RESPONDER_WOKEN),
@@ -30,7 +30,8 @@ void responder_wake(struct responder *responder)
     }
 }
 
-/* After an operation has returned: whether to call it again, because it must wait, and was woken meanwhile. */
+/* Sets the state after an operation has returned. Returns whether to call it again: it returned "wait", but was woken
+ * before. */
 static bool must_repeat(struct responder *responder, bool waits)
 {
     bool woken = responder->state == RESPONDER_WOKEN;

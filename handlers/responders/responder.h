@@ -1,4 +1,4 @@
-/* responder - the interface of a response that is not ready at once: of a task, a download, an upload, an event stream.
+/* responder - the interface of a response that is not ready at once: of a task, a download or an upload.
  *
  *     body()* -> finish()* -> read()* -> close()       cancel() after a finish() that must wait
  *
@@ -6,8 +6,8 @@
  * lost:
  *
  *     IDLE -> RUNNING -+-> IDLE                an operation runs, and completes
- *                      +-> WAITING -> IDLE     it must wait; wake() is called, once
- *                      +-> WOKEN -> RUNNING    woken before it has returned: it is called again
+ *                      +-> WAITING -> IDLE     it must wait; later wake() is called once
+ *                      +-> WOKEN -> RUNNING    woken before the operation returned "wait": it is called again
  *
  * A new kind of response is a struct responder_ops and a struct that begins with a struct responder, which the handler
  * of a route returns.
@@ -27,26 +27,26 @@ struct responder;
 
 enum responder_result {
     RESPONDER_CONTINUE, /* body() only: all bytes were consumed */
-    RESPONDER_WAIT,     /* wake() follows */
+    RESPONDER_WAIT,     /* call again after wake() */
     RESPONDER_READY,    /* *response is complete, except for the bytes of a stream */
 };
 
 enum {
-    RESPONDER_READ_WAIT = 0,    /* no bytes now; wake() follows */
-    RESPONDER_READ_FAILED = -1, /* the response is cut off */
+    RESPONDER_READ_WAIT = 0,    /* no bytes now; call again after wake() */
+    RESPONDER_READ_FAILED = -1, /* reading failed: the response ends early */
     RESPONDER_READ_END = -2,    /* the end of a response of unknown length */
 };
 
 struct responder_ops {
-    /* Takes bytes of a BODY_STREAM body; *len is their number, and set to the number consumed. READY: the request has
-     * failed; the rest of its body is discarded, and finish() is not called. NULL: the responder takes no body. */
+    /* Takes bytes of a BODY_STREAM body; *len is their number, and is set to the number consumed. Returns READY if the
+     * request has failed: the rest of the body is discarded, and finish() is not called. May be NULL if the route takes
+     * no body. */
     enum responder_result (*body)(struct responder *responder, const char *bytes, size_t *len);
     /* The request is complete. Called again after each wake() until READY. */
     enum responder_result (*finish)(struct responder *responder);
     /* Copies up to `max` bytes of a stream, or returns RESPONDER_READ_*. NULL unless response->is_stream. */
     ssize_t (*read)(struct responder *responder, char *out, size_t max);
-    /* The client has disconnected while finish() must wait: ends the wait soon. NULL: it ends soon anyway. Waits in
-     * read() need no cancel(): close() follows. */
+    /* The client has disconnected: makes the wait end soon. May be NULL. */
     void (*cancel)(struct responder *responder);
     void (*close)(struct responder *responder);
 };
@@ -73,7 +73,7 @@ void responder_close(struct responder *responder);
 
 void responder_init(struct responder *responder, const struct responder_ops *ops, struct response *response);
 
-/* An operation that returned "wait" may proceed. Has no effect if none did. */
+/* Tells the exchange that the operation that returned "wait" may proceed. Has no effect if none did. */
 void responder_wake(struct responder *responder);
 
 #endif

@@ -14,7 +14,7 @@
 typedef void task_responder_done_fn(const struct request *request, const struct task_info *info, void *user,
                                     struct response *response);
 
-/* Submits `spec`, which is in the request's arena. NULL with *response filled on failure; done() then never runs. */
+/* Submits `spec`, which is in the request's arena. On failure, fills *response and returns NULL; done() never runs. */
 struct responder *task_responder_new(struct runtime *runtime, const struct request *request,
                                      const struct task_spec *spec, task_responder_done_fn *done, void *user,
                                      struct response *response);

@@ -13,7 +13,7 @@
  */
 enum upload_state { UPLOAD_RECEIVING, UPLOAD_COMMITTING, UPLOAD_COMPLETE, UPLOAD_STATE_COUNT };
 
-/* The states that each may move to. */
+/* allowed transitions */
 static const state_set moves[UPLOAD_STATE_COUNT] = {
     [UPLOAD_RECEIVING] = STATE_BIT(UPLOAD_COMMITTING) | STATE_BIT(UPLOAD_COMPLETE),
     [UPLOAD_COMMITTING] = STATE_BIT(UPLOAD_COMPLETE),
@@ -80,8 +80,8 @@ static void upload_succeed(struct upload *upload)
     response_json(response, created ? 201 : 200, &w);
 }
 
-/* There is room for more of the body, or writing has failed, or the file is committed. May run inside
- * write_stream_finish(). */
+/* Called when the stream can take more of the body, when a write has failed, or when the file is committed. May run
+ * inside write_stream_finish(). */
 static void on_upload_ready(struct write_stream *stream, const struct err *e, void *user)
 {
     struct upload *upload = user;

@@ -1,4 +1,4 @@
-/* upload_responder - stores the body of a PUT as a file, while it arrives.
+/* upload_responder - stores the body of a PUT as a file while the body arrives.
  *
  * Owns:     the stream.
  * Threads:  the loop thread.
@@ -14,7 +14,7 @@ struct runtime;
 
 extern const struct type stored_file_type; /* the body of a successful response */
 
-/* `path` and `condition` (NULL: none) are in the request's arena. NULL with *response filled on failure. */
+/* `path` and `condition` (NULL for none) are in the request's arena. On failure, fills *response and returns NULL. */
 struct responder *upload_responder_new(struct runtime *runtime, const struct request *request, struct str path,
                                        const struct file_condition *condition, struct response *response);
 

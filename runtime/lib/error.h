@@ -6,12 +6,11 @@
 #ifndef GATHERD_RUNTIME_LIB_ERROR_H
 #define GATHERD_RUNTIME_LIB_ERROR_H
 
-/* Shared with the static response that is sent when a response cannot be allocated. */
+/* Also in PROBLEM_OUT_OF_MEMORY (handlers/http/response.h). */
 #define ERROR_TITLE_OUT_OF_MEMORY "Out of memory"
 
-/* X(name, code, HTTP status, title, doc). The code is in JSON, in a problem's `type` and in the log. The title is the
- * same for each occurrence (RFC 9457). doc: what happened, and what a client does about it; a sentence without its full
- * stop. */
+/* X(name, code, HTTP status, title). The code appears in JSON and, with hyphens, in a problem's `type`. The title is
+ * the same for each occurrence of the error (RFC 9457). */
 #define ERROR_TABLE(X) \
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request", \
       "The request is ambiguous or malformed, such as one with two lengths; correct the client") \
@@ -118,7 +117,7 @@ const char *error_title(int rc); /* static */
 const char *error_doc(int rc);   /* static */
 int error_status(int rc);        /* an HTTP status, 400 to 599 */
 
-struct field; /* of a type table: runtime/types/type.h */
+struct field; /* a row of a type table (runtime/types/type.h) */
 
 /* Filled where a failure is detected; callers may add context. */
 struct err {

@@ -72,10 +72,10 @@ struct config_loader {
     char *const *argv;
     char *const *env;
     FILE *err;
-    const char *file_path;        /* NULL: none */
+    const char *file_path;        /* NULL: no file */
     const struct array *threads;  /* the option that set_default_sizes() validates after loading */
-    struct str threads_source;    /* the flag or variable that set it; absent: the file, or not set */
-    bool requested[ACTION_COUNT]; /* actions among the flags */
+    struct str threads_source;    /* the flag or variable that set --threads; absent if neither did */
+    bool requested[ACTION_COUNT]; /* the actions that flags request */
     int *openapi_format;          /* of config.print_openapi */
 };
 
@@ -90,7 +90,7 @@ static bool name_matches(struct str given, const char *name, char (*map_char)(ch
 /* -- options ---------------------------------------------------------------------------------- */
 
 struct option {
-    const struct field *field; /* NULL: no option has this name */
+    const struct field *field; /* NULL if no option has this name */
     void *value;               /* its member of struct config */
 };
 
@@ -103,7 +103,7 @@ static struct option find_option(const struct config_loader *l, struct str name,
     return (struct option){NULL, NULL};
 }
 
-/* `source` is the flag or variable that gave the value. 0 or an exit code. */
+/* `source` is the flag or variable that gave the value. Returns 0 or an exit code. */
 static int set_option(struct config_loader *l, struct option option, struct str source, struct str given)
 {
     struct err e;
@@ -123,12 +123,12 @@ static int set_option(struct config_loader *l, struct option option, struct str 
 
 struct flag {
     struct str source; /* "--max-tasks" */
-    struct str given;  /* its value; absent: none given */
-    unsigned action;   /* enum action; ACTION_COUNT: an option */
+    struct str given;  /* the value; absent if none was given */
+    unsigned action;   /* enum action; ACTION_COUNT if the flag sets an option */
     struct option option;
 };
 
-/* Splits "--name=value" and looks the name up. 0 or an exit code. */
+/* Splits "--name=value" and looks the name up. Returns 0 or an exit code. */
 static int parse_flag(const struct config_loader *l, struct str arg, struct flag *flag)
 {
     char quote[SANITIZED_SIZE];
@@ -152,7 +152,7 @@ static int parse_flag(const struct config_loader *l, struct str arg, struct flag
     return 0;
 }
 
-/* Reads the flag at argv[*i] and its value, and moves *i past them. 0 or an exit code. */
+/* Reads the flag at argv[*i] and its value, and moves *i past them. Returns 0 or an exit code. */
 static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
 {
     *flag = (struct flag){.action = 0};
@@ -175,7 +175,7 @@ static int next_flag(const struct config_loader *l, int *i, struct flag *flag)
     return 0;
 }
 
-/* Checks the syntax of all flags, up to --help or --version, and collects the actions. */
+/* Checks the syntax of all flags, up to --help or --version, and records which actions they request. */
 static int scan_actions(struct config_loader *l)
 {
     struct flag flag;
@@ -206,7 +206,7 @@ static bool is_repeated(const struct config_loader *l, int end, const struct fie
     return false;
 }
 
-/* Prepends the items that earlier flags gave to those of this one. */
+/* Prepends `previous`, the items of earlier flags of the same name, to the items of this flag. */
 static int append_items(const struct config_loader *l, const struct flag *flag, struct array previous)
 {
     const struct type *type = flag->option.field->type;
@@ -225,8 +225,8 @@ static int append_items(const struct config_loader *l, const struct flag *flag, 
     return 0;
 }
 
-/* The last of repeated flags wins; the values of a list accumulate. Lists from the file or the environment are
- * replaced. */
+/* The last of repeated flags wins, except that the flags of a list accumulate. They replace a list from the file or
+ * the environment. */
 static int load_flags(struct config_loader *l)
 {
     struct flag flag;
@@ -250,7 +250,7 @@ static int load_flags(struct config_loader *l)
 
 /* -- the environment -------------------------------------------------------------------------- */
 
-/* Splits "GATHERD_NAME=value" into NAME and value. False: the prefix is another. */
+/* Splits "GATHERD_NAME=value" into NAME and value. Returns false if the entry lacks the prefix. */
 static bool parse_variable(const char *entry, struct str *name, struct str *value)
 {
     const char *equals = strchr(entry, '=');
@@ -321,7 +321,7 @@ static int check_dependent_limits(const struct limits *limits, FILE *err)
     return 0;
 }
 
-/* Parses --threads, and sizes pools by the CPU count where no option does. */
+/* Parses --threads, and derives the sizes of pools from the CPU count unless an option sets them. */
 static int set_default_sizes(const struct config_loader *l, struct config *config)
 {
     struct cpus cpus = cpu_count_get("");
@@ -355,7 +355,7 @@ static int flush_output(FILE *out, FILE *err)
 {
     if (fflush(out) == 0 && ferror(out) == 0)
         return 0;
-    config_error(err, "cannot write the output");
+    config_error(err, "cannot write to stdout");
     return EXIT_FAILURE;
 }
 

@@ -39,12 +39,13 @@ struct config {
 enum { CONFIG_RECORDS = 4 };
 void config_records(struct config *config, struct record_ref records[CONFIG_RECORDS]);
 
-/* Reads the configuration from argv (argv[0] is skipped), env (as environ) and the file they name, and validates it.
+/* Reads the configuration from argv (argv[0] is skipped), env (in the format of environ) and the file that they name,
+ * and validates it.
  *
- * *done false: the service should start with *config; returns 0. *done true: the caller exits with the result, and
- * *config is empty: 0 after --help, --version or --print-config printed on `out`; EXIT_USAGE for an invalid
- * configuration, after one line on `err` with the source and the allowed values; EXIT_FAILURE when out of memory or
- * `out` cannot be written. */
+ * If the service should start, sets *done to false and returns 0. Otherwise sets *done to true, leaves *config empty
+ * and returns the exit status: 0 after --help, --version or --print-config; EXIT_USAGE for an invalid configuration,
+ * after one line on `err` with the source and the allowed values; EXIT_FAILURE if out of memory, or if `out` cannot be
+ * written. */
 int config_load(struct config *config, int argc, char *const argv[], char *const env[], FILE *out, FILE *err,
                 bool *done);
 

@@ -12,7 +12,7 @@
 
 enum { MAX_FILE_SIZE = 1024 * 1024 }; /* bytes */
 
-/* Reads until end of file: `path` may be a pipe. 0 or a positive errno. */
+/* Reads until end of file: `path` may be a pipe. Returns 0 or an errno. */
 static int load_file(const char *path, struct json_writer *w)
 {
     char chunk[4096];

@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-/* Sets each field of the records from the file at `path` (NULL: no file), or to its default. 0, or an exit code
- * after one line on `err`. */
+/* Sets each field of the records from the file at `path` (NULL: no file), or to its default. Returns 0, or an exit code
+ * after printing one line on `err`. */
 int config_file_load(const char *path, const struct record_ref records[], size_t record_count, struct arena *arena,
                      FILE *err);
 

@@ -13,7 +13,7 @@
 enum {
     DESCRIPTION_COLUMN = 38,
     MAX_LINE_WIDTH = 100, /* columns */
-    NOTE_SIZE = 160,      /* bytes, of a range or a list of names */
+    NOTE_SIZE = 160,      /* bytes of a note, such as a range or a list of names */
 };
 
 char config_flag_char(char c)
@@ -91,7 +91,7 @@ static const char *placeholder(const struct field *field, char out[NOTE_SIZE])
     return out;
 }
 
-/* The values that a type allows, followed by "; "; "" for a type without a range. */
+/* Formats the values that a type allows, followed by "; "; "" for a type without a range. */
 static const char *format_range(const struct type *type, char out[NOTE_SIZE])
 {
     char min_text[SECONDS_TEXT_SIZE], max_text[SECONDS_TEXT_SIZE];
@@ -127,7 +127,7 @@ void config_print_help(FILE *out, const struct config_action actions[], const st
             print_flag(out, f->name, placeholder(f, word), f->doc);
             format_range(f->type, note);
             size_t len = strlen(note);
-            if (f->default_text == NULL && len > 0) /* the description says what happens without it */
+            if (f->default_text == NULL && len > 0) /* the description gives the default */
                 note[len - strlen("; ")] = '\0';
             if (len > 0 || f->default_text != NULL)
                 fprintf(out, "%*s%s%s%s\n", DESCRIPTION_COLUMN, "", note, f->default_text == NULL ? "" : "default ",

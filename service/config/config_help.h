@@ -10,12 +10,12 @@
 
 #include <stdio.h>
 
-enum { EXIT_USAGE = 2 }; /* exit code for an invalid configuration; other errors: EXIT_FAILURE */
+enum { EXIT_USAGE = 2 }; /* exit status for an invalid configuration; EXIT_FAILURE is for other errors */
 
 /* A flag that is not an option: it has no variable, and no member in the file. */
 struct config_action {
     const char *name;        /* with '_', like the names of fields */
-    const char *placeholder; /* of its value; NULL: it takes none */
+    const char *placeholder; /* for the value; NULL if the flag takes none */
     const char *doc;
 };
 
@@ -23,7 +23,7 @@ struct config_action {
 char config_flag_char(char c);
 char config_variable_char(char c);
 
-/* Print one line on `err`. Return EXIT_USAGE, and EXIT_FAILURE. */
+/* Print one line on `err`. config_error() returns EXIT_USAGE, config_out_of_memory() EXIT_FAILURE. */
 int config_error(FILE *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int config_out_of_memory(FILE *err);
 
@@ -31,7 +31,7 @@ int config_out_of_memory(FILE *err);
 void config_print_help(FILE *out, const struct config_action actions[], const struct record_ref records[],
                        size_t record_count);
 
-/* Prints one line in the format of --config. False: out of memory. */
+/* Prints one line in the format of --config. Returns false if out of memory. */
 bool config_print_json(FILE *out, const struct record_ref records[], size_t record_count);
 
 #endif

@@ -41,7 +41,7 @@ static void allocate_max_min_fair(struct share shares[FD_CONSUMERS], int64_t ava
             shares[i].allocation = available > 0 ? available * shares[i].weight / total_weight : 0;
 }
 
-/* Threads use descriptors briefly, and rarely all at once: they get an eighth of the total at most. */
+/* Threads use descriptors briefly, and rarely all at once, so at most an eighth of the total is reserved for them. */
 static int64_t thread_fds(const struct config *config, int64_t max_fds)
 {
     const struct pool_config *pools = config->limits.pools.items;
@@ -64,7 +64,7 @@ static void reduce_limit(const char *name, int64_t *limit, int64_t allocation, s
 size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
                        struct reduced_limit out[MAX_REDUCED_LIMITS])
 {
-    if (max_fds > INT32_MAX) /* more than Linux gives any process */
+    if (max_fds > INT32_MAX) /* more than Linux allows any process */
         return 0;
     bool has_files_root = config->runtime.files_root.data != NULL;
     int64_t *processes = &config->runtime.processes;

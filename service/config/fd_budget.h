@@ -17,8 +17,8 @@ struct reduced_limit {
 };
 enum { MAX_REDUCED_LIMITS = 4 };
 
-/* Reduces limits of *config, to 1 at the least, and *max_lingering, until they need no more than max_fds descriptors.
- * Returns how many limits of *config were reduced: the entries of `out`. */
+/* Reduces limits of *config (to at least 1) and *max_lingering until they need no more than max_fds descriptors.
+ * Returns the number of entries written to `out`: one for each reduced limit of *config. */
 size_t fd_budget_apply(struct config *config, int64_t *max_lingering, uint64_t max_fds,
                        struct reduced_limit out[MAX_REDUCED_LIMITS]);
 

@@ -20,7 +20,7 @@ enum exchange_state {
     STATE_COUNT
 };
 
-/* The states that each may move to. */
+/* allowed transitions */
 static const state_set moves[STATE_COUNT] = {
     [STATE_HEAD] = STATE_BIT(STATE_BODY) | STATE_BIT(STATE_SEND) | STATE_BIT(STATE_END),
     [STATE_BODY] = STATE_BIT(STATE_WAIT) | STATE_BIT(STATE_SEND) | STATE_BIT(STATE_END),
@@ -29,11 +29,11 @@ static const state_set moves[STATE_COUNT] = {
     [STATE_DISCONNECTED] = STATE_BIT(STATE_END),
 };
 
-/* Where the bytes of the body go. */
+/* What happens to the bytes of the body. */
 enum body_sink {
-    BODY_KEPT,      /* exchange->body */
-    BODY_FORWARDED, /* the responder */
-    BODY_DISCARDED, /* the route has no use for it, or the response is ready */
+    BODY_KEPT,      /* collected in exchange->body */
+    BODY_FORWARDED, /* passed to the responder */
+    BODY_DISCARDED, /* ignored: the route takes no body, or the response is ready */
 };
 
 struct exchange {
@@ -41,10 +41,10 @@ struct exchange {
     void *user;                       /* borrowed */
     enum exchange_state state;
     enum body_sink body_sink;
-    struct request_head head;    /* its arena is owned, and holds this struct */
-    const struct route *route;   /* NULL: none yet, or rejected from the head */
-    struct responder *responder; /* owned; NULL: none yet, or the response was ready at once */
-    struct response response;    /* owned; status 0: not ready */
+    struct request_head head;    /* head.request.arena is owned, and holds this struct */
+    const struct route *route;   /* NULL before routing, and if the head was rejected */
+    struct responder *responder; /* owned; NULL before the handler runs, and if it returned a response at once */
+    struct response response;    /* owned; not ready while status is 0 */
     struct json_writer body;     /* owned */
     int64_t discarded;           /* bytes */
 };
@@ -139,7 +139,7 @@ static enum exchange_action finish(struct exchange *exchange)
 
 /* -- the head ------------------------------------------------------------------------------------------------------ */
 
-/* An id of the client has been set by request_head_validate(). */
+/* request_head_validate() has set the id if the client sent a valid one. */
 static bool assign_request_id(struct exchange *exchange)
 {
     struct request *request = &exchange->head.request;
@@ -158,11 +158,11 @@ static void reject(struct exchange *exchange, int rc, const char *detail)
 static void reject_body_size(struct exchange *exchange)
 {
     response_problem(&exchange->response, exchange->head.request.id, ERR_BODY_TOO_LARGE,
-                     "The body has more than %lld bytes, the limit max_body_bytes (GET /v1/limits)",
+                     "The body exceeds the limit max_body_bytes, %lld bytes (see GET /v1/limits)",
                      (long long)exchange->context->limits->max_body_bytes);
 }
 
-/* Decides as much as the head allows: on rejection the response is ready. Returns where the body goes. */
+/* Checks the origin, finds the route and checks the body's announced size; on rejection, the response is ready. */
 static enum body_sink route_request(struct exchange *exchange)
 {
     struct err e;
@@ -199,7 +199,7 @@ static void reject_discarded(struct exchange *exchange)
 {
     if (!response_is_ready(exchange))
         response_problem(&exchange->response, exchange->head.request.id, ERR_BODY_TOO_LARGE,
-                         "The request needs no body, and at most %lld bytes of one are discarded",
+                         "This route takes no body, and ignores at most %lld bytes of one",
                          (long long)MAX_DISCARDED_BODY);
 }
 

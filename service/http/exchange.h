@@ -6,9 +6,11 @@
  *       |      |        |       +--> DISCONNECTED -> END     the client has hung up while a stream waits for bytes
  *       +------+--------+-------+--> END     the connection is closed
  *
- * In BODY, WAIT and SEND the exchange may be suspended; after wake() the caller calls exchange_resume(). The rest of
- * a body whose request is rejected is read and discarded, so that the connection can be kept; up to a limit, and not
- * if the client expects "100 Continue" before it sends the body.
+ * In BODY, WAIT and SEND the exchange may be suspended until wake().
+ *
+ * If a request is rejected before its body is complete, the rest of the body is read and discarded, so that the
+ * connection can be kept. The exchange is aborted instead if the body exceeds a limit, or if the client expects
+ * "100 Continue" before it sends the body.
  *
  * Owns:     the request's arena, the body, the responder, and the response until it is taken.
  * Threads:  the loop thread.
@@ -35,47 +37,49 @@ struct exchange_context {
 };
 
 enum exchange_action {
-    EXCHANGE_CONTINUE, /* feed the body, or continue to read the response */
+    EXCHANGE_CONTINUE, /* pass more of the body, or read more of the response */
     EXCHANGE_RESPOND,  /* send exchange_response() */
-    EXCHANGE_SUSPEND,  /* until wake() */
-    EXCHANGE_ABORT,    /* send exchange_response() without reading the rest of the body, and close */
+    EXCHANGE_SUSPEND,  /* do nothing until wake() */
+    EXCHANGE_ABORT,    /* send exchange_response() without reading the rest of the body, and close the connection */
 };
 
-/* NULL: out of memory. `target` is copied, `user` is borrowed for wake(). */
+/* Returns NULL if out of memory. `target` is copied; `user` is borrowed, and passed to wake(). */
 struct exchange *exchange_new(struct exchange_context *context, const char *target, void *user);
 
-/* To be filled before exchange_receive_head(). */
+/* The caller fills the head before exchange_receive_head(). */
 struct request_head *exchange_head(struct exchange *exchange);
 
-/* CONTINUE or ABORT. */
+/* Returns CONTINUE or ABORT. */
 enum exchange_action exchange_receive_head(struct exchange *exchange);
 
-/* *len is the number of bytes, and set to how many were consumed: fewer with SUSPEND. CONTINUE, SUSPEND or ABORT. */
+/* *len is the number of bytes; it is set to the number consumed, which is lower only with SUSPEND. Returns CONTINUE,
+ * SUSPEND or ABORT. */
 enum exchange_action exchange_receive_body(struct exchange *exchange, const char *bytes, size_t *len);
 
-/* RESPOND or SUSPEND. */
+/* Returns RESPOND or SUSPEND. */
 enum exchange_action exchange_receive_end(struct exchange *exchange);
 
-/* To be called after wake(). CONTINUE: again what was suspended. Otherwise RESPOND or SUSPEND. */
+/* To be called after wake() in WAIT: returns RESPOND or SUSPEND. In other states returns CONTINUE: the caller repeats
+ * the call that was suspended. */
 enum exchange_action exchange_resume(struct exchange *exchange);
 
-/* The client has hung up: cancels what a suspended exchange waits for, or ends its stream. wake() may run inside. */
+/* The client has hung up: cancels the operation that a suspended exchange waits for. May call wake(). */
 void exchange_disconnect(struct exchange *exchange);
 
 bool exchange_expects_body(const struct exchange *exchange); /* after the head */
-bool exchange_streams_body(const struct exchange *exchange); /* the body may be of any size */
+bool exchange_streams_body(const struct exchange *exchange); /* the body goes to a responder */
 struct str exchange_request_id(const struct exchange *exchange);
 
-/* Valid after RESPOND and ABORT. The caller may take the body out. */
+/* Valid after RESPOND and ABORT. The caller may take ownership of the body and set `body` to NULL. */
 struct response *exchange_response(struct exchange *exchange);
 
-/* To be called once, when the response is queued: logs a rejection. out_of_memory: a static 503 is sent instead. */
+/* To be called once, when the response is queued: logs a rejection. out_of_memory: the static 503 is queued instead. */
 void exchange_response_queued(struct exchange *exchange, bool out_of_memory);
 
 /* Copies up to `max` bytes of a response that is a stream, or returns RESPONDER_READ_*. */
 ssize_t exchange_read(struct exchange *exchange, char *out, size_t max);
 
-/* The response is sent, or the connection is closed. Not while it waits for a task. */
+/* To be called when the response is sent or the connection is closed, but not while the exchange waits for a task. */
 void exchange_free(struct exchange *exchange);
 
 #endif

@@ -11,7 +11,7 @@ enum { STREAM_BLOCK_SIZE = 128 * 1024 }; /* bytes of a streamed response that ar
 
 enum { AFTER_REQUEST = STATE_BIT(CONNECTION_IDLE) };
 
-/* The states that each may move to. */
+/* allowed transitions */
 static const state_set moves[CONNECTION_STATE_COUNT] = {
     [CONNECTION_NEW] = STATE_BIT(CONNECTION_HEAD),
     [CONNECTION_IDLE] = STATE_BIT(CONNECTION_HEAD),
@@ -49,8 +49,8 @@ static void on_disconnected(struct disconnect_watch *disconnect_watch)
     exchange_disconnect(c->exchange);
 }
 
-/* Nothing runs between an exchange's "suspend" and this, so no wake-up can come too early; connection_on_wake()
- * checks. */
+/* To be called right after the exchange returned EXCHANGE_SUSPEND, so that wake() cannot precede it;
+ * connection_on_wake() checks this. */
 static void suspend(struct connection *c, enum connection_state state, bool watch)
 {
     connection_move(c, state);
@@ -67,7 +67,7 @@ static void resume(struct connection *c)
 
 /* -- responses ----------------------------------------------------------------------------------------------------- */
 
-/* Reads a streamed response. libmicrohttpd would call again at once if 0 were returned without suspending. */
+/* Reads a streamed response. Suspends before it returns 0: otherwise libmicrohttpd would call it again at once. */
 static ssize_t on_read_body(void *user, uint64_t offset, char *out, size_t max)
 {
     struct connection *c = user;
@@ -137,7 +137,7 @@ static enum MHD_Result queue_response(struct connection *c)
     return result;
 }
 
-/* Responds from inside a wake-up. If that fails, the handler is entered again, and gives up. */
+/* If the response cannot be queued, the connection is ABORTED: connection_on_request() then returns MHD_NO. */
 static void on_waiting_woken(struct connection *c)
 {
     if (exchange_resume(c->exchange) == EXCHANGE_SUSPEND)
@@ -171,7 +171,7 @@ void connection_on_wake(void *user)
     case CONNECTION_SENDING:
     case CONNECTION_ABORTED:
     case CONNECTION_STATE_COUNT:
-        UNREACHABLE(); /* a wake-up follows a suspension */
+        UNREACHABLE(); /* wake() follows a suspension */
     }
 }
 
@@ -181,7 +181,7 @@ void *connection_on_uri(void *user, const char *target, struct MHD_Connection *m
 {
     struct http_server *server = user;
     struct connection *c = connection_from_mhd(mhd);
-    if (c->state == CONNECTION_IDLE) /* the time of the first head counts from the accept */
+    if (c->state == CONNECTION_IDLE) /* for the first request, the timeout has run since the accept */
         conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
     connection_move(c, CONNECTION_HEAD);
     c->exchange = exchange_new(&server->exchange_context, target, c);
@@ -215,7 +215,7 @@ static enum MHD_Result receive_head(struct connection *c, const char *method, co
     return MHD_YES;
 }
 
-/* libmicrohttpd queues no response before the body has been read, so an early one is sent by hand. */
+/* Writes the response to the socket: libmicrohttpd queues no response before the body has been read. */
 static enum MHD_Result abort_body(struct connection *c)
 {
     c->lingering_close = true;
@@ -234,7 +234,7 @@ static enum MHD_Result receive_body(struct connection *c, const char *bytes, siz
     if (action == EXCHANGE_SUSPEND) {
         conn_timeout_stop(&c->conn_timeout); /* the disk is slow, not the client */
         suspend(c, CONNECTION_BODY_PAUSED, false);
-    } else if (exchange_streams_body(c->exchange)) { /* of any size: the time without progress is limited */
+    } else if (exchange_streams_body(c->exchange)) { /* an upload may take any time while it makes progress */
         conn_timeout_start(&c->conn_timeout, c->server->config.limits->body_timeout_seconds);
     }
     *len -= consumed;
@@ -257,7 +257,7 @@ static enum MHD_Result reject_without_exchange(struct connection *c, const char 
     return queue_mhd_response(c, MHD_HTTP_SERVICE_UNAVAILABLE, c->server->out_of_memory_response);
 }
 
-/* The access handler: called with the head, with each piece of the body, and at the end of the request. */
+/* The access handler: called with the head, with each part of the body, and at the end of the request. */
 enum MHD_Result connection_on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
                                       const char *version, const char *bytes, size_t *len, void **context)
 {

@@ -10,9 +10,9 @@
 
 enum {
     CONNECTION_MEMORY = 32 * 1024, /* bytes per connection in libmicrohttpd; limits the size of the headers */
-    /* Above max_connections, for libmicrohttpd's own limit: connections over that would hang silently. */
+    /* Added to max_connections for libmicrohttpd's own limit, beyond which it leaves connections hanging. */
     CONNECTION_MARGIN = 64,
-    /* connections_rejected is logged again only after this fraction of max_connections has become free. */
+    /* connections_rejected is logged again only after max_connections / OVERLOAD_RECOVERY_DIVISOR have become free. */
     OVERLOAD_RECOVERY_DIVISOR = 8,
 };
 
@@ -23,7 +23,8 @@ static void on_conn_timeout(struct conn_timeout *conn_timeout)
     mhd_loop_wake(&container_of(conn_timeout, struct connection, conn_timeout)->server->mhd_loop);
 }
 
-/* At the limit, connections end and are rejected in turn: that is one overload, and is logged once. */
+/* Ends an overload, which is logged once, when enough connections are free. One free connection is not enough: at the
+ * limit, connections are closed and rejected in turn. */
 static void clear_overload(struct http_server *server)
 {
     size_t max = (size_t)server->config.limits->max_connections;
@@ -43,7 +44,8 @@ static void connection_free(struct connection *c)
     clear_overload(server);
 }
 
-/* The connection that libmicrohttpd has started: inside MHD_add_connection() (0.9.75), or in a later run (1.0.1). */
+/* Finds the connection that libmicrohttpd has started: version 0.9.75 starts it inside MHD_add_connection(), 1.0.1 in a
+ * later MHD_run(). */
 static struct connection *find_added_connection(struct http_server *server, int fd)
 {
     for (struct list_node *r = server->connections.prev; r != &server->connections; r = r->prev) {
@@ -76,8 +78,11 @@ static void reject_connection(struct http_server *server, int fd, int rc)
                              log_integer("max_connections", server->config.limits->max_connections)));
     server->overloaded = true;
     struct err e;
-    err_set(&e, rc, "%zu connections are open, and the limit max_connections is %lld; try again later", server->count,
-            (long long)server->config.limits->max_connections);
+    if (rc == ERR_OUT_OF_MEMORY)
+        err_nomem(&e);
+    else
+        err_set(&e, rc, "The limit max_connections, %lld, is reached; try again later",
+                (long long)server->config.limits->max_connections);
     raw_response_reject(fd, server->config.api, &e);
     lingering_close(server->lingering_set, fd);
 }
@@ -86,7 +91,7 @@ void http_server_reject(struct http_server *server, int fd)
 {
     struct err e;
     char bytes[4096];
-    err_set(&e, ERR_TOO_MANY_CONNECTIONS, "The process has reached its limit of open files; try again later");
+    err_set(&e, ERR_TOO_MANY_CONNECTIONS, "The service is out of file descriptors; try again later");
     raw_response_reject(fd, server->config.api, &e);
     shutdown(fd, SHUT_WR);
     for (int i = 0; i < 16 && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0; i++)
@@ -114,7 +119,7 @@ void http_server_accept(struct http_server *server, int fd, const struct sockadd
     conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
     server->being_added = c;
     enum MHD_Result added = MHD_add_connection(server->daemon, fd, (const struct sockaddr *)peer, peer_len);
-    if (added != MHD_YES && server->being_added != NULL) /* fd is closed; NULL: on_connection() has freed c */
+    if (added != MHD_YES && server->being_added != NULL) /* fd is closed; if being_added is NULL, c is freed */
         connection_free(c);
     server->being_added = NULL;
     mhd_loop_wake(&server->mhd_loop);

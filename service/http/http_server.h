@@ -26,12 +26,12 @@ struct http_server_config {
 
 int http_server_new(const struct http_server_config *config, struct http_server **out, struct err *e);
 
-/* Takes ownership of an accepted socket. Over max_connections it is answered with 503. skip_host_check: see
+/* Takes ownership of an accepted socket; beyond max_connections, rejects it with 503. skip_host_check: see
  * service/http/origin_check.h. */
 void http_server_accept(struct http_server *server, int fd, const struct sockaddr_storage *peer, socklen_t peer_len,
                         bool skip_host_check);
 
-/* Answers a connection with 503, because file descriptors are exhausted. The caller must close it at once. */
+/* Rejects a connection with 503, because file descriptors are exhausted. The caller must close fd at once. */
 void http_server_reject(struct http_server *server, int fd);
 
 /* Runs libmicrohttpd if it has work. To be called in each loop iteration, before the loop blocks. */
@@ -42,7 +42,7 @@ size_t http_server_connection_count(const struct http_server *server);
 /* Closes idle connections now, and the others after their response. */
 void http_server_drain(struct http_server *server);
 
-/* Closes every connection now. drained() follows when the tasks of suspended ones have ended. */
+/* Closes every connection now. drained() follows when the tasks of suspended connections have ended. */
 void http_server_abort_connections(struct http_server *server);
 
 /* No connection may be left. The memory is freed in a close callback of the loop. */

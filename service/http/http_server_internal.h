@@ -20,21 +20,21 @@ struct http_server {
     struct http_server_config config;
     struct exchange_context exchange_context;
     struct MHD_Daemon *daemon;                         /* owned */
-    struct MHD_Response *out_of_memory_response;       /* owned; sent if no other can be built */
+    struct MHD_Response *out_of_memory_response;       /* owned; sent if no other response can be built */
     struct timers timeouts;                            /* one per connection */
     struct disconnect_watch_set *disconnect_watch_set; /* owned */
     struct lingering_set *lingering_set;               /* owned */
     struct list_node connections;                      /* of struct connection */
-    size_t count;                                      /* of connections */
-    struct connection *being_added;                    /* while MHD_add_connection() runs: its connection */
+    size_t count;                                      /* number of connections */
+    struct connection *being_added; /* the connection passed to MHD_add_connection() while that runs, else NULL */
     struct mhd_loop mhd_loop;
-    bool overloaded; /* connections_rejected has been logged, and few connections have ended since */
+    bool overloaded; /* connections_rejected has been logged; see clear_overload() */
     bool draining;
     bool drained;     /* config.drained has been called */
-    int open_handles; /* of mhd_loop and timeouts: how many are not closed yet */
+    int open_handles; /* how many of mhd_loop and timeouts are not closed yet */
 };
 
-/* A connection, by the request on it:
+/* The state of a connection, by the request on it:
  *
  *     NEW ----> HEAD -> BODY <-> BODY_PAUSED     suspended: the responder takes no more bytes now
  *               ^ |      | +---> WAITING         suspended: until the response is ready
@@ -65,18 +65,18 @@ struct connection {
     struct MHD_Connection *mhd; /* NULL until libmicrohttpd has taken it */
     struct exchange *exchange;  /* owned; NULL in NEW and IDLE, and if its allocation failed */
     enum connection_state state;
-    struct conn_timeout conn_timeout;         /* of the head, the body, or the next request */
+    struct conn_timeout conn_timeout;         /* for the head, for the body, or until the next request */
     struct disconnect_watch disconnect_watch; /* in WAITING, and in SEND_PAUSED if the length is unknown */
     int fd;                                   /* owned by libmicrohttpd */
-    /* Properties beside the state. */
+    /* Properties independent of the state. */
     bool skip_host_check; /* of its listener (service/http/origin_check.h) */
-    bool lingering_close; /* the client may still be sending when the connection is closed; known before its end */
+    bool lingering_close; /* close with lingering_close(): the client may still be sending */
 };
 
 struct connection *connection_from_mhd(struct MHD_Connection *mhd);
 bool connection_is_idle(const struct connection *c);
 
-/* libmicrohttpd's callbacks for a request, in their order; `user` is the struct http_server. */
+/* libmicrohttpd's callbacks for a request, in the order of the calls; `user` is the struct http_server. */
 void *connection_on_uri(void *user, const char *target, struct MHD_Connection *mhd);
 enum MHD_Result connection_on_request(void *user, struct MHD_Connection *mhd, const char *url, const char *method,
                                       const char *version, const char *bytes, size_t *len, void **context);

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Extracts the host of "host", "host:port" or "[v6]:port", without brackets. False: malformed, or longer than any
- * that is allowed. */
+/* Extracts the host of "host", "host:port" or "[v6]:port", without brackets. Returns false if the text is malformed, or
+ * the host is longer than any allowed one. */
 static bool parse_host(struct str authority, char out[INET6_ADDRSTRLEN + 1])
 {
     const char *start = authority.data;
@@ -54,8 +54,7 @@ int origin_check(const struct request_head *head, struct err *e)
     if (str_eq(head->request.path, "/livez") || str_eq(head->request.path, "/readyz"))
         return 0;
     if (!head->skip_host_check && !host_is_local(host))
-        return err_set(e, ERR_MISDIRECTED_REQUEST,
-                       "Host must be an IP address or localhost, because this is a loopback address");
+        return err_set(e, ERR_MISDIRECTED_REQUEST, "On a loopback address, Host must be an IP address or localhost");
     if (site.data != NULL && (str_eq(site, "cross-site") || str_eq(site, "same-site")))
         return err_set(e, ERR_CROSS_ORIGIN_REQUEST,
                        "Sec-Fetch-Site says that a web page of another origin sent the request");

@@ -16,9 +16,9 @@
 
 struct request_head;
 
-/* 0, or with *e filled: ERR_MISDIRECTED_REQUEST if Host (or the authority of the target) is neither an IP address nor
- * localhost, unless head->skip_host_check; ERR_CROSS_ORIGIN_REQUEST if Origin differs from Host (RFC 6454), or if
- * Sec-Fetch-Site is cross-site or same-site. The probes /livez and /readyz are exempt. */
+/* Returns 0, or with *e filled: ERR_MISDIRECTED_REQUEST if Host (or the authority of the target) is neither an IP
+ * address nor localhost, unless head->skip_host_check; ERR_CROSS_ORIGIN_REQUEST if Origin differs from Host (RFC 6454),
+ * or if Sec-Fetch-Site is cross-site or same-site. The probes /livez and /readyz are exempt. */
 int origin_check(const struct request_head *head, struct err *e);
 
 #endif

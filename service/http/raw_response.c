@@ -9,7 +9,7 @@
 void raw_response_send(int fd, const struct response *response, struct str request_id)
 {
     struct json_writer w = {0};
-    /* Clients must ignore the reason phrase (RFC 9112 section 4). */
+    /* Clients ignore the reason phrase (RFC 9112 section 4). */
     json_writer_format(&w, "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
                        response->status, response->content_type, response->body_len);
     json_writer_raw(&w, "Server: " GATHERD_PRODUCT "\r\nX-Request-Id: ");
@@ -18,7 +18,7 @@ void raw_response_send(int fd, const struct response *response, struct str reque
         json_writer_format(&w, "\r\n%s: %s", response->headers[i].name, response->headers[i].value);
     json_writer_raw(&w, "\r\n\r\n");
     json_writer_bytes(&w, response->body, response->body_len);
-    if (!w.failed) /* the connection is closed next, so errors are ignored */
+    if (!w.failed) /* errors are ignored: the caller closes the connection */
         (void)!send(fd, w.data, w.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     json_writer_free(&w);
 }

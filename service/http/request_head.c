@@ -13,10 +13,10 @@ static const struct header_row {
     const char *name;
     size_t len;
     enum header_rule rule;
-    const char *repeated; /* what is wrong if it is sent twice */
+    const char *repeated; /* the error's detail if the header is repeated */
 } rows[HEADER_COUNT] = {
 #define X(id, text, header_rule) \
-    [HEADER_##id] = {text, sizeof(text) - 1, header_rule, "The header " text " must not be sent twice"},
+    [HEADER_##id] = {text, sizeof(text) - 1, header_rule, "The " text " header must not be repeated"},
     REQUEST_HEADERS(X)
 #undef X
 };
@@ -112,7 +112,7 @@ static void check_field_chars(struct request_head *head, struct str name, struct
     }
 }
 
-/* Appends a line to those before it (RFC 9110 section 5.3). */
+/* Appends a field line to the earlier ones with the same name (RFC 9110 section 5.3). */
 static void join_line(struct request_head *head, struct str value, struct str *list)
 {
     size_t size = list->len + value.len + sizeof ", ";
@@ -132,7 +132,7 @@ static void add_line(struct request_head *head, enum header_name name, struct st
     if (row->rule == HEADER_ONCE && count > 1)
         set_malformed(head, row->repeated);
     else if (row->rule == HEADER_LIST && count > HEADER_LINES_MAX)
-        set_malformed(head, "A list header is sent in more than 8 lines");
+        set_malformed(head, "A list header may be sent in at most 8 lines");
     else if (row->rule == HEADER_LIST && count > 1)
         join_line(head, value, header);
     else
@@ -149,12 +149,12 @@ void request_head_add_field(struct request_head *head, struct str name, struct s
             add_line(head, (enum header_name)i, value);
 }
 
-/* -- the whole ----------------------------------------------------------------------------------------------------- */
+/* -- validation ---------------------------------------------------------------------------------------------------- */
 
 static void parse_content_length(struct request_head *head, struct str value)
 {
     if (value.len == 0 || strspn(value.data, "0123456789") != value.len)
-        set_malformed(head, "Content-Length is not a decimal number");
+        set_malformed(head, "Content-Length must be a decimal number");
     else
         head->content_length = strtoll(value.data, NULL, 10); /* saturates */
 }
@@ -169,14 +169,14 @@ static void check_framing(struct request_head *head)
         return;
     head->chunked = true;
     if (strcasecmp(coding.data, "chunked") != 0)
-        set_malformed(head, "The only Transfer-Encoding that is supported is chunked");
+        set_malformed(head, "Transfer-Encoding must be chunked; no other coding is supported");
     if (length.data != NULL)
-        set_malformed(head, "Content-Length and Transfer-Encoding exclude each other");
+        set_malformed(head, "Content-Length and Transfer-Encoding must not be sent together");
     if (head->is_http_1_0)
-        set_malformed(head, "HTTP/1.0 has no Transfer-Encoding");
+        set_malformed(head, "An HTTP/1.0 request must not have a Transfer-Encoding");
 }
 
-/* A client's id is used if it can be a header value, a part of a log line and a part of a URN unchanged. */
+/* A client's id is used if it needs no escaping in a header, a log line and a URN. */
 static bool request_id_is_valid(struct str id)
 {
     static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -188,7 +188,7 @@ void request_head_validate(struct request_head *head)
     struct request *request = &head->request;
     struct str expect = request->headers[HEADER_EXPECT];
     if (request->headers[HEADER_HOST].data == NULL && !head->is_http_1_0)
-        set_malformed(head, "The header Host is missing");
+        set_malformed(head, "The Host header is missing");
     check_framing(head);
     head->expects_continue = expect.data != NULL && strcasecmp(expect.data, "100-continue") == 0;
     request->has_body = head->chunked || head->content_length > 0;

@@ -18,19 +18,19 @@
 struct request_head {
     struct request request;
     struct str method;      /* as sent */
-    struct str authority;   /* of a target in absolute form, which counts in place of Host; absent otherwise */
-    const char *malformed;  /* a sentence on the first rule that is violated; NULL: none */
-    int64_t content_length; /* -1: none; INT64_MAX for anything larger */
+    struct str authority;   /* of a target in absolute form, where it replaces Host; otherwise absent */
+    const char *malformed;  /* the detail of the first error; NULL if the head is valid */
+    int64_t content_length; /* -1 if absent; INT64_MAX for any larger number */
     bool is_http_1_0;
     bool chunked;          /* Transfer-Encoding: chunked */
     bool expects_continue; /* Expect: 100-continue */
     bool skip_host_check;  /* set by the caller (service/http/origin_check.h) */
-    bool out_of_memory;    /* the head is incomplete */
+    bool out_of_memory;    /* parts of the head are missing */
     unsigned char line_counts[HEADER_COUNT];
 };
 
-/* Parses the request target, in origin or absolute form. *head is zeroed but for head->request.arena. False: out of
- * memory. */
+/* Parses the request target, in origin or absolute form. *head must be zeroed, except for head->request.arena. Returns
+ * false if out of memory. */
 bool request_head_init(struct request_head *head, const char *target);
 
 /* The strings are NUL-terminated, and copied. */

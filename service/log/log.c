@@ -35,8 +35,8 @@ enum {
     SANITIZED_VALUE_SIZE = LOG_MAX_VALUE + sizeof STR_ELLIPSIS,
 };
 
-/* O_NONBLOCK belongs to the open file description, which other processes share, such as a shell on the same
- * terminal: so the log opens one of its own. */
+/* Opens a file description of our own, to make it non-blocking: O_NONBLOCK would also affect the other processes that
+ * share fd's description, such as a shell on the same terminal. */
 static int reopen(int fd)
 {
     char path[32];
@@ -54,7 +54,7 @@ void log_open(struct log *log, int fd, enum log_format format, enum log_level le
 
     struct stat stat;
     if (fstat(fd, &stat) != 0) {
-        log->fd = -1; /* closed; the number may be reused for another file */
+        log->fd = -1; /* fd is closed; its number may be reused for another file */
     } else if (S_ISSOCK(stat.st_mode)) {
         log->write_mode = LOG_WRITE_SOCKET;
     } else if (S_ISFIFO(stat.st_mode) || S_ISCHR(stat.st_mode)) {
@@ -146,7 +146,7 @@ static void format_line(struct log *log, enum log_level level, const char *event
     json_writer_raw(w, json ? "}\n" : "\n");
 }
 
-/* Appends log->line to the ring. False: out of memory while it was formatted, or not enough space. */
+/* Appends log->line to the ring. Returns false if out of memory while it was formatted, or if it does not fit. */
 static bool enqueue_line(struct log *log)
 {
     const struct json_writer *w = &log->line;
@@ -160,8 +160,8 @@ static bool enqueue_line(struct log *log)
     return true;
 }
 
-/* After a drop, all lines are dropped until half of the ring is free, which makes one gap and one log_dropped line.
- * False: still dropping. */
+/* After a drop, further lines are dropped until half of the ring is free, so that the log has one gap and one
+ * log_dropped line. Returns false while lines are dropped. */
 static bool resume_after_drop(struct log *log)
 {
     if (log->dropped == 0)
@@ -219,7 +219,7 @@ static ssize_t write_pending(struct log *log)
     return -1;
 }
 
-/* If lines remain, errno is EAGAIN when waiting may help. */
+/* If lines remain and errno is EAGAIN, a later call may write them. */
 void log_flush(struct log *log)
 {
     while (log->len > 0) {

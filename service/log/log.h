@@ -31,7 +31,7 @@ enum log_write_mode {
     LOG_WRITE_POLLED, /* a pipe that cannot be reopened: poll(), then up to PIPE_BUF bytes */
 };
 
-/* Limits the lines per second of an event that clients can cause. */
+/* Limits the lines per second of an event. Zeroed before use. */
 struct log_rate_limit {
     int64_t second;     /* CLOCK_MONOTONIC */
     int lines;          /* allowed in this second */
@@ -106,7 +106,7 @@ static inline void log_event(struct log *log, enum log_level level, const char *
 /* Writes pending lines until it would block or fails; the rest stays pending. */
 void log_flush(struct log *log);
 
-/* True after log_flush(): call it again a little later. */
+/* Whether log_flush() must be called again, a little later. */
 static inline bool log_pending(const struct log *log)
 {
     return log->len > 0;

@@ -53,7 +53,7 @@ void log_request_rejected(struct log *log, int rc, struct str method, struct str
 
 void log_worker_event(struct log *log, const struct worker_event *event)
 {
-    /* "worker_exited" already says so. */
+    /* Omit the error "exited": the event's name, worker_exited, already says it. */
     bool plain_exit = event->was_ready && event->fault == WORKER_EXITED;
     const struct log_field fields[] = {
         log_integer("pid", event->pid == 0 ? INTEGER_ABSENT : event->pid),

@@ -1,6 +1,6 @@
 /* log_events - logs the end of tasks, rejected requests and lost worker processes.
  *
- * A request logs one line at most; two if its task succeeded but the response could not be built.
+ * A request causes at most one line; two if its task succeeded but the response could not be built.
  *
  * Owns:     nothing.
  * Threads:  the loop thread.
@@ -15,8 +15,8 @@
 /* task_succeeded at debug, task_failed or task_canceled at info. */
 void log_task_finished(struct log *log, const struct task_snapshot *task, struct str request_id);
 
-/* request_rejected: at warn for a 5xx, such as overload, at debug for a 4xx. The rate at warn is limited; the next line
- * reports the number `suppressed`. rc is an ERR_ code; strings that are not known are absent. */
+/* request_rejected: at warn for a 5xx, such as overload, at debug for a 4xx. Lines at warn are limited per second; the
+ * next one reports how many were `suppressed`. rc is an ERR_ code; an unknown string is absent. */
 void log_request_rejected(struct log *log, int rc, struct str method, struct str path, struct str request_id);
 
 /* worker_exited or worker_start_failed, at warn. */

@@ -50,6 +50,6 @@ void conn_timeout_free(struct conn_timeout *timeout)
 void conn_timeout_expire(struct conn_timeout *timeout)
 {
     conn_timeout_stop(timeout);
-    shutdown(timeout->fd, SHUT_RDWR); /* libmicrohttpd reads the end of its input, and closes the connection */
+    shutdown(timeout->fd, SHUT_RDWR); /* libmicrohttpd reads end of file, and closes the connection */
     timeout->expired(timeout);
 }

@@ -4,7 +4,7 @@
  * miss that: its epoll is edge-triggered, and it takes a short read for the end of the input, so a FIN that arrives
  * together with the last bytes is never read.
  *
- * Owns:     its place among the timers. The struct is embedded by its user, who owns the descriptor.
+ * Owns:     its reservation in `timers`. The struct is embedded by its user, who owns the descriptor.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_SERVICE_NET_CONN_TIMEOUT_H
@@ -22,7 +22,7 @@ struct conn_timeout {
     void (*expired)(struct conn_timeout *timeout); /* runs after shutdown(2) of the descriptor */
 };
 
-/* False: out of memory. */
+/* Returns false if out of memory. */
 bool conn_timeout_init(struct conn_timeout *timeout, struct timers *timers, int fd,
                        void (*expired)(struct conn_timeout *timeout));
 void conn_timeout_start(struct conn_timeout *timeout, uint64_t ns); /* restarts a running one */

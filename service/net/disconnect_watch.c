@@ -9,12 +9,12 @@
 struct disconnect_watch_set {
     uv_loop_t *loop;          /* borrowed */
     uv_timer_t timer;         /* runs while watches are pending */
-    struct list_node pending; /* of struct disconnect_watch, by start_ms */
+    struct list_node pending; /* of struct disconnect_watch, in the order of start_ms */
 };
 
 struct disconnect_poll {
     uv_poll_t poll;
-    struct disconnect_watch *watch; /* NULL once stopped: the handle may outlive it */
+    struct disconnect_watch *watch; /* NULL once stopped: the poll handle may outlive the watch */
 };
 
 /* The states that each may move to. */
@@ -43,7 +43,7 @@ static void watch_on_poll(uv_poll_t *poll, int status, int events)
     watch->disconnected(watch);
 }
 
-/* NULL: out of memory, or of kernel resources. */
+/* Returns NULL if out of memory or of kernel resources. */
 static struct disconnect_poll *start_poll(struct disconnect_watch *watch)
 {
     struct disconnect_poll *p = malloc(sizeof *p);
@@ -73,7 +73,7 @@ static void watch_set_on_timer(uv_timer_t *timer)
         watch->poll = start_poll(watch);
         if (watch->poll != NULL) {
             watch_move(watch, DISCONNECT_WATCH_POLLING);
-        } else { /* retried later */
+        } else { /* retry later */
             watch->start_ms = now + DISCONNECT_WATCH_DELAY_MS;
             list_append(&set->pending, &watch->link);
         }
@@ -116,7 +116,7 @@ void disconnect_watch_stop(struct disconnect_watch *watch)
             uv_timer_stop(&watch->set->timer);
     } else {
         watch->poll->watch = NULL;
-        uv_close((uv_handle_t *)&watch->poll->poll, watch_on_poll_closed); /* leaves epoll's set at once */
+        uv_close((uv_handle_t *)&watch->poll->poll, watch_on_poll_closed); /* removes fd from epoll at once */
         watch->poll = NULL;
     }
     watch_move(watch, DISCONNECT_WATCH_IDLE);

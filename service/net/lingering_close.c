@@ -18,7 +18,7 @@ struct lingering_set {
     struct list_node by_age; /* of struct lingering_conn, oldest first */
     size_t count;            /* in by_age */
     size_t max;
-    size_t handles; /* not closed yet, the timer included */
+    size_t handles; /* how many handles are not closed yet, including the timer */
     char buffer[BUFFER_SIZE];
 };
 

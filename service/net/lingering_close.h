@@ -1,10 +1,10 @@
 /* lingering_close - closes a connection whose client is still sending, without losing the response.
  *
  * Closing a socket with unread data makes the kernel send RST, which discards data that the client has not read yet
- * (RFC 9112 section 9.6). So a FIN is sent, and input is read and discarded until the client closes, or up to a
- * limit of time and bytes.
+ * (RFC 9112 section 9.6). So a FIN is sent, and input is read and discarded until the client closes the connection, up
+ * to a limit of time and bytes.
  *
- * Owns:     the descriptors it was given, and a buffer.
+ * Owns:     the descriptors passed to lingering_close(), and a buffer.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_SERVICE_NET_LINGERING_CLOSE_H
@@ -20,7 +20,7 @@ enum {
     MAX_LINGERING = 256
 }; /* connections at a time; fewer when descriptors are scarce (service/config/fd_budget.h) */
 
-/* `max`: connections at a time; more are closed at once. */
+/* `max` is the number of connections at a time; further ones are closed at once. */
 int lingering_set_new(uv_loop_t *loop, int64_t max, struct lingering_set **out, struct err *e);
 
 /* Takes ownership of fd. At the maximum, or out of memory, fd is closed at once. */

@@ -20,7 +20,7 @@ enum {
     BACKLOG = 4096,              /* capped by net.core.somaxconn */
     MAX_ACCEPTS_PER_WAKEUP = 64, /* leaves time for other handles during a flood of connections */
     ACCEPT_BACKOFF_MS = 100,
-    MAX_UNSENT = 128 * 1024, /* TCP_NOTSENT_LOWAT (tcp(7)): data buffered beyond this would count as progress */
+    MAX_UNSENT = 128 * 1024, /* TCP_NOTSENT_LOWAT (tcp(7)): filling a larger buffer would look like progress */
 };
 
 /*     bound -> accepting <-> backing_off    (out of descriptors or memory: polling stops for ACCEPT_BACKOFF_MS)
@@ -46,15 +46,15 @@ struct listener {
     enum listener_state state;
     uv_loop_t *loop; /* borrowed */
     int fd;          /* owned */
-    int emfile_fd;   /* owned; the spare descriptor; -1: not open, retried before each accept4() */
+    int emfile_fd;   /* owned; the spare descriptor; -1 if not open: opened again before each accept4() */
     bool loopback;
     uv_poll_t poll;
     uv_timer_t backoff_timer;
-    int handles;                          /* not closed yet */
+    int handles;                          /* how many handles are not closed yet */
     uint64_t quiet_until_ms;              /* loop time; until then failures are not reported */
     const struct listener_events *events; /* borrowed */
     void *user;
-    struct sockaddr_un unix_addr; /* its socket file; sun_path is empty for TCP */
+    struct sockaddr_un unix_addr; /* the socket file; sun_path is empty for TCP */
     char name[LISTENER_NAME_SIZE];
 };
 
@@ -76,7 +76,7 @@ static void listener_on_backoff_end(uv_timer_t *backoff_timer)
     listener_accept(container_of(backoff_timer, struct listener, backoff_timer));
 }
 
-/* A pending connection that cannot be accepted keeps the descriptor readable. */
+/* Stops polling for a while: a pending connection that cannot be accepted keeps the descriptor readable. */
 static void listener_back_off(struct listener *listener)
 {
     listener_move(listener, LISTENER_BACKING_OFF);
@@ -93,7 +93,7 @@ static void report_accept_failure(struct listener *listener, int error)
         listener->events->accept_failed(listener->user, listener, error);
 }
 
-/* An eventfd needs no path. */
+/* Opens the spare descriptor: an eventfd, because it needs no path. */
 static bool reserve_emfile_fd(struct listener *listener)
 {
     if (listener->emfile_fd < 0)

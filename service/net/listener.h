@@ -26,7 +26,7 @@ struct listener_events {
     /* The connection must be rejected; fd is closed when the callback returns. */
     void (*rejected)(void *user, int fd);
     /* Pending connections cannot be accepted; `error` is the errno. Called once per period of failures; a period ends
-     * after LISTENER_QUIET_MS without one. */
+     * after LISTENER_QUIET_MS without a failure. */
     void (*accept_failed)(void *user, const struct listener *listener, int error);
 };
 
@@ -38,9 +38,9 @@ int listener_open(uv_loop_t *loop, struct str address, struct listener **out, st
 void listener_start(struct listener *listener, const struct listener_events *events, void *user); /* borrows events */
 
 bool listener_is_local(const struct listener *listener);    /* loopback or a Unix socket */
-bool listener_is_loopback(const struct listener *listener); /* reachable from web pages in a browser on this machine */
+bool listener_is_loopback(const struct listener *listener); /* web pages in a browser on this machine can reach it */
 
-/* Its URL: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
+/* The address that was bound: "http://127.0.0.1:8080", "unix:/run/gatherd.sock". */
 const char *listener_name(const struct listener *listener);
 
 /* Stops accepting at once. The memory is freed in a close callback of the loop. */

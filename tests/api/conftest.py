@@ -1,4 +1,4 @@
-"""conftest - imports the fixtures."""
+"""conftest - imports the shared fixtures and hooks."""
 
 import sys
 from pathlib import Path

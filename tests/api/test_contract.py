@@ -1,4 +1,4 @@
-"""The service conforms to openapi.yaml: it accepts what the schemas allow and locates what they do not."""
+"""The service conforms to openapi.yaml: it accepts valid requests, and locates the errors in invalid ones."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from contract import without_volatile
 from schema_diff import differences
 from strategies import repair, mutated, texts, valid
 
-# Files are covered by test_files.py, test_open_files.py and test_fs.py.
+# The operations on files are tested in test_files.py, test_open_files.py and test_fs.py.
 POST_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
 GET_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
 WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
@@ -28,7 +28,7 @@ by_operation = {"argnames": "operation", "ids": str}
 
 
 def members(node, name):
-    """All values of members of this name, at any depth."""
+    """The values of all members with this name, at any depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == name:
@@ -44,7 +44,7 @@ def has_time_limit(value):
 
 
 def uses_files(value):
-    """Whether the operation depends on existing files."""
+    """Whether the request contains a task that uses files."""
     names = set(openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
     names = {n for n in names if n.endswith(("_file", "_directory", "_script"))}
     return any(n in names for n in members(value, "function"))
@@ -67,7 +67,7 @@ def test_schema_valid_input_is_accepted(operation, client):
 
 
 def check_matches_request(operation, body, task):
-    """The response belongs to the request."""
+    """Checks that the task in the response is the requested one."""
     if operation.path == "/v1/tasks":
         assert task["function"] == body["function"]
         request = body.get("input", {})
@@ -82,7 +82,7 @@ def check_matches_request(operation, body, task):
 
 
 def check_options(options, task):
-    """The task ran on the requested executor; a divided task has no pool."""
+    """Checks that the task ran on the requested executor. A parallel call has no pool."""
     assert task["executor"] == options.get("executor", task["executor"])
     assert task["pool"] == (None if options.get("parallel", 1) > 1 else options.get("pool", task["pool"]))
 
@@ -123,10 +123,10 @@ def check_gather_result(request, result):
 
 
 def check_rejection(response, mutation, what):
-    """The mutation is the only reason for the rejection."""
+    """Checks that the mutation is the only reason for the rejection."""
     assert response.status == mutation.status, (what, response.value)
     pointers = [e.get("pointer") for e in response.value["errors"]]
-    # A missing member, or the members of a missing object.
+    # An error names the missing member, or members of the missing object.
     if mutation.what.startswith("no ") and mutation.status == 422:
         matches = all(p == mutation.pointer or p.startswith(mutation.pointer + "/") for p in pointers)
     else:
@@ -157,7 +157,7 @@ def test_mutated_examples_are_rejected(operation, client):
 @settings(max_examples=100)
 @given(data=st.data())
 def test_query_options_are_applied(operation, server, data):
-    body = list(operation.request_examples().values())[-1]  # the fastest one
+    body = list(operation.request_examples().values())[-1]  # the last example is the fastest
     known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
     options = repair(None, data.draw(st.fixed_dictionaries({}, optional=known)))
     encode = data.draw(st.sampled_from([quote, quote_plus, lambda s: "".join(f"%{b:02x}" for b in s.encode())]))
@@ -202,7 +202,7 @@ def test_invalid_query_options_are_rejected(operation, query, parameter, client)
     assert [e.get("parameter") for e in response.value["errors"]] == [parameter]
 
 
-UNSUPPORTED_OPTIONS = [  # options that are valid on their own
+UNSUPPORTED_OPTIONS = [  # valid options that the function or executor does not support
     ("executor=loop", "executor", contract.POOL_EXECUTORS), ("executor=threads", "executor", ("loop",)),
     ("executor=processes", "executor", ("loop",)), ("pool=default&executor=processes", "pool", contract.POOL_EXECUTORS),
     ("pool=default", "pool", ("loop", "processes"))]
@@ -256,7 +256,7 @@ def test_get_returns_documented_response(operation, client):
 
 
 def matches_example(value, example):
-    """The example equals the response, except for schemas and pools, which have their own tests."""
+    """Whether the response equals the example. Schemas and pools are not compared: they have their own tests."""
     def without_payload(node):
         return {k: v for k, v in node.items() if k not in ("input", "result")}
     if "pools" in value:
@@ -264,7 +264,7 @@ def matches_example(value, example):
     return without_payload(value) == without_payload(example)
 
 
-# A request for each documented problem that no request example causes: {response: {example: request}}.
+# Requests that cause the documented problems that no request example causes: {response: {example: request}}.
 SLEEP = b'{"seconds": 5}'
 PROBLEMS = {
     "Malformed": {"malformed_json": ("POST", "/v1/run/sleep", b'{"seconds": }', {})},
@@ -284,10 +284,10 @@ PROBLEMS = {
                                    {})},
     "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
 }
-# Covered elsewhere: by request examples or another configuration; or deliberately not covered.
+# Responses that request examples cause, or that tests with another configuration check; and those that no test causes.
 TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed",
                     "Timeout", "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
-# Files: in test_files.py.
+# Responses of operations on files: tested in test_files.py.
 TESTED_ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
                       "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed",
                      "HandleNotFound", "FileMethodNotFound", "Gone", "TooManyOpenFiles", "TooManyStreams",
@@ -309,7 +309,7 @@ def test_problems_match_documented_examples(name, client):
 
 
 def is_allowed_difference(difference):
-    """The catalogue's schemas are less specific per function, and have bounds that a result does not need."""
+    """The schemas of /v1/functions are less specific per function, and have bounds that a result does not need."""
     is_function_dependent = re.match(r"/(tasks|parts|results)/items/(result|error/code)/type is only", difference)
     return is_function_dependent or any(
         words in difference for words in ("only in the second", "/maximum is only", "/maxItems is only"))
@@ -342,7 +342,7 @@ def test_function_schemas_match_openapi(client):
 
 
 def test_function_schemas_are_self_contained(client):
-    """The schemas are self-contained: a client can validate without openapi.yaml."""
+    """A client can validate with the schemas of /v1/functions alone, without openapi.yaml."""
     schemas = client.get("/v1/functions/gather").value
     task = next(o for o in POST_OPERATIONS if o.path == "/v1/gather").request_examples()["nested"]
     request = {k: v for k, v in task.items() if k != "deadline_seconds"}
@@ -364,7 +364,7 @@ def test_default_limits_match_documentation(client):
 
 
 def test_schema_bounds_match_default_limits(client):
-    """Default limits in the contract are those of the table."""
+    """The default limits in openapi.yaml are those of the service."""
     limits, schemas = client.get("/v1/limits").value, openapi_spec.DOCUMENT["components"]["schemas"]
     assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
     assert schemas["TimeoutSeconds"]["maximum"] == limits["max_timeout_seconds"]
@@ -377,7 +377,7 @@ def test_openapi_document_is_served(client):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_quickstart_command_works(server):
-    """The description begins with a shell command."""
+    """The description of openapi.yaml begins with a shell command, which works."""
     lines = openapi_spec.DOCUMENT["info"]["description"].split("\n")
     command = "\n".join(line for line in lines if line.startswith("    "))
     assert command.strip().startswith("curl ") and openapi_spec.DOCUMENT["servers"][0]["url"] in command
@@ -430,7 +430,7 @@ def test_percent_encoded_paths_are_equivalent(client):
 
 
 def test_error_title_matches_error_table(client):
-    """contract.py compares all titles; this one is certain to occur."""
+    """contract.py compares the title of each problem that occurs; this one is certain to occur."""
     assert client.get("/nothing").value["title"] == contract.ERRORS["not_found"][1]
 
 

@@ -1,4 +1,4 @@
-"""contract.py detects invalid responses."""
+"""The checks in contract.py detect invalid responses."""
 
 import copy
 import json
@@ -89,7 +89,7 @@ INVALID_RESPONSES = {
 
 
 def all_executors():
-    """A gather of a sum in a worker, a divided sum and a block in a thread."""
+    """A gather of a sum in a worker process, a parallel sum, and a block in a thread."""
     worker = {"user_seconds": 0.1, "system_seconds": 0, "worker_peak_rss_bytes": 4489216}
     child = {"function": "sum", "executor": "processes", "pool": "processes", "state": "succeeded",
              "result": {"sum": 10}, "pid": 4712, "tid": 4712, "queued_seconds": 0, "duration_seconds": 0.1,

@@ -24,7 +24,7 @@ PRIMES_BELOW = {0: 0, 1: 0, 2: 0, 3: 1, 4: 2, 5: 2, 6: 3, 10: 4, 100: 25, 1000: 
 
 
 def retry(count, measure):
-    """Repeats a timing measurement until it holds: the machine is shared."""
+    """Repeats a timing measurement until it passes, up to `count` times: the machine may be busy with other work."""
     for remaining in reversed(range(count)):
         try:
             return measure()
@@ -35,7 +35,7 @@ def retry(count, measure):
 
 @pytest.fixture
 def run(client):
-    """run(function, query="", **input): the task object of a successful call."""
+    """run(function, query="", **input) runs a function, and returns the task object of the successful call."""
     def runner(function, query="", /, **given):
         response = client.post(f"/v1/run/{function}?{query}".rstrip("?"), given)
         assert response.status == 200, response.value
@@ -51,7 +51,7 @@ def wait_for_worker(client):
 # -- threads -------------------------------------------------------------------------------------
 
 class Probe(threading.Thread):
-    """Requests /livez every 10 ms; the slowest response time."""
+    """Requests /livez every 10 ms, and records the slowest response time."""
 
     def __init__(self, url):
         super().__init__()
@@ -113,10 +113,10 @@ def test_pool_of_five_runs_five_threads(start):
     assert len(tids) == 5 and server.pid not in tids
     names = threads(server.pid)
     assert {names[tid] for tid in tids} == {"gd-default"}
-    if RELEASE:  # ThreadSanitizer starts a thread
-        assert set(names) == tids | {server.pid}, "and no others"
+    if RELEASE:  # ThreadSanitizer starts a thread of its own
+        assert set(names) == tids | {server.pid}, "unexpected threads"
     starts = sorted(c["queued_seconds"] for c in tasks)
-    assert starts[4] < 0.5 <= starts[5], "five at once, and five when those had ended"
+    assert starts[4] < 0.5 <= starts[5], "only five run at a time"
 
 
 @pytest.mark.release
@@ -228,7 +228,7 @@ def test_sum_overflow_fails_task(client):
         assert response.value["task"]["state"] == "failed"
 
 
-# -- divided calls -------------------------------------------------------------------------------
+# -- parallel calls ------------------------------------------------------------------------------
 
 def test_parallel_result_lists_parts(run, server):
     done = run("sum", "parallel=2", n=10 ** 7)
@@ -254,13 +254,13 @@ def test_parallel_timeout_kills_all_parts(client, server):
 
 
 def cpu_seconds():
-    """CPU time used by all processes (proc(5)): all columns except idle and iowait."""
+    """CPU time used by all processes: all columns of /proc/stat except idle and iowait (proc(5))."""
     fields = [int(f) for f in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_undisturbed(client, parallel, to, count, calls):
-    """The median duration of some calls; None if other processes used the CPUs."""
+    """The median duration of `calls` calls; None if other processes used the CPUs meanwhile."""
     before, since, server, durations = cpu_seconds(), time.monotonic(), time.process_time(), []
     used_cpu_seconds = 0
     for _ in range(calls):
@@ -273,7 +273,7 @@ def measure_undisturbed(client, parallel, to, count, calls):
 
 
 @pytest.mark.release
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 @pytest.mark.parametrize("to, count, calls", [(10 ** 7, 664579, 100), (10 ** 9, 50847534, 1)])
 def test_two_workers_nearly_halve_duration(start, to, count, calls):
     server = start("--processes", "2", log_level="info")
@@ -287,7 +287,7 @@ def test_two_workers_nearly_halve_duration(start, to, count, calls):
                     return
     if not ratios:
         pytest.skip("the CPUs were never idle enough")
-    raise AssertionError(f"two take {ratios} of what one takes")
+    raise AssertionError(f"duration with two workers, as a fraction of that with one: {ratios}")
 
 
 # -- usage ---------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_sum_reports_cpu_time(executor, run):
 
 
 def check_usage_scales(done, half):
-    """Twice the work takes twice the CPU time, even on a busy machine; the duration is at least the CPU time."""
+    """Twice the work takes twice the CPU time, even on a busy machine. No duration is below the CPU time."""
     assert 1.5 < done["usage"]["user_seconds"] / half["usage"]["user_seconds"] < 2.6
     assert done["usage"]["user_seconds"] + done["usage"]["system_seconds"] < done["duration_seconds"] + 0.02
     return True
@@ -319,11 +319,11 @@ def test_worker_reports_peak_rss(start):
         small = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
         status = Path(f"/proc/{workers(server.urls()[0])[0]}/status").read_text(encoding="ascii")
         peak = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
-        assert small <= peak, "the value of the worker, not of the service"
+        assert small <= peak, "the peak is that of the worker, not of the service"
         large = client.post("/v1/run/primes", {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}).value
         after = client.post("/v1/run/primes", {"to": 100}).value["usage"]["worker_peak_rss_bytes"]
     assert large["usage"]["worker_peak_rss_bytes"] > small + 8 * 2 ** 20, "the sieve takes some 12 MB"
-    assert after >= large["usage"]["worker_peak_rss_bytes"], "it is the most it ever had"
+    assert after >= large["usage"]["worker_peak_rss_bytes"], "the peak never decreases"
 
 
 # -- options -------------------------------------------------------------------------------------
@@ -460,7 +460,7 @@ def test_expired_queued_task_is_prevented(path, start):
         assert (expired["pool"], expired["pid"], expired["tid"], expired["usage"]) == (name, None, None, None)
         assert "did not start" in response.value["detail"]
         assert running.result().status == 200
-    assert pools(url)[name]["tasks_done"] == 1, "it never ran"
+    assert pools(url)[name]["tasks_done"] == 1, "the queued task ran"
 
 
 def test_timeout_excludes_queue_time(start):

@@ -1,6 +1,6 @@
-"""Files by openapi.yaml: every operation of theirs, with what fits its schema and what doesn't, each answer and header.
+"""Operations on files conform to openapi.yaml: valid and invalid input, documented problems, headers.
 
-And what file functions promise beyond their schemas.
+The second half tests the behavior of file functions that schemas cannot express.
 """
 
 import base64
@@ -34,7 +34,7 @@ by_operation = {"argnames": "operation", "ids": str}
 
 
 def normalized(value):
-    """The value without members that differ between calls."""
+    """Returns the value without the members that differ between calls."""
     value = without_volatile(value)
     if isinstance(value, dict):
         return {k: normalized(v) for k, v in value.items() if k not in FILE_VOLATILE}
@@ -55,7 +55,7 @@ def clean_root(root):
 
 
 class Target:
-    """The path for an operation, with a newly opened file if it needs one."""
+    """The request path for an operation; opens a file if the path needs a handle."""
 
     def __init__(self, operation, client, root, encoding="utf-8"):
         self.operation, self.handle = operation, None
@@ -95,7 +95,7 @@ def test_request_examples_return_documented_responses(operation, name, client, e
 
 @pytest.mark.parametrize(argvalues=WITH_BODY, **by_operation)
 def test_schema_valid_input_is_accepted(operation, client, example_root):
-    """Valid input succeeds, or fails for the state of the files; it is never rejected as invalid."""
+    """Valid input succeeds, or fails because of the state of the files. It is never rejected as invalid."""
     @settings(max_examples=60)
     @given(valid(operation.body_schema()), st.sampled_from(["r-1", None, "a b"]))
     def check_example(body, request_id):
@@ -215,7 +215,7 @@ PROBLEMS = {
     ("PreconditionFailed", "there_is_none"): lambda c, root: put(c, "missing.txt", b"x", **{"If-Match": "*"}),
     ("PreconditionFailed", "another_content"): lambda c, root: put(c, "hello.txt", b"x", **{"If-Match": '"x"'}),
 }
-# Tested with another server configuration, or in tests/fault.
+# Problems that are tested with another server configuration, or in tests/fault.
 TESTED_ELSEWHERE = {("FileForbidden", "executor_disabled"), ("InsufficientStorage", "insufficient_storage"),
              ("Gone", "handle_closed"), ("Gone", "stale_handle"), ("TooManyOpenFiles", "too_many_open_files"),
              ("TooManyStreams", "too_many_streams")}
@@ -230,7 +230,7 @@ def documented_problems():
 
 
 def test_every_documented_problem_has_a_test():
-    """By a request above, or, for responses shared with other operations, by test_contract.py."""
+    """Each documented problem is in PROBLEMS, tested elsewhere, or shared with the operations of test_contract.py."""
     tested = set(PROBLEMS) | TESTED_ELSEWHERE
     names = {name for name, _ in tested}
     documented = {key for key, _ in documented_problems()}
@@ -257,7 +257,7 @@ def test_closed_handle_problem_matches_documentation(client, example_root):
 
 
 def test_file_operations_without_root_return_403(start):
-    """403 from every operation, before any other check."""
+    """Without --files-root, every operation on files returns 403 before any other check."""
     server = start()
     with Client(server.urls()[0]) as client:
         expected = dict(documented_problems())
@@ -331,7 +331,7 @@ def test_base64_round_trip(client, example_root, data):
 @pytest.mark.parametrize("data", ["a", "ab=", "a===", "====", "YQ", "YQ=", "YQ===", "Y Q=", "YQ==\n", "YQ==YQ==",
                                   "YR==", "-_-_", "\u00e9\u00e9"])
 def test_invalid_base64_is_rejected(data, client, example_root):
-    """Non-canonical base64 is rejected too: each content has one encoding."""
+    """Non-canonical base64 is rejected too, so that each content has exactly one encoding."""
     (example_root / "raw.bin").write_bytes(b"old")
     response = client.post("/v1/run/write_file", {"path": "raw.bin", "data": data, "encoding": "base64"})
     assert response.status == 422 and response.value["type"].endswith(":invalid_argument"), data
@@ -460,7 +460,7 @@ def test_stat_file_members(client, example_root):
 
 
 def test_concurrent_appends_lose_nothing(server, example_root):
-    """Concurrent appends: each line is present once and whole."""
+    """After concurrent appends, the file contains each line once, and whole."""
     def append(name):
         with Client(server.urls()[0]) as client:
             for i in range(50):
@@ -478,7 +478,7 @@ def test_concurrent_appends_lose_nothing(server, example_root):
 
 
 def test_file_functions_in_gather(client, example_root):
-    """A failed child cancels its siblings; all_settled reports each."""
+    """In mode all, a failed child cancels its siblings; in mode all_settled, each child reports its outcome."""
     tasks = [{"function": "write_file", "name": "seed", "input": {"path": "data.txt", "data": "aio file"}},
              {"function": "read_file", "input": {"path": "missing.txt"}},
              {"function": "read_file", "input": {"path": "../x"}},

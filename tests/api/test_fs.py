@@ -1,4 +1,4 @@
-"""/v1/fs: uploads and downloads of files, atomically and in bounded memory."""
+"""/v1/fs: uploads and downloads are atomic, and use bounded memory."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ CHUNK = os.urandom(MB)
 
 @pytest.fixture
 def start_with_root(start, tmp_path):
-    """A server for one test, and its root directory."""
+    """start_with_root(*flags) starts a server for this test, and returns it and its root directory."""
     def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags, log_level="info"), tmp_path / "root"
@@ -142,7 +142,7 @@ def test_put_chunked_body(client, server, root):
 
 
 def test_put_replaces_atomically(client, server, example_root):
-    """Concurrent readers see the old file or the new one; an open descriptor keeps the old one."""
+    """Concurrent readers see the old or the new content, never a mixture; an open descriptor keeps the old file."""
     old, new = b"o" * (2 * MB), b"n" * (2 * MB)
     put(client, "swap.bin", old)
     with open(example_root / "swap.bin", "rb") as opened, Client(server.urls()[0]) as other:
@@ -195,7 +195,7 @@ def test_encoded_slashes_are_decoded(client, example_root):
         (example_root / "docs%2Fa.txt").unlink(missing_ok=True)
         (example_root / "docs" / "nothing").unlink(missing_ok=True)
         assert tree(example_root) == before, target
-    # No route matches an encoded slash.
+    # An encoded slash before the path parameter matches no route.
     for target in ("/v1%2Ffs/hello.txt", "/v1/fs%2Fhello.txt", "/v1%2Ffs%2Fhello.txt"):
         assert client.get(target).status == 404, target
 
@@ -232,13 +232,13 @@ def test_put_returns_etag(client, server, example_root):
 
 
 def test_etag_changes_with_every_put(client, root):
-    """Even if the file system reuses the inode at once: with a repeated tag, a change could be lost."""
+    """The ETag changes even if the file system reuses the inode at once. A repeated tag could hide a change."""
     tags = [put(client, "again.txt", b"same").header("etag") for _ in range(200)]
     assert len(set(tags)) == 200
     (root / "again.txt").unlink()
 
 
-# Headers, with T for the file's tag: whether a PUT succeeds if the file exists, and if it does not.
+# (headers, with T for the file's tag; whether a PUT succeeds if the file exists; whether it succeeds if it does not)
 CONDITIONS = [
     ({"If-Match": "*"}, True, False), ({"If-Match": "T"}, True, False), ({"If-Match": '"x", T'}, True, False),
     ({"If-Match": 'T,"x"'}, True, False), ({"If-Match": ", T ,"}, True, False), ({"If-Match": 'W/"x", T'}, True, False),
@@ -317,7 +317,7 @@ def test_put_with_if_unmodified_since_is_rejected(client, example_root):
 def test_conditional_get(given, there, missing, client, example_root):
     got = client.get(fs("hello.txt"))
     tag = got.header("etag")
-    # If-Match is checked first; only a failed If-None-Match is a 304.
+    # If-Match is checked first, and returns 412; a matching If-None-Match returns 304.
     matched = "If-Match" not in given or next(t for g, t, _ in CONDITIONS if g == {"If-Match": given["If-Match"]})
     status = 200 if there else 304 if matched else 412
     for method in ("GET", "HEAD"):
@@ -344,7 +344,7 @@ def test_repeated_condition_headers_are_combined(client, server, example_root):
 
 
 def test_conditions_are_ignored_when_request_would_fail(client, example_root):
-    """RFC 9110 section 13.2.1."""
+    """Preconditions are ignored if the request would fail without them (RFC 9110 section 13.2.1)."""
     before = tree(example_root)
     for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}, {"If-None-Match": '"x"'}):
         for path, status in (("docs", 422), ("docs/", 422), ("nothing/x", 404), ("hello.txt/x", 422), ("../x", 403)):
@@ -371,13 +371,13 @@ def test_failed_precondition_responds_before_body(start_with_root):
             raw.send(CHUNK)
             sent += 1
         assert raw.response("PUT", "/v1/fs/a.bin").status == 412
-        assert sent < 200  # 64 MiB are discarded, and the socket buffers take some more
+        assert sent < 200  # the service discards 64 MiB; the socket buffers hold the rest
     assert (root / "a.bin").read_bytes() == b"old" and temp_files(root) == []
 
 
 @pytest.mark.parametrize("condition, status", [("If-None-Match: *", 412), ("If-Match: T", 412), ("X-Other: *", 200)])
 def test_condition_is_rechecked_before_commit(condition, status, start_with_root):
-    """The condition holds when the body starts, and fails when it is complete."""
+    """The condition holds when the body begins, and no longer when the body is complete."""
     server, root = start_with_root()
     path = root / "a.bin"
     with Client(server.urls()[0]) as client, Raw(server.urls()[0]) as raw:
@@ -393,7 +393,7 @@ def test_condition_is_rechecked_before_commit(condition, status, start_with_root
 
 
 def run_concurrently(server, count, call):
-    """The results of call(client, i) in threads that start together."""
+    """Runs call(client, i) in `count` threads that start together. Returns the results."""
     found, start = [None] * count, threading.Barrier(count)
 
     def work(i):
@@ -431,7 +431,7 @@ def test_concurrent_conditional_puts_have_one_winner(match, start_with_root):
 
 
 def test_if_match_prevents_lost_updates(start_with_root):
-    """Several clients increment the number in one file."""
+    """Several clients increment the number in one file with If-Match; no increment is lost."""
     server, root = start_with_root("--files-threads", "4")
     (root / "count").write_bytes(b"000000")
     count_per_client, failed_statuses = 15, []
@@ -502,7 +502,7 @@ def test_stalled_upload_times_out(start_with_root):
 
 
 def test_discarded_upload_times_out(start_with_root):
-    """The upload fails while it is paused for a busy disk; the time for discarding the rest is limited."""
+    """An upload is paused while the pool is busy, then fails. The time to discard the rest of its body is limited."""
     server, root = start_with_root("--files-threads", "1", "--body-timeout-seconds", "1")
     with open(root / "large", "wb") as file:
         file.truncate(512 << 20)
@@ -533,7 +533,7 @@ def file_digest(path):
 
 
 def upload(url, path, size):
-    """The status of the response and the digest of the body."""
+    """Uploads `size` bytes. Returns the status of the response and the digest of the body."""
     digest = hashlib.sha256()
     with Raw(url, timeout_s=300) as raw:
         raw.send(request_bytes("PUT", path, None, f"Content-Length: {size}"))
@@ -560,7 +560,7 @@ def is_open(server, name):
     """Whether the server has a file with this name open."""
     fd_dir = f"/proc/{server.pid}/fd"
     for fd in os.listdir(fd_dir):
-        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+        with contextlib.suppress(FileNotFoundError):  # the descriptor was closed after it was listed
             if os.readlink(f"{fd_dir}/{fd}").endswith("/" + name):
                 return True
     return False
@@ -571,7 +571,7 @@ def peak_rss_mib(server):
 
 
 def test_large_file_round_trip_in_bounded_memory(start_with_root):
-    """Peak memory of the process; a sanitizer's overhead is excluded by comparing with the start."""
+    """Limits the growth of the process's peak memory; only the growth, because a sanitizer adds memory at the start."""
     server, root = start_with_root()
     before = peak_rss_mib(server)
     status, sent = upload(server.urls()[0], "/v1/fs/large.bin", LARGE_SIZE)
@@ -609,7 +609,7 @@ def max_livez_latency(url, action):
     return max(elapsed), found[0]
 
 
-# Concurrent clients in a separate process, so that they do not slow down the probe.
+# A program that runs concurrent clients in a separate process, so that they do not slow down the probe.
 TRANSFER_CLIENTS = r"""
 import os, selectors, socket, sys
 host, port, count, size, verb = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
@@ -656,7 +656,7 @@ def run_transfer_clients(server, count, size, verb):
 
 @pytest.mark.parametrize("verb", ["PUT", "GET"])
 def test_fifty_concurrent_transfers_do_not_delay_livez(verb, start_with_root):
-    """Repeated if the machine is busy with other work."""
+    """The measurement is repeated if the machine is busy with other work."""
     server, root = start_with_root()
     count, size = (50, 10 * MB) if RELEASE else (20, 4 * MB)
     pattern = bytes(range(256)) * (size // 256)
@@ -676,7 +676,7 @@ def test_fifty_concurrent_transfers_do_not_delay_livez(verb, start_with_root):
 
 
 def test_slow_downloads_do_not_block_others(start_with_root):
-    """Ten clients that read nothing occupy no thread and bounded memory."""
+    """Ten clients that do not read their responses occupy no thread, and use bounded memory."""
     server, root = start_with_root("--files-threads", "1")
     (root / "a.bin").write_bytes(CHUNK * 50)
     with Client(server.urls()[0]) as quick:
@@ -706,7 +706,7 @@ def wait_no_streams(server, name):
 
 
 def test_transfers_over_max_streams_are_rejected(start_with_root):
-    """Slow clients can use only bounded memory; slots are reused after they have disconnected."""
+    """max_streams bounds the memory that slow clients can use. Their slots are reused after they disconnect."""
     server, root = start_with_root("--max-streams", "8")
     (root / "a.bin").write_bytes(CHUNK * 8)
     with Client(server.urls()[0]) as client:
@@ -785,7 +785,7 @@ def test_truncated_file_aborts_download(start_with_root):
 
 @pytest.mark.parametrize("condition", [(), ('If-None-Match: "x"',)])
 def test_queued_download_survives_drain(condition, start, tmp_path):
-    """It was admitted before the signal, also if its version has to be looked up first."""
+    """A download that was queued before SIGTERM is sent, also if its preconditions need a lookup first."""
     (tmp_path / "hello.txt").write_bytes(HELLO)
     with open(tmp_path / "large.bin", "wb") as large:
         large.truncate(1000 * MB)

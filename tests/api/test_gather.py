@@ -8,7 +8,7 @@ from processes import threads
 from server import RELEASE, wait_until
 from task_requests import pools
 
-LONG_SECONDS = 60  # such a sleep is always canceled
+LONG_SECONDS = 60  # duration of a sleep that is always canceled
 
 
 def sleep(seconds, **options):
@@ -16,7 +16,7 @@ def sleep(seconds, **options):
 
 
 def failing_sleep(seconds=0.02, **options):
-    """A task that fails after this time."""
+    """A task that fails after `seconds`."""
     return sleep(LONG_SECONDS, timeout_seconds=seconds, **options)
 
 
@@ -26,7 +26,7 @@ def gather(*tasks, **options):
 
 @pytest.fixture
 def run(client):
-    """run(status, tasks..., **options): the task object of a gather, from the response or the problem document."""
+    """run(status, tasks..., **options) runs a gather. Returns its task object, from the response or the problem."""
     def runner(status, *tasks, **options):
         response = client.post("/v1/gather", gather(*tasks, **options))
         assert response.status == status, response.value
@@ -44,7 +44,7 @@ def states(task):
 
 
 def cancels(task):
-    """(reason, effect) of each child, None if not canceled."""
+    """The cancel (reason, effect) of each child; None for a child that was not canceled."""
     found = [c.get("cancel") for c in task["result"]["tasks"]]
     return [cancel and (cancel["reason"], cancel["effect"]) for cancel in found]
 
@@ -62,7 +62,7 @@ def test_loop_tasks_report_main_thread(client, server):
     task = client.post("/v1/gather", gather(sleep(0), sleep(0.01))).value
     assert {task["pid"], *(c["pid"] for c in task["result"]["tasks"])} == {server.pid}
     assert {task["tid"], *(c["tid"] for c in task["result"]["tasks"])} == {server.pid}
-    if RELEASE:  # ThreadSanitizer starts a thread
+    if RELEASE:  # ThreadSanitizer starts a thread of its own
         def others():
             return sorted(name for tid, name in threads(server.pid).items() if tid != server.pid)
 
@@ -108,14 +108,14 @@ def test_all_honors_tolerated_failures(run):
 
 
 def test_simultaneous_failures_are_reported(run):
-    """Two children that fail together are both failed, not canceled by each other."""
+    """Two children that fail at the same time both report failure; neither cancels the other."""
     task = run(500, *[failing_sleep(0.05)] * 3, max_concurrency=3)
     assert states(task).count("failed") >= 1 and "succeeded" not in states(task)
     assert all(c["error"]["code"] in ("timeout", "canceled") for c in task["result"]["tasks"])
 
 
 def test_error_names_first_failed_child(client):
-    """Also through nested gathers."""
+    """The error of a gather names the first child that failed, also through nested gathers."""
     named = {**failing_sleep(), "name": "\u017c\u00f3\u0142w"}
     counts = "(2 tasks: 0 succeeded, 1 failed, 1 canceled); task 1 (\u017c\u00f3\u0142w) failed first: " \
         "The task timed out"
@@ -198,7 +198,7 @@ def test_max_concurrency_is_respected(run):
     for start, _ in spans:
         assert sum(a <= start < b - 1e-9 for a, b in spans) <= 2
     assert task["duration_seconds"] >= 0.15
-    assert [s for s, _ in spans] == sorted(s for s, _ in spans), "they start in the order of the input"
+    assert [s for s, _ in spans] == sorted(s for s, _ in spans), "children do not start in the order of the input"
 
 
 def test_max_concurrency_one_is_sequential(run):
@@ -254,7 +254,7 @@ def test_nested_failure_propagates(run):
 
 
 def test_nested_gathers_do_not_deadlock(run):
-    """Parents occupy no slot that their children need."""
+    """A gather occupies no slot, so its children can use all slots."""
     task = run(200, *[inner(*[sleep(0.01)] * 3, max_concurrency=1)] * 4, max_concurrency=1)
     assert states(task) == ["succeeded"] * 4
 
@@ -304,7 +304,7 @@ def test_canceled_gather_has_no_winner(mode, run):
 
 
 def test_only_deadline_includes_queue_time(run):
-    """The second child waits 0.2 s before it is queued: its deadline passes, its timeout has not started."""
+    """The second child waits for the first one for 0.2 s: its deadline passes, but its timeout has not started."""
     task = run(200, sleep(0.2), sleep(0.05, deadline_seconds=0.1), sleep(0.05, timeout_seconds=0.1),
                max_concurrency=1, mode="all_settled")
     assert states(task) == ["succeeded", "failed", "succeeded"]

@@ -17,7 +17,7 @@ from server import RELEASE, Server, wait_until
 from task_requests import BUSY_SECONDS, pools
 
 SLEEP, READ = "/v1/run/sleep", "/livez"
-BODY_LIMIT = 1048576  # by default
+BODY_LIMIT = 1048576  # the default of max_body_bytes
 DISCARD_LIMIT = 64 << 20
 SHORT_TIMEOUT = 5 if RELEASE else 20  # seconds, for events that should be immediate
 
@@ -30,7 +30,7 @@ def raw(server):
 
 @pytest.fixture(scope="module")
 def short_timeouts():
-    """The URL of a server with short timeouts, which soon closes connections without a complete request."""
+    """The URL of a server with short timeouts, which soon closes a connection whose request is incomplete."""
     server = Server(*(f"--{what}-timeout-seconds=0.2" for what in ("header", "body", "idle")))
     yield server.urls()[0]
     server.stop()
@@ -73,7 +73,7 @@ def test_pipelined_responses_keep_order(raw):
 def test_unread_pipelined_responses_are_delivered(raw):
     count = 150
     raw.send(request_bytes("GET", "/openapi.yaml") * count)
-    time.sleep(0.3)  # lets responses pile up in the socket buffers
+    time.sleep(0.3)  # until responses fill the socket buffers
     document = openapi_spec.FILE.read_bytes()
     for _ in range(count):
         assert raw.response("GET", "/openapi.yaml").body == document
@@ -171,7 +171,7 @@ REJECTED_BY_HEAD = [(404, "/v1/run/nothing"), (422, SLEEP + "?nothing=1"), (404,
 @pytest.mark.parametrize("status, target", [*REJECTED_BY_HEAD, (413, SLEEP)])
 @pytest.mark.parametrize("way", ["length", "chunked"])
 def test_connection_survives_rejection(raw, status, target, way):
-    """The body is discarded."""
+    """After a rejection, the body is discarded, and the connection can be used again."""
     body = b" " * (BODY_LIMIT + 1)
     for i in range(3):
         if way == "length":
@@ -192,7 +192,7 @@ def test_rejection_does_not_wait_for_body_over_discard_limit(raw, status, target
 
 
 def check_rejected_by_head(url, status, target, code):
-    """At once under Expect: 100-continue; otherwise after the body, and the connection is kept."""
+    """With Expect: 100-continue the request is rejected at once, else after its body, and the connection is kept."""
     with Raw(url) as raw:
         raw.send(request_bytes("POST", target, b"", "Content-Length: 17", "Expect: 100-continue"))
         response = raw.response("POST", target)
@@ -309,7 +309,7 @@ def test_get_body_is_ignored(raw):
 
 
 def test_get_body_size_is_independent_of_segments():
-    """A body that is not needed is discarded, in pieces of any size, up to DISCARD_LIMIT."""
+    """The body of a GET is discarded, in chunks of any size. max_body_bytes does not limit it."""
     server = Server("--max-body-bytes=1024")
     body = b"x" * 20000
     try:
@@ -356,7 +356,7 @@ AMBIGUOUS_HEADERS = {
 
 
 def check_rejected(raw):
-    """Expects one response, a 400 or 413 of the service or of libmicrohttpd, and then the end of the connection."""
+    """Expects one response with status 400 or 413, from the service or from libmicrohttpd, and then end of file."""
     response = raw.read()
     assert response.status in (400, 413, 501), response
     if response.header("content-type") == "application/problem+json":
@@ -369,7 +369,7 @@ def check_rejected(raw):
 @pytest.mark.parametrize("what", AMBIGUOUS_HEADERS)
 def test_request_smuggling_is_rejected(what, raw, server):
     lines = ["Host: localhost", "Content-Type: application/json", *AMBIGUOUS_HEADERS[what]]
-    body = b'{"seconds": 0}'  # valid for a parser that overlooks the ambiguous header
+    body = b'{"seconds": 0}'  # a valid request for a parser that ignores the ambiguous header
     if any("chunked" in line for line in lines):
         body = chunked(body)
     raw.send(f"POST {SLEEP} HTTP/1.1\r\n".encode() + "\r\n".join(lines).encode() + b"\r\n\r\n" + body + SMUGGLED)
@@ -397,7 +397,7 @@ def test_non_http_bytes_are_rejected(data, short_timeouts):
         raw.send(data)
         assert raw.wait_closed(SHORT_TIMEOUT)
     assert not raw.data or raw.data[:9] in (b"HTTP/1.1 ", b"HTTP/1.0 "), raw.data
-    # libmicrohttpd 1.0 redirects a target with blanks to one without, by 301.
+    # libmicrohttpd 1.0 answers a target with blanks by a 301 to the target without blanks.
     assert raw.data[9:10] in b"4" or raw.data[9:12] in (b"505", b"200", b"301"), raw.data
     assert is_alive(short_timeouts)
 
@@ -542,7 +542,7 @@ def test_slow_body_times_out(start):
 
 
 def test_header_timeout_restarts_with_each_request(start):
-    """On a kept connection the header timeout starts at the end of the request line; before, the connection is idle."""
+    """On a persistent connection, the header timeout starts after the request line; before, the idle timeout runs."""
     server = start("--header-timeout-seconds", "1", "--body-timeout-seconds", "1", "--idle-timeout-seconds", "2")
     line, rest = sleep_bytes(0, "A: " + "b" * 1000).split(b"\r\n", 1)
     for first_data, slow_data, min_seconds in ((line + b"\r\n", rest, 0.9), (b"", line * 10, 1.9)):
@@ -583,7 +583,7 @@ def test_half_close_cancels_task(raw, server):
     ("a request with a body", sleep_bytes(0)), ("a short task", sleep_bytes(0.01))],
                          ids=lambda value: value if isinstance(value, str) else "")
 def test_fin_with_last_segment_is_detected(what, data, raw):
-    """Request and FIN in one segment cause only one edge-triggered event."""
+    """A request and a FIN in one segment cause only one edge-triggered event; the FIN must still be noticed."""
     raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
     raw.send(data)
@@ -598,7 +598,7 @@ def test_disconnect_mid_request_is_handled(server):
                  request_bytes("POST", SLEEP, b"", "Content-Length: 900000", "Expect: 100-continue")):
         with Raw(server.urls()[0]) as connection:
             connection.send(data)
-            time.sleep(0.05)  # the request is read before the FIN; another test has them in one segment
+            time.sleep(0.05)  # so that the server reads the data before the FIN; the test above sends both together
     assert is_alive(server.urls()[0])
 
 

@@ -1,4 +1,4 @@
-"""Invalid input is rejected with field and reason, and starts no task."""
+"""Invalid input is rejected, with the field and the reason, and starts no task."""
 
 import json
 
@@ -7,13 +7,13 @@ import pytest
 from client import Client, Raw, request_bytes
 from contract import LINE_AND_COLUMN
 
-MAX_CHILDREN = 10000  # children of a gather, by default
+MAX_CHILDREN = 10000  # the default of max_gather_children
 SLEEP = {"function": "sleep", "input": {"seconds": 0.01}}
 
 
 @pytest.fixture
 def no_task_starts(server):
-    """The log has no new tasks after the test: rejected requests started none."""
+    """Checks after the test that the log shows no new tasks: the rejected requests started none."""
     def finished_count():
         return sum(len(server.events(event=f"task_{how}")) for how in ("succeeded", "failed", "canceled"))
 
@@ -26,12 +26,12 @@ def no_task_starts(server):
     before = finished_count()
     yield
     run_marker_task(2 * SLEEP["input"]["seconds"])  # outlasts any task started by mistake
-    assert finished_count() == before + 1, "something was run"
+    assert finished_count() == before + 1, "a rejected request started a task"
 
 
 # -- not JSON ------------------------------------------------------------------------------------
 
-NESTING = 5000  # more than jansson's 2048
+NESTING = 5000  # more levels than jansson's limit of 2048
 NOT_JSON = {
     "empty": b"", "blank": b" \n", "cut": b'{"seconds": 1', "cut in a string": b'{"secon',
     "trailing": b'{"seconds": 0} x', "two": b'{"seconds": 0}{"seconds": 0}', "comma": b'{"seconds": 0,}',
@@ -108,7 +108,7 @@ INVALID_BODIES = [
     ("/v1/gather", children(SLEEP, max_concurrency="1"), "/max_concurrency"),
     ("/v1/gather", children(SLEEP, tolerated_failures=-1), "/tolerated_failures"),
     ("/v1/gather", children(SLEEP, input={}), "/input"),
-    # Errors of several members together.
+    # Errors that depend on several members.
     ("/v1/gather", children(mode="any"), "/tasks"), ("/v1/gather", children(mode="race"), "/tasks"),
     ("/v1/gather", children(SLEEP, mode="quorum"), "/quorum"), ("/v1/gather", children(SLEEP, quorum=1), "/quorum"),
     ("/v1/gather", children(SLEEP, mode="any", quorum=1), "/quorum"),
@@ -173,7 +173,7 @@ def test_pointers_to_hostile_names_are_valid_json(client, no_task_starts):
 # -- limits --------------------------------------------------------------------------------------
 
 def nested(depth):
-    """Bodies and paths of gathers nested to this depth."""
+    """A request with gathers nested to this depth, for each route that can run a gather: [(path, body)]."""
     inner = b'{"tasks": []}'
     for _ in range(depth - 1):
         inner = b'{"tasks": [{"function": "gather", "input": %s}]}' % inner
@@ -305,7 +305,7 @@ def test_number_formats_are_accepted(text, least, client):
 
 
 def test_integer_written_as_float_is_accepted(client):
-    """2.0 is an integer, as in JSON Schema."""
+    """As in JSON Schema, 2.0 is an integer."""
     response = client.post("/v1/gather", b'{"tasks": [{"function": "sleep", "input": {"seconds": 0}}], '
                                          b'"mode": "quorum", "quorum": 1.0, "max_concurrency": 1e3}')
     assert response.status == 200

@@ -1,4 +1,4 @@
-"""The life of the process: options, listeners, disconnects, shutdown, log."""
+"""The life of the process: disconnects, shutdown, listeners, options, log."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def disconnect(raw, how):
         raw.sock.close()
 
 
-# A reset right after the request discards it if it has not been read yet.
+# No reset right after the request: the kernel would discard a request that has not been read yet.
 @pytest.mark.parametrize("how, after", [("close", 0), ("close", 0.01), ("close", 0.2), ("half", 0), ("half", 0.01),
                                         ("half", 0.2), ("reset", 0)])
 @pytest.mark.parametrize("data", [sleep_bytes(LONG_SECONDS), gather_bytes(LONG_SECONDS, 20)], ids=["sleep", "gather"])
@@ -74,7 +74,7 @@ def test_disconnect_does_not_affect_other_clients(start):
 
 
 def test_disconnect_after_pipelined_requests(start):
-    """Neither response can be delivered: the second task may run or not, but must end."""
+    """The client disconnects after two pipelined requests: the second task may run or not, but must end."""
     server = start("--body-timeout-seconds", "2", "--idle-timeout-seconds", "2")
     raw = Raw(server.urls()[0])
     raw.send(sleep_bytes(1, "first") + sleep_bytes(1, "second"))
@@ -114,7 +114,7 @@ def test_drain_finishes_running_tasks(number, start):
         wait_until_read(server.urls()[0])
         os.kill(server.pid, number)
         wait_until(lambda: refuses_connections(server.urls()[0]), "the listener to close")
-        assert idle.wait_closed(SHORT_TIMEOUT), "an idle connection is closed"
+        assert idle.wait_closed(SHORT_TIMEOUT), "the idle connection is still open"
         response = busy.response("POST", "/v1/gather")
         assert response.status == 200 and response.header("connection") == "close"
         assert busy.wait_closed(SHORT_TIMEOUT)
@@ -166,7 +166,7 @@ def test_second_signal_cancels_running_tasks(start):
 
 
 def test_requests_during_drain_return_503(start):
-    """On open connections with an incomplete request: new connections are not accepted."""
+    """During the drain, requests can arrive only on connections that were open before: new ones are not accepted."""
     server = start()
     probe, late, busy = (Raw(server.urls()[0]) for _ in range(3))
     busy.send(sleep_bytes(2))
@@ -275,7 +275,7 @@ def test_ipv6(start):
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
-        pytest.skip("this machine has no IPv6")
+        pytest.skip("IPv6 is not available")
     server = start(listen=("[::1]:0", "127.0.0.1:0"))
     assert server.urls()[0].startswith("http://[::1]:")
     assert all(is_serving(url) for url in server.urls())
@@ -333,7 +333,7 @@ CROSS_SITE_HEADERS = [("Origin: http://example.org",), ("Origin: null",), ("Sec-
 
 
 def statuses(url, host):
-    """Statuses of a POST to this host: without Origin, with the same origin, and cross-site."""
+    """The statuses of three POSTs with this Host: without Origin, with the same origin, and cross-site."""
     with Raw(url) as raw:
         def post(*lines):
             raw.send(request_bytes("POST", SLEEP, {"seconds": 0}, *lines, host=host))

@@ -1,6 +1,6 @@
-"""Load: thousands of concurrent tasks and connections, and the promised speed, memory and system calls.
+"""Load: thousands of concurrent tasks and connections, and limits on time, memory and system calls.
 
-Tests marked `release` run for the release build only: sanitizers cost time and memory.
+Tests marked `release` run only in the release build: sanitizers cost time and memory.
 """
 
 import json
@@ -44,7 +44,7 @@ def test_gather_takes_as_long_as_longest_task(client):
 
 
 def post_unchecked(client, body):
-    """The response body, unchecked: checking ten thousand children takes longer than running them."""
+    """Returns the response body unchecked: checking ten thousand children takes longer than running them."""
     client.send_request("POST", "/v1/gather", json.dumps(body).encode())
     response = client.getresponse()
     assert response.status == 200
@@ -168,7 +168,7 @@ class SyscallTrace:
         assert b"attached" in line, line
 
     def end(self):
-        """{system call: count}"""
+        """Stops the trace. Returns {system call: count}."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
         text = self.path.read_text(encoding="ascii")
@@ -188,11 +188,11 @@ def test_idle_service_makes_no_system_calls(start, tmp_path):
         raw.send(request_bytes("POST", SLEEP, {"seconds": 0.05}))
         assert raw.response("POST", SLEEP).status == 200
     connections[0].send(request_bytes("POST", SLEEP, {"seconds": 600}))
-    time.sleep(0.5)  # until work after the requests is done
+    time.sleep(0.5)  # until the work that follows the requests is done
     trace = SyscallTrace(server.pid, tmp_path / "trace")
     time.sleep(5)
     calls = trace.end()
-    # Attaching and detaching interrupt the pending wait.
+    # strace interrupts the pending epoll_wait() when it attaches and detaches.
     assert set(calls) <= {"epoll_wait", "epoll_pwait", "restart_syscall"} and sum(calls.values()) <= 2, calls
 
 
@@ -219,13 +219,13 @@ def test_keep_alive_request_takes_two_system_calls(start, tmp_path):
     waits = sum(calls.pop(name, 0) for name in ("epoll_wait", "epoll_pwait"))
     assert waits <= requests, calls
     others = {name: n for name, n in calls.items() if name not in ("recvfrom", "sendmsg")}
-    # Random bytes for ids are read in batches of some hundred ids.
+    # The random bytes for several hundred ids are read at once.
     assert set(others) <= {"getrandom"} and sum(others.values()) <= requests / 100, calls
 
 
 @pytest.mark.release
 def test_loop_responds_while_large_gather_is_decoded(start):
-    """Decoding ten thousand children blocks the loop for tens of milliseconds, not longer."""
+    """Decoding a gather of ten thousand children blocks the loop for only tens of milliseconds."""
     server = start(log_level="info")
     with Client(server.urls()[0]) as large, Client(server.urls()[0]) as probe:
         body = json.dumps(sleep_gather(10000, 0.5)).encode()

@@ -25,7 +25,7 @@ FIELD = re.compile(r' ([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=\\]+)')
 
 
 def parse_text(line):
-    """A line in text format, as the object that JSON format would write."""
+    """Parses a line in text format to the object that the JSON format would contain."""
     time_, level, event, rest = LINE.fullmatch(line).groups()
     fields = FIELD.findall(rest)
     assert "".join(f" {key}={value}" for key, value in fields) == rest, line
@@ -38,13 +38,13 @@ def parse_text(line):
 
 
 def lines(gatherd, **wanted):
-    """The log lines with these members, in either format."""
+    """The log lines that have these members, in text or JSON format."""
     parsed = [json.loads(line) if line[0] == "{" else parse_text(line) for line in list(gatherd.lines["stderr"])]
     return [e for e in parsed if all(e.get(key) == value for key, value in wanted.items())]
 
 
 def single_line(gatherd, **wanted):
-    """Waits for the line with these members, and asserts that it is the only one so far."""
+    """Waits for a line with these members, and asserts that it is the only such line so far."""
     wait_until(lambda: lines(gatherd, **wanted), f"a line with {wanted}", timeout_s=SHORT_TIMEOUT)
     found = lines(gatherd, **wanted)
     assert len(found) == 1, found
@@ -69,7 +69,7 @@ def test_killed_worker_is_logged_once(log_format, start):
     failed = single_line(gatherd, event="task_failed")
     assert (failed["id"], failed["error"]) == (problem["task"]["id"], "worker_crashed")
     assert failed["detail"] == problem["detail"] == problem["task"]["error"]["detail"]
-    assert lines(gatherd).index(line) < lines(gatherd).index(failed), "the worker's exit is logged first"
+    assert lines(gatherd).index(line) < lines(gatherd).index(failed), "the exit of the worker is logged first"
 
     idle = next(other for other in both if other != pid)
     os.kill(idle, signal.SIGABRT)
@@ -113,7 +113,7 @@ def test_each_failed_worker_start_is_logged(start):
     url = gatherd.urls()[0]
     pid = warmed_up_workers(url)[0]
     soft, hard = resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (3, hard))  # below the descriptors in use
+    resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (3, hard))  # fewer descriptors than are in use
     os.kill(pid, signal.SIGKILL)
     fourth = gatherd.wait_event(count=4, event="worker_start_failed")
     resource.prlimit(gatherd.pid, resource.RLIMIT_NOFILE, (soft, hard))
@@ -128,7 +128,7 @@ def test_each_failed_worker_start_is_logged(start):
 # -- requests --------------------------------------------------------------------------------------
 
 def start_with_full_pool(start, **options):
-    """A server whose only pool is full, and the connection whose task fills it."""
+    """Starts a server, and fills its only pool with a task. Returns the server and the connection of the task."""
     gatherd = start("--threads", "1", "--queue-limit", "0", **options)
     filler = Raw(gatherd.urls()[0])
     filler.send(request_bytes("POST", BLOCK, {"seconds": 2}))
@@ -153,7 +153,7 @@ def test_overload_is_logged_at_warn(log_format, start):
     assert len(lines(gatherd)) == 6 and {e["event"] for e in lines(gatherd)} == {"request_rejected"}
 
 
-REJECTED = [  # request, status, error
+REJECTED = [  # (request, status, error code)
     (request_bytes("GET", "/nowhere?token=secret"), 404, "not_found"),
     (request_bytes("DELETE", SLEEP), 405, "method_not_allowed"),
     (request_bytes("BREW", SLEEP), 405, "method_not_allowed"),
@@ -199,7 +199,7 @@ def test_client_errors_are_logged_at_debug(start, tmp_path):
 
 
 def test_endless_body_is_logged_once(start):
-    """The discard limit is exceeded: the response is sent raw, and the connection closed."""
+    """A body beyond the discard limit: the response is written to the socket directly, and the connection is closed."""
     gatherd = start("--max-body-bytes", "2000")
     with Raw(gatherd.urls()[0]) as raw:
         raw.send(request_bytes("POST", SLEEP, b"", "Transfer-Encoding: chunked", "X-Request-Id: endless"))
@@ -378,7 +378,7 @@ def test_rejection_log_is_rate_limited(start):
 
 
 def test_unread_log_does_not_block_requests(start):
-    """stderr is a full pipe: lines are dropped, responses are not."""
+    """If stderr is a full pipe, log lines are dropped, but requests are answered."""
     process = subprocess.Popen([BINARY, "--listen", "127.0.0.1:0", "--log-level", "debug"], stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
     try:

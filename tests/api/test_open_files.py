@@ -18,12 +18,12 @@ from task_requests import Background, pools
 
 METHODS = ["read", "readline", "readlines", "write", "writelines", "pread", "pwrite", "seek", "tell", "truncate",
            "flush", "fsync", "stat", "close"]
-SHORT_TIMEOUT = 5 if RELEASE else 20  # seconds, for what takes milliseconds on an idle machine
+SHORT_TIMEOUT = 5 if RELEASE else 20  # seconds, for events that take milliseconds on an idle machine
 
 
 @pytest.fixture
 def start_with_root(start, tmp_path):
-    """A separate server, and its root."""
+    """start_with_root(*flags) starts a server for this test, and returns it and its root directory."""
     def start_server(*flags):
         (tmp_path / "root").mkdir(exist_ok=True)
         return start("--files-root", str(tmp_path / "root"), *flags), tmp_path / "root"
@@ -145,7 +145,7 @@ def test_open_over_max_open_files_returns_503(start_with_root):
         files[1].close()
         files[1] = Handle(client, "a.txt")
         assert client.post("/v1/files", {"path": "a.txt"}).status == 503
-        for _ in range(5):  # failed opens don't count against the limit
+        for _ in range(5):  # failed opens do not count against the limit
             files.pop().close()
             assert client.post("/v1/files", {"path": "nothing.txt"}).status == 404
             files.append(Handle(client, "a.txt"))
@@ -163,7 +163,7 @@ def test_lease_bounds_are_enforced(start_with_root):
 
 
 def test_default_lease_is_capped_by_limit(start_with_root):
-    """Opening without a lease succeeds even if the limit is below the default."""
+    """An open without a lease succeeds even if max_lease_seconds is below the default lease."""
     server, root = start_with_root("--max-lease-seconds", "5")
     (root / "a.txt").write_bytes(HELLO)
     with Client(server.urls()[0]) as client:
@@ -206,7 +206,7 @@ def test_disconnect_during_open_leaks_nothing(pause, start_with_root):
 
 
 def test_call_in_progress_extends_lease(start_with_root):
-    """A lease that ends during a call is renewed after the call."""
+    """A lease that would expire during a call starts again after the call."""
     server, root = start_with_root("--max-open-files", "10")
     os.mkfifo(root / "fifo")
     (root / "a.bin").write_bytes(b"x" * 16000000)
@@ -238,7 +238,7 @@ class FilePair:
         self.history = [(mode, content)]
 
     def call(self, method, **given):
-        """Python's result, or None if it raises."""
+        """Makes the call on both files. Returns Python's result, or None if Python raises."""
         self.history.append((method, given))
         expected = getattr(self, "do_" + method)(**given)
         sent = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else
@@ -364,7 +364,7 @@ def test_methods_match_python(mode, client, root):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_scripts_match_python(mode, client, root):
-    """The same as one script, up to the first step that fails."""
+    """A script of random calls gives the same results as Python, up to the first step that fails."""
     rng = random.Random(f"scripts {mode}")
     for _ in range(30 if RELEASE else 10):
         pair = FilePair(client, root, mode, bytes(rng.choices(ALPHABET, k=30)))
@@ -511,7 +511,7 @@ def test_read_quota_is_refunded_on_failure(start_with_root):
 
 
 def test_multibyte_characters_are_charged_in_full(start_with_root):
-    """Each read returns at least one character; the quota of a failed read is refunded exactly."""
+    """Each read returns at least one character. A failed read gets its quota refunded exactly."""
     server, root = start_with_root("--max-read-bytes", "10")
     (root / "bad").write_bytes(b"\x80" * 100)
     (root / "ten").write_bytes(b"a" * 10)
@@ -549,7 +549,7 @@ def test_rejected_reads_take_no_memory(start_with_root):
             response = client.post("/v1/gather", {"mode": "all_settled", "tasks": tasks})
             assert response.value["result"]["counts"]["succeeded"] == expected_successes
     if RELEASE:
-        assert server.memory("VmHWM") < 200 << 20  # a few reads at a time, not 40
+        assert server.memory("VmHWM") < 200 << 20  # only a few of the 40 reads run at a time
 
 
 def test_script_over_max_steps_is_rejected(start_with_root):
@@ -629,7 +629,7 @@ def test_pipelined_calls_run_in_order(server, example_root):
 
 
 def test_concurrent_calls_on_one_file_are_serialized(server, example_root):
-    """Each write is in the file once and whole, and starts at the position that the one before returned."""
+    """The file contains each write once, and whole. Each write starts at the position that the previous returned."""
     with Client(server.urls()[0]) as client:
         file = Handle(client, "order.txt", "w")
         ends = []
@@ -747,7 +747,7 @@ def write_lines(path, count):
 
 
 def post_unchecked(client, target, body):
-    """The task of a response, not validated: checking 100,000 lines against the schema is slower than reading them."""
+    """Returns the task unchecked: checking 100,000 lines against the schema takes longer than reading them."""
     client.send_request("POST", target, as_json(body))
     response = client.getresponse()
     data = response.read()

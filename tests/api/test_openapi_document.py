@@ -1,4 +1,4 @@
-"""openapi.yaml is complete and strict, its examples are valid, and it agrees with the source."""
+"""openapi.yaml is complete and strict, its examples are valid, and it agrees with the source code."""
 
 import jsonschema
 import pytest
@@ -8,10 +8,10 @@ import openapi_spec
 
 SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
 COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
-# Of all paths, as described in info; FileMethodNotFound: of all paths of open files.
+# Responses that apply to all paths, as described in `info`; FileMethodNotFound applies to all paths of open files.
 SHARED_RESPONSES = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),
                     ("responses", "FileMethodNotFound")}
-# Schemas that narrow another, strict one.
+# Schemas that narrow another schema, which is strict.
 NARROWING_SCHEMAS = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
 
 
@@ -43,7 +43,7 @@ def test_every_component_is_used(kind, name):
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_schema_is_valid_and_strict(name):
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
-    assert SCHEMAS[name].get("description", "").endswith((".", ".\n")), "what is it?"
+    assert SCHEMAS[name].get("description", "").endswith((".", ".\n")), "the description must be sentences"
     rules = {"if", "then", "else", "dependentSchemas"}
     for path, node in nodes({k: v for k, v in SCHEMAS[name].items() if k not in rules}):
         if isinstance(node, dict) and isinstance(node.get("properties"), dict) and name not in NARROWING_SCHEMAS:

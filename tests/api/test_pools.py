@@ -1,4 +1,4 @@
-"""GET /v1/pools, pool sizes, and rejection when a queue is full."""
+"""GET /v1/pools: sizes and counters; requests are rejected when a queue is full."""
 
 import os
 import time
@@ -41,7 +41,7 @@ def test_pools_have_configured_sizes(start):
 def test_bare_number_sizes_default_pool(start):
     assert pools(start("--threads", "9").urls()[0])["default"]["size"] == 9
     listing = pools(start("--threads", "reports=2").urls()[0])
-    assert list(listing) == ["default", "reports", "processes"], "there always is a default"
+    assert list(listing) == ["default", "reports", "processes"], "the pool default always exists"
     assert pools(start("--threads", "reports=2,3").urls()[0])["default"]["size"] == 3
     assert pools(start(env={"GATHERD_THREADS": "2,io=1", "GATHERD_PROCESSES": "1"}).urls()[0])["io"]["size"] == 1
 
@@ -52,7 +52,7 @@ def test_default_sizes_follow_cpu_affinity(start):
         for count in range(1, len(affinity) + 1):
             os.sched_setaffinity(0, sorted(affinity)[:count])
             listing = pools(start().urls()[0])
-            if listing["processes"]["size_source"] == "affinity":  # else limited by the cgroup
+            if listing["processes"]["size_source"] == "affinity":  # otherwise the cgroup limits it
                 assert (listing["processes"]["size"], listing["default"]["size"]) == (count, min(32, count + 4))
             assert listing["default"]["size_source"] == listing["processes"]["size_source"] != "configured"
             assert listing["processes"]["size"] <= count
@@ -154,9 +154,9 @@ def test_full_queue_returns_503(start):
             response = post(url, path, {"seconds": 0})
             assert response.status == 503 and response.value["pool"] == name
             assert int(response.header("retry-after")) >= 1
-            assert post(url, "/v1/run/sleep", {"seconds": 0}).status == 200, "other executors have room"
+            assert post(url, "/v1/run/sleep", {"seconds": 0}).status == 200, "other executors are not full"
             assert running.result().status == 200
-            assert post(url, path, {"seconds": 0}).status == 200, "and now there is room"
+            assert post(url, path, {"seconds": 0}).status == 200, "the pool is not full any more"
             assert pools(url)[name]["tasks_done"] == 2
 
 
@@ -250,7 +250,7 @@ def test_max_tasks_spans_all_executors(start):
 
 
 def test_queue_holds_ten_thousand_tasks(start):
-    """With the default limits, the largest gather fits into the queue of a pool."""
+    """With the default limits, the largest gather fits into the queue of one pool."""
     server = start("--threads", "4", log_level="info")
     done = post(server.urls()[0], "/v1/run/map?timeout_seconds=120",
                 {"function": "block", "inputs": [{"seconds": 0}] * 10000}).value

@@ -1,4 +1,4 @@
-"""conftest - the fixtures and support modules of the API tests."""
+"""conftest - imports the fixtures and hooks of the API tests."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Few descriptors: each use keeps its share, every request is answered, and reduced limits are reported."""
+"""Few file descriptors: each kind of use gets its share, every request is answered, and reduced limits are logged."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ REDUCED_LIMITS = ("max_connections", "max_open_files", "max_streams")
 
 
 def start_with_fd_limit(start, fd_limit, *flags):
-    """Starts a server with this hard limit of descriptors."""
+    """Starts a server whose hard limit of file descriptors is fd_limit."""
     return start(*flags, command_prefix=("sh", "-c", f'ulimit -n {fd_limit} && exec "$@"', "sh"))
 
 
@@ -35,7 +35,7 @@ def download(stack, url, path):
 
 
 def rejection(url):
-    """The problem returned on a new connection."""
+    """The problem that a new connection receives."""
     with Raw(url) as late:
         late.send(request_bytes("GET", READ))
         response = late.response("GET", READ)
@@ -81,8 +81,8 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
             assert raw.response("GET", READ).status == 200
         for _ in range(10):
             problem = rejection(url)
-            assert problem["type"].endswith(":too_many_connections")
-            assert f"the limit max_connections is {limits['max_connections']}" in problem["detail"]
+            assert problem["type"].endswith(":too-many-connections")
+            assert f"max_connections, {limits['max_connections']}," in problem["detail"]
 
         def workers():
             pool = next(p for p in client.get("/v1/pools").value["pools"] if p["name"] == "processes")
@@ -116,7 +116,7 @@ def test_limits_are_unchanged_with_enough_fds(start, tmp_path):
 
 
 def test_connection_without_free_fd_returns_503(start):
-    """The system's limit drops after the start."""
+    """The limit of file descriptors is lowered after the start, so that none is free for a connection."""
     server = start("--processes", "0")
     url = server.urls()[0]
     with ExitStack() as stack:
@@ -132,8 +132,8 @@ def test_connection_without_free_fd_returns_503(start):
             assert len(connections) < 50
         for _ in range(20):
             problem = rejection(url)
-            assert problem["type"].endswith(":too_many_connections")
-            assert "reached its limit of open files" in problem["detail"]
+            assert problem["type"].endswith(":too-many-connections")
+            assert "out of file descriptors" in problem["detail"]
         extra_connections = [stack.enter_context(Raw(url)) for _ in range(20)]
         for raw in extra_connections:
             assert raw.response("GET", READ).status == 503 and raw.wait_closed(10)

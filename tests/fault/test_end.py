@@ -1,4 +1,4 @@
-"""Shutdown with busy pools: on time, every request answered, every worker process gone."""
+"""Shutdown with busy pools: it is on time, every request is answered, and no worker process is left."""
 
 import signal
 import time
@@ -16,7 +16,7 @@ MAX_SHUTDOWN_SECONDS = DRAIN_SECONDS + 1 if RELEASE else MAX_SANITIZED_SECONDS  
 
 
 def fill_pools(background, url):
-    """Runs a task of each kind, and more than the pools have slots: {name: future}."""
+    """Starts more tasks of each kind than the pools have slots. Returns {name: future}."""
     futures = {"sleep": background.post("/v1/run/sleep", {"seconds": LONG_SECONDS})}
     for i in range(3):
         futures[f"block {i}"] = background.post("/v1/run/block", {"seconds": LONG_SECONDS})
@@ -66,7 +66,7 @@ def test_tasks_finished_during_drain_return_200(start):
         wait_until(lambda: pool_loads(url) == {"default": (1, 1), "processes": (1, 1)}, "full pools")
         since = time.monotonic()
         server.terminate()
-        assert [f.result().status for f in futures] == [200] * 4, "queued tasks run, too"
+        assert [f.result().status for f in futures] == [200] * 4, "queued tasks run during the drain, too"
         server.wait()
         assert time.monotonic() - since < (10 if RELEASE else MAX_SANITIZED_SECONDS)
     wait_workers_exit(server, pids)

@@ -42,7 +42,7 @@ def root(tmp_path):
     directory = tmp_path / "root"
     directory.mkdir()
     yield directory
-    subprocess.run(["rm", "-rf", str(directory)], check=True)  # shutil.rmtree fails at a thousand levels
+    subprocess.run(["rm", "-rf", str(directory)], check=True)  # shutil.rmtree() fails on a thousand nested directories
 
 
 # -- escapes -----------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def outside(tmp_path, root):
 
 
 def snapshot(directory):
-    """All entries, with content and mtime."""
+    """All entries of a directory, with their content and mtime."""
     found = {}
     for path in sorted(Path(directory).rglob("*")) + [Path(directory)]:
         stat = path.lstat()
@@ -132,7 +132,7 @@ def function_calls(path):
 
 
 def all_requests(client, path):
-    """Requests the path by every operation: (operation, response)."""
+    """Requests the path with every operation. Yields (operation, response)."""
     for function, given in function_calls(path):
         yield (function, given), client.post(f"/v1/run/{function}", given)
     for mode in ("r", "r+", "w", "w+", "a", "a+", "x", "x+"):
@@ -170,7 +170,7 @@ def test_no_path_escapes_root(root, outside, start_server):
 
 
 def test_escaping_paths_return_403(root, outside, start_server):
-    """403 from every operation, also when the target does not exist."""
+    """Every operation on a path that leaves the root returns 403, also if the target does not exist."""
     server = start_server(root)
     with Client(server.urls()[0]) as client:
         for path in ("../outside/secret", str(outside / "secret"), "/etc/passwd", "file-link", "relative-link",
@@ -183,10 +183,10 @@ def test_escaping_paths_return_403(root, outside, start_server):
                     assert response.value["result"]["type"] == "symlink"
                     continue
                 allowed = {403}
-                if link:  # operations that don't follow symlinks see a name, not a directory
+                if link:  # for an operation that does not follow symlinks, the last name is not a directory
                     allowed |= {404, 409, 422}
                 if path[0] == "/" and name in ("GET", "HEAD", "PUT") and given.startswith("/v1/fs//"):
-                    allowed = {404}  # an empty name before the slash: another route
+                    allowed = {404}  # an empty segment matches another route
                 assert response.status in allowed, (path, what, response.status, response.value)
 
 
@@ -215,7 +215,9 @@ def swap_names(a, b, done, swaps):
 
 @soak
 def test_symlink_swap_race_does_not_escape_root(root, outside, start_server):
-    """Calls through a swapped directory get the file inside or an error, never the file outside."""
+    """A directory is swapped with a symlink during calls: they get the file inside the root or an error, never the file
+    outside.
+    """
     (root / "swap").mkdir()
     (root / "swap" / "deep").mkdir()
     for name in ("secret", "deep/secret"):
@@ -307,7 +309,7 @@ def small_root(tmp_path):
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=1000", "gatherd-test", str(directory)],
                           stderr=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        pytest.skip("no file system may be mounted here: that takes root, and no container around it")
+        pytest.skip("mounting a file system needs root, outside of a container")
     yield directory
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
@@ -329,7 +331,7 @@ def check_no_space(response):
 
 
 def failing_writes():
-    """Every kind of write: (name, whether the file exists before, a call)."""
+    """Every kind of write: a list of (name, whether the file exists before, call)."""
     def function(name, **given):
         return lambda client: client.post(f"/v1/run/{name}", given)
 
@@ -340,7 +342,7 @@ def failing_writes():
                 file(first, **arguments)
             position = file.get_info()["position"]
             response = client.post(f"{file.target}/{name}", given)
-            assert file.get_info()["position"] == position, "what failed has moved the position"
+            assert file.get_info()["position"] == position, "a failed write moved the position"
             file.close()
             return response
         return call
@@ -396,7 +398,7 @@ def test_full_disk_error_names_script_step(small_root, start_server):
 
 
 def test_concurrent_uploads_on_full_disk(small_root, start_server):
-    """Concurrent writes exceed the space: those that succeed are whole, the others leave nothing."""
+    """Concurrent uploads exceed the free space: the files of successful ones are whole, failed ones leave no file."""
     server = start_server(small_root)
     data = b"u" * (200 * KB)
     statuses = []
@@ -434,12 +436,12 @@ def test_inode_exhaustion_returns_507(small_root, start_server):
 # -- kill -9 -----------------------------------------------------------------------------------------
 
 def kill_during(server, calls, after):
-    """Runs each on its own connection, and kills the server after this many seconds."""
+    """Runs each of `calls` on its own connection, and kills the server after `after` seconds."""
     def run_one(call):
         try:
             with Client(server.urls()[0]) as client:
                 call(client)
-        except (OSError, AssertionError, EOFError, Exception):  # failures by the kill are expected
+        except (OSError, AssertionError, EOFError, Exception):  # calls may fail when the server is killed
             pass
 
     threads = [threading.Thread(target=run_one, args=(call,)) for call in calls]
@@ -453,7 +455,7 @@ def kill_during(server, calls, after):
 
 
 def body(i, version):
-    """Content in which a mixture of versions is detected."""
+    """Content of which every byte depends on the version, so that a mixture of versions is detected."""
     return (f"{i} {version} ".encode() * 60000)[:300 * KB]
 
 
@@ -498,7 +500,7 @@ def test_kill_leaves_old_or_new_content(how, after, root, start_server):
 
 
 def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
-    """SIGTERM during uploads: they are cut off at the end of the drain, and leave nothing."""
+    """After SIGTERM, uploads are aborted at the end of the drain, and leave no temporary files."""
     server = start_server(root, "--drain-seconds", "0.3")
     raws = [Raw(server.urls()[0]) for _ in range(20)]
     for i, raw in enumerate(raws):
@@ -516,7 +518,7 @@ def test_shutdown_during_uploads_leaves_no_temp_files(root, start_server):
 @soak
 @pytest.mark.parametrize("method", ["GET", "PUT", "open", "script", "lease"])
 def test_shutdown_right_after_response(method, root, start_server):
-    """Work that outlasts the request (closing a file, discarding a temporary file) ends before the process."""
+    """Work that outlasts the response (closing a file, discarding a temporary file) ends before the process exits."""
     (root / "a.txt").write_bytes(HELLO)
     for _ in range(sized(200, 12)):
         server = start_server(root)
@@ -537,7 +539,7 @@ def test_shutdown_right_after_response(method, root, start_server):
 
 @soak
 def test_shutdown_during_downloads(root, start_server):
-    """Clients that disconnect during the shutdown."""
+    """Clients disconnect during the shutdown; the server exits cleanly."""
     (root / "a.bin").write_bytes(b"x" * (2 * MB))
     for _ in range(sized(200, 8)):
         server = start_server(root, "--drain-seconds", "1")
@@ -572,7 +574,7 @@ def test_shutdown_with_open_files(root, start_server):
 # -- system limits --------------------------------------------------------------------------------------
 
 def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
-    """Out of descriptors: 503, no data lost, and service resumes when descriptors are free."""
+    """Out of file descriptors, requests return 503 and no data is lost; later requests succeed."""
     (root / "a.txt").write_bytes(HELLO)
     server = start_server(root)
     with Client(server.urls()[0]) as client:
@@ -597,7 +599,7 @@ def test_fd_exhaustion_returns_503(root, start_server, tmp_path):
 
 
 def test_rlimit_fsize_returns_507(root, start_server):
-    """Beyond RLIMIT_FSIZE: 507, no SIGXFSZ, and the old content stays."""
+    """A write beyond RLIMIT_FSIZE returns 507, without SIGXFSZ, and the file keeps its old content."""
     (root / "a.txt").write_bytes(HELLO)
     large = "x" * 200000
     (root / "large.txt").write_text(large)
@@ -627,7 +629,7 @@ def test_rlimit_fsize_returns_507(root, start_server):
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
 def test_renamed_root_stays_usable(root, start_server, tmp_path):
-    """The root is renamed or replaced: the service keeps using the directory it opened."""
+    """If the root is renamed or replaced, the service keeps using the directory that it opened."""
     (root / "a.txt").write_bytes(HELLO)
     server = start_server(root)
     root.rename(tmp_path / "elsewhere")

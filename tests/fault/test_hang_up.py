@@ -14,7 +14,7 @@ MAX_LATENCY = 0.1 if RELEASE else SHORT_TIMEOUT
 
 
 def disconnect(server, path, body, when):
-    """Sends a request, hangs up once when() is true; (cancel effect, seconds until the cancel was logged)."""
+    """Sends a request, and hangs up once when() is true. Returns the cancel effect and the time until it was logged."""
     raw = send(server.urls()[0], path, body, "gone")
     wait_until(when, "the task's expected state")
     since = time.monotonic()
@@ -95,7 +95,7 @@ def test_disconnect_cancels_queued_task(path, name, start):
         assert pools(url)[name]["queued"] == 0
         assert running.result().status == 200
     pool = pools(url)[name]
-    assert (pool["busy"], pool["tasks_done"]) == (0, 1), "it never ran"
+    assert (pool["busy"], pool["tasks_done"]) == (0, 1), "the queued task ran"
 
 
 def test_most_severe_cancel_effect_is_reported(start):
@@ -107,7 +107,7 @@ def test_most_severe_cancel_effect_is_reported(start):
                            lambda: is_busy(server, "default")() and is_busy(server, "processes")())
     assert effect == "abandoned"
     wait_until(lambda: all(p["busy"] == p["queued"] == 0 for p in pools(server.urls()[0]).values()), "free slots")
-    assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the second block was still queued"
+    assert pools(server.urls()[0])["default"]["tasks_done"] == 1, "the queued block must not start"
 
 
 @soak

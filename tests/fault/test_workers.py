@@ -21,7 +21,7 @@ BIG_RANGE = {"from": 10 ** 15 - 10 ** 5, "to": 10 ** 15}  # for primes: the siev
 
 
 def replacement_worker(url, pid):
-    """The younger of two workers once the one with this pid has been replaced; else None."""
+    """The younger of two workers, once the worker `pid` has been replaced; None before."""
     listing = pools(url)["processes"]["workers"]
     if len(listing) < 2 or pid in [w["pid"] for w in listing]:
         return None
@@ -29,7 +29,7 @@ def replacement_worker(url, pid):
 
 
 def pool_is_healthy(server):
-    """Whether all workers are alive and idle, with no other child processes."""
+    """Whether all workers are alive and idle, and the server has no other child processes."""
     pool = pools(server.urls()[0])["processes"]
     pids = {w["pid"] for w in pool["workers"]}
     return (len(pids) == pool["size"] and pool["busy"] == pool["queued"] == 0 and
@@ -57,13 +57,13 @@ def test_killed_worker_fails_only_its_task(number, start):
         os.kill(pid, number)
         since = time.monotonic()
         replacement = wait_until(lambda: replacement_worker(url, pid), "a new worker")
-        # The age gives the time of the spawn: GET /v1/pools is slow under this load.
+        # Subtracting the age gives the time of the spawn: GET /v1/pools is slow under this load.
         assert time.monotonic() - since - replacement["age_seconds"] < MAX_LATENCY
         other_tasks += [background.post("/v1/run/map", {"function": "sum", "inputs": [{"n": 10 ** 5}] * 100})
                    for _ in range(5)]
         check_crashed(killed_task.result(), pid, number)
         for future in other_tasks:
-            assert future.result().value["result"]["counts"]["succeeded"] == 100, "a thousand tasks around it"
+            assert future.result().value["result"]["counts"]["succeeded"] == 100, "the crash affected other tasks"
     assert pools(url)["processes"]["restarts"] == 1 and pools(url)["processes"]["tasks_done"] == 1001
     wait_until(lambda: pool_is_healthy(server), "a whole pool")
 
@@ -150,16 +150,16 @@ def test_worker_restarts_back_off(start):
     end = time.monotonic() + 2
     while time.monotonic() < end:
         for pid in children(server.pid):
-            with suppress(ProcessLookupError):  # it has ended since it was listed
+            with suppress(ProcessLookupError):  # it exited after it was listed
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
     assert pools(url)["processes"]["restarts"] < 20
-    assert post(url, "/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45, "and it comes back"
+    assert post(url, "/v1/run/sum", {"n": 10}).value["result"]["sum"] == 45, "the pool must recover"
 
 
 # -- limits --------------------------------------------------------------------------------------
 
-@pytest.mark.skipif(not RELEASE, reason="a sanitizer takes all the address space there is")
+@pytest.mark.skipif(not RELEASE, reason="sanitizers reserve the whole address space")
 def test_worker_memory_limit_fails_only_its_task(start):
     server = start("--processes", "2", "--worker-memory-bytes", "4194304")
     url = server.urls()[0]
@@ -171,7 +171,7 @@ def test_worker_memory_limit_fails_only_its_task(start):
             assert response.value["task"]["error"]["code"] == "worker_out_of_memory"
         assert post(url, "/v1/run/primes", {"to": 10 ** 6}).value["result"]["count"] == 78498
         assert other_tasks.result().value["result"]["counts"]["succeeded"] == 500
-    assert post(start("--processes", "1").urls()[0], "/v1/run/primes", BIG_RANGE).status == 200, "else there is enough"
+    assert post(start("--processes", "1").urls()[0], "/v1/run/primes", BIG_RANGE).status == 200, "without a limit"
     wait_until(lambda: pool_is_healthy(server), "a whole pool")
 
 
@@ -191,7 +191,7 @@ def test_endless_task_is_killed_on_timeout(start):
 # -- under load ----------------------------------------------------------------------------------
 
 class LoadThread(threading.Thread):
-    """Sends gathers of sums until told to stop, and counts their outcomes."""
+    """Sends gathers of sums until stopped, and counts their outcomes."""
 
     def __init__(self, url, stop_event):
         super().__init__()
@@ -222,7 +222,7 @@ class LoadThread(threading.Thread):
 
 
 def kill_workers(url, count):
-    """Kills this many workers, busy or idle. Returns their pids."""
+    """Kills `count` workers, busy or idle. Returns their pids."""
     killed = set()
     with Client(url) as client:
         while len(killed) < count:
@@ -241,7 +241,7 @@ def kill_workers(url, count):
 
 @soak
 def test_worker_kills_under_load(start):
-    """No task is lost or run twice, and no process is left."""
+    """While workers are killed under load, no task is lost or run twice, and no process is left behind."""
     random.seed(7)
     kills = sized(2000, 200)
     server = start("--processes", "4")
@@ -264,11 +264,11 @@ def test_worker_kills_under_load(start):
     pool = pools(url)["processes"]
     assert pool["restarts"] == len(killed) == kills and not killed & set(workers(url))
     finished, crashed = sum(x.succeeded + x.crashed for x in loads), sum(x.crashed for x in loads)
-    assert pool["tasks_done"] - done_before == finished, "each task was run once"
+    assert pool["tasks_done"] - done_before == finished, "each task must run once"
     assert 0 < crashed <= kills < finished
     ids = [i for load in loads for i in load.ids]
     assert len(set(ids)) == len(ids)
     server.wait_event(event="task_succeeded", function="gather", count=len(ids))
     logged = [e["id"] for e in server.events(event="task_succeeded", function="gather")]
-    assert sorted(logged) == sorted(ids), "each answer was given once"
+    assert sorted(logged) == sorted(ids), "each request must get one response"
     wait_until(lambda: descriptors(server.pid) <= before, f"{before} descriptors again, not {descriptors(server.pid)}")

@@ -2,8 +2,9 @@
 """check_globals - rejects mutable globals in our objects, except those in ALLOWED.
 
 usage: check_globals.py --cc CC --nm NM file.a|file.o ...   first checks that planted globals are found
-Stale entries of ALLOWED fail as well.
-Constant tables with pointers are in .data.rel.ro, which is read-only after relocation: they pass.
+
+An entry of ALLOWED that no longer exists is an error. Constant tables with pointers are allowed: they are in
+.data.rel.ro, which is read-only after relocation.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import lint
 
 WRITABLE = re.compile(r'^(\.data|\.bss|\.tdata|\.tbss|\.sdata|\.sbss)(\.|$)|^\*COM\*$|^COMMON$')
 
-# (object, symbol, section): why it cannot be a member of a struct.
+# {(object, symbol, section): why it cannot be a member of a struct}
 ALLOWED = {
     ("json_parse.c.o", "parser", ".tbss"):
         "jansson's allocator hooks have no context argument; thread-local, so that several loops can decode at once",

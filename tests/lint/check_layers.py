@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""check_layers - includes run one way through the ordered modules, without circles between files.
+"""check_layers - checks that includes go one way through the ordered modules, without cycles between files.
 
 usage: check_layers.py [repository]     first checks that a planted violation of each rule is found
 """
@@ -18,7 +18,7 @@ MODULES = (
 )
 LAYERS = ("runtime", "handlers", "service")
 
-# "libc": the headers of ISO C and POSIX, and LIBC_FOLDERS.
+# The headers of ISO C, POSIX and glibc, without ".h".
 LIBC = set("""
     assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg
     stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
@@ -61,7 +61,7 @@ def is_allowed_library(name, header):
 
 
 def includes(path):
-    """(line, system header or None, our header or None, text) of each #include."""
+    """Yields (line, system header or None, our header or None, text) for each #include."""
     text = lint.blank(COMMENT, path.read_text(encoding="utf-8"))
     for match in INCLUDE.finditer(text):
         spelling = SPELLING.match(match.group(1))
@@ -70,7 +70,7 @@ def includes(path):
 
 
 def check_ours(root, name, ours):
-    """The violation in including our header `ours` from the file `name`, or None."""
+    """The rule that the file `name` violates by including our header `ours`, or None."""
     if ours in GENERATED:
         return None
     if ours.split("/")[0] not in LAYERS or ".." in ours.split("/"):
@@ -97,7 +97,7 @@ def check_file(root, path):
     for line, system, ours, spelled in includes(path):
         fault = None
         if not system and not ours:
-            fault = f"#include {spelled}: spell the header out"
+            fault = f"#include {spelled}: write the header's name"
         elif ours:
             fault = check_ours(root, name, ours)
         elif is_libc(system) or is_allowed_library(name, system):
@@ -172,7 +172,7 @@ GOOD = {
     "runtime/types/y.h": "int y;\n",
     "runtime/types/y.c": '#include "runtime/types/x.h"\n',
 }
-# name of the planted file: (its text, what the message about it says)
+# {name of the planted file: (its text, part of the expected message)}
 BAD = {
     "runtime/lib/a.c": ('#include "handlers/json/tasks.h"\n', "a module above"),
     "runtime/lib/b.h": ('#include "service/http/http_server.c"\n', "a module above"),
@@ -192,7 +192,7 @@ BAD = {
     "service/log/c.c": ("#include <jansson.h>\n", "may not include"),
     "runtime/lib/f.c": ('#include "../handlers/tasks.h"\n', "repository root"),
     "runtime/lib/g.c": ('#include "list.h"\n', "repository root"),
-    "runtime/lib/h.c": ("#define H <jansson.h>\n#include H\n", "spell the header out"),
+    "runtime/lib/h.c": ("#define H <jansson.h>\n#include H\n", "write the header's name"),
     "runtime/lib/i.c": ('#include "runtime/lib/nowhere.h"\n', "does not exist"),
     "runtime/functions/a.c": ("#include <nettle/sha2.h>\n#include <zlib.h>\n", "second library"),
     "handlers/json/d.c": ('#include "runtime/task/task_internal.h"\n', "for runtime/ only"),

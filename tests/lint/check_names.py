@@ -1,10 +1,9 @@
 #!/usr/bin/python3
-"""check_names - no name in the source is a coined one where the field has a term.
+"""check_names - rejects coined names that have an established term.
 
-usage: check_names.py [repository]      first proves on planted names that it can fail
+usage: check_names.py [repository]      first checks that planted names are found
 
-Looks at identifiers in C and Python, and at the names in openapi.yaml and the README. Each row says what to use
-instead.
+Looks at identifiers in C and Python, and at the names in openapi.yaml. Each row gives the term to use instead.
 """
 
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import lint
 
-# A word of an identifier (between underscores): the field's term.
+# {a word of an identifier, between underscores: the established term}
 WORDS = {
     "patience": "timeout", "jail": "file_root", "crew": "thread_pool",
     "parcel": "request_buffer", "canned": "raw_response",
@@ -29,7 +28,7 @@ WORDS = {
     "pump": "mhd_loop", "lingers": "lingering_set",
     "nonsense": "protocol_error", "house": "layout", "room": "capacity", "floors": "layers",
 }
-# A whole identifier, error code, log event or JSON member.
+# {a whole identifier, error code, log event or JSON member: the established term}
 NAMES = {
     "executor_off": "executor_disabled", "unknown_path": "not_found", "no_file": "file_not_found",
     "unknown_handle": "handle_not_found", "unknown_method": "file_method_not_found", "handle_lost": "stale_handle",
@@ -62,11 +61,11 @@ PROSE = {  # what is no name: comments and literals, by kind of file
     ".c": lint.any_of(lint.C_COMMENT, lint.STRING, lint.QUOTED),
     ".py": lint.any_of(lint.PY_COMMENT, lint.PY_DOCSTRING, lint.STRING, lint.QUOTED),
 }
-QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string that is one word may be a code, an event or a member
+QUOTED = re.compile(r'["\'`]([a-z_]+)["\'`]')  # a string of one word may be an error code, a log event or a JSON member
 
 
 def names_in(text, suffix):
-    """(position, name) of each name of the text."""
+    """Yields (line, name) for each name in the text."""
     if suffix == ".yaml":
         for match in re.finditer(r'^ *(?:- )?([A-Za-z_]\w*):|/([A-Z]\w+)\'?"?$', text, re.MULTILINE):
             yield match.start(), match.group(1) or match.group(2)
@@ -80,7 +79,7 @@ def names_in(text, suffix):
 
 
 def fault_of(name):
-    """The term for a coined name; None: it is not coined."""
+    """The term for a coined name; None for any other name."""
     if name in NAMES:
         return NAMES[name]
     words = name.lower().split("_")
@@ -99,7 +98,7 @@ def check(root):
         for position, name in names_in(text, path.suffix):
             term = fault_of(name)
             if term:
-                problems.append(f"{where}:{lint.line_at(text, position)}: {name}: say {term}")
+                problems.append(f"{where}:{line}: {name}: use {term}")
     return files, sorted(set(problems))
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""check_words - comments, messages and documentation avoid phrases that read as translated, and lines fit in 120 columns.
+"""check_words - rejects phrases that read as translated in comments, messages and documentation, and long lines.
 
-usage: check_words.py [repository]      first proves on planted phrases that it can fail
+usage: check_words.py [repository]      first checks that planted phrases are found
 
 Looks at comments and string literals of C, at comments and docstrings of Python and shell, and at Markdown.
 """
@@ -14,7 +14,7 @@ import lint
 
 COLUMNS = 120
 
-# A phrase, and what to write instead.
+# (a phrase, what to write instead)
 PHRASES = [
     (r"\bthere (?:is|are|was|were) (?:no|none|nobody|nothing)\b", "say what lacks it, with a verb"),
     (r"\b(?:whoever|nobody|somebody|no one|someone who)\b", "name the subject"),
@@ -44,7 +44,7 @@ ALONE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dev", ".ci/run", "CMak
 
 
 def texts(path):
-    """(line, text) of each piece of prose of a file, joined over line breaks."""
+    """Yields (line, text) for each comment, string or paragraph of a file, with line breaks removed."""
     text = path.read_text(encoding="utf-8")
     if path.suffix in {".c", ".h"}:
         pieces = C_TEXT.finditer(text)

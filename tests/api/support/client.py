@@ -18,7 +18,7 @@ class Response:
     status: int
     headers: list  # of (name, value), as received
     body: bytes
-    value: object = None  # the JSON, once checked
+    value: object = None  # the parsed JSON, set by the check
 
     def header(self, name):
         """The header's value; None if absent."""
@@ -28,7 +28,7 @@ class Response:
 
 
 def connect(url, timeout_s=TIMEOUT):
-    """A socket connected to an address that a server printed."""
+    """A socket connected to a URL that a server printed: http://HOST:PORT or unix:/PATH."""
     if url.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout_s)
@@ -41,7 +41,7 @@ def connect(url, timeout_s=TIMEOUT):
 
 
 class Client(http.client.HTTPConnection):
-    """One keep-alive connection."""
+    """A client with one persistent connection."""
 
     def __init__(self, url, timeout_s=TIMEOUT):
         self.url, self.timeout_s = url, timeout_s
@@ -57,7 +57,7 @@ class Client(http.client.HTTPConnection):
         self.close()
 
     def send_request(self, method, target, body=None, headers=None):
-        """body is bytes, or None for a request without one. A header whose value is None is not sent."""
+        """Sends a request. `body` is bytes, or None for no body. A header whose value is None is not sent."""
         headers = dict(headers or {})
         if body is not None and "Content-Type" not in headers:
             headers["Content-Type"] = "application/json"
@@ -86,7 +86,7 @@ class Client(http.client.HTTPConnection):
         return self.fetch("GET", target, headers=headers)
 
     def post(self, target, body, **headers):
-        """A body that is not bytes is sent as JSON."""
+        """Sends a POST, and returns the checked response. A body that is not bytes is sent as JSON."""
         return self.fetch("POST", target, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
 
 
@@ -98,7 +98,7 @@ def wait_until_read(url):
 
 
 class Raw:
-    """A socket, and a strict reader of responses."""
+    """A client that sends any bytes over a socket, and reads responses strictly."""
 
     def __init__(self, url, timeout_s=TIMEOUT):
         self.sock = connect(url, timeout_s)
@@ -133,7 +133,7 @@ class Raw:
         return data
 
     def read(self, method="POST"):
-        """The next response, unchecked; it may be an interim one (1xx)."""
+        """Reads the next response without checking it; it may be an interim response (1xx)."""
         lines = self._read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, status, _ = (lines[0] + " ").split(" ", 2)
         assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
@@ -152,13 +152,13 @@ class Raw:
         return response
 
     def response(self, method, target, sent_id=None):
-        """The next response, checked."""
+        """Reads the next response, and checks it."""
         response = self.read(method)
         response.value = contract.check(method, target, response, sent_id)
         return response
 
     def wait_closed(self, timeout_s):
-        """Whether the server closes the connection within timeout_s; data sent before is kept."""
+        """Whether the server closes the connection within timeout_s. Adds the bytes received before to self.data."""
         end = time.monotonic() + timeout_s
         while True:
             ready, _, _ = select.select([self.sock], [], [], max(0, end - time.monotonic()))

@@ -15,12 +15,12 @@ PRODUCT = "gatherd/" + re.search(r"^project\(gatherd VERSION ([0-9.]+) ", (ROOT 
 # Responses that are possible on any path.
 COMMON_RESPONSES = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
 LINE_AND_COLUMN = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
-CLOCK_SLACK = 0.005  # seconds between two measurements of one duration
+CLOCK_SLACK = 0.005  # seconds by which two measurements of one duration may differ
 USAGE_SLACK = 0.05   # seconds of error in the system's CPU accounting
 POOL_EXECUTORS = ("threads", "processes", "files")
 PARENT_FUNCTIONS = ("gather", "map")
 
-# The cancel reason that causes each of these errors.
+# {error code: the cancel reason that causes it}
 CLOCKS = {"timeout": "timeout", "deadline_exceeded": "deadline"}
 ERROR_HEADER = (ROOT / "runtime" / "lib" / "error.h").read_text(encoding="utf-8")
 ERROR_TITLES = dict(re.findall(r'#define (ERROR_TITLE_\w+) "(.*)"', ERROR_HEADER))
@@ -34,9 +34,9 @@ def problem_type(code):
 
 
 def parse_json(data):
-    """Strict JSON: rejects duplicate members and NaN."""
+    """Parses JSON strictly: rejects duplicate members and NaN."""
     def members(pairs):
-        assert len({name for name, _ in pairs}) == len(pairs), f"a member twice in {pairs}"
+        assert len({name for name, _ in pairs}) == len(pairs), f"duplicate member in {pairs}"
         return dict(pairs)
 
     def reject(constant):
@@ -48,14 +48,14 @@ def parse_json(data):
         raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
 
 
-# Members that vary, or are prose.
+# Members that differ between runs, or contain prose.
 VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance", "detail"}
 MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds", "blocked_seconds", "user_seconds",
             "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
 
 
 def without_volatile(value, key=None):
-    """Removes varying members."""
+    """Returns the value without its VOLATILE members, and with None for MEASURED ones."""
     if isinstance(value, dict):
         return {k: without_volatile(v, k) for k, v in value.items() if k not in VOLATILE}
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def documented(method, target, status):
 
 
 def spec_status(response):
-    """The status of a shared response: that of the first error code its description names."""
+    """The status of a shared response, from the first error code in its description."""
     code = re.search(r"\(`([a-z_]+)`", response["description"]).group(1)
     return ERRORS[code][0]
 
@@ -94,15 +94,15 @@ def check_headers(response, node):
     known = {name.lower(): openapi_spec.resolve(header) for name, header in node.get("headers", {}).items()}
     for name, header in known.items():
         value = response.header(name)
-        assert value is not None or not header["required"], f"no {name}"
+        assert value is not None or not header["required"], f"the header {name} is missing"
         if value is not None:
             openapi_spec.check_value(value, header["schema"], name)
     undocumented = set(names) - set(known) - HTTP_HEADERS
-    assert not undocumented, f"headers that are not documented: {undocumented}"
+    assert not undocumented, f"undocumented headers: {undocumented}"
 
 
 def check(method, target, response, sent_id=None):
-    """Asserts that the response is a documented answer to the request; sent_id is the X-Request-Id that was sent."""
+    """Asserts that the response is documented for the request. sent_id is the X-Request-Id that was sent."""
     what = f"{method} {target[:80]} -> {response.status}"
     node = documented(method, target, response.status)
     check_headers(response, node)
@@ -110,7 +110,7 @@ def check(method, target, response, sent_id=None):
         assert response.header("x-request-id") == sent_id
     media_type = response.header("content-type")
     if "content" not in node:
-        assert media_type is None and response.body == b"", f"{what}: it has content"
+        assert media_type is None and response.body == b"", f"{what}: unexpected content"
         return None
     assert media_type in node["content"], f"{what}: the media type is {media_type}"
     if method == "HEAD":
@@ -133,7 +133,7 @@ def check(method, target, response, sent_id=None):
 
 
 def check_problem(value, response, timing, has_location=True):
-    """A validation error has a location, unless it is in the path or was detected by a task."""
+    """Checks a problem. A validation error has a location, unless the path is invalid or a task detected the error."""
     has_location = has_location and "task" not in value
     code = value["type"].rsplit(":", 1)[1]
     assert (value["status"], value["title"]) == ERRORS[code]
@@ -147,7 +147,7 @@ def check_problem(value, response, timing, has_location=True):
         assert "limit" in value, value
     assert ("pool" in value) == (code == "pool_full"), value
     task = value.get("task")
-    assert (task is not None) == (timing is not None), "Server-Timing goes with a task"
+    assert (task is not None) == (timing is not None), "Server-Timing must be present exactly if the problem has a task"
     if task is not None:
         check_task(task)
         check_timing(timing, task)
@@ -156,14 +156,14 @@ def check_problem(value, response, timing, has_location=True):
 
 
 def check_timing(timing, task):
-    """Server-Timing agrees with the task object, in milliseconds."""
+    """Checks that Server-Timing, in milliseconds, agrees with the task object."""
     queue, has_run = map(float, re.findall(r"dur=([0-9.]+)", timing))
     assert abs(queue - task["queued_seconds"] * 1e3) < 0.01, (timing, task["queued_seconds"])
     assert abs(has_run - (task["duration_seconds"] or 0) * 1e3) < 0.01, (timing, task["duration_seconds"])
 
 
 def check_task(task):
-    """Consistency of the members of a finished top-level task."""
+    """Checks that the members of a finished top-level task are consistent."""
     assert task["done"] is True
     check_finished(task)
     created, started, finished = (
@@ -177,20 +177,20 @@ def check_task(task):
 
 
 def check_finished(task):
-    """Consistency of any finished task, child or not; absent members count as null."""
+    """Checks that the members of a finished task or child are consistent. Absent members count as null."""
     state, error, cancel = task["state"], task.get("error"), task.get("cancel")
     assert state in ("succeeded", "failed", "canceled"), state
     assert (error is None) == (state == "succeeded")
     has_run = task.get("duration_seconds") is not None
     assert has_run == (task.get("pid") is not None), task
-    # An abandoned thread may not have reported.
+    # An abandoned thread may not have reported its usage.
     if not (has_run and cancel is not None and cancel["effect"] == "abandoned"):
         assert has_run == (task.get("tid") is not None), task
     assert has_run or task.get("result") is None
     if state == "succeeded":
         assert has_run and task["result"] is not None
     if cancel is not None:
-        assert "effect" in cancel, "it has ended, so it is known"
+        assert "effect" in cancel, "a finished task that was canceled must report the effect"
         assert (cancel["effect"] == "prevented") == (not has_run), task
     if error is not None:
         assert error["status"] == ERRORS[error["code"]][0]
@@ -210,10 +210,10 @@ def check_finished(task):
 
 
 def check_execution(task, has_run):
-    """Executor, pool, process, thread and usage."""
+    """Checks where a finished task ran: executor, pool, process, thread, and its resource usage."""
     executor, pool, usage = task["executor"], task.get("pool"), task.get("usage")
     error, effect = task.get("error") or {}, (task.get("cancel") or {}).get("effect")
-    if pool is None:  # on the loop, or divided: takes no slot
+    if pool is None:  # the task takes no slot: it runs on the loop, or is split into parts
         assert executor == "loop" or task["function"] in ("primes", "sum"), task
         assert usage is None and not {"exit_signal", "exit_code"} & error.keys(), task
         return
@@ -234,7 +234,7 @@ def check_execution(task, has_run):
 
 
 def check_parts(result, task):
-    """The parts of a successful divided task are complete and in order."""
+    """Checks that the parts of a successful parallel call are complete and in order."""
     parts = result["parts"]
     assert task["state"] == "succeeded" and task.get("pool") is None
     assert [p["index"] for p in parts] == list(range(len(parts)))
@@ -247,7 +247,7 @@ def check_parts(result, task):
 
 
 def check_pools(pools):
-    """Consistency of the members of pools, except idle workers."""
+    """Checks that the members of pools are consistent. The number of idle workers is not checked."""
     names = [p["name"] for p in pools]
     assert len(names) == len(set(names)) and names[0] == "default" and "processes" not in names[:-1]
     for pool in pools:

@@ -1,4 +1,4 @@
-"""file_helpers - calls of file functions and open files, and fixtures in the file root."""
+"""file_helpers - calls file functions and methods of open files, and manages the files in a root."""
 
 import json
 import os
@@ -10,7 +10,7 @@ HELLO = b"Hello, file.\n"
 
 
 def run(client, function, status=200, **arguments):
-    """The result of a file function; its problem if `status` is not 200."""
+    """Runs a file function. Returns its result, or the problem if `status` is not 200."""
     response = client.post(f"/v1/run/{function}", arguments)
     assert response.status == status, response.value
     return response.value["result"] if status == 200 else response.value
@@ -70,7 +70,7 @@ def remove_contents(root):
     """Empties the root, except gatherd's temporary directory."""
     paths = [os.fsencode(root) + b"/" + name for name in os.listdir(os.fsencode(root)) if name != b".gatherd-tmp"]
     if paths:
-        subprocess.run([b"rm", b"-rf", b"--", *paths], check=True)  # shutil.rmtree fails on a thousand levels
+        subprocess.run([b"rm", b"-rf", b"--", *paths], check=True)  # shutil.rmtree() fails on deep trees
 
 
 def descriptors(pid):

@@ -1,4 +1,4 @@
-"""fixtures - fixtures of all tests: a shared server, servers per test, a client."""
+"""fixtures - the fixtures of all tests: a shared server, servers for one test, a client."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from client import Client
 from server import BINARY, RELEASE, Server
 
-# derandomize: failures are reproducible.
+# derandomize makes failures reproducible.
 settings.register_profile("api", derandomize=True, deadline=None, database=None, max_examples=100,
                           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("api")
@@ -38,7 +38,7 @@ def root(tmp_path_factory):
     """The file root of the shared server."""
     where = tmp_path_factory.mktemp("root")
     yield where
-    subprocess.run(["rm", "-rf", str(where)], check=True)  # pytest's own cleanup fails on a thousand levels
+    subprocess.run(["rm", "-rf", str(where)], check=True)  # pytest's own cleanup fails on a thousand nested directories
 
 
 @pytest.fixture(scope="session")

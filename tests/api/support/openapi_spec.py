@@ -15,7 +15,7 @@ DOCUMENT = yaml.safe_load(FILE.read_bytes())
 
 
 def resolve_pointer(pointer):
-    """The node that a "#/..." reference points to."""
+    """The node of the document that a reference "#/..." points to."""
     node = DOCUMENT
     for step in pointer.removeprefix("#/").split("/"):
         node = node[step.replace("~1", "/").replace("~0", "~")]
@@ -23,7 +23,7 @@ def resolve_pointer(pointer):
 
 
 def resolve(node):
-    """Follows a reference, unless the node has members of its own beside it."""
+    """Follows a reference, unless its node has members other than description and default."""
     while isinstance(node, dict) and set(node) - {"description", "default"} == {"$ref"}:
         node = resolve_pointer(node["$ref"])
     return node
@@ -66,18 +66,18 @@ class Operation:
         return [p for p in self.parameters if p["in"] == "query"]
 
     def body_schema(self):
-        """None for an operation without a body."""
+        """The schema of the request body; None for an operation without a body."""
         body = self.node.get("requestBody")
         return body and body["content"].get("application/json", {}).get("schema")
 
     def request_examples(self):
-        """{name: body}"""
+        """The examples of the request body: {name: body}."""
         body = self.node.get("requestBody")
         examples = body["content"].get("application/json", {}).get("examples", {}) if body else {}
         return {name: example["value"] for name, example in examples.items()}
 
     def response_examples(self):
-        """{name: (status, value)}; a response has the name of its request example."""
+        """The examples of responses: {name: (status, value)}. The name is that of the request's example."""
         found = {}
         for status, response in self.responses.items():
             for media in response.get("content", {}).values():
@@ -87,7 +87,7 @@ class Operation:
         return found
 
     def example_target(self):
-        """The path, with the examples of its parameters."""
+        """The path with the example of each parameter filled in."""
         values = {p["name"]: p["example"] for p in self.parameters if p["in"] == "path"}
         return self.path.format(**values)
 
@@ -111,7 +111,7 @@ def path_template(target):
 
 
 def operation_for(method, target):
-    """(documented path or None, operation or None); HEAD has the operation of GET."""
+    """The documented path and operation of a request, each None if not documented. HEAD uses the operation of GET."""
     path = path_template(target)
     expected = "GET" if method == "HEAD" else method
     return path, next((o for o in OPERATIONS if o.path == path and o.method == expected), None)

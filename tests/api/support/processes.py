@@ -14,7 +14,7 @@ def _stat(pid):
 
 
 def children(pid):
-    """{child's pid: state}, including zombies (Z)."""
+    """The child processes: {pid: state}, including zombies (Z)."""
     found = {int(name): _stat(name) for name in os.listdir("/proc") if name.isdigit()}
     return {child: stat[0] for child, stat in found.items() if stat is not None and stat[1] == pid}
 
@@ -26,7 +26,7 @@ def exists(pid):
 
 
 def threads(pid):
-    """{tid: name}; a thread that has just started may still have the name of the process."""
+    """The threads of a process: {tid: name}."""
     return {int(tid): Path(f"/proc/{pid}/task/{tid}/comm").read_text(encoding="utf-8").strip()
             for tid in os.listdir(f"/proc/{pid}/task")}
 

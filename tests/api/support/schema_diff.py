@@ -1,12 +1,12 @@
 """schema_diff - compares the constraints of two JSON Schemas, each within its own document."""
 
-# Annotations, and conditions between members, which a function's type table cannot express.
+# Keywords that a type table cannot express: annotations, and conditions between members.
 NOT_COMPARED = {"description", "title", "example", "examples", "default", "discriminator", "format", "$schema",
                 "$id", "$defs", "$comment", "if", "then", "else", "dependentSchemas"}
 
 
 def dereference(node, root):
-    """Follows top-level references and normalizes: `const` to `enum`, anyOf to oneOf."""
+    """Follows top-level references, and normalizes equivalent keywords: const to enum, anyOf to oneOf."""
     while "$ref" in node:
         target = root
         for step in node["$ref"].removeprefix("#").strip("/").split("/"):
@@ -25,7 +25,7 @@ def dereference(node, root):
 
 
 def sort_key(node, root):
-    """The sort key of an alternative."""
+    """The key by which the alternatives of a oneOf are sorted."""
     node = dereference(node, root)
     function = node.get("properties", {}).get("function")
     return str(function and dereference(function, root).get("enum")) + str(sorted(node.get("properties", {})))

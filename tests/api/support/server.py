@@ -14,18 +14,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("GATHERD_BINARY") or str(ROOT / "build" / "gatherd")
-# Without the tests' own variables, which the service would reject.
+# The environment without the tests' own GATHERD_* variables, which the service would reject.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GATHERD_")}
 RELEASE = os.environ.get("GATHERD_BUILD", "release") == "release"
 
 LISTENING = re.compile(r"^gatherd \d+\.\d+\.\d+ listening on (\S+)$")
 ERROR_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
                      r"|^gatherd: bug:", re.MULTILINE)
-TIMEOUT = 60  # seconds; long enough for sanitizers on a busy machine
+TIMEOUT = 60  # seconds; enough for a sanitizer build on a busy machine
 
 
 def wait_until(condition, what, timeout_s=TIMEOUT):
-    """Returns condition()'s first true value."""
+    """Calls condition() until it returns a true value, and returns that value."""
     end = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -39,7 +39,7 @@ def wait_until(condition, what, timeout_s=TIMEOUT):
 class Server:
     def __init__(self, *flags, listen=("127.0.0.1:0",), log_level="debug", log_format="json", env=(),
                  command_prefix=()):
-        """command_prefix is a command that execs its arguments, such as ("prlimit", ...)."""
+        """Starts gatherd. command_prefix is a command that executes its arguments, such as ("prlimit", ...)."""
         argv = [*command_prefix, BINARY, "--log-format", log_format, "--log-level", log_level]
         for address in listen:
             argv += ["--listen", address]
@@ -72,7 +72,7 @@ class Server:
                 self._changed.notify_all()
 
     def urls(self):
-        """Its addresses, in the order of the flags."""
+        """The URLs of the listeners, in the order of the flags."""
         return [m.group(1) for m in map(LISTENING.match, list(self.lines["stdout"])) if m]
 
     def port(self, i=0):
@@ -82,7 +82,7 @@ class Server:
         return "\n".join(self.lines["stderr"])
 
     def events(self, **members):
-        """The log lines so far with these members."""
+        """The log lines written so far that have these members."""
         with self._changed:
             return [e for e in self._events if all(e.get(k) == v for k, v in members.items())]
 
@@ -129,7 +129,7 @@ class Server:
 
 
 def run(*flags, timeout_s=TIMEOUT, env=()):
-    """Runs gatherd until it exits: for flags that do not start a service."""
+    """Runs gatherd until it exits, with flags that do not start the service."""
     return subprocess.run([BINARY, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=timeout_s, check=False, text=True,
                           env={**ENVIRONMENT, **dict(env)})

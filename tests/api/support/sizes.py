@@ -1,6 +1,6 @@
-"""sizes - how long a test runs: short in the suite, in full under `./dev soak`.
+"""sizes - the sizes of long tests: small in the suite, full under `./dev soak`.
 
-A test that has a full size is marked with @soak and takes its numbers from sized().
+A long test has the mark @soak, and takes its numbers from sized().
 """
 
 import os
@@ -14,7 +14,7 @@ soak = pytest.mark.soak
 
 
 def sized(full, release, sanitized=None):
-    """The number for this run: `full` under ./dev soak, else that of the build (sanitized: as release by default)."""
+    """The number for this run: `full` under ./dev soak, else `release` or `sanitized` (default: as `release`)."""
     if SOAK:
         return full
     return release if RELEASE or sanitized is None else sanitized

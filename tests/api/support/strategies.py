@@ -1,4 +1,4 @@
-"""strategies - valid requests from the schemas of openapi.yaml, and all mutations that make one invalid."""
+"""strategies - generates valid request bodies from the schemas of openapi.yaml, and invalid ones by mutation."""
 
 import copy
 import json
@@ -10,29 +10,29 @@ from hypothesis import strategies as st
 
 import openapi_spec
 
-# Limits below those of the schemas: {schema: {member: constraints}}.
+# Constraints stricter than those of the schemas, for speed: {schema: {member: constraints}}.
 SMALL_RANGE = {"maximum": 20000}
 CONSTRAINTS = {
     "SleepInput": {"seconds": {"maximum": 0.01}}, "BlockInput": {"seconds": {"maximum": 0.01}},
     "GatherInput": {"tasks": {"maxItems": 4}}, "GatherRequest": {"tasks": {"maxItems": 4}},
     "PrimesInput": {"to": SMALL_RANGE, "from": SMALL_RANGE}, "SumInput": {"n": SMALL_RANGE, "from": SMALL_RANGE},
-    # Resolvable without a name server.
+    # These resolve without a name server.
     "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
 FUNCTIONS = openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
 CONSTRAINTS.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}}
                     for name in FUNCTIONS})
-POOLS = ["default"]  # thread pools of every server
+POOLS = ["default"]  # the thread pools that every server has
 MAX_TEXT = 4096  # bytes of a generated string
 MAX_ITEMS = 4    # items of a generated array
 PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt",
          "a/", "link", "\u00e9", "a b", ".gatherd-tmp/x"]
-MAX_DEPTH = 3  # of generated nested gathers and maps
+MAX_DEPTH = 3  # nesting depth of generated gathers and maps
 
 OTHER_TYPES = {"object": {}, "array": [], "string": "x", "number": 1, "boolean": True, "null": None}
 
 
 def resolve_schema(node, name=None):
-    """(schema, name of the last reference), after following top-level references."""
+    """Follows top-level references. Returns the schema and the name of the last reference."""
     while "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[1]
         node = {**openapi_spec.resolve_pointer(node["$ref"]), **{k: v for k, v in node.items() if k != "$ref"}}
@@ -42,13 +42,13 @@ def resolve_schema(node, name=None):
 # -- valid values --------------------------------------------------------------------------------
 
 def valid(node, depth=MAX_DEPTH, limits=None):
-    """Values of the schema, within CONSTRAINTS."""
+    """A strategy for values of the schema, within CONSTRAINTS."""
     return _valid(json.dumps(node), depth, json.dumps(limits))
 
 
 @lru_cache(maxsize=None)
 def _valid(node, depth, limits):
-    """Cached: building a strategy takes longer than drawing from it."""
+    """Makes the strategy. Cached, because this takes longer than drawing from it."""
     node, limits = json.loads(node), json.loads(limits)
     node, name = resolve_schema(node)
     node = {**node, **({"enum": POOLS} if name == "PoolName" else {}), **(limits or {})}
@@ -83,7 +83,7 @@ def has_children(node):
 
 
 def repair(name, value):
-    """Enforces rules between members, which schemas state in prose, if/then or dependentSchemas."""
+    """Makes a value obey the rules between members, which schemas state in prose, if/then or dependentSchemas."""
     if "pool" in value:
         value["executor"] = "threads"
     if name == "WriteFileInput" and value.get("mode") == "a":
@@ -119,7 +119,7 @@ def repair_step(value):
 
 
 def texts(minimum, maximum):
-    """Strings whose length is in bytes, as the service counts."""
+    """A strategy for strings of `minimum` to `maximum` bytes; the service limits bytes, not characters."""
     plain = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=maximum)
     full = st.sampled_from(["x" * maximum, "\u00e9" * (maximum // 2), "\U0001f40c" * (maximum // 4),
                             '"\\\b/\u2028' * 8])
@@ -139,7 +139,7 @@ def numbers(node):
 @dataclass
 class Mutation:
     what: str
-    pointer: str       # expected in the error
+    pointer: str       # the pointer that the error must have
     value: object      # the mutated body
     status: int = 422
 
@@ -149,7 +149,7 @@ def escape(member):
 
 
 def mutated(node, body):
-    """All mutations of a valid body: a list of Mutation."""
+    """All mutations that make a valid body invalid: a list of Mutation."""
     mutations = []
 
     def add(path, what, new, status=422):
@@ -217,7 +217,7 @@ def replaced(body, path, new, remove=False):
     """A copy of the body with another value at the path."""
     if not path:
         return new
-    body = copy.copy(body)  # shallow: siblings are shared, and never modified
+    body = copy.copy(body)  # a shallow copy: the copies share siblings, which are never modified
     if len(path) > 1:
         body[path[0]] = replaced(body[path[0]], path[1:], new, remove)
     elif remove:

@@ -1,4 +1,4 @@
-"""task_requests - task specs, the state of pools, and requests in the background."""
+"""task_requests - makes task specs, reads the state of pools, and sends requests in the background."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +22,13 @@ def gather(*tasks, **options):
 
 
 def pools(url):
-    """{name: pool}"""
+    """GET /v1/pools as {name: pool}."""
     with Client(url) as client:
         return {p["name"]: p for p in client.get("/v1/pools").value["pools"]}
 
 
 def pool_loads(url):
-    """{name: (busy, queued)}"""
+    """The load of each pool: {name: (busy, queued)}."""
     return {name: (p["busy"], p["queued"]) for name, p in pools(url).items()}
 
 
@@ -38,7 +38,7 @@ def workers(url):
 
 
 def post(url, path, body):
-    """A request on a new connection."""
+    """Sends a request on a new connection, and returns the checked response."""
     with Client(url) as client:
         return client.post(path, body)
 
@@ -72,12 +72,12 @@ class Background:
         self.executor.shutdown()
 
     def post(self, path, body):
-        """A future of the checked response."""
+        """Sends a request, and returns a future of the checked response."""
         return self.executor.submit(post, self.url, path, body)
 
 
 def send(url, path, body, request_id):
-    """Sends a request; close Raw.sock to hang up."""
+    """Sends a request, and returns the Raw; closing its socket hangs up."""
     raw = Raw(url)
     raw.send(request_bytes("POST", path, json.dumps(body).encode(), f"X-Request-Id: {request_id}"))
     return raw

@@ -545,7 +545,7 @@ static void output_error_exits_with_1(void **state)
         assert_true(done);
         fclose(full_device);
         fclose(err);
-        assert_string_equal(text, "gatherd: cannot write the output\n");
+        assert_string_equal(text, "gatherd: cannot write to stdout\n");
         free(text);
         config_free(&config);
     }

@@ -319,7 +319,7 @@ static void one_object_fills_several_records(void **state)
     assert_int_equal(t->errors.count, 3);
     expect_first_error(
         t, "/x",
-        "is not a known member; known are: depth, label, name, timeout_seconds, deadline_seconds, executor, pool, "
+        "is not a known member; known members: depth, label, name, timeout_seconds, deadline_seconds, executor, pool, "
         "parallel");
     assert_string_equal(t->errors.items[1].location, "/depth");
     assert_string_equal(t->errors.items[2].location, "/name");
@@ -330,11 +330,11 @@ static void one_object_fills_several_records(void **state)
 static void malformed_json_is_rejected(void **state)
 {
     static const struct error_case rows[] = {
-        {"", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
-        {" \r\n\t", ERR_MALFORMED_JSON, "", "the body is empty; it must be a JSON object"},
+        {"", ERR_MALFORMED_JSON, "", "the JSON document is empty; it must be an object"},
+        {" \r\n\t", ERR_MALFORMED_JSON, "", "the JSON document is empty; it must be an object"},
         {"{", ERR_MALFORMED_JSON, "", "line 1, column 1: string or '}' expected near end of file"},
-        {"{\"a\":1}}", ERR_MALFORMED_JSON, "", "line 1, column 8: the body must end after its JSON value"},
-        {"{\"a\":1} {}", ERR_MALFORMED_JSON, "", "line 1, column 9: the body must end after its JSON value"},
+        {"{\"a\":1}}", ERR_MALFORMED_JSON, "", "line 1, column 8: unexpected data after the JSON document"},
+        {"{\"a\":1} {}", ERR_MALFORMED_JSON, "", "line 1, column 9: unexpected data after the JSON document"},
         {"{\n \"a\":\n  nul}", ERR_MALFORMED_JSON, "", "line 3, column 5: invalid token near 'nul'"},
         {"{'a':1}", ERR_MALFORMED_JSON, "", "line 1, column 2: string or '}' expected near '''"},
         {"{\"a\":1,}", ERR_MALFORMED_JSON, "", "line 1, column 8: string or '}' expected near '}'"},
@@ -373,9 +373,9 @@ static void malformed_json_is_rejected(void **state)
 static void type_and_range_errors_are_located(void **state)
 {
     static const struct error_case rows[] = {
-        {"[]", ERR_INVALID, "", "must be a JSON object, not an array"},
-        {"3", ERR_INVALID, "", "must be a JSON object, not a number"},
-        {"null", ERR_INVALID, "", "must be a JSON object, not null"},
+        {"[]", ERR_INVALID, "", "the JSON document must be an object, not an array"},
+        {"3", ERR_INVALID, "", "the JSON document must be an object, not a number"},
+        {"null", ERR_INVALID, "", "the JSON document must be an object, not null"},
         {"{}", ERR_INVALID, "/inner", "is required"},
         {"{\"inner\":{}}", ERR_INVALID, "/inner/depth", "is required"},
         {"{\"inner\":null}", ERR_INVALID, "/inner", "must be an object, not null"},
@@ -386,9 +386,9 @@ static void type_and_range_errors_are_located(void **state)
         {"{\"count\":101}", ERR_INVALID, "/count", "must be at most 100"},
         {"{\"count\":-6}", ERR_INVALID, "/count", "must be at least -5"},
         {"{\"wide\":9007199254740994.0}", ERR_INVALID_ARGUMENT, "/wide",
-         "must be an integer, without fraction or exponent if it is this large"},
+         "must be an integer; one this large must have no fraction or exponent"},
         {"{\"wide\":1e19}", ERR_INVALID, "/wide",
-         "must be an integer, without fraction or exponent if it is this large"},
+         "must be an integer; one this large must have no fraction or exponent"},
         {"{\"wide\":\"9223372036854775808\"}", ERR_INVALID_ARGUMENT, "/wide", "must fit in 64 bits"},
         {"{\"wide\":\"-9223372036854775808\"}", ERR_INVALID_ARGUMENT, "/wide", "must be at least -9223372036854775807"},
         {"{\"wide\":\"-\"}", ERR_INVALID, "/wide", "must be an integer"},
@@ -408,10 +408,11 @@ static void type_and_range_errors_are_located(void **state)
         {"{\"numbers\":[1,null]}", ERR_INVALID, "/numbers/1", "must be an integer, not null"},
         {"{\"inners\":[{\"depth\":1},3]}", ERR_INVALID, "/inners/1", "must be an object, not a number"},
         {"{\"Flag\":true}", ERR_INVALID, "/Flag",
-         "is not a known member; known are: flag, count, wide, pause, mode, word, numbers, inners, inner"},
-        {"{\"inner\":{\"a/b~c\":1}}", ERR_INVALID, "/inner/a~1b~0c", "is not a known member; known are: depth, label"},
+         "is not a known member; known members: flag, count, wide, pause, mode, word, numbers, inners, inner"},
+        {"{\"inner\":{\"a/b~c\":1}}", ERR_INVALID, "/inner/a~1b~0c",
+         "is not a known member; known members: depth, label"},
         {"{\"\":1}", ERR_INVALID, "/",
-         "is not a known member; known are: flag, count, wide, pause, mode, word, numbers, inners, inner"},
+         "is not a known member; known members: flag, count, wide, pause, mode, word, numbers, inners, inner"},
     };
     expect_errors(*state, rows, COUNT_OF(rows), decode_sample);
 }
@@ -469,7 +470,7 @@ static void long_names_are_truncated_at_character_boundary(void **state)
 
         snprintf(body, sizeof body, "{\"function\":\"%s\"}", name);
         assert_int_equal(decode_spec(t, body), ERR_FUNCTION_NOT_FOUND);
-        assert_non_null(strstr(t->errors.items[0].detail, "...\"; known are: block, "));
+        assert_non_null(strstr(t->errors.items[0].detail, "...\"; known functions: block, "));
     }
 }
 
@@ -678,9 +679,9 @@ static void invalid_task_specs_are_rejected(void **state)
         {"{\"input\":3}", ERR_INVALID, "/function", "is required"},
         {"{\"function\":null}", ERR_INVALID, "/function", "must be a string, not null"},
         {"{\"function\":\"slep\",\"input\":{\"x\":1}}", ERR_FUNCTION_NOT_FOUND, "/function",
-         "names an unknown function, \"slep\"; known are: block, "},
+         "must be a known function, not \"slep\"; known functions: block, "},
         {"{\"function\":\"sl\\u0000\"}", ERR_FUNCTION_NOT_FOUND, "/function",
-         "names an unknown function, \"sl?\"; known are: block, "},
+         "must be a known function, not \"sl?\"; known functions: block, "},
         {"{\"function\":\"sleep\"}", ERR_INVALID, "/input/seconds", "is required"},
         {"{\"function\":\"sleep\",\"input\":{}}", ERR_INVALID, "/input/seconds", "is required"},
         {"{\"function\":\"sleep\",\"input\":null}", ERR_INVALID, "/input", "must be an object, not null"},
@@ -739,7 +740,7 @@ static void gather_depth_is_limited(void **state)
             body[strlen(body) - 1] = '\0'; /* now decodes only the input of the gather */
             assert_int_equal(decode_function_input(t, "gather", body + sizeof start - 1), rc);
             if (rc != 0 && limit == 1)
-                expect_first_error(t, "/tasks/0/input", "gathers may be nested at most 1 deep (max_gather_depth)");
+                expect_first_error(t, "/tasks/0/input", "must not nest gathers more than 1 deep (max_gather_depth)");
         }
     }
 }
@@ -824,9 +825,9 @@ static void invalid_query_parameters_are_located(void **state)
         {"count", ERR_INVALID, "count", "must be an integer"},
         {"count=1&count=1", ERR_INVALID_ARGUMENT, "count", "is given more than once"},
         {"count=1&Flag=true", ERR_INVALID, "Flag",
-         "is not a known parameter; known are: name, timeout_seconds, flag, count, numbers"},
+         "is not a known parameter; known parameters: name, timeout_seconds, flag, count, numbers"},
         {"count=1&=2", ERR_INVALID, "",
-         "is not a known parameter; known are: name, timeout_seconds, flag, count, numbers"},
+         "is not a known parameter; known parameters: name, timeout_seconds, flag, count, numbers"},
         {"count=1&flag=yes", ERR_INVALID, "flag", "must be true or false"},
         {"count=1&timeout_seconds=86400.1", ERR_LIMIT_EXCEEDED, "timeout_seconds",
          "must be at most 86400 (max_timeout_seconds)"},

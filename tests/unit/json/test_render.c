@@ -348,13 +348,12 @@ static void task_errors_are_described(void **state)
     expect_task_error(timeout.task, "failed", "timeout", "The task did not end within its timeout_seconds, 0.002 s",
                       "timeout", "stopped");
     expect_task_error(deadline.task, "failed", "deadline_exceeded",
-                      "The task did not end within its deadline_seconds, 1 s, queueing included", "deadline",
-                      "stopped");
+                      "The task did not end within its deadline_seconds, 0.1 s, including time in the queue",
+                      "deadline", "stopped");
     expect_task_error(late.task, "failed", "deadline_exceeded",
-                      "The task did not start within its deadline_seconds, 0.000000001 s, queueing included",
+                      "The task did not start within its deadline_seconds, 0.000000001 s, including time in the queue",
                       "deadline", "prevented");
-    expect_task_error(canceled.task, "canceled", "canceled", "The client canceled the task or disconnected", "client",
-                      "stopped");
+    expect_task_error(canceled.task, "canceled", "canceled", "The client disconnected", "client", "stopped");
     json_t *json = rendered_task(failed.task);
     assert_string_equal(get_string(json_object_get(json, "error"), "code"), "internal");
     assert_true(json_is_null(json_object_get(json, "cancel")));
@@ -402,7 +401,8 @@ static void gather_result_lists_children(void **state)
     assert_int_equal(json_integer_value(json_object_get(child, "index")), 1);
     child = json_array_get(tasks, 2);
     assert_string_equal(get_string(child, "state"), "canceled");
-    assert_string_equal(get_string(json_object_get(child, "error"), "detail"), "Its gather was decided without it");
+    assert_string_equal(get_string(json_object_get(child, "error"), "detail"),
+                        "The outcome of the gather was decided before this task ended");
     assert_string_equal(get_string(json_object_get(child, "cancel"), "reason"), "sibling");
     json_decref(json);
     task_release(w.task);
