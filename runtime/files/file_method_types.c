@@ -73,8 +73,7 @@ TYPE(pwrite_input, file_call, "FilePwriteInput");
 static const struct field seek_input_fields[] = {
     {"offset", &file_seek_offset_type, FILE_CALL_OFFSET(offset), FIELD_REQUIRED, NULL,
      "The offset from `whence`, in bytes; may be negative", "0"},
-    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start",
-     "The origin of the offset; default: start", NULL},
+    {"whence", &file_whence_type, FILE_CALL_OFFSET(whence), FIELD_DEFAULTED, "start", "The origin of the offset", NULL},
     {0},
 };
 TYPE(seek_input, file_call, "FileSeekInput");

@@ -122,10 +122,10 @@ static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .
 static const struct field open_params_fields[] = {
     {"path", &file_path_type, offsetof(struct file_open_params, path), FIELD_REQUIRED, NULL,
      "The file, relative to the file root", "data.txt"},
-    {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r",
-     "How to open the file; default: r", NULL},
+    {"mode", &file_mode_type, offsetof(struct file_open_params, mode), FIELD_DEFAULTED, "r", "How to open the file",
+     NULL},
     {"encoding", &file_encoding_type, offsetof(struct file_open_params, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data in calls and results; default: utf-8", NULL},
+     "The encoding of data in calls and results", NULL},
     {"lease_seconds", &lease_type, offsetof(struct file_open_params, lease_ns), FIELD_OPTIONAL, NULL,
      "After how many seconds without a call the file is closed, from 0.001 to max_lease_seconds; absent: 60, or the "
      "limit if less",

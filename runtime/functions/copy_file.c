@@ -31,9 +31,9 @@ static const struct field input_fields[] = {
     {"to", &file_path_type, offsetof(struct copy_file_input, to), FIELD_REQUIRED, NULL,
      "The path of the copy, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct copy_file_input, replace), FIELD_DEFAULTED, "false",
-     "Whether to replace an existing file; it stays unchanged until the copy is complete; default: false", NULL},
+     "Whether to replace an existing file; it stays unchanged until the copy is complete", NULL},
     {"fsync", &file_bool_type, offsetof(struct copy_file_input, fsync), FIELD_DEFAULTED, "false",
-     "Whether to wait until the copy is on disk; default: false", NULL},
+     "Whether to wait until the copy is on disk", NULL},
     {0},
 };
 

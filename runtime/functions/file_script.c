@@ -40,10 +40,9 @@ static const struct type steps_type = {
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct script_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the file root", "data.txt"},
-    {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r",
-     "How to open the file; default: r", NULL},
+    {"mode", &file_mode_type, offsetof(struct script_input, mode), FIELD_DEFAULTED, "r", "How to open the file", NULL},
     {"encoding", &file_encoding_type, offsetof(struct script_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data in the steps and results; default: utf-8", NULL},
+     "The encoding of data in the steps and results", NULL},
     {"ops", &steps_type, offsetof(struct script_input, ops), FIELD_REQUIRED, NULL,
      "The steps, in order, at most max_script_steps; the first that fails ends the script", NULL},
     {0},

@@ -69,7 +69,7 @@ static const struct field input_fields[] = {
     {"tasks", &tasks_type, offsetof(struct gather_input, tasks), FIELD_REQUIRED, NULL,
      "The tasks to run, at most max_gather_children; the results have the same order", NULL},
     {"mode", &mode_type, offsetof(struct gather_input, mode), FIELD_DEFAULTED, "all",
-     "When the gather is decided, and how; default: all", NULL},
+     "When the gather is decided, and how", NULL},
     {"quorum", &quorum_type, offsetof(struct gather_input, quorum), FIELD_OPTIONAL, NULL,
      "How many tasks must succeed; required with mode quorum, and only then valid", NULL},
     GATHER_CONCURRENCY_FIELD(offsetof(struct gather_input, max_concurrency)),

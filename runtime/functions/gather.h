@@ -45,7 +45,7 @@ extern const struct type gather_result_type, gather_concurrency_type, gather_fai
 #define GATHER_FAILURES_FIELD(offset) \
     { \
         "tolerated_failures", &gather_failures_type, (offset), FIELD_DEFAULTED, "0", \
-            "How many tasks may fail before the gather fails; default: 0", NULL \
+            "How many tasks may fail before the gather fails", NULL \
     }
 
 extern const int gather_errors[];

@@ -53,11 +53,11 @@ static const struct type entries_type = {.kind = TYPE_ARRAY, .item = &entry_type
 
 static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct list_directory_input, path), FIELD_DEFAULTED, ".",
-     "The directory, relative to the file root; default: ., the root", "notes"},
+     "The directory, relative to the file root", "notes"},
     {"after", &name_type, offsetof(struct list_directory_input, after), FIELD_OPTIONAL, NULL,
      "List only names that sort after this one, such as the last of a truncated list; absent: from the first", NULL},
     {"limit", &limit_type, offsetof(struct list_directory_input, limit), FIELD_DEFAULTED, "10000",
-     "The maximum number of entries, from 1 to 10000; default: 10000", NULL},
+     "The maximum number of entries, from 1 to 10000", NULL},
     {0},
 };
 

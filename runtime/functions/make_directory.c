@@ -20,9 +20,9 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct make_directory_input, path), FIELD_REQUIRED, NULL,
      "The directory, relative to the file root", "notes/2026"},
     {"parents", &file_bool_type, offsetof(struct make_directory_input, parents), FIELD_DEFAULTED, "false",
-     "Whether to create missing parent directories; default: false", NULL},
+     "Whether to create missing parent directories", NULL},
     {"exist_ok", &file_bool_type, offsetof(struct make_directory_input, exist_ok), FIELD_DEFAULTED, "false",
-     "Whether to succeed if the directory exists already; default: false", NULL},
+     "Whether to succeed if the directory exists already", NULL},
     {0},
 };
 

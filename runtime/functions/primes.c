@@ -20,7 +20,7 @@ static const struct field input_fields[] = {
     {"to", &bound_type, offsetof(struct primes_input, to), FIELD_REQUIRED, NULL,
      "The end of the range, exclusive, from 0 to 10^15", "10000000"},
     {"from", &bound_type, offsetof(struct primes_input, from), FIELD_DEFAULTED, "0",
-     "The start of the range, inclusive, from 0 to 10^15; default: 0", NULL},
+     "The start of the range, inclusive, from 0 to 10^15", NULL},
     {0},
 };
 

@@ -19,11 +19,11 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct read_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the file root", "notes/a.txt"},
     {"offset", &file_bytes_type, offsetof(struct read_file_input, offset), FIELD_DEFAULTED, "0",
-     "The offset of the first byte; default: 0", NULL},
+     "The offset of the first byte", NULL},
     {"length", &file_read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
      "The maximum number of bytes, but at least one character in utf-8; absent: max_read_bytes", NULL},
     {"encoding", &file_encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data; default: utf-8", NULL},
+     "The encoding of data", NULL},
     {0},
 };
 

@@ -21,9 +21,9 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct remove_file_input, path), FIELD_REQUIRED, NULL,
      "The file, relative to the file root", "notes/a.txt"},
     {"missing_ok", &file_bool_type, offsetof(struct remove_file_input, missing_ok), FIELD_DEFAULTED, "false",
-     "Whether to succeed if the file does not exist; default: false", NULL},
+     "Whether to succeed if the file does not exist", NULL},
     {"directory", &file_bool_type, offsetof(struct remove_file_input, directory), FIELD_DEFAULTED, "false",
-     "Whether to remove an empty directory, and not a file; default: false", NULL},
+     "Whether to remove an empty directory, and not a file", NULL},
     {0},
 };
 

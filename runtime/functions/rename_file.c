@@ -23,7 +23,7 @@ static const struct field input_fields[] = {
     {"to", &file_path_type, offsetof(struct rename_file_input, to), FIELD_REQUIRED, NULL,
      "The new path, relative to the file root", "notes/b.txt"},
     {"replace", &file_bool_type, offsetof(struct rename_file_input, replace), FIELD_DEFAULTED, "false",
-     "Whether to replace an existing file or symlink; a directory replaces an empty directory; default: false", NULL},
+     "Whether to replace an existing file or symlink; a directory replaces an empty directory", NULL},
     {0},
 };
 

@@ -30,7 +30,7 @@ static const struct field input_fields[] = {
     {"host", &host_type, offsetof(struct resolve_input, host), FIELD_REQUIRED, NULL,
      "A host name or an IP address, of 1 to 253 characters", "localhost"},
     {"family", &family_type, offsetof(struct resolve_input, family), FIELD_DEFAULTED, "any",
-     "The address family to look up; default: any", NULL},
+     "The address family to look up", NULL},
     {0},
 };
 

@@ -13,7 +13,7 @@ static const struct field input_fields[] = {
     {"path", &file_path_type, offsetof(struct stat_file_input, path), FIELD_REQUIRED, NULL,
      "The file, directory or symlink, relative to the file root", "notes/a.txt"},
     {"follow", &file_bool_type, offsetof(struct stat_file_input, follow), FIELD_DEFAULTED, "true",
-     "Whether to follow a symlink, instead of describing the link; default: true", NULL},
+     "Whether to follow a symlink, instead of describing the link", NULL},
     {0},
 };
 

@@ -18,7 +18,7 @@ static const struct field input_fields[] = {
     {"n", &bound_type, offsetof(struct sum_input, n), FIELD_REQUIRED, NULL,
      "The end of the range, exclusive, from 0 to 2^53", "5000"},
     {"from", &bound_type, offsetof(struct sum_input, from), FIELD_DEFAULTED, "0",
-     "The start of the range, inclusive, from 0 to 2^53; default: 0", NULL},
+     "The start of the range, inclusive, from 0 to 2^53", NULL},
     {0},
 };
 

@@ -32,17 +32,15 @@ static const struct field input_fields[] = {
     {"data", &file_data_type, offsetof(struct write_file_input, data), FIELD_REQUIRED, NULL, "The data to write",
      "Hello, file.\n"},
     {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data; default: utf-8", NULL},
+     "The encoding of data", NULL},
     {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
-     "Mode w replaces the content, a appends to it, x fails if the file exists; each creates a missing file; "
-     "default: w",
-     NULL},
+     "Mode w replaces the content, a appends to it, x fails if the file exists; each creates a missing file", NULL},
     {"create_parents", &file_bool_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
-     "Whether to create missing parent directories; default: false", NULL},
+     "Whether to create missing parent directories", NULL},
     {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",
-     "Whether to wait until the data is on disk; default: false", NULL},
+     "Whether to wait until the data is on disk", NULL},
     {"atomic", &file_bool_type, offsetof(struct write_file_input, atomic), FIELD_DEFAULTED, "false",
-     "Whether readers find either the old content or the new, even after a crash; only with mode w or x; default: "
+     "Whether readers find either the old content or the new, even after a crash; only with mode w or x"
      "false",
      NULL},
     {0},

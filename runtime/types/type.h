@@ -102,7 +102,7 @@ struct field {
     size_t offset; /* in the record's struct */
     enum presence presence;
     const char *default_text; /* FIELD_DEFAULTED: input of type_parse() */
-    const char *doc;          /* one line without a final full stop */
+    const char *doc;          /* one line without a final full stop, and without the default */
     const char *example;      /* input of type_parse(); may be NULL */
 };
 

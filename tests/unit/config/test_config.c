@@ -218,7 +218,7 @@ static void repeated_list_flags_accumulate(void **state)
     expect_rejected(l, "", "GATHERD_LISTEN=", "gatherd: GATHERD_LISTEN must have at least 1 item (given: \"\")\n");
     expect_rejected(
         l, "--listen a,,b", "",
-        "gatherd: --listen must be separated by commas, and item 2 must have at least 1 byte (given: \"a,,b\")\n");
+        "gatherd: --listen must be separated by commas, and item 2 must have at least 1 character (given: \"a,,b\")\n");
     expect_rejected(l, "--listen 1,2,3,4,5,6,7,8,9 --listen 1,2,3,4,5,6,7,8", "",
                     "gatherd: --listen must have at most 16 items\n");
 }
@@ -358,7 +358,7 @@ static void invalid_files_are_rejected(void **state)
     expect_file_rejected(l, "{\"max_tasks\": \"5\"}", "/max_tasks must be an integer");
     expect_file_rejected(l, "{\"max_tasks\": null}", "/max_tasks ");
     expect_file_rejected(l, "{\"listen\": []}", "/listen must have at least 1 item");
-    expect_file_rejected(l, "{\"listen\": [\"a\", \"\"]}", "/listen/1 must have at least 1 byte");
+    expect_file_rejected(l, "{\"listen\": [\"a\", \"\"]}", "/listen/1 must have at least 1 character");
     expect_file_rejected(l, "{\"listen\": \"a\"}", "/listen must be an array");
     expect_file_rejected(l, "{\"drain_seconds\": -1}", "/drain_seconds must be at least 0");
     expect_file_rejected(l, "{\"log_level\": \"all\"}", "/log_level must be one of error, warn, info, debug");
