@@ -34,9 +34,7 @@ static const struct field input_fields[] = {
     {"encoding", &file_encoding_type, offsetof(struct write_file_input, encoding), FIELD_DEFAULTED, "utf-8",
      "The encoding of data", NULL},
     {"mode", &mode_type, offsetof(struct write_file_input, mode), FIELD_DEFAULTED, "w",
-     "Mode w replaces the content, a appends to it, x fails if the file exists; each creates a missing file; "
-     "default: w",
-     NULL},
+     "Mode w replaces the content, a appends to it, x fails if the file exists; each creates a missing file", NULL},
     {"create_parents", &file_bool_type, offsetof(struct write_file_input, create_parents), FIELD_DEFAULTED, "false",
      "Whether to create missing parent directories", NULL},
     {"fsync", &file_bool_type, offsetof(struct write_file_input, fsync), FIELD_DEFAULTED, "false",

@@ -36,7 +36,8 @@ const struct type task_executor_type = {
 const struct type task_pool_type = {
     .kind = TYPE_POOL,
     .name = "PoolName",
-    .doc = "The name of a thread pool, one of those in `GET /v1/pools`.",
+    .doc = "The name of a thread pool, one of those in `GET /v1/pools`. "
+           "Only with the executor `threads`; if it is absent, the pool named `default`.",
     .option_flags = OPTION_INHERITED | OPTION_NEEDS_THREADS,
 };
 static const struct type parallel_type = {
@@ -44,7 +45,8 @@ static const struct type parallel_type = {
     .name = "Parallel",
     .doc = "The maximum number of parts into which to divide a call. "
            "The parts have about the same size, and each takes its own slot of the pool. "
-           "The task of a divided call takes no slot: its `pool` and `usage` are null, and its `parts` have them.",
+           "The task of a divided call takes no slot: its `pool` and `usage` are null, and its `parts` have them. "
+           "If it is absent, or 1, the call is not divided.",
     .min = 1,
     .max = 64,
     .option_flags = OPTION_NEEDS_SPLIT,
