@@ -30,9 +30,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "BlockInput", .fields = input_fields, .size = sizeof(struct block_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct block_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "BlockResult", .fields = output_fields, .size = sizeof(struct block_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct block_output)};
 
 static uint64_t now_ns(void)
 {

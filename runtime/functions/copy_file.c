@@ -44,9 +44,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "CopyFileInput", .fields = input_fields, .size = sizeof(struct copy_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct copy_file_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "CopyFileResult", .fields = output_fields, .size = sizeof(struct copy_file_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct copy_file_output)};
 
 struct copy_state {
     const struct copy_file_input *input;

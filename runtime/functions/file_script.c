@@ -68,9 +68,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "FileScriptInput", .fields = input_fields, .size = sizeof(struct script_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct script_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "FileScriptResult", .fields = output_fields, .size = sizeof(struct script_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct script_output)};
 
 /* Puts the index and the method of the step before the error's message. */
 static int set_step_error(struct err *e, size_t index, int op)

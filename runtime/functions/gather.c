@@ -125,7 +125,6 @@ static bool gather_check(const void *data, struct check_error *check_error)
 }
 
 static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .name = "GatherInput",
                                        .fields = input_fields,
                                        .size = sizeof(struct gather_input),
                                        .rules = input_rules,

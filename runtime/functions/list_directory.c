@@ -72,11 +72,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .name = "ListDirectoryInput",
                                        .fields = input_fields,
                                        .size = sizeof(struct list_directory_input)};
 static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .name = "ListDirectoryResult",
                                         .fields = output_fields,
                                         .size = sizeof(struct list_directory_output)};
 

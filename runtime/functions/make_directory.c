@@ -33,11 +33,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .name = "MakeDirectoryInput",
                                        .fields = input_fields,
                                        .size = sizeof(struct make_directory_input)};
 static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .name = "MakeDirectoryResult",
                                         .fields = output_fields,
                                         .size = sizeof(struct make_directory_output)};
 

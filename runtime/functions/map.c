@@ -57,7 +57,6 @@ static int map_prepare(void *data, struct arena *arena)
 }
 
 static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .name = "MapInput",
                                        .fields = input_fields,
                                        .size = sizeof(struct map_input),
                                        .check = map_check};

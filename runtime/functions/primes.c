@@ -33,9 +33,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "PrimesInput", .fields = input_fields, .size = sizeof(struct primes_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct primes_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "PrimesResult", .fields = output_fields, .size = sizeof(struct primes_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct primes_output)};
 
 enum { SEGMENT_LEN = 32 * 1024 }; /* odd numbers sieved at a time, one byte each: the segment fits a level 1 cache */
 

@@ -40,9 +40,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "ReadFileInput", .fields = input_fields, .size = sizeof(struct read_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct read_file_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "ReadFileResult", .fields = output_fields, .size = sizeof(struct file_chunk)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct file_chunk)};
 
 static int read_file_run(const void *in, void *out, struct run_context *run)
 {

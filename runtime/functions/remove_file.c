@@ -34,9 +34,8 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "RemoveFileInput", .fields = input_fields, .size = sizeof(struct remove_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct remove_file_input)};
 static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .name = "RemoveFileResult",
                                         .fields = output_fields,
                                         .size = sizeof(struct remove_file_output)};
 

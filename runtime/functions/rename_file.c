@@ -34,9 +34,8 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "RenameFileInput", .fields = input_fields, .size = sizeof(struct rename_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct rename_file_input)};
 static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .name = "RenameFileResult",
                                         .fields = output_fields,
                                         .size = sizeof(struct rename_file_output)};
 

@@ -41,9 +41,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "ResolveInput", .fields = input_fields, .size = sizeof(struct resolve_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct resolve_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "ResolveResult", .fields = output_fields, .size = sizeof(struct resolve_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct resolve_output)};
 
 static bool add_address(const struct addrinfo *info, struct resolve_output *output, struct arena *arena)
 {

@@ -43,9 +43,8 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "Sha256FileInput", .fields = input_fields, .size = sizeof(struct sha256_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sha256_file_input)};
 static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .name = "Sha256FileResult",
                                         .fields = output_fields,
                                         .size = sizeof(struct sha256_file_output)};
 

@@ -26,9 +26,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "SleepInput", .fields = input_fields, .size = sizeof(struct sleep_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sleep_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "SleepResult", .fields = output_fields, .size = sizeof(struct sleep_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct sleep_output)};
 
 struct sleep {
     struct timer timer;

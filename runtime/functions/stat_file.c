@@ -18,7 +18,7 @@ static const struct field input_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "StatFileInput", .fields = input_fields, .size = sizeof(struct stat_file_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct stat_file_input)};
 
 static int stat_file_run(const void *in, void *out, struct run_context *run)
 {

@@ -30,9 +30,9 @@ static const struct field output_fields[] = {
 };
 
 static const struct type input_type = {
-    .kind = TYPE_RECORD, .name = "SumInput", .fields = input_fields, .size = sizeof(struct sum_input)};
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sum_input)};
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "SumResult", .fields = output_fields, .size = sizeof(struct sum_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct sum_output)};
 
 enum { CANCEL_CHECK_INTERVAL = 1 << 20 }; /* additions between two calls of run_canceled() */
 

@@ -62,13 +62,12 @@ static const struct rule input_rules[] = {
 
 static const struct type input_type = {
     .kind = TYPE_RECORD,
-    .name = "WriteFileInput",
     .fields = input_fields,
     .size = sizeof(struct write_file_input),
     .rules = input_rules,
 };
 static const struct type output_type = {
-    .kind = TYPE_RECORD, .name = "WriteFileResult", .fields = output_fields, .size = sizeof(struct write_file_output)};
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct write_file_output)};
 
 /* A file that is written in place. */
 struct target {
