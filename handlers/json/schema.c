@@ -126,10 +126,9 @@ void schema_set_free(struct schema_set *set)
 
 /* -- fields -------------------------------------------------------------------------------------------------------- */
 
-void schema_field_description(struct schema_set *set, const struct field *f)
+void schema_field_description(struct schema_set *set, const struct field *f, const struct function *function)
 {
-    /* A named type describes itself. */
-    bool has_doc = f->doc != NULL && (f->type->name == NULL || f->type->doc == NULL);
+    bool has_doc = f->doc != NULL && (function == NULL || f->type->name == NULL || f->type->doc == NULL);
     bool has_default = f->presence == FIELD_DEFAULTED;
     char text[1024];
     int len = snprintf(text, sizeof text, "%s%s%s%s%s", has_doc ? f->doc : "", has_doc ? "." : "",
@@ -207,7 +206,7 @@ void schema_field(struct schema_set *set, const struct type *record, const struc
                   const struct function *function)
 {
     json_writer_open_object(set->w, f->name);
-    schema_field_description(set, f);
+    schema_field_description(set, f, function);
     write_field_type(set, record, f, function);
     if (has_example(f, function)) {
         json_writer_open_array(set->w, "examples");

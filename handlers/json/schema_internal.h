@@ -11,6 +11,10 @@
 /* schema.c */
 void schema_type_keyword(struct schema_set *set, const char *kind, bool nullable);
 
+/* The description of a field: its `doc` and its default. In the alternatives for a function, which repeat the same
+ * fields, a named type describes itself. */
+void schema_field_description(struct schema_set *set, const struct field *f, const struct function *function);
+
 /* A field of `record`, or of the record's alternative for `function`, as a member of the open "properties". */
 void schema_field(struct schema_set *set, const struct type *record, const struct field *f,
                   const struct function *function);

@@ -106,7 +106,7 @@ static void write_variant(struct schema_set *set, const struct schema_definition
     json_writer_raw(set->w, "]");
     json_writer_open_object(set->w, "properties");
     json_writer_open_object(set->w, tag->name);
-    schema_field_description(set, tag);
+    schema_field_description(set, tag, NULL);
     schema_const(set, tag->type->names[i]);
     json_writer_raw(set->w, "}");
     schema_members(set, variant);
