@@ -14,7 +14,8 @@
     X(int64_t, max_body_bytes, max_body_type, "1048576", \
       "Maximum size of a JSON body; a larger one is rejected with 413") \
     X(uint64_t, header_timeout_seconds, timeout_type, "10", \
-      "Maximum time to receive the headers; on a new connection, from its start") \
+      "Maximum time to receive the headers, from the end of the request line; for the first request, from the start " \
+      "of the connection") \
     X(uint64_t, body_timeout_seconds, timeout_type, "30", \
       "Maximum time to receive a JSON body; for an upload, maximum time without progress") \
     X(uint64_t, idle_timeout_seconds, timeout_type, "60", "Maximum time between two requests on one connection")

@@ -98,19 +98,19 @@ def check(root):
         for position, name in names_in(text, path.suffix):
             term = fault_of(name)
             if term:
-                problems.append(f"{where}:{line}: {name}: use {term}")
+                problems.append(f"{where}:{lint.line_at(text, position)}: {name}: use {term}")
     return files, sorted(set(problems))
 
 
 GOOD = {"runtime/a.c": '/* jail, patience */\nint timeout_at; const char *s = "the most";\n',
         "tests/a.py": '"""patience"""\ntimeout = "a crew"\n'}
 BAD = {
-    "runtime/b.c": ("int conn_patience;\n", "conn_patience: say timeout"),
-    "runtime/c.h": ("enum { PATH_MOST = 1 };\n", "PATH_MOST: say max"),
-    "service/d.c": ('f("worker_died");\n', "worker_died: say worker_crashed"),
-    "handlers/e.c": ("text_of(a);\n", "text_of: say str_from"),
-    "tests/f.py": ("spoiled = 1\n", "spoiled: say mutated"),
-    "openapi.yaml": ("  TooLong:\n", "TooLong: say Timeout"),
+    "runtime/b.c": ("int conn_patience;\n", "conn_patience: use timeout"),
+    "runtime/c.h": ("enum { PATH_MOST = 1 };\n", "PATH_MOST: use max"),
+    "service/d.c": ('f("worker_died");\n', "worker_died: use worker_crashed"),
+    "handlers/e.c": ("text_of(a);\n", "text_of: use str_from"),
+    "tests/f.py": ("spoiled = 1\n", "spoiled: use mutated"),
+    "openapi.yaml": ("  TooLong:\n", "TooLong: use Timeout"),
 }
 
 

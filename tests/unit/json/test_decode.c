@@ -596,9 +596,9 @@ static void invalid_variants_are_located(void **state)
         {"{\"steps\":[{\"op\":\"stop\"},{\"op\":\"turn\"}]}", ERR_INVALID, "/steps/1/count", "is required"},
         {"{\"steps\":[{\"op\":\"turn\",\"count\":101}]}", ERR_INVALID, "/steps/0/count", "must be at most 100"},
         {"{\"steps\":[{\"op\":\"stop\",\"count\":1}]}", ERR_INVALID, "/steps/0/count",
-         "is not a known member; known are: op"},
+         "is not a known member; known members: op"},
         {"{\"steps\":[{\"op\":\"say\",\"x\":1}]}", ERR_INVALID, "/steps/0/x",
-         "is not a known member; known are: op, word, count"},
+         "is not a known member; known members: op, word, count"},
         {"{\"steps\":[{\"op\":\"say\",\"count\":0}]}", ERR_INVALID_ARGUMENT, "/steps/0/count", "must not be 0"},
     };
     expect_errors(*state, rows, COUNT_OF(rows), decode_walk);

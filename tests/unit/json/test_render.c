@@ -348,8 +348,8 @@ static void task_errors_are_described(void **state)
     expect_task_error(timeout.task, "failed", "timeout", "The task did not end within its timeout_seconds, 0.002 s",
                       "timeout", "stopped");
     expect_task_error(deadline.task, "failed", "deadline_exceeded",
-                      "The task did not end within its deadline_seconds, 0.1 s, including time in the queue",
-                      "deadline", "stopped");
+                      "The task did not end within its deadline_seconds, 1 s, including time in the queue", "deadline",
+                      "stopped");
     expect_task_error(late.task, "failed", "deadline_exceeded",
                       "The task did not start within its deadline_seconds, 0.000000001 s, including time in the queue",
                       "deadline", "prevented");

@@ -259,7 +259,7 @@ static void schema_of_record(void **state)
         "\"flag\":{\"description\":\"Whether. Default: `true`.\",\"type\":\"boolean\"},"
         "\"count\":{\"description\":\"Of \\\"things\\\".\",\"type\":\"integer\",\"minimum\":-5,\"maximum\":100,"
         "\"examples\":[-1]},"
-        "\"pause\":{\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,\"examples\":[2]},"
+        "\"pause\":{\"description\":\"Default: `1.5`.\",\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,\"examples\":[2]},"
         "\"mode\":{\"description\":\"How. Default: `fast`.\",\"type\":\"string\",\"enum\":[\"slow\",\"fast\"],"
         "\"examples\":[\"slow\"]},"
         "\"counts\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":4,\"items\":" COUNT ",\"examples\":[[1,2]]},"
@@ -395,7 +395,7 @@ static void rule_required_with(void **state)
     (void)state;
     expect_rules((struct rule[]){{RULE_REQUIRED_WITH, "n", "mode", {"slow"}}, {0}},
                  "{\"mode\":{\"if\":{\"properties\":{\"mode\":{\"enum\":[\"slow\"]}}},"
-                 "\"then\":{\"required\":[\"n\"]}}}");
+                 "\"then\":{\"required\":[\"n\"],\"properties\":{\"n\":{}}}}}");
 }
 
 static void rule_items_with(void **state)
@@ -409,15 +409,16 @@ static void rule_items_with(void **state)
 static void rules_with_one_key_are_joined(void **state)
 {
     (void)state;
-    expect_rules((struct rule[]){{RULE_REQUIRED_WITH, "n", "color", {"red"}},
-                                 {RULE_ONLY_WITH, "n", "mode", {"fast"}},
-                                 {RULE_ITEMS_WITH, "items", "color", {"blue"}},
-                                 {0}},
-                 "{\"color\":{\"allOf\":["
-                 "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"red\"]}}},\"then\":{\"required\":[\"n\"]}},"
-                 "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"blue\"]}}},"
-                 "\"then\":{\"properties\":{\"items\":{\"minItems\":1}}}}]},"
-                 "\"n\":{\"properties\":{\"mode\":{\"enum\":[\"fast\"]}}}}");
+    expect_rules(
+        (struct rule[]){{RULE_REQUIRED_WITH, "n", "color", {"red"}},
+                        {RULE_ONLY_WITH, "n", "mode", {"fast"}},
+                        {RULE_ITEMS_WITH, "items", "color", {"blue"}},
+                        {0}},
+        "{\"color\":{\"allOf\":["
+        "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"red\"]}}},\"then\":{\"required\":[\"n\"],\"properties\":{\"n\":{}}}},"
+        "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"blue\"]}}},"
+        "\"then\":{\"properties\":{\"items\":{\"minItems\":1}}}}]},"
+        "\"n\":{\"properties\":{\"mode\":{\"enum\":[\"fast\"]}}}}");
 }
 
 /* -- unions -------------------------------------------------------------------------------------------------------- */
@@ -443,7 +444,8 @@ static void record_with_input_is_union_of_functions(void **state)
 #define CALL(name, input, required) \
     "\"type\":\"object\",\"required\":[" required "],\"properties\":{\"function\":" \
     "{\"description\":\"The function.\",\"type\":\"string\",\"const\":\"" name "\"}," \
-    "\"input\":{\"$ref\":\"#/$defs/" input "\"},\"flag\":{\"type\":\"boolean\"}}," \
+    "\"input\":{\"$ref\":\"#/$defs/" input \
+    "\"},\"flag\":{\"description\":\"Default: `true`.\",\"type\":\"boolean\"}}," \
     "\"additionalProperties\":false"
 #define CALLS \
     UNION("Call", CALL("count_up", "CountUpInput", "\"function\",\"input\""), \
@@ -492,12 +494,11 @@ static void options_apply_to_functions(void **state)
     json_writer_raw(&t.w, "{");
     schema_type(&t.set, &record, false);
     char *text = test_set_take(&t);
-    assert_non_null(strstr(text, "\"executor\":{\"type\":\"string\",\"enum\":[\"threads\",\"processes\"]},"
-                                 "\"pool\":{\"type\":\"string\"}},\"additionalProperties\":false,"
+    assert_non_null(strstr(text, "\"executor\":{\"$ref\":\"#/$defs/ThreadsProcessesExecutor\"},"
+                                 "\"pool\":{\"$ref\":\"#/$defs/PoolName\"}},\"additionalProperties\":false,"
                                  "\"dependentSchemas\":{\"pool\":{\"properties\":{\"executor\":"
                                  "{\"type\":\"string\",\"const\":\"threads\"}},\"required\":[\"executor\"]}}}"));
-    assert_non_null(
-        strstr(text, "\"executor\":{\"type\":\"string\",\"enum\":[\"loop\"]}},\"additionalProperties\":false}"));
+    assert_non_null(strstr(text, "\"executor\":{\"$ref\":\"#/$defs/LoopExecutor\"}},\"additionalProperties\":false}"));
     free(text);
 }
 

@@ -288,14 +288,14 @@ static void short_collections_are_on_one_line(void **state)
         {"{\"a\":[\"x, y\",\"[z]\",\"true\",\"it's {}\"]}", "a: ['x, y', '[z]', 'true', 'it''s {}']\n"},
         {"{\"a\":[\"one\\ntwo\"]}", "a: [\"one\\ntwo\"]\n"},
         {"{\"a\":[123456789012,345678901234,5678]}",
-         "a: [123456789012, 345678901234, 5678]\n"}, /* a line of 39 bytes */
+         "a: [123456789012, 345678901234, 5678]\n"}, /* a line of 37 bytes */
         {"{\"a\":[123456789012,345678901234,56789]}", "a:\n  - 123456789012\n  - 345678901234\n  - 56789\n"},
         {"{\"a\":{\"b\":[1],\"c\":\"12345678901234567890123456\"}}",
          "a:\n  b: [1]\n  c: '12345678901234567890123456'\n"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct json_writer w = {0};
-        yaml_write_json(&w, str_from(rows[i][0]), 39);
+        yaml_write_json(&w, str_from(rows[i][0]), 37);
         json_writer_bytes(&w, "", 1);
         assert_string_equal(w.data, rows[i][1]);
         json_writer_free(&w);
