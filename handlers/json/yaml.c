@@ -187,7 +187,6 @@ static void write_folded_block(struct json_writer *out, struct str text, int ind
     }
 }
 
-/* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
 /* Without an exponent. False, and nothing is written, if nine decimals do not give the same number. */
 static bool write_fixed(struct json_writer *out, double real)
 {
@@ -203,6 +202,7 @@ static bool write_fixed(struct json_writer *out, double real)
     return true;
 }
 
+/* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
 static void write_real(struct json_writer *out, double real)
 {
     if (write_fixed(out, real))
