@@ -287,6 +287,7 @@ static void short_collections_are_on_one_line(void **state)
         {"[[1,2,3],[{\"a\":null,\"b\":[]}]]", "- [1, 2, 3]\n- [{a: null, b: []}]\n"},
         {"{\"a\":[\"x, y\",\"[z]\",\"true\"]}", "a: ['x, y', '[z]', 'true']\n"},
         {"{\"a\":[\"it's {}\",\"it's\"]}", "a: ['it''s {}', it's]\n"},
+        {"{\"a\":[\"b? c\",\"d:e\"],\"f? g\":1}", "a: ['b? c', d:e]\nf? g: 1\n"},
         {"{\"a\":[\"one\\ntwo\"]}", "a: [\"one\\ntwo\"]\n"},
         {"{\"a\":[123456789012,345678901234,5678]}",
          "a: [123456789012, 345678901234, 5678]\n"}, /* a line of 37 bytes */
@@ -306,21 +307,24 @@ static void short_collections_are_on_one_line(void **state)
 static void oom_at_each_allocation(void **state)
 {
     (void)state;
-    unsigned long n = 0;
-    bool failed;
-    do {
-        struct json_writer w = {0};
-        alloc_fail_at(++n);
-        yaml_write_json(&w,
-                        STR("{\"a\":[1,\"" FIFTY FIFTY "end\",\"" FIFTY "\\n" FIFTY FIFTY FIFTY FIFTY
-                            "\\nend\"],\"b\":\"" FIFTY FIFTY FIFTY FIFTY FIFTY "end\"}"),
-                        0);
-        failed = alloc_count() >= n;
-        alloc_fail_at(0);
-        assert_int_equal(w.failed, failed);
-        json_writer_free(&w);
-    } while (failed);
-    assert_true(n > 3);
+    static const char json[] = "{\"a\":[1,\"" FIFTY FIFTY "end\",\"" FIFTY "\\n" FIFTY FIFTY FIFTY FIFTY
+                               "\\nend\"],\"b\":\"" FIFTY FIFTY FIFTY FIFTY FIFTY "end\",\"c\":[\"" FIFTY FIFTY
+                               "\",[\"" FIFTY FIFTY "\"],\"" FIFTY FIFTY FIFTY FIFTY FIFTY "\"]}";
+    static const size_t line_max[] = {0, 80, 800};
+    for (size_t i = 0; i < COUNT_OF(line_max); i++) {
+        unsigned long n = 0;
+        bool failed;
+        do {
+            struct json_writer w = {0};
+            alloc_fail_at(++n);
+            yaml_write_json(&w, str_from(json), line_max[i]);
+            failed = alloc_count() >= n;
+            alloc_fail_at(0);
+            assert_int_equal(w.failed, failed);
+            json_writer_free(&w);
+        } while (failed);
+        assert_true(n > 3);
+    }
 }
 
 int main(void)
