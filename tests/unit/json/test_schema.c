@@ -259,7 +259,8 @@ static void schema_of_record(void **state)
         "\"flag\":{\"description\":\"Whether. Default: `true`.\",\"type\":\"boolean\"},"
         "\"count\":{\"description\":\"Of \\\"things\\\".\",\"type\":\"integer\",\"minimum\":-5,\"maximum\":100,"
         "\"examples\":[-1]},"
-        "\"pause\":{\"description\":\"Default: `1.5`.\",\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,\"examples\":[2]},"
+        "\"pause\":{\"description\":\"Default: `1.5`.\",\"type\":\"number\",\"minimum\":0.5,\"maximum\":90,"
+        "\"examples\":[2]},"
         "\"mode\":{\"description\":\"How. Default: `fast`.\",\"type\":\"string\",\"enum\":[\"slow\",\"fast\"],"
         "\"examples\":[\"slow\"]},"
         "\"counts\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":4,\"items\":" COUNT ",\"examples\":[[1,2]]},"
@@ -409,16 +410,16 @@ static void rule_items_with(void **state)
 static void rules_with_one_key_are_joined(void **state)
 {
     (void)state;
-    expect_rules(
-        (struct rule[]){{RULE_REQUIRED_WITH, "n", "color", {"red"}},
-                        {RULE_ONLY_WITH, "n", "mode", {"fast"}},
-                        {RULE_ITEMS_WITH, "items", "color", {"blue"}},
-                        {0}},
-        "{\"color\":{\"allOf\":["
-        "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"red\"]}}},\"then\":{\"required\":[\"n\"],\"properties\":{\"n\":{}}}},"
-        "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"blue\"]}}},"
-        "\"then\":{\"properties\":{\"items\":{\"minItems\":1}}}}]},"
-        "\"n\":{\"properties\":{\"mode\":{\"enum\":[\"fast\"]}}}}");
+    expect_rules((struct rule[]){{RULE_REQUIRED_WITH, "n", "color", {"red"}},
+                                 {RULE_ONLY_WITH, "n", "mode", {"fast"}},
+                                 {RULE_ITEMS_WITH, "items", "color", {"blue"}},
+                                 {0}},
+                 "{\"color\":{\"allOf\":["
+                 "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"red\"]}}},"
+                 "\"then\":{\"required\":[\"n\"],\"properties\":{\"n\":{}}}},"
+                 "{\"if\":{\"properties\":{\"color\":{\"enum\":[\"blue\"]}}},"
+                 "\"then\":{\"properties\":{\"items\":{\"minItems\":1}}}}]},"
+                 "\"n\":{\"properties\":{\"mode\":{\"enum\":[\"fast\"]}}}}");
 }
 
 /* -- unions -------------------------------------------------------------------------------------------------------- */
@@ -533,7 +534,7 @@ static void typed_results_make_union_of_functions(void **state)
 #undef OUTCOME
 }
 
-/* The children in the result of a divisible function are its parts, so they have its result. */
+/* The children in the result of a function with split() are its parts, so they have its result. */
 static void parts_are_tasks_of_their_function(void **state)
 {
     (void)state;
@@ -541,16 +542,16 @@ static void parts_are_tasks_of_their_function(void **state)
     static const struct type parts = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &part};
     static const struct field fields[] = {FIELD("parts", &parts, FIELD_OPTIONAL, NULL, NULL, NULL), {0}};
     static const struct type output = {.kind = TYPE_RECORD, .fields = fields};
-    static const struct function divisible = {.name = "divisible", .output = &output, .split = count_split};
+    static const struct function parallel_sum = {.name = "parallel_sum", .output = &output, .split = count_split};
     static const struct function whole = {.name = "whole", .output = &output};
     static const struct {
         const struct function *function;
         bool typed_results;
         const char *item;
     } rows[] = {
-        {&divisible, true, "\"items\":{\"$ref\":\"#/$defs/DivisibleOutcome\"}"},
+        {&parallel_sum, true, "\"items\":{\"$ref\":\"#/$defs/ParallelSumOutcome\"}"},
         {&whole, true, "\"items\":{\"$ref\":\"#/$defs/Outcome\"}"},
-        {&divisible, false, "\"items\":{\"$ref\":\"#/$defs/Outcome\"}"},
+        {&parallel_sum, false, "\"items\":{\"$ref\":\"#/$defs/Outcome\"}"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct test_set t;
