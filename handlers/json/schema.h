@@ -54,7 +54,6 @@ bool schema_has_required(const struct type *record);
 /* A record's fields as the members of an open "properties" object, except FUNCTION and OUTPUT ones. */
 void schema_members(struct schema_set *set, const struct type *record);
 
-
 /* A reference to the schema of an executor's name: one of those that the function allows. */
 void schema_executors(struct schema_set *set, const struct function *function);
 
