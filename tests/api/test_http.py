@@ -447,9 +447,8 @@ def test_random_bytes_do_not_break_service(short_timeouts, pieces):
     ("/livez?&&", 200), ("/livez;a=b", 404)])
 def test_paths_are_split_before_decoding(target, status, raw):
     raw.send(request_bytes("GET", target))
-    response = raw.read("GET")
+    response = raw.response("GET", target)
     assert response.status == status
-    assert response.body.endswith(b"}\n")
     if status == 400:
         assert b"malformed_http" in response.body
 
@@ -487,7 +486,7 @@ def test_missing_host_is_rejected(server):
     for head in (b"GET /v1/limits HTTP/1.1\r\n\r\n", b"GET /v1/limits HTTP/1.1\r\nHost:\r\n\r\n"):
         with Raw(server.urls()[0]) as connection:
             connection.send(head)
-            assert connection.read("GET").status in (400, 421)
+            assert connection.response("GET", "/v1/limits").status in (400, 421)
 
 
 @pytest.mark.parametrize("lines, status", [

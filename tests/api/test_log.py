@@ -187,7 +187,7 @@ def test_client_errors_are_logged_at_debug(start, tmp_path):
         for server in (gatherd, quiet):
             with Raw(server.urls()[0]) as raw:
                 raw.send(with_id(request, f"r{i}"))
-                assert raw.read(method).status == status, request
+                assert raw.response(method, target).status == status, request
         line = single_line(gatherd, request_id=f"r{i}")
         assert {k: v for k, v in line.items() if k != "time"} == {
             "level": "debug", "event": "request_rejected", "status": status, "error": error, "method": method,
@@ -250,7 +250,7 @@ def test_logged_paths_are_escaped(path, logged, log_format, start):
     raw_path = path.encode("utf-8") if path == logged else path.encode("latin-1")
     with Raw(gatherd.urls()[0]) as raw:
         raw.send(b"GET " + raw_path + b" HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: odd\r\n\r\n")
-        assert raw.read("GET").status in (400, 404)
+        assert raw.response("GET", raw_path.decode("latin-1")).status in (400, 404)
     assert single_line(gatherd, request_id="odd")["path"] == logged
 
 
@@ -288,7 +288,7 @@ def test_connection_overload_is_logged_once(start):
     def open_connection():
         raw = Raw(url)
         raw.send(request_bytes("GET", "/v1/limits"))
-        return raw, raw.read("GET").status
+        return raw, raw.response("GET", "/v1/limits").status
 
     before = descriptors(gatherd.pid)
     for expected_count in (1, 2):
@@ -366,7 +366,7 @@ def test_rejection_log_is_rate_limited(start):
             request_ids.append(f"more-{len(request_ids)}")
             with Raw(url) as raw:
                 raw.send(request_bytes("POST", BLOCK, {"seconds": 0}, f"X-Request-Id: {request_ids[-1]}"))
-                assert raw.read().status == 503
+                assert raw.response("POST", BLOCK).status == 503
             return any(gatherd.events(request_id=name) for name in request_ids)
         wait_until(next_is_logged, "a second below the rate limit")
 
