@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* named records in one schema: a limit for our type tables, not for clients */
+/* Kinds of definitions. */
 static void write_named_type(struct schema_set *set, const struct schema_definition *definition);
 static void write_input(struct schema_set *set, const struct schema_definition *definition);
 static void write_result(struct schema_set *set, const struct schema_definition *definition);
@@ -19,7 +19,7 @@ void schema_type_keyword(struct schema_set *set, const char *kind, bool nullable
     json_writer_format(set->w, nullable ? "[\"%s\",\"null\"]" : "\"%s\"", kind);
 }
 
-/* Whether a record has an input or an array of inputs. Its schema then has one alternative per function. */
+/* -- definitions --------------------------------------------------------------------------------------------------- */
 
 static void reference(struct schema_set *set, const char *name)
 {
@@ -108,8 +108,7 @@ void schema_result_reference(struct schema_set *set, const struct function *func
 
 void schema_definitions(struct schema_set *set)
 {
-    for (size_t i = 0; i < set->count;
-         i++) { /* Writes a default or an example, which tables hold as text for type_parse(). */
+    for (size_t i = 0; i < set->count; i++) { /* writing one can add more */
         struct schema_definition definition = set->definitions[i];
         json_writer_open_object(set->w, definition.name);
         definition.write(set, &definition);
