@@ -7,4 +7,3 @@ const struct type boolean_type = {.kind = TYPE_BOOLEAN};
 const struct type count_type = {.kind = TYPE_INTEGER, .min = 0, .max = SAFE_INTEGER_MAX};
 const struct type pid_type = {.kind = TYPE_INTEGER, .min = 1, .max = INT32_MAX};
 const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
-const struct type time_type = {.kind = TYPE_TIME};

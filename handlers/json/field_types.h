@@ -15,6 +15,5 @@ extern const struct type boolean_type;
 extern const struct type count_type; /* a number of items or bytes */
 extern const struct type pid_type;   /* a process or thread id */
 extern const struct type seconds_type;
-extern const struct type time_type;
 
 #endif

@@ -149,7 +149,9 @@ void json_writer_item(struct json_writer *w)
 void json_writer_member(struct json_writer *w, const char *name)
 {
     json_writer_item(w);
-    json_writer_format(w, "\"%s\":", name);
+    json_writer_raw(w, "\"");
+    json_writer_raw(w, name);
+    json_writer_raw(w, "\":");
 }
 
 void json_writer_member_raw(struct json_writer *w, const char *name, const char *json)

@@ -13,7 +13,7 @@ struct task;
 
 /* How to render a TYPE_CHILD. The caller passes it, because the type table of tasks belongs to a higher module. */
 struct child_codec {
-    const struct type *type; /* a RECORD; used by schema_write() */
+    const struct type *type; /* a RECORD; for the schema */
     void (*render)(struct json_writer *w, const struct task *task);
 };
 

@@ -160,7 +160,7 @@ bool schema_field_required(const struct type *record, const struct field *f, con
     return f->presence == FIELD_REQUIRED || record->render_nulls;
 }
 
-/* Of the executors, a function allows some. */
+/* Not of the option executor of a function, which may not allow the executor of the example. */
 static bool has_example(const struct field *f, const struct function *function)
 {
     return f->example != NULL && f->type->kind != TYPE_FUNCTION && f->type->name == NULL &&

@@ -2,7 +2,6 @@
 #include "runtime/lib/check.h"
 
 #include <stdio.h>
-
 #include <string.h>
 
 static void write_integer(struct schema_set *set, const struct type *type, bool nullable)

@@ -48,9 +48,12 @@ static bool is_special(uint32_t character)
 
 static bool has_special(struct str text)
 {
-    while (text.len > 0)
-        if (is_special(next_character(&text)))
+    while (text.len > 0) {
+        if (text.data[0] >= ' ' && text.data[0] < 0x7f) /* most characters */
+            text = (struct str){text.data + 1, text.len - 1};
+        else if (is_special(next_character(&text)))
             return true;
+    }
     return false;
 }
 
@@ -103,8 +106,14 @@ static void write_double_quoted(struct json_writer *out, struct str text)
 static void write_single_quoted(struct json_writer *out, struct str text)
 {
     json_writer_raw(out, "'");
-    for (size_t i = 0; i < text.len; i++)
-        json_writer_bytes(out, text.data[i] == '\'' ? "''" : &text.data[i], text.data[i] == '\'' ? 2 : 1);
+    while (text.len > 0) {
+        const char *quote = memchr(text.data, '\'', text.len);
+        size_t len = quote == NULL ? text.len : (size_t)(quote - text.data) + 1;
+        json_writer_bytes(out, text.data, len);
+        if (quote != NULL)
+            json_writer_raw(out, "'"); /* doubled */
+        text = (struct str){text.data + len, text.len - len};
+    }
     json_writer_raw(out, "'");
 }
 
@@ -178,7 +187,6 @@ static void write_folded_block(struct json_writer *out, struct str text, int ind
     }
 }
 
-/* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
 /* Without an exponent. False, and nothing is written, if nine decimals do not give the same number. */
 static bool write_fixed(struct json_writer *out, double real)
 {
@@ -194,6 +202,7 @@ static bool write_fixed(struct json_writer *out, double real)
     return true;
 }
 
+/* Always with a fraction: YAML 1.1 parsers read 1e+22 as a string. */
 static void write_real(struct json_writer *out, double real)
 {
     if (write_fixed(out, real))
@@ -267,8 +276,8 @@ static bool write_flow(struct json_writer *out, json_t *node, size_t end);
 static void write_string_in_flow(struct json_writer *out, struct str text)
 {
     bool ends_plain = false;
-    for (size_t i = 0; i < text.len; i++)
-        ends_plain = ends_plain || strchr(",[]{}", text.data[i]) != NULL;
+    for (size_t i = 0; i < text.len && !ends_plain; i++)
+        ends_plain = memchr(",[]{}", text.data[i], 5) != NULL;
     if (ends_plain && !has_special(text))
         write_single_quoted(out, text);
     else
@@ -306,6 +315,8 @@ static bool write_flow_array(struct json_writer *out, json_t *node, size_t end)
 static bool write_flow(struct json_writer *out, json_t *node, size_t end)
 {
     bool written = true;
+    if (json_is_string(node) && out->len + json_string_length(node) > end)
+        return false;
     if (json_is_string(node))
         write_string_in_flow(out, (struct str){json_string_value(node), json_string_length(node)});
     else if (json_is_object(node))

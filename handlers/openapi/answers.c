@@ -94,14 +94,6 @@ static const char *reason_phrase(int status)
     }
 }
 
-static uint64_t codes_of_status(uint64_t codes, int status)
-{
-    for (int rc = -1; rc >= -ERROR_COUNT; rc--)
-        if (error_status(rc) != status)
-            codes &= ~(UINT64_C(1) << (-1 - rc));
-    return codes;
-}
-
 static bool is_name_used(const struct openapi_writer *o, const char *name)
 {
     for (size_t i = 0; i < o->problem_count; i++)
@@ -216,10 +208,15 @@ void openapi_write_problem_components(struct openapi_writer *o)
         write_problem_component(o, &o->problems[i]);
 }
 
+/* The rows of ERROR_TABLE are in the order of their status. */
 static void write_problems(struct openapi_writer *o, uint64_t codes, bool runs_task)
 {
-    for (int status = 400; status < 600; status++) {
-        uint64_t set = codes_of_status(codes, status);
+    for (int rc = -1; rc >= -ERROR_COUNT;) {
+        int status = error_status(rc);
+        uint64_t set = 0;
+        for (; rc >= -ERROR_COUNT && error_status(rc) == status; rc--)
+            set |= codes & UINT64_C(1) << (-1 - rc);
+        CHECK(rc < -ERROR_COUNT || error_status(rc) > status);
         if (set == 0)
             continue;
         char key[16];

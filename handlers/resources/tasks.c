@@ -214,17 +214,19 @@ static const struct function_example task_examples[] = {
 };
 
 static const struct function_example gather_examples[] = {
-    {"pair", "Two named tasks, concurrently", JSON({
+    {"pair", "Two named tasks, with a deadline", JSON({
          "tasks" : [
              {"name" : "task1", "function" : "sleep", "input" : {"seconds" : 0.1}},
              {"name" : "task2", "function" : "sleep", "input" : {"seconds" : 0.2}}
-         ]
+         ],
+         "deadline_seconds" : 60
      }),
      NULL, NULL, 0},
     {"kinds", "A wait, a blocking call and a computation, each on its executor", JSON({
          "tasks" : [
-             {"function" : "sleep", "input" : {"seconds" : 0.1}}, {"function" : "block", "input" : {"seconds" : 0.1}},
-             {"function" : "primes", "input" : {"to" : 100000}}
+             {"name" : "wait", "function" : "sleep", "input" : {"seconds" : 0.1}},
+             {"name" : "call", "function" : "block", "input" : {"seconds" : 0.1}},
+             {"name" : "compute", "function" : "primes", "input" : {"to" : 100000}}
          ]
      }),
      NULL, NULL, 0},
@@ -250,6 +252,16 @@ static const struct function_example gather_examples[] = {
          ]
      }),
      NULL, NULL, ERR_CHILD_FAILED},
+    {0},
+};
+
+static const struct function_example file_script_examples[] = {
+    {"append", "A line appended, and all lines read", JSON({
+         "path" : "log.txt",
+         "mode" : "a+",
+         "ops" : [ {"op" : "write", "data" : "one line\n"}, {"op" : "seek", "offset" : 0}, {"op" : "readlines"} ]
+     }),
+     NULL, NULL, 0},
     {0},
 };
 
@@ -313,4 +325,5 @@ const struct route route_post_file_script = {
     .function = "file_script",
     .has_task_options = true,
     .answers = task_answers,
+    .examples = file_script_examples,
 };

@@ -36,10 +36,17 @@
     const struct type file_##id##_type = { \
         .kind = TYPE_RECORD, .name = (label), .fields = id##_fields, .size = sizeof(struct struct_name)}
 
-static const struct field no_input_fields[] = {{0}};
-TYPE(no_input, file_call, "FileNoInput");
-static const struct field no_result_fields[] = {{0}};
-TYPE(no_result, file_result, "FileNoResult");
+static const struct field no_fields[] = {{0}};
+const struct type file_no_input_type = {.kind = TYPE_RECORD,
+                                        .name = "FileNoInput",
+                                        .doc = "The input of a method without arguments.",
+                                        .fields = no_fields,
+                                        .size = sizeof(struct file_call)};
+const struct type file_no_result_type = {.kind = TYPE_RECORD,
+                                         .name = "FileNoResult",
+                                         .doc = "The result of a method that returns nothing.",
+                                         .fields = no_fields,
+                                         .size = sizeof(struct file_result)};
 static const struct field read_input_fields[] = {
     {"length", &file_read_length_type, FILE_CALL_OFFSET(length), FIELD_OPTIONAL, NULL,
      "The maximum number of bytes, but at least one character in utf-8; absent: to the end of the file or line", "8"},

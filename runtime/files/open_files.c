@@ -137,7 +137,8 @@ int open_files_add(struct open_files *files, const char *id, struct str path, in
     size_t max = (size_t)files->runtime->limits.max_open_files;
     if (files->count >= max)
         return err_set(e, ERR_TOO_MANY_OPEN_FILES,
-                       "%zu files are open; the limit max_open_files is %zu. Close some first", files->count, max);
+                       "%zu files are open, and the limit max_open_files is %zu; close some files first", files->count,
+                       max);
     struct open_file *file = calloc(1, sizeof *file + path.len + 1);
     if (file == NULL || !timers_reserve(&files->runtime->timers, 1))
         goto err_memory;

@@ -71,12 +71,10 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .fields = input_fields,
-                                       .size = sizeof(struct list_directory_input)};
-static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .fields = output_fields,
-                                        .size = sizeof(struct list_directory_output)};
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct list_directory_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct list_directory_output)};
 
 struct name {
     char text[256];

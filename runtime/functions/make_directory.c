@@ -32,12 +32,10 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .fields = input_fields,
-                                       .size = sizeof(struct make_directory_input)};
-static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .fields = output_fields,
-                                        .size = sizeof(struct make_directory_output)};
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct make_directory_input)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct make_directory_output)};
 
 static int create_directory(const struct make_directory_input *input, struct run_context *run)
 {

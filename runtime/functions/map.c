@@ -56,10 +56,8 @@ static int map_prepare(void *data, struct arena *arena)
     return 0;
 }
 
-static const struct type input_type = {.kind = TYPE_RECORD,
-                                       .fields = input_fields,
-                                       .size = sizeof(struct map_input),
-                                       .check = map_check};
+static const struct type input_type = {
+    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct map_input), .check = map_check};
 
 /* clang-format off */
 static const struct function_example examples[] = {

@@ -35,9 +35,8 @@ static const struct field output_fields[] = {
 
 static const struct type input_type = {
     .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct remove_file_input)};
-static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .fields = output_fields,
-                                        .size = sizeof(struct remove_file_output)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct remove_file_output)};
 
 static int remove_file_entry(const struct remove_file_input *input, struct run_context *run)
 {

@@ -35,9 +35,8 @@ static const struct field output_fields[] = {
 
 static const struct type input_type = {
     .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct rename_file_input)};
-static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .fields = output_fields,
-                                        .size = sizeof(struct rename_file_output)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct rename_file_output)};
 
 static int rename_file_entry(const struct rename_file_input *input, const struct file_entry *from,
                              const struct file_entry *to, int *type, struct run_context *run)

@@ -44,9 +44,8 @@ static const struct field output_fields[] = {
 
 static const struct type input_type = {
     .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sha256_file_input)};
-static const struct type output_type = {.kind = TYPE_RECORD,
-                                        .fields = output_fields,
-                                        .size = sizeof(struct sha256_file_output)};
+static const struct type output_type = {
+    .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct sha256_file_output)};
 
 /* Hashes the file, and adds its size to *size. */
 static int hash_file(int fd, uint8_t *buffer, struct str path, struct sha256_ctx *context, int64_t *size,

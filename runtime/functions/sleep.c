@@ -25,8 +25,7 @@ static const struct field output_fields[] = {
     {0},
 };
 
-static const struct type input_type = {
-    .kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sleep_input)};
+static const struct type input_type = {.kind = TYPE_RECORD, .fields = input_fields, .size = sizeof(struct sleep_input)};
 static const struct type output_type = {
     .kind = TYPE_RECORD, .fields = output_fields, .size = sizeof(struct sleep_output)};
 

@@ -119,8 +119,8 @@ static int check_executors(const struct admission *a, struct err *e)
     if (a->disabled_spec == NULL)
         return 0;
     enum executor_kind kind = task_spec_executor(a->disabled_spec);
-    return err_set(e, ERR_EXECUTOR_DISABLED, "The executor %s, on which %s runs, is disabled; %s enables it",
-                   executor_names[kind], a->disabled_spec->function->name, executor_enabling_option(kind));
+    return err_set(e, ERR_EXECUTOR_DISABLED, "%s runs on the executor %s, which is disabled; %s enables it",
+                   a->disabled_spec->function->name, executor_names[kind], executor_enabling_option(kind));
 }
 
 static int check_pool(const struct executor *pool, size_t count, struct err *e)
@@ -130,7 +130,7 @@ static int check_pool(const struct executor *pool, size_t count, struct err *e)
     size_t capacity = executor_capacity(pool);
     if (count > capacity) {
         err_set(e, ERR_LIMIT_EXCEEDED,
-                "The request has %zu or more tasks for the pool %s; "
+                "The request has at least %zu tasks for the pool %s; "
                 "the pool's capacity is %zu: %lld slots and queue_limit %lld",
                 count, pool->name.data, capacity, (long long)pool->size, (long long)pool->queue_limit);
         return set_limit(LIMIT_QUEUE, e);
@@ -151,7 +151,7 @@ static int check_capacity(const struct admission *a, struct err *e)
     const struct runtime *runtime = a->runtime;
     size_t max_tasks = (size_t)runtime->limits.max_tasks;
     if (a->tasks > max_tasks) {
-        err_set(e, ERR_LIMIT_EXCEEDED, "The request has %zu or more tasks; the limit max_tasks is %zu", a->tasks,
+        err_set(e, ERR_LIMIT_EXCEEDED, "The request has at least %zu tasks; the limit max_tasks is %zu", a->tasks,
                 max_tasks);
         return set_limit(LIMIT_TASKS, e);
     }

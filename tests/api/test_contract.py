@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 import contract
 import openapi_spec
 from client import Client
-from contract import without_volatile
-from schema_diff import differences
 from strategies import repair, mutated, texts, valid
 
 # The operations on files are tested in test_files.py, test_open_files.py and test_fs.py.
 POST_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.body_schema() is not None and "files" not in o.node["tags"]]
+FILE_OPERATIONS = [o for o in openapi_spec.OPERATIONS if "files" in o.node["tags"]]
 GET_OPERATIONS = [o for o in openapi_spec.OPERATIONS if o.method == "GET" and "files" not in o.node["tags"]]
 WITH_QUERY = [o for o in POST_OPERATIONS if o.query_parameters()]
 
@@ -45,8 +44,7 @@ def has_time_limit(value):
 
 def uses_files(value):
     """Whether the request contains a task that uses files."""
-    names = set(openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"])
-    names = {n for n in names if n.endswith(("_file", "_directory", "_script"))}
+    names = {n for n in openapi_spec.FUNCTIONS if n.endswith(("_file", "_directory", "_script"))}
     return any(n in names for n in members(value, "function"))
 
 
@@ -104,7 +102,8 @@ def check_result(request, result):
     elif "sum" in result:
         assert int(result["sum"]) == sum(range(request.get("from", 0), request["n"]))
     elif "count" in result:
-        assert result["count"] == max(0, PRIMES[request["to"]] - PRIMES[request.get("from", 0)])
+        if request["to"] < len(PRIMES):  # the examples are larger
+            assert result["count"] == max(0, PRIMES[request["to"]] - PRIMES[request.get("from", 0)])
     elif "addresses" in result:
         assert "127.0.0.1" in result["addresses"]
 
@@ -153,11 +152,16 @@ def test_mutated_examples_are_rejected(operation, client):
             check_rejection(client.post(operation.path, mutation.value), mutation, (name, mutation.what))
 
 
+def successful_example(operation):
+    """The last request example that succeeds; it is the fastest."""
+    return [body for name, body in operation.request_examples().items() if operation.example_error(name) is None][-1]
+
+
 @pytest.mark.parametrize(argvalues=WITH_QUERY, **by_operation)
 @settings(max_examples=100)
 @given(data=st.data())
 def test_query_options_are_applied(operation, server, data):
-    body = list(operation.request_examples().values())[-1]  # the last example is the fastest
+    body = successful_example(operation)
     known = {p["name"]: valid(p["schema"]) for p in operation.query_parameters()}
     options = repair(None, data.draw(st.fixed_dictionaries({}, optional=known)))
     encode = data.draw(st.sampled_from([quote, quote_plus, lambda s: "".join(f"%{b:02x}" for b in s.encode())]))
@@ -231,22 +235,32 @@ def test_unknown_query_parameters_are_rejected(operation, client):
     assert [e.get("parameter") for e in response.value["errors"]] == ["no_such_parameter"]
 
 
+def check_resembles_example(operation, result):
+    """Checks that a documented example of the result has the same members, if the operation has examples."""
+    examples = operation.result_examples()
+    assert not examples or set(result) in [set(example) for example in examples], result
+
+
 @pytest.mark.parametrize("operation, name",
                          [(o, name) for o in POST_OPERATIONS for name in o.request_examples()], ids=str)
-def test_request_examples_return_documented_responses(operation, name, client):
-    response = client.post(operation.path, operation.request_examples()[name])
-    status, value = operation.response_examples().get(name, (200, None))
-    assert response.status == status, response.value
-    assert value is None or without_volatile(response.value) == without_volatile(value)
+def test_request_examples_end_as_documented(operation, name, client):
+    body, error = operation.request_examples()[name], operation.example_error(name)
+    response = client.post(operation.path, body)
+    if error is None:
+        assert response.status == operation.success(), response.value
+        check_matches_request(operation, body, response.value)
+        check_resembles_example(operation, response.value["result"])
+    else:
+        assert response.value["type"] == contract.problem_type(error), response.value
 
 
 @pytest.mark.parametrize(argvalues=GET_OPERATIONS, **by_operation)
 def test_get_returns_documented_response(operation, client):
     response = client.get(operation.example_target())
     assert response.status == 200
-    for status, value in operation.response_examples().values():
+    for status, example in operation.response_examples().items():
         if status == 200:
-            assert matches_example(response.value, value)
+            assert same_members(response.value, example)
     head = client.fetch("HEAD", operation.example_target())
     ignored = {"date", "x-request-id"}
     if operation.path == "/v1/pools":  # ages vary in length
@@ -255,64 +269,53 @@ def test_get_returns_documented_response(operation, client):
         h for h in response.headers if h[0].lower() not in ignored]
 
 
-def matches_example(value, example):
-    """Whether the response equals the example. Schemas and pools are not compared: they have their own tests."""
-    def without_payload(node):
-        return {k: v for k, v in node.items() if k not in ("input", "result")}
-    if "pools" in value:
-        return [set(p) for p in value["pools"]] == [set(p) for p in example["pools"]]
-    return without_payload(value) == without_payload(example)
+def same_members(value, example):
+    """Whether the value has the same members as the example. For pools, the members of each pool are compared."""
+    if "pools" in example:
+        members_of = {p["executor"]: set(p) for p in value["pools"]}
+        return all(members_of[p["executor"]] == set(p) for p in example["pools"])
+    return set(value) == set(example)
 
 
-# Requests that cause the documented problems that no request example causes: {response: {example: request}}.
+# Requests that cause the errors that no request example causes: {code: request}.
 SLEEP = b'{"seconds": 5}'
 PROBLEMS = {
-    "Malformed": {"malformed_json": ("POST", "/v1/run/sleep", b'{"seconds": }', {})},
-    "MalformedHttp": {"malformed_http": ("GET", "/v1/limits", None,
-                                         {"Content-Length": "0", "Transfer-Encoding": "chunked"})},
-    "CrossOriginRequest": {"cross_origin_request": ("GET", "/v1/limits", None, {"Origin": "http://example.com"})},
-    "PathNotFound": {"not_found": ("GET", "/v2/limits", None, {})},
-    "FunctionNotFound": {"function_not_found": ("POST", "/v1/tasks", b'{"function": "slep"}', {})},
-    "MethodNotAllowed": {"method_not_allowed": ("GET", "/v1/run/sleep", None, {})},
-    "BodyTooLarge": {"body_too_large": ("POST", "/v1/run/sleep", b" " * 1048577, {})},
-    "UnsupportedMediaType": {"unsupported_media_type": ("POST", "/v1/run/sleep", SLEEP,
-                                                        {"Content-Type": "text/plain"})},
-    "MisdirectedRequest": {"misdirected_request": ("GET", "/v1/limits", None, {"Host": "example.com"})},
-    "Invalid": {"invalid": ("POST", "/v1/run/sleep", b'{"seconds": -1}', {}),
-                "limit_exceeded": ("POST", "/v1/tasks",
-                                   b'{"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 86401}',
-                                   {})},
-    "UnknownParameter": {"unknown_parameter": ("GET", "/v1/limits?x=1", None, {})},
+    "malformed_json": ("POST", "/v1/run/sleep", b'{"seconds": }', {}),
+    "malformed_http": ("GET", "/v1/limits", None, {"Content-Length": "0", "Transfer-Encoding": "chunked"}),
+    "cross_origin_request": ("GET", "/v1/limits", None, {"Origin": "http://example.com"}),
+    "not_found": ("GET", "/v2/limits", None, {}),
+    "function_not_found": ("POST", "/v1/tasks", b'{"function": "slep"}', {}),
+    "method_not_allowed": ("GET", "/v1/run/sleep", None, {}),
+    "body_too_large": ("POST", "/v1/run/sleep", b" " * 1048577, {}),
+    "unsupported_media_type": ("POST", "/v1/run/sleep", SLEEP, {"Content-Type": "text/plain"}),
+    "misdirected_request": ("GET", "/v1/limits", None, {"Host": "example.com"}),
+    "invalid": ("POST", "/v1/run/sleep", b'{"seconds": -1}', {}),
+    "invalid_argument": ("POST", "/v1/run/sleep", b'{"seconds": 0, "seconds": 0}', {}),
+    "limit_exceeded": ("POST", "/v1/tasks", b'{"function": "sleep", "input": {"seconds": 5}, "timeout_seconds": 86401}',
+                       {}),
+    "deadline_exceeded": ("POST", "/v1/run/sleep?deadline_seconds=0.001", SLEEP, {}),
 }
-# Responses that request examples cause, or that tests with another configuration check; and those that no test causes.
-TESTED_ELSEWHERE = {"ChildFailed", "Forbidden", "InvalidOrOverflow", "NotFound", "ResolveFailed", "TaskFailed",
-                    "Timeout", "Unavailable", "HostNotFound", "Internal", "WorkerFailed"}
-# Responses of operations on files: tested in test_files.py.
-TESTED_ELSEWHERE |= {"FileForbidden", "FileNotFound", "FileExists", "UnsupportedFileType", "FileIoError",
-                      "MalformedUpload", "UnsupportedContentEncoding", "InsufficientStorage", "PreconditionFailed",
-                     "HandleNotFound", "FileMethodNotFound", "Gone", "TooManyOpenFiles", "TooManyStreams",
-                     "UnsupportedPath"}
+EXAMPLE_CODES = {o.example_error(name) for o in POST_OPERATIONS for name in o.request_examples()} - {None}
+# Errors that need another configuration or a fault. Only unit tests simulate a name server that does not answer.
+TESTED_ELSEWHERE = {"executor_disabled", "out_of_memory", "pool_full", "resolve_failed", "shutting_down",
+                    "too_many_connections", "too_many_tasks", "worker_crashed", "worker_out_of_memory"}
+# Errors of operations on files: tested in test_files.py.
+FILE_CODES = {"access_denied", "file_exists", "file_mode_mismatch", "file_not_found", "handle_closed",
+              "insufficient_storage", "invalid_utf8", "io_error", "path_forbidden", "too_many_open_files",
+              "unsupported_file_type"}
 
 
-def test_every_documented_problem_has_a_test():
-    assert set(openapi_spec.DOCUMENT["components"]["responses"]) == set(PROBLEMS) | TESTED_ELSEWHERE
+def test_every_error_code_has_a_test():
+    declared = {code for o in openapi_spec.OPERATIONS if "files" not in o.node["tags"] for code in o.codes()}
+    tested = [set(PROBLEMS), EXAMPLE_CODES, TESTED_ELSEWHERE, FILE_CODES]
+    assert declared | {"not_found", "method_not_allowed"} == set().union(*tested)
+    assert sum(map(len, tested)) == len(set().union(*tested))
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_problems_match_documented_examples(name, client):
-    response = openapi_spec.DOCUMENT["components"]["responses"][name]
-    examples = response["content"]["application/problem+json"]["examples"]
-    assert set(examples) == set(PROBLEMS[name])
-    for example, (method, target, body, headers) in PROBLEMS[name].items():
-        value = client.fetch(method, target, body, headers).value
-        assert without_volatile(value) == without_volatile(examples[example]["value"])
-
-
-def is_allowed_difference(difference):
-    """The schemas of /v1/functions are less specific per function, and have bounds that a result does not need."""
-    is_function_dependent = re.match(r"/(tasks|parts|results)/items/(result|error/code)/type is only", difference)
-    return is_function_dependent or any(
-        words in difference for words in ("only in the second", "/maximum is only", "/maxItems is only"))
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_request_causes_problem(code, client):
+    method, target, body, headers = PROBLEMS[code]
+    assert client.fetch(method, target, body, headers).value["type"] == contract.problem_type(code)
 
 
 def test_function_list_is_small_summary(client):
@@ -320,36 +323,46 @@ def test_function_list_is_small_summary(client):
     assert len(response.body) < 8192
     for summary in response.value["functions"]:
         function = client.get(f"/v1/functions/{summary['name']}").value
-        assert summary == {name: value for name, value in function.items() if name not in ("input", "result")}
+        assert summary == {name: value for name, value in function.items() if name in summary}
 
 
-def test_function_schemas_match_openapi(client):
+def renamed_references(node):
+    """Replaces the references in a schema of /v1/functions by those in openapi.yaml."""
+    return json.loads(json.dumps(node).replace('"#/$defs/', '"#/components/schemas/'))
+
+
+# In openapi.yaml these are unions with one alternative for each type of result. /v1/functions allows any result.
+UNIONS_OF_RESULTS = {"FileStepResult", "TaskChild"}
+
+
+def test_function_schemas_are_those_of_openapi(client):
     names = [f["name"] for f in client.get("/v1/functions").value["functions"]]
-    assert names == sorted(names) == openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
+    assert names == openapi_spec.FUNCTIONS
     for name in names:
         function = client.get(f"/v1/functions/{name}").value
-        assert f"/v1/run/{name}" in openapi_spec.DOCUMENT["paths"]
-        title = "".join(word.capitalize() for word in name.split("_"))
-        documented = openapi_spec.schema(title + "Input")
-        found = differences(function["input"], function["input"], documented, openapi_spec.DOCUMENT)
-        assert not found, f"{name}'s input: " + "; ".join(found)
-        result = {"Map": "Gather"}.get(title, title) + "Result"
-        found = differences(function["result"], function["result"], openapi_spec.schema(result), openapi_spec.DOCUMENT)
-        found = [f for f in found if not is_allowed_difference(f)]
-        assert not found, f"{name}'s result: " + "; ".join(found)
-        for kind in ("input", "result"):
-            jsonschema.Draft202012Validator.check_schema(function[kind])
+        operation = next(o for o in POST_OPERATIONS + FILE_OPERATIONS if o.path == f"/v1/run/{name}")
+        assert renamed_references(function["input"]) == operation.body_schema()
+        assert renamed_references(function["result"]) == operation.result_schema()
+        for definition in function["$defs"].keys() - UNIONS_OF_RESULTS:
+            schema = function["$defs"][definition]
+            assert renamed_references(schema) == openapi_spec.SCHEMAS[definition], f"{name}: {definition}"
 
 
 def test_function_schemas_are_self_contained(client):
     """A client can validate with the schemas of /v1/functions alone, without openapi.yaml."""
-    schemas = client.get("/v1/functions/gather").value
-    task = next(o for o in POST_OPERATIONS if o.path == "/v1/gather").request_examples()["nested"]
-    request = {k: v for k, v in task.items() if k != "deadline_seconds"}
-    jsonschema.Draft202012Validator(schemas["input"]).validate(request)
-    invalid = {"tasks": [{"function": "sleep", "input": {}}]}
-    assert not jsonschema.Draft202012Validator(schemas["input"]).is_valid(invalid)
-    jsonschema.Draft202012Validator(schemas["result"]).validate(client.post("/v1/gather", task).value["result"])
+    document = client.get("/v1/functions/gather").value
+    used = {reference.removeprefix("#/$defs/") for reference in members(document, "$ref")}
+    assert used == set(document["$defs"])
+
+    def validator(kind):
+        return jsonschema.Draft202012Validator(document[kind], resolver=jsonschema.RefResolver("", document))
+
+    tasks = [{"function": "gather", "input": {"tasks": [{"function": "sleep", "input": {"seconds": 0}}]}}]
+    validator("input").validate({"tasks": tasks})
+    assert not validator("input").is_valid({"tasks": [{"function": "sleep", "input": {}}]})
+    result = client.post("/v1/gather", {"tasks": tasks}).value["result"]
+    validator("result").validate(result)
+    assert not validator("result").is_valid({**result, "x": 1})
 
 
 def test_unknown_function_returns_404(client):
@@ -359,20 +372,17 @@ def test_unknown_function_returns_404(client):
 
 
 def test_default_limits_match_documentation(client):
-    documented = next(o for o in GET_OPERATIONS if o.path == "/v1/limits").response_examples()["defaults"][1]
-    assert client.get("/v1/limits").value == documented
+    values = client.get("/v1/limits").value
+    for name, schema in openapi_spec.SCHEMAS["Limits"]["properties"].items():
+        assert f"Default: `{values[name]}`." in schema["description"], name
 
 
 def test_schema_bounds_match_default_limits(client):
     """The default limits in openapi.yaml are those of the service."""
-    limits, schemas = client.get("/v1/limits").value, openapi_spec.DOCUMENT["components"]["schemas"]
-    assert schemas["GatherTasks"]["maxItems"] == limits["max_gather_children"]
+    limits, schemas = client.get("/v1/limits").value, openapi_spec.SCHEMAS
+    assert schemas["GatherInput"]["properties"]["tasks"]["maxItems"] == limits["max_gather_children"]
     assert schemas["TimeoutSeconds"]["maximum"] == limits["max_timeout_seconds"]
     assert schemas["DeadlineSeconds"]["maximum"] == limits["max_deadline_seconds"]
-
-
-def test_openapi_document_is_served(client):
-    assert client.get("/openapi.yaml").body == openapi_spec.FILE.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -393,11 +403,11 @@ def test_limits_and_schemas_reflect_configuration(start):
     server = start("--max-gather-children", "7", "--max-timeout-seconds", "12.5", "--default-timeout-seconds", "2")
     with Client(server.urls()[0]) as client:
         limits = client.get("/v1/limits").value
-        schema = client.get("/v1/functions/gather").value["input"]
+        schemas = client.get("/v1/functions/gather").value["$defs"]
     assert (limits["max_gather_children"], limits["max_timeout_seconds"]) == (7, 12.5)
     assert limits["default_timeout_seconds"] == 2
-    assert schema["properties"]["tasks"]["maxItems"] == 7
-    assert 12.5 in [m for m in members(schema, "maximum")]
+    assert schemas["GatherInput"]["properties"]["tasks"]["maxItems"] == 7
+    assert schemas["TimeoutSeconds"]["maximum"] == 12.5
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "post")
@@ -405,16 +415,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", 
 
 @pytest.mark.parametrize("path", openapi_spec.DOCUMENT["paths"])
 def test_undocumented_methods_return_405(path, client):
-    operations = [o for o in openapi_spec.OPERATIONS if o.path == path]
-    allowed = {o.method for o in operations} | ({"HEAD"} if "GET" in [o.method for o in operations] else set())
+    target = next(o for o in openapi_spec.OPERATIONS if o.path == path).example_target()
     for method in METHODS:
-        if method not in allowed:
-            response = client.fetch(method, operations[0].example_target())
+        if method not in openapi_spec.allowed_methods(path):
+            response = client.fetch(method, target)  # contract.check() checks Allow
             assert response.status == 405, (method, response.status)
-            assert set(response.header("allow").split(", ")) == allowed
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1//tasks", "/V1/tasks",
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1//tasks", "/V1/tasks",
                                   "/v1/run", "/v1/run/", "/v1/functions/", "/v1/functions/sleep/x", "/livez/",
                                   "/openapi.yml", "/v1/tasks/01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", "/metrics",
                                   "/v1/%67ather/x", "/a" * 500])

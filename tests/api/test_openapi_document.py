@@ -1,18 +1,21 @@
-"""openapi.yaml is complete and strict, its examples are valid, and it agrees with the source code."""
+"""openapi.yaml is complete, strict and without duplicates, its examples are valid, and it agrees with the source code."""
+
+import json
+import re
 
 import jsonschema
 import pytest
 
 import contract
 import openapi_spec
+from openapi_spec import DOCUMENT, OPERATIONS, SCHEMAS
 
-SCHEMAS = openapi_spec.DOCUMENT["components"]["schemas"]
-COMPONENTS = [(kind, name) for kind, items in openapi_spec.DOCUMENT["components"].items() for name in items]
-# Responses that apply to all paths, as described in `info`; FileMethodNotFound applies to all paths of open files.
-SHARED_RESPONSES = {("responses", "PathNotFound"), ("responses", "MethodNotAllowed"),
-                    ("responses", "FileMethodNotFound")}
-# Schemas that narrow another schema, which is strict.
-NARROWING_SCHEMAS = {name for name, schema in SCHEMAS.items() if "allOf" in schema}
+COMPONENTS = [(kind, name) for kind, items in DOCUMENT["components"].items() for name in items]
+RULES = {"if", "then", "else", "dependentSchemas"}
+LINES_MAX = 6500
+LINE_LENGTH_MAX = 220  # of a list item, which YAML does not fold
+
+by_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
 
 def nodes(node, path="#"):
@@ -23,12 +26,51 @@ def nodes(node, path="#"):
         yield from nodes(item, f"{path}/{step}")
 
 
-def references(node):
-    return [n["$ref"] for _, n in nodes(node) if isinstance(n, dict) and isinstance(n.get("$ref"), str)]
+def objects(node):
+    return [(path, n) for path, n in nodes(node) if isinstance(n, dict)]
 
+
+def is_schema_node(path):
+    """Whether the pointer is inside a schema, and not inside an example."""
+    return "/schema" in path and not re.search(r"/(examples?|const|enum|mapping)(/|$)", path)
+
+
+SCHEMA_NODES = [(path, node) for path, node in objects(DOCUMENT) if is_schema_node(path)]
+
+
+def references(node):
+    return [n["$ref"] for _, n in objects(node) if isinstance(n.get("$ref"), str)]
+
+
+def resolved(node, seen=()):
+    """Replaces each reference by its target, except the references inside a target to the target itself."""
+    if isinstance(node, list):
+        return [resolved(item, seen) for item in node]
+    if not isinstance(node, dict):
+        return node
+    reference = node.get("$ref")
+    if isinstance(reference, str) and reference not in seen:
+        target = openapi_spec.resolve_pointer(reference)
+        return resolved({**target, **{k: v for k, v in node.items() if k != "$ref"}}, (*seen, reference))
+    return {k: resolved(v, seen) for k, v in node.items()}
+
+
+def duplicates(named):
+    """The names of equal values: a list of lists with two names or more."""
+    names = {}
+    for name, value in named:
+        names.setdefault(json.dumps(value, sort_keys=True), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
+
+
+def test_duplicates_are_found():
+    assert duplicates([("a", {"x": 1, "y": 2}), ("b", {"y": 2, "x": 1}), ("c", {"x": 2})]) == [["a", "b"]]
+
+
+# -- references and components ---------------------------------------------------------------------
 
 def test_every_reference_resolves():
-    found = references(openapi_spec.DOCUMENT)
+    found = references(DOCUMENT)
     assert len(found) > 100
     for reference in found:
         assert openapi_spec.resolve_pointer(reference) is not None, reference
@@ -36,74 +78,192 @@ def test_every_reference_resolves():
 
 @pytest.mark.parametrize("kind, name", COMPONENTS)
 def test_every_component_is_used(kind, name):
-    used = f"#/components/{kind}/{name}" in references(openapi_spec.DOCUMENT)
-    assert used != ((kind, name) in SHARED_RESPONSES)
+    assert f"#/components/{kind}/{name}" in references(DOCUMENT)
 
+
+def alternatives():
+    """The schemas that are alternatives of a union, by the property that tells them apart."""
+    return {name for _, node in SCHEMA_NODES if "discriminator" in node for name in
+            (pointer.rsplit("/", 1)[1] for pointer in node["discriminator"]["mapping"].values())}
+
+
+@pytest.mark.parametrize("kind", DOCUMENT["components"])
+def test_no_component_stands_twice(kind):
+    assert duplicates((name, resolved(node)) for name, node in DOCUMENT["components"][kind].items()) == []
+
+
+def test_no_long_example_stands_twice():
+    """Short ones can be equal, such as the path of a file for several functions."""
+    examples = [(path, example["value"]) for path, node in objects(DOCUMENT) if path.startswith("#/paths")
+                for name, example in node.get("examples", {}).items()
+                if isinstance(node.get("examples"), dict) for path in [f"{path}/{name}"]]
+    assert len(examples) > 30
+    assert duplicates(e for e in examples if len(json.dumps(e[1])) > 60) == []
+
+
+def test_document_is_readable():
+    lines = openapi_spec.FILE.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= LINES_MAX
+    assert [i for i, line in enumerate(lines, 1) if len(line) > LINE_LENGTH_MAX or line != line.rstrip()] == []
+
+
+# -- schemas ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_schema_is_valid_and_strict(name):
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
-    assert SCHEMAS[name].get("description", "").endswith((".", ".\n")), "the description must be sentences"
-    rules = {"if", "then", "else", "dependentSchemas"}
-    for path, node in nodes({k: v for k, v in SCHEMAS[name].items() if k not in rules}):
-        if isinstance(node, dict) and isinstance(node.get("properties"), dict) and name not in NARROWING_SCHEMAS:
-            assert node["type"] == "object" and node["additionalProperties"] is False, path
+    bases = {n["$ref"].rsplit("/", 1)[1] for _, node in SCHEMA_NODES for n in node.get("allOf", []) if "$ref" in n}
+    for path, node in objects({k: v for k, v in SCHEMAS[name].items() if k not in RULES}):
+        if isinstance(node.get("properties"), dict):
+            assert node["type"] == "object", path
+            is_closed = node.get("additionalProperties") is False or node.get("unevaluatedProperties") is False
+            assert is_closed != (name in bases - {"Problem"}), path
             assert set(node.get("required", [])) <= set(node["properties"]), path
 
 
-@pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
+def test_keywords_are_used_in_one_way():
+    for path, node in SCHEMA_NODES:
+        if path.endswith("/properties"):
+            continue
+        if path.startswith("#/components/schemas") and not any(f"/{rule}/" in path for rule in RULES):
+            assert "const" not in node or "type" in node, f"{path}: const without type"
+        assert "default" not in node, f"{path}: default"
+        assert "nullable" not in node, f"{path}: OpenAPI 3.0"
+
+
+def test_every_member_is_described():
+    """A member has a description, or the schema that it refers to has one."""
+    for path, node in SCHEMA_NODES:
+        if re.search(r"/properties/[^/]+$", path) and not any(f"/{rule}/" in path for rule in RULES):
+            is_constant = "const" in node or path.startswith(("#/components/responses", "#/components/schemas/FailedTask",
+                                                              "#/components/schemas/SucceededTask"))
+            is_shape = "anyOf" in node or "$ref" in node
+            assert is_constant or is_shape or node.get("description", "").strip(), path
+
+
+def test_unions_have_disjoint_alternatives():
+    """Each alternative requires a different value of the discriminator, so that at most one can match."""
+    unions = [node for _, node in SCHEMA_NODES if "discriminator" in node]
+    assert len(unions) > 4
+    for node in unions:
+        member, mapping = node["discriminator"]["propertyName"], node["discriminator"]["mapping"]
+        assert [branch["$ref"] for branch in node["oneOf"]] == list(mapping.values())
+        for value, pointer in mapping.items():
+            alternative = openapi_spec.resolve_pointer(pointer)
+            assert alternative["type"] == "object" and member in alternative["required"]
+            assert alternative["properties"][member]["const"] == value
+
+
+# -- operations ------------------------------------------------------------------------------------
+
+@by_operation
 def test_every_operation_is_complete(operation):
     assert operation.node["operationId"] and operation.node["summary"] and operation.node["tags"]
-    assert [o.node["operationId"] for o in openapi_spec.OPERATIONS].count(operation.node["operationId"]) == 1
-    probe = operation.path in ("/livez", "/readyz")
-    expected = {201 if operation.node["operationId"] == "openFile" else 200, 400, 422, 503}
-    expected |= set() if probe else {403, 421}
-    expected |= {413, 415, 500, 504} if operation.method == "POST" else set()
-    expected |= {500, 504} if operation.method == "DELETE" else {500} if "/fs/" in operation.path else set()
+    assert [o.node["operationId"] for o in OPERATIONS].count(operation.node["operationId"]) == 1
+    assert "X-Request-Id" in [p["name"] for p in operation.parameters]
+    is_probe = operation.path in ("/livez", "/readyz")
+    expected = {400, 413, 422, 503} | (set() if is_probe else {403, 421})
+    expected |= {415, 504} if operation.method == "POST" and operation.path != "/v1/files" else set()
     assert expected <= set(operation.responses)
+    assert {s for s in operation.responses if s < 300} in ({200}, {201}, {200, 201})
     for status, response in operation.responses.items():
+        assert response["description"].strip()
         assert "X-Request-Id" in response["headers"]
         assert ("Retry-After" in response["headers"]) == (status == 503)
+        assert (status >= 400) == ("application/problem+json" in response.get("content", {}))
 
 
-@pytest.mark.parametrize("operation", openapi_spec.OPERATIONS, ids=str)
+def test_tags_are_declared_and_used():
+    declared = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert set(declared) == {tag for o in OPERATIONS for tag in o.node["tags"]} and len(set(declared)) == len(declared)
+    assert all(tag["description"] for tag in DOCUMENT["tags"])
+
+
+def test_parameters_are_at_operations():
+    for path, item in DOCUMENT["paths"].items():
+        assert "parameters" not in item, path
+        for operation in (o for o in OPERATIONS if o.path == path):
+            in_path = [p["name"] for p in operation.parameters if p["in"] == "path"]
+            assert in_path == re.findall(r"\{(\w+)\}", path)
+            names = [(p["in"], p["name"]) for p in operation.parameters]
+            assert len(set(names)) == len(names)
+            assert all(p["description"] for p in operation.parameters)
+            assert all(p.get("required", False) == (p["in"] == "path") for p in operation.parameters)
+
+
+@by_operation
 def test_examples_match_their_schemas(operation):
-    if operation.body_schema() is not None:
+    schema = operation.body_schema()
+    if schema is not None:
         assert operation.request_examples()
     for name, value in operation.request_examples().items():
-        openapi_spec.check_value(value, operation.body_schema(), name)
-    for name, (status, value) in operation.response_examples().items():
+        openapi_spec.check_value(value, schema, name)
+        code = operation.example_error(name)
+        assert code is None or code in operation.codes(), f"{name}: {code}"
+    for status, value in operation.response_examples().items():
         node, = operation.responses[status]["content"].values()
-        openapi_spec.check_value(value, node["schema"], name)
-        if isinstance(value, dict) and "state" in value:
-            contract.check_task(value)
+        openapi_spec.check_value(value, node["schema"], status)
     for parameter in operation.parameters:
-        openapi_spec.check_value(parameter["example"], parameter["schema"], parameter["name"])
+        if "example" in parameter:
+            openapi_spec.check_value(parameter["example"], parameter["schema"], parameter["name"])
     for response in operation.responses.values():
         for name, header in response.get("headers", {}).items():
             header = openapi_spec.resolve(header)
             openapi_spec.check_value(header["example"], header["schema"], name)
 
 
+def test_examples_in_schemas_are_valid():
+    count = 0
+    for path, node in SCHEMA_NODES:
+        if path.endswith("/properties") or not isinstance(node.get("examples"), list):
+            continue
+        for value in node["examples"]:
+            openapi_spec.check_value(value, node, path)
+            count += 1
+    assert count > 50
+
+
+# -- agreement with the source ---------------------------------------------------------------------
+
+def test_version_is_that_of_the_program():
+    assert contract.PRODUCT == f"{DOCUMENT['info']['title']}/{DOCUMENT['info']['version']}"
+
+
 def test_error_codes_match_source():
     types = SCHEMAS["Problem"]["properties"]["type"]["enum"]
     assert types == [contract.problem_type(code) for code in contract.ERRORS]
-    assert set(SCHEMAS["TaskError"]["properties"]["code"]["enum"]) <= set(contract.ERRORS)
 
 
 def test_error_codes_match_response_status():
-    named = {}
-    for status, response in [(s, r) for o in openapi_spec.OPERATIONS for s, r in o.responses.items()] + [
-            (contract.ERRORS[code][0], openapi_spec.DOCUMENT["components"]["responses"][name]) for name, code in
-            (("PathNotFound", "not_found"), ("MethodNotAllowed", "method_not_allowed"),
-             ("FileMethodNotFound", "file_method_not_found"))]:
-        for code, (expected_status, _) in contract.ERRORS.items():
-            if f"`{code}`" in response["description"]:
-                assert status == expected_status, (code, status)
-                named[code] = status
-    assert set(contract.ERRORS) - set(named) <= {"canceled"}
+    for operation in OPERATIONS:
+        for status, response in operation.responses.items():
+            found = openapi_spec.codes(response)
+            assert (status >= 400) == bool(found) and len(set(found)) == len(found)
+            assert {contract.ERRORS[code][0] for code in found} <= {status}, (operation, status)
+            assert re.findall(r"^(?:- )?`(\w+)`: ", response["description"], re.MULTILINE) == found, (operation, status)
+
+
+def test_every_error_code_is_declared():
+    declared = {code for operation in OPERATIONS for code in operation.codes()}
+    without_operation = {"not_found", "method_not_allowed", "file_method_not_found"}
+    undeclared = {"internal",  # a bug in the service
+                  "canceled"}  # only a child of a gather can report it
+    assert declared | without_operation | undeclared == set(contract.ERRORS)
+    assert not declared & (without_operation | undeclared)
+    for code in without_operation:
+        assert f"`{code}`" in DOCUMENT["info"]["description"]
 
 
 def test_limit_names_are_consistent():
     limits = SCHEMAS["Limits"]
     assert limits["required"] == list(limits["properties"]) == SCHEMAS["ExceededLimit"]["properties"]["name"]["enum"]
+
+
+def test_functions_are_consistent():
+    names = openapi_spec.FUNCTIONS
+    for union in ("TaskSpec", "AnyTask", "MapInput", "TaskChild"):
+        assert list(openapi_spec.mapping(union)) == names
+    assert {f"/v1/run/{name}" for name in names} == {p for p in DOCUMENT["paths"] if p.startswith("/v1/run/")}
+    methods = [p.rsplit("/", 1)[1] for p in DOCUMENT["paths"] if p.startswith("/v1/files/{handle}/")]
+    assert list(openapi_spec.mapping("FileScriptStep")) == list(openapi_spec.mapping("FileStepResult")) == methods
+    assert set(names) | set(methods) < set(SCHEMAS["FailedTask"]["properties"]["function"]["enum"])

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from itertools import permutations
 
 import openapi_spec
 from server import ROOT
@@ -12,8 +13,9 @@ HTTP_HEADERS = {"date", "content-length", "content-type", "connection", "server"
 # The value of Server in each response.
 PRODUCT = "gatherd/" + re.search(r"^project\(gatherd VERSION ([0-9.]+) ", (ROOT / "CMakeLists.txt").read_text("utf-8"),
                                  re.MULTILINE).group(1)
-# Responses that are possible on any path.
-COMMON_RESPONSES = ("MalformedHttp", "CrossOriginRequest", "MisdirectedRequest", "Unavailable")
+# Codes that are possible on any path, also on one without an operation.
+COMMON_CODES = ("malformed_http", "cross_origin_request", "misdirected_request", "out_of_memory",
+                "too_many_connections", "shutting_down")
 LINE_AND_COLUMN = re.compile(r"\bline (\d+),? (?:and )?column (\d+)\b")
 CLOCK_SLACK = 0.005  # seconds by which two measurements of one duration may differ
 USAGE_SLACK = 0.05   # seconds of error in the system's CPU accounting
@@ -30,7 +32,7 @@ ERRORS = {code: (int(status), ERROR_TITLES.get(title, title)) for code, status, 
 
 def problem_type(code):
     """The `type` of a problem with this error code."""
-    return "urn:gatherd:error:" + code
+    return openapi_spec.CODE_PREFIX + code
 
 
 def parse_json(data):
@@ -48,43 +50,36 @@ def parse_json(data):
         raise AssertionError(f"not JSON: {error}: {data[:200]!r}") from None
 
 
-# Members that differ between runs, or contain prose.
-VOLATILE = {"id", "pid", "tid", "created_at", "started_at", "finished_at", "instance", "detail"}
-MEASURED = {"queued_seconds", "duration_seconds", "serial_seconds", "slept_seconds", "blocked_seconds", "user_seconds",
-            "system_seconds", "worker_peak_rss_bytes", "age_seconds"}
-
-
-def without_volatile(value, key=None):
-    """Returns the value without its VOLATILE members, and with None for MEASURED ones."""
-    if isinstance(value, dict):
-        return {k: without_volatile(v, k) for k, v in value.items() if k not in VOLATILE}
-    if isinstance(value, list):
-        return [without_volatile(v) for v in value]
-    return None if key in MEASURED else value
-
-
 def documented(method, target, status):
     """The response object of openapi.yaml for this request and status."""
     path, operation = openapi_spec.operation_for(method, target)
-    if operation is not None:
-        found = operation.responses.get(status)
-    else:
-        name = "MethodNotAllowed" if path is not None else "PathNotFound"
-        shared = openapi_spec.DOCUMENT["components"]["responses"]
-        by_status = {spec_status(shared[n]): shared[n] for n in (*COMMON_RESPONSES, name)}
-        if path is None and target.startswith("/v1/run/"):
-            by_status[404] = shared["FunctionNotFound"]
-        if path is None and method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
-            by_status[404] = shared["FileMethodNotFound"]
-        found = by_status.get(status)
+    found = operation.responses.get(status) if operation is not None else without_operation(path, method, target, status)
     assert found is not None, f"{method} {target}: status {status} is not documented"
     return found
 
 
-def spec_status(response):
-    """The status of a shared response, from the first error code in its description."""
-    code = re.search(r"\(`([a-z_]+)`", response["description"]).group(1)
-    return ERRORS[code][0]
+def without_operation(path, method, target, status):
+    """The response to an unknown path, or to a method that the path does not support. These belong to no operation, so
+    openapi.yaml has them only in the description of `info`. None if the status is not possible."""
+    if path is not None:
+        code = "method_not_allowed"
+    elif re.match(r"/v1/run/[^/?]", target):
+        code = "function_not_found"
+    elif method == "POST" and re.fullmatch(r"/v1/files/[^/]+/[^/]+", target):
+        code = "file_method_not_found"
+    else:
+        code = "not_found"
+    codes = [c for c in (*COMMON_CODES, code) if ERRORS[c][0] == status]
+    headers = openapi_spec.DOCUMENT["components"]["headers"]
+    fields = {"X-Request-Id": headers["X-Request-Id"]}
+    if status == 405:
+        methods = openapi_spec.allowed_methods(path)
+        fields["Allow"] = {"required": True, "schema": {"enum": [", ".join(p) for p in permutations(methods)]}}
+    if status == 503:
+        fields["Retry-After"] = headers["Retry-After"]
+    narrowed = {"properties": {"type": {"enum": [problem_type(c) for c in codes]}}}
+    schema = {"allOf": [openapi_spec.schema("Problem"), narrowed]}
+    return {"headers": fields, "content": {"application/problem+json": {"schema": schema}}} if codes else None
 
 
 def check_headers(response, node):

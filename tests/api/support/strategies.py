@@ -18,10 +18,7 @@ CONSTRAINTS = {
     "PrimesInput": {"to": SMALL_RANGE, "from": SMALL_RANGE}, "SumInput": {"n": SMALL_RANGE, "from": SMALL_RANGE},
     # These resolve without a name server.
     "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
-FUNCTIONS = openapi_spec.DOCUMENT["components"]["schemas"]["FunctionName"]["enum"]
-CONSTRAINTS.update({"".join(w.capitalize() for w in name.split("_")) + "Map": {"inputs": {"maxItems": 4}}
-                    for name in FUNCTIONS})
-POOLS = ["default"]  # the thread pools that every server has
+CONSTRAINTS.update({name: {"inputs": {"maxItems": 4}} for name in openapi_spec.mapping("MapInput").values()})
 MAX_TEXT = 4096  # bytes of a generated string
 MAX_ITEMS = 4    # items of a generated array
 PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt",
@@ -51,7 +48,7 @@ def _valid(node, depth, limits):
     """Makes the strategy. Cached, because this takes longer than drawing from it."""
     node, limits = json.loads(node), json.loads(limits)
     node, name = resolve_schema(node)
-    node = {**node, **({"enum": POOLS} if name == "PoolName" else {}), **(limits or {})}
+    node = {**node, **(limits or {})}
     if "const" in node:
         return st.just(node["const"])
     if "enum" in node:
@@ -63,10 +60,10 @@ def _valid(node, depth, limits):
         return st.one_of([valid(b, depth - has_children(b)) for b in reversed(branches)])
     if node["type"] == "object":
         members = {m: valid(s, depth, CONSTRAINTS.get(name, {}).get(m)) for m, s in node["properties"].items()}
-        required = {m: members.pop(m) for m in node["required"]}
+        required = {m: members.pop(m) for m in node.get("required", [])}
         return st.fixed_dictionaries(required, optional=members).map(lambda value: repair(name, value))
     if node["type"] == "array":
-        return st.lists(valid(node["items"], depth), min_size=node["minItems"],
+        return st.lists(valid(node["items"], depth), min_size=node.get("minItems", 0),
                         max_size=min(node["maxItems"], MAX_ITEMS))
     if node["type"] == "string":
         return texts(node.get("minLength", 0), min(node["maxLength"], MAX_TEXT))
@@ -78,18 +75,21 @@ def _valid(node, depth, limits):
     return numbers(node)
 
 
+def discriminator(node):
+    """(member, value) that selects this branch of a union; None for a schema that is not a branch."""
+    return next(((m, s["const"]) for m, s in resolve_schema(node)[0]["properties"].items() if "const" in s), None)
+
+
 def has_children(node):
-    return resolve_schema(node)[0]["properties"]["function"]["const"] in ("gather", "map")
+    return discriminator(node)[1] in ("gather", "map")
 
 
 def repair(name, value):
-    """Makes a value obey the rules between members, which schemas state in prose, if/then or dependentSchemas."""
+    """Makes a value obey the rules between members, which schemas state in dependentSchemas."""
     if "pool" in value:
         value["executor"] = "threads"
     if name == "WriteFileInput" and value.get("mode") == "a":
         value.pop("atomic", None)
-    if name == "FileScriptStep":
-        return repair_step(value)
     if name not in ("GatherInput", "GatherRequest"):
         return value
     if not value["tasks"] and value.get("mode") in ("any", "race", "quorum"):
@@ -101,29 +101,11 @@ def repair(name, value):
     return value
 
 
-STEP_MEMBERS = {
-    "read": ["length"], "readline": ["length"], "write": ["data"], "writelines": ["lines"],
-    "pread": ["offset", "length"], "pwrite": ["offset", "data"], "seek": ["offset", "whence"], "truncate": ["size"]}
-REQUIRED_STEP_MEMBERS = {
-    "write": {"data": "x"}, "writelines": {"lines": []}, "pread": {"offset": 0, "length": 1},
-    "pwrite": {"offset": 0, "data": "x"}, "seek": {"offset": 0}}
-
-
-def repair_step(value):
-    """Gives a script's step exactly the members that its method takes."""
-    op = value["op"]
-    if op != "seek" and value.get("offset", 0) < 0:
-        value["offset"] = 0
-    allowed = ["op", *STEP_MEMBERS.get(op, [])]
-    return {**REQUIRED_STEP_MEMBERS.get(op, {}), **{m: v for m, v in value.items() if m in allowed}}
-
-
 def texts(minimum, maximum):
-    """A strategy for strings of `minimum` to `maximum` bytes; the service limits bytes, not characters."""
+    """A strategy for strings of `minimum` to `maximum` characters, without U+0000."""
     plain = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=maximum)
-    full = st.sampled_from(["x" * maximum, "\u00e9" * (maximum // 2), "\U0001f40c" * (maximum // 4),
-                            '"\\\b/\u2028' * 8])
-    return st.one_of(plain, full).filter(lambda s: minimum <= len(s.encode()) <= maximum)
+    full = st.sampled_from(["x" * maximum, "\u00e9" * maximum, "\U0001f40c" * maximum, '"\\\b/\u2028' * 8])
+    return st.one_of(plain, full).filter(lambda s: minimum <= len(s) <= maximum)
 
 
 def numbers(node):
@@ -158,18 +140,18 @@ def mutated(node, body):
     def visit(schema, value, path):
         schema, name = resolve_schema(schema)
         if "oneOf" in schema:
-            schema, name = resolve_schema(next(b for b in schema["oneOf"]
-                                     if resolve_schema(b)[0]["properties"]["function"]["const"] == value["function"]))
+            branch = next(b for b in schema["oneOf"] if value.get(discriminator(b)[0]) == discriminator(b)[1])
+            schema, name = resolve_schema(branch)
         kind = schema.get("type") or "string"
         for other, other_value in OTHER_TYPES.items():
             if other != kind and not (kind == "integer" and other == "number"):
                 add(path, f"{other} for {kind}", other_value)
-        if "enum" in schema or name == "PoolName":
+        if "enum" in schema:
             add(path, "no such name", "no_such_name")
             add(path, "an empty name", "")
             add(path, "a long name", "x" * 1000)
         elif "const" in schema:
-            add(path, "no such function", "no_such_function", 404)
+            add(path, "no such name", "no_such_name", 404 if path[-1] == "function" else 422)
         elif kind == "object":
             mutate_object(schema, value, path)
         elif kind == "array":
@@ -183,7 +165,7 @@ def mutated(node, body):
             mutate_number(schema, kind, path)
 
     def mutate_object(schema, value, path):
-        for member in schema["required"]:
+        for member in schema.get("required", []):
             mutations.append(Mutation(f"no {member}", "".join("/" + str(p) for p in [*path, member]),
                               replaced(body, [*path, member], None, remove=True)))
         for member in ("no_such_member", "", "a/b~c", "\u00fc"):
@@ -196,6 +178,7 @@ def mutated(node, body):
             add(path, "too short", "")
         if schema["maxLength"] <= 1 << 16:  # longer strings exceed the body limit
             add(path, "too long", "x" * (schema["maxLength"] + 1))
+        if "pattern" in schema:
             add(path, "a NUL", "a\0b")
 
     def mutate_number(schema, kind, path):

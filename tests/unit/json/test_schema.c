@@ -533,6 +533,40 @@ static void typed_results_make_union_of_functions(void **state)
 #undef OUTCOME
 }
 
+/* The children in the result of a divisible function are its parts, so they have its result. */
+static void parts_are_tasks_of_their_function(void **state)
+{
+    (void)state;
+    static const struct type part = {.kind = TYPE_CHILD};
+    static const struct type parts = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &part};
+    static const struct field fields[] = {FIELD("parts", &parts, FIELD_OPTIONAL, NULL, NULL, NULL), {0}};
+    static const struct type output = {.kind = TYPE_RECORD, .fields = fields};
+    static const struct function divisible = {.name = "divisible", .output = &output, .split = count_split};
+    static const struct function whole = {.name = "whole", .output = &output};
+    static const struct {
+        const struct function *function;
+        bool typed_results;
+        const char *item;
+    } rows[] = {
+        {&divisible, true, "\"items\":{\"$ref\":\"#/$defs/DivisibleOutcome\"}"},
+        {&whole, true, "\"items\":{\"$ref\":\"#/$defs/Outcome\"}"},
+        {&divisible, false, "\"items\":{\"$ref\":\"#/$defs/Outcome\"}"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct test_set t;
+        test_set_init(&t, (const struct function *const[]){NULL});
+        t.set.child = &outcome_type;
+        t.set.typed_results = rows[i].typed_results;
+        schema_result_reference(&t.set, rows[i].function);
+        struct schema_definition result = t.set.definitions[0];
+        result.write(&t.set, &result);
+        json_writer_bytes(&t.w, "", 1);
+        assert_non_null(strstr(t.w.data, rows[i].item));
+        schema_set_free(&t.set);
+        json_writer_free(&t.w);
+    }
+}
+
 static void results_are_any_object_without_typed_results(void **state)
 {
     (void)state;
@@ -792,6 +826,7 @@ int main(void)
         cmocka_unit_test(array_of_inputs_is_union_of_functions),
         cmocka_unit_test(options_apply_to_functions),
         cmocka_unit_test(typed_results_make_union_of_functions),
+        cmocka_unit_test(parts_are_tasks_of_their_function),
         cmocka_unit_test(results_are_any_object_without_typed_results),
         cmocka_unit_test(record_with_variants_is_union),
         cmocka_unit_test(names_are_in_camel_case),

@@ -285,7 +285,8 @@ static void short_collections_are_on_one_line(void **state)
     static const char *const rows[][2] = {
         {"{\"a\":{\"b\":1}}", "a: {b: 1}\n"},
         {"[[1,2,3],[{\"a\":null,\"b\":[]}]]", "- [1, 2, 3]\n- [{a: null, b: []}]\n"},
-        {"{\"a\":[\"x, y\",\"[z]\",\"true\",\"it's {}\"]}", "a: ['x, y', '[z]', 'true', 'it''s {}']\n"},
+        {"{\"a\":[\"x, y\",\"[z]\",\"true\"]}", "a: ['x, y', '[z]', 'true']\n"},
+        {"{\"a\":[\"it's {}\",\"it's\"]}", "a: ['it''s {}', it's]\n"},
         {"{\"a\":[\"one\\ntwo\"]}", "a: [\"one\\ntwo\"]\n"},
         {"{\"a\":[123456789012,345678901234,5678]}",
          "a: [123456789012, 345678901234, 5678]\n"}, /* a line of 37 bytes */
