@@ -12,7 +12,9 @@
 static void write_task_members(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    json_writer_member_string(set->w, "description", "The members of every task, whatever its function and outcome. A member without a value is null.");
+    json_writer_member_string(
+        set->w, "description",
+        "The members of every task, whatever its function and outcome. A member without a value is null.");
     schema_open_object(set, &task_object_type);
 }
 
@@ -38,10 +40,12 @@ static void write_succeeded_task(struct schema_set *set, const struct schema_def
 /* A const if the function allows only one. */
 static void write_executor(struct schema_set *set, const struct function *function)
 {
-    if (function->executors == EXECUTOR_BIT(function->executor))
+    if (function->executors == EXECUTOR_BIT(function->executor)) {
         schema_const(set, executor_names[function->executor]);
-    else
-        schema_executor_names(set, function);
+        return;
+    }
+    json_writer_member_string(set->w, "description", "The executor that it ran on.");
+    schema_executor_names(set, function);
 }
 
 static void write_function_task(struct schema_set *set, const struct schema_definition *definition)
@@ -215,8 +219,8 @@ static void write_problem(struct schema_set *set, const struct schema_definition
     schema_reference(
         set, &(struct schema_definition){.name = "ExceededLimit", .write = write_exceeded_limit, .user = source});
     json_writer_raw(w, "}");
-    json_writer_member_raw(w, "pool",
-                           "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\",\"minLength\":1}");
+    json_writer_member_raw(
+        w, "pool", "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\",\"minLength\":1}");
     json_writer_open_object(w, "task");
     json_writer_member_string(w, "description",
                               "The task, if the request was accepted and its task failed or was canceled.");

@@ -58,7 +58,8 @@ static const struct type pool_stats_type = {.kind = TYPE_RECORD,
 struct pool_list {
     struct array pools; /* of struct pool_stats */
 };
-static const struct type pools_type = {.kind = TYPE_ARRAY, .item = &pool_stats_type, .min = 1, .max = MAX_THREAD_POOLS + 2};
+static const struct type pools_type = {
+    .kind = TYPE_ARRAY, .item = &pool_stats_type, .min = 1, .max = MAX_THREAD_POOLS + 2};
 static const struct field pool_list_fields[] = {
     {"pools", &pools_type, offsetof(struct pool_list, pools), FIELD_REQUIRED, NULL, "All pools", NULL},
     {0},

@@ -92,9 +92,10 @@ static const struct field error_fields[] = {
     FIELD(error_row, "code", &code_type, code, FIELD_REQUIRED, NULL, NULL),
     FIELD(error_row, "status", &status_type, status, FIELD_REQUIRED, "HTTP status of the code", "504"),
     FIELD(error_row, "detail", &text_type, detail, FIELD_REQUIRED, "Explanation of this occurrence", NULL),
-    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL, "With `worker_crashed`, the signal that killed the worker process",
-          "9"),
-    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "With `worker_crashed`, the exit status of the worker process", "1"),
+    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
+          "With `worker_crashed`, the signal that killed the worker process", "9"),
+    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL,
+          "With `worker_crashed`, the exit status of the worker process", "1"),
     {0},
 };
 const struct type task_error_type = {
@@ -147,7 +148,8 @@ static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usa
         FIELD(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, \
               "Time from the start to the end", "1.500213"), \
         FIELD(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
-              "Resource usage of its thread or process; none on the loop, if abandoned, or if the worker crashed", NULL), \
+              "Resource usage of its thread or process; none on the loop, if abandoned, or if the worker crashed", \
+              NULL), \
         FIELD(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
               "Its cancellation, also by a timeout or deadline; none if it was not requested", NULL)
 

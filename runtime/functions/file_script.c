@@ -21,7 +21,6 @@ struct script_output {
     struct array results; /* of struct step_output */
 };
 
-
 /* A step is the name of a method and the members of its input. */
 static const struct field step_fields[] = {
     {"op", &file_method_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "The method to call", "write"},
