@@ -331,6 +331,11 @@ def renamed_references(node):
     return json.loads(json.dumps(node).replace('"#/$defs/', '"#/components/schemas/'))
 
 
+def without_alternative(schema):
+    """Replaces a reference to one alternative of TaskChild, which parts have, by one to TaskChild."""
+    return json.loads(re.sub(r'(#/components/schemas/)\w+(TaskChild")', r"\1\2", json.dumps(schema)))
+
+
 # In openapi.yaml these are unions with one alternative for each type of result. /v1/functions allows any result.
 UNIONS_OF_RESULTS = {"FileStepResult", "TaskChild"}
 
@@ -345,7 +350,8 @@ def test_function_schemas_are_those_of_openapi(client):
         assert renamed_references(function["result"]) == operation.result_schema()
         for definition in function["$defs"].keys() - UNIONS_OF_RESULTS:
             schema = function["$defs"][definition]
-            assert renamed_references(schema) == openapi_spec.SCHEMAS[definition], f"{name}: {definition}"
+            expected = without_alternative(openapi_spec.SCHEMAS[definition])
+            assert renamed_references(schema) == expected, f"{name}: {definition}"
 
 
 def test_function_schemas_are_self_contained(client):
