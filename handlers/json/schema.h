@@ -54,7 +54,14 @@ bool schema_has_required(const struct type *record);
 /* A record's fields as the members of an open "properties" object, except FUNCTION and OUTPUT ones. */
 void schema_members(struct schema_set *set, const struct type *record);
 
-/* A reference to the schema of an executor's name: one of those that the function allows. */
+/* A string with one value. */
+void schema_const(struct schema_set *set, const char *text);
+
+/* The value of a default or an example, which a table has as input of type_parse(). */
+void schema_literal(struct schema_set *set, const struct type *type, const char *text);
+
+/* The name of an executor: one of those that the function allows; and a reference to a schema of it. */
+void schema_executor_names(struct schema_set *set, const struct function *function);
 void schema_executors(struct schema_set *set, const struct function *function);
 
 /* The schema of an object with these fields and possibly others. */

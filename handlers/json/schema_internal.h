@@ -25,10 +25,6 @@ bool schema_field_applies(const struct field *f, const struct function *function
 
 /* schema_scalar.c: types that contain no other types. */
 void schema_scalar(struct schema_set *set, const struct type *type, bool nullable);
-void schema_const(struct schema_set *set, const char *text);
-
-/* The value of a default or an example, which a table has as input of type_parse(). */
-void schema_literal(struct schema_set *set, const struct type *type, const char *text);
 
 /* schema_rules.c: "dependentSchemas", if the records have rules or `function` (may be NULL) restricts an option. */
 void schema_rules(struct schema_set *set, const struct type *const *records, size_t count,

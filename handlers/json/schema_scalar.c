@@ -92,18 +92,22 @@ void schema_executors_name(unsigned executors, const char *suffix, char out[SCHE
     CHECK(snprintf(out + len, SCHEMA_NAME_SIZE - len, "%s", suffix) < (int)(SCHEMA_NAME_SIZE - len));
 }
 
-static void write_executors(struct schema_set *set, const struct schema_definition *definition)
+void schema_executor_names(struct schema_set *set, const struct function *function)
 {
-    const struct function *function = definition->function;
     const char *names[EXECUTOR_COUNT + 1] = {NULL};
     size_t count = 0;
     for (unsigned i = 0; i < EXECUTOR_COUNT; i++)
         if ((function->executors & EXECUTOR_BIT(i)) != 0)
             names[count++] = executor_names[i];
+    write_enum(set, names, false);
+}
+
+static void write_executors(struct schema_set *set, const struct schema_definition *definition)
+{
     json_writer_member_string(set->w, "description",
                               "The executor of the task, one of those that its function allows. Default: the "
                               "function's own, in `GET /v1/functions`.");
-    write_enum(set, names, false);
+    schema_executor_names(set, definition->function);
 }
 
 void schema_executors(struct schema_set *set, const struct function *function)
@@ -163,6 +167,8 @@ void schema_scalar(struct schema_set *set, const struct type *type, bool nullabl
     case TYPE_TIME:
         schema_type_keyword(set, "string", nullable);
         json_writer_member_string(set->w, "format", "date-time");
+        json_writer_member_string(set->w, "pattern",
+                                  "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z$");
         return;
     case TYPE_FUNCTION:
         write_function_names(set, type, nullable);

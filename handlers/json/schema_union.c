@@ -50,8 +50,9 @@ static bool has_other_fields(const struct type *record)
 
 static void write_common_members(struct schema_set *set, const struct schema_definition *definition)
 {
-    char text[SCHEMA_NAME_SIZE + 64];
-    snprintf(text, sizeof text, "The members of every %s, whatever its function.", definition->type->name);
+    char text[SCHEMA_NAME_SIZE + 96];
+    snprintf(text, sizeof text, "The members of every %s, whatever its function. A member without a value is absent.",
+             definition->type->name);
     json_writer_member_string(set->w, "description", text);
     schema_open_object(set, definition->type);
 }

@@ -15,7 +15,8 @@ static const struct {
      "{\"type\":\"string\",\"pattern\":\"^queue;dur=[0-9]+(\\\\.[0-9]+)?, run;dur=[0-9]+(\\\\.[0-9]+)?$\"}",
      "queue;dur=0.028, run;dur=100.187", true},
     {"ETag", "ETag", "The strong entity tag of the content.",
-     "{\"type\":\"string\",\"pattern\":\"^\\\"[0-9a-f-]+\\\"$\"}", "\"a80210-8-660dd7ae60c35\"", true},
+     "{\"type\":\"string\",\"pattern\":\"^\\\"[0-9a-f]+(-[0-9a-f]+-[0-9a-f]+)?\\\"$\"}", "\"a80210-8-660dd7ae60c35\"",
+     true},
     {"Last-Modified", "Last-Modified", "The time of the last change, in whole seconds.",
      "{\"type\":\"string\",\"pattern\":\"^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} "
      "GMT$\"}",

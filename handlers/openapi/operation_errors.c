@@ -19,7 +19,8 @@ uint64_t openapi_common_errors(void)
 
 uint64_t openapi_task_only_errors(uint64_t codes)
 {
-    return codes & (task_clocks | worker | ERROR_BIT(CHILD_FAILED));
+    return codes &
+           (task_clocks | worker | ERROR_BIT(CHILD_FAILED) | ERROR_BIT(HOST_NOT_FOUND) | ERROR_BIT(RESOLVE_FAILED));
 }
 
 uint64_t openapi_task_errors(uint64_t codes)

@@ -18,15 +18,18 @@ static const struct parameter {
 } parameters[] = {
     {"RequestId", "X-Request-Id", "header",
      "The client's id for this request: 1 to 128 letters, digits, dots, underscores and hyphens. The response has the\n"
-     "same `X-Request-Id`; without a valid id, a generated one. It is `request_id` in the log.",
+     "same `X-Request-Id`; without a valid id, a generated one. In the log it is `request_id`, in the line about the\n"
+     "task (level `debug` if it succeeded, else `info`) or about the rejection of the request (`warn` for a 5xx,\n"
+     "`debug` for a 4xx). Connections rejected with `too_many_connections` share one line without it.",
      "order-7.retry-1", HEADER_COUNT},
     {"IfMatch", "If-Match", "header",
      "Proceed only if the file exists (`*`), or if its `ETag` is in this list; weak tags never match. Otherwise the\n"
      "answer is 412. With `PUT`, a malformed list is rejected with 400; with `GET`, it matches nothing.",
      "*", HEADER_IF_MATCH},
     {"IfNoneMatch", "If-None-Match", "header",
-     "Proceed only if the file does not exist (`*`), or if its `ETag` is not in this list. Otherwise the answer is\n"
-     "412, and for `GET` 304. With `PUT`, a malformed list is rejected with 400; with `GET`, it matches nothing.",
+     "Proceed only if the file does not exist (`*`), or if its `ETag` is not in this list; weak tags match, too.\n"
+     "Otherwise the answer is 412, and for `GET` 304. With `PUT`, a malformed list is rejected with 400; with `GET`,\n"
+     "it matches nothing.",
      "\"a80210-8-660dd7ae60c35\"", HEADER_IF_NONE_MATCH},
     {"FunctionName", "name", "path", "The name of a function.", "sleep", HEADER_COUNT},
     {"Handle", "handle", "path", "The handle of an open file: its `id`.", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", HEADER_COUNT},
@@ -78,7 +81,12 @@ static void write_option(struct openapi_writer *o, const struct field *f, const 
         schema_executors(&o->schemas, function);
     else
         schema_type(&o->schemas, f->type, false);
-    json_writer_raw(o->w, "}}");
+    json_writer_raw(o->w, "}");
+    if (f->example != NULL && f->type != &task_executor_type) { /* a function allows only some executors */
+        json_writer_member(o->w, "example");
+        schema_literal(&o->schemas, f->type, f->example);
+    }
+    json_writer_raw(o->w, "}");
 }
 
 static void write_executor_options(struct openapi_writer *o, const struct field *f)

@@ -12,7 +12,9 @@
 static void write_task_members(struct schema_set *set, const struct schema_definition *definition)
 {
     (void)definition;
-    json_writer_member_string(set->w, "description", "The members of every task, whatever its function and outcome.");
+    json_writer_member_string(
+        set->w, "description",
+        "The members of every task, whatever its function and outcome. A member without a value is null.");
     schema_open_object(set, &task_object_type);
 }
 
@@ -35,6 +37,17 @@ static void write_succeeded_task(struct schema_set *set, const struct schema_def
         "\"error\":{\"type\":\"null\"}}");
 }
 
+/* A const if the function allows only one. */
+static void write_executor(struct schema_set *set, const struct function *function)
+{
+    if (function->executors == EXECUTOR_BIT(function->executor)) {
+        schema_const(set, executor_names[function->executor]);
+        return;
+    }
+    json_writer_member_string(set->w, "description", "The executor that it ran on.");
+    schema_executor_names(set, function);
+}
+
 static void write_function_task(struct schema_set *set, const struct schema_definition *definition)
 {
     char text[SCHEMA_NAME_SIZE + 64];
@@ -49,6 +62,9 @@ static void write_function_task(struct schema_set *set, const struct schema_defi
     json_writer_open_object(set->w, "function");
     json_writer_member_raw(set->w, "type", "\"string\"");
     json_writer_member_string(set->w, "const", definition->function->name);
+    json_writer_raw(set->w, "}");
+    json_writer_open_object(set->w, "executor");
+    write_executor(set, definition->function);
     json_writer_raw(set->w, "}");
     json_writer_open_object(set->w, "result");
     schema_result_reference(set, definition->function);
@@ -123,7 +139,6 @@ static void write_failed_task(struct schema_set *set, const struct schema_defini
 
 /* -- problems ------------------------------------------------------------------------------------------------------ */
 
-static const struct type text_type = {.kind = TYPE_STRING, .min = 1, .max = INT64_MAX, .allow_nul = true};
 static const struct type status_type = {.kind = TYPE_INTEGER, .min = 400, .max = 599};
 static const struct type instance_type = {
     .kind = TYPE_STRING, .max = INT64_MAX, .pattern = "^urn:gatherd:request:[A-Za-z0-9._-]{1,128}$"};
@@ -176,7 +191,7 @@ static void write_exceeded_limit(struct schema_set *set, const struct schema_def
                            "\"enum\":[");
     openapi_write_limit_names(w, source);
     json_writer_raw(w, "]},\"value\":{\"description\":\"Its value: a number of seconds if its name ends in `_seconds`, "
-                       "else a count.\",\"type\":\"number\"}}");
+                       "else a count.\",\"type\":\"number\",\"minimum\":0}}");
     json_writer_member_raw(w, "additionalProperties", "false");
 }
 
@@ -204,8 +219,8 @@ static void write_problem(struct schema_set *set, const struct schema_definition
     schema_reference(
         set, &(struct schema_definition){.name = "ExceededLimit", .write = write_exceeded_limit, .user = source});
     json_writer_raw(w, "}");
-    json_writer_member_raw(w, "pool",
-                           "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\"}");
+    json_writer_member_raw(
+        w, "pool", "{\"description\":\"With `pool_full`, the name of the pool.\",\"type\":\"string\",\"minLength\":1}");
     json_writer_open_object(w, "task");
     json_writer_member_string(w, "description",
                               "The task, if the request was accepted and its task failed or was canceled.");

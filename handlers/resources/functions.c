@@ -14,19 +14,20 @@ struct function_row {
     bool parallelizable;
 };
 
-static const struct type executors_type = {.kind = TYPE_ARRAY, .item = &task_executor_type, .max = EXECUTOR_COUNT};
-static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
+static const struct type name_type = {.kind = TYPE_STRING, .max = INT64_MAX, .pattern = "^[a-z][a-z0-9_]*$"};
+static const struct type executors_type = {
+    .kind = TYPE_ARRAY, .item = &task_executor_type, .min = 1, .max = EXECUTOR_COUNT};
 
 #define FIELD(json, type, member, doc, example) \
     { \
         json, type, offsetof(struct function_row, member), FIELD_REQUIRED, NULL, doc, example \
     }
 #define FUNCTION_FIELDS \
-    FIELD("name", &string_type, name, "The name of the function", "sleep"), \
-        FIELD("description", &string_type, description, "What it does, in a line", "Waits without blocking anything"), \
+    FIELD("name", &name_type, name, "The name of the function", "sleep"), \
+        FIELD("description", &text_type, description, "What it does, in a line", "Waits without blocking anything"), \
         FIELD("executor", &task_executor_type, executor, "Its default executor", NULL), \
         FIELD("executors", &executors_type, executors, "The executors that it can run on", NULL), \
-        FIELD("cancel_effect", &effect_type, cancel_effect, \
+        FIELD("cancel_effect", &cancel_effect_type, cancel_effect, \
               "The effect of canceling it while it runs on its executor", NULL), \
         FIELD("parallelizable", &boolean_type, parallelizable, "Whether it takes the option `parallel`", "false")
 

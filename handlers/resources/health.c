@@ -4,22 +4,25 @@
 #include "handlers/resources/handlers.h"
 
 struct probe_status {
-    struct str status;
+    int status; /* always 0: the only name */
 };
-static const struct field status_fields[] = {
-    {"status", &string_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, "`live` or `ready`", "live"},
-    {0},
-};
-static const struct type status_type = {.kind = TYPE_RECORD,
-                                        .name = "ProbeStatus",
-                                        .doc = "The answer of a probe.",
-                                        .fields = status_fields,
-                                        .size = sizeof(struct probe_status)};
 
-static struct responder *probe_respond(const char *status, struct response *response)
+#define PROBE_TYPE(probe, label, text) \
+    static const char *const probe##_names[] = {(text), NULL}; \
+    static const struct type probe##_status_type = {.kind = TYPE_ENUM, .names = probe##_names}; \
+    static const struct field probe##_fields[] = { \
+        {"status", &probe##_status_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, NULL, NULL}, \
+        {0}, \
+    }; \
+    static const struct type probe##_type = { \
+        .kind = TYPE_RECORD, .name = (label), .fields = probe##_fields, .size = sizeof(struct probe_status)}
+PROBE_TYPE(live, "Liveness", "live");
+PROBE_TYPE(ready, "Readiness", "ready");
+
+static struct responder *probe_respond(const struct type *type, struct response *response)
 {
     struct json_writer w = {0};
-    render_value(&w, &status_type, &(struct probe_status){str_from(status)}, NULL);
+    render_value(&w, type, &(struct probe_status){0}, NULL);
     response_json(response, 200, &w);
     return NULL;
 }
@@ -29,7 +32,7 @@ static struct responder *get_livez(struct api *api, const struct request *reques
     (void)api;
     if (!request_reject_query(request, response))
         return NULL;
-    return probe_respond("live", response);
+    return probe_respond(&live_type, response);
 }
 
 static struct responder *get_readyz(struct api *api, const struct request *request, struct response *response)
@@ -40,15 +43,15 @@ static struct responder *get_readyz(struct api *api, const struct request *reque
         request_reject(request, response, ERR_SHUTTING_DOWN, "The service is shutting down and accepts no new tasks");
         return NULL;
     }
-    return probe_respond("ready", response);
+    return probe_respond(&ready_type, response);
 }
 
 static const struct route_answer live_answers[] = {
-    {200, "The event loop is running.", "application/json", &status_type, false, 0, JSON({"status" : "live"})},
+    {200, "The event loop is running.", "application/json", &live_type, false, 0, JSON({"status" : "live"})},
     {0},
 };
 static const struct route_answer ready_answers[] = {
-    {200, "New tasks are accepted.", "application/json", &status_type, false, 0, JSON({"status" : "ready"})},
+    {200, "New tasks are accepted.", "application/json", &ready_type, false, 0, JSON({"status" : "ready"})},
     {0},
 };
 static const int ready_errors[] = {ERR_SHUTTING_DOWN, 0};

@@ -14,12 +14,12 @@ struct file_row {
     int mode, encoding;
     int64_t position;
     uint64_t lease_ns, expires_ns;
-    struct array methods; /* of struct str */
+    struct array methods; /* of int, enum file_op */
     int64_t pid, tid;
     uint64_t duration_ns;
 };
 
-static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_type, .max = FILE_OP_COUNT};
+static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &file_method_type, .max = FILE_OP_COUNT};
 
 #define FIELD(json, type, member, presence, doc, example) \
     { \
@@ -27,12 +27,12 @@ static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &string_typ
     }
 #define FILE_FIELDS \
     FIELD("id", &id_type, id, FIELD_REQUIRED, "The handle of the open file", NULL), \
-        FIELD("path", &string_type, path, FIELD_REQUIRED, "The path, as opened", "data.txt"), \
+        FIELD("path", &text_type, path, FIELD_REQUIRED, "The path, as opened", "data.txt"), \
         FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "The mode, as opened", NULL), \
         FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "The encoding, as opened", NULL), \
         FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, \
-              "The offset of the next read or write, in bytes", "0"), \
-        FIELD("lease_seconds", &seconds_type, lease_ns, FIELD_REQUIRED, \
+              "The offset of the next read or write, in bytes from the start of the file", "0"), \
+        FIELD("lease_seconds", &file_lease_type, lease_ns, FIELD_REQUIRED, \
               "The file is closed after this time without a call", "60")
 
 static const struct field opened_fields[] = {
@@ -143,7 +143,7 @@ static void render_opened_file(const struct request *request, const struct task_
                                struct response *response)
 {
     const struct task_info *info = &task->info;
-    struct str methods[FILE_OP_COUNT];
+    int methods[FILE_OP_COUNT];
     if (info->state != TASK_SUCCEEDED) {
         render_task(request, task, response);
         return;
@@ -153,7 +153,7 @@ static void render_opened_file(const struct request *request, const struct task_
     row.methods.items = methods;
     for (int op = 0; op < FILE_OP_COUNT; op++)
         if (file_mode_allows(file->mode, (enum file_op)op))
-            methods[row.methods.count++] = str_from(file_method_names[op]);
+            methods[row.methods.count++] = op;
     row.pid = info->pid;
     row.tid = info->tid;
     row.duration_ns = info->duration_ns;
@@ -355,8 +355,9 @@ const struct route route_post_files = {
     .summary = "Opens a file",
     .description =
         "Opens a file and returns its handle, for `POST /v1/files/{handle}/{method}`. The methods are those of\n"
-        "Python's file objects; those of one file run one at a time, in the order in which their requests arrive.\n"
-        "Every call renews the lease; without a call for `lease_seconds`, the file is closed.",
+        "Python's file objects; those of one file run one at a time, in the order in which their requests arrive,\n"
+        "those of different files concurrently. The file is closed by its method `close`, by `DELETE`, or after\n"
+        "`lease_seconds` without a call; every call renews the lease.",
     .request = &file_open_params_type,
     .answers = open_answers,
     .errors = open_errors,

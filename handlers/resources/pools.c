@@ -3,10 +3,13 @@
 #include "handlers/json/render.h"
 #include "handlers/resources/handlers.h"
 
-static const struct type executor_name_type = {.kind = TYPE_ENUM, .names = executor_names};
+static const struct type name_type = {.kind = TYPE_STRING, .min = 1, .max = POOL_NAME_MAX, .allow_nul = true};
+static const struct type size_type = {.kind = TYPE_INTEGER, .min = 1, .max = SAFE_INTEGER_MAX};
+static const struct type size_source_type = {
+    .kind = TYPE_STRING, .max = INT64_MAX, .pattern = "^(configured|affinity|cgroup|descriptors)$"};
 
 static const struct field worker_fields[] = {
-    {"pid", &count_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Process id", NULL},
+    {"pid", &pid_type, offsetof(struct worker_stats, pid), FIELD_REQUIRED, NULL, "Process id", NULL},
     {"busy", &boolean_type, offsetof(struct worker_stats, busy), FIELD_REQUIRED, NULL, "Whether it is running a task",
      NULL},
     {"tasks_done", &count_type, offsetof(struct worker_stats, tasks_done), FIELD_REQUIRED, NULL,
@@ -20,14 +23,18 @@ static const struct type worker_type = {
 static const struct type workers_type = {.kind = TYPE_ARRAY, .item = &worker_type, .max = 256};
 
 static const struct field pool_fields[] = {
-    {"name", &string_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL, "Name for the option pool", NULL},
-    {"executor", &executor_name_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL, "Its executor",
+    {"name", &name_type, offsetof(struct pool_stats, name), FIELD_REQUIRED, NULL,
+     "Its name; the option `pool` takes those of pools of threads", NULL},
+    {"executor", &task_executor_type, offsetof(struct pool_stats, executor), FIELD_REQUIRED, NULL,
+     "Its executor; not `loop`, which has no pool", NULL},
+    {"size", &size_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL,
+     "Number of slots: threads or worker processes", NULL},
+    {"size_source", &size_source_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
+     "Origin of the size: `configured`, `affinity` (CPUs of sched_getaffinity(2)), `cgroup` (CPU quota), or "
+     "`descriptors` (reduced because the process may open too few descriptors)",
      NULL},
-    {"size", &count_type, offsetof(struct pool_stats, size), FIELD_REQUIRED, NULL, "Number of slots", NULL},
-    {"size_source", &string_type, offsetof(struct pool_stats, size_source), FIELD_REQUIRED, NULL,
-     "Origin of the size: configured, affinity (sched_getaffinity(2)) or cgroup (CPU quota)", NULL},
     {"queue_limit", &count_type, offsetof(struct pool_stats, queue_limit), FIELD_REQUIRED, NULL,
-     "Maximum number of queued tasks", NULL},
+     "Maximum number of queued tasks, besides those in slots", NULL},
     {"busy", &count_type, offsetof(struct pool_stats, busy), FIELD_REQUIRED, NULL,
      "Occupied slots, including abandoned ones", NULL},
     {"queued", &count_type, offsetof(struct pool_stats, queued), FIELD_REQUIRED, NULL, "Tasks that wait for a slot",
@@ -37,18 +44,22 @@ static const struct field pool_fields[] = {
     {"tasks_done", &count_type, offsetof(struct pool_stats, tasks_done), FIELD_REQUIRED, NULL,
      "Tasks that ended in a slot, with any outcome", NULL},
     {"restarts", &count_type, offsetof(struct pool_stats, restarts), FIELD_OPTIONAL, NULL,
-     "Replaced workers; only for executor processes", NULL},
+     "Workers that were replaced, for any reason; only for executor processes", NULL},
     {"workers", &workers_type, offsetof(struct pool_stats, workers), FIELD_OPTIONAL, NULL,
-     "Worker processes; only for executor processes", NULL},
+     "Worker processes, fewer than `size` while one is replaced; only for executor processes", NULL},
     {0},
 };
-static const struct type pool_stats_type = {
-    .kind = TYPE_RECORD, .name = "Pool", .fields = pool_fields, .size = sizeof(struct pool_stats)};
+static const struct type pool_stats_type = {.kind = TYPE_RECORD,
+                                            .name = "Pool",
+                                            .doc = "The sizes and counts of a pool at this moment.",
+                                            .fields = pool_fields,
+                                            .size = sizeof(struct pool_stats)};
 
 struct pool_list {
     struct array pools; /* of struct pool_stats */
 };
-static const struct type pools_type = {.kind = TYPE_ARRAY, .item = &pool_stats_type, .max = MAX_THREAD_POOLS + 2};
+static const struct type pools_type = {
+    .kind = TYPE_ARRAY, .item = &pool_stats_type, .min = 1, .max = MAX_THREAD_POOLS + 2};
 static const struct field pool_list_fields[] = {
     {"pools", &pools_type, offsetof(struct pool_list, pools), FIELD_REQUIRED, NULL, "All pools", NULL},
     {0},

@@ -10,7 +10,8 @@
 /* -- the representation -------------------------------------------------------------------------- */
 
 struct error_row {
-    struct str code, detail;
+    int code; /* enum error_index */
+    struct str detail;
     int64_t status;
     int64_t exit_signal, exit_code;
 };
@@ -44,9 +45,43 @@ static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type output_type = {.kind = TYPE_OUTPUT};
 static const struct type signal_type = {.kind = TYPE_INTEGER, .min = 1, .max = 64};
 static const struct type exit_type = {.kind = TYPE_INTEGER, .min = 0, .max = 255};
-static const struct type state_type = {.kind = TYPE_ENUM, .names = task_state_names};
-static const struct type reason_type = {.kind = TYPE_ENUM, .names = cancel_reason_names};
-static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effect_names};
+static const struct type code_type = {.kind = TYPE_ENUM,
+                                      .name = "ErrorCode",
+                                      .doc = "An error code, as at the end of the `type` of a problem.",
+                                      .names = error_codes};
+static const struct type state_type = {
+    .kind = TYPE_ENUM,
+    .name = "TaskState",
+    .doc = "The state of a task. In later versions, tasks can end in other states: test `done`.\n\n"
+           "- `submitted`: a task of a gather that waits because of `max_concurrency`\n"
+           "- `queued`: waits to start, in a pool for a slot\n"
+           "- `running`: has started\n"
+           "- `canceling`: was canceled while it ran, and has not ended yet\n"
+           "- `succeeded`, `failed`, `canceled`: has ended",
+    .names = task_state_names,
+};
+static const struct type reason_type = {
+    .kind = TYPE_ENUM,
+    .name = "CancelReason",
+    .doc = "Why a task was canceled:\n\n"
+           "- `client`: the client disconnected\n"
+           "- `parent`: its gather was canceled or timed out\n"
+           "- `sibling`: another task decided the gather\n"
+           "- `shutdown`: the service is shutting down\n"
+           "- `timeout`, `deadline`: it exceeded its own `timeout_seconds` or `deadline_seconds`",
+    .names = cancel_reason_names,
+};
+const struct type cancel_effect_type = {
+    .kind = TYPE_ENUM,
+    .name = "CancelEffect",
+    .doc = "The effect of canceling a task; for a gather, the most severe effect on its tasks.\n\n"
+           "- `prevented`: it had not started, and never will\n"
+           "- `stopped`: it was running, and ended early\n"
+           "- `killed`: its worker process was killed\n"
+           "- `abandoned`: it has ended, but its thread, which cannot be stopped, still runs and occupies its slot\n"
+           "- `too_late`: its work had ended before",
+    .names = cancel_effect_names,
+};
 
 #define FIELD(struct_name, json, type, member, presence, doc, example) \
     { \
@@ -54,12 +89,13 @@ static const struct type effect_type = {.kind = TYPE_ENUM, .names = cancel_effec
     }
 
 static const struct field error_fields[] = {
-    FIELD(error_row, "code", &string_type, code, FIELD_REQUIRED, "Error code", "timeout"),
+    FIELD(error_row, "code", &code_type, code, FIELD_REQUIRED, NULL, NULL),
     FIELD(error_row, "status", &status_type, status, FIELD_REQUIRED, "HTTP status of the code", "504"),
-    FIELD(error_row, "detail", &string_type, detail, FIELD_REQUIRED, "Explanation of this occurrence", NULL),
-    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL, "Signal that killed the worker process",
-          "9"),
-    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL, "Exit status of the worker process", "1"),
+    FIELD(error_row, "detail", &text_type, detail, FIELD_REQUIRED, "Explanation of this occurrence", NULL),
+    FIELD(error_row, "exit_signal", &signal_type, exit_signal, FIELD_OPTIONAL,
+          "With `worker_crashed`, the signal that killed the worker process", "9"),
+    FIELD(error_row, "exit_code", &exit_type, exit_code, FIELD_OPTIONAL,
+          "With `worker_crashed`, the exit status of the worker process", "1"),
     {0},
 };
 const struct type task_error_type = {
@@ -67,9 +103,8 @@ const struct type task_error_type = {
 static const struct type error_reference = {.kind = TYPE_REFERENCE, .item = &task_error_type};
 
 static const struct field cancel_fields[] = {
-    FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, "Origin of the cancellation", "client"),
-    FIELD(cancel_row, "effect", &effect_type, effect, FIELD_OPTIONAL, "Effect of the cancellation; absent until known",
-          "stopped"),
+    FIELD(cancel_row, "reason", &reason_type, reason, FIELD_REQUIRED, NULL, NULL),
+    FIELD(cancel_row, "effect", &cancel_effect_type, effect, FIELD_OPTIONAL, "Absent until it is known", NULL),
     {0},
 };
 static const struct type cancel_type = {
@@ -89,32 +124,34 @@ static const struct type usage_type = {
 static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usage_type};
 
 /* Fields of both tasks and children. */
-#define NAME_FIELD FIELD(task_row, "name", &string_type, name, FIELD_OPTIONAL, "Name from the request", "task1")
+#define NAME_FIELD FIELD(task_row, "name", &task_name_type, name, FIELD_OPTIONAL, "Name from the request", NULL)
 #define FUNCTION_FIELD \
     FIELD(task_row, "function", &function_type, function, FIELD_REQUIRED, "Function that it runs", "sleep")
 #define EXECUTOR_FIELD \
     FIELD(task_row, "executor", &task_executor_type, executor, FIELD_REQUIRED, "Executor that runs it", "loop")
 #define POOL_FIELD \
-    FIELD(task_row, "pool", &string_type, pool, FIELD_OPTIONAL, "Pool that it runs in; null on the loop", "default")
-#define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, "Current state", "succeeded")
+    FIELD(task_row, "pool", &string_type, pool, FIELD_OPTIONAL, \
+          "Pool whose slot it takes; none on the loop, or if its call is divided", "default")
+#define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, NULL, NULL)
 #define RESULT_FIELDS \
     FIELD(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
           "Output of the function; also of a gather that failed or was canceled", NULL), \
         FIELD(task_row, "error", &error_reference, error, FIELD_OPTIONAL, "Reason why it failed or was canceled", \
               NULL), \
         FIELD(task_row, "pid", &pid_type, pid, FIELD_OPTIONAL, \
-              "Id of the process it ran in; null if it never started", "4711"), \
-        FIELD(task_row, "tid", &pid_type, tid, FIELD_OPTIONAL, "Id of the thread it ran in; null if it never started", \
-              "4711")
+              "Id of the process it ran in; none if it never started", "4711"), \
+        FIELD(task_row, "tid", &pid_type, tid, FIELD_OPTIONAL, \
+              "Id of the thread it ran in; none if it never started, or if abandoned before its thread began", "4711")
 #define TIMING_FIELDS \
     FIELD(task_row, "queued_seconds", &seconds_type, queued_ns, FIELD_OPTIONAL, \
           "Time from receipt to the start, or to the end if it never started", "0.000031"), \
         FIELD(task_row, "duration_seconds", &seconds_type, duration_ns, FIELD_OPTIONAL, \
               "Time from the start to the end", "1.500213"), \
         FIELD(task_row, "usage", &usage_reference, usage, FIELD_OPTIONAL, \
-              "Resource usage of its thread or process; null if abandoned, or if the worker crashed", NULL), \
+              "Resource usage of its thread or process; none on the loop, if abandoned, or if the worker crashed", \
+              NULL), \
         FIELD(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
-              "Cancellation; null if none was requested", NULL)
+              "Its cancellation, also by a timeout or deadline; none if it was not requested", NULL)
 
 static const struct field object_fields[] = {
     FIELD(task_row, "id", &id_type, id, FIELD_REQUIRED, "Task id", NULL),
@@ -213,13 +250,13 @@ static void render_as(struct json_writer *w, const struct type *type, const stru
 
     struct cancel_row cancel = {.reason = (int)info->cancel_reason, .effect = (int)info->cancel_effect};
     if (!info->cancel_completed)
-        type_set_absent(&effect_type, &cancel.effect);
+        type_set_absent(&cancel_effect_type, &cancel.effect);
     char detail[TASK_DETAIL_SIZE];
     struct error_row error;
     if (info->rc != 0) {
         task_object_error_detail(info, detail);
         error = (struct error_row){
-            .code = str_from(error_code(info->rc)),
+            .code = -1 - info->rc,
             .detail = str_from(detail),
             .status = error_status(info->rc),
             .exit_signal = info->exit_signal != 0 ? info->exit_signal : INTEGER_ABSENT,

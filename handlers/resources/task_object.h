@@ -12,6 +12,7 @@
 
 extern const struct type task_object_type; /* of a top-level task */
 extern const struct type task_error_type;  /* of its member `error` */
+extern const struct type cancel_effect_type;
 
 /* A top-level task as the API shows it: the runtime's information, and its id and creation time. */
 struct task_snapshot {

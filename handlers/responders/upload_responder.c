@@ -34,7 +34,7 @@ struct stored_file {
     bool created;
 };
 static const struct field stored_file_fields[] = {
-    {"path", &string_type, offsetof(struct stored_file, path), FIELD_REQUIRED, NULL,
+    {"path", &text_type, offsetof(struct stored_file, path), FIELD_REQUIRED, NULL,
      "The path, relative to the file root", "hello.txt"},
     {"size_bytes", &count_type, offsetof(struct stored_file, size_bytes), FIELD_REQUIRED, NULL, "The size of the file",
      "13"},

@@ -26,7 +26,7 @@ const struct type pool_options_type = {
     .kind = TYPE_RECORD, .fields = pool_options_fields, .size = sizeof(struct pool_options)};
 
 #define POOL_NAME_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
-enum { POOL_NAME_MAX = 12, POOL_EXTRA_THREADS = 4, POOL_DEFAULT_MAX = 32 };
+enum { POOL_EXTRA_THREADS = 4, POOL_DEFAULT_MAX = 32 };
 
 static int pool_options_parse_one(struct str item, struct pool_config *out, struct arena *arena, struct err *e)
 {

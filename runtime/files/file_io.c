@@ -66,7 +66,6 @@ const struct type file_type_type = {
 };
 
 static const struct type mode_type = {.kind = TYPE_STRING, .min = 4, .max = 4, .pattern = "^[0-7]{4}$"};
-static const struct type time_type = {.kind = TYPE_TIME};
 
 static const struct field file_stat_fields[] = {
     {"type", &file_type_type, offsetof(struct file_stat, type), FIELD_REQUIRED, NULL, "The type of the file", "file"},

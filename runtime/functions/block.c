@@ -71,7 +71,7 @@ const struct function function_block = {
     .name = "block",
     .doc = "Blocks a thread, as a call of a blocking library would",
     .description =
-        "It cannot be interrupted. "
+        "It cannot be interrupted. By default it runs on the executor `threads`. "
         "On the executor `threads`, a canceled task ends at once with the effect `abandoned`, but its slot stays "
         "busy until the thread returns. "
         "On the executor `processes`, the worker process is killed.",

@@ -21,11 +21,9 @@ struct script_output {
     struct array results; /* of struct step_output */
 };
 
-static const struct type op_type = {.kind = TYPE_ENUM, .names = file_method_names};
-
 /* A step is the name of a method and the members of its input. */
 static const struct field step_fields[] = {
-    {"op", &op_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "The method to call", "write"},
+    {"op", &file_method_type, FILE_CALL_OFFSET(op), FIELD_REQUIRED, NULL, "The method to call", "write"},
     {0},
 };
 

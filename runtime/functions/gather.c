@@ -361,7 +361,9 @@ const struct function function_gather = {
                    "Once its mode is decided, a gather cancels the other tasks and waits for them, so it ends after "
                    "its last task. "
                    "Gathers can be nested, at most `max_gather_depth` deep. "
-                   "The whole request is validated before the first task starts.",
+                   "The whole request is validated before the first task starts. "
+                   "If its tasks would not fit even into an empty pool (its `size` and `queue_limit`), it fails with "
+                   "`limit_exceeded`.",
     .examples = examples,
     .input = &input_type,
     GATHER_MEMBERS,

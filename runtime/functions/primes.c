@@ -200,7 +200,8 @@ static const struct function_example examples[] = {
 const struct function function_primes = {
     .name = "primes",
     .doc = "Counts the primes of a range",
-    .description = "It uses a sieve of Eratosthenes. " FUNCTION_PARALLEL_DESCRIPTION,
+    .description =
+        "It uses a sieve of Eratosthenes. By default it runs in a worker process. " FUNCTION_PARALLEL_DESCRIPTION,
     .examples = examples,
     .executor = EXECUTOR_PROCESSES,
     .executors = EXECUTOR_BIT(EXECUTOR_THREADS) | EXECUTOR_BIT(EXECUTOR_PROCESSES),

@@ -104,7 +104,7 @@ const struct function function_resolve = {
     .doc = "Looks up the addresses of a host",
     .description =
         "It calls `getaddrinfo`, which follows the configuration of the system (`/etc/hosts`, DNS) and blocks its "
-        "thread until the name server has answered.",
+        "thread until the name server has answered. By default it runs on the executor `threads`.",
     .examples = examples,
     .errors = errors,
     .executor = EXECUTOR_THREADS,

@@ -98,7 +98,7 @@ const struct function function_sum = {
     .name = "sum",
     .doc = "Adds up a range of integers, one by one",
     .description = "It takes about a nanosecond for each integer, and is meant for trying out "
-                   "executors. " FUNCTION_PARALLEL_DESCRIPTION,
+                   "executors. By default it runs in a worker process. " FUNCTION_PARALLEL_DESCRIPTION,
     .examples = examples,
     .errors = errors,
     .executor = EXECUTOR_PROCESSES,

@@ -17,6 +17,12 @@ static const struct {
 #undef X
 };
 
+const char *const error_codes[ERROR_COUNT + 1] = {
+#define X(name, code, status, title, doc) [ERROR_INDEX_##name] = (code),
+    ERROR_TABLE(X)
+#undef X
+};
+
 static int error_row(int rc)
 {
     CHECK(rc < 0 && rc >= -ERROR_COUNT);

@@ -112,6 +112,8 @@ enum {
 #undef X
 };
 
+extern const char *const error_codes[ERROR_COUNT + 1]; /* by enum error_index; ends with NULL */
+
 const char *error_code(int rc);  /* "function_not_found"; static */
 const char *error_title(int rc); /* static */
 const char *error_doc(int rc);   /* static */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct type name_type = {
+const struct type task_name_type = {
     .kind = TYPE_STRING,
     .name = "TaskName",
     .doc = "A name for people, of 1 to 128 characters without U+0000. Names need not be unique.",

@@ -18,7 +18,8 @@ enum task_option_flag {
 
 /* One row for each option: X(C type, member, JSON name, type, absent value, doc, example). */
 #define TASK_OPTIONS(X) \
-    X(struct str, name, "name", &name_type, {0}, "A name for people, shown in the result and in the log", "task1") \
+    X(struct str, name, "name", &task_name_type, {0}, "A name for people, shown in the result and in the log", \
+      "task1") \
     X(uint64_t, timeout_ns, "timeout_seconds", &timeout_type, SECONDS_ABSENT, \
       "How long the task may run, in seconds, counted from its start", "30") \
     X(uint64_t, deadline_ns, "deadline_seconds", &deadline_type, SECONDS_ABSENT, \
@@ -39,9 +40,9 @@ struct task_options {
     TASK_OPTIONS(TASK_OPTION_MEMBER)
 #undef TASK_OPTION_MEMBER
 };
-extern const struct type task_options_type;                  /* RECORD of struct task_options */
-extern const struct task_options task_options_none;          /* every option absent */
-extern const struct type task_executor_type, task_pool_type; /* of those two options */
+extern const struct type task_options_type;                                  /* RECORD of struct task_options */
+extern const struct task_options task_options_none;                          /* every option absent */
+extern const struct type task_name_type, task_executor_type, task_pool_type; /* of those options */
 
 /* Whether the option is valid for the function on at least one of its executors. True for fields that are not
  * options. */

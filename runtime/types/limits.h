@@ -20,9 +20,10 @@
       "Maximum nesting depth of gathers; a gather of plain tasks has depth 1") \
     X(QUEUE, int64_t, queue_limit, limits_queue_type, "10000", \
       "Maximum number of tasks queued for a pool, besides those running; more are rejected with 503") \
-    X(OPEN_FILES, int64_t, max_open_files, limits_count_type, "1000", "Maximum number of open files") \
+    X(OPEN_FILES, int64_t, max_open_files, limits_count_type, "1000", \
+      "Maximum number of open files; more are rejected with 503") \
     X(STREAMS, int64_t, max_streams, limits_count_type, "256", \
-      "Maximum number of concurrent transfers of /v1/fs/PATH; more are rejected with 503") \
+      "Maximum number of concurrent transfers of /v1/fs/PATH, of up to 0.7 MB of memory each; more are rejected with 503") \
     X(READ_BYTES, int64_t, max_read_bytes, limits_count_type, "16777216", \
       "Maximum number of bytes that one request may read from files and directories; not for GET /v1/fs/PATH") \
     X(SCRIPT_STEPS, int64_t, max_script_steps, limits_count_type, "10000", \
@@ -52,7 +53,7 @@ struct pool_config {
     const char *source; /* of the size: "configured", "affinity" or "cgroup"; static */
 };
 
-enum { MAX_THREAD_POOLS = 16 };
+enum { MAX_THREAD_POOLS = 16, POOL_NAME_MAX = 12 /* characters */ };
 
 /* Index of each row of limits_fields, for a type's .limit and for errors that name a limit. */
 enum limit_index {

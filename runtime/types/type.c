@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+const struct type time_type = {
+    .kind = TYPE_TIME, .name = "Time", .doc = "A point in time (RFC 3339), in UTC, with microseconds."};
+
 size_t type_size(const struct type *type)
 {
     switch (type->kind) {

@@ -106,6 +106,8 @@ struct field {
     const char *example;      /* a value, as text for type_parse(); may be NULL */
 };
 
+extern const struct type time_type; /* TIME */
+
 size_t type_size(const struct type *type); /* sizeof a value */
 
 /* Integers of a larger magnitude are strings of decimal digits in JSON, because clients that parse numbers as doubles

@@ -42,7 +42,6 @@ static const struct type count_type = {.kind = TYPE_INTEGER, .min = INT64_MIN + 
 static const struct type pause_type = {.kind = TYPE_SECONDS, .max = INT64_MAX};
 static const struct type mode_type = {.kind = TYPE_ENUM, .names = mode_names};
 static const struct type word_type = {.kind = TYPE_STRING, .max = 100};
-static const struct type time_type = {.kind = TYPE_TIME};
 static const struct type numbers_type = {.kind = TYPE_ARRAY, .max = 4, .item = &count_type};
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct type input_type = {.kind = TYPE_INPUT};

@@ -152,7 +152,8 @@ static const struct type texts_type = {.kind = TYPE_ARRAY, .max = INT64_MAX, .it
 static const struct type limited_array_type = {
     .kind = TYPE_ARRAY, .limit = &limits_fields[LIMIT_TASKS], .item = &flag_type};
 static const struct type nested_array_type = {.kind = TYPE_ARRAY, .max = INT64_MAX, .item = &counts_type};
-static const struct type time_type = {.kind = TYPE_TIME};
+static const struct type plain_time_type = {.kind = TYPE_TIME};
+#define TIME_PATTERN "\"pattern\":\"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\\\.[0-9]{6}Z$\""
 static const struct type function_type = {.kind = TYPE_FUNCTION};
 static const struct function *const only_nop[] = {&nop, NULL};
 static const struct type one_function_type = {.kind = TYPE_FUNCTION, .functions = only_nop};
@@ -180,7 +181,7 @@ static void schema_of_each_kind(void **state)
     expect_schema(&path_type, "{\"type\":\"string\"," NO_NUL "}");
     expect_schema(&text_type, "{\"type\":\"string\"}");
     expect_schema(&id_type, "{\"type\":\"string\",\"pattern\":\"^[a-z\\\\\\\\]{28}$\"}");
-    expect_schema(&time_type, "{\"type\":\"string\",\"format\":\"date-time\"}");
+    expect_schema(&plain_time_type, "{\"type\":\"string\",\"format\":\"date-time\"," TIME_PATTERN "}");
     expect_schema(&counts_type, "{\"type\":\"array\",\"minItems\":1,\"maxItems\":4,\"items\":" COUNT "}");
     expect_schema(&texts_type, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}");
     expect_schema(&nested_array_type, "{\"type\":\"array\",\"items\":"
@@ -205,7 +206,7 @@ static void nullable_type_allows_null(void **state)
     expect_type(&unbounded_type, true, "{\"type\":[\"number\",\"null\"],\"minimum\":0}");
     expect_type(&mode_type, true, "{\"type\":[\"string\",\"null\"],\"enum\":[\"slow\",\"fast\",null]}");
     expect_type(&path_type, true, "{\"type\":[\"string\",\"null\"]," NO_NUL "}");
-    expect_type(&time_type, true, "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}");
+    expect_type(&plain_time_type, true, "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"," TIME_PATTERN "}");
     expect_type(&texts_type, true, "{\"type\":[\"array\",\"null\"],\"items\":{\"type\":\"string\"}}");
     expect_type(&function_type, true, "{\"type\":[\"string\",\"null\"],\"enum\":[\"count_up\",\"nop\",null]}");
     expect_type(&output_type, true, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":true}");
@@ -525,7 +526,8 @@ static void typed_results_make_union_of_functions(void **state)
     "\"result\":{\"$ref\":\"#/$defs/" name "Result\"}},\"unevaluatedProperties\":false"
 #define OUTCOMES UNION("Outcome", OUTCOME("count_up", "CountUp"), OUTCOME("nop", "Nop"))
     expect_text(&t, "{\"$ref\":\"#/$defs/Outcome\",\"$defs\":{\"Outcome\":" OUTCOMES ","
-                    "\"OutcomeMembers\":{\"description\":\"The members of every Outcome, whatever its function.\","
+                    "\"OutcomeMembers\":{\"description\":\"The members of every Outcome, whatever its function. "
+                    "A member without a value is absent.\","
                     "\"type\":\"object\",\"required\":[\"flag\"],\"properties\":{\"flag\":{\"type\":\"boolean\"}}},"
                     "\"CountUpResult\":{\"description\":\"The result of `count_up`.\"," NUMBER_MEMBERS ","
                     "\"examples\":[{\"n\":2},{\"n\":3}]},"

@@ -194,7 +194,8 @@ static void codes_that_always_have_a_task(void **state)
 {
     (void)state;
     expect_errors("task only", openapi_task_only_errors(UINT64_MAX),
-                  ERROR_BIT(TIMEOUT) | ERROR_BIT(DEADLINE_EXCEEDED) | WORKER_ERRORS | ERROR_BIT(CHILD_FAILED));
+                  ERROR_BIT(TIMEOUT) | ERROR_BIT(DEADLINE_EXCEEDED) | WORKER_ERRORS | ERROR_BIT(CHILD_FAILED) |
+                      ERROR_BIT(HOST_NOT_FOUND) | ERROR_BIT(RESOLVE_FAILED));
 }
 
 static void codes_of_rejected_requests_have_no_task(void **state)

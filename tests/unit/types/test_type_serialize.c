@@ -39,7 +39,6 @@ struct outer {
 static const char *const choices[] = {"one", "two", "three", NULL};
 static const struct type flag_type = {.kind = TYPE_BOOLEAN};
 static const struct type integer_type = {.kind = TYPE_INTEGER, .min = INT64_MIN + 1, .max = INT64_MAX};
-static const struct type time_type = {.kind = TYPE_TIME};
 static const struct type pool_index_type = {.kind = TYPE_POOL};
 static const struct type seconds_type = {.kind = TYPE_SECONDS, .min = 0, .max = INT64_MAX};
 static const struct type choice_type = {.kind = TYPE_ENUM, .names = choices};
