@@ -69,7 +69,7 @@ static struct str next_segment(struct str *path)
     return (struct str){at, len};
 }
 
-enum { SEGMENTS_MAX = 256 }; /* of any path, also if {NAME...} matches it */
+enum { SEGMENTS_MAX = 16 }; /* that are looked at: more than any route has, except those that {NAME...} matches */
 
 /* Splits before decoding, so that %2F is not a separator. Returns the number of segments; -1 if no route can match; -2
  * if the request is rejected, with *response filled. */
@@ -79,9 +79,7 @@ static int split_path(struct request *request, struct str segments[SEGMENTS_MAX]
     int count = 0;
     if (path.len == 0 || path.data[0] != '/')
         return -1;
-    while (path.len > 0) {
-        if (count == SEGMENTS_MAX)
-            return -1;
+    while (path.len > 0 && count < SEGMENTS_MAX) {
         bool out_of_memory = false;
         if (!decode_percent(next_segment(&path), false, request->arena, &segments[count], &out_of_memory)) {
             if (out_of_memory)

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { YAML_LINE_MAX = 100 };
+enum { YAML_LINE_MAX = 110 };
 
 const char *const openapi_format_names[OPENAPI_FORMAT_COUNT + 1] = {"json", "yaml", NULL};
 

@@ -81,7 +81,7 @@ def test_all_limits_fit_in_fd_budget(start, tmp_path):
             assert raw.response("GET", READ).status == 200
         for _ in range(10):
             problem = rejection(url)
-            assert problem["type"].endswith(":too-many-connections")
+            assert problem["type"].endswith(":too_many_connections")
             assert f"max_connections, {limits['max_connections']}," in problem["detail"]
 
         def workers():
@@ -132,7 +132,7 @@ def test_connection_without_free_fd_returns_503(start):
             assert len(connections) < 50
         for _ in range(20):
             problem = rejection(url)
-            assert problem["type"].endswith(":too-many-connections")
+            assert problem["type"].endswith(":too_many_connections")
             assert "out of file descriptors" in problem["detail"]
         extra_connections = [stack.enter_context(Raw(url)) for _ in range(20)]
         for raw in extra_connections:
