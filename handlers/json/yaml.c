@@ -275,9 +275,10 @@ static bool write_flow(struct json_writer *out, json_t *node, size_t end);
 /* In a flow collection, some characters end a plain string; '?' only for parsers of YAML 1.1. */
 static void write_string_in_flow(struct json_writer *out, struct str text)
 {
+    static const char ends[] = {',', '[', ']', '{', '}', '?'};
     bool ends_plain = false;
     for (size_t i = 0; i < text.len && !ends_plain; i++)
-        ends_plain = memchr(",[]{}?", text.data[i], 6) != NULL;
+        ends_plain = memchr(ends, text.data[i], sizeof ends) != NULL;
     if (ends_plain && !has_special(text))
         write_single_quoted(out, text);
     else

@@ -981,9 +981,8 @@ static void closed_descriptors_do_not_block(void **state)
             assert_ended(&w, TASK_FAILED, ERR_WORKER_CRASHED);
         else
             assert_ended(&w, TASK_SUCCEEDED, 0);
-        if (actions[i] != ACTION_STOP_READING ||
-            next[0].info.rc !=
-                ERR_WORKER_CRASHED) /* With ACTION_STOP_READING, the next task may be sent to the same worker and fail. */
+        /* With ACTION_STOP_READING, the next task may be sent to the same worker and fail. */
+        if (actions[i] != ACTION_STOP_READING || next[0].info.rc != ERR_WORKER_CRASHED)
             assert_ended(&next[0], TASK_SUCCEEDED, 0);
         assert_ended(&next[1], TASK_SUCCEEDED, 0);
         task_release(w.task);
