@@ -8,10 +8,11 @@ struct probe_status {
 };
 
 #define PROBE_TYPE(probe, label, text) \
-    static const char *const probe##_names[] = {(text), NULL}; \
+    static const char *const probe##_names[] = {text, NULL}; \
     static const struct type probe##_status_type = {.kind = TYPE_ENUM, .names = probe##_names}; \
     static const struct field probe##_fields[] = { \
-        {"status", &probe##_status_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, NULL, NULL}, \
+        {"status", &probe##_status_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, \
+         "Always `" text "`", NULL}, \
         {0}, \
     }; \
     static const struct type probe##_type = { \
