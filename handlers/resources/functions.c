@@ -14,7 +14,6 @@ struct function_row {
     bool parallelizable;
 };
 
-static const struct type name_type = {.kind = TYPE_STRING, .max = INT64_MAX, .pattern = "^[a-z][a-z0-9_]*$"};
 static const struct type executors_type = {
     .kind = TYPE_ARRAY, .item = &task_executor_type, .min = 1, .max = EXECUTOR_COUNT};
 
@@ -23,7 +22,7 @@ static const struct type executors_type = {
         json, type, offsetof(struct function_row, member), FIELD_REQUIRED, NULL, doc, example \
     }
 #define FUNCTION_FIELDS \
-    FIELD("name", &name_type, name, "The name of the function", "sleep"), \
+    FIELD("name", &string_type, name, "The name of the function", "sleep"), \
         FIELD("description", &text_type, description, "What it does, in a line", "Waits without blocking anything"), \
         FIELD("executor", &task_executor_type, executor, "Its default executor", NULL), \
         FIELD("executors", &executors_type, executors, "The executors that it can run on", NULL), \

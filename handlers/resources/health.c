@@ -8,18 +8,15 @@ struct probe_status {
 };
 
 #define PROBE_TYPE(probe, label, text) \
-    static const char *const probe##_names[] = {(text), NULL}; \
+    static const char *const probe##_names[] = {text, NULL}; \
     static const struct type probe##_status_type = {.kind = TYPE_ENUM, .names = probe##_names}; \
     static const struct field probe##_fields[] = { \
         {"status", &probe##_status_type, offsetof(struct probe_status, status), FIELD_REQUIRED, NULL, \
-         "Always the same: the status code is the answer", NULL}, \
+         "Always `" text "`", NULL}, \
         {0}, \
     }; \
-    static const struct type probe##_type = {.kind = TYPE_RECORD, \
-                                             .name = (label), \
-                                             .doc = "The probe has succeeded.", \
-                                             .fields = probe##_fields, \
-                                             .size = sizeof(struct probe_status)}
+    static const struct type probe##_type = { \
+        .kind = TYPE_RECORD, .name = (label), .fields = probe##_fields, .size = sizeof(struct probe_status)}
 PROBE_TYPE(live, "Liveness", "live");
 PROBE_TYPE(ready, "Readiness", "ready");
 

@@ -27,7 +27,7 @@ static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &file_metho
     }
 #define FILE_FIELDS \
     FIELD("id", &id_type, id, FIELD_REQUIRED, "The handle of the open file", NULL), \
-        FIELD("path", &text_type, path, FIELD_REQUIRED, "The path, as opened", "data.txt"), \
+        FIELD("path", &file_path_type, path, FIELD_REQUIRED, "The path, as opened", NULL), \
         FIELD("mode", &file_mode_type, mode, FIELD_REQUIRED, "The mode, as opened", NULL), \
         FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "The encoding, as opened", NULL), \
         FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, \

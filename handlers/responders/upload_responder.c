@@ -3,6 +3,7 @@
 #include "handlers/http/etag.h"
 #include "handlers/json/field_types.h"
 #include "handlers/json/render.h"
+#include "runtime/files/file_io.h"
 #include "runtime/files/write_stream.h"
 #include "runtime/lib/state.h"
 #include "runtime/lib/util.h"
@@ -34,8 +35,7 @@ struct stored_file {
     bool created;
 };
 static const struct field stored_file_fields[] = {
-    {"path", &text_type, offsetof(struct stored_file, path), FIELD_REQUIRED, NULL,
-     "The path, relative to the file root", "hello.txt"},
+    {"path", &file_path_type, offsetof(struct stored_file, path), FIELD_REQUIRED, NULL, "The path, as requested", NULL},
     {"size_bytes", &count_type, offsetof(struct stored_file, size_bytes), FIELD_REQUIRED, NULL, "The size of the file",
      "13"},
     {"created", &boolean_type, offsetof(struct stored_file, created), FIELD_REQUIRED, NULL,

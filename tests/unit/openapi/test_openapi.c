@@ -390,6 +390,8 @@ static void task_schema_of_function(void **state)
                 "\"executor\":{\"description\":\"The executor that it ran on.\",\"type\":\"string\","
                 "\"enum\":[\"threads\",\"processes\"]},"
                 "\"result\":{\"$ref\":\"#/components/schemas/CrunchResult\"}},\"unevaluatedProperties\":false}");
+    expect_json(get(document_of(state), "components schemas NapTask properties executor"),
+                "{\"type\":\"string\",\"const\":\"loop\"}");
     json_t *any = get(document_of(state), "components schemas AnyTask");
     expect_json(get(any, "oneOf"), "[{\"$ref\":\"#/components/schemas/CrunchTask\"},"
                                    "{\"$ref\":\"#/components/schemas/NapTask\"}]");
