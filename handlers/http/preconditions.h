@@ -23,8 +23,8 @@ int preconditions_check_if_match(const struct preconditions *preconditions, cons
 /* Whether If-None-Match lists the version's tag, so that a GET is answered with 304. */
 bool preconditions_not_modified(const struct preconditions *preconditions, const struct file_version *current);
 
-/* Why an upload's headers are malformed or unsupported, or NULL. To ignore them could overwrite a file that they
- * protect. */
+/* Why an upload must be rejected for its headers (a malformed or unsupported precondition, Content-Range), or NULL.
+ * Ignoring such a header could overwrite data that the client wanted to keep. */
 const char *preconditions_reject_reason(const struct request *request);
 
 /* Makes the condition for write_stream_open(), in the request's arena; *out is NULL if the request has none. Returns

@@ -113,8 +113,8 @@ void response_validation_errors(struct response *response, struct str request_id
     int n = first->location[0] == '\0' ? snprintf(detail, sizeof detail, "%s", first->detail)
                                        : snprintf(detail, sizeof detail, "%s %s", first->location, first->detail);
     if (errors->count + errors->more > 1)
-        snprintf(detail + n, sizeof detail - (size_t)n, "; and %zu more (see errors)",
-                 errors->count + errors->more - 1);
+        snprintf(detail + n, sizeof detail - (size_t)n, ". Errors in total: %zu (see errors)",
+                 errors->count + errors->more);
 
     struct json_writer w = {0};
     problem_begin(&w, request_id, errors->rc, detail);

@@ -219,7 +219,8 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
     case json_error_invalid_utf8:
         reason = "invalid UTF-8";
         break;
-    case json_error_stack_overflow:
+    case json_error_stack_overflow: /* valid JSON */
+        rc = ERR_INVALID_ARGUMENT;
         reason = "nested too deeply";
         break;
     case json_error_numeric_overflow:
@@ -229,6 +230,8 @@ static void add_parse_error(const json_error_t *error, struct validation_errors 
         reason = "unexpected data after the JSON document";
         break;
     default:
+        if (strcmp(reason, "string or '}' expected near '}'") == 0)
+            reason = "expected a member name in double quotes (no comma is allowed before '}')";
         break;
     }
     validation_errors_add(errors, rc, NULL, "", "line %d, column %d: %s", error->line, error->column, reason);

@@ -41,7 +41,7 @@ const char *decode_sanitize(struct str text, char out[SANITIZED_SIZE]);
 /* What values are checked against. */
 struct decode_context {
     const struct limits *limits;
-    const struct registry *registry; /* for TYPE_FUNCTION; may be NULL if no record has one */
+    const struct registry *registry; /* finds functions by name; may be NULL if no record has a TYPE_FUNCTION field */
 };
 
 /* A record to decode into. Several of them can share one JSON object, whose members are the union of their fields (a

@@ -84,7 +84,8 @@ static void write_function_alternative(struct schema_set *set, const struct sche
     const struct type *record = definition->type;
     const struct function *function = definition->function;
     char text[1024];
-    CHECK(snprintf(text, sizeof text, "%s.", function->doc) < (int)sizeof text);
+    CHECK(snprintf(text, sizeof text, "%s of `%s`. %s.", record->name != NULL ? record->name : "Input", function->name,
+                   function->doc) < (int)sizeof text);
     json_writer_member_string(set->w, "description", text);
     if (has_input(record) || !has_other_fields(record))
         schema_object(set, &record, 1, function);

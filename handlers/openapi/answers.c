@@ -123,8 +123,8 @@ static void set_problem_name(const struct openapi_writer *o, struct problem_set 
     if (count > max)
         len += (size_t)snprintf(set->name + len, size - len, "AndMore");
     CHECK(len < size - sizeof "WithTask" - 4); /* and a number below PROBLEM_SETS_MAX */
-    if (is_name_used(o, set->name) && (set->headers & (ANSWER_SERVER_TIMING | ANSWER_TASK_TIMING)) != 0)
-        len += (size_t)snprintf(set->name + len, size - len, "WithTask"); /* the other set has no Server-Timing */
+    if ((set->headers & ANSWER_TASK_TIMING) != 0)
+        len += (size_t)snprintf(set->name + len, size - len, "WithTask");
     for (int number = 2; is_name_used(o, set->name); number++)
         snprintf(set->name + len, size - len, "%d", number);
 }

@@ -1,6 +1,6 @@
 /* openapi - renders the OpenAPI 3.1 document of this process from its routes, functions, limits and error codes.
  *
- * Owns:     a document: its text, until openapi_free().
+ * Owns:     a cache: its texts, until openapi_cache_free().
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_OPENAPI_OPENAPI_H

@@ -73,16 +73,14 @@ static struct responder *respond(struct api *api, const struct request *request,
         return NULL;
     }
     struct str condition = request->headers[HEADER_IF_NONE_MATCH];
-    if (condition.data != NULL && etag_match_list(condition, document->etag, true) == ETAG_MATCH)
-        *response = (struct response){.status = 304, .body = "", .body_is_static = true};
-    else
-        *response = (struct response){
-            .status = 200,
-            .content_type = media_type,
-            .body = document->text, /* not written to: body_is_static */
-            .body_len = document->len,
-            .body_is_static = true,
-        };
+    bool not_modified = condition.data != NULL && etag_match_list(condition, document->etag, true) == ETAG_MATCH;
+    *response = (struct response){
+        .status = not_modified ? 304 : 200, /* with the length of the 200, and no bytes (RFC 9110 section 8.6) */
+        .content_type = not_modified ? NULL : media_type,
+        .body = document->text, /* not written to: body_is_static */
+        .body_len = document->len,
+        .body_is_static = true,
+    };
     response_header(response, "ETag", "%s", document->etag);
     return NULL;
 }

@@ -28,7 +28,8 @@ struct api {
     int64_t started_ms; /* milliseconds since 1970; an earlier process generated older ids */
 };
 
-/* All routes, in the order of the OpenAPI document: X(NAME) for route_NAME, which is defined beside its handler. */
+/* All routes, in the order of the OpenAPI document and of matching: X(NAME) for route_NAME, which is defined beside its
+ * handler. Of two paths that match, the one without parameters comes first. */
 #define ROUTES(X) \
     X(post_tasks) \
     X(post_gather) \

@@ -113,7 +113,7 @@ static struct open_file *find_open_file(struct api *api, const struct request *r
         return file;
     if (!ids_parse_time(id, &issued_ms))
         request_reject(request, response, ERR_HANDLE_NOT_FOUND,
-                       "The handle is not valid; POST /v1/files returns a handle");
+                       "The handle is not valid; it is the id that POST /v1/files returns");
     else if (issued_ms < api->started_ms)
         request_reject(request, response, ERR_STALE_HANDLE,
                        "The handle was issued before the service restarted; open the file again");

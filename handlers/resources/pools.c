@@ -44,9 +44,9 @@ static const struct field pool_fields[] = {
     {"tasks_done", &count_type, offsetof(struct pool_stats, tasks_done), FIELD_REQUIRED, NULL,
      "Tasks that ended in a slot, with any outcome", NULL},
     {"restarts", &count_type, offsetof(struct pool_stats, restarts), FIELD_OPTIONAL, NULL,
-     "Workers that were replaced, for any reason; only for executor processes", NULL},
+     "Workers that were replaced, for any reason; only with the executor `processes`", NULL},
     {"workers", &workers_type, offsetof(struct pool_stats, workers), FIELD_OPTIONAL, NULL,
-     "Worker processes, fewer than `size` while one is replaced; only for executor processes", NULL},
+     "Worker processes, fewer than `size` while one is replaced; only with the executor `processes`", NULL},
     {0},
 };
 static const struct type pool_stats_type = {.kind = TYPE_RECORD,

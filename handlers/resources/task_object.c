@@ -116,7 +116,8 @@ static const struct field usage_fields[] = {
           "0.71"),
     FIELD(usage, "system_seconds", &seconds_type, system_ns, FIELD_REQUIRED, "CPU time in the kernel", "0.002"),
     FIELD(usage, "worker_peak_rss_bytes", &count_type, worker_peak_rss_bytes, FIELD_OPTIONAL,
-          "Peak resident set size of the worker process since its start; only for executor processes", "9437184"),
+          "Peak resident set size of the worker process since its start; only with the executor `processes`",
+          "9437184"),
     {0},
 };
 static const struct type usage_type = {
@@ -135,7 +136,7 @@ static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usa
 #define STATE_FIELD FIELD(task_row, "state", &state_type, state, FIELD_REQUIRED, NULL, NULL)
 #define RESULT_FIELDS \
     FIELD(task_row, "result", &output_type, output, FIELD_OPTIONAL, \
-          "Output of the function; also of a gather that failed or was canceled", NULL), \
+          "Output of the function; a gather that failed or was canceled has one too", NULL), \
         FIELD(task_row, "error", &error_reference, error, FIELD_OPTIONAL, "Reason why it failed or was canceled", \
               NULL), \
         FIELD(task_row, "pid", &pid_type, pid, FIELD_OPTIONAL, \
@@ -151,7 +152,8 @@ static const struct type usage_reference = {.kind = TYPE_REFERENCE, .item = &usa
               "Resource usage of its thread or process; none on the loop, if abandoned, or if the worker crashed", \
               NULL), \
         FIELD(task_row, "cancel", &cancel_reference, cancel, FIELD_OPTIONAL, \
-              "Its cancellation, also by a timeout or deadline; none if it was not requested", NULL)
+              "Its cancellation, whatever caused it (a client, a timeout, a deadline); null or absent if nothing did", \
+              NULL)
 
 static const struct field object_fields[] = {
     FIELD(task_row, "id", &id_type, id, FIELD_REQUIRED, "Task id", NULL),

@@ -74,7 +74,7 @@ static const struct type output_type = {
 static int set_step_error(struct err *e, size_t index, int op)
 {
     struct err cause = *e;
-    return err_set(e, cause.rc, "Step %zu (%s): %s", index, file_method_names[op], cause.msg);
+    return err_set(e, cause.rc, "/ops/%zu (%s): %s", index, file_method_names[op], cause.msg);
 }
 
 static int run_step(const struct file_call *call, struct step_output *step, struct run_context *run)

@@ -186,8 +186,9 @@ static void set_failure(struct gather *gather, const char *mode, const struct co
                  (int)str_truncate(name, 40), has_name ? name.data : "", has_name ? ")" : "",
                  first->detail != NULL ? first->detail : error_title(first->rc));
     }
-    err_set(&gather->e, ERR_CHILD_FAILED, "Mode %s failed (%lld tasks: %lld succeeded, %lld failed, %lld canceled)%s",
-            mode, (long long)c->total, (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
+    err_set(&gather->e, ERR_CHILD_FAILED,
+            "Mode \"%s\" was not met (%lld tasks: %lld succeeded, %lld failed, %lld canceled)%s", mode,
+            (long long)c->total, (long long)c->succeeded, (long long)c->failed, (long long)c->canceled, cause);
 }
 
 static void gather_end(struct task *task)

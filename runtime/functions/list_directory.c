@@ -15,7 +15,7 @@
 enum {
     ENTRIES_MAX = 10000,
     CANCEL_CHECK_INTERVAL = 4096, /* names between two checks for cancellation */
-    ENTRY_BYTES = 48,             /* charged for an entry in addition to its name: about its size in JSON */
+    ENTRY_BYTES = 48,             /* counted toward max_read_bytes for each entry, besides its name: its other JSON */
 };
 
 struct list_directory_input {

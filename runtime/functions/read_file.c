@@ -23,7 +23,7 @@ static const struct field input_fields[] = {
     {"length", &file_read_length_type, offsetof(struct read_file_input, length), FIELD_OPTIONAL, NULL,
      "The maximum number of bytes, but at least one character in utf-8; absent: max_read_bytes", NULL},
     {"encoding", &file_encoding_type, offsetof(struct read_file_input, encoding), FIELD_DEFAULTED, "utf-8",
-     "The encoding of data", NULL},
+     "The encoding of `data` in the result", NULL},
     {0},
 };
 

@@ -48,7 +48,7 @@ static int remove_file_entry(const struct remove_file_input *input, struct run_c
     close(entry.dir_fd);
     if (error == EISDIR)
         return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path,
-                              "is a directory; set \"directory\": true to remove it if it is empty");
+                              "the path is a directory; set \"directory\": true to remove it if it is empty");
     if (error == ENOTDIR)
         return file_error_set(run->e, ERR_UNSUPPORTED_FILE_TYPE, input->path, "not a directory");
     return error == 0 ? 0 : file_error_set_errno(run->e, error, input->path);

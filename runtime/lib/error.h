@@ -15,7 +15,7 @@
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request", \
       "The request is ambiguous or malformed, such as one with two lengths; correct the client") \
     X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON", \
-      "The body is not JSON (RFC 8259); the detail has the line and column of the error") \
+      "The body is not JSON (RFC 8259), has a lone surrogate, or a number that neither 64 bits nor a double hold; the detail has the line and column") \
     X(CROSS_ORIGIN_REQUEST, "cross_origin_request", 403, "Cross-site request rejected", \
       "A browser sent the request for a page of another site; send it from the same host and port, or without Origin") \
     X(EXECUTOR_DISABLED, "executor_disabled", 403, "The executor is disabled", \
@@ -82,7 +82,7 @@
     X(TOO_MANY_TASKS, "too_many_tasks", 503, "Too many unfinished tasks", \
       "The number of unfinished tasks has reached the limit max_tasks; try again later") \
     X(POOL_FULL, "pool_full", 503, "The pool's queue is full", \
-      "The queue of the pool that the member pool names has reached the limit queue_limit; try again later") \
+      "The pool's queue has reached the limit queue_limit (the problem's member pool names it); try again later") \
     X(TOO_MANY_OPEN_FILES, "too_many_open_files", 503, "Too many open files", \
       "The number of open files has reached the limit max_open_files, or that of the system; close some first") \
     X(TOO_MANY_STREAMS, "too_many_streams", 503, "Too many concurrent transfers", \

@@ -36,8 +36,8 @@ const struct type task_executor_type = {
 const struct type task_pool_type = {
     .kind = TYPE_POOL,
     .name = "PoolName",
-    .doc = "The name of a thread pool, one of those in `GET /v1/pools`. "
-           "Only with the executor `threads`; if it is absent, the pool named `default`.",
+    .doc = "The name of a thread pool, one of those in `GET /v1/pools`; absent: the pool `default`. "
+           "Only with the executor `threads`.",
     .option_flags = OPTION_INHERITED | OPTION_NEEDS_THREADS,
 };
 static const struct type parallel_type = {
@@ -54,8 +54,8 @@ static const struct type parallel_type = {
 static const struct type deadline_type = {
     .kind = TYPE_SECONDS,
     .name = "DeadlineSeconds",
-    .doc = "How long a task may take until it has ended, in seconds, counted from the receipt of the request, "
-           "queueing included: more than 0, at most `max_deadline_seconds`. "
+    .doc = "The seconds, counted from the receipt of the request, in which a task must end, queueing included: "
+           "more than 0, at most `max_deadline_seconds`. "
            "A task that takes longer fails with `deadline_exceeded`. "
            "If it is absent, a top-level task has `default_deadline_seconds`, "
            "and a task of a gather only the deadline of the gather.",

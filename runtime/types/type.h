@@ -29,7 +29,7 @@ enum type_kind {
     TYPE_RECORD,    /* the struct itself, described by .fields and .variants */
     TYPE_FUNCTION,  /* const struct function *; JSON: its name */
     TYPE_INPUT,     /* void *, the input of the function that an earlier field of the record names */
-    TYPE_OUTPUT,    /* const void *, the output of such a function. Outputs only. */
+    TYPE_OUTPUT,    /* const void *, the output of the function that an earlier field names. Outputs only. */
     TYPE_CHILD,     /* const struct task *, a child of a gather. Outputs only. */
     TYPE_REFERENCE, /* const void *, points to a value of .item, a RECORD. Outputs only. */
     TYPE_POOL,      /* int64_t, an index into limits->pools; JSON: the pool's name. */
@@ -82,7 +82,7 @@ struct type {
      * root of a body or a query. NULL: none */
     const struct type *const *variants;
     const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked before .check, and in the schema */
-    /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT): returns
+    /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT; ERR_INVALID for options, whose schema depends on the function): returns
      * false with *check_error filled. May be NULL */
     bool (*check)(const void *value, struct check_error *check_error);
     bool allow_nul;        /* STRING: U+0000 is allowed */

@@ -61,7 +61,7 @@ static int parse_enum(const struct type *type, struct str text, int *value, stru
     struct name_list names = {0};
     for (int i = 0; type->names[i] != NULL; i++)
         name_list_add(&names, type->names[i]);
-    return err_set(e, ERR_INVALID, "must be one of %s", names.text);
+    return err_set(e, ERR_INVALID, "must be one of: %s", names.text);
 }
 
 static int parse_string(const struct type *type, struct str text, struct arena *arena, const struct limits *limits,
@@ -118,7 +118,7 @@ static int parse_pool(struct str text, const struct limits *limits, int64_t *val
     struct name_list names = {0};
     for (size_t i = 0; i < limits->pools.count; i++)
         name_list_add(&names, pools[i].name.data);
-    return err_set(e, ERR_INVALID, "must be one of %s", names.text);
+    return err_set(e, ERR_INVALID, "must be one of: %s", names.text);
 }
 
 int type_parse(const struct type *type, struct str text, struct arena *arena, const struct limits *limits, void *value,

@@ -73,7 +73,8 @@ struct str exchange_request_id(const struct exchange *exchange);
 /* Valid after RESPOND and ABORT. The caller may take ownership of the body and set `body` to NULL. */
 struct response *exchange_response(struct exchange *exchange);
 
-/* To be called once, when the response is queued: logs a rejection. out_of_memory: the static 503 is queued instead. */
+/* To be called once, when the response is queued; logs it if it is a rejection. out_of_memory: the exchange's response
+ * could not be built, and the server's out_of_memory_response (503) was queued in its place. */
 void exchange_response_queued(struct exchange *exchange, bool out_of_memory);
 
 /* Copies up to `max` bytes of a response that is a stream, or returns RESPONDER_READ_*. */

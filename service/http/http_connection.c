@@ -177,6 +177,17 @@ void connection_on_wake(void *user)
 
 /* -- requests ------------------------------------------------------------------------------------------------------ */
 
+/* libmicrohttpd 0.9.75 lacks memory for about 500 query parameters, and then neither answers nor closes the connection.
+ * No route has more than a few. */
+static bool has_too_many_parameters(const char *target)
+{
+    enum { QUERY_PARAMS_MAX = 256 };
+    size_t count = 0;
+    for (const char *at = strchr(target, '&'); at != NULL && count <= QUERY_PARAMS_MAX; at = strchr(at + 1, '&'))
+        count++;
+    return count > QUERY_PARAMS_MAX;
+}
+
 void *connection_on_uri(void *user, const char *target, struct MHD_Connection *mhd)
 {
     struct http_server *server = user;
@@ -184,6 +195,8 @@ void *connection_on_uri(void *user, const char *target, struct MHD_Connection *m
     if (c->state == CONNECTION_IDLE) /* for the first request, the timeout has run since the accept */
         conn_timeout_start(&c->conn_timeout, server->config.limits->header_timeout_seconds);
     connection_move(c, CONNECTION_HEAD);
+    if (has_too_many_parameters(target))
+        conn_timeout_expire(&c->conn_timeout);
     c->exchange = exchange_new(&server->exchange_context, target, c);
     return c->exchange;
 }

@@ -37,6 +37,8 @@ static void connection_free(struct connection *c)
     struct http_server *server = c->server;
     if (server->being_added == c)
         server->being_added = NULL;
+    if (c->exchange != NULL) /* libmicrohttpd has rejected the request without completing it */
+        exchange_free(c->exchange);
     conn_timeout_free(&c->conn_timeout);
     list_remove(&c->link);
     server->count--;

@@ -640,3 +640,20 @@ def test_max_body_bytes_is_configurable(start):
         response = client.post(SLEEP, b'{"seconds": 0}'.ljust(2049))
         assert response.status == 413 and "2048" in response.value["detail"]
         assert client.get("/v1/limits").value["max_body_bytes"] == 2048
+
+
+@pytest.mark.parametrize("count", [300, 600, 5000])
+def test_too_many_query_parameters_close_connection(server, count):
+    """Without an answer, at once, and (as the sanitizers check at the end) without a leak."""
+    with Raw(server.urls()[0]) as raw:
+        raw.send(b"GET /livez?" + b"&" * count + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        since = time.monotonic()
+        try:
+            received = raw.sock.recv(100)
+        except ConnectionResetError:
+            received = b""
+        assert received == b"" and time.monotonic() - since < 5
+
+
+def test_many_query_parameters_are_rejected(client):
+    assert client.get("/livez?" + "&".join(["a=1"] * 200)).status == 422

@@ -598,10 +598,10 @@ def test_script_stops_after_close_and_first_failure(start_with_root):
         client.get("/livez")
         before = descriptors(server.pid)
         value = script(client, "data.txt", "w", ("write", {"data": "a"}), "close", ("write", {"data": "b"}), status=410)
-        assert "Step 2 (write)" in value["detail"]
+        assert "/ops/2 (write)" in value["detail"]
         assert (root / "data.txt").read_bytes() == b"a"
         value = script(client, "data.txt", "w", ("write", {"data": "c"}), "read", ("write", {"data": "d"}), status=422)
-        assert "Step 1 (read)" in value["detail"]
+        assert "/ops/1 (read)" in value["detail"]
         assert (root / "data.txt").read_bytes() == b"c"
         assert descriptors(server.pid) == before
 

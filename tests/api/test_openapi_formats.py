@@ -55,7 +55,7 @@ def test_document_describes_configuration():
 
 
 @pytest.mark.parametrize("flags, words", [
-    (("nonsense",), "must be one of json, yaml"), (("",), "must be one of json, yaml"), (("JSON",), "json, yaml"),
+    (("nonsense",), "must be one of: json, yaml"), (("",), "must be one of: json, yaml"), (("JSON",), "json, yaml"),
     (("json", "yaml"), "unexpected argument"), (("yaml", "--max-tasks", "0"), "--max-tasks"),
     (("yaml", "--no-such-flag"), "--no-such-flag")])
 def test_invalid_command_line_prints_nothing(flags, words):

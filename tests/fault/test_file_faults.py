@@ -393,7 +393,7 @@ def test_full_disk_error_names_script_step(small_root, start_server):
         response = client.post("/v1/run/file_script", {"path": "a.txt", "mode": "r+", "ops": [
             {"op": "write", "data": "THE"}, {"op": "write", "data": BIG_TEXT}, {"op": "write", "data": "never"}]})
         check_no_space(response)
-        assert "Step 1 (write)" in response.value["detail"]
+        assert "/ops/1 (write)" in response.value["detail"]
         assert (small_root / "a.txt").read_bytes() == b"THE" + OLD_CONTENT[3:]
 
 

@@ -271,9 +271,9 @@ static void invalid_flags_are_rejected(void **state)
                     "gatherd: --max-connections must be at most 1000000 (given: \"1000001\")\n");
     expect_rejected(l, "--threads default=2,a=0", "",
                     "gatherd: --threads must be NAME=N or N for each pool: N must be at least 1 (given: \"a=0\")\n");
-    expect_rejected(l, "--log-format xml", "", "gatherd: --log-format must be one of text, json (given: \"xml\")\n");
+    expect_rejected(l, "--log-format xml", "", "gatherd: --log-format must be one of: text, json (given: \"xml\")\n");
     expect_rejected(l, "--log-level Info", "",
-                    "gatherd: --log-level must be one of error, warn, info, debug (given: \"Info\")\n");
+                    "gatherd: --log-level must be one of: error, warn, info, debug (given: \"Info\")\n");
     expect_rejected(l, "--insecure=yes", "", "gatherd: --insecure must be true or false (given: \"yes\")\n");
     expect_rejected(l, "--listen a\xFF", "",
                     "gatherd: --listen must be a comma-separated list: item 1 must be UTF-8"
@@ -360,7 +360,7 @@ static void invalid_files_are_rejected(void **state)
     expect_file_rejected(l, "{\"listen\": [\"a\", \"\"]}", "/listen/1 must have at least 1 character");
     expect_file_rejected(l, "{\"listen\": \"a\"}", "/listen must be an array");
     expect_file_rejected(l, "{\"drain_seconds\": -1}", "/drain_seconds must be at least 0");
-    expect_file_rejected(l, "{\"log_level\": \"all\"}", "/log_level must be one of error, warn, info, debug");
+    expect_file_rejected(l, "{\"log_level\": \"all\"}", "/log_level must be one of: error, warn, info, debug");
     expect_file_rejected(l, "{\"max-tasks\": 1}", "/max-tasks is not a known member");
     expect_file_rejected(l, "{\"max_tasks\": 1, \"max_tasks\": 2}", "");
     expect_file_rejected(l, "{\"max_tasks\": 1,", "");

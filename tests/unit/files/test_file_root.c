@@ -295,13 +295,13 @@ static void find_target_rejects_trailing_slash(void **state)
     static const struct {
         const char *path, *message;
     } rows[] = {
-        {"file/", "file/: not a directory"},
-        {"file//", "file//: not a directory"},
-        {"link/", "link/: not a directory"},
-        {"second/", "second/: not a directory"},
-        {"slashed", "slashed: not a directory"},
-        {"dir/", "dir/: is a directory"},
-        {"to_dir/", "to_dir/: is a directory"},
+        {"file/", "file/: the path, or a part of it, is not a directory"},
+        {"file//", "file//: the path, or a part of it, is not a directory"},
+        {"link/", "link/: the path, or a part of it, is not a directory"},
+        {"second/", "second/: the path, or a part of it, is not a directory"},
+        {"slashed", "slashed: the path, or a part of it, is not a directory"},
+        {"dir/", "dir/: the path is a directory"},
+        {"to_dir/", "to_dir/: the path is a directory"},
         {"dangling/", "dangling/: the path of a file must not end in a slash"},
         {"missing/", "missing/: the path of a file must not end in a slash"},
     };
@@ -336,7 +336,7 @@ static void invalid_paths_are_rejected(void **state)
     path[4095] = '\0'; /* the longest path: "./././...", the root */
     assert_int_equal(open_dir_rc(t, path), 0);
     assert_int_equal(open_rc(t, path, O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
-    assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: is a directory") != NULL);
+    assert_true(strlen(t->e.msg) < 200 && strstr(t->e.msg, "...: the path is a directory") != NULL);
     path[4094] = 'x';
     assert_int_equal(find_entry_rc(t, file_root_find_target, path, "x"), 0);
     assert_int_equal(open_rc(t, "", O_RDONLY), ERR_INVALID_ARGUMENT);
@@ -425,14 +425,14 @@ static void open_rejects_special_files(void **state)
         for (size_t k = 0; k < COUNT_OF(flags); k++)
             assert_int_equal(open_rc(t, paths[i], flags[k]), ERR_UNSUPPORTED_FILE_TYPE); /* must not block on a FIFO */
     assert_int_equal(find_entry_rc(t, file_root_find_target, "fifo", NULL), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_message(t, "fifo: not a regular file");
+    expect_message(t, "fifo: the path is not a regular file");
     assert_int_equal(open_dir_rc(t, "fifo"), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_dir_rc(t, "file"), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_dir_rc(t, "no"), ERR_FILE_NOT_FOUND);
     assert_int_equal(stat_rc(t, "fifo"), 0);
     assert_int_equal(open_rc(t, "file/", O_RDONLY), ERR_UNSUPPORTED_FILE_TYPE);
     assert_int_equal(open_rc(t, "d", O_WRONLY), ERR_UNSUPPORTED_FILE_TYPE);
-    expect_message(t, "d: is a directory");
+    expect_message(t, "d: the path is a directory");
 }
 
 static void descriptors_have_cloexec(void **state)

@@ -192,8 +192,9 @@ static void all_counts_every_failure(void **state)
     task_drain(f->runtime);
     assert_ended(&w, TASK_FAILED, ERR_CHILD_FAILED);
     check_counts(w.task, 0, 3, 1);
-    assert_string_equal(w.info.detail, "Mode all failed (4 tasks: 0 succeeded, 3 failed, 1 canceled); task 0 failed "
-                                       "first: Internal error");
+    assert_string_equal(w.info.detail,
+                        "Mode \"all\" was not met (4 tasks: 0 succeeded, 3 failed, 1 canceled); task 0 failed "
+                        "first: Internal error");
     check_child(w.task, 0, TASK_FAILED, ERR_INTERNAL);
     check_child(w.task, 2, TASK_FAILED, ERR_INVALID);
     check_child(w.task, 3, TASK_FAILED, ERR_TIMEOUT);

@@ -398,7 +398,7 @@ static void type_and_range_errors_are_located(void **state)
         {"{\"pause\":-1e-300}", ERR_INVALID, "/pause", "must be at least 0"},
         {"{\"pause\":9223372037}", ERR_INVALID, "/pause", "must fit in 63 bits of nanoseconds"},
         {"{\"pause\":1e300}", ERR_INVALID, "/pause", "must fit in 63 bits of nanoseconds"},
-        {"{\"mode\":\"medium\"}", ERR_INVALID, "/mode", "must be one of slow, fast"},
+        {"{\"mode\":\"medium\"}", ERR_INVALID, "/mode", "must be one of: slow, fast"},
         {"{\"mode\":true}", ERR_INVALID, "/mode", "must be a string, not a boolean"},
         {"{\"word\":\"\"}", ERR_INVALID, "/word", "must have at least 1 character"},
         {"{\"word\":\"123456789\"}", ERR_INVALID, "/word", "must have at most 8 characters"},
@@ -589,7 +589,7 @@ static void invalid_variants_are_located(void **state)
     static const struct error_case rows[] = {
         {"{\"steps\":[{}]}", ERR_INVALID, "/steps/0/op", "is required"},
         {"{\"steps\":[{\"count\":1,\"x\":2}]}", ERR_INVALID, "/steps/0/op", "is required"},
-        {"{\"steps\":[{\"op\":\"run\",\"count\":1}]}", ERR_INVALID, "/steps/0/op", "must be one of stop, turn, say"},
+        {"{\"steps\":[{\"op\":\"run\",\"count\":1}]}", ERR_INVALID, "/steps/0/op", "must be one of: stop, turn, say"},
         {"{\"steps\":[{\"op\":1}]}", ERR_INVALID, "/steps/0/op", "must be a string, not a number"},
         {"{\"steps\":[{\"op\":null}]}", ERR_INVALID, "/steps/0/op", "must be a string, not null"},
         {"{\"steps\":[3]}", ERR_INVALID, "/steps/0", "must be an object, not a number"},

@@ -429,8 +429,8 @@ static void rules_with_one_key_are_joined(void **state)
     "{\"oneOf\":[{\"$ref\":\"#/$defs/CountUp" name "\"},{\"$ref\":\"#/$defs/Nop" name "\"}]," \
     "\"discriminator\":{\"propertyName\":\"function\",\"mapping\":" \
     "{\"count_up\":\"#/$defs/CountUp" name "\",\"nop\":\"#/$defs/Nop" name "\"}}}," \
-    "\"CountUp" name "\":{\"description\":\"Counts.\"," first "}," \
-    "\"Nop" name "\":{\"description\":\"Does nothing.\"," second "}"
+    "\"CountUp" name "\":{\"description\":\"" name " of `count_up`. Counts.\"," first "}," \
+    "\"Nop" name "\":{\"description\":\"" name " of `nop`. Does nothing.\"," second "}"
 
 static void record_with_input_is_union_of_functions(void **state)
 {
@@ -472,7 +472,7 @@ static void array_of_inputs_is_union_of_functions(void **state)
     expect_schema(&record, "{\"$ref\":\"#/$defs/Calls\",\"$defs\":{\"Calls\":"
                            "{\"oneOf\":[{\"$ref\":\"#/$defs/NopCalls\"}],\"discriminator\":"
                            "{\"propertyName\":\"function\",\"mapping\":{\"nop\":\"#/$defs/NopCalls\"}}},"
-                           "\"NopCalls\":{\"description\":\"Does nothing.\",\"type\":\"object\","
+                           "\"NopCalls\":{\"description\":\"Calls of `nop`. Does nothing.\",\"type\":\"object\","
                            "\"required\":[\"function\",\"inputs\"],\"properties\":{"
                            "\"function\":{\"type\":\"string\",\"const\":\"nop\"},\"inputs\":{\"type\":\"array\","
                            "\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/NopInput\"}}},"

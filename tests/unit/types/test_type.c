@@ -306,11 +306,11 @@ static void parse_enum(void **state)
     assert_int_equal(value, 2);
     static const char *const invalid[] = {"", "All", "al", "alll", "all,any", "0"};
     for (size_t i = 0; i < COUNT_OF(invalid); i++)
-        assert_rejected(state, &mode, str_from(invalid[i]), ERR_INVALID, "must be one of all, any, race");
+        assert_rejected(state, &mode, str_from(invalid[i]), ERR_INVALID, "must be one of: all, any, race");
 
     struct err e;
     assert_int_equal(type_parse(&long_enum, STR("x"), NULL, NULL, &value, &e), ERR_INVALID);
-    assert_memory_equal(e.msg, "must be one of a_name_of_some_length_0, ", 40);
+    assert_memory_equal(e.msg, "must be one of: a_name_of_some_length_0, ", 40);
     assert_string_equal(e.msg + strlen(e.msg) - 3, "...");
 }
 
