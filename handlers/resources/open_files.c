@@ -19,6 +19,7 @@ struct file_row {
     uint64_t duration_ns;
 };
 
+static const struct type lease_type = {.kind = TYPE_SECONDS, .min = 1, .limit = &limits_fields[LIMIT_LEASE]};
 static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &file_method_type, .max = FILE_OP_COUNT};
 
 #define FIELD(json, type, member, presence, doc, example) \
@@ -32,7 +33,7 @@ static const struct type methods_type = {.kind = TYPE_ARRAY, .item = &file_metho
         FIELD("encoding", &file_encoding_type, encoding, FIELD_REQUIRED, "The encoding, as opened", NULL), \
         FIELD("position", &file_bytes_type, position, FIELD_REQUIRED, \
               "The offset of the next read or write, in bytes from the start of the file", "0"), \
-        FIELD("lease_seconds", &file_lease_type, lease_ns, FIELD_REQUIRED, \
+        FIELD("lease_seconds", &lease_type, lease_ns, FIELD_REQUIRED, \
               "The file is closed after this time without a call", "60")
 
 static const struct field opened_fields[] = {

@@ -117,7 +117,7 @@ const struct type file_mode_type = {
            "`w`, `a` and `x` are to write only; with `+` the file can also be read.",
     .names = file_mode_names,
 };
-const struct type file_lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
+static const struct type lease_type = {.kind = TYPE_SECONDS, .min = NS_PER_MS, .limit = &limits_fields[LIMIT_LEASE]};
 
 static const struct field open_params_fields[] = {
     {"path", &file_path_type, offsetof(struct file_open_params, path), FIELD_REQUIRED, NULL,
@@ -126,7 +126,7 @@ static const struct field open_params_fields[] = {
      NULL},
     {"encoding", &file_encoding_type, offsetof(struct file_open_params, encoding), FIELD_DEFAULTED, "utf-8",
      "The encoding of data in calls and results", NULL},
-    {"lease_seconds", &file_lease_type, offsetof(struct file_open_params, lease_ns), FIELD_OPTIONAL, NULL,
+    {"lease_seconds", &lease_type, offsetof(struct file_open_params, lease_ns), FIELD_OPTIONAL, NULL,
      "After how many seconds without a call the file is closed, from 0.001 to max_lease_seconds; absent: 60, or the "
      "limit if less",
      NULL},

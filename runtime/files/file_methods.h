@@ -73,7 +73,7 @@ struct file_open_params {
     uint64_t lease_ns; /* absent: the default */
 };
 extern const struct type file_open_params_type;
-extern const struct type file_mode_type, file_lease_type;
+extern const struct type file_mode_type;
 extern const struct type file_method_type; /* ENUM: enum file_op */
 
 #endif

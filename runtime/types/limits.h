@@ -23,7 +23,8 @@
     X(OPEN_FILES, int64_t, max_open_files, limits_count_type, "1000", \
       "Maximum number of open files; more are rejected with 503") \
     X(STREAMS, int64_t, max_streams, limits_count_type, "256", \
-      "Maximum number of concurrent transfers of /v1/fs/PATH, of up to 0.7 MB of memory each; more are rejected with 503") \
+      "Maximum number of concurrent transfers of /v1/fs/PATH, each of up to 0.7 MB of memory; " \
+      "more are rejected with 503") \
     X(READ_BYTES, int64_t, max_read_bytes, limits_count_type, "16777216", \
       "Maximum number of bytes that one request may read from files and directories; not for GET /v1/fs/PATH") \
     X(SCRIPT_STEPS, int64_t, max_script_steps, limits_count_type, "10000", \
