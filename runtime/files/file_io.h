@@ -71,7 +71,8 @@ bool file_next_line(struct str *rest, struct str *line);
 
 /* -- writing ------------------------------------------------------------------------------------------------------- */
 
-/* Decodes a client's data. ERR_INVALID_ARGUMENT if it is not valid base64. With ENCODING_UTF8, *out borrows the data. */
+/* Decodes a client's data. ERR_INVALID_ARGUMENT if it is not valid base64. With ENCODING_UTF8, *out borrows the
+ * data. */
 int file_decode(struct str data, enum encoding encoding, struct arena *arena, struct str *out, struct err *e);
 
 /* Writes at `offset`; a gap before `offset` reads as zeros. Not for descriptors with O_APPEND. */

@@ -213,7 +213,8 @@ def test_every_error_code_has_a_test():
     tested = set(PROBLEMS) | TESTED_ELSEWHERE
     assert len(tested) == len(PROBLEMS) + len(TESTED_ELSEWHERE)
     assert tested <= declared
-    assert declared - tested <= set(test_contract.PROBLEMS) | test_contract.EXAMPLE_CODES | test_contract.TESTED_ELSEWHERE
+    elsewhere = set(test_contract.PROBLEMS) | test_contract.EXAMPLE_CODES | test_contract.TESTED_ELSEWHERE
+    assert declared - tested <= elsewhere
 
 
 @pytest.mark.parametrize("code", PROBLEMS)

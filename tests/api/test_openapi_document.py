@@ -1,4 +1,4 @@
-"""openapi.yaml is complete, strict and without duplicates, its examples are valid, and it agrees with the source code."""
+"""openapi.yaml is complete, strict and without duplicates, has valid examples, and agrees with the source code."""
 
 import json
 import re
@@ -135,8 +135,8 @@ def test_every_member_is_described():
     """A member has a description, or the schema that it refers to has one."""
     for path, node in SCHEMA_NODES:
         if re.search(r"/properties/[^/]+$", path) and not any(f"/{rule}/" in path for rule in RULES):
-            is_constant = "const" in node or path.startswith(("#/components/responses", "#/components/schemas/FailedTask",
-                                                              "#/components/schemas/SucceededTask"))
+            is_constant = "const" in node or path.startswith((
+                "#/components/responses", "#/components/schemas/FailedTask", "#/components/schemas/SucceededTask"))
             is_shape = "anyOf" in node or "$ref" in node
             assert is_constant or is_shape or node.get("description", "").strip(), path
 

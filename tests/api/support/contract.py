@@ -53,7 +53,8 @@ def parse_json(data):
 def documented(method, target, status):
     """The response object of openapi.yaml for this request and status."""
     path, operation = openapi_spec.operation_for(method, target)
-    found = operation.responses.get(status) if operation is not None else without_operation(path, method, target, status)
+    found = (operation.responses.get(status) if operation is not None
+             else without_operation(path, method, target, status))
     assert found is not None, f"{method} {target}: status {status} is not documented"
     return found
 
