@@ -5,7 +5,8 @@
  * api_route() rejects requests whose head suffices for that: unknown paths and functions, media types, disabled
  * executors, full pools. A handler never sends and never waits.
  *
- * Owns:     struct api, with the state for generating ids and the OpenAPI document. The service owns a request, and all that it points to.
+ * Owns:     struct api, with the state for generating ids and the OpenAPI document. The service owns a request, and all
+ *           that it points to.
  * Threads:  the loop thread.
  */
 #ifndef GATHERD_HANDLERS_API_H

@@ -28,8 +28,8 @@ static const struct parameter {
      "*", HEADER_IF_MATCH},
     {"IfNoneMatch", "If-None-Match", "header",
      "`GET`: answer 304 if the `ETag` of the content is in this list, or the list is `*`; weak tags match, too, and a\n"
-     "malformed list matches nothing. `PUT`: proceed only if the file does not exist (`*`), or if its `ETag` is not in\n"
-     "this list; otherwise the answer is 412, and for a malformed list 400.",
+     "malformed list matches nothing. `PUT`: proceed only if the file does not exist (`*`), or if its `ETag` is not\n"
+     "in this list; otherwise the answer is 412, and for a malformed list 400.",
      "\"a80210-8-660dd7ae60c35\"", HEADER_IF_NONE_MATCH},
     {"FunctionName", "name", "path", "The name of a function.", "sleep", HEADER_COUNT},
     {"Handle", "handle", "path", "The handle of an open file: its `id`.", "01KAN5C3S0W9TZ3M5X7CEYAK4HQ2", HEADER_COUNT},

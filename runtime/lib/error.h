@@ -15,7 +15,8 @@
     X(MALFORMED_HTTP, "malformed_http", 400, "Malformed HTTP request", \
       "The request is ambiguous or malformed, such as one with two lengths; correct the client") \
     X(MALFORMED_JSON, "malformed_json", 400, "The body is not valid JSON", \
-      "The body is not JSON (RFC 8259), has a lone surrogate, or a number that neither 64 bits nor a double hold; the detail has the line and column") \
+      "The body is not JSON (RFC 8259), has a lone surrogate, or a number beyond 64 bits or a double; the " \
+      "detail says where") \
     X(CROSS_ORIGIN_REQUEST, "cross_origin_request", 403, "Cross-site request rejected", \
       "A browser sent the request for a page of another site; send it from the same host and port, or without Origin") \
     X(EXECUTOR_DISABLED, "executor_disabled", 403, "The executor is disabled", \

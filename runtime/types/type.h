@@ -82,7 +82,8 @@ struct type {
      * root of a body or a query. NULL: none */
     const struct type *const *variants;
     const struct rule *rules; /* RECORD: ends with RULE_END; NULL: none. Checked before .check, and in the schema */
-    /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT; ERR_INVALID for options, whose schema depends on the function): returns
+    /* RECORD: what neither types nor rules can say, so that it is not in the schema (ERR_INVALID_ARGUMENT; ERR_INVALID
+     * for options, whose schema depends on the function): returns
      * false with *check_error filled. May be NULL */
     bool (*check)(const void *value, struct check_error *check_error);
     bool allow_nul;        /* STRING: U+0000 is allowed */

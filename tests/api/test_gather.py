@@ -123,8 +123,9 @@ def test_error_names_first_failed_child(client):
     assert response.value["detail"] == response.value["task"]["error"]["detail"] == f"Mode \"all\" was not met {counts}"
     nested = {"function": "gather", "input": gather(sleep(LONG_SECONDS), named)}
     response = client.post("/v1/gather", gather(nested, mode="any"))
-    assert response.value["detail"] == \
-        f"Mode \"any\" was not met (1 tasks: 0 succeeded, 1 failed, 0 canceled); task 0 failed first: Mode \"all\" was not met {counts}"
+    assert response.value["detail"] == (
+        "Mode \"any\" was not met (1 tasks: 0 succeeded, 1 failed, 0 canceled); task 0 failed first: "
+        f"Mode \"all\" was not met {counts}")
     long = {**failing_sleep(), "name": "\u017c" * 60}
     response = client.post("/v1/gather", gather(sleep(LONG_SECONDS), long))
     assert "; task 1 (" + "\u017c" * 20 + ") failed first: " in response.value["detail"]
