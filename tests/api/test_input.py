@@ -164,7 +164,7 @@ def test_validation_error_list_is_truncated(client, no_task_starts):
     response = client.post("/v1/gather", children(*(task(input={"seconds": -i - 1}) for i in range(500))))
     assert response.status == 422
     assert [e["pointer"] for e in response.value["errors"]] == [f"/tasks/{i}/input/seconds" for i in range(8)]
-    assert "492" in response.value["detail"] or "499" in response.value["detail"]
+    assert "500" in response.value["detail"]
 
 
 def test_pointers_to_hostile_names_are_valid_json(client, no_task_starts):

@@ -360,15 +360,26 @@ static void malformed_json_is_rejected(void **state)
                      ERR_MALFORMED_JSON);
     assert_int_equal(decode_body((struct str){NULL, 0}, NULL, 0, t->arena, &t->context, &t->errors),
                      ERR_MALFORMED_JSON);
+}
+
+static void json_beyond_bounds_is_rejected(void **state)
+{
+    static const struct error_case rows[] = {
+        {"{\"a\\u0000\":1}", ERR_INVALID, "", "line 1, column 10: a member name must not contain a NUL"},
+    };
+    expect_errors(*state, rows, COUNT_OF(rows), decode_sample);
 
     enum { DEPTH = 5000 };
-    char *nested = malloc(DEPTH + 1);
+    struct decode_fixture *t = *state;
+    char *nested = malloc(2 * DEPTH + 1);
     assert_non_null(nested);
     memset(nested, '[', DEPTH);
-    nested[DEPTH] = '\0';
-    assert_int_equal(decode_sample(t, nested), ERR_INVALID_ARGUMENT);
-    expect_first_error(t, "", "line 1, column 2049: nested too deeply");
+    memset(nested + DEPTH, ']', DEPTH);
+    nested[2 * DEPTH] = '\0';
+    int rc = decode_sample(t, nested);
     free(nested);
+    assert_int_equal(rc, ERR_INVALID_ARGUMENT);
+    expect_first_error(t, "", "line 1, column 2049: nested too deeply");
 }
 
 static void type_and_range_errors_are_located(void **state)
@@ -1045,6 +1056,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(seconds_round_up_to_nanoseconds, decode_setup, decode_teardown),
         cmocka_unit_test_setup_teardown(one_object_fills_several_records, decode_setup, decode_teardown),
         cmocka_unit_test_setup_teardown(malformed_json_is_rejected, decode_setup, decode_teardown),
+        cmocka_unit_test_setup_teardown(json_beyond_bounds_is_rejected, decode_setup, decode_teardown),
         cmocka_unit_test_setup_teardown(type_and_range_errors_are_located, decode_setup, decode_teardown),
         cmocka_unit_test_setup_teardown(duplicate_members_are_located, decode_setup, decode_teardown),
         cmocka_unit_test_setup_teardown(deep_pointer_is_truncated, decode_setup, decode_teardown),
