@@ -387,7 +387,7 @@ def test_scripts_match_python(mode, client, root):
         assert (root / "ours.bin").read_bytes() == (root / "theirs.bin").read_bytes(), (mode, ops)
         if rejected:
             assert response.status == 422, (ops, response.value)
-            assert f"Step {len(ops) - 1} (" in response.value["detail"], (ops, response.value)
+            assert f"/ops/{len(ops) - 1} (" in response.value["detail"], (ops, response.value)
         else:
             assert response.status == 200, (ops, response.value)
             for op, step, wanted in zip(ops, response.value["result"]["results"], expected):
