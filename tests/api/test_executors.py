@@ -1,5 +1,6 @@
 """Executors: blocking and computing tasks do not delay others, and their resource usage is reported."""
 
+import multiprocessing
 import os
 import re
 import statistics
@@ -272,6 +273,30 @@ def measure_undisturbed(client, parallel, to, count, calls):
     return statistics.median(durations) if others < 0.15 * (time.monotonic() - since) else None
 
 
+def count_down(start, n):
+    start.wait()
+    while n > 0:
+        n -= 1
+
+
+def machine_ratio():
+    """The duration of a computation halved over two processes of its own, as a fraction of that in one process. Two
+    CPUs of a virtual machine can be threads of one core, or be shared with others, which /proc/stat does not show."""
+    def duration(processes):
+        start = multiprocessing.Barrier(processes + 1)
+        running = [multiprocessing.Process(target=count_down, args=(start, 4_000_000 // processes))
+                   for _ in range(processes)]
+        for process in running:
+            process.start()
+        start.wait()
+        since = time.monotonic()
+        for process in running:
+            process.join()
+        return time.monotonic() - since
+
+    return duration(2) / duration(1)
+
+
 @pytest.mark.release
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 @pytest.mark.parametrize("to, count, calls", [(10 ** 7, 664579, 100), (10 ** 9, 50847534, 1)])
@@ -281,12 +306,12 @@ def test_two_workers_nearly_halve_duration(start, to, count, calls):
     with Client(server.urls()[0]) as client:
         while len(ratios) < 5 and time.monotonic() < end:
             one, two = (measure_undisturbed(client, parallel, to, count, calls) for parallel in (1, 2))
-            if one is not None and two is not None:
+            if one is not None and two is not None and (two / one <= 0.65 or machine_ratio() <= 0.6):
                 ratios.append(two / one)
                 if min(ratios) <= 0.65:
                     return
     if not ratios:
-        pytest.skip("the CPUs were never idle enough")
+        pytest.skip("the machine never had two idle CPUs")
     raise AssertionError(f"duration with two workers, as a fraction of that with one: {ratios}")
 
 
