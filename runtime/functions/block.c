@@ -48,7 +48,7 @@ static int block_run(const void *in, void *out, struct run_context *run)
     uint64_t started = now_ns(), wakeup = started + input->duration_ns;
     struct timespec end = {.tv_sec = (time_t)(wakeup / NS_PER_SECOND), .tv_nsec = (long)(wakeup % NS_PER_SECOND)};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
-        ; /* it returns the error, and sets no errno: not for io_interrupted() */
+        ; /* clock_nanosleep() returns the error and does not set errno, so io_interrupted() cannot be used */
     output->blocked_ns = now_ns() - started;
     return 0;
 }
