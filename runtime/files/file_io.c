@@ -318,7 +318,7 @@ int file_append(int fd, struct str bytes, struct str path, int64_t *size, struct
         return file_error_set_errno(e, error, path);
     error = io_write_full(fd, bytes.data, bytes.len, &written);
     if (error != 0) {
-        /* Another process may have appended before; the bytes of this call end at the descriptor's position. */
+        /* Another process may have appended since fstat(); this call's bytes end at the descriptor's position. */
         int64_t end = written > 0 ? lseek(fd, 0, SEEK_CUR) : stat.st_size;
         rollback_write(fd, &stat, end - (int64_t)written, end);
         return file_error_set_errno(e, error, path);

@@ -59,7 +59,7 @@ enum exchange_action exchange_receive_body(struct exchange *exchange, const char
 /* Returns RESPOND or SUSPEND. */
 enum exchange_action exchange_receive_end(struct exchange *exchange);
 
-/* To be called after wake() in WAIT: returns RESPOND or SUSPEND. In other states returns CONTINUE: the caller repeats
+/* May be called after wake(). In WAIT returns RESPOND or SUSPEND. In BODY and SEND returns CONTINUE: the caller repeats
  * the call that was suspended. */
 enum exchange_action exchange_resume(struct exchange *exchange);
 
