@@ -19,7 +19,7 @@ CONSTRAINTS = {
     # These resolve without a name server.
     "ResolveInput": {"host": {"enum": ["localhost", "127.0.0.1"]}, "family": {"enum": ["any", "ipv4"]}}}
 CONSTRAINTS.update({name: {"inputs": {"maxItems": 4}} for name in openapi_spec.mapping("MapInput").values()})
-MAX_TEXT = 4096  # bytes of a generated string
+MAX_TEXT = 4096  # characters of a generated string
 MAX_ITEMS = 4    # items of a generated array
 PATHS = ["hello.txt", "new.txt", "docs", "docs/a.txt", "docs/nothing/a.txt", ".", "../x", "/x", "docs/../hello.txt",
          "a/", "link", "\u00e9", "a b", ".gatherd-tmp/x"]
@@ -38,13 +38,13 @@ def resolve_schema(node, name=None):
 
 # -- valid values --------------------------------------------------------------------------------
 
-def valid(node, depth=MAX_DEPTH, limits=None):
-    """A strategy for values of the schema, within CONSTRAINTS."""
-    return _valid(json.dumps(node), depth, json.dumps(limits))
+def valid(node, depth=MAX_DEPTH, limits=None, rules=True):
+    """A strategy for values of the schema, within CONSTRAINTS. Without `rules`, members are valid only one by one."""
+    return _valid(json.dumps(node), depth, json.dumps(limits), rules)
 
 
 @lru_cache(maxsize=None)
-def _valid(node, depth, limits):
+def _valid(node, depth, limits, rules):
     """Makes the strategy. Cached, because this takes longer than drawing from it."""
     node, limits = json.loads(node), json.loads(limits)
     node, name = resolve_schema(node)
@@ -57,13 +57,14 @@ def _valid(node, depth, limits):
         return st.one_of(st.sampled_from(PATHS), texts(1, 255), texts(1, node["maxLength"]))
     if "oneOf" in node:
         branches = [b for b in node["oneOf"] if depth > 0 or not has_children(b)]
-        return st.one_of([valid(b, depth - has_children(b)) for b in reversed(branches)])
+        return st.one_of([valid(b, depth - has_children(b), rules=rules) for b in reversed(branches)])
     if node["type"] == "object":
-        members = {m: valid(s, depth, CONSTRAINTS.get(name, {}).get(m)) for m, s in node["properties"].items()}
+        members = {m: valid(s, depth, CONSTRAINTS.get(name, {}).get(m), rules) for m, s in node["properties"].items()}
         required = {m: members.pop(m) for m in node.get("required", [])}
-        return st.fixed_dictionaries(required, optional=members).map(lambda value: repair(name, value))
+        values = st.fixed_dictionaries(required, optional=members)
+        return values.map(lambda value: repair(name, value)) if rules else values
     if node["type"] == "array":
-        return st.lists(valid(node["items"], depth), min_size=node.get("minItems", 0),
+        return st.lists(valid(node["items"], depth, rules=rules), min_size=node.get("minItems", 0),
                         max_size=min(node["maxItems"], MAX_ITEMS))
     if node["type"] == "string":
         return texts(node.get("minLength", 0), min(node["maxLength"], MAX_TEXT))
