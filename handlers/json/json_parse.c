@@ -3,6 +3,7 @@
 #include "runtime/lib/check.h"
 
 #include <setjmp.h>
+#include <string.h>
 
 /* jansson 2.14 ignores failures to grow a token's buffer, and then reads and writes out of bounds. So parser_alloc()
  * never returns NULL, but leaves jansson by longjmp(). This leaks nothing: jansson holds only memory of the arena.
@@ -44,6 +45,25 @@ __attribute__((constructor)) static void install_allocator(void)
     json_set_alloc_funcs(parser_alloc, parser_free);
 }
 
+/* jansson ignores a NUL after a number or a literal: it takes the byte for the end of its buffer. */
+static void reject_nul(struct str text, json_t **tree, json_error_t *error)
+{
+    const char *nul = memchr(text.data, '\0', text.len);
+    if (nul == NULL)
+        return;
+    *tree = NULL;
+    *error = (json_error_t){.line = 1, .column = 1, .position = (int)(nul - text.data) + 1, .text = "invalid token"};
+    error->text[JSON_ERROR_TEXT_LENGTH - 1] = json_error_invalid_syntax;
+    for (const char *at = text.data; at < nul; at++) {
+        if (*at == '\n') {
+            error->line++;
+            error->column = 1;
+        } else if (((unsigned char)*at & 0xc0) != 0x80) { /* columns are characters */
+            error->column++;
+        }
+    }
+}
+
 bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_t *error)
 {
     CHECK(parser == NULL);
@@ -55,5 +75,7 @@ bool json_parse(struct str text, struct arena *arena, json_t **tree, json_error_
     parser = &r;
     *tree = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
     parser = NULL;
+    if (*tree != NULL)
+        reject_nul(text, tree, error);
     return true;
 }

@@ -141,8 +141,9 @@ def damaged(draw, data):
         where = draw(st.integers(0, len(data)))
         action = draw(st.sampled_from(["insert", "remove", "replace", "cut", "repeat"]))
         token = draw(st.one_of(st.binary(min_size=1, max_size=2), st.sampled_from(
-            [b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u0000", b"\\ud800", b"\\udc00", b"0", b"-", b".", b"e9",
-             b"1e400", b"null", b"NaN", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\0", b"\n", b" "])))
+            [b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u0000", b"\\ud800", b"\\udc00", b"0", b"-", b".",
+             b"e9", b"1e400", b"null", b"NaN", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\0", b"\n",
+             b" "])))
         if action == "insert":
             data[where:where] = token
         elif action == "replace":

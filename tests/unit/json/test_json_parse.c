@@ -49,6 +49,42 @@ static void invalid_json_returns_error(void **state)
     arena_unref(arena);
 }
 
+/* Expects a syntax error at this place. */
+static void expect_nul_at(struct str text, int line, int column)
+{
+    struct arena *arena = arena_new();
+    assert_non_null(arena);
+    json_t *tree;
+    json_error_t error;
+    assert_true(json_parse(text, arena, &tree, &error));
+    assert_null(tree);
+    assert_int_equal(json_error_code(&error), json_error_invalid_syntax);
+    assert_int_equal(error.line, line);
+    assert_int_equal(error.column, column);
+    arena_unref(arena);
+}
+
+static void nul_is_rejected(void **state)
+{
+    (void)state;
+    expect_nul_at(STR("[1\0]"), 1, 3);
+    expect_nul_at(STR("[1.5\0]"), 1, 5);
+    expect_nul_at(STR("[true\0]"), 1, 6);
+    expect_nul_at(STR("5\0"), 1, 2);
+    expect_nul_at(STR("{\"a\":\n[null,\"\u00e9\",\n  7\0]}"), 3, 4);
+    expect_nul_at(STR("[\"\u00e9\",7\0]"), 1, 7);
+    const struct str others[] = {STR("\0[1]"), STR("[1]\0"), STR("[\"a\"\0]"), STR("[\"a\0\"]"), STR("[1\0\0]")};
+    struct arena *arena = arena_new();
+    assert_non_null(arena);
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        json_t *tree;
+        json_error_t error;
+        assert_true(json_parse(others[i], arena, &tree, &error));
+        assert_null(tree);
+    }
+    arena_unref(arena);
+}
+
 /* -- threads ------------------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 300 };
@@ -150,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tree_is_allocated_in_arena),
         cmocka_unit_test(invalid_json_returns_error),
+        cmocka_unit_test(nul_is_rejected),
         cmocka_unit_test(threads_parse_concurrently),
         cmocka_unit_test(allocation_outside_parse_aborts),
     };
