@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import openapi_spec
 from client import Client
 from file_helpers import create_example_files, remove_contents
-from fuzz import MAX_BODY, Verdict, are_related, bodies, bounded, damaged, encode, exists, is_bounded, judge
+from fuzz import MAX_BODY, Verdict, are_related, bodies, bounded, damaged, encode, exists, is_bounded, classify
 from openapi_spec import CODE_PREFIX
 from sizes import sized, soak
 from strategies import valid
@@ -77,7 +77,7 @@ def test_bodies(operation, client):
     def run(body, ascii_only):
         data = encode(body, ascii_only)
         assume(len(data) < MAX_BODY)
-        verdict = judge(schema, data)
+        verdict = classify(schema, data)
         with request_target(operation, client) as target:
             response = client.fetch(operation.method, target, data)
             check_agreement(response, verdict, data[:2000], body)
@@ -95,7 +95,7 @@ def test_damaged_bodies(operation, client):
     def run(data):
         assume(len(data) < MAX_BODY and is_bounded(data))
         is_absent = data == b"" and not operation.node["requestBody"]["required"]
-        verdict = judge(schema, b"{}" if is_absent else data)
+        verdict = classify(schema, b"{}" if is_absent else data)
         with request_target(operation, client) as target:
             response = client.fetch(operation.method, target, data)
             check_agreement(response, verdict, data[:2000], json.loads(data) if verdict.places else None)
@@ -137,7 +137,7 @@ def query_value(schema, text):
     return text
 
 
-def judge_query(operation, query):
+def classify_query(operation, query):
     """The verdict on task options. Parameters cannot state rules between them; these are those of a task spec."""
     known = {p["name"]: p["schema"] for p in operation.query_parameters()}
     are_unique = len({name for name, _ in query}) == len(query)
@@ -162,7 +162,7 @@ def test_queries(operation, client):
     @fuzz_settings
     @given(queries(operation))
     def run(query):
-        verdict = judge_query(operation, query)
+        verdict = classify_query(operation, query)
         encoded = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query)
         response = client.fetch("POST", f"{operation.path}?{encoded}", data)
         check_agreement(response, verdict, query)

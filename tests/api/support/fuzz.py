@@ -120,10 +120,10 @@ def bounded(value):
     if not isinstance(value, dict):
         return value
     value = {key: bounded(item) for key, item in value.items()}
-    for name, most, largest in (("seconds", MAX_SECONDS, 86400), ("to", MAX_RANGE, 10 ** 15), ("n", MAX_RANGE, 2 ** 53),
+    for name, bound, largest in (("seconds", MAX_SECONDS, 86400), ("to", MAX_RANGE, 10 ** 15), ("n", MAX_RANGE, 2 ** 53),
                                 ("size", MAX_POSITION, 2 ** 53), ("offset", MAX_POSITION, 2 ** 53)):
-        if is_number(value.get(name)) and most < value[name] <= largest:
-            value[name] = math.fmod(value[name], most) if name == "seconds" else value[name] % most
+        if is_number(value.get(name)) and bound < value[name] <= largest:
+            value[name] = math.fmod(value[name], bound) if name == "seconds" else value[name] % bound
     if isinstance(value.get("host"), str) and 0 < len(value["host"]) and value["host"] not in HOSTS:
         value["host"] = HOSTS[len(value["host"]) % len(HOSTS)] if len(value["host"]) < 254 else value["host"]
     return value
@@ -229,7 +229,7 @@ def place_of(error):
     return pointer(path)
 
 
-def judge(schema, data):
+def classify(schema, data):
     """The verdict on a body."""
     try:
         value = parse(data)
