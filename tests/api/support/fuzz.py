@@ -120,8 +120,9 @@ def bounded(value):
     if not isinstance(value, dict):
         return value
     value = {key: bounded(item) for key, item in value.items()}
-    for name, bound, largest in (("seconds", MAX_SECONDS, 86400), ("to", MAX_RANGE, 10 ** 15), ("n", MAX_RANGE, 2 ** 53),
-                                ("size", MAX_POSITION, 2 ** 53), ("offset", MAX_POSITION, 2 ** 53)):
+    for name, bound, largest in (
+            ("seconds", MAX_SECONDS, 86400), ("to", MAX_RANGE, 10 ** 15), ("n", MAX_RANGE, 2 ** 53),
+            ("size", MAX_POSITION, 2 ** 53), ("offset", MAX_POSITION, 2 ** 53)):
         if is_number(value.get(name)) and bound < value[name] <= largest:
             value[name] = math.fmod(value[name], bound) if name == "seconds" else value[name] % bound
     if isinstance(value.get("host"), str) and 0 < len(value["host"]) and value["host"] not in HOSTS:
